@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/conf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { MAX_FILE = 256 * 1024 };
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit durations[] = { { "ms", 1 },       { "s", SECOND_MS }, { "m", MINUTE_MS },
+                                         { "h", HOUR_MS }, { "d", DAY_MS },    { NULL, 0 } };
+static const struct unit sizes[] = {
+    { "", 1 }, { "B", 1 }, { "KiB", 1024 }, { "MiB", 1024 * 1024 }, { "GiB", 1024ull * 1024 * 1024 }, { NULL, 0 }
+};
+
+static const char *const expected[] = {
+    [CONF_TEXT] = "text",
+    [CONF_PATH] = "a path",
+    [CONF_NUMBER] = "a whole number, 0 or more",
+    [CONF_SIZE] = "a size such as 64KiB or 1MiB",
+    [CONF_DURATION] = "a duration such as 500ms, 45s, 10m, 24h or 7d",
+    [CONF_BOOL] = "yes or no",
+    [CONF_ADDRESS] = "HOST:PORT or [IPv6]:PORT",
+    [CONF_NETWORK] = "a network name such as corp.example, in lower case",
+};
+
+static bool read_united(struct view text, const struct unit *units, uint64_t *ret_n)
+{
+    size_t digits = 0;
+    uint64_t n;
+
+    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9')
+        digits++;
+    if (!text_read_u64(view_sub(text, 0, digits), &n))
+        return false;
+    for (; units->name; units++) {
+        if (view_eq_text(view_sub(text, digits, text.len), units->name))
+            return !__builtin_mul_overflow(n, units->factor, ret_n);
+    }
+    return false;
+}
+
+static struct view trim(struct view text)
+{
+    while (text.len && (text.data[0] == ' ' || text.data[0] == '\t'))
+        text = view_sub(text, 1, text.len);
+    while (text.len && strchr(" \t\r", text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host, uint16_t *ret_port)
+{
+    struct view host = text, port = { 0 };
+    const uint8_t *end;
+    uint64_t n = fallback_port;
+
+    if (text.len && text.data[0] == '[') {
+        end = memchr(text.data, ']', text.len);
+        if (!end)
+            return false;
+        host = VIEW(text.data + 1, (size_t)(end - text.data) - 1);
+        port = view_sub(text, (size_t)(end - text.data) + 1, text.len);
+    } else if (text.len && (end = memchr(text.data, ':', text.len))) {
+        host = VIEW(text.data, (size_t)(end - text.data));
+        port = view_sub(text, host.len, text.len);
+    }
+    if (port.len && (port.data[0] != ':' || !text_read_u64(view_sub(port, 1, port.len), &n)))
+        return false;
+    if (host.len == 0 || n == 0 || n > 65535)
+        return false;
+    *ret_host = view_dup_text(host);
+    *ret_port = (uint16_t)n;
+    return true;
+}
+
+static char *resolve_path(const char *file, struct view value)
+{
+    const char *slash = strrchr(file, '/');
+    _free_ char *text = view_dup_text(value);
+
+    if (text[0] == '/' || !slash)
+        return STEAL(text);
+    return mem_format("%.*s/%s", (int)(slash - file), file, text);
+}
+
+/* Stores `value` into the option's field; false when it is not of the option's type. */
+static bool store(const char *file, const struct conf_option *option, struct view value, void *config)
+{
+    void *field = (char *)config + option->offset;
+    char **text = field;
+    _free_ char *host = NULL;
+    uint16_t port;
+
+    switch (option->type) {
+    case CONF_NUMBER:
+        return text_read_u64(value, field);
+    case CONF_SIZE:
+        return read_united(value, sizes, field);
+    case CONF_DURATION:
+        return read_united(value, durations, field);
+    case CONF_BOOL:
+        *(bool *)field = view_eq_text(value, "yes");
+        return *(bool *)field || view_eq_text(value, "no");
+    case CONF_ADDRESS:
+        if (!conf_split_address(value, 0, &host, &port))
+            return false;
+        break;
+    case CONF_NETWORK:
+        if (!text_is_network(value))
+            return false;
+        break;
+    case CONF_TEXT:
+    case CONF_PATH:
+        if (value.len == 0)
+            return false;
+        break;
+    }
+    free(*text);
+    *text = option->type == CONF_PATH ? resolve_path(file, value) : view_dup_text(value);
+    return true;
+}
+
+struct reading {
+    const char *file;
+    const struct conf_option *options;
+    size_t n_options;
+    void *config;
+    uint64_t seen; /* a bit per option */
+    struct buf *all;
+    struct err *err;
+    bool failed;
+};
+
+static void complain(struct reading *r, unsigned line, const char *fmt, ...) _printf_(3, 4);
+static void complain(struct reading *r, unsigned line, const char *fmt, ...)
+{
+    _free_ char *what = NULL;
+    struct err one;
+    va_list args;
+
+    va_start(args, fmt);
+    if (vasprintf(&what, fmt, args) < 0)
+        abort();
+    va_end(args);
+    if (line)
+        err_set(&one, ERR_BAD_CONFIG, "%s:%u: %s", r->file, line, what);
+    else
+        err_set(&one, ERR_BAD_CONFIG, "%s: %s", r->file, what);
+    if (r->all)
+        buf_printf(r->all, "%s\n", one.text);
+    if (!r->failed)
+        *r->err = one;
+    r->failed = true;
+}
+
+static void read_line(struct reading *r, unsigned line, struct view text)
+{
+    const uint8_t *equals = text.len ? memchr(text.data, '=', text.len) : NULL;
+    struct view key, value;
+
+    if (!equals) {
+        complain(r, line, "expected KEY = VALUE, found \"%.*s\"", VIEW_FMT(text));
+        return;
+    }
+    key = trim(VIEW(text.data, (size_t)(equals - text.data)));
+    value = trim(view_sub(text, (size_t)(equals - text.data) + 1, text.len));
+    for (size_t i = 0; i < r->n_options; i++) {
+        const struct conf_option *option = &r->options[i];
+        if (!view_eq_text(key, option->name))
+            continue;
+        if (r->seen & (uint64_t)1 << i)
+            complain(r, line, "%s: given twice", option->name);
+        r->seen |= (uint64_t)1 << i;
+        if (!store(r->file, option, value, r->config))
+            complain(r, line, "%s: expected %s, found \"%.*s\"", option->name, expected[option->type],
+                     VIEW_FMT(value));
+        return;
+    }
+    complain(r, line, "unknown key \"%.*s\"", VIEW_FMT(key));
+}
+
+/* The line without its comment: a '#' first, or after white space. */
+static struct view uncomment(struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '#' && (i == 0 || text.data[i - 1] == ' ' || text.data[i - 1] == '\t'))
+            return trim(view_sub(text, 0, i));
+    }
+    return trim(text);
+}
+
+bool conf_parse(const char *name, struct view text, const struct conf_option *options, size_t n_options,
+                void *config, struct buf *ret_all, struct err *err)
+{
+    struct reading r = { name, options, n_options, config, 0, ret_all, err, false };
+    unsigned line = 0;
+
+    if (n_options > 64)
+        abort();
+    while (text.len) {
+        const uint8_t *end = memchr(text.data, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.data) : text.len;
+        struct view one = uncomment(view_sub(text, 0, len));
+        text = view_sub(text, len + 1, text.len);
+        line++;
+        if (one.len)
+            read_line(&r, line, one);
+    }
+    for (size_t i = 0; i < n_options; i++) {
+        if (r.seen & (uint64_t)1 << i)
+            continue;
+        if (!options[i].fallback)
+            complain(&r, 0, "%s is missing: expected %s", options[i].name, expected[options[i].type]);
+        else if (*options[i].fallback && !store(name, &options[i], view_text(options[i].fallback), config))
+            abort(); /* a default that its own type refuses */
+    }
+    return !r.failed;
+}
+
+bool conf_read(const char *path, const struct conf_option *options, size_t n_options, void *config,
+               struct buf *ret_all, struct err *err)
+{
+    _buf_ text = { 0 };
+
+    if (!file_read(path, MAX_FILE, &text, err))
+        return err_wrap(err, "configuration");
+    return conf_parse(path, buf_view(&text), options, n_options, config, ret_all, err);
+}
+
+void conf_deinit(const struct conf_option *options, size_t n_options, void *config)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        char **text = (void *)((char *)config + options[i].offset);
+        switch (options[i].type) {
+        case CONF_TEXT:
+        case CONF_PATH:
+        case CONF_ADDRESS:
+        case CONF_NETWORK:
+            free(*text);
+            *text = NULL;
+            break;
+        case CONF_NUMBER:
+        case CONF_SIZE:
+        case CONF_DURATION:
+        case CONF_BOOL:
+            break;
+        }
+    }
+}
+
+void conf_help(const struct conf_option *options, size_t n_options, struct buf *to)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        buf_printf(to, "  %-22s %s\n", options[i].name, options[i].help);
+        if (options[i].fallback)
+            buf_printf(to, "  %-22s (%s; default %s)\n", "", expected[options[i].type],
+                       *options[i].fallback ? options[i].fallback : "none");
+        else
+            buf_printf(to, "  %-22s (%s; must be given)\n", "", expected[options[i].type]);
+    }
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What failed, and who must act. A fallible function returns bool and takes `struct err *err` last,
+ * never NULL; context is added once per folder crossed: "joining: CHALLENGE: not signed by ...". */
+#pragma once
+
+#include "base/own.h"
+
+#include <stdbool.h>
+
+/* NAME, the name on the wire and in --json, who must act, one line, what to do about it.
+ * PROTOCOL.md, "Errors", lists the same codes; libpeer's PEER_ERR_* are the same too. */
+#define ERR_CODES(X)                                                                               \
+    X(INVALID_ARGUMENT, "invalid_argument", CALLER, "an argument is not usable",                   \
+      "correct the value that the message names")                                                  \
+    X(BAD_CONFIG, "bad_config", LOCAL, "the configuration is not usable",                          \
+      "correct the line that the message names")                                                   \
+    X(EXPOSED, "exposed", LOCAL, "a secret is readable by others",                                 \
+      "chmod it to 0600 (folders 0700) and consider the key it held as known")                     \
+    X(NOT_JOINED, "not_joined", CALLER, "this machine has not joined a network",                   \
+      "run `warren join` with a join string from the network's operator")                          \
+    X(BAD_PIN, "bad_pin", REMOTE, "the network is not the one that was pinned",                    \
+      "check the join string with the operator; somebody may be in between")                       \
+    X(BAD_WIRE, "bad_wire", REMOTE, "the other side broke the protocol",                           \
+      "compare the versions of both sides")                                                        \
+    X(BAD_STATEMENT, "bad_statement", REMOTE, "a signed statement is malformed or not about this", \
+      "compare the versions of both sides")                                                        \
+    X(BAD_SIGNATURE, "bad_signature", REMOTE, "a signature does not verify",                       \
+      "nothing was accepted; if it repeats, tell the operator")                                    \
+    X(BAD_CERTIFICATE, "bad_certificate", REMOTE, "a certificate was refused",                     \
+      "nothing was sent; if it repeats, tell the operator")                                        \
+    X(NAME_MISMATCH, "name_mismatch", CALLER, "a name does not belong to this ID",                 \
+      "leave the names out: they are written from the record")                                     \
+    X(WRONG_KEY, "wrong_key", REMOTE, "a key is not the one that was promised",                    \
+      "nothing was sent; if it repeats, tell the operator")                                        \
+    X(IDENTITY_CHANGED, "identity_changed", REMOTE, "a known peer came with another identity key", \
+      "ask its owner; if the change is right, remove its line from known_peers")                   \
+    X(UNLISTED_KEY, "unlisted_key", REMOTE, "the manifest does not list this key",                 \
+      "tell the operator: router or den use a key that the root did not sign")                     \
+    X(EXPIRED, "expired", REMOTE, "it is no longer, or not yet, valid",                            \
+      "check the clocks of both sides")                                                            \
+    X(STALE, "stale", CALLER, "it is bound to an old beacon",                                      \
+      "fetch the newest heartbeat and sign again")                                                 \
+    X(REPLAYED, "replayed", CALLER, "it was used before", "sign a new one")                        \
+    X(REVOKED, "revoked", CALLER, "it was revoked", "ask the operator")                            \
+    X(BAD_TOKEN, "bad_token", CALLER, "the enrolment token is unknown, spent or expired",          \
+      "ask the operator for a new join string")                                                    \
+    X(NOT_AUTHORIZED, "not_authorized", CALLER, "this caller may not do that",                     \
+      "ask the operator for the right to do it")                                                   \
+    X(NOT_REACHABLE, "not_reachable", CALLER, "no such peer can be reached by you",                \
+      "check the ID, whether the machine is on, and ask the operator whether you may reach it")    \
+    X(DECLINED, "declined", CALLER, "the other side said no", "ask the person at the other end")   \
+    X(BUSY, "busy", CALLER, "the other side takes no more", "try again later")                     \
+    X(TIMEOUT, "timeout", CALLER, "no answer came in time", "try again")                           \
+    X(CANCELED, "canceled", CALLER, "it was canceled", "try again if that was not meant")          \
+    X(DEN_AWAY, "den_away", OPERATOR, "the authority (den) is not connected",                      \
+      "wait, or tell the operator that warren-den is down")                                        \
+    X(NETWORK_FAILURE, "network_failure", LOCAL, "the router cannot be reached",                   \
+      "check the network and the router's address")                                                \
+    X(NO_SUCH_PROCEDURE, "no_such_procedure", CALLER, "nobody serves this procedure",              \
+      "check the name, and whether its owner is connected")                                        \
+    X(NO_SUCH_REGISTRATION, "no_such_registration", CALLER, "there is no such registration",       \
+      "it was removed before")                                                                     \
+    X(NO_SUCH_SUBSCRIPTION, "no_such_subscription", CALLER, "there is no such subscription",       \
+      "it was removed before")                                                                     \
+    X(ALREADY_EXISTS, "already_exists", CALLER, "somebody has it already",                         \
+      "choose another name, or remove the other one first")                                        \
+    X(INVALID_URI, "invalid_uri", CALLER, "not a usable URI", "use dotted lower-case components")  \
+    X(NO_SUCH_REALM, "no_such_realm", CALLER, "the router does not serve this network",            \
+      "check the network's name in the join string")                                               \
+    X(LIMIT, "limit", CALLER, "a limit is reached", "do less at once, or ask the operator")        \
+    X(TOO_LARGE, "too_large", CALLER, "larger than allowed", "send less at once")                  \
+    X(CAPABILITY, "capability", CALLER, "the session does not include this capability",            \
+      "dial again and ask for it")                                                                 \
+    X(NO_PATH, "no_path", LOCAL, "no path to the other side was found",                            \
+      "check that UDP can pass between the two machines")                                          \
+    X(CLOSED, "closed", REMOTE, "it is closed", "open it again")                                   \
+    X(NOT_FOUND, "not_found", CALLER, "there is no such thing", "check the name")                  \
+    X(SYSTEM, "system", LOCAL, "the operating system refused",                                     \
+      "see the reason that the message names")                                                     \
+    X(INTERNAL, "internal", LOCAL, "a fault in this program", "report it, with the log")
+
+enum err_code {
+    ERR_NONE = 0,
+#define X(name, wire, who, line, remedy) ERR_##name,
+    ERR_CODES(X)
+#undef X
+        ERR_N_CODES
+};
+
+struct err {
+    enum err_code code;
+    char text[320]; /* outermost context first: "a: b: c"; printable, one line */
+};
+
+/* Both return false, to fail in one line. Bytes that are not printable come out as \xNN. */
+bool err_set(struct err *err, enum err_code code, const char *fmt, ...) _printf_(3, 4);
+bool err_wrap(struct err *err, const char *fmt, ...) _printf_(2, 3);
+bool err_errno(struct err *err, const char *fmt, ...) _printf_(2, 3); /* SYSTEM, adds strerror(errno) */
+
+const char *err_code_name(enum err_code code);   /* "not_reachable" */
+const char *err_code_line(enum err_code code);   /* one line for humans */
+const char *err_code_remedy(enum err_code code); /* what to do about it */
+/* The code of that wire name; INTERNAL when it is none of ours. */
+enum err_code err_code_find(const char *name, size_t len);

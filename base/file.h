@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that must be whole, private and still there after a crash. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* The whole file, at most `max` bytes (TOO_LARGE). NOT_FOUND when there is none. */
+bool file_read(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
+/* The same for a secret: refused (EXPOSED) when group or others may read or write it. */
+bool file_read_secret(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
+/* Replaces the file whole or not at all: temporary file, fsync, rename, fsync of the folder. */
+bool file_write(const char *path, struct view bytes, unsigned mode, struct err *err);
+/* The same, but ALREADY_EXISTS when the file is there. */
+bool file_create(const char *path, struct view bytes, unsigned mode, struct err *err);
+bool file_exists(const char *path);
+/* Makes the folder (and its parents) with mode 0700, or checks that nobody else may enter it: EXPOSED. */
+bool file_private_dir(const char *path, struct err *err);
+/* Only checks. NOT_FOUND when there is none. */
+bool file_check_private_dir(const char *path, struct err *err);
+/* "DIR/NAME"; the caller frees it. */
+char *file_path(const char *dir, const char *name);
+/* Takes the folder's lock file for the life of the descriptor; BUSY when another process has it. */
+bool file_lock(const char *path, int *ret_fd, struct err *err);
+/* Everything from `fd` to its end, at most `max` bytes. */
+bool file_read_fd(int fd, size_t max, struct buf *ret_bytes, struct err *err);
+/* No core dumps, no ptrace by others of the same user: for programs that hold secrets. */
+void file_forbid_dumps(void);

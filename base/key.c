@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/key.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#include <sodium.h>
+
+struct key {
+    uint8_t secret[crypto_sign_SECRETKEYBYTES];
+    uint8_t public_key[KEY_SIZE];
+};
+
+static const char file_word[] = "warren-ed25519 ";
+
+bool key_init(struct err *err)
+{
+    return sodium_init() >= 0 || err_set(err, ERR_SYSTEM, "libsodium does not start");
+}
+
+static struct key *key_alloc(void)
+{
+    struct key *key = sodium_malloc(sizeof(*key));
+
+    if (!key)
+        abort();
+    return key;
+}
+
+struct key *key_new(void)
+{
+    struct key *key = key_alloc();
+
+    crypto_sign_keypair(key->public_key, key->secret);
+    return key;
+}
+
+struct key *key_from_seed(const uint8_t seed[SEED_SIZE])
+{
+    struct key *key = key_alloc();
+
+    crypto_sign_seed_keypair(key->public_key, key->secret, seed);
+    return key;
+}
+
+void key_free(struct key *key)
+{
+    sodium_free(key);
+}
+
+const uint8_t *key_public(const struct key *key)
+{
+    return key->public_key;
+}
+
+struct view key_public_view(const struct key *key)
+{
+    return VIEW_ARR(key->public_key);
+}
+
+void key_sign(const struct key *key, struct view bytes, uint8_t ret_sig[SIG_SIZE])
+{
+    crypto_sign_detached(ret_sig, NULL, bytes.data, bytes.len, key->secret);
+}
+
+bool key_verify(struct view public_key, struct view bytes, struct view sig)
+{
+    return public_key.len == KEY_SIZE && sig.len == SIG_SIZE &&
+           crypto_sign_verify_detached(sig.data, bytes.data, bytes.len, public_key.data) == 0;
+}
+
+bool key_write(const struct key *key, const char *path, struct err *err)
+{
+    _buf_wipe_ text = { 0 };
+    uint8_t seed[SEED_SIZE];
+
+    crypto_sign_ed25519_sk_to_seed(seed, key->secret);
+    buf_grow(&text, 128); /* room at once: growing would leave copies of the seed behind */
+    buf_clear(&text);
+    buf_put_text(&text, file_word);
+    text_put_hex(&text, VIEW_ARR(seed));
+    buf_put_text(&text, "\n");
+    mem_wipe(seed, sizeof(seed));
+    return file_create(path, buf_view(&text), 0600, err);
+}
+
+bool key_read(const char *path, struct key **ret_key, struct err *err)
+{
+    _buf_wipe_ text = { 0 };
+    struct view rest, word = view_text(file_word);
+    uint8_t seed[SEED_SIZE];
+    bool ok;
+
+    if (!file_read_secret(path, 256, &text, err))
+        return false;
+    rest = buf_view(&text);
+    ok = view_starts(rest, word) && rest.len == word.len + 2 * SEED_SIZE + 1 &&
+         rest.data[rest.len - 1] == '\n' &&
+         text_read_hex(view_sub(rest, word.len, 2 * SEED_SIZE), seed, sizeof(seed));
+    if (!ok)
+        return err_set(err, ERR_BAD_CONFIG, "%s: not an Ed25519 key file of ours", path);
+    *ret_key = key_from_seed(seed);
+    mem_wipe(seed, sizeof(seed));
+    return true;
+}
+
+void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE])
+{
+    crypto_hash_sha256(ret_hash, bytes.data, bytes.len);
+}
+
+void random_bytes(void *to, size_t size)
+{
+    randombytes_buf(to, size);
+}
+
+uint32_t random_below(uint32_t bound)
+{
+    return randombytes_uniform(bound);
+}

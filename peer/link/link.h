@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The link: QUIC v1 (RFC 9000) with TLS 1.3 (RFC 9001), ALPN "warren-link/1", certificates on both
+ * sides, over whatever path there is. ngtcp2 and GnuTLS run the handshake and the records; who
+ * the other side is, is decided by the `judge` alone, which is handed the raw chain.
+ *
+ * The core does no I/O: packets come in by link_input(), go out by the `send` of its config, time is an argument
+ * in nanoseconds of one monotonic clock. Events come out of link_next_event(). The control stream is QUIC stream 0, opened by the
+ * caller; the first frame both ways is BIND, and no event but LINK_FAILED comes before both were right.
+ * peer/link/PROTOCOL.md has stream header, control frames and close codes. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/key.h"
+
+enum { LINK_SID = 16, LINK_MAX_CAP = 64, LINK_MAX_ARG = 1024 };
+
+/* Application close codes. */
+enum link_close {
+    LINK_CLOSE_NORMAL = 0x00,
+    LINK_CLOSE_REVOKED = 0x10,
+    LINK_CLOSE_EXPIRED = 0x11,
+    LINK_CLOSE_BIND = 0x12,
+    LINK_CLOSE_CAPABILITY = 0x13,
+    LINK_CLOSE_ADMIN = 0x14, /* den or the peer's operator ended the session */
+    LINK_CLOSE_LIVE_UNTIL = 0x15,
+};
+
+struct link_config {
+    bool is_caller;                     /* the QUIC client */
+    uint8_t sid[LINK_SID], grant_hash[HASH_SIZE]; /* what BIND must say */
+    const struct view *chain;           /* our certificates as DER, leaf first; copied */
+    size_t n_chain;
+    struct view key_der;                /* our TLS key, PKCS#8 DER; copied into GnuTLS */
+    /* Judges the other side's raw chain, leaf first. Called once, from inside link_input(). */
+    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
+    /* Whether a stream with this capability may be opened (by us: outgoing) or accepted. */
+    bool (*may_open)(void *user, bool outgoing, struct view cap);
+    /* Sends datagrams, each at most 1452 bytes; returns how many went; link_resume() when more can. */
+    size_t (*send)(void *user, const struct view *packets, size_t n);
+    struct view heart;                  /* our newest heartbeat with its signature (may be empty) */
+    void *user;
+    uint64_t initial_rtt_ns;            /* 0: unknown */
+};
+
+struct link;
+struct link_stream;
+
+enum link_event_type {
+    LINK_UP,              /* handshake confirmed, BIND right on both sides */
+    LINK_HEART,           /* the other side's newest heartbeat: data = its bytes */
+    LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
+    LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end */
+    LINK_STREAM_WRITABLE, /* room is back after link_stream_write() took less than all */
+    LINK_STREAM_RESET,    /* by the other side: code */
+    LINK_STREAM_CLOSED,   /* both directions done: the handle is gone after this event */
+    LINK_DATAGRAM,        /* data */
+    LINK_DOWN,            /* it was up; err says why, close_code, by_remote */
+    LINK_FAILED,          /* it never came up; err says why */
+};
+
+struct link_event {
+    enum link_event_type type;
+    struct link_stream *stream;
+    struct view cap, arg, data; /* valid until the next call of link_next_event() */
+    uint64_t code;
+    bool by_remote;
+    struct err err;
+};
+
+struct link_facts { /* the handshake's result and statistics */
+    char tls_version[16], cipher[40], group[24], alpn[24];
+    uint64_t rtt_ns, bytes_sent, bytes_received, packets_lost, cwnd;
+};
+
+bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link, struct err *err);
+void link_free(struct link *link); /* says nothing to the other side: link_close() first */
+OWN_FREEP(link, struct link)
+/* Hands over datagrams, then flushes once. */
+void link_input(struct link *link, uint64_t now_ns, const struct view *packets, size_t n);
+void link_resume(struct link *link, uint64_t now_ns); /* the path takes packets (again): flush */
+void link_tick(struct link *link, uint64_t now_ns);   /* call at link_deadline() */
+uint64_t link_deadline(const struct link *link);      /* ns; UINT64_MAX: none */
+bool link_next_event(struct link *link, struct link_event *ret_event);
+void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason);
+bool link_is_up(const struct link *link);
+void link_facts(const struct link *link, struct link_facts *ret_facts);
+void link_send_heart(struct link *link, uint64_t now_ns, struct view heart);
+
+/* Streams: ordered, reliable. The header {cap, arg} is written by open and checked by the side that accepts. */
+bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struct view arg,
+                      struct link_stream **ret_stream, struct err *err);
+/* Takes as much as its buffer has room for (1 MiB a stream until acknowledged) and returns how much. `is_end` closes
+ * our direction once everything was taken. */
+size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes, bool is_end);
+/* Copies up to `size` bytes out and gives the other side credit for them. *ret_end: nothing will follow. */
+size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size, bool *ret_end);
+void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t code);
+uint64_t link_stream_id(const struct link_stream *stream);
+void link_stream_set_user(struct link_stream *stream, void *user);
+void *link_stream_user(const struct link_stream *stream);
+/* Unreliable; TOO_LARGE when it does not fit the path's present size, LIMIT when the queue is full. */
+bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, struct err *err);
+size_t link_datagram_max(const struct link *link);
