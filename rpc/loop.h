@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemons' loop, on libuv: one thread, timers, signals. */
+#pragma once
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct rpc_loop;
+struct rpc_timer;
+typedef void rpc_on_timer(void *user);
+typedef void rpc_on_signal(void *user, int signal_number);
+
+bool rpc_loop_new(struct rpc_loop **ret_loop, struct err *err);
+/* Closes what is left (timers, signals) and frees it. Free what uses the loop, such as rpc_ws, before. */
+void rpc_loop_free(struct rpc_loop *loop);
+OWN_FREEP(rpc_loop, struct rpc_loop)
+void rpc_loop_run(struct rpc_loop *loop); /* until rpc_loop_stop() */
+void rpc_loop_stop(struct rpc_loop *loop);
+void *rpc_loop_native(struct rpc_loop *loop); /* uv_loop_t */
+struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, void *user); /* not set */
+void rpc_timer_set(struct rpc_timer *timer, uint64_t at); /* clock_mono_ms(); NEVER_MS: unset */
+void rpc_timer_free(struct rpc_timer *timer);
+void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal, void *user);
