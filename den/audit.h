@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit: append-only, each entry hashed over the one before, written in the transaction of what it records.
+ * head(n) = SHA-256("warren/1 audit" 0x00 | head(n-1) | n u64be | time u64be | length u32be | canonical bytes), head(0) = 32 zero bytes.
+ * Canonical bytes: `key=value` pairs, one a line, "what" first, in the order given; values are escaped so that
+ * no value can look like another pair. */
+#pragma once
+
+#include "den/store.h"
+
+struct audit_pair {
+    const char *key;
+    struct view value; /* text; bytes that are not printable ASCII, and '\\', come out as \xNN */
+};
+#define AUDIT_TEXT(k, v) { (k), view_text(v) }
+
+/* Inside a transaction of the store. `what`: "identity.admitted", "certificate.issued", "session.granted", "session.refused" ... */
+bool audit_append(struct store *store, uint64_t at, const char *what, const struct audit_pair *pairs, size_t n_pairs,
+                  struct err *err);
+/* The newest number and head: 0 and zeros before the first. */
+bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE], struct err *err);
+/* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. */
+bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err);
+/* Appends entry text as JSON, for `warren-den audit list`. */
+void audit_put_json(const struct store_audit *entry, struct buf *to);
