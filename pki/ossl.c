@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OpenSSL's error queue made a struct err, its DER made a buf, its times made numbers. */
+#include "pki/ossl.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <openssl/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+bool pki_err(struct err *err, enum err_code code, const char *fmt, ...)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    char text[200];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    ERR_clear_error();
+    return reason ? err_set(err, code, "%s: %s", text, reason) : err_set(err, code, "%s", text);
+}
+
+bool pki_take_der(struct buf *to, unsigned char **der, int len, struct err *err)
+{
+    if (len <= 0)
+        return pki_err(err, ERR_SYSTEM, "writing DER");
+    buf_put(to, VIEW(*der, (size_t)len));
+    OPENSSL_clear_free(*der, (size_t)len);
+    return true;
+}
+
+/* The SubjectPublicKeyInfo (RFC 5480) up to and with the 04 of an uncompressed point. */
+static const uint8_t p256_head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04 };
+static const uint8_t p384_head[] = { 0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+                                     0x00, 0x22, 0x03, 0x62, 0x00, 0x04 };
+
+static const struct {
+    const char *name;
+    struct view head;
+    size_t point; /* octets behind the head */
+    const EVP_MD *(*digest)(void);
+} curves[] = {
+    [PKI_P256] = { "P-256", { p256_head, sizeof(p256_head) }, 64, EVP_sha256 },
+    [PKI_P384] = { "P-384", { p384_head, sizeof(p384_head) }, 96, EVP_sha384 },
+};
+
+bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve)
+{
+    for (size_t i = 0; i < N_ELEMENTS(curves); i++) {
+        if (spki.len != curves[i].head.len + curves[i].point || !view_starts(spki, curves[i].head))
+            continue;
+        *ret_curve = (enum pki_curve)i;
+        return true;
+    }
+    return false;
+}
+
+const EVP_MD *pki_curve_digest(enum pki_curve curve)
+{
+    return curves[curve].digest();
+}
+
+const char *pki_curve_name(enum pki_curve curve)
+{
+    return curves[curve].name;
+}
+
+bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &der);
+
+    return pki_take_der(ret_der, &der, len, err);
+}
+
+bool pki_time_write(uint64_t ms, ASN1_TIME *to, struct err *err)
+{
+    /* UTCTime through 2049, GeneralizedTime after, as RFC 5280 asks. */
+    if (!ASN1_TIME_set(to, (time_t)(ms / 1000)))
+        return pki_err(err, ERR_INVALID_ARGUMENT, "a time that no certificate can carry");
+    return true;
+}
+
+bool pki_time_read(const ASN1_TIME *time, uint64_t *ret_ms)
+{
+    _cleanup_(ASN1_TIME_freep) ASN1_TIME *again = NULL;
+    struct tm tm;
+    time_t seconds;
+
+    if (!time || !ASN1_TIME_to_tm(time, &tm))
+        return false;
+    seconds = timegm(&tm);
+    if (seconds < 0)
+        return false;
+    again = ASN1_TIME_set(NULL, seconds);
+    if (!again || ASN1_STRING_cmp(again, time) != 0) /* type and bytes */
+        return false;
+    *ret_ms = (uint64_t)seconds * 1000;
+    return true;
+}
+
+const char *pki_span_text(uint64_t ms, char to[PKI_SPAN_TEXT])
+{
+    static const struct {
+        uint64_t unit;
+        const char *name;
+    } units[] = { { DAY_MS, "day" }, { HOUR_MS, "hour" }, { MINUTE_MS, "minute" }, { SECOND_MS, "second" } };
+    size_t i = 0;
+
+    while (i + 1 < N_ELEMENTS(units) && ms < units[i].unit)
+        i++;
+    snprintf(to, PKI_SPAN_TEXT, "%" PRIu64 " %s%s", ms / units[i].unit, units[i].name,
+             ms / units[i].unit == 1 ? "" : "s");
+    return to;
+}

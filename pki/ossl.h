@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For pki's own files: what its structs hold, and OpenSSL's types as owners. */
+#pragma once
+
+#include "pki/pki.h"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+struct pki_key {
+    EVP_PKEY *pkey;
+    enum pki_curve curve;
+};
+
+struct pki_csr {
+    X509_REQ *req;
+    uint8_t spki_hash[HASH_SIZE];
+};
+
+struct pki_cert {
+    X509 *x509;
+    struct buf der, serial_octets;
+    char *subject, *issuer, *names, *serial; /* what `facts` points to */
+    struct pki_facts facts;
+    uint8_t hash[HASH_SIZE], spki_hash[HASH_SIZE];
+};
+
+struct pki_ca {
+    struct pki_cert *cert;
+    struct pki_key *key;
+};
+
+OWN_FREEP(X509, X509)
+OWN_FREEP(X509_REQ, X509_REQ)
+OWN_FREEP(X509_CRL, X509_CRL)
+OWN_FREEP(X509_NAME, X509_NAME)
+OWN_FREEP(X509_EXTENSION, X509_EXTENSION)
+OWN_FREEP(X509_REVOKED, X509_REVOKED)
+OWN_FREEP(X509_SIG, X509_SIG)
+OWN_FREEP(X509_ALGOR, X509_ALGOR)
+OWN_FREEP(X509_STORE, X509_STORE)
+OWN_FREEP(X509_STORE_CTX, X509_STORE_CTX)
+OWN_FREEP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO)
+OWN_FREEP(EVP_PKEY, EVP_PKEY)
+OWN_FREEP(EVP_PKEY_CTX, EVP_PKEY_CTX)
+OWN_FREEP(EVP_MD_CTX, EVP_MD_CTX)
+OWN_FREEP(EVP_CIPHER_CTX, EVP_CIPHER_CTX)
+OWN_FREEP(ASN1_INTEGER, ASN1_INTEGER)
+OWN_FREEP(ASN1_ENUMERATED, ASN1_ENUMERATED)
+OWN_FREEP(ASN1_OCTET_STRING, ASN1_OCTET_STRING)
+OWN_FREEP(ASN1_TIME, ASN1_TIME)
+OWN_FREEP(GENERAL_NAMES, GENERAL_NAMES)
+
+/* Fails with OpenSSL's own newest reason behind the text, and leaves its queue empty: libssl, in
+ * the same thread, would take what we leave there for its own. */
+bool pki_err(struct err *err, enum err_code code, const char *fmt, ...) _printf_(3, 4);
+
+/* Appends what an i2d function made at *der (`len` <= 0: it failed) and frees it, wiped. */
+bool pki_take_der(struct buf *to, unsigned char **der, int len, struct err *err);
+
+/* What a public key must be, byte by byte: a named curve and an uncompressed point. False for
+ * every other key. */
+bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve);
+const EVP_MD *pki_curve_digest(enum pki_curve curve);
+const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
+bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);
+
+/* Milliseconds since 1970. False when the time is not in the one form that RFC 5280, 4.1.2.5 allows. */
+bool pki_time_read(const ASN1_TIME *time, uint64_t *ret_ms);
+bool pki_time_write(uint64_t ms, ASN1_TIME *to, struct err *err);
+/* "3 days" for messages. */
+#define PKI_SPAN_TEXT 32
+const char *pki_span_text(uint64_t ms, char to[PKI_SPAN_TEXT]);
