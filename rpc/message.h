@@ -78,7 +78,8 @@ struct rpc_register { /* SUBSCRIBE has the same shape */
     bool get_retained;  /* SUBSCRIBE alone */
     struct view uri;
 };
-struct rpc_ids { /* REGISTERED, UNREGISTER, SUBSCRIBED, UNSUBSCRIBE, PUBLISHED: second is theirs; UNREGISTERED, UNSUBSCRIBED: 0 */
+struct rpc_ids { /* REGISTERED, UNREGISTER, SUBSCRIBED, UNSUBSCRIBE, PUBLISHED: second is theirs; UNREGISTERED, UNSUBSCRIBED: 0,
+                 * but with request 0 (the router took it away) it says which */
     uint64_t request, second;
 };
 struct rpc_publish {

@@ -36,9 +36,10 @@ struct view rpc_fields_value(struct rpc_fields *f, const char *name);
 uint64_t rpc_fields_u64(struct rpc_fields *f, const char *name);
 uint64_t rpc_fields_id(struct rpc_fields *f, const char *name);                  /* 1..2^53 */
 struct view rpc_fields_text(struct rpc_fields *f, const char *name, size_t max); /* at most `max` bytes */
+struct view rpc_fields_text_or_nil(struct rpc_fields *f, const char *name, size_t max); /* left out is nil too */
 struct view rpc_fields_uri(struct rpc_fields *f, const char *name);              /* loose URI, at most 255 */
 struct view rpc_fields_bin(struct rpc_fields *f, const char *name, size_t max);
-struct view rpc_fields_bin_or_nil(struct rpc_fields *f, const char *name, size_t max);
+struct view rpc_fields_bin_or_nil(struct rpc_fields *f, const char *name, size_t max); /* left out is nil too */
 struct view rpc_fields_fixed(struct rpc_fields *f, const char *name, size_t size); /* bin of exactly `size` */
 struct view rpc_fields_array(struct rpc_fields *f, const char *name); /* the value's bytes */
 struct view rpc_fields_map(struct rpc_fields *f, const char *name);
