@@ -73,6 +73,16 @@ PEER_API bool peer_identity_load(const char *state_dir, struct peer_identity *re
  * returns the length needed without it, as snprintf does; 0 when there is none. */
 PEER_API size_t peer_chain_pem(const struct peer *peer, char *to, size_t size);
 PEER_API size_t peer_root_pem(const struct peer *peer, char *to, size_t size);
+/* The newest manifest (what the root signed: the network's CAs and the keys of den and router) for those who want to
+ * check it themselves. Signature `i` is ECDSA P-384 with SHA-384 in DER, by the root given beside it as PEM. Copies as
+ * above; false when there are fewer signatures, or a place is too small. */
+PEER_API size_t peer_manifest(const struct peer *peer, void *to, size_t size);
+struct peer_manifest_signature {
+    unsigned char signature[160];
+    size_t signature_size;
+    char signer_pem[4096];
+};
+PEER_API bool peer_manifest_signature(const struct peer *peer, size_t i, struct peer_manifest_signature *ret_signature);
 
 /* ---- events --------------------------------------------------------------------------------------- */
 
@@ -132,6 +142,7 @@ struct peer_link_facts {
     /* The statements behind this link and their signatures, borrowed from the link: for audits. */
     const void *grant, *grant_signature, *dial, *dial_signature, *accept, *accept_signature;
     size_t grant_size, dial_size, accept_size; /* signatures are 64 bytes */
+    char grant_key[65], dial_key[65], accept_key[65]; /* Ed25519 keys that made them, hex: den's, the caller's, the callee's */
     const char *grant_text;               /* for people: who, whom, what, until when */
 };
 PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_facts *ret_facts);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `warren chat`: lines of standard input go to the other side, its lines come out on standard output. One conversation at a
+ * time; who calls meanwhile is told that we are busy. */
+#include "cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 8192 };
+
+struct chat {
+    const struct cli *cli;
+    struct peer *peer;
+    struct peer_link *link;     /* the conversation, or the call being asked about */
+    struct peer_stream *stream;
+    char remote_id[16];
+    bool is_caller, is_asking /* the person, whether to accept */, is_up;
+    bool input_ended, we_ended, they_ended, is_over;
+    int status;
+    char in[LINE_MAX_BYTES];    /* typed, not yet sent */
+    size_t n_in;
+    char line[LINE_MAX_BYTES];  /* received, no newline yet */
+    size_t n_line;
+};
+
+static const char *const wanted[] = { "chat", NULL };
+
+static void put_facts(const struct chat *chat, FILE *out, const struct peer_link_facts *f)
+{
+    fprintf(out, "{\"remote_id\": ");
+    cli_json_text(out, f->remote_id);
+    fprintf(out, ",\n \"path\": {\"kind\": ");
+    cli_json_text(out, f->path_kind);
+    fprintf(out, ", \"local\": ");
+    cli_json_text(out, f->path_local);
+    fprintf(out, ", \"remote\": ");
+    cli_json_text(out, f->path_remote);
+    fprintf(out, "},\n \"tls\": {\"version\": ");
+    cli_json_text(out, f->tls_version);
+    fprintf(out, ", \"cipher\": ");
+    cli_json_text(out, f->cipher);
+    fprintf(out, ", \"alpn\": ");
+    cli_json_text(out, f->alpn);
+    fprintf(out, ", \"verified\": ");
+    cli_json_text(out, f->verified_name);
+    fprintf(out, "}");
+    const struct {
+        const char *name, *key;
+        const void *bytes, *signature;
+        size_t size;
+    } statements[] = {
+        { "grant", f->grant_key, f->grant, f->grant_signature, f->grant_size },
+        { "dial", f->dial_key, f->dial, f->dial_signature, f->dial_size },
+        { "accept", f->accept_key, f->accept, f->accept_signature, f->accept_size },
+    };
+    for (size_t i = 0; i < sizeof(statements) / sizeof(*statements); i++) {
+        fprintf(out, ",\n \"%s\": {\"bytes\": ", statements[i].name);
+        cli_json_hex(out, statements[i].bytes, statements[i].size);
+        fprintf(out, ", \"signature\": ");
+        cli_json_hex(out, statements[i].signature, statements[i].signature ? 64 : 0);
+        fprintf(out, ", \"public_key\": ");
+        cli_json_text(out, statements[i].key);
+        fprintf(out, "}");
+    }
+    fprintf(out, ",\n \"caller\": %s}\n", chat->is_caller ? "true" : "false");
+}
+
+static void write_facts(const struct chat *chat, const struct peer_link_facts *facts)
+{
+    FILE *out = fopen(chat->cli->facts_file, "we");
+
+    if (!out) {
+        cli_say("warren: chat: %s: %s", chat->cli->facts_file, strerror(errno));
+        return;
+    }
+    put_facts(chat, out, facts);
+    if (fclose(out) != 0)
+        cli_say("warren: chat: %s: %s", chat->cli->facts_file, strerror(errno));
+}
+
+static void say_facts(const struct chat *chat)
+{
+    struct peer_link_facts facts;
+
+    if (!peer_link_facts(chat->link, &facts))
+        return;
+    cli_say("linked with %s: %s %s, verified as %s", facts.remote_id, facts.tls_version, facts.cipher,
+            facts.verified_name);
+    cli_say("certificate of %s, by %s", facts.remote_subject, facts.remote_issuer);
+    cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
+    cli_say("grant: %s", facts.grant_text);
+    if (chat->cli->facts_file)
+        write_facts(chat, &facts);
+}
+
+/* The conversation is over: the caller leaves, who waits waits on. */
+static void forget_link(struct chat *chat, int status)
+{
+    chat->link = NULL;
+    chat->stream = NULL;
+    chat->is_up = chat->is_asking = chat->we_ended = chat->they_ended = false;
+    chat->n_line = 0;
+    if (chat->is_caller || (chat->input_ended && chat->n_in == 0 && status == 0 && chat->status == 0)) {
+        chat->is_over = true;
+        chat->status = status;
+    } else {
+        cli_say("waiting for the next call");
+    }
+}
+
+static void print_line(struct chat *chat)
+{
+    char id[24];
+
+    printf("%s: ", cli_show_id(chat->remote_id, id));
+    cli_put_safe(stdout, chat->line, chat->n_line);
+    putchar('\n');
+    fflush(stdout);
+    chat->n_line = 0;
+}
+
+static void receive(struct chat *chat)
+{
+    char bytes[4096];
+    bool is_end = false;
+    size_t n;
+
+    while ((n = peer_stream_read(chat->stream, bytes, sizeof(bytes), &is_end)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            if (bytes[i] != '\n')
+                chat->line[chat->n_line++] = bytes[i];
+            if (bytes[i] == '\n' || chat->n_line == sizeof(chat->line))
+                print_line(chat);
+        }
+    }
+    if (is_end && !chat->they_ended) {
+        chat->they_ended = true;
+        if (chat->n_line)
+            print_line(chat);
+        cli_say("the other side has said all it will");
+    }
+}
+
+/* Sends what was typed; at the end of the input our half ends. */
+static void send_typed(struct chat *chat)
+{
+    size_t n;
+
+    if (!chat->stream || !chat->is_up)
+        return;
+    n = peer_stream_write(chat->stream, chat->in, chat->n_in);
+    memmove(chat->in, chat->in + n, chat->n_in - n);
+    chat->n_in -= n;
+    if (chat->input_ended && chat->n_in == 0 && !chat->we_ended) {
+        peer_stream_finish(chat->stream);
+        chat->we_ended = true;
+    }
+}
+
+static void close_if_done(struct chat *chat)
+{
+    if (chat->is_up && !chat->stream && chat->we_ended && chat->they_ended)
+        peer_link_close(chat->link, "done"); /* the stream is closed: all of ours was acknowledged */
+}
+
+static void answer_call(struct chat *chat, bool yes)
+{
+    struct peer_error error;
+
+    chat->is_asking = false;
+    if (!yes) {
+        peer_link_decline(chat->link, "declined");
+        cli_say("declined");
+    } else if (!peer_link_accept(chat->link, NULL, &error)) {
+        cli_fail(chat->cli, "chat", &error);
+    }
+}
+
+static void on_incoming(struct chat *chat, const struct peer_event *event)
+{
+    char id[24];
+
+    if (chat->link) {
+        peer_link_decline(event->link, "busy");
+        return;
+    }
+    chat->link = event->link;
+    snprintf(chat->remote_id, sizeof(chat->remote_id), "%s", event->remote_id);
+    fprintf(stderr, "%s calls (its ID is proved) and asks for:", cli_show_id(event->remote_id, id));
+    for (size_t i = 0; event->capabilities[i]; i++)
+        fprintf(stderr, " %s", event->capabilities[i]);
+    fputc('\n', stderr);
+    if (chat->cli->accept) {
+        answer_call(chat, true);
+    } else if (chat->input_ended) {
+        cli_say("nobody is here to ask; run with --accept to take calls without asking");
+        answer_call(chat, false);
+    } else {
+        chat->is_asking = true;
+        fprintf(stderr, "accept? [y/N] ");
+        fflush(stderr);
+    }
+}
+
+static void on_up(struct chat *chat)
+{
+    struct peer_error error;
+
+    chat->is_up = true;
+    say_facts(chat);
+    if (!chat->is_caller)
+        return;
+    chat->stream = peer_stream_open(chat->link, "chat", NULL, &error);
+    if (!chat->stream) {
+        cli_fail(chat->cli, "chat", &error);
+        peer_link_close(chat->link, "no stream");
+    }
+}
+
+static void on_down(struct chat *chat, const struct peer_event *event)
+{
+    bool is_clean = chat->is_up && chat->they_ended;
+
+    if (event->link != chat->link)
+        return;
+    if (chat->stream && chat->is_up)
+        receive(chat);
+    if (event->error.name[0] != '\0' && !is_clean) {
+        cli_fail(chat->cli, "chat", &event->error);
+        forget_link(chat, 1);
+    } else {
+        cli_say("the link is closed");
+        forget_link(chat, 0);
+    }
+}
+
+static void dial(struct chat *chat)
+{
+    struct peer_error error;
+    char id[24];
+
+    if (!chat->is_caller || chat->link)
+        return;
+    chat->link = peer_dial(chat->peer, chat->cli->argument, wanted, &error);
+    if (!chat->link) {
+        chat->is_over = true;
+        chat->status = cli_fail(chat->cli, "chat", &error);
+        return;
+    }
+    snprintf(chat->remote_id, sizeof(chat->remote_id), "%s", chat->cli->argument);
+    cli_say("dialling %s", cli_show_id(chat->cli->argument, id));
+}
+
+static void on_ready(struct chat *chat)
+{
+    struct peer_identity identity;
+    char id[24];
+
+    if (peer_identity(chat->peer, &identity))
+        cli_say("this machine is %s in %s", cli_show_id(identity.id, id), identity.network);
+    if (chat->is_caller)
+        dial(chat);
+    else
+        cli_say("waiting for a call");
+}
+
+static void on_stream(struct chat *chat, const struct peer_event *event)
+{
+    if (event->link != chat->link || chat->stream) {
+        peer_stream_reset(event->stream, 0);
+        return;
+    }
+    chat->stream = event->stream;
+    receive(chat);
+    send_typed(chat);
+}
+
+static void on_event(struct chat *chat, const struct peer_event *event)
+{
+    switch (event->type) {
+    case PEER_EVENT_JOINED:
+        on_ready(chat);
+        break;
+    case PEER_EVENT_ONLINE:
+        cli_say("online");
+        break;
+    case PEER_EVENT_OFFLINE:
+        cli_say("offline: %s; trying again in %.1f s", event->error.text, (double)event->pause_ms / 1000);
+        break;
+    case PEER_EVENT_FAILED:
+        chat->is_over = true;
+        chat->status = cli_fail(chat->cli, "chat", &event->error);
+        break;
+    case PEER_EVENT_INCOMING:
+        on_incoming(chat, event);
+        break;
+    case PEER_EVENT_RINGING:
+        cli_say("ringing");
+        break;
+    case PEER_EVENT_LINK_UP:
+        on_up(chat);
+        break;
+    case PEER_EVENT_LINK_DOWN:
+        on_down(chat, event);
+        break;
+    case PEER_EVENT_PATH:
+        break;
+    case PEER_EVENT_STREAM:
+        on_stream(chat, event);
+        break;
+    case PEER_EVENT_READABLE:
+        if (event->stream == chat->stream)
+            receive(chat);
+        break;
+    case PEER_EVENT_STREAM_CLOSED:
+        if (event->stream == chat->stream) {
+            receive(chat);
+            chat->stream = NULL;
+            chat->we_ended = chat->they_ended = true;
+        }
+        break;
+    case PEER_EVENT_WRITABLE:
+    case PEER_EVENT_DATAGRAM:
+        break;
+    }
+}
+
+static void read_input(struct chat *chat)
+{
+    ssize_t n = read(STDIN_FILENO, chat->in + chat->n_in, sizeof(chat->in) - chat->n_in);
+    char *newline;
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0)
+        chat->input_ended = true;
+    else
+        chat->n_in += (size_t)n;
+    if (!chat->is_asking)
+        return;
+    newline = memchr(chat->in, '\n', chat->n_in);
+    if (newline || chat->input_ended) {
+        bool yes = chat->n_in && (chat->in[0] == 'y' || chat->in[0] == 'Y');
+        size_t used = newline ? (size_t)(newline - chat->in) + 1 : chat->n_in;
+        memmove(chat->in, chat->in + used, chat->n_in - used);
+        chat->n_in -= used;
+        answer_call(chat, yes);
+    }
+}
+
+/* What is typed is read when there is a place for it: a conversation, or a question. */
+static bool wants_input(const struct chat *chat)
+{
+    if (chat->input_ended || chat->n_in == sizeof(chat->in))
+        return false;
+    return chat->is_asking || (chat->is_up && chat->stream);
+}
+
+int cli_chat(const struct cli *cli)
+{
+    static struct chat chat;
+    struct peer_config config = { .size = sizeof(config), .state_dir = cli->state_dir,
+                                  .capabilities = wanted, .allow_loopback = cli->loopback };
+    struct peer_event event;
+    struct peer_error error;
+
+    chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
+    chat.peer = peer_new(&config, &error);
+    if (!chat.peer)
+        return cli_fail(cli, "chat", &error);
+    while (!chat.is_over) {
+        if (cli_wait(chat.peer, wants_input(&chat) ? STDIN_FILENO : -1, -1) & CLI_INPUT)
+            read_input(&chat);
+        while (!chat.is_over && peer_next_event(chat.peer, &event))
+            on_event(&chat, &event);
+        send_typed(&chat);
+        close_if_done(&chat);
+    }
+    peer_free(chat.peer);
+    return chat.status;
+}

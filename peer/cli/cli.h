@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The `warren` command: a file per verb, on libpeer's public header alone. Answers go to standard output,
+ * everything about how it goes to standard error. Exit status: 0 done, 1 failed, 2 wrong usage. */
+#pragma once
+
+#include "peer.h"
+
+#include <stdio.h>
+
+struct cli {
+    const char *state_dir;  /* NULL: libpeer's default */
+    const char *join_file;  /* join: "-" or NULL is standard input */
+    const char *facts_file; /* chat: where the session's facts are written as JSON */
+    const char *argument;   /* the verb's one argument, or NULL */
+    double timeout_s;       /* join: give up after this long */
+    bool json, accept, loopback;
+};
+
+int cli_join(const struct cli *cli);
+int cli_id(const struct cli *cli);
+int cli_chat(const struct cli *cli);
+
+/* Says what failed and what to do about it; returns 1, for `return cli_fail(...)`. */
+int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
+/* One line about how it goes, to standard error. */
+void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "456000" as "456 000". */
+const char *cli_show_id(const char *id, char to[24]);
+/* Waits until the peer or (if `input` >= 0) the descriptor is readable, at most `ms` (-1: for ever). */
+enum cli_ready { CLI_TIMEOUT = 0, CLI_PEER = 1, CLI_INPUT = 2, CLI_BOTH = 3 };
+enum cli_ready cli_wait(const struct peer *peer, int input, int ms);
+/* Milliseconds of a clock that never goes back. */
+unsigned long long cli_now(void);
+/* An identity for people, to `out`. */
+void cli_print_identity(const struct peer_identity *identity, FILE *out);
+
+/* ---- text.c: bytes for terminals and for JSON ---- */
+
+/* Text from afar for a terminal: control characters and broken UTF-8 come out as '?' or \xNN, so that nobody can steer the
+ * terminal by what he sends. */
+void cli_put_safe(FILE *out, const char *text, size_t size);
+void cli_json_text(FILE *out, const char *text); /* quoted and escaped */
+void cli_json_hex(FILE *out, const void *bytes, size_t size);

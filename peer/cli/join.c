@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { MAX_JOIN = 520 };
+
+static void wipe(void *bytes, size_t size)
+{
+    explicit_bzero(bytes, size);
+}
+
+/* Reads one line into `to`, without its newline; false at the end of the file or when it is too long. */
+static bool read_line(FILE *from, char *to, size_t size)
+{
+    size_t used = 0;
+    int c;
+
+    while ((c = fgetc(from)) != EOF && c != '\n') {
+        if (used + 1 >= size)
+            return false;
+        to[used++] = (char)c;
+    }
+    while (used && (to[used - 1] == ' ' || to[used - 1] == '\r' || to[used - 1] == '\t'))
+        used--;
+    to[used] = '\0';
+    return used > 0;
+}
+
+/* From a terminal: asks without echo, because the string may hold a token. */
+static bool prompt(char *to, size_t size)
+{
+    struct termios before, silent;
+    bool ok;
+
+    fprintf(stderr, "join string (not shown): ");
+    fflush(stderr);
+    if (tcgetattr(STDIN_FILENO, &before) != 0)
+        return read_line(stdin, to, size);
+    silent = before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    ok = read_line(stdin, to, size);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    fputc('\n', stderr);
+    return ok;
+}
+
+static bool read_join(const struct cli *cli, char *to, size_t size)
+{
+    FILE *file;
+    bool ok;
+
+    if (cli->join_file && strcmp(cli->join_file, "-") != 0) {
+        file = fopen(cli->join_file, "re");
+        if (!file) {
+            fprintf(stderr, "warren: join: %s: %s\n", cli->join_file, strerror(errno));
+            return false;
+        }
+        setvbuf(file, NULL, _IONBF, 0); /* no copy of a token in a stream's buffer */
+        ok = read_line(file, to, size);
+        fclose(file);
+    } else if (isatty(STDIN_FILENO)) {
+        ok = prompt(to, size);
+    } else {
+        setvbuf(stdin, NULL, _IONBF, 0);
+        ok = read_line(stdin, to, size);
+    }
+    if (!ok)
+        fprintf(stderr, "warren: join: expected one line, a join string of at most 512 characters "
+                        "(warren://host/network#...)\n");
+    return ok;
+}
+
+/* A join string given as an argument stands in the process list: fine for a public one alone. */
+static bool take_argument(const char *argument, char *to, size_t size)
+{
+    const char *pin = strchr(argument, '#');
+
+    if (pin && strchr(pin, '.')) {
+        fprintf(stderr, "warren: join: a join string with a token is a secret and is not taken as an argument, "
+                        "where every user of this machine could read it\n"
+                        "what to do: warren join < FILE, or warren join --join-file FILE; and ask for a new "
+                        "token, this one may have been seen\n");
+        return false;
+    }
+    snprintf(to, size, "%s", argument);
+    return true;
+}
+
+/* Until the ID and the certificate are there. */
+static int wait_joined(const struct cli *cli, struct peer *peer)
+{
+    unsigned long long until = cli_now() + (unsigned long long)(cli->timeout_s * 1000);
+    struct peer_error last = { "timeout", "no answer came in time", "try again" };
+    struct peer_identity identity;
+    struct peer_event event;
+
+    for (;;) {
+        unsigned long long now = cli_now();
+        if (now >= until)
+            return cli_fail(cli, "join", &last);
+        cli_wait(peer, -1, (int)(until - now));
+        while (peer_next_event(peer, &event)) {
+            if (event.type == PEER_EVENT_JOINED && peer_identity(peer, &identity)) {
+                cli_say("joined");
+                cli_print_identity(&identity, stdout);
+                return 0;
+            }
+            if (event.type == PEER_EVENT_FAILED)
+                return cli_fail(cli, "join", &event.error);
+            if (event.type == PEER_EVENT_ONLINE)
+                cli_say("the router has proved itself, and took our key");
+            if (event.type == PEER_EVENT_OFFLINE) {
+                last = event.error;
+                cli_say("%s; trying again in %.1f s", event.error.text, (double)event.pause_ms / 1000);
+            }
+        }
+    }
+}
+
+int cli_join(const struct cli *cli)
+{
+    struct peer_config config = { .size = sizeof(config), .state_dir = cli->state_dir };
+    struct peer_error error;
+    struct peer *peer;
+    char join[MAX_JOIN];
+    int status;
+
+    if (cli->argument ? !take_argument(cli->argument, join, sizeof(join)) : !read_join(cli, join, sizeof(join)))
+        return 2;
+    config.join = join;
+    peer = peer_new(&config, &error);
+    wipe(join, sizeof(join));
+    if (!peer)
+        return cli_fail(cli, "join", &error);
+    status = wait_joined(cli, peer);
+    peer_free(peer);
+    return status;
+}

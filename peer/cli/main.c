@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <getopt.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct cli *cli);
+    bool takes_argument;
+    const char *usage, *help;
+} verbs[] = {
+    { "join", cli_join, true, "join [--join-file FILE] < JOINSTRING",
+      "join a network: get this machine's ID and certificate" },
+    { "id", cli_id, false, "id [--json]", "show this machine's ID, fingerprint and certificate" },
+    { "chat", cli_chat, true, "chat [ID] [--accept]",
+      "with an ID: dial it and chat; without: wait for a call" },
+};
+
+enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
+
+static void usage(FILE *out)
+{
+    fprintf(out, "usage: warren [--state DIR] VERB\n\n");
+    for (size_t i = 0; i < N_VERBS; i++)
+        fprintf(out, "  warren %-40s %s\n", verbs[i].usage, verbs[i].help);
+    fprintf(out, "\n"
+                 "  --state DIR       the state folder (mode 0700); default $XDG_STATE_HOME/warren or\n"
+                 "                    ~/.local/state/warren\n"
+                 "  --join-file FILE  join: read the join string from there instead of standard input\n"
+                 "  --timeout SECONDS join: give up after so long (default 60)\n"
+                 "  --accept          chat: take every call that policy allows, without asking\n"
+                 "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as JSON\n"
+                 "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
+                 "  --json            id: as JSON\n"
+                 "  --help, --version\n");
+}
+
+void cli_say(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    fflush(stderr);
+}
+
+int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error)
+{
+    if (cli->json) {
+        printf("{\"error\": {\"code\": ");
+        cli_json_text(stdout, error->name);
+        printf(", \"cause\": ");
+        cli_json_text(stdout, error->text);
+        printf(", \"remedy\": ");
+        cli_json_text(stdout, error->remedy);
+        printf("}}\n");
+    }
+    fprintf(stderr, "warren: %s: %s: ", what, error->name);
+    cli_put_safe(stderr, error->text, strlen(error->text));
+    fprintf(stderr, "\nwhat to do: %s\n", error->remedy);
+    return 1;
+}
+
+const char *cli_show_id(const char *id, char to[24])
+{
+    size_t len = strlen(id), used = 0;
+
+    for (size_t i = 0; i < len && used < 21; i++) {
+        if (i && (len - i) % 3 == 0)
+            to[used++] = ' ';
+        to[used++] = id[i];
+    }
+    to[used] = '\0';
+    return to;
+}
+
+enum cli_ready cli_wait(const struct peer *peer, int input, int ms)
+{
+    struct pollfd fds[2] = { { peer_fd(peer), POLLIN, 0 }, { input, POLLIN, 0 } };
+    int ready = CLI_TIMEOUT;
+
+    if (poll(fds, 2, ms) <= 0)
+        return CLI_TIMEOUT;
+    if (fds[0].revents)
+        ready |= CLI_PEER;
+    if (input >= 0 && fds[1].revents)
+        ready |= CLI_INPUT;
+    return (enum cli_ready)ready;
+}
+
+unsigned long long cli_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
+}
+
+/* The joined option and argument of one call; false after having said what was wrong. */
+static bool read_options(int argc, char **argv, struct cli *cli, bool *ret_done)
+{
+    static const struct option options[] = {
+        { "state", required_argument, NULL, 's' },     { "join-file", required_argument, NULL, 'j' },
+        { "timeout", required_argument, NULL, 't' },   { "accept", no_argument, NULL, 'a' },
+        { "facts", required_argument, NULL, 'f' },     { "loopback", no_argument, NULL, 'l' },
+        { "json", no_argument, NULL, 'J' },            { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },         { NULL, 0, NULL, 0 },
+    };
+    char *end;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (c) {
+        case 's': cli->state_dir = optarg; break;
+        case 'j': cli->join_file = optarg; break;
+        case 'a': cli->accept = true; break;
+        case 'f': cli->facts_file = optarg; break;
+        case 'l': cli->loopback = true; break;
+        case 'J': cli->json = true; break;
+        case 't':
+            cli->timeout_s = strtod(optarg, &end);
+            if (*end != '\0' || !(cli->timeout_s > 0)) {
+                fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n", optarg);
+                return false;
+            }
+            break;
+        case 'h':
+            usage(stdout);
+            *ret_done = true;
+            return true;
+        case 'V':
+            printf("warren %s\n", peer_version());
+            *ret_done = true;
+            return true;
+        default:
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    }
+    return NULL;
+}
+
+static void forbid_dumps(void) /* the process holds keys */
+{
+    struct rlimit none = { 0, 0 };
+
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = { .timeout_s = 60 };
+    const struct verb *verb;
+    bool is_done = false;
+
+    forbid_dumps();
+    if (!read_options(argc, argv, &cli, &is_done)) {
+        fprintf(stderr, "try: warren --help\n");
+        return 2;
+    }
+    if (is_done)
+        return 0;
+    if (optind >= argc) {
+        usage(stderr);
+        return 2;
+    }
+    verb = find_verb(argv[optind]);
+    if (!verb) {
+        fprintf(stderr, "warren: there is no verb \"%s\"; try: warren --help\n", argv[optind]);
+        return 2;
+    }
+    if (optind + 1 < argc && verb->takes_argument)
+        cli.argument = argv[++optind];
+    if (optind + 1 < argc) {
+        fprintf(stderr, "warren: %s: one argument too many: \"%s\"; usage: warren %s\n", verb->name,
+                argv[optind + 1], verb->usage);
+        return 2;
+    }
+    return verb->run(&cli);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <string.h>
+
+/* Length of the printable UTF-8 sequence at the front, 0 when there is none. */
+static size_t printable(const unsigned char *s, size_t size)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 0;
+    unsigned long point;
+
+    if ((s[0] & 0xf8) == 0xf0)
+        n = 4;
+    if (n == 0 || n > size)
+        return 0;
+    if (n == 1)
+        return s[0] >= 0x20 && s[0] != 0x7f;
+    point = s[0] & (0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (s[i] & 0x3fu);
+    }
+    if (point < 0xa0) /* C1 control characters */
+        return 0;
+    if ((point >= 0x200b && point <= 0x200f) || (point >= 0x202a && point <= 0x202e) ||
+        (point >= 0x2066 && point <= 0x2069)) /* invisible, and those that turn the direction */
+        return 0;
+    if (n == 3 && (point < 0x800 || (point >= 0xd800 && point <= 0xdfff)))
+        return 0;
+    return n == 4 && (point < 0x10000 || point > 0x10ffff) ? 0 : n;
+}
+
+void cli_put_safe(FILE *out, const char *text, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    while (size) {
+        size_t n = *s == '\t' ? 1 : printable(s, size);
+        if (n)
+            fwrite(s, 1, n, out);
+        else
+            fprintf(out, "\\x%02x", *s);
+        n = n ? n : 1;
+        s += n;
+        size -= n;
+    }
+}
+
+void cli_json_text(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const unsigned char *s = (const unsigned char *)text; *s != '\0'; s++) {
+        if (*s == '"' || *s == '\\')
+            fprintf(out, "\\%c", *s);
+        else if (*s < 0x20)
+            fprintf(out, "\\u%04x", *s);
+        else
+            fputc(*s, out);
+    }
+    fputc('"', out);
+}
+
+void cli_json_hex(FILE *out, const void *bytes, size_t size)
+{
+    const unsigned char *s = bytes;
+
+    fputc('"', out);
+    for (size_t i = 0; i < size; i++)
+        fprintf(out, "%02x", s[i]);
+    fputc('"', out);
+}
