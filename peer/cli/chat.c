@@ -28,7 +28,9 @@ static const char *const wanted[] = { "chat", NULL };
 
 static void put_facts(const struct chat *chat, FILE *out, const struct peer_link_facts *f)
 {
-    fprintf(out, "{\"remote_id\": ");
+    fprintf(out, "{");
+    cli_json_network(out, chat->peer);
+    fprintf(out, ",\n \"remote_id\": ");
     cli_json_text(out, f->remote_id);
     fprintf(out, ",\n \"path\": {\"kind\": ");
     cli_json_text(out, f->path_kind);

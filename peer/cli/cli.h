@@ -41,3 +41,5 @@ void cli_print_identity(const struct peer_identity *identity, FILE *out);
 void cli_put_safe(FILE *out, const char *text, size_t size);
 void cli_json_text(FILE *out, const char *text); /* quoted and escaped */
 void cli_json_hex(FILE *out, const void *bytes, size_t size);
+/* Members "self" (ID, key, certificate and chain), "root" and "manifest", without the braces around. */
+void cli_json_network(FILE *out, const struct peer *peer);
