@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The authority: makes a root, an intermediate, leaves. Everything it makes is read back and judged by
+ * the same profile as a stranger's certificate before it leaves. */
+#include "pki/profile.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+enum { BACKDATE_MS = 5 * 60 * 1000 }; /* clocks that are a little behind */
+
+struct draft { /* what make() needs beyond the ask */
+    struct view serial;
+    uint64_t not_before, not_after;
+    EVP_PKEY *key;               /* the subject's, public half */
+    const struct pki_key *signer;
+};
+
+void pki_serial_new(uint8_t ret_serial[PKI_MAX_SERIAL], size_t *ret_len)
+{
+    memset(ret_serial, 0, PKI_MAX_SERIAL);
+    ret_serial[0] = (uint8_t)(1 + random_below(0x7f)); /* positive, and no leading zero */
+    random_bytes(ret_serial + 1, 16);
+    *ret_len = 17;
+}
+
+static bool set_serial(X509 *x509, struct view serial, struct err *err)
+{
+    ASN1_INTEGER *to = X509_get_serialNumber(x509);
+
+    if (serial.len < PKI_MIN_SERIAL || serial.len > PKI_MAX_SERIAL || serial.data[0] == 0 ||
+        serial.data[0] > 0x7f)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a serial number must come from pki_serial_new()");
+    return ASN1_STRING_set(to, serial.data, (int)serial.len) || pki_err(err, ERR_SYSTEM, "serial number");
+}
+
+static bool add_name(X509_NAME *to, int nid, struct view text, struct err *err)
+{
+    return X509_NAME_add_entry_by_NID(to, nid, nid == NID_domainComponent ? MBSTRING_ASC : MBSTRING_UTF8,
+                                      text.data, (int)text.len, -1, 0) ||
+           pki_err(err, ERR_SYSTEM, "name");
+}
+
+/* The network's labels as domain components (RFC 2247), outermost first: they fit where an
+ * organisation's 64 characters would not. */
+static bool add_components(X509_NAME *to, const char *network, struct err *err)
+{
+    size_t end = strlen(network);
+
+    for (size_t i = end; i-- > 0;) {
+        if (i > 0 && network[i - 1] != '.')
+            continue;
+        if (!add_name(to, NID_domainComponent, VIEW(network + i, end - i), err))
+            return false;
+        end = i ? i - 1 : 0;
+    }
+    return true;
+}
+
+/* A leaf's is its label. A CA's has the start of its key's identifier, so that a successor is called
+ * otherwise: some stacks choose issuers by name alone. */
+static bool set_subject(X509 *x509, const struct pki_ask *ask, struct err *err)
+{
+    X509_NAME *subject = X509_get_subject_name(x509);
+    uint8_t id[PKI_SKI_SIZE];
+    _buf_ text = { 0 };
+
+    if (!pki_shapes[ask->shape].is_ca)
+        return add_name(subject, NID_commonName, view_text(ask->label), err);
+    if (!pki_ext_key_id(x509, id))
+        return pki_err(err, ERR_SYSTEM, "key identifier");
+    buf_put_text(&text, ask->shape == PKI_SHAPE_ROOT ? "Warren root " : "Warren intermediate ");
+    text_put_hex(&text, VIEW(id, 4));
+    return add_components(subject, ask->network, err) &&
+           add_name(subject, NID_commonName, buf_view(&text), err);
+}
+
+static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draft, struct err *err)
+{
+    if (!X509_set_version(x509, X509_VERSION_3) || !X509_set_pubkey(x509, draft->key))
+        return pki_err(err, ERR_SYSTEM, "filling a certificate");
+    if (!set_serial(x509, draft->serial, err) || !set_subject(x509, ask, err))
+        return false;
+    if (!X509_set_issuer_name(x509, X509_get_subject_name(ask->issuer ? ask->issuer->x509 : x509)))
+        return pki_err(err, ERR_SYSTEM, "filling a certificate");
+    return pki_time_write(draft->not_before, X509_getm_notBefore(x509), err) &&
+           pki_time_write(draft->not_after, X509_getm_notAfter(x509), err) &&
+           pki_ext_write(x509, ask, err);
+}
+
+static bool make(const struct pki_ask *ask, const struct draft *draft, struct pki_cert **ret_cert,
+                 struct err *err)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    _cleanup_(X509_freep) X509 *x509 = X509_new();
+    unsigned char *out = NULL;
+    _buf_ der = { 0 };
+
+    if (!x509)
+        return pki_err(err, ERR_SYSTEM, "new certificate");
+    if (!fill(x509, ask, draft, err))
+        return false;
+    if (!X509_sign(x509, draft->signer->pkey, pki_curve_digest(draft->signer->curve)))
+        return pki_err(err, ERR_SYSTEM, "signing a certificate");
+    if (!pki_take_der(&der, &out, i2d_X509(x509, &out), err) || !pki_cert_read(buf_view(&der), &cert, err))
+        return false;
+    if (X509_verify(cert->x509, draft->signer->pkey) != 1)
+        return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+    if (!pki_profile_check(cert, ask, err))
+        return err_wrap(err, "our own certificate");
+    *ret_cert = STEAL(cert);
+    return true;
+}
+
+/* A CA's certificate for its own key, signed by `above`, or by itself. */
+static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char *network, uint64_t now,
+                   uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+{
+    _cleanup_(pki_ca_freep) struct pki_ca *ca = mem_new(struct pki_ca);
+    struct pki_ask ask = { .shape = shape, .network = network, .issuer = above ? above->cert : NULL };
+    uint8_t serial[PKI_MAX_SERIAL];
+    struct draft draft = { .not_before = now - min_u64(now, BACKDATE_MS), .not_after = now + life_ms,
+                           .key = key_taken->pkey, .signer = above ? above->key : key_taken };
+
+    ca->key = key_taken;
+    if (!text_is_network(view_text(network)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
+    if (key_taken->curve != pki_shapes[shape].curve)
+        return err_set(err, ERR_WRONG_KEY, "%s needs a %s key", pki_shapes[shape].what,
+                       pki_curve_name(pki_shapes[shape].curve));
+    if (above) {
+        draft.not_before = draft.not_before > above->cert->facts.not_before ? draft.not_before
+                                                                            : above->cert->facts.not_before;
+        draft.not_after = min_u64(draft.not_after, above->cert->facts.not_after);
+    }
+    pki_serial_new(serial, &draft.serial.len);
+    draft.serial.data = serial;
+    if (!make(&ask, &draft, &ca->cert, err))
+        return false;
+    *ret_ca = STEAL(ca);
+    return true;
+}
+
+bool pki_ca_new_root(const char *network, uint64_t now, uint64_t life_ms, struct pki_key *key_taken,
+                     struct pki_ca **ret_ca, struct err *err)
+{
+    return new_ca(PKI_SHAPE_ROOT, NULL, network, now, life_ms, key_taken, ret_ca, err);
+}
+
+bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now, uint64_t life_ms,
+                             struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+{
+    return new_ca(PKI_SHAPE_INTERMEDIATE, root, network, now, life_ms, key_taken, ret_ca, err);
+}
+
+bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+{
+    _cleanup_(pki_ca_freep) struct pki_ca *ca = mem_new(struct pki_ca);
+    uint8_t hash[HASH_SIZE];
+
+    ca->key = key_taken;
+    if (!pki_cert_read(cert_der, &ca->cert, err) || !pki_key_spki_hash(key_taken, hash, err))
+        return false;
+    if (!view_eq(VIEW_ARR(hash), VIEW_ARR(ca->cert->spki_hash)))
+        return err_set(err, ERR_WRONG_KEY, "the key is not the one of %s", ca->cert->facts.subject);
+    if (X509_check_ca(ca->cert->x509) != 1)
+        return pki_err(err, ERR_BAD_CERTIFICATE, "%s is not a CA", ca->cert->facts.subject);
+    *ret_ca = STEAL(ca);
+    return true;
+}
+
+void pki_ca_free(struct pki_ca *ca)
+{
+    if (!ca)
+        return;
+    pki_cert_free(ca->cert);
+    pki_key_free(ca->key);
+    free(ca);
+}
+
+const struct pki_cert *pki_ca_cert(const struct pki_ca *ca)
+{
+    return ca->cert;
+}
+
+const struct pki_key *pki_ca_key(const struct pki_ca *ca)
+{
+    return ca->key;
+}
+
+/* ---- leaves ----------------------------------------------------------------------------- */
+
+static const enum pki_shape shape_of_profile[] = { [PKI_PEER] = PKI_SHAPE_PEER, [PKI_ROUTER] = PKI_SHAPE_ROUTER };
+
+static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                        struct err *err)
+{
+    enum pki_shape shape = PKI_SHAPE_PEER;
+    char is[PKI_SPAN_TEXT], may[PKI_SPAN_TEXT];
+
+    if (!text_is_network(view_text(order->network)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", order->network);
+    if (!pki_shape_of(view_text(order->label), &shape, err))
+        return false;
+    if (shape != shape_of_profile[order->profile])
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not a label of that profile", order->label);
+    if (order->life_ms == 0 || order->life_ms > pki_shapes[shape].max_life)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a life of %s, at most %s",
+                       pki_span_text(order->life_ms, is), pki_span_text(pki_shapes[shape].max_life, may));
+    if (order->serial_len > PKI_MAX_SERIAL)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a serial number must come from pki_serial_new()");
+    if (order->now >= ca->cert->facts.not_after || order->now < ca->cert->facts.not_before)
+        return err_set(err, ERR_EXPIRED, "the intermediate is not valid now");
+    if (view_eq(VIEW_ARR(csr->spki_hash), VIEW_ARR(ca->cert->spki_hash)))
+        return err_set(err, ERR_WRONG_KEY, "the request has the CA's own key");
+    return true;
+}
+
+bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                  struct pki_cert **ret_cert, struct err *err)
+{
+    const struct pki_facts *issuer = &ca->cert->facts;
+    struct pki_ask ask = { .shape = shape_of_profile[order->profile], .issuer = ca->cert,
+                           .label = order->label, .network = order->network,
+                           .crl_url = order->crl_url, .ca_url = order->ca_url };
+    uint64_t from = order->now - min_u64(order->now, BACKDATE_MS);
+    struct draft draft = { .serial = VIEW(order->serial, order->serial_len), .signer = ca->key,
+                           .key = X509_REQ_get0_pubkey(csr->req) };
+
+    if (!check_order(ca, csr, order, err))
+        return false;
+    draft.not_before = from > issuer->not_before ? from : issuer->not_before;
+    draft.not_after = min_u64(order->now + order->life_ms, issuer->not_after);
+    draft.not_after = min_u64(draft.not_after, draft.not_before + pki_shapes[ask.shape].max_life);
+    return make(&ask, &draft, ret_cert, err);
+}

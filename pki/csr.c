@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PKCS#10 requests (RFC 2986). Only the key is ever taken from one; names in it must be absent or the
+ * right ones, in every place where a name can stand. */
+#include "pki/ossl.h"
+
+bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err)
+{
+    _cleanup_(X509_REQ_freep) X509_REQ *req = X509_REQ_new();
+    unsigned char *der = NULL;
+
+    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !X509_REQ_set_pubkey(req, key->pkey) ||
+        !X509_REQ_sign(req, key->pkey, pki_curve_digest(key->curve)))
+        return pki_err(err, ERR_SYSTEM, "new request");
+    return pki_take_der(ret_der, &der, i2d_X509_REQ(req, &der), err);
+}
+
+/* See cert.c: written anew, it must be the same bytes. */
+static bool is_der(X509_REQ *req, struct view der)
+{
+    _cleanup_(X509_REQ_freep) X509_REQ *copy = X509_REQ_dup(req);
+    _buf_ again = { 0 }, info = { 0 };
+    unsigned char *out = NULL;
+    struct err err;
+
+    if (!copy || !pki_take_der(&info, &out, i2d_re_X509_REQ_tbs(copy, &out), &err))
+        return false;
+    out = NULL;
+    return pki_take_der(&again, &out, i2d_X509_REQ(copy, &out), &err) && view_eq(buf_view(&again), der);
+}
+
+static bool check_key(struct pki_csr *csr, struct err *err)
+{
+    unsigned char *der = NULL;
+    _buf_ spki = { 0 };
+    enum pki_curve curve;
+    EVP_PKEY *key = X509_REQ_get0_pubkey(csr->req);
+
+    if (!pki_take_der(&spki, &der, i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(csr->req), &der), err))
+        return false;
+    if (!key || !pki_spki_curve(buf_view(&spki), &curve) || curve != PKI_P256)
+        return pki_err(err, ERR_WRONG_KEY, "the request's key is not P-256");
+    hash_sha256(buf_view(&spki), csr->spki_hash);
+    return true;
+}
+
+static bool check_signature(X509_REQ *req, struct err *err)
+{
+    int nid = X509_REQ_get_signature_nid(req);
+
+    if (nid != NID_ecdsa_with_SHA256 && nid != NID_ecdsa_with_SHA384 && nid != NID_ecdsa_with_SHA512)
+        return err_set(err, ERR_BAD_SIGNATURE, "the request is signed by %s, not by ECDSA with SHA-2",
+                       OBJ_nid2ln(nid));
+    return X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1 ||
+           pki_err(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
+}
+
+bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
+{
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = mem_new(struct pki_csr);
+    const unsigned char *at = der.data;
+
+    if (der.len > PKI_MAX_CSR)
+        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len, PKI_MAX_CSR);
+    csr->req = d2i_X509_REQ(NULL, &at, (long)der.len);
+    if (!csr->req)
+        return pki_err(err, ERR_BAD_WIRE, "not a certificate request");
+    if (at != der.data + der.len || !is_der(csr->req, der))
+        return pki_err(err, ERR_BAD_WIRE, "the request is not in DER");
+    if (X509_REQ_get_version(csr->req) != X509_REQ_VERSION_1)
+        return err_set(err, ERR_BAD_WIRE, "the request's version is not 1");
+    if (!check_key(csr, err) || !check_signature(csr->req, err))
+        return false;
+    *ret_csr = STEAL(csr);
+    return true;
+}
+
+void pki_csr_free(struct pki_csr *csr)
+{
+    if (!csr)
+        return;
+    X509_REQ_free(csr->req);
+    free(csr);
+}
+
+void pki_csr_spki_hash(const struct pki_csr *csr, uint8_t ret_hash[HASH_SIZE])
+{
+    memcpy(ret_hash, csr->spki_hash, HASH_SIZE);
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+static struct view string_view(const ASN1_STRING *s)
+{
+    return VIEW(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
+}
+
+static bool check_subject(const X509_REQ *req, const char *label, struct err *err)
+{
+    const X509_NAME *subject = X509_REQ_get_subject_name(req);
+
+    for (int i = 0; i < X509_NAME_entry_count(subject); i++) {
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
+        int nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry));
+        struct view value = string_view(X509_NAME_ENTRY_get_data(entry));
+        if (nid != NID_commonName)
+            return err_set(err, ERR_NAME_MISMATCH, "the request names %s=%.*s", OBJ_nid2sn(nid),
+                           VIEW_FMT(value));
+        if (!view_eq_text(value, label))
+            return err_set(err, ERR_NAME_MISMATCH, "the request's common name is %.*s, not %s",
+                           VIEW_FMT(value), label);
+    }
+    return true;
+}
+
+static bool check_name(const GENERAL_NAME *name, const char *label, const char *network, struct err *err)
+{
+    _buf_ wanted = { 0 };
+
+    buf_printf(&wanted, "%s.%s", label, network);
+    if (name->type != GEN_DNS)
+        return err_set(err, ERR_NAME_MISMATCH, "the request has an alternative name that is no dNSName");
+    if (!view_eq(string_view(name->d.dNSName), buf_view(&wanted)))
+        return err_set(err, ERR_NAME_MISMATCH, "the request is for %.*s, not %s",
+                       VIEW_FMT(string_view(name->d.dNSName)), buf_cstr(&wanted));
+    return true;
+}
+
+static bool check_san(X509_EXTENSION *ext, const char *label, const char *network, struct err *err)
+{
+    _cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = X509V3_EXT_d2i(ext);
+
+    if (!names)
+        return pki_err(err, ERR_NAME_MISMATCH, "the request's subjectAltName is malformed");
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+        if (!check_name(sk_GENERAL_NAME_value(names, i), label, network, err))
+            return false;
+    return true;
+}
+
+/* One value of an extensionRequest attribute: each subjectAltName in it, however many. */
+static bool check_extensions(const ASN1_TYPE *value, const char *label, const char *network, struct err *err)
+{
+    const unsigned char *at;
+    X509_EXTENSIONS *exts = NULL;
+    bool ok = true;
+
+    if (value && value->type == V_ASN1_SEQUENCE) {
+        at = ASN1_STRING_get0_data(value->value.sequence);
+        exts = d2i_X509_EXTENSIONS(NULL, &at, ASN1_STRING_length(value->value.sequence));
+    }
+    if (!exts)
+        return pki_err(err, ERR_NAME_MISMATCH, "the request's extensions are malformed");
+    for (int i = 0; ok && i < sk_X509_EXTENSION_num(exts); i++) {
+        X509_EXTENSION *ext = sk_X509_EXTENSION_value(exts, i);
+        if (OBJ_obj2nid(X509_EXTENSION_get_object(ext)) == NID_subject_alt_name)
+            ok = check_san(ext, label, network, err);
+    }
+    sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+    return ok;
+}
+
+/* Attributes but extension requests are refused: some hold names, none is of use. */
+static bool check_attribute(X509_ATTRIBUTE *attr, const char *label, const char *network, struct err *err)
+{
+    int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attr));
+
+    if (nid != NID_ext_req && nid != NID_ms_ext_req)
+        return err_set(err, ERR_NAME_MISMATCH, "the request has the attribute %s", OBJ_nid2sn(nid));
+    for (int i = 0; i < X509_ATTRIBUTE_count(attr); i++)
+        if (!check_extensions(X509_ATTRIBUTE_get0_type(attr, i), label, network, err))
+            return false;
+    return true;
+}
+
+bool pki_csr_check_names(const struct pki_csr *csr, const char *label, const char *network, struct err *err)
+{
+    if (!check_subject(csr->req, label, err))
+        return false;
+    for (int i = 0; i < X509_REQ_get_attr_count(csr->req); i++)
+        if (!check_attribute(X509_REQ_get_attr(csr->req, i), label, network, err))
+            return false;
+    return true;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The extensions: one table that writes ours and judges anybody's. A value must be byte-equal to the one
+ * that we would write; the printed forms of both make the reason. */
+#include "pki/der.h"
+#include "pki/profile.h"
+
+#include <openssl/err.h>
+
+enum { URL_MAX = 512, PRINT_MAX = 100 };
+
+/* ---- values ----------------------------------------------------------------------------- */
+
+static const uint8_t oid_ca_issuers[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02 };
+static const uint8_t no_address[32] = { 0 }; /* 0.0.0.0/0 and ::/0: address and mask are zero */
+
+typedef void value_fn(const struct pki_ask *ask, X509 *x509, struct buf *to);
+
+static void put_basic(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    buf_put(to, pki_shapes[ask->shape].basic);
+}
+
+static void put_usage(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    buf_put(to, pki_shapes[ask->shape].usage);
+}
+
+static void put_purposes(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    buf_put(to, pki_shapes[ask->shape].purposes);
+}
+
+/* GeneralNames with the one dNSName. */
+static void put_san(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    size_t start = to->len;
+    _buf_ name = { 0 };
+
+    buf_printf(&name, "%s.%s", ask->label, ask->network);
+    der_put(to, DER_CONTEXT | 2, buf_view(&name));
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_subtree(struct buf *to, unsigned kind, struct view base)
+{
+    size_t start = to->len;
+
+    der_put(to, DER_CONTEXT | kind, base);
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_constraints(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    size_t start = to->len, excluded;
+
+    put_subtree(to, 2, view_text(ask->network));
+    der_wrap(to, start, DER_CONSTRUCTED | 0);
+    excluded = to->len;
+    put_subtree(to, 7, VIEW(no_address, 8));
+    put_subtree(to, 7, VIEW(no_address, 32));
+    der_wrap(to, excluded, DER_CONSTRUCTED | 1);
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+bool pki_ext_key_id(X509 *x509, uint8_t ret_id[PKI_SKI_SIZE])
+{
+    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(x509);
+    uint8_t hash[HASH_SIZE];
+
+    if (!bits)
+        return false;
+    hash_sha256(VIEW(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits)), hash);
+    memcpy(ret_id, hash, PKI_SKI_SIZE);
+    return true;
+}
+
+static void put_ski(_unused_ const struct pki_ask *ask, X509 *x509, struct buf *to)
+{
+    uint8_t id[PKI_SKI_SIZE];
+
+    if (pki_ext_key_id(x509, id))
+        der_put(to, DER_OCTETS, VIEW_ARR(id));
+}
+
+/* Every issuer of ours has the SKI that the table asks for, so it follows from its key. */
+void pki_ext_put_aki(struct buf *to, X509 *issuer)
+{
+    uint8_t id[PKI_SKI_SIZE];
+    size_t start = to->len;
+
+    if (!pki_ext_key_id(issuer, id))
+        return;
+    der_put(to, DER_CONTEXT | 0, VIEW_ARR(id));
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_aki(const struct pki_ask *ask, X509 *x509, struct buf *to)
+{
+    pki_ext_put_aki(to, ask->issuer ? ask->issuer->x509 : x509);
+}
+
+static void put_crl_url(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    size_t start = to->len;
+
+    der_put(to, DER_CONTEXT | 6, view_text(ask->crl_url));
+    der_wrap(to, start, DER_CONSTRUCTED | 0); /* fullName */
+    der_wrap(to, start, DER_CONSTRUCTED | 0); /* distributionPoint */
+    der_wrap(to, start, DER_SEQUENCE);        /* DistributionPoint */
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_ca_url(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    size_t start = to->len;
+
+    der_put(to, DER_OID, VIEW_ARR(oid_ca_issuers));
+    der_put(to, DER_CONTEXT | 6, view_text(ask->ca_url));
+    der_wrap(to, start, DER_SEQUENCE);
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+/* ---- the table -------------------------------------------------------------------------- */
+
+enum presence { NO, MAY, MUST };
+
+/* MAY: a root may name its own key as its issuer's; a leaf carries the URLs that den.conf gives. */
+static const struct rule {
+    int nid;
+    bool is_critical;
+    enum presence presence[PKI_N_SHAPES];
+    const char *name;
+    value_fn *put;
+} rules[] = {
+    /*                               critical    peer  router  intermediate  root */
+    { NID_basic_constraints,         true,     { MUST, MUST,   MUST,         MUST }, "basicConstraints", put_basic },
+    { NID_key_usage,                 true,     { MUST, MUST,   MUST,         MUST }, "keyUsage", put_usage },
+    { NID_ext_key_usage,             false,    { MUST, MUST,   MUST,         NO   }, "extKeyUsage", put_purposes },
+    { NID_subject_alt_name,          false,    { MUST, MUST,   NO,           NO   }, "subjectAltName", put_san },
+    { NID_name_constraints,          true,     { NO,   NO,     MUST,         MUST }, "nameConstraints", put_constraints },
+    { NID_subject_key_identifier,    false,    { MUST, MUST,   MUST,         MUST }, "subjectKeyIdentifier", put_ski },
+    { NID_authority_key_identifier,  false,    { MUST, MUST,   MUST,         MAY  }, "authorityKeyIdentifier", put_aki },
+    { NID_crl_distribution_points,   false,    { MAY,  MAY,    NO,           NO   }, "cRLDistributionPoints", put_crl_url },
+    { NID_info_access,               false,    { MAY,  MAY,    NO,           NO   }, "authorityInfoAccess", put_ca_url },
+};
+
+/* RFC 5280, 4.2.1.6: alternative names are critical exactly when there is no other name. */
+static bool is_critical(const struct rule *rule, X509 *x509)
+{
+    if (rule->nid == NID_subject_alt_name)
+        return X509_NAME_entry_count(X509_get_subject_name(x509)) == 0;
+    return rule->is_critical;
+}
+
+/* ---- writing ---------------------------------------------------------------------------- */
+
+bool pki_ext_new(int nid, bool critical, struct view value, X509_EXTENSION **ret_ext, struct err *err)
+{
+    _cleanup_(ASN1_OCTET_STRING_freep) ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+
+    if (!octets || !ASN1_OCTET_STRING_set(octets, value.data, (int)value.len) ||
+        !(*ret_ext = X509_EXTENSION_create_by_NID(NULL, nid, critical, octets)))
+        return pki_err(err, ERR_SYSTEM, "new extension");
+    return true;
+}
+
+/* Whether we write an extension that the table allows: the ones with URLs when there is a URL. */
+static bool is_wanted(const struct rule *rule, const struct pki_ask *ask)
+{
+    if (rule->nid == NID_crl_distribution_points)
+        return ask->crl_url && rule->presence[ask->shape] != NO;
+    if (rule->nid == NID_info_access)
+        return ask->ca_url && rule->presence[ask->shape] != NO;
+    return rule->presence[ask->shape] == MUST;
+}
+
+static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask *ask, struct err *err)
+{
+    _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ext = NULL;
+    _buf_ value = { 0 };
+
+    rule->put(ask, x509, &value);
+    if (!pki_ext_new(rule->nid, is_critical(rule, x509), buf_view(&value), &ext, err))
+        return false;
+    return X509_add_ext(x509, ext, -1) || pki_err(err, ERR_SYSTEM, "adding %s", rule->name);
+}
+
+bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err)
+{
+    if ((ask->crl_url && strlen(ask->crl_url) > URL_MAX) || (ask->ca_url && strlen(ask->ca_url) > URL_MAX))
+        return err_set(err, ERR_INVALID_ARGUMENT, "a URL of more than %d characters", URL_MAX);
+    for (size_t i = 0; i < N_ELEMENTS(rules); i++)
+        if (is_wanted(&rules[i], ask) && !write_one(x509, &rules[i], ask, err))
+            return false;
+    return true;
+}
+
+/* ---- judging ---------------------------------------------------------------------------- */
+
+/* An extension for people, on one line: "CA:FALSE". */
+static void print_ext(X509_EXTENSION *ext, struct buf *to)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *bytes = NULL;
+    size_t len;
+
+    if (!bio)
+        abort();
+    if (X509V3_EXT_print(bio, ext, 0, 0) == 1) {
+        len = (size_t)BIO_get_mem_data(bio, &bytes);
+        for (size_t i = 0; i < len && to->len < PRINT_MAX; i++)
+            if (bytes[i] != '\n' && !(bytes[i] == ' ' && (i == 0 || bytes[i - 1] == '\n')))
+                buf_put_u8(to, (uint8_t)bytes[i]);
+            else if (to->len > 0 && to->data[to->len - 1] != ' ')
+                buf_put_u8(to, ' ');
+        while (to->len > 0 && to->data[to->len - 1] == ' ')
+            to->len--;
+    } else {
+        buf_put_text(to, "malformed");
+    }
+    if (to->len == 0)
+        buf_put_text(to, "empty");
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
+static bool refuse_value(const struct rule *rule, X509_EXTENSION *ext, struct view wanted, struct err *err)
+{
+    _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ours = NULL;
+    _buf_ got = { 0 }, want = { 0 };
+
+    if (!pki_ext_new(rule->nid, false, wanted, &ours, err))
+        return false;
+    print_ext(ext, &got);
+    print_ext(ours, &want);
+    return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", not \"%s\"", rule->name, buf_cstr(&got),
+                   buf_cstr(&want));
+}
+
+/* One dNSName, but another: that is the certificate of somebody else. */
+static bool refuse_san(const struct rule *rule, X509_EXTENSION *ext, const struct pki_ask *ask,
+                       struct view wanted, struct err *err)
+{
+    _cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = X509V3_EXT_d2i(ext);
+    const GENERAL_NAME *name = sk_GENERAL_NAME_num(names) == 1 ? sk_GENERAL_NAME_value(names, 0) : NULL;
+
+    if (!name || name->type != GEN_DNS)
+        return refuse_value(rule, ext, wanted, err);
+    return err_set(err, ERR_NAME_MISMATCH, "is for %.*s, not %s.%s",
+                   VIEW_FMT(VIEW(ASN1_STRING_get0_data(name->d.dNSName),
+                                 (size_t)ASN1_STRING_length(name->d.dNSName))),
+                   ask->label, ask->network);
+}
+
+static bool is_web_url(const char *url)
+{
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return false;
+    for (const char *c = url; *c; c++)
+        if (*c <= ' ' || *c >= 0x7f)
+            return false;
+    return strlen(url) <= URL_MAX;
+}
+
+/* Whether the value is what we would write for the URL that its last `len` octets are. */
+static bool is_url_value(const struct rule *rule, X509 *x509, struct view value, size_t len)
+{
+    _free_ char *url = view_dup_text(view_sub(value, value.len - len, len));
+    struct pki_ask ask = { .crl_url = url, .ca_url = url };
+    _buf_ again = { 0 };
+
+    if (!is_web_url(url))
+        return false;
+    rule->put(&ask, x509, &again);
+    return view_eq(buf_view(&again), value);
+}
+
+/* The URL stands at the end, behind heads of at least 8 octets: every length is tried. */
+static bool check_url(const struct rule *rule, X509 *x509, struct view value, struct err *err)
+{
+    for (size_t len = 8; len + 8 <= value.len && len <= URL_MAX; len++)
+        if (is_url_value(rule, x509, value, len))
+            return true;
+    return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address", rule->name);
+}
+
+static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext,
+                        const struct pki_ask *ask, struct err *err)
+{
+    const ASN1_OCTET_STRING *octets = X509_EXTENSION_get_data(ext);
+    struct view value = VIEW(ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets));
+    _buf_ wanted = { 0 };
+
+    if (rule->put == put_crl_url || rule->put == put_ca_url)
+        return check_url(rule, x509, value, err);
+    rule->put(ask, x509, &wanted);
+    if (view_eq(buf_view(&wanted), value))
+        return true;
+    return rule->put == put_san ? refuse_san(rule, ext, ask, buf_view(&wanted), err)
+                                : refuse_value(rule, ext, buf_view(&wanted), err);
+}
+
+static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask *ask, struct err *err)
+{
+    int at = X509_get_ext_by_NID(x509, rule->nid, -1);
+    X509_EXTENSION *ext;
+
+    if (at < 0)
+        return rule->presence[ask->shape] != MUST ||
+               err_set(err, ERR_BAD_CERTIFICATE, "has no %s", rule->name);
+    if (rule->presence[ask->shape] == NO)
+        return err_set(err, ERR_BAD_CERTIFICATE, "must not have %s", rule->name);
+    if (X509_get_ext_by_NID(x509, rule->nid, at) >= 0)
+        return err_set(err, ERR_BAD_CERTIFICATE, "has %s twice", rule->name);
+    ext = X509_get_ext(x509, at);
+    if (X509_EXTENSION_get_critical(ext) != is_critical(rule, x509))
+        return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is %scritical", rule->name,
+                       is_critical(rule, x509) ? "not " : "");
+    return check_value(rule, x509, ext, ask, err);
+}
+
+static bool is_known(X509_EXTENSION *ext)
+{
+    int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
+
+    for (size_t i = 0; i < N_ELEMENTS(rules); i++)
+        if (rules[i].nid == nid)
+            return true;
+    return false;
+}
+
+bool pki_ext_check(X509 *x509, const struct pki_ask *ask, struct err *err)
+{
+    char oid[80];
+
+    for (size_t i = 0; i < N_ELEMENTS(rules); i++)
+        if (!check_rule(&rules[i], x509, ask, err))
+            return false;
+    for (int i = 0; i < X509_get_ext_count(x509); i++) {
+        X509_EXTENSION *ext = X509_get_ext(x509, i);
+        if (is_known(ext))
+            continue;
+        OBJ_obj2txt(oid, sizeof(oid), X509_EXTENSION_get_object(ext), 1);
+        return err_set(err, ERR_BAD_CERTIFICATE, "has an extension that the profile does not know: %s", oid);
+    }
+    return true;
+}
