@@ -108,6 +108,11 @@ void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE])
     crypto_hash_sha256(ret_hash, bytes.data, bytes.len);
 }
 
+void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE])
+{
+    crypto_generichash(ret_hash, HASH_SIZE, bytes.data, bytes.len, NULL, 0);
+}
+
 void random_bytes(void *to, size_t size)
 {
     randombytes_buf(to, size);

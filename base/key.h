@@ -29,5 +29,6 @@ bool key_write(const struct key *key, const char *path, struct err *err); /* ALR
 bool key_read(const char *path, struct key **ret_key, struct err *err);   /* EXPOSED, NOT_FOUND */
 
 void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE]);
+void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE]); /* BLAKE2b, 32 bytes, no key */
 void random_bytes(void *to, size_t size);
 uint32_t random_below(uint32_t bound); /* uniform */

@@ -35,6 +35,8 @@ bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, s
 
 bool rpc_trust_is_ready(const struct rpc_trust *trust); /* has at least one manifest */
 const char *rpc_trust_network(const struct rpc_trust *trust);
+struct view rpc_trust_pin(const struct rpc_trust *trust);   /* 32 bytes, for HELLO while nothing else is known; borrowed */
+uint64_t rpc_trust_manifest_no(const struct rpc_trust *trust); /* the newest, for HELLO; 0 before the first */
 struct view rpc_trust_netid(const struct rpc_trust *trust); /* 32 bytes; the first root's hash; borrowed */
 const struct rpc_manifest *rpc_trust_manifest(const struct rpc_trust *trust);   /* the newest; NULL before */
 struct view rpc_trust_manifest_bytes(const struct rpc_trust *trust);
