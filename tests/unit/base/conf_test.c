@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/conf.h"
+#include "tests/check.h"
+
+#define OPTIONS(X)                                                                                 \
+    X(listen, ADDRESS, NULL, "where to listen")                                                    \
+    X(network, NETWORK, "corp.example", "the network")                                             \
+    X(idle, DURATION, "45s", "idle time")                                                          \
+    X(max, SIZE, "1MiB", "largest message")                                                        \
+    X(count, NUMBER, "7", "how many")                                                              \
+    X(echo, BOOL, "no", "answer")                                                                  \
+    X(state, PATH, ".", "folder")                                                                  \
+    X(url, TEXT, "", "an URL, none by default")
+
+struct config {
+    OPTIONS(CONF_FIELD)
+};
+#define ROW(...) CONF_ROW(struct config, __VA_ARGS__)
+static const struct conf_option options[] = { OPTIONS(ROW) };
+
+static bool parse(const char *text, struct config *config, struct buf *all, struct err *err)
+{
+    *config = (struct config){ 0 };
+    return conf_parse("/etc/x/test.conf", view_text(text), options, N_ELEMENTS(options), config, all, err);
+}
+
+TEST(values_and_defaults)
+{
+    struct config c;
+    struct err err;
+
+    CHECK_OK(parse("# a comment\n\n listen = [::1]:443 # here\nidle=10m\necho = yes\nstate = keys\r\n", &c, NULL, &err), err);
+    CHECK_STR(c.listen, "[::1]:443");
+    CHECK_STR(c.network, "corp.example");
+    CHECK_U64(c.idle, 600000);
+    CHECK_U64(c.max, 1048576);
+    CHECK_U64(c.count, 7);
+    CHECK(c.echo);
+    CHECK_STR(c.state, "/etc/x/keys");
+    CHECK(c.url == NULL);
+    conf_deinit(options, N_ELEMENTS(options), &c);
+}
+
+TEST(bad_lines_name_file_line_and_what_was_expected)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        { "listen = a:1\ncolour = red\n", "/etc/x/test.conf:2: unknown key \"colour\"" },
+        { "listen = a:1\n\nidle = fast\n",
+          "/etc/x/test.conf:3: idle: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"fast\"" },
+        { "listen = a:1\nidle = 99999999999999999999d\n",
+          "/etc/x/test.conf:2: idle: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"99999999999999999999d\"" },
+        { "listen = a:70000\n", "/etc/x/test.conf:1: listen: expected HOST:PORT or [IPv6]:PORT, found \"a:70000\"" },
+        { "listen = a:1\nlisten = b:1\n", "/etc/x/test.conf:2: listen: given twice" },
+        { "listen = a:1\nmax = 1MB\n", "/etc/x/test.conf:2: max: expected a size such as 64KiB or 1MiB, found \"1MB\"" },
+        { "listen = a:1\necho = true\n", "/etc/x/test.conf:2: echo: expected yes or no, found \"true\"" },
+        { "listen = a:1\ncount = -1\n", "/etc/x/test.conf:2: count: expected a whole number, 0 or more, found \"-1\"" },
+        { "listen = a:1\nnetwork = Corp\n",
+          "/etc/x/test.conf:2: network: expected a network name such as corp.example, in lower case, found \"Corp\"" },
+        { "listen = a:1\nurl =\n", "/etc/x/test.conf:2: url: expected text, found \"\"" },
+        { "listen = a:1\nnonsense\n", "/etc/x/test.conf:2: expected KEY = VALUE, found \"nonsense\"" },
+        { "", "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct config c;
+        struct err err;
+        CHECK_ERR(parse(cases[i].text, &c, NULL, &err), err, ERR_BAD_CONFIG);
+        CHECK_STR(err.text, cases[i].why);
+        conf_deinit(options, N_ELEMENTS(options), &c);
+    }
+}
+
+TEST(all_errors_of_a_file_come_at_once)
+{
+    _buf_ all = { 0 };
+    struct config c;
+    struct err err;
+
+    CHECK(!parse("colour = red\necho = perhaps\n", &c, &all, &err));
+    CHECK_STR(buf_cstr(&all), "/etc/x/test.conf:1: unknown key \"colour\"\n"
+                              "/etc/x/test.conf:2: echo: expected yes or no, found \"perhaps\"\n"
+                              "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT\n");
+    conf_deinit(options, N_ELEMENTS(options), &c);
+}
+
+TEST(addresses_apart)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t fallback, port;
+    } cases[] = {
+        { "a.example:443", "a.example", 0, 443 }, { "[2001:db8::1]:8443", "2001:db8::1", 0, 8443 },
+        { "a.example", "a.example", 443, 443 },   { "[::1]", "::1", 443, 443 },
+        { "a.example", NULL, 0, 0 },              { ":443", NULL, 0, 0 },
+        { "a:0", NULL, 443, 0 },                  { "a:65536", NULL, 0, 0 },
+        { "[::1", NULL, 443, 0 },                 { "[::1]x", NULL, 443, 0 },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _free_ char *host = NULL;
+        uint16_t port;
+        bool ok = conf_split_address(view_text(cases[i].text), cases[i].fallback, &host, &port);
+        CHECK(ok == (cases[i].host != NULL));
+        if (ok) {
+            CHECK_STR(host, cases[i].host);
+            CHECK_U64(port, cases[i].port);
+        }
+    }
+}
