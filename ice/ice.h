@@ -26,8 +26,8 @@ void ice_description_deinit(struct ice_description *d);
 void ice_description_write(const struct ice_description *d, struct buf *to);
 /* Strict: sizes, character sets, every candidate one that ice_candidate_check() takes. BAD_WIRE names the line. */
 bool ice_description_read(struct view text, struct ice_description *ret, struct err *err);
-/* One candidate line from afar: UDP, component 1, a unicast address, a port over 0; loopback only where both
- * ends' `allow_loopback` is set. Link-local IPv6 is refused. */
+/* One candidate line from afar: UDP, component 1, a unicast address, a port over 0. Link-local IPv6 is refused, loopback
+ * too unless allowed; a description may contain loopback, an agent that does not allow it skips those lines. */
 bool ice_candidate_check(struct view line, bool allow_loopback, struct err *err);
 
 /* ---- the agent ---------------------------------------------------------------------------- */
@@ -50,9 +50,12 @@ struct ice_path { /* the selected pair */
 
 struct ice_events {
     void (*on_state)(void *user, enum ice_state state);
-    void (*on_candidate)(void *user, const char *line); /* ours: send it to the other side */
+    /* One of ours that came after ice_agent_describe(): send it to the other side. What a description
+     * contained is not told again, and nothing is told before the first one. */
+    void (*on_candidate)(void *user, const char *line);
     void (*on_gathered)(void *user);                    /* no more of ours will come */
-    void (*on_packets)(void *user, const struct view *packets, size_t n); /* borrowed */
+    void (*on_packets)(void *user, const struct view *packets, size_t n); /* borrowed; many at once */
+    void (*on_writable)(void *user);                    /* after ice_agent_send() took less than all; may be NULL */
 };
 
 struct ice_config {
@@ -64,12 +67,15 @@ struct ice_config {
 };
 
 bool ice_agent_new(const struct ice_config *config, struct ice_agent **ret_agent, struct err *err);
-/* Ends it; closes asynchronously and frees itself later on the context. No callback comes after. NULL is fine. */
+/* Ends it; closes asynchronously and frees itself later on the context. No callback comes after, and it may be called from
+ * inside one. NULL is fine. A context is iterated until ice_n_closing() is 0 before it is dropped. */
 void ice_agent_free(struct ice_agent *agent);
+unsigned ice_n_closing(void); /* agents of this process that were freed and are not closed yet */
 OWN_FREEP(ice_agent, struct ice_agent)
 bool ice_agent_gather(struct ice_agent *agent, struct err *err);
-/* Our description as it stands: credentials and the candidates gathered so far. */
-void ice_agent_describe(const struct ice_agent *agent, struct ice_description *ret);
+/* Our description as it stands: credentials and the candidates gathered so far; host candidates are all there
+ * when ice_agent_gather() returns. */
+void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret);
 /* Theirs: starts the checks. More candidates may follow. */
 bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs, struct err *err);
 bool ice_agent_add_remote(struct ice_agent *agent, struct view candidate_line, struct err *err);

@@ -18,6 +18,7 @@ enum { LINK_SID = 16, LINK_MAX_CAP = 64, LINK_MAX_ARG = 1024 };
 /* Application close codes. */
 enum link_close {
     LINK_CLOSE_NORMAL = 0x00,
+    LINK_CLOSE_PROTOCOL = 0x01, /* the other side broke PROTOCOL.md */
     LINK_CLOSE_REVOKED = 0x10,
     LINK_CLOSE_EXPIRED = 0x11,
     LINK_CLOSE_BIND = 0x12,
@@ -49,6 +50,7 @@ struct link_stream;
 enum link_event_type {
     LINK_UP,              /* handshake confirmed, BIND right on both sides */
     LINK_HEART,           /* the other side's newest heartbeat: data = its bytes */
+    LINK_REVOKE,          /* a revocation from the other side: data = V's length u32, V, signature */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end */
     LINK_STREAM_WRITABLE, /* room is back after link_stream_write() took less than all */
@@ -70,7 +72,7 @@ struct link_event {
 
 struct link_facts { /* the handshake's result and statistics */
     char tls_version[16], cipher[40], group[24], alpn[24];
-    uint64_t rtt_ns, bytes_sent, bytes_received, packets_lost, cwnd;
+    uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd;
 };
 
 bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link, struct err *err);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/link/carrier_ice.h"
+
+#include <stdio.h>
+
+struct carrier_ice {
+    struct path_carrier base;
+    struct path *path;
+    struct ice_agent *agent;
+    struct carrier_ice_events events;
+    void *user;
+};
+
+static size_t carrier_send(struct path_carrier *base, const struct view *packets, size_t n)
+{
+    return ice_agent_send(CONTAINER(base, struct carrier_ice, base)->agent, packets, n);
+}
+
+static bool carrier_facts(const struct path_carrier *base, struct path_facts *ret)
+{
+    const struct carrier_ice *carrier = (const struct carrier_ice *)(const void *)base;
+    struct path_facts facts = { .kind = PATH_DIRECT };
+    struct ice_path pair;
+
+    if (!ice_agent_path(carrier->agent, &pair))
+        return false;
+    snprintf(facts.local, sizeof(facts.local), "%s", pair.local);
+    snprintf(facts.remote, sizeof(facts.remote), "%s", pair.remote);
+    snprintf(facts.local_type, sizeof(facts.local_type), "%s", ice_kind_name(pair.local_kind));
+    snprintf(facts.remote_type, sizeof(facts.remote_type), "%s", ice_kind_name(pair.remote_kind));
+    *ret = facts;
+    return true;
+}
+
+static const struct path_carrier_ops carrier_ops = {
+    .kind = PATH_DIRECT,
+    .send = carrier_send,
+    .facts = carrier_facts,
+};
+
+static void on_state(void *user, enum ice_state state)
+{
+    struct carrier_ice *carrier = user;
+
+    if (state == ICE_READY)
+        path_carrier_up(carrier->path, &carrier->base);
+    else if (state == ICE_FAILED)
+        path_carrier_down(carrier->path, &carrier->base);
+    if (carrier->events.on_state)
+        carrier->events.on_state(carrier->user, state);
+}
+
+static void on_candidate(void *user, const char *line)
+{
+    struct carrier_ice *carrier = user;
+
+    if (carrier->events.on_candidate)
+        carrier->events.on_candidate(carrier->user, line);
+}
+
+static void on_gathered(void *user)
+{
+    struct carrier_ice *carrier = user;
+
+    if (carrier->events.on_gathered)
+        carrier->events.on_gathered(carrier->user);
+}
+
+static void on_packets(void *user, const struct view *packets, size_t n)
+{
+    struct carrier_ice *carrier = user;
+
+    path_carrier_received(carrier->path, &carrier->base, packets, n);
+}
+
+static void on_writable(void *user)
+{
+    struct carrier_ice *carrier = user;
+
+    path_carrier_writable(carrier->path, &carrier->base);
+}
+
+bool carrier_ice_new(struct path *path, const struct carrier_ice_config *config,
+                     struct carrier_ice **ret_carrier, struct err *err)
+{
+    static const struct ice_events events = {
+        .on_state = on_state,
+        .on_candidate = on_candidate,
+        .on_gathered = on_gathered,
+        .on_packets = on_packets,
+        .on_writable = on_writable,
+    };
+    _cleanup_(carrier_ice_freep) struct carrier_ice *carrier = mem_new(struct carrier_ice);
+    struct ice_config ice = {
+        .context = config->context,
+        .is_controlling = config->is_controlling,
+        .allow_loopback = config->allow_loopback,
+        .events = &events,
+        .user = carrier,
+    };
+
+    carrier->base.ops = &carrier_ops;
+    carrier->path = path;
+    carrier->user = config->user;
+    if (config->events)
+        carrier->events = *config->events;
+    if (!ice_agent_new(&ice, &carrier->agent, err))
+        return false;
+    *ret_carrier = STEAL(carrier);
+    return true;
+}
+
+void carrier_ice_free(struct carrier_ice *carrier)
+{
+    if (!carrier)
+        return;
+    path_carrier_down(carrier->path, &carrier->base);
+    ice_agent_free(carrier->agent);
+    free(carrier);
+}
+
+struct ice_agent *carrier_ice_agent(struct carrier_ice *carrier)
+{
+    return carrier->agent;
+}
