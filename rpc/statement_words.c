@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PROTOCOL.md, "Statements", has the same tables for people. */
+#include "base/clock.h"
+#include "rpc/statement_words.h"
+
+#define AT(type, member) offsetof(struct rpc_##type, member)
+enum { MAX_CAP = 64, MAX_HOST = 64, MAX_RELAY = 262, MAX_MANIFEST_DAYS = 400 };
+
+static const struct rpc_field manifest[] = {
+    { "netid", RPC_F_FIXED, 32, AT(manifest, netid) },
+    { "network", RPC_F_NETWORK, 0, AT(manifest, network) },
+    { "manifest_no", RPC_F_NUMBER, 0, AT(manifest, manifest_no) },
+    { "previous", RPC_F_FIXED, 32, AT(manifest, previous) },
+    { "roots", RPC_F_HASHES, 0, AT(manifest, roots) },
+    { "intermediates", RPC_F_HASHES, 0, AT(manifest, intermediates) },
+    { "keys", RPC_F_KEYS, 0, AT(manifest, keys) },
+    { "issued_at", RPC_F_TIME, 0, AT(manifest, issued_at) },
+    { "not_after", RPC_F_TIME, 0, AT(manifest, not_after) },
+};
+
+static const char *check_manifest(const void *statement)
+{
+    static const uint8_t zeros[HASH_SIZE];
+    const struct rpc_manifest *m = statement;
+
+    if (view_eq(m->previous, VIEW_ARR(zeros)) != (m->manifest_no == 1))
+        return "previous: zero in the first manifest, and only there";
+    if (m->roots.n == 0)
+        return "roots: none";
+    for (size_t i = 0; i < m->roots.n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (view_eq(m->roots.item[i], m->roots.item[j]))
+                return "roots: one twice";
+        }
+    }
+    if (m->not_after <= m->issued_at || m->not_after - m->issued_at > MAX_MANIFEST_DAYS * DAY_MS)
+        return "not_after: more than 400 days after issued_at, or before it";
+    return NULL;
+}
+
+#define PROOF                                                                                      \
+    { "netid", RPC_F_FIXED, 32, AT(netsign_proof, netid) },                                        \
+    { "network", RPC_F_NETWORK, 0, AT(netsign_proof, network) },                                   \
+    { "binding", RPC_F_BINDING, 0, AT(netsign_proof, binding) },                                   \
+    { "binding_data", RPC_F_FIXED, 32, AT(netsign_proof, binding_data) },                          \
+    { "nonce_router", RPC_F_FIXED, 32, AT(netsign_proof, nonce_router) },                          \
+    { "nonce_client", RPC_F_FIXED, 32, AT(netsign_proof, nonce_client) },                          \
+    { "router_pk", RPC_F_FIXED, 32, AT(netsign_proof, router_pk) },                                \
+    { "client_pk", RPC_F_FIXED, 32, AT(netsign_proof, client_pk) },                                \
+    { "hello_hash", RPC_F_FIXED, 32, AT(netsign_proof, hello_hash) }
+
+static const struct rpc_field netsign_router[] = { PROOF };
+static const struct rpc_field netsign_client[] = {
+    PROOF,
+    { "heartbeat_hash", RPC_F_MAYBE, 32, AT(netsign_proof, heartbeat_hash) },
+};
+
+static const struct rpc_field enrol[] = {
+    { "netid", RPC_F_FIXED, 32, AT(enrol, netid) },
+    { "network", RPC_F_NETWORK, 0, AT(enrol, network) },
+    { "client_pk", RPC_F_FIXED, 32, AT(enrol, client_pk) },
+    { "beacon", RPC_F_FIXED, 16, AT(enrol, beacon) },
+    { "nonce", RPC_F_FIXED, 16, AT(enrol, nonce) },
+    { "token_pk", RPC_F_MAYBE, 32, AT(enrol, token_pk) },
+    { "host", RPC_F_HOST, MAX_HOST, AT(enrol, host) },
+};
+
+static const struct rpc_field admission[] = {
+    { "netid", RPC_F_FIXED, 32, AT(admission, netid) },
+    { "network", RPC_F_NETWORK, 0, AT(admission, network) },
+    { "id", RPC_F_ID, 0, AT(admission, id) },
+    { "client_pk", RPC_F_FIXED, 32, AT(admission, client_pk) },
+    { "role", RPC_F_ROLE, 0, AT(admission, role) },
+    { "adm_no", RPC_F_NUMBER, 0, AT(admission, adm_no) },
+    { "issued_at", RPC_F_TIME, 0, AT(admission, issued_at) },
+    { "not_after", RPC_F_TIME, 0, AT(admission, not_after) },
+    { "enrol_hash", RPC_F_MAYBE, 32, AT(admission, enrol_hash) },
+};
+
+static const struct rpc_field request[] = {
+    { "netid", RPC_F_FIXED, 32, AT(request, netid) },
+    { "den_pk", RPC_F_FIXED, 32, AT(request, den_pk) },
+    { "id", RPC_F_ID, 0, AT(request, id) },
+    { "procedure", RPC_F_PROCEDURE, 0, AT(request, procedure) },
+    { "beacon", RPC_F_FIXED, 16, AT(request, beacon) },
+    { "nonce", RPC_F_FIXED, 16, AT(request, nonce) },
+    { "body_hash", RPC_F_FIXED, 32, AT(request, body_hash) },
+};
+
+static const struct rpc_field dial[] = {
+    { "netid", RPC_F_FIXED, 32, AT(dial, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(dial, sid) },
+    { "a_id", RPC_F_ID, 0, AT(dial, a_id) },
+    { "a_pk", RPC_F_FIXED, 32, AT(dial, a_pk) },
+    { "b_id", RPC_F_ID, 0, AT(dial, b_id) },
+    { "caps", RPC_F_TEXTS, MAX_CAP, AT(dial, caps) },
+    { "a_spki", RPC_F_FIXED, 32, AT(dial, a_spki) },
+    { "a_ice", RPC_F_FIXED, 32, AT(dial, a_ice) },
+    { "beacon", RPC_F_FIXED, 16, AT(dial, beacon) },
+};
+
+static const struct rpc_field grant[] = {
+    { "netid", RPC_F_FIXED, 32, AT(grant, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(grant, sid) },
+    { "a_id", RPC_F_ID, 0, AT(grant, a_id) },
+    { "a_pk", RPC_F_FIXED, 32, AT(grant, a_pk) },
+    { "b_id", RPC_F_ID, 0, AT(grant, b_id) },
+    { "b_pk", RPC_F_FIXED, 32, AT(grant, b_pk) },
+    { "dial_hash", RPC_F_FIXED, 32, AT(grant, dial_hash) },
+    { "caps", RPC_F_TEXTS, MAX_CAP, AT(grant, caps) },
+    { "caps_back", RPC_F_TEXTS, MAX_CAP, AT(grant, caps_back) },
+    { "consent", RPC_F_U8, 1, AT(grant, consent) },
+    { "issued_at", RPC_F_TIME, 0, AT(grant, issued_at) },
+    { "live_until", RPC_F_TIME, 0, AT(grant, live_until) },
+    { "beacon", RPC_F_FIXED, 16, AT(grant, beacon) },
+    { "crl_no", RPC_F_TIME, 0, AT(grant, crl_no) },
+    { "policy_no", RPC_F_TIME, 0, AT(grant, policy_no) },
+    { "relay", RPC_F_TEXTS, MAX_RELAY, AT(grant, relay) },
+};
+
+static const struct rpc_field accept[] = {
+    { "netid", RPC_F_FIXED, 32, AT(accept, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(accept, sid) },
+    { "grant_hash", RPC_F_FIXED, 32, AT(accept, grant_hash) },
+    { "b_id", RPC_F_ID, 0, AT(accept, b_id) },
+    { "b_pk", RPC_F_FIXED, 32, AT(accept, b_pk) },
+    { "caps", RPC_F_TEXTS, MAX_CAP, AT(accept, caps) },
+    { "b_spki", RPC_F_FIXED, 32, AT(accept, b_spki) },
+    { "b_ice", RPC_F_FIXED, 32, AT(accept, b_ice) },
+};
+
+static const struct rpc_field heartbeat[] = {
+    { "netid", RPC_F_FIXED, 32, AT(heartbeat, netid) },
+    { "hb_no", RPC_F_NUMBER, 0, AT(heartbeat, hb_no) },
+    { "time", RPC_F_TIME, 0, AT(heartbeat, time) },
+    { "next_in", RPC_F_TIME, 0, AT(heartbeat, next_in) },
+    { "bound", RPC_F_TIME, 0, AT(heartbeat, bound) },
+    { "beacon", RPC_F_FIXED, 16, AT(heartbeat, beacon) },
+    { "crl_no", RPC_F_TIME, 0, AT(heartbeat, crl_no) },
+    { "crl_hash", RPC_F_FIXED, 32, AT(heartbeat, crl_hash) },
+    { "rev_no", RPC_F_TIME, 0, AT(heartbeat, rev_no) },
+    { "rev_head", RPC_F_FIXED, 32, AT(heartbeat, rev_head) },
+    { "manifest_no", RPC_F_NUMBER, 0, AT(heartbeat, manifest_no) },
+    { "policy_no", RPC_F_TIME, 0, AT(heartbeat, policy_no) },
+    { "audit_no", RPC_F_TIME, 0, AT(heartbeat, audit_no) },
+    { "audit_head", RPC_F_FIXED, 32, AT(heartbeat, audit_head) },
+};
+
+#define SHAPE(word, type, fields, check) { word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check }
+static const struct rpc_word_shape words[RPC_N_WORDS] = {
+    [RPC_W_MANIFEST] = SHAPE("manifest", manifest, manifest, check_manifest),
+    [RPC_W_NETSIGN_ROUTER] = SHAPE("netsign-router", netsign_proof, netsign_router, NULL),
+    [RPC_W_NETSIGN_CLIENT] = SHAPE("netsign-client", netsign_proof, netsign_client, NULL),
+    [RPC_W_ENROL] = SHAPE("enrol", enrol, enrol, NULL),
+    [RPC_W_ADMISSION] = SHAPE("admission", admission, admission, NULL),
+    [RPC_W_REQUEST] = SHAPE("request", request, request, NULL),
+    [RPC_W_DIAL] = SHAPE("dial", dial, dial, NULL),
+    [RPC_W_GRANT] = SHAPE("grant", grant, grant, NULL),
+    [RPC_W_ACCEPT] = SHAPE("accept", accept, accept, NULL),
+    [RPC_W_HEARTBEAT] = SHAPE("heartbeat", heartbeat, heartbeat, NULL),
+};
+
+const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)
+{
+    return &words[word];
+}
