@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole network on one machine, for the demo and the system tests: real programs, waited on by what they print."""
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+PATIENCE = 60  # seconds that anything may take; ten times what it needs
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Failed(Exception):
+    pass
+
+
+def shown(peer_id):
+    """456000 as people see it: 456 000."""
+    return re.sub(r"(?<=\d)(?=(\d{3})+$)", " ", peer_id)
+
+
+class Process:
+    """A program that runs beside us, with its output in lists that can be waited on."""
+
+    def __init__(self, name, argv, **more):
+        self.name, self.out, self.err = name, [], []
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, encoding="utf-8", errors="replace", bufsize=1, **more)
+        self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
+                        for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
+        for reader in self.readers:
+            reader.start()
+
+    def collect(self, stream, lines):
+        for line in stream:
+            with self.changed:
+                lines.append(line.rstrip("\n"))
+                self.changed.notify_all()
+
+    def find(self, lines, pattern, start=0):
+        return next((line for line in lines[start:] if re.search(pattern, line)), None)
+
+    def wait_line(self, lines, pattern, start=0, patience=PATIENCE):
+        """The first line that matches, from number `start` on."""
+        until = time.monotonic() + patience
+        while True:
+            with self.changed:
+                found = self.find(lines, pattern, start)
+                if found is not None:
+                    return found
+                is_over = self.process.poll() is not None and not any(reader.is_alive() for reader in self.readers)
+                if is_over or time.monotonic() > until:
+                    raise Failed(f"{self.name}: waited for /{pattern}/; it said last:\n  " +
+                                 "\n  ".join((self.err + self.out)[-12:]))
+                self.changed.wait(0.2)
+
+    def write(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def end_input(self):
+        self.process.stdin.close()
+
+    def wait(self, patience=PATIENCE):
+        try:
+            status = self.process.wait(patience)
+        except subprocess.TimeoutExpired as e:
+            raise Failed(f"{self.name} did not end; it said last:\n  " + "\n  ".join(self.err[-12:])) from e
+        for reader in self.readers:
+            reader.join(PATIENCE)
+        return status
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.process.returncode
+
+
+def run(argv, wanted=0, **more):
+    """Runs to the end; Failed unless the exit status is the wanted one (None: any). Returns the finished process."""
+    done = subprocess.run(argv, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=PATIENCE,
+                          check=False, **more)
+    if wanted is not None and done.returncode != wanted:
+        raise Failed(f"{' '.join(argv)} ended with {done.returncode}, wanted {wanted}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def free_port(address="127.0.0.1"):
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+class Network:
+    def __init__(self, build, folder, name="demo.warren", host="127.0.0.1", say=lambda text: None):
+        self.build, self.folder, self.name, self.host, self.say = os.path.join(ROOT, build), folder, name, host, say
+        self.port = free_port()
+        self.processes, self.ids = [], {}
+        self.router = self.den = None
+
+    def program(self, name):
+        part = {"warren-router": "router", "warren-den": "den", "warren": "peer/cli", "evil": "tests/evil"}[name]
+        return os.path.join(self.build, part, name)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def start(self, name, argv, **more):
+        process = Process(name, argv, **more)
+        self.processes.append(process)
+        return process
+
+    def init(self):
+        router, den = self.path("router"), self.path("den")
+        run([self.program("warren-router"), "init", router, "--host", f"{self.host}:{self.port}"])
+        self.say(f"router: keys made, request written; its keys never leave {router}")
+        passphrase, ours = os.pipe()
+        os.write(ours, secrets.token_hex(16).encode())
+        os.close(ours)
+        made = run([self.program("warren-den"), "init", den, "--network", self.name, "--router-request",
+                    os.path.join(router, "router.request"), "--root-passphrase-fd", str(passphrase)], pass_fds=[passphrase])
+        os.close(passphrase)
+        self.say(made.stdout.rstrip())
+        run([self.program("warren-router"), "accept", router, os.path.join(den, "router.answer")])
+        self.say("router: den's answer accepted (certificate, chain, manifest)")
+
+    def start_router(self, prefix=()):
+        self.router = self.start("warren-router", [*prefix, self.program("warren-router"), "--config", self.path("router/router.conf")])
+        self.router.wait_line(self.router.err, r"event=listening")
+
+    def start_den(self, prefix=()):
+        self.den = self.start("warren-den", [*prefix, self.program("warren-den"), "run", "--config", self.path("den/den.conf")])
+        self.den.wait_line(self.den.err, r"event=online")
+
+    def make(self, prefix=()):
+        self.init()
+        self.start_router(prefix)
+        self.start_den(prefix)
+        self.say(f"warren-router listens on {self.host}:{self.port}, warren-den has joined it")
+
+    def token(self, *words):
+        return run([self.program("warren-den"), "token", "new", "--config", self.path("den/den.conf"), *words]).stdout.strip()
+
+    def warren(self, name, *words):
+        return [self.program("warren"), "--state", self.path(name), *words]
+
+    def identity(self, name):
+        return json.loads(run(self.warren(name, "id", "--json")).stdout)
+
+    def join(self, name, prefix=()):
+        """Joins with a fresh token; returns what the command printed."""
+        out = run([*prefix, *self.warren(name, "join")], input=self.token() + "\n").stdout
+        self.ids[name] = self.identity(name)["id"]
+        return out
+
+    def allow(self, *rules):
+        """Adds rules to the policy and has den take it."""
+        seen = len(self.den.err)
+        with open(self.path("den/policy.conf"), "a", encoding="ascii") as f:
+            f.write("".join(rule + "\n" for rule in rules))
+        self.den.process.send_signal(signal.SIGHUP)
+        self.den.wait_line(self.den.err, r"event=policy\.loaded", seen)
+        for rule in rules:
+            self.say("policy: " + rule)
+
+    def wait_chat(self, name, *words, prefix=()):
+        """`warren chat` that waits for a call."""
+        process = self.start(name, [*prefix, *self.warren(name, "chat", "--loopback", *words)])
+        process.wait_line(process.err, r"waiting for a call")
+        return process
+
+    def dial_chat(self, name, callee, *words, prefix=()):
+        return self.start(name, [*prefix, *self.warren(name, "chat", self.ids.get(callee, callee), "--loopback", *words)])
+
+    def audit(self):
+        return run([self.program("warren-den"), "audit", "list", "--config", self.path("den/den.conf")]).stdout.splitlines()
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.stop()
