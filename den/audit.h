@@ -20,5 +20,6 @@ bool audit_append(struct store *store, uint64_t at, const char *what, const stru
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE], struct err *err);
 /* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. */
 bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err);
-/* Appends entry text as JSON, for `warren-den audit list`. */
+/* Appends one line, without its end, for `warren-den audit list`:
+ * {"no":1,"at":"2026-11-20T19:03:02Z","what":"...","facts":{"key":"value"},"head":"hex"}; values stay escaped. */
 void audit_put_json(const struct store_audit *entry, struct buf *to);

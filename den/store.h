@@ -38,6 +38,7 @@ bool store_identity_by_key(struct store *s, struct view pk, enum store_found *re
 bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret, struct store_identity *ret_i, struct err *err);
 bool store_identity_add(struct store *s, const struct store_identity *i, struct err *err);   /* ALREADY_EXISTS */
 bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no, struct err *err);
+bool store_identity_revoke(struct store *s, const char *id, uint64_t at, struct err *err); /* its key, for ever */
 bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err);
 
 /* ---- tokens: only their public keys ---------------------------------------------------------- */
@@ -49,7 +50,8 @@ struct store_token {
 };
 bool store_token_add(struct store *s, const struct store_token *t, struct err *err);
 bool store_token_find(struct store *s, struct view pk, enum store_found *ret, struct store_token *ret_t, struct err *err);
-bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at, struct err *err); /* one use less */
+/* One use less, unless that identity used it before: one key counts once. BAD_TOKEN when none is left. */
+bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at, struct err *err);
 
 /* ---- certificates ---------------------------------------------------------------------------- */
 
@@ -65,6 +67,9 @@ bool store_serial_reserve(struct store *s, struct view serial, const char *id, s
 bool store_certificate_put(struct store *s, struct view serial, struct view der, uint64_t not_before, uint64_t not_after, struct err *err);
 /* The newest one of that key; whoever it was issued to. */
 bool store_certificate_by_spki(struct store *s, struct view spki, enum store_found *ret, struct store_certificate *ret_c, struct err *err);
+
+/* NOT_FOUND; a second time changes nothing. */
+bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason, struct err *err);
 
 struct store_revoked {
     uint8_t serial[20];

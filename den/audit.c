@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/audit.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+
+/* The number of the newest entry, kept beside the entries: cutting off the end shows too. Whoever can write to the
+ * store can lower both, which is why the heartbeat carries number and head to every peer. */
+static const char number_name[] = "audit";
+
+static void put_escaped(struct buf *to, struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (c < 0x20 || c > 0x7e || c == '\\')
+            buf_printf(to, "\\x%02x", c);
+        else
+            buf_put_u8(to, c);
+    }
+}
+
+static void put_pair(struct buf *to, const char *key, struct view value)
+{
+    if (!*key || key[strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_")])
+        abort(); /* keys are ours */
+    buf_put_text(to, key);
+    buf_put_u8(to, '=');
+    put_escaped(to, value);
+    buf_put_u8(to, '\n');
+}
+
+/* `no` of the entry that follows `previous`. */
+static void next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at, struct view bytes,
+                      uint8_t ret_head[HASH_SIZE])
+{
+    static const char word[] = "warren/1 audit"; /* with its NUL */
+    _buf_ hashed = { 0 };
+
+    buf_put(&hashed, VIEW(word, sizeof(word)));
+    buf_put(&hashed, VIEW(previous, HASH_SIZE));
+    buf_put_u64(&hashed, no);
+    buf_put_u64(&hashed, at);
+    buf_put_u32(&hashed, (uint32_t)bytes.len);
+    buf_put(&hashed, bytes);
+    hash_sha256(buf_view(&hashed), ret_head);
+}
+
+bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE], struct err *err)
+{
+    struct store_audit last = { 0 };
+    enum store_found found;
+
+    if (!store_audit_last(store, &found, &last, err))
+        return err_wrap(err, "audit");
+    *ret_no = last.no;
+    memcpy(ret_head, last.head, HASH_SIZE);
+    buf_free(&last.bytes);
+    return true;
+}
+
+static bool append(struct store *store, struct store_audit *entry, struct err *err)
+{
+    uint8_t previous[HASH_SIZE];
+    uint64_t last_no, counted;
+
+    if (!audit_head(store, &last_no, previous, err) || !store_number_get(store, number_name, &counted, err))
+        return false;
+    if (last_no != counted)
+        return err_set(err, ERR_SYSTEM, "audit: the newest entry is %llu, it should be %llu",
+                       (unsigned long long)last_no, (unsigned long long)counted);
+    entry->no = last_no + 1;
+    next_head(previous, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
+    return store_audit_add(store, entry, err) && store_number_raise(store, number_name, entry->no, err);
+}
+
+bool audit_append(struct store *store, uint64_t at, const char *what, const struct audit_pair *pairs, size_t n_pairs,
+                  struct err *err)
+{
+    struct store_audit entry = { .at = at };
+    bool ok;
+
+    put_pair(&entry.bytes, "what", view_text(what));
+    for (size_t i = 0; i < n_pairs; i++)
+        put_pair(&entry.bytes, pairs[i].key, pairs[i].value);
+    ok = append(store, &entry, err);
+    buf_free(&entry.bytes);
+    return ok;
+}
+
+/* ---- verifying ---------------------------------------------------------------------------------- */
+
+struct walk {
+    uint8_t head[HASH_SIZE];
+    uint64_t n, bad_no;
+};
+
+static bool check_entry(void *user, const struct store_audit *entry)
+{
+    struct walk *walk = user;
+    uint64_t expected = walk->n + 1;
+    uint8_t head[HASH_SIZE];
+
+    next_head(walk->head, expected, entry->at, buf_view(&entry->bytes), head);
+    if (entry->no != expected || memcmp(head, entry->head, HASH_SIZE) != 0) {
+        walk->bad_no = expected;
+        return false;
+    }
+    memcpy(walk->head, head, HASH_SIZE);
+    walk->n = expected;
+    return true;
+}
+
+bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err)
+{
+    struct walk walk = { 0 };
+    uint64_t counted; /* read first: entries that are added meanwhile are no fault */
+
+    if (!store_number_get(store, number_name, &counted, err) ||
+        !store_audit_each(store, 0, check_entry, &walk, err))
+        return err_wrap(err, "audit");
+    if (!walk.bad_no && walk.n < counted)
+        walk.bad_no = walk.n + 1;
+    *ret_n = walk.n;
+    *ret_bad_no = walk.bad_no;
+    return true;
+}
+
+/* ---- as JSON ------------------------------------------------------------------------------------ */
+
+/* Canonical text is printable ASCII: only two characters need care. A damaged entry may hold others. */
+static void put_json_text(struct buf *to, struct view text)
+{
+    buf_put_u8(to, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (c == '"' || c == '\\')
+            buf_printf(to, "\\%c", c);
+        else if (c < 0x20 || c > 0x7e)
+            buf_printf(to, "\\u%04x", c);
+        else
+            buf_put_u8(to, c);
+    }
+    buf_put_u8(to, '"');
+}
+
+static struct view take_until(struct view *text, char stop)
+{
+    const uint8_t *at = text->len ? memchr(text->data, stop, text->len) : NULL;
+    size_t len = at ? (size_t)(at - text->data) : text->len;
+    struct view taken = view_sub(*text, 0, len);
+
+    *text = view_sub(*text, len + 1, text->len);
+    return taken;
+}
+
+void audit_put_json(const struct store_audit *entry, struct buf *to)
+{
+    struct view rest = buf_view(&entry->bytes);
+    struct view line = take_until(&rest, '\n');
+    const char *before = "";
+    char at[CLOCK_TEXT];
+
+    take_until(&line, '='); /* "what" comes first */
+    buf_printf(to, "{\"no\":%llu,\"at\":\"%s\",\"what\":", (unsigned long long)entry->no, clock_text(entry->at, at));
+    put_json_text(to, line);
+    buf_put_text(to, ",\"facts\":{");
+    while (rest.len) {
+        line = take_until(&rest, '\n');
+        buf_put_text(to, before);
+        put_json_text(to, take_until(&line, '='));
+        buf_put_u8(to, ':');
+        put_json_text(to, line);
+        before = ",";
+    }
+    buf_put_text(to, "},\"head\":\"");
+    text_put_hex(to, VIEW_ARR(entry->head));
+    buf_put_text(to, "\"}");
+}
