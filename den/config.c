@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/config.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { MAX_FILE = 256 * 1024 };
+
+#define ROW(...) CONF_ROW(struct den_config, __VA_ARGS__)
+static const struct conf_option options[] = { DEN_OPTIONS(ROW) };
+#undef ROW
+
+/* What a type alone does not say: a range of numbers, or one of some words. */
+struct limit {
+    const char *name;
+    size_t offset;
+    uint64_t least, most;
+    const char *const *words; /* NULL: a number */
+    const char *expected;
+};
+
+static const char *const enrolments[] = { "token", "open", NULL };
+static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+
+#define RANGE(name, least, most, text)                                                             \
+    { #name, offsetof(struct den_config, name), (least), (most), NULL, text }
+#define WORDS(name, words, text)                                                                   \
+    { #name, offsetof(struct den_config, name), 0, 0, words, text }
+static const struct limit limits[] = {
+    RANGE(leaf_life, 10 * MINUTE_MS, 7 * DAY_MS, "10m to 7d"),
+    RANGE(router_life, HOUR_MS, 90 * DAY_MS, "1h to 90d"),
+    RANGE(crl_life, 10 * MINUTE_MS, DAY_MS, "10m to 24h"),
+    RANGE(admission_life, 10 * MINUTE_MS, 90 * DAY_MS, "10m to 90d"),
+    RANGE(heartbeat_interval, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
+    RANGE(heartbeat_bound, 10 * SECOND_MS, 30 * DAY_MS, "10s to 30d, and at least twice heartbeat_interval"),
+    RANGE(offer_timeout, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
+    RANGE(id_digits, 6, 9, "6 to 9"),
+    WORDS(enrolment, enrolments, "token or open"),
+    WORDS(log_level, levels, "debug, info, warn or error"),
+};
+
+static bool is_within(const struct limit *limit, const struct den_config *config)
+{
+    const void *field = (const char *)config + limit->offset;
+    uint64_t n;
+
+    if (!limit->words) {
+        memcpy(&n, field, sizeof(n));
+        return n >= limit->least && n <= limit->most;
+    }
+    for (size_t i = 0; limit->words[i]; i++) {
+        if (strcmp(*(char *const *)field, limit->words[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The line that sets `key`; 0 when none does. */
+static unsigned line_of(struct view text, const char *key)
+{
+    for (unsigned line = 1; text.len; line++) {
+        const uint8_t *end = memchr(text.data, '\n', text.len);
+        struct view one = view_sub(text, 0, end ? (size_t)(end - text.data) : text.len);
+        text = view_sub(text, one.len + 1, text.len);
+        while (one.len && (one.data[0] == ' ' || one.data[0] == '\t'))
+            one = view_sub(one, 1, one.len);
+        if (!view_starts(one, view_text(key)))
+            continue;
+        one = view_sub(one, strlen(key), one.len);
+        if (one.len && strchr(" \t=", one.data[0]))
+            return line;
+    }
+    return 0;
+}
+
+static bool refuse(const char *path, struct view text, const struct limit *limit, struct buf *ret_all,
+                   struct err *err)
+{
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, line_of(text, limit->name), limit->name,
+            limit->expected);
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+    return false;
+}
+
+static bool check_limits(const char *path, struct view text, const struct den_config *config, struct buf *ret_all,
+                         struct err *err)
+{
+    struct err one;
+    bool ok = true;
+
+    for (size_t i = 0; i < N_ELEMENTS(limits); i++) {
+        bool is_bad = !is_within(&limits[i], config) ||
+                      (limits[i].offset == offsetof(struct den_config, heartbeat_bound) &&
+                       config->heartbeat_bound / 2 < config->heartbeat_interval);
+        if (is_bad)
+            refuse(path, text, &limits[i], ret_all, ok ? err : &one);
+        ok &= !is_bad;
+    }
+    return ok;
+}
+
+bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
+{
+    _buf_ text = { 0 };
+
+    *config = (struct den_config){ 0 };
+    if (!file_read(path, MAX_FILE, &text, err))
+        return err_wrap(err, "configuration");
+    if (!conf_parse(path, buf_view(&text), options, N_ELEMENTS(options), config, ret_all, err) ||
+        !check_limits(path, buf_view(&text), config, ret_all, err))
+        return false;
+    if (!config->join_host)
+        config->join_host = mem_text(config->router);
+    return true;
+}
+
+void config_deinit(struct den_config *config)
+{
+    conf_deinit(options, N_ELEMENTS(options), config);
+}
+
+void config_help(struct buf *to)
+{
+    conf_help(options, N_ELEMENTS(options), to);
+}
+
+/* A file that is not there is no danger; whoever needs it will say so. */
+static bool check_secret(const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0 && errno == ENOENT)
+        return true;
+    if (stat(path, &st) != 0)
+        return err_errno(err, "%s", path);
+    if ((st.st_mode & 077) != 0)
+        return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others at it; chmod 0600 it", path,
+                       (unsigned)(st.st_mode & 07777));
+    return true;
+}
+
+bool config_check_secrets(const struct den_config *config, struct err *err)
+{
+    static const char *const secrets[] = {
+        "root.key", "intermediate.key", "login.key", "sign.key", "admin.join", "den.db", "den.db-wal",
+    };
+
+    if (!file_check_private_dir(config->state, err))
+        return err_wrap(err, "state folder");
+    for (size_t i = 0; i < N_ELEMENTS(secrets); i++) {
+        _free_ char *path = file_path(config->state, secrets[i]);
+        if (!check_secret(path, err))
+            return false;
+    }
+    return true;
+}

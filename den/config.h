@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* den.conf: one table makes the fields, the defaults, the parser and the help. den.conf(5) says what they are for. */
+#pragma once
+
+#include "base/conf.h"
+
+#define DEN_OPTIONS(X)                                                                             \
+    X(network, NETWORK, NULL, "the network's name")                                                \
+    X(router, ADDRESS, NULL, "where the router listens")                                           \
+    X(join_host, ADDRESS, "", "the router as join strings name it; the same as router when not given") \
+    X(state, PATH, ".", "the folder with keys, certificates, trust set and store")                 \
+    X(policy, PATH, "policy.conf", "who may reach whom: policy.conf(5)")                           \
+    X(leaf_life, DURATION, "24h", "how long a peer's certificate is valid")                        \
+    X(router_life, DURATION, "30d", "how long the router's certificate is valid")                  \
+    X(crl_life, DURATION, "24h", "how long a revocation list is valid; a new one at half of it")   \
+    X(admission_life, DURATION, "7d", "how long a peer may come back without asking den")          \
+    X(heartbeat_interval, DURATION, "30s", "a signed heartbeat this often")                        \
+    X(heartbeat_bound, DURATION, "10m", "peers refuse new links when theirs is older than this")   \
+    X(offer_timeout, DURATION, "60s", "how long the called side may take to answer")               \
+    X(crl_url, TEXT, "", "where certificates say that the revocation list is")                     \
+    X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
+    X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \
+    X(enrolment, TEXT, "token", "who may join: token (with a token) or open (everybody)")          \
+    X(log_level, TEXT, "info", "debug, info, warn or error")
+
+struct den_config {
+#define X(...) CONF_FIELD(__VA_ARGS__)
+    DEN_OPTIONS(X)
+#undef X
+};
+
+/* Reads and checks the file. On failure err holds the first error with file, line and what was expected, *ret_all one
+ * line per error; config_deinit() must be called in any case. */
+bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
+void config_deinit(struct den_config *config);
+void config_help(struct buf *to);
+
+/* The state folder and every file in it that holds a secret: EXPOSED when others can get at one. */
+bool config_check_secrets(const struct den_config *config, struct err *err);
