@@ -88,6 +88,7 @@ struct rpc_heartbeat {
     struct view audit_head;
 };
 
+const char *rpc_word_name(enum rpc_word word); /* "admission" */
 /* `statement` is the struct of the word. Writing aborts on what its own reader would refuse (our bug). */
 void rpc_statement_write(enum rpc_word word, const void *statement, struct buf *to);
 /* Strict: word, field count, exact lengths, nothing left over, text charset. BAD_STATEMENT names the field. */

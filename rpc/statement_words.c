@@ -164,3 +164,8 @@ const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)
 {
     return &words[word];
 }
+
+const char *rpc_word_name(enum rpc_word word)
+{
+    return words[word].word;
+}
