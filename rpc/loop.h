@@ -23,3 +23,10 @@ struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, v
 void rpc_timer_set(struct rpc_timer *timer, uint64_t at); /* clock_mono_ms(); NEVER_MS: unset */
 void rpc_timer_free(struct rpc_timer *timer);
 void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal, void *user);
+
+/* ---- for rpc/ws.c ------------------------------------------------------------------------------ */
+
+/* Calls `on_turn` in every turn of the loop twice: before it sleeps, and after it has handled what woke it. */
+struct rpc_turn;
+struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void *user), void *user);
+void rpc_turn_free(struct rpc_turn *turn);

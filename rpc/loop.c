@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/loop.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <uv.h>
+
+/* A handle's memory belongs to libuv until its close callback: that one frees it. */
+struct rpc_timer {
+    uv_timer_t uv;
+    uint64_t at;
+    rpc_on_timer *on_timer;
+    void *user;
+    struct list node;
+};
+
+struct rpc_signal {
+    uv_signal_t uv;
+    rpc_on_signal *on_signal;
+    void *user;
+    struct list node;
+};
+
+struct rpc_turn {
+    uv_prepare_t before_sleep;
+    uv_check_t after_sleep;
+    unsigned n_open;
+    void (*on_turn)(void *user);
+    void *user;
+};
+
+struct rpc_loop {
+    uv_loop_t uv;
+    struct list signals, timers;
+};
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+bool rpc_loop_new(struct rpc_loop **ret_loop, struct err *err)
+{
+    _free_ struct rpc_loop *loop = mem_new(struct rpc_loop);
+    int failure = uv_loop_init(&loop->uv);
+
+    if (failure)
+        return err_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(failure));
+    list_init(&loop->signals);
+    list_init(&loop->timers);
+    *ret_loop = STEAL(loop);
+    return true;
+}
+
+void rpc_loop_free(struct rpc_loop *loop)
+{
+    struct rpc_signal *signal_watch;
+    struct rpc_timer *timer;
+
+    if (!loop)
+        return;
+    LIST_EACH(signal_watch, &loop->signals, node) {
+        list_remove(&signal_watch->node);
+        uv_close((uv_handle_t *)&signal_watch->uv, free_handle);
+    }
+    LIST_EACH(timer, &loop->timers, node)
+        rpc_timer_free(timer);
+    /* Close callbacks come from the loop, which ends with its last handle. A handle that is still open
+     * then belongs to somebody who should have freed it before: our bug. */
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    assert(!uv_loop_alive(&loop->uv));
+    uv_loop_close(&loop->uv);
+    free(loop);
+}
+
+void rpc_loop_run(struct rpc_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void rpc_loop_stop(struct rpc_loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+void *rpc_loop_native(struct rpc_loop *loop)
+{
+    return &loop->uv;
+}
+
+/* ---- timers ------------------------------------------------------------------------------------ */
+
+static void on_uv_timer(uv_timer_t *uv)
+{
+    struct rpc_timer *timer = uv->data;
+
+    /* libuv's clock and ours differ by a fraction of a millisecond: never early by our clock. */
+    if (clock_mono_ms() < timer->at) {
+        rpc_timer_set(timer, timer->at);
+        return;
+    }
+    timer->at = NEVER_MS;
+    timer->on_timer(timer->user);
+}
+
+struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, void *user)
+{
+    struct rpc_timer *timer = mem_new(struct rpc_timer);
+
+    uv_timer_init(&loop->uv, &timer->uv);
+    timer->uv.data = timer;
+    timer->at = NEVER_MS;
+    timer->on_timer = on_timer;
+    timer->user = user;
+    list_append(&loop->timers, &timer->node);
+    return timer;
+}
+
+void rpc_timer_set(struct rpc_timer *timer, uint64_t at)
+{
+    uint64_t now = clock_mono_ms();
+
+    timer->at = at;
+    if (at == NEVER_MS) {
+        uv_timer_stop(&timer->uv);
+        return;
+    }
+    uv_update_time(timer->uv.loop);
+    uv_timer_start(&timer->uv, on_uv_timer, at > now ? at - now : 0, 0);
+}
+
+void rpc_timer_free(struct rpc_timer *timer)
+{
+    if (!timer)
+        return;
+    list_remove(&timer->node);
+    uv_close((uv_handle_t *)&timer->uv, free_handle);
+}
+
+/* ---- signals ----------------------------------------------------------------------------------- */
+
+static void on_uv_signal(uv_signal_t *uv, int signal_number)
+{
+    struct rpc_signal *watch = uv->data;
+
+    watch->on_signal(watch->user, signal_number);
+}
+
+void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal, void *user)
+{
+    struct rpc_signal *watch = mem_new(struct rpc_signal);
+
+    watch->on_signal = on_signal;
+    watch->user = user;
+    uv_signal_init(&loop->uv, &watch->uv);
+    watch->uv.data = watch;
+    uv_signal_start(&watch->uv, on_uv_signal, signal_number);
+    list_append(&loop->signals, &watch->node);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------- */
+
+static void before_sleep(uv_prepare_t *uv)
+{
+    struct rpc_turn *turn = uv->data;
+
+    turn->on_turn(turn->user);
+}
+
+static void after_sleep(uv_check_t *uv)
+{
+    struct rpc_turn *turn = uv->data;
+
+    turn->on_turn(turn->user);
+}
+
+static void close_turn(uv_handle_t *handle)
+{
+    struct rpc_turn *turn = handle->data;
+
+    if (--turn->n_open == 0)
+        free(turn);
+}
+
+struct rpc_turn *rpc_turn_new(void *native, void (*on_turn)(void *user), void *user)
+{
+    struct rpc_turn *turn = mem_new(struct rpc_turn);
+
+    turn->on_turn = on_turn;
+    turn->user = user;
+    turn->n_open = 2;
+    uv_prepare_init(native, &turn->before_sleep);
+    uv_check_init(native, &turn->after_sleep);
+    turn->before_sleep.data = turn->after_sleep.data = turn;
+    uv_prepare_start(&turn->before_sleep, before_sleep);
+    uv_check_start(&turn->after_sleep, after_sleep);
+    return turn;
+}
+
+void rpc_turn_free(struct rpc_turn *turn)
+{
+    if (!turn)
+        return;
+    uv_close((uv_handle_t *)&turn->before_sleep, close_turn);
+    uv_close((uv_handle_t *)&turn->after_sleep, close_turn);
+}

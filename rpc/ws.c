@@ -1,0 +1,1019 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one file that knows libwebsockets 4.1 and OpenSSL's TLS. Holes of that library that are closed here:
+ * every plain HTTP answer closes the connection, no Upgrade but "websocket" passes, CONNECT is refused
+ * (CVE-2025-11677 and its relatives), accepting stops at our own limits (at EMFILE it would spin). */
+#include "rpc/ws.h"
+
+#include "base/clock.h"
+#include "base/key.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "rpc/loop.h"
+#include "rpc/ws_address.h"
+#include "rpc/ws_frame.h"
+
+#include <assert.h>
+#include <libwebsockets.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+
+enum {
+    HANDSHAKE_SECS = 10, PING_SECS = 30, HANGUP_SECS = 45, CLOSE_SECS = 5, LINGER_SECS = 1,
+    RX_SERVER = 1024, RX_CLIENT = 4096,    /* what one idle connection's read buffer costs */
+    TX_CHUNK = 64 * 1024, TX_LIMIT = 2 * 1024 * 1024,
+    MAX_HTTP_HEADER = 2048, MAX_FRAGMENTS = 1024, MAX_CHAIN = 8, MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
+    MASK_POOL = 64 * RPC_WS_MASK,
+};
+
+/* libpeer runs on GLib's loop and does not link libuv: there these stay undefined and are not called. */
+#pragma weak rpc_turn_new
+#pragma weak rpc_turn_free
+
+struct rpc_ws {
+    struct lws_context *context;
+    enum rpc_ws_loop kind;
+    bool is_closing, is_woken;
+    struct rpc_turn *turn;        /* on libuv: what was queued leaves at the end of the turn */
+    struct list conns, dirty;     /* dirty: have bytes to send */
+    struct list timers;
+
+    struct lws_vhost *server;
+    struct lws_protocols server_protocols[3];
+    char protocol[64];
+    struct rpc_ws_listener listener; /* limits; its texts and TLS are not kept */
+    struct rpc_ws_events events;
+    void *user;
+    uint32_t n_accepted;
+    struct map *addresses;
+    SSL_CTX *server_ssl;          /* the vhost's; borrowed */
+    struct tls_pair *pair;        /* while the vhost is being made */
+
+    struct lws_vhost *client;
+    struct lws_protocols client_protocols[2];
+    SSL_CTX *client_ssl;
+    uint8_t masks[MASK_POOL];
+    size_t n_masks_left;
+};
+
+struct dial { /* what only a client's connection has */
+    struct rpc_ws_conn *conn;
+    char *host, *server_name, *protocol;
+    uint16_t port;
+    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
+    lws_sorted_usec_list_t start;
+    bool is_starting;             /* inside lws_client_connect_via_info() */
+};
+
+struct rpc_ws_conn {
+    struct rpc_ws *ws;
+    struct lws *wsi;              /* NULL: not begun, or gone */
+    struct list node, dirty;
+    struct rpc_ws_events events;
+    void *user;
+    struct dial *dial;            /* NULL: accepted */
+    struct rpc_ws_address *address;
+    char address_text[RPC_WS_ADDRESS_TEXT];
+    bool is_open, is_closing, has_asked_to_write;
+    struct err *why;              /* what closed() will say, once it is known */
+    size_t max_message, max_queue;
+    struct buf in, out;
+    size_t out_from;              /* bytes of `out` that are gone */
+    size_t handed;                /* bytes that libwebsockets took but could not send yet, at most */
+    uint32_t n_fragments;
+};
+
+struct rpc_ws_timer {
+    lws_sorted_usec_list_t sul;
+    struct rpc_ws *ws;
+    struct list node;
+    uint64_t at, armed_at;        /* NEVER_MS: unset */
+    void (*on_timer)(void *user);
+    void *user;
+};
+
+struct tls_pair { /* a certificate chain and its key */
+    X509 *leaf;
+    STACK_OF(X509) *chain;
+    EVP_PKEY *key;
+};
+
+/* libwebsockets looks at its timers only when one of its sockets had an event: give it one. */
+static void wake(struct rpc_ws *ws)
+{
+    if (ws->is_woken || ws->is_closing)
+        return;
+    ws->is_woken = true;
+    lws_cancel_service(ws->context);
+}
+
+/* ---- TLS --------------------------------------------------------------------------------------- */
+
+static void tls_pair_deinit(struct tls_pair *pair)
+{
+    X509_free(pair->leaf);
+    sk_X509_pop_free(pair->chain, X509_free);
+    EVP_PKEY_free(pair->key);
+}
+
+static X509 *read_der(struct view der)
+{
+    const unsigned char *at = der.data;
+    X509 *cert = d2i_X509(NULL, &at, (long)der.len);
+
+    if (cert && at == der.data + der.len)
+        return cert;
+    X509_free(cert);
+    return NULL;
+}
+
+static bool tls_pair_read(struct tls_pair *pair, const struct rpc_ws_tls *tls, struct err *err)
+{
+    const unsigned char *at = tls->key.data;
+
+    if (!tls->n_chain || tls->n_chain > MAX_CHAIN)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a chain of %zu certificates", tls->n_chain);
+    pair->chain = sk_X509_new_null();
+    for (size_t i = 0; i < tls->n_chain; i++) {
+        X509 *cert = read_der(tls->chain[i]);
+        if (!cert)
+            return err_set(err, ERR_BAD_CERTIFICATE, "certificate %zu of the chain is not readable", i + 1);
+        if (i == 0)
+            pair->leaf = cert;
+        else
+            sk_X509_push(pair->chain, cert);
+    }
+    pair->key = d2i_AutoPrivateKey(NULL, &at, (long)tls->key.len);
+    if (!pair->key)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the TLS key is not readable");
+    if (X509_check_private_key(pair->leaf, pair->key) != 1)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the TLS key is not the certificate's");
+    return true;
+}
+
+static bool tls_pair_use(const struct tls_pair *pair, SSL_CTX *ssl, struct err *err)
+{
+    const int replace = 1;
+
+    if (SSL_CTX_use_cert_and_key(ssl, pair->leaf, pair->key, pair->chain, replace) != 1)
+        return err_set(err, ERR_BAD_CERTIFICATE, "OpenSSL refuses the certificate or its key");
+    return true;
+}
+
+/* TLS 1.3 alone; no tickets, so that a connection always proves everything anew. */
+static bool set_profile(SSL_CTX *ssl)
+{
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set1_groups_list(ssl, "X25519:P-256") == 1 && SSL_CTX_set_num_tickets(ssl, 0) == 1;
+}
+
+static int load_server_tls(struct rpc_ws *ws, SSL_CTX *ssl)
+{
+    struct err err;
+
+    ws->server_ssl = ssl;
+    if (!set_profile(ssl) || !tls_pair_use(ws->pair, ssl, &err))
+        return -1;
+    return 0;
+}
+
+bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err)
+{
+    _cleanup_(tls_pair_deinit) struct tls_pair pair = { 0 };
+
+    assert(ws->server_ssl);
+    return tls_pair_read(&pair, tls, err) && tls_pair_use(&pair, ws->server_ssl, err);
+}
+
+static struct rpc_ws_conn *conn_of_ssl(struct rpc_ws *ws, const SSL *ssl)
+{
+    struct rpc_ws_conn *conn;
+
+    LIST_EACH(conn, &ws->conns, node)
+        if (conn->dial && conn->wsi && lws_get_ssl(conn->wsi) == ssl)
+            return conn;
+    return NULL;
+}
+
+static bool judge_chain(struct rpc_ws_conn *conn, STACK_OF(X509) *sent, struct err *err)
+{
+    struct view chain[MAX_CHAIN];
+    unsigned char *der[MAX_CHAIN] = { NULL };
+    int n = sk_X509_num(sent);
+    bool is_good = false;
+
+    if (n < 1 || n > MAX_CHAIN)
+        return err_set(err, ERR_BAD_CERTIFICATE, "the server sent %d certificates", n);
+    for (int i = 0; i < n; i++) {
+        int len = i2d_X509(sk_X509_value(sent, i), &der[i]);
+        chain[i] = VIEW(der[i], len > 0 ? (size_t)len : 0);
+    }
+    is_good = conn->dial->judge(conn->user, chain, (size_t)n, err);
+    for (int i = 0; i < n; i++)
+        OPENSSL_free(der[i]);
+    return is_good;
+}
+
+static void set_why(struct rpc_ws_conn *conn, const struct err *why)
+{
+    if (!conn->why)
+        conn->why = mem_dup(why, sizeof(*why));
+}
+
+/* OpenSSL asks for the verdict on the server's chain: ours is the only one. */
+static int on_verify(X509_STORE_CTX *store, void *arg)
+{
+    struct rpc_ws *ws = arg;
+    struct rpc_ws_conn *conn =
+        conn_of_ssl(ws, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    struct err err = { 0 };
+
+    if (conn && (!conn->dial->judge || judge_chain(conn, X509_STORE_CTX_get0_untrusted(store), &err))) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    if (conn)
+        set_why(conn, &err);
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
+{
+    static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 */
+
+    return conn->wsi && SSL_export_keying_material(lws_get_ssl(conn->wsi), ret_exporter, 32, label,
+                                                   sizeof(label) - 1, (const unsigned char *)"", 0, 1) == 1;
+}
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static struct rpc_ws_conn *conn_new(struct rpc_ws *ws, const struct rpc_ws_events *events, void *user)
+{
+    struct rpc_ws_conn *conn = mem_new(struct rpc_ws_conn);
+
+    conn->ws = ws;
+    conn->events = *events;
+    conn->user = user;
+    list_init(&conn->dirty);
+    list_append(&ws->conns, &conn->node);
+    return conn;
+}
+
+static void conn_free(struct rpc_ws_conn *conn)
+{
+    if (conn->dial) {
+        lws_sul_cancel(&conn->dial->start);
+        free(conn->dial->host);
+        free(conn->dial->server_name);
+        free(conn->dial->protocol);
+        free(conn->dial);
+    }
+    list_remove(&conn->node);
+    list_remove(&conn->dirty);
+    rpc_ws_address_release(conn->ws->addresses, conn->address);
+    buf_free(&conn->in);
+    buf_free(&conn->out);
+    free(conn->why);
+    free(conn);
+}
+
+/* The end, from the loop: tells the owner, and libwebsockets to forget us. */
+static void conn_end(struct rpc_ws_conn *conn, const struct err *why)
+{
+    if (conn->wsi)
+        lws_set_opaque_user_data(conn->wsi, NULL);
+    conn->wsi = NULL;
+    list_remove(&conn->dirty);
+    if (conn->is_open || conn->dial)
+        conn->events.closed(conn->user, conn, conn->why ? conn->why : why);
+    conn_free(conn);
+}
+
+static void conn_lost(struct rpc_ws_conn *conn)
+{
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "the connection was lost");
+    conn_end(conn, &why);
+}
+
+/* At once, without asking the other side; closed() comes from the loop. */
+static void conn_kill(struct rpc_ws_conn *conn)
+{
+    conn->is_closing = true;
+    list_remove(&conn->dirty);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    wake(conn->ws);
+}
+
+void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void *rpc_ws_user(const struct rpc_ws_conn *conn)
+{
+    return conn->user;
+}
+
+void rpc_ws_set_trusted(struct rpc_ws_conn *conn)
+{
+    if (!conn->dial)
+        conn->max_message = conn->ws->listener.max_message;
+}
+
+const char *rpc_ws_address(const struct rpc_ws_conn *conn)
+{
+    return conn->address_text;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------- */
+
+size_t rpc_ws_queued(const struct rpc_ws_conn *conn)
+{
+    return conn->out.len - conn->out_from + conn->handed;
+}
+
+static const uint8_t *next_mask(struct rpc_ws *ws)
+{
+    if (ws->n_masks_left == 0) {
+        random_bytes(ws->masks, sizeof(ws->masks));
+        ws->n_masks_left = MASK_POOL / RPC_WS_MASK;
+    }
+    ws->n_masks_left--;
+    return ws->masks + ws->n_masks_left * RPC_WS_MASK;
+}
+
+static void want_write(struct rpc_ws_conn *conn)
+{
+    if (conn->has_asked_to_write)
+        return;
+    conn->has_asked_to_write = true;
+    lws_callback_on_writable(conn->wsi);
+}
+
+/* Hands over whole frames, some 64 KiB at a time, until the socket is full. Whole, because libwebsockets puts its own
+ * control frames between two writes. */
+static bool conn_flush(struct rpc_ws_conn *conn)
+{
+    list_remove(&conn->dirty);
+    while (conn->out_from < conn->out.len) {
+        struct view rest = view_sub(buf_view(&conn->out), conn->out_from, SIZE_MAX);
+        size_t run = rpc_ws_frame_run(rest, TX_CHUNK);
+
+        if (lws_partial_buffered(conn->wsi)) {
+            want_write(conn);
+            return true;
+        }
+        if (lws_write(conn->wsi, conn->out.data + conn->out_from, run, LWS_WRITE_RAW) < (int)run)
+            return false;
+        conn->handed = lws_partial_buffered(conn->wsi) ? run : 0;
+        conn->out_from += run;
+    }
+    buf_free(&conn->out);
+    conn->out_from = 0;
+    if (conn->handed)
+        want_write(conn);
+    return true;
+}
+
+static void flush_dirty(void *user)
+{
+    struct rpc_ws *ws = user;
+    struct rpc_ws_conn *conn;
+
+    LIST_EACH(conn, &ws->dirty, dirty)
+        if (!conn_flush(conn))
+            conn_kill(conn);
+}
+
+static int on_writable(struct rpc_ws_conn *conn)
+{
+    conn->has_asked_to_write = false;
+    if (!lws_partial_buffered(conn->wsi))
+        conn->handed = 0;
+    return conn_flush(conn) ? 0 : -1;
+}
+
+static void mark_dirty(struct rpc_ws_conn *conn)
+{
+    if (!conn->ws->turn)
+        want_write(conn);
+    else if (list_is_empty(&conn->dirty) && !conn->has_asked_to_write)
+        list_append(&conn->ws->dirty, &conn->dirty);
+}
+
+void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
+{
+    struct err why;
+
+    if (!conn->wsi || !conn->is_open || conn->is_closing)
+        return;
+    if (rpc_ws_queued(conn) + message.len > conn->max_queue) {
+        err_set(&why, ERR_LIMIT, "too slow: more than %zu bytes would wait to be sent", conn->max_queue);
+        set_why(conn, &why);
+        conn_kill(conn);
+        return;
+    }
+    if (conn->out_from > TX_LIMIT) {
+        buf_drop_front(&conn->out, conn->out_from);
+        conn->out_from = 0;
+    }
+    rpc_ws_frame_put(&conn->out, message, conn->dial ? next_mask(conn->ws) : NULL);
+    mark_dirty(conn);
+}
+
+/* Our own close frame behind what is queued: libwebsockets on libuv cuts the connection without sending its one. The
+ * other side answers and closes; it has `secs` for that. */
+static void say_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason, int secs)
+{
+    conn->is_closing = true;
+    rpc_ws_frame_put_close(&conn->out, code, reason, conn->dial ? next_mask(conn->ws) : NULL);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, secs);
+    mark_dirty(conn);
+    wake(conn->ws);
+}
+
+void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+{
+    struct err why;
+
+    if (conn->is_closing)
+        return;
+    err_set(&why, ERR_CLOSED, "closed here: %s", reason);
+    set_why(conn, &why);
+    if (conn->wsi && conn->is_open)
+        say_close(conn, code, reason, CLOSE_SECS);
+    else if (conn->wsi)
+        conn_kill(conn);
+    else /* a dial that has not begun: it will look */
+        conn->is_closing = true;
+}
+
+/* ---- receiving --------------------------------------------------------------------------------- */
+
+static int refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+{
+    struct err why;
+
+    err_set(&why, code == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE ? ERR_TOO_LARGE : ERR_BAD_WIRE, "closed here: %s",
+            reason);
+    set_why(conn, &why);
+    say_close(conn, code, reason, LINGER_SECS);
+    buf_free(&conn->in);
+    return conn_flush(conn) ? 0 : -1;
+}
+
+/* A piece of a message. What a header announces is refused before any of it is held. */
+static int on_receive(struct rpc_ws_conn *conn, const void *in, size_t len)
+{
+    size_t left = lws_remaining_packet_payload(conn->wsi);
+    struct buf whole = { 0 };
+
+    if (conn->is_closing)
+        return 0;
+    if (!lws_frame_is_binary(conn->wsi))
+        return refuse(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "a text message");
+    if (left > conn->max_message || conn->in.len + len + left > conn->max_message)
+        return refuse(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "a message over the limit");
+    if (left == 0 && ++conn->n_fragments > MAX_FRAGMENTS)
+        return refuse(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION, "a message in too many fragments");
+    if (!lws_is_final_fragment(conn->wsi)) {
+        buf_put(&conn->in, VIEW(in, len));
+        return 0;
+    }
+    conn->n_fragments = 0;
+    if (conn->in.len == 0) {
+        conn->events.message(conn->user, conn, VIEW(in, len));
+        return 0;
+    }
+    buf_put(&conn->in, VIEW(in, len));
+    whole = conn->in;
+    conn->in = (struct buf){ 0 };
+    conn->events.message(conn->user, conn, buf_view(&whole));
+    buf_free(&whole);
+    return 0;
+}
+
+static void on_peer_close(struct rpc_ws_conn *conn, const uint8_t *in, size_t len)
+{
+    struct view payload = VIEW(in, len);
+    uint16_t code = 1005; /* RFC 6455, 7.4.1: none given */
+    struct err why;
+
+    view_take_u16(&payload, &code);
+    err_set(&why, ERR_CLOSED, "the other side closed: %u %.*s", code, VIEW_FMT(payload));
+    set_why(conn, &why);
+}
+
+/* What both sides have in common once a connection is open. */
+static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reason, void *in, size_t len)
+{
+    switch ((int)reason) {
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_CLIENT_RECEIVE:
+        return on_receive(conn, in, len);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_CLIENT_WRITEABLE:
+        return on_writable(conn);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        on_peer_close(conn, in, len);
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+    case LWS_CALLBACK_CLIENT_CLOSED:
+        conn_lost(conn);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- the server -------------------------------------------------------------------------------- */
+
+static bool peer_of(int fd, struct sockaddr_storage *ret_from, uint8_t ret_key[16])
+{
+    socklen_t len = sizeof(*ret_from);
+
+    return getpeername(fd, (struct sockaddr *)ret_from, &len) == 0 && rpc_ws_address_key(ret_from, ret_key);
+}
+
+/* Accepted sockets count from the first byte on, or a flood of handshakes would be invisible. */
+static int filter_socket(struct rpc_ws *ws, int fd)
+{
+    struct sockaddr_storage from;
+    uint8_t key[16];
+
+    if (ws->is_closing || ws->n_accepted >= ws->listener.max_connections || !peer_of(fd, &from, key))
+        return 1;
+    return rpc_ws_address_count(ws->addresses, key) >= ws->listener.max_per_address;
+}
+
+static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
+{
+    struct rpc_ws_conn *conn;
+    struct sockaddr_storage from;
+    uint8_t key[16];
+
+    if (!peer_of(lws_get_socket_fd(wsi), &from, key))
+        return -1;
+    conn = conn_new(ws, &ws->events, ws->user);
+    conn->wsi = wsi;
+    conn->max_message = ws->listener.max_message_before;
+    conn->max_queue = ws->listener.max_queue;
+    conn->address = rpc_ws_address_take(ws->addresses, key);
+    rpc_ws_address_text(&from, conn->address_text);
+    lws_set_opaque_user_data(wsi, conn);
+    return 0;
+}
+
+/* `in` may point to freed memory here (CVE-2025-11677): it is not looked at. */
+static int confirm_upgrade(struct lws *wsi)
+{
+    char upgrade[16];
+
+    if (lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0)
+        return -1;
+    return strcasecmp(upgrade, "websocket") == 0 ? 0 : -1;
+}
+
+/* Protocol 0 is the HTTP handler and the default when a client names none. */
+static int filter_protocol(struct lws *wsi)
+{
+    const struct lws_protocols *protocol = lws_get_protocol(wsi);
+
+    return protocol && protocol->id != 0 && lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ? 0 : -1;
+}
+
+static int answer_http(struct lws *wsi)
+{
+    static const char upgrade[] = "websocket";
+    uint8_t bytes[LWS_PRE + 512], *start = bytes + LWS_PRE, *at = start, *end = bytes + sizeof(bytes) - 1;
+
+    if (lws_add_http_header_status(wsi, 426, &at, end) == 0 &&
+        lws_add_http_header_by_token(wsi, WSI_TOKEN_UPGRADE, (const unsigned char *)upgrade, sizeof(upgrade) - 1,
+                                     &at, end) == 0 &&
+        lws_add_http_header_content_length(wsi, 0, &at, end) == 0 &&
+        lws_finalize_http_header(wsi, &at, end) == 0)
+        lws_write(wsi, start, (size_t)(at - start), LWS_WRITE_HTTP_HEADERS);
+    return -1; /* a kept-alive connection reads freed headers in this version: always close */
+}
+
+static int on_established(struct rpc_ws_conn *conn)
+{
+    conn->is_open = true;
+    conn->events.opened(conn->user, conn);
+    return 0;
+}
+
+static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callback_reasons reason, void *in)
+{
+    switch ((int)reason) {
+    case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+        return filter_socket(ws, (int)(intptr_t)in);
+    case LWS_CALLBACK_WSI_CREATE:
+        ws->n_accepted++;
+        return 0;
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+        return on_accepted(ws, wsi);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(wsi);
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return filter_protocol(wsi);
+    case LWS_CALLBACK_HTTP:
+        return answer_http(wsi);
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT would make a raw connection without any time limit */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    struct rpc_ws *ws = lws_context_user(lws_get_context(wsi));
+    struct rpc_ws_conn *conn;
+
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+        return load_server_tls(ws, user);
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
+        ws->is_woken = false;
+        return 0;
+    }
+    if (reason == LWS_CALLBACK_PROTOCOL_INIT || reason == LWS_CALLBACK_PROTOCOL_DESTROY)
+        return 0; /* these come with half a connection */
+    conn = ws->is_closing ? NULL : lws_get_opaque_user_data(wsi);
+    if (reason == LWS_CALLBACK_WSI_DESTROY) {
+        if (ws->n_accepted > 0)
+            ws->n_accepted--;
+        if (conn) /* it never opened */
+            conn_end(conn, NULL);
+        return 0;
+    }
+    if (conn && reason == LWS_CALLBACK_ESTABLISHED)
+        return on_established(conn);
+    if (conn && conn->is_open)
+        return on_open_conn(conn, reason, in, len);
+    return on_server_socket(ws, wsi, reason, in);
+}
+
+static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *listener)
+{
+    ws->listener = *listener;
+    ws->listener.host = ws->listener.protocol = NULL;
+    ws->listener.tls = (struct rpc_ws_tls){ 0 };
+    snprintf(ws->protocol, sizeof(ws->protocol), "%s", listener->protocol);
+    ws->server_protocols[0] = (struct lws_protocols){ .name = "http", .callback = on_server };
+    ws->server_protocols[1] = (struct lws_protocols){
+        .name = ws->protocol, .callback = on_server, .id = 1,
+        .rx_buffer_size = RX_SERVER, .tx_packet_size = TX_LIMIT,
+    };
+}
+
+static const lws_retry_bo_t liveness = {
+    .secs_since_valid_ping = PING_SECS,
+    .secs_since_valid_hangup = HANGUP_SECS,
+};
+
+bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, const struct rpc_ws_events *events,
+                   void *user, struct err *err)
+{
+    _cleanup_(tls_pair_deinit) struct tls_pair pair = { 0 };
+    struct lws_context_creation_info info = { 0 };
+
+    assert(!ws->server);
+    if (!tls_pair_read(&pair, &listener->tls, err))
+        return err_wrap(err, "listening");
+    set_up_server(ws, listener);
+    ws->events = *events;
+    ws->user = user;
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
+                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
+    info.vhost_name = "server";
+    info.iface = listener->host;
+    info.port = listener->port;
+    info.protocols = ws->server_protocols;
+    info.alpn = "http/1.1";
+    info.timeout_secs = HANDSHAKE_SECS;
+    info.provided_client_ssl_ctx = ws->client_ssl;
+    info.retry_and_idle_policy = &liveness;
+    ws->pair = &pair;
+    ws->server = lws_create_vhost(ws->context, &info);
+    ws->pair = NULL;
+    if (ws->server)
+        return true;
+    return err_set(err, ERR_SYSTEM, "listening: %s port %u cannot be bound", listener->host ? listener->host : "*",
+                   listener->port);
+}
+
+uint16_t rpc_ws_port(const struct rpc_ws *ws)
+{
+    return ws->server ? (uint16_t)lws_get_vhost_listen_port(ws->server) : 0;
+}
+
+/* ---- the client -------------------------------------------------------------------------------- */
+
+static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
+{
+    struct view text = in ? VIEW(in, strnlen(in, len)) : VIEW_LIT("no route, or no such host");
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host, conn->dial->port,
+            VIEW_FMT(text));
+    conn_end(conn, &why);
+}
+
+static void dial_start(struct rpc_ws_conn *conn)
+{
+    struct lws_client_connect_info info = { 0 };
+    struct dial *dial = conn->dial;
+
+    info.context = conn->ws->context;
+    info.vhost = conn->ws->client;
+    info.address = dial->host;
+    info.port = dial->port;
+    info.host = dial->server_name;
+    info.path = "/";
+    info.protocol = dial->protocol;
+    info.local_protocol_name = conn->ws->client_protocols[0].name;
+    info.alpn = "http/1.1";
+    /* on_verify() is the judge of certificates and names. */
+    info.ssl_connection =
+        LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK | LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
+    info.retry_and_idle_policy = &liveness;
+    info.opaque_user_data = conn;
+    info.pwsi = &conn->wsi;
+    dial->is_starting = true;
+    if (!lws_client_connect_via_info(&info))
+        conn->wsi = NULL;
+    dial->is_starting = false;
+}
+
+static void on_dial_time(lws_sorted_usec_list_t *sul)
+{
+    struct rpc_ws_conn *conn = CONTAINER(sul, struct dial, start)->conn;
+
+    if (!conn->is_closing)
+        dial_start(conn);
+    if (!conn->wsi)
+        dial_failed(conn, NULL, 0);
+}
+
+static struct dial *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
+{
+    struct dial *dial = mem_new(struct dial);
+
+    dial->conn = conn;
+    dial->host = mem_text(from->host);
+    dial->server_name = mem_text(from->server_name ? from->server_name : from->host);
+    dial->protocol = mem_text(from->protocol);
+    dial->port = from->port;
+    dial->judge = from->judge;
+    return dial;
+}
+
+bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial, const struct rpc_ws_events *events,
+                    void *user, struct rpc_ws_conn **ret_conn, struct err *err)
+{
+    struct rpc_ws_conn *conn;
+
+    if (ws->is_closing)
+        return err_set(err, ERR_CLOSED, "connecting: shutting down");
+    conn = conn_new(ws, events, user);
+    conn->dial = dial_new(dial, conn);
+    conn->max_message = dial->max_message;
+    conn->max_queue = MAX_CLIENT_QUEUE;
+    lws_sul_schedule(ws->context, 0, &conn->dial->start, on_dial_time, 1);
+    wake(ws);
+    *ret_conn = conn;
+    return true;
+}
+
+/* Without this libwebsockets takes a server that names no sub-protocol for one that speaks ours. */
+static int filter_server(struct rpc_ws_conn *conn)
+{
+    struct err why;
+
+    if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_PROTOCOL) > 0)
+        return 0;
+    err_set(&why, ERR_BAD_WIRE, "connecting to %s port %u: no %s is spoken there", conn->dial->host,
+            conn->dial->port, conn->dial->protocol);
+    set_why(conn, &why);
+    return -1;
+}
+
+static int on_connected(struct rpc_ws_conn *conn)
+{
+    struct sockaddr_storage from;
+    uint8_t key[16];
+
+    if (peer_of(lws_get_socket_fd(conn->wsi), &from, key))
+        rpc_ws_address_text(&from, conn->address_text);
+    return on_established(conn);
+}
+
+static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    struct rpc_ws *ws = lws_context_user(lws_get_context(wsi));
+    struct rpc_ws_conn *conn = NULL;
+
+    (void)user;
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED)
+        ws->is_woken = false;
+    else if (reason != LWS_CALLBACK_PROTOCOL_INIT && reason != LWS_CALLBACK_PROTOCOL_DESTROY)
+        conn = lws_get_opaque_user_data(wsi);
+    if (!conn || conn->dial->is_starting) /* what fails while starting is told by its result */
+        return 0;
+    if (conn->is_open)
+        return on_open_conn(conn, reason, in, len);
+    switch ((int)reason) {
+    case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
+        return filter_server(conn);
+    case LWS_CALLBACK_CLIENT_ESTABLISHED:
+        return conn->is_closing ? -1 : on_connected(conn);
+    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        dial_failed(conn, in, len);
+        return 0;
+    case LWS_CALLBACK_CLIENT_CLOSED:
+        conn_lost(conn);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- the edge itself --------------------------------------------------------------------------- */
+
+static bool make_context(struct rpc_ws *ws, void *native, struct err *err)
+{
+    struct lws_context_creation_info info = { 0 };
+    struct sigaction pipe_before;
+    void *loops[] = { native };
+
+    info.options = (ws->kind == RPC_WS_UV ? LWS_SERVER_OPTION_LIBUV : LWS_SERVER_OPTION_GLIB) |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.foreign_loops = loops;
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.alpn = "http/1.1";
+    info.server_string = "warren";
+    info.max_http_header_data = MAX_HTTP_HEADER;
+    info.timeout_secs = HANDSHAKE_SECS;
+    info.retry_and_idle_policy = &liveness;
+    info.gid = -1;
+    info.uid = -1;
+    info.user = ws;
+    /* On libuv the last callbacks come after rpc_ws_free(): libwebsockets frees `ws` after them. */
+    info.external_baggage_free_on_destroy = ws;
+    lws_set_log_level(0, NULL);
+    sigaction(SIGPIPE, NULL, &pipe_before); /* lws_create_context() ignores it: that is the program's decision */
+    ws->context = lws_create_context(&info);
+    sigaction(SIGPIPE, &pipe_before, NULL);
+    if (!ws->context)
+        return err_set(err, ERR_SYSTEM, "libwebsockets cannot start: is the package libwebsockets-evlib-%s installed?",
+                       ws->kind == RPC_WS_UV ? "uv" : "glib");
+    return true;
+}
+
+static bool make_client(struct rpc_ws *ws, struct err *err)
+{
+    struct lws_context_creation_info info = { 0 };
+
+    ws->client_ssl = SSL_CTX_new(TLS_client_method());
+    if (!ws->client_ssl || !set_profile(ws->client_ssl))
+        return err_set(err, ERR_SYSTEM, "OpenSSL offers no TLS 1.3");
+    SSL_CTX_set_cert_verify_callback(ws->client_ssl, on_verify, ws);
+    ws->client_protocols[0] = (struct lws_protocols){
+        .name = "client", .callback = on_client, .rx_buffer_size = RX_CLIENT, .tx_packet_size = TX_LIMIT,
+    };
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.vhost_name = "client";
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.protocols = ws->client_protocols;
+    info.provided_client_ssl_ctx = ws->client_ssl;
+    info.timeout_secs = info.connect_timeout_secs = HANDSHAKE_SECS;
+    info.retry_and_idle_policy = &liveness;
+    ws->client = lws_create_vhost(ws->context, &info);
+    if (!ws->client)
+        return err_set(err, ERR_SYSTEM, "libwebsockets cannot make a client");
+    return true;
+}
+
+bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, struct err *err)
+{
+    struct rpc_ws *ws = mem_new(struct rpc_ws);
+
+    ws->kind = kind;
+    list_init(&ws->conns);
+    list_init(&ws->dirty);
+    list_init(&ws->timers);
+    if (!make_context(ws, native, err)) {
+        free(ws);
+        return err_wrap(err, "the WebSocket edge");
+    }
+    ws->addresses = map_new();
+    if (kind == RPC_WS_UV)
+        ws->turn = rpc_turn_new(native, flush_dirty, ws);
+    if (!make_client(ws, err)) {
+        rpc_ws_free(ws);
+        return err_wrap(err, "the WebSocket edge");
+    }
+    *ret_ws = ws;
+    return true;
+}
+
+static void end_conns(struct rpc_ws *ws)
+{
+    struct rpc_ws_conn *conn;
+    struct err why;
+
+    err_set(&why, ERR_CLOSED, "shutting down");
+    LIST_EACH(conn, &ws->conns, node)
+        if (conn->is_open && conn->wsi)
+            conn_flush(conn); /* what fits: a GOODBYE */
+    while (!list_is_empty(&ws->conns))
+        conn_end(LIST_ITEM(ws->conns.next, struct rpc_ws_conn, node), &why);
+}
+
+void rpc_ws_free(struct rpc_ws *ws)
+{
+    struct rpc_ws_timer *timer;
+    SSL_CTX *client_ssl;
+
+    if (!ws)
+        return;
+    ws->is_closing = true;
+    end_conns(ws);
+    LIST_EACH(timer, &ws->timers, node) {
+        lws_sul_cancel(&timer->sul);
+        list_remove(&timer->node);
+        timer->ws = NULL;
+    }
+    if (ws->turn)
+        rpc_turn_free(ws->turn);
+    map_free(ws->addresses);
+    client_ssl = ws->client_ssl;
+    lws_context_destroy(ws->context); /* `ws` is not ours any more */
+    SSL_CTX_free(client_ssl);
+}
+
+/* ---- timers ------------------------------------------------------------------------------------ */
+
+static void arm(struct rpc_ws_timer *timer);
+
+static void on_sul(lws_sorted_usec_list_t *sul)
+{
+    struct rpc_ws_timer *timer = CONTAINER(sul, struct rpc_ws_timer, sul);
+
+    timer->armed_at = NEVER_MS;
+    if (timer->at == NEVER_MS)
+        return;
+    if (clock_mono_ms() < timer->at) { /* it was moved to a later time */
+        arm(timer);
+        return;
+    }
+    timer->at = NEVER_MS;
+    timer->on_timer(timer->user);
+}
+
+static void arm(struct rpc_ws_timer *timer)
+{
+    uint64_t now = clock_mono_ms(), wait = timer->at > now ? timer->at - now : 0;
+
+    timer->armed_at = timer->at;
+    lws_sul_schedule(timer->ws->context, 0, &timer->sul, on_sul, (lws_usec_t)(min_u64(wait, DAY_MS) * 1000 + 1));
+}
+
+struct rpc_ws_timer *rpc_ws_timer_new(struct rpc_ws *ws, void (*on_timer)(void *user), void *user)
+{
+    struct rpc_ws_timer *timer = mem_new(struct rpc_ws_timer);
+
+    timer->ws = ws;
+    timer->at = timer->armed_at = NEVER_MS;
+    timer->on_timer = on_timer;
+    timer->user = user;
+    list_append(&ws->timers, &timer->node);
+    return timer;
+}
+
+/* A deadline that moves to later, as most do, costs nothing: the timer finds out when it fires. */
+void rpc_ws_timer_set(struct rpc_ws_timer *timer, uint64_t at)
+{
+    timer->at = at;
+    if (!timer->ws || at >= timer->armed_at) /* NEVER_MS too */
+        return;
+    arm(timer);
+    wake(timer->ws);
+}
+
+void rpc_ws_timer_free(struct rpc_ws_timer *timer)
+{
+    if (!timer)
+        return;
+    lws_sul_cancel(&timer->sul);
+    list_remove(&timer->node);
+    free(timer);
+}

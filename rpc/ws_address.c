@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/ws_address.h"
+
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+static bool full_key(const struct sockaddr_storage *from, uint8_t ret_key[16])
+{
+    if (from->ss_family == AF_INET) {
+        memcpy(ret_key, mapped, sizeof(mapped));
+        memcpy(ret_key + sizeof(mapped), &((const struct sockaddr_in *)from)->sin_addr, 4);
+        return true;
+    }
+    if (from->ss_family != AF_INET6)
+        return false;
+    memcpy(ret_key, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+    return true;
+}
+
+bool rpc_ws_address_key(const struct sockaddr_storage *from, uint8_t ret_key[16])
+{
+    if (!full_key(from, ret_key))
+        return false;
+    if (memcmp(ret_key, mapped, sizeof(mapped)) != 0)
+        memset(ret_key + 8, 0, 8);
+    return true;
+}
+
+void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_WS_ADDRESS_TEXT])
+{
+    uint8_t key[16];
+    const char *text = NULL;
+
+    if (full_key(from, key)) {
+        bool is_v4 = memcmp(key, mapped, sizeof(mapped)) == 0;
+        text = inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? key + sizeof(mapped) : key, ret_text,
+                         RPC_WS_ADDRESS_TEXT);
+    }
+    if (!text)
+        memcpy(ret_text, "?", 2);
+}
+
+uint32_t rpc_ws_address_count(const struct map *addresses, const uint8_t key[16])
+{
+    const struct rpc_ws_address *address = map_get(addresses, VIEW(key, 16));
+
+    return address ? address->n : 0;
+}
+
+struct rpc_ws_address *rpc_ws_address_take(struct map *addresses, const uint8_t key[16])
+{
+    struct rpc_ws_address *address = map_get(addresses, VIEW(key, 16));
+
+    if (!address) {
+        address = mem_new(struct rpc_ws_address);
+        memcpy(address->key, key, sizeof(address->key));
+        map_set(addresses, VIEW_ARR(address->key), address);
+    }
+    address->n++;
+    return address;
+}
+
+void rpc_ws_address_release(struct map *addresses, struct rpc_ws_address *address)
+{
+    if (!address || --address->n)
+        return;
+    map_remove(addresses, VIEW_ARR(address->key));
+    free(address);
+}

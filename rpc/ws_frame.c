@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/ws_frame.h"
+
+enum { FIN_BINARY = 0x82, FIN_CLOSE = 0x88, MASKED = 0x80, LENGTH_16 = 126, LENGTH_64 = 127, MAX_REASON = 120 };
+
+static void put_header(struct buf *out, uint8_t kind, size_t len, const uint8_t *mask)
+{
+    uint8_t masked = mask ? MASKED : 0;
+
+    buf_put_u8(out, kind);
+    if (len < LENGTH_16) {
+        buf_put_u8(out, (uint8_t)(masked | len));
+    } else if (len <= UINT16_MAX) {
+        buf_put_u8(out, (uint8_t)(masked | LENGTH_16));
+        buf_put_u16(out, (uint16_t)len);
+    } else {
+        buf_put_u8(out, (uint8_t)(masked | LENGTH_64));
+        buf_put_u64(out, len);
+    }
+    if (mask)
+        buf_put(out, VIEW(mask, RPC_WS_MASK));
+}
+
+/* Eight bytes at a time: the mask's period divides them. */
+static void put_masked(uint8_t *to, struct view from, const uint8_t *mask)
+{
+    uint8_t twice[2 * RPC_WS_MASK];
+    uint64_t pattern, word;
+    size_t i = 0;
+
+    memcpy(twice, mask, RPC_WS_MASK);
+    memcpy(twice + RPC_WS_MASK, mask, RPC_WS_MASK);
+    memcpy(&pattern, twice, sizeof(pattern));
+    for (; i + sizeof(word) <= from.len; i += sizeof(word)) {
+        memcpy(&word, from.data + i, sizeof(word));
+        word ^= pattern;
+        memcpy(to + i, &word, sizeof(word));
+    }
+    for (; i < from.len; i++)
+        to[i] = from.data[i] ^ mask[i % RPC_WS_MASK];
+}
+
+static void put_frame(struct buf *out, uint8_t kind, struct view payload, const uint8_t *mask)
+{
+    put_header(out, kind, payload.len, mask);
+    if (!mask)
+        buf_put(out, payload);
+    else if (payload.len)
+        put_masked(buf_grow(out, payload.len), payload, mask);
+}
+
+void rpc_ws_frame_put(struct buf *out, struct view message, const uint8_t *mask)
+{
+    put_frame(out, FIN_BINARY, message, mask);
+}
+
+void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason, const uint8_t *mask)
+{
+    _buf_ payload = { 0 };
+
+    buf_put_u16(&payload, code);
+    buf_put(&payload, view_sub(view_text(reason), 0, MAX_REASON));
+    put_frame(out, FIN_CLOSE, buf_view(&payload), mask);
+}
+
+/* The whole frame's length; `out` starts with one that put_header() wrote. */
+static size_t frame_len(struct view out)
+{
+    uint8_t first, second;
+    uint16_t len16;
+    uint64_t len = 0;
+    struct view rest = out;
+
+    view_take_u8(&rest, &first);
+    view_take_u8(&rest, &second);
+    if ((second & ~MASKED) == LENGTH_16) {
+        view_take_u16(&rest, &len16);
+        len = len16;
+    } else if ((second & ~MASKED) == LENGTH_64) {
+        view_take_u64(&rest, &len);
+    } else {
+        len = second & ~(unsigned)MASKED;
+    }
+    return (out.len - rest.len) + (second & MASKED ? RPC_WS_MASK : 0) + (size_t)len;
+}
+
+size_t rpc_ws_frame_run(struct view out, size_t at_least)
+{
+    size_t run = 0;
+
+    if (out.len <= at_least)
+        return out.len;
+    while (run < at_least && run < out.len)
+        run += frame_len(view_sub(out, run, RPC_WS_MAX_HEADER));
+    return run;
+}

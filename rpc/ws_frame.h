@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WebSocket frames as bytes (RFC 6455, 5.2), so that many of them leave in one write. */
+#pragma once
+
+#include "base/buf.h"
+
+enum { RPC_WS_MASK = 4, RPC_WS_MAX_HEADER = 14 };
+
+/* Appends `message` as one binary frame; a client gives a fresh mask, a server NULL. */
+void rpc_ws_frame_put(struct buf *out, struct view message, const uint8_t *mask);
+/* A close frame (5.5.1); the reason is cut to fit. */
+void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason, const uint8_t *mask);
+/* The length of the whole frames at the front of `out` (frames of our own making) that come to at least
+ * `at_least` bytes, or of all of them. */
+size_t rpc_ws_frame_run(struct view out, size_t at_least);
