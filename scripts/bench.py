@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Figures beside their competitors: both in turn, several rounds, the median of each. Run it through scripts/bench."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROUNDS = 5
+
+
+def program(build, name):
+    """A bench program prints one line of JSON; its "value" is the figure."""
+    target = os.path.join("tests/bench", name)
+    subprocess.run(["ninja", "-C", build, target], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(build, target)
+
+
+def measure(argv):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        sys.exit(f"bench: {' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["value"])
+
+
+def in_turn(commands):
+    """{name: argv} -> {name: median}; A B A B ... so that a noisy minute hits all alike."""
+    values = {name: [] for name in commands}
+    for number in range(ROUNDS):
+        print(f"\r  round {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
+        for name, argv in commands.items():
+            values[name].append(measure(argv))
+    print("\r                 \r", end="", file=sys.stderr, flush=True)
+    return {name: statistics.median(found) for name, found in values.items()}
+
+
+def bench_link(build):
+    found = in_turn({"ours": [program(build, "link_loopback")],
+                     "libnice reliable mode": [program(build, "nice_reliable")]})
+    yield {"suite": "link", "figure": "loopback", "unit": "Mbit/s", "value": found.pop("ours"), "beside": found}
+
+
+def nothing_yet(_build):
+    return []
+
+
+SUITES = {"router": nothing_yet, "den": nothing_yet, "link": bench_link, "reach": nothing_yet}
+
+
+def table(figures):
+    rows = [("suite", "figure", "unit", "Warren", "beside")]
+    for f in figures:
+        beside = ", ".join(f"{name}: {value:.0f}" for name, value in f["beside"].items())
+        rows.append((f["suite"], f["figure"], f["unit"], f"{f['value']:.0f}", beside))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench")
+    parser.add_argument("build")
+    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], default=[])
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args()
+    figures = []
+    for suite in options.suites or SUITES:
+        figures.extend(SUITES[suite](options.build))
+    print(table(figures) if figures else "no figure is measured in these suites yet")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump(figures, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
