@@ -229,7 +229,7 @@ bool pki_crl_verify(struct pki_crl *crl, const struct pki_cert *issuer, struct e
     if (crl->is_verified && view_eq(VIEW_ARR(crl->verified_by), VIEW_ARR(issuer->spki_hash)))
         return true;
     if (X509_CRL_verify(crl->crl, X509_get0_pubkey(issuer->x509)) != 1)
-        return pki_err(err, ERR_BAD_SIGNATURE, "the revocation list is not signed by %s", issuer->facts.subject);
+        return err_set(err, ERR_BAD_SIGNATURE, "the revocation list is not signed by %s", issuer->facts.subject);
     crl->is_verified = true;
     memcpy(crl->verified_by, issuer->spki_hash, HASH_SIZE);
     return true;

@@ -233,6 +233,9 @@ static bool refuse_value(const struct rule *rule, X509_EXTENSION *ext, struct vi
         return false;
     print_ext(ext, &got);
     print_ext(ours, &want);
+    if (view_eq(buf_view(&got), buf_view(&want)))
+        return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", but not in DER or with something else",
+                       rule->name, buf_cstr(&got));
     return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", not \"%s\"", rule->name, buf_cstr(&got),
                    buf_cstr(&want));
 }
@@ -314,8 +317,8 @@ static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask
         return err_set(err, ERR_BAD_CERTIFICATE, "has %s twice", rule->name);
     ext = X509_get_ext(x509, at);
     if (X509_EXTENSION_get_critical(ext) != is_critical(rule, x509))
-        return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is %scritical", rule->name,
-                       is_critical(rule, x509) ? "not " : "");
+        return err_set(err, ERR_BAD_CERTIFICATE, "%s its %s critical",
+                       is_critical(rule, x509) ? "does not mark" : "marks", rule->name);
     return check_value(rule, x509, ext, ask, err);
 }
 

@@ -125,6 +125,8 @@ static bool refuse_issuer(const struct trial *trial, struct err *err)
 {
     const struct pki_cert *leaf = trial->certs[0];
 
+    if (X509_get_extension_flags(leaf->x509) & EXFLAG_INVALID) /* OpenSSL asks nobody about those */
+        return err_set(err, ERR_BAD_CERTIFICATE, "the certificate has an extension that is malformed or there twice");
     if (trial->unlisted && strcmp(trial->unlisted->facts.subject, leaf->facts.issuer) == 0)
         return err_set(err, ERR_BAD_CERTIFICATE, "the intermediate \"%s\" is not listed by the manifest",
                        trial->unlisted->facts.subject);
@@ -145,6 +147,8 @@ static bool refuse(const struct trial *trial, struct err *err)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         return refuse_issuer(trial, err);
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+        return err_set(err, ERR_BAD_CERTIFICATE, "the chain is longer than leaf, intermediate, root");
     case X509_V_ERR_INVALID_PURPOSE:
         return err_set(err, ERR_BAD_CERTIFICATE, "%s must not be used by a TLS %s", who(depth),
                        roles[trial->question->role].name);
@@ -168,7 +172,7 @@ static bool prepare(struct trial *trial, struct err *err)
     X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
     X509_VERIFY_PARAM_set_hostflags(param, HOST_FLAGS);
     X509_VERIFY_PARAM_set_depth(param, CHAIN_LEN - 2);
-    if (!X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT | X509_V_FLAG_CHECK_SS_SIGNATURE) ||
+    if (!X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT) ||
         !X509_VERIFY_PARAM_set_purpose(param, roles[trial->question->role].purpose))
         return pki_err(err, ERR_SYSTEM, "verifying");
     return true;

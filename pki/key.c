@@ -4,9 +4,10 @@
 #include "pki/ossl.h"
 
 #include <openssl/ec.h>
+#include <openssl/err.h>
 
 /* scrypt's cost for a passphrase: 16 MiB and five rounds over it, about a fifth of a second. */
-enum { SCRYPT_N = 1 << 14, SCRYPT_R = 8, SCRYPT_P = 5 };
+enum { SCRYPT_N = 1 << 14, SCRYPT_R = 8, SCRYPT_P = 5, SCRYPT_SALT = 16 };
 enum { KEY_PEM_MAX = 8192 };
 
 static const char plain_label[] = "PRIVATE KEY";
@@ -70,12 +71,16 @@ static bool pbes2(const X509_ALGOR *alg, struct view passphrase, bool encrypt, s
 
     if (!ctx || passphrase.len > INT_MAX || from.len > INT_MAX ||
         !EVP_PBE_CipherInit(alg->algorithm, (const char *)passphrase.data, (int)passphrase.len,
-                            alg->parameter, ctx, encrypt))
+                            alg->parameter, ctx, encrypt)) {
+        ERR_clear_error();
         return false;
+    }
     at = buf_grow(to, from.len + EVP_MAX_BLOCK_LENGTH);
     if (!EVP_CipherUpdate(ctx, at, &n, from.data, (int)from.len) ||
-        !EVP_CipherFinal_ex(ctx, at + n, &n_last))
+        !EVP_CipherFinal_ex(ctx, at + n, &n_last)) {
+        ERR_clear_error();
         return false;
+    }
     to->len -= from.len + EVP_MAX_BLOCK_LENGTH - (size_t)(n + n_last);
     return true;
 }
@@ -83,7 +88,7 @@ static bool pbes2(const X509_ALGOR *alg, struct view passphrase, bool encrypt, s
 static bool seal(struct view der, struct view passphrase, struct buf *ret_der, struct err *err)
 {
     _cleanup_(X509_ALGOR_freep) X509_ALGOR *alg =
-        PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 0, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
+        PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, SCRYPT_SALT, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
     _cleanup_(X509_SIG_freep) X509_SIG *sealed = X509_SIG_new();
     _buf_ secret = { 0 };
     unsigned char *out = NULL;
@@ -132,7 +137,7 @@ static bool unseal(struct view der, struct view passphrase, struct buf *ret_der,
         return err_set(err, ERR_NOT_AUTHORIZED, "the key is encrypted: its passphrase is needed");
     if (!pbes2(alg, passphrase, false,
                VIEW(ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets)), ret_der))
-        return pki_err(err, ERR_NOT_AUTHORIZED, "the passphrase does not open the key");
+        return err_set(err, ERR_NOT_AUTHORIZED, "the passphrase does not open the key");
     return true;
 }
 
@@ -203,6 +208,7 @@ bool pki_verify_by_cert(struct view cert_der, struct view bytes, struct view sig
     _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     _buf_ spki = { 0 };
     enum pki_curve curve;
+    bool is_good;
 
     if (!pki_cert_read(cert_der, &cert, err) || !pki_x509_spki(cert->x509, &spki, err))
         return false;
@@ -211,7 +217,9 @@ bool pki_verify_by_cert(struct view cert_der, struct view bytes, struct view sig
     if (!ctx || EVP_DigestVerifyInit(ctx, NULL, pki_curve_digest(curve), NULL,
                                      X509_get0_pubkey(cert->x509)) != 1)
         return pki_err(err, ERR_BAD_CERTIFICATE, "the certificate's key is not usable");
-    if (EVP_DigestVerify(ctx, sig.data, sig.len, bytes.data, bytes.len) != 1)
-        return pki_err(err, ERR_BAD_SIGNATURE, "not signed by %s", cert->facts.subject);
+    is_good = EVP_DigestVerify(ctx, sig.data, sig.len, bytes.data, bytes.len) == 1;
+    ERR_clear_error();
+    if (!is_good)
+        return err_set(err, ERR_BAD_SIGNATURE, "not signed by %s", cert->facts.subject);
     return true;
 }

@@ -33,9 +33,21 @@ static bool add(struct pki_cert ***to, size_t *n, struct view der, struct err *e
     return true;
 }
 
+/* Self-signed, checked here once: the judge takes a root for what it is and spares every chain the
+ * P-384 that would only show the same again. */
 bool pki_trust_add_root(struct pki_trust *trust, struct view der, struct err *err)
 {
-    return add(&trust->roots, &trust->n_roots, der, err) || err_wrap(err, "root");
+    struct pki_cert *root;
+
+    if (!add(&trust->roots, &trust->n_roots, der, err))
+        return err_wrap(err, "root");
+    root = trust->roots[trust->n_roots - 1];
+    if (X509_self_signed(root->x509, 1) == 1)
+        return true;
+    trust->n_roots--;
+    pki_err(err, ERR_BAD_CERTIFICATE, "root: \"%s\" is not signed by itself", root->facts.subject);
+    pki_cert_free(root);
+    return false;
 }
 
 bool pki_trust_add_intermediate(struct pki_trust *trust, struct view der, struct err *err)
