@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/bucket.h"
+
+#include "base/map.h"
+
+struct bucket {
+    uint64_t empty_until; /* the instant at which it is full again, were nothing taken */
+};
+
+struct buckets {
+    struct bucket_rule rule;
+    struct map *by_key;
+};
+
+struct buckets *buckets_new(const struct bucket_rule *rule)
+{
+    struct buckets *b = mem_new(struct buckets);
+
+    b->rule = *rule;
+    b->by_key = map_new();
+    return b;
+}
+
+void buckets_free(struct buckets *buckets)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *bucket;
+
+    if (!buckets)
+        return;
+    while (map_next(buckets->by_key, &cursor, &key, &bucket))
+        free(bucket);
+    map_free(buckets->by_key);
+    free(buckets);
+}
+
+/* A bucket that is full again says nothing that a missing one does not. */
+static void drop_full(struct buckets *b, uint64_t now)
+{
+    size_t cursor = 0;
+    struct view key;
+    void *value;
+
+    while (map_next(b->by_key, &cursor, &key, &value)) {
+        struct bucket *bucket = value;
+        if (bucket->empty_until <= now)
+            free(map_remove(b->by_key, key));
+    }
+}
+
+static bool has_one(const struct bucket_rule *rule, const struct bucket *bucket, uint64_t now)
+{
+    return !bucket || bucket->empty_until <= now + (rule->burst - 1) * rule->every;
+}
+
+bool buckets_has(const struct buckets *b, uint64_t now, struct view key)
+{
+    return !b->rule.burst || has_one(&b->rule, map_get(b->by_key, key), now);
+}
+
+bool buckets_take(struct buckets *b, uint64_t now, struct view key)
+{
+    struct bucket *bucket = map_get(b->by_key, key);
+
+    if (!b->rule.burst)
+        return true;
+    if (!has_one(&b->rule, bucket, now))
+        return false;
+    if (!bucket) {
+        if (map_count(b->by_key) >= b->rule.max_keys)
+            drop_full(b, now);
+        if (map_count(b->by_key) >= b->rule.max_keys)
+            return false;
+        bucket = mem_new(struct bucket);
+        map_set(b->by_key, key, bucket);
+    }
+    bucket->empty_until = (bucket->empty_until > now ? bucket->empty_until : now) + b->rule.every;
+    return true;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/core_in.h"
+
+#include "base/log.h"
+#include "den/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Who may call: bits. The router's own table says the same; den does not rely on it. */
+enum { BY_ROUTER = 1, BY_GUEST = 2, BY_PEER = 4, BY_OTHERS = 8, BY_ALL = 15 };
+
+static const struct {
+    const char *role;
+    unsigned bit;
+} roles[] = {
+    { "router", BY_ROUTER }, { "guest", BY_GUEST }, { "peer", BY_PEER }, { "admin", BY_PEER }, /* admin: and more */
+};
+
+static const struct procedure {
+    const char *name;
+    unsigned by;
+    core_handler *handle;
+} procedures[] = {
+    { "den.identity.admit", BY_ROUTER | BY_GUEST, identity_admit },
+    { "den.identity.refresh", BY_PEER, identity_refresh },
+    { "den.ca.chain", BY_ALL, issue_chain },
+    { "den.ca.sign", BY_PEER, issue_sign },
+    { "den.ca.crl", BY_ALL, issue_crl },
+    { "den.session.open", BY_PEER, grant_open },
+    { "den.session.close", BY_PEER, grant_close },
+};
+
+void den_core_defaults(struct den_core_config *c)
+{
+    c->id_digits = 6;
+    c->leaf_life = 24 * HOUR_MS;
+    c->router_life = 30 * DAY_MS;
+    c->admission_life = 7 * DAY_MS;
+    c->beat_every = 30 * SECOND_MS;
+    c->bound = 10 * MINUTE_MS;
+    c->crl_life = 24 * HOUR_MS;
+    c->offer_timeout = 60 * SECOND_MS;
+    c->csr_rate = (struct bucket_rule){ .burst = 5, .every = 10 * MINUTE_MS, .max_keys = 100000 };
+    c->miss_rate = (struct bucket_rule){ .burst = 10, .every = 6 * SECOND_MS, .max_keys = 100000 };
+    c->audit_rate = (struct bucket_rule){ .burst = 50, .every = 250, .max_keys = 1 };
+}
+
+bool den_core_new(const struct den_core_config *config, struct den_core **ret_core, struct err *err)
+{
+    _cleanup_(den_core_freep) struct den_core *core = mem_new(struct den_core);
+
+    core->c = *config;
+    core->fresh = fresh_new();
+    core->csr_rate = buckets_new(&config->csr_rate);
+    core->miss_rate = buckets_new(&config->miss_rate);
+    core->audit_rate = buckets_new(&config->audit_rate);
+    core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
+    list_init(&core->opens);
+    if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
+        return false;
+    if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign), core_wall(core), err))
+        return err_wrap(err, "sign.key");
+    *ret_core = STEAL(core);
+    return true;
+}
+
+void den_core_free(struct den_core *core)
+{
+    if (!core)
+        return;
+    if (core->opens.next)
+        grant_deinit(core);
+    fresh_free(core->fresh);
+    policy_free(core->policy);
+    buckets_free(core->csr_rate);
+    buckets_free(core->miss_rate);
+    buckets_free(core->audit_rate);
+    buf_free(&core->crl);
+    free(core);
+}
+
+struct view core_sign_pk(const struct den_core *core)
+{
+    return key_public_view(core->c.sign);
+}
+
+/* ---- policy ----------------------------------------------------------------------------------- */
+
+static bool record_policy(struct den_core *core, const struct policy *policy, struct view text, uint64_t number,
+                          struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    char no[24], rules[24], hash_hex[RECORD_HEX];
+    uint8_t hash[HASH_SIZE];
+
+    hash_sha256(text, hash);
+    snprintf(no, sizeof(no), "%" PRIu64, number);
+    snprintf(rules, sizeof(rules), "%zu", policy_count(policy));
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("number", no),
+        AUDIT_TEXT("rules", rules),
+        AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), hash_hex)),
+    };
+    return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
+           store_blob_set(open, "policy", text, err) &&
+           audit_append(open, core_wall(core), "policy.loaded", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+static bool is_policy_kept(struct den_core *core, struct view text, bool *ret_is, struct err *err)
+{
+    _buf_ kept = { 0 };
+    enum store_found found;
+
+    if (!store_blob_get(core->c.store, "policy", &found, &kept, err))
+        return false;
+    *ret_is = core->policy_no > 0 && found == STORE_FOUND && view_eq(buf_view(&kept), text);
+    return true;
+}
+
+bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text, struct err *err)
+{
+    _cleanup_(policy_freep) struct policy *policy = policy_taken;
+    bool is_kept = false, is_first = !core->policy;
+
+    if (!is_policy_kept(core, text, &is_kept, err))
+        return err_wrap(err, "policy");
+    if (!is_kept) {
+        if (!record_policy(core, policy, text, core->policy_no + 1, err))
+            return err_wrap(err, "policy");
+        core->policy_no++;
+    }
+    policy_free(core->policy);
+    core->policy = STEAL(policy);
+    log_event(LOG_INFO, "policy.loaded", "number=%" PRIu64 " rules=%zu changed=%s", core->policy_no,
+              policy_count(core->policy), is_kept ? "no" : "yes");
+    if (!is_kept && !is_first)
+        heart_extra(core);
+    return true;
+}
+
+/* ---- invocations -------------------------------------------------------------------------------- */
+
+const char *den_core_procedure(size_t i)
+{
+    return i < N_ELEMENTS(procedures) ? procedures[i].name : NULL;
+}
+
+static const struct procedure *find_procedure(const char *name)
+{
+    for (size_t i = 0; i < N_ELEMENTS(procedures); i++)
+        if (strcmp(procedures[i].name, name) == 0)
+            return &procedures[i];
+    return NULL;
+}
+
+static unsigned role_bit(struct view role)
+{
+    for (size_t i = 0; i < N_ELEMENTS(roles); i++)
+        if (view_eq_text(role, roles[i].role))
+            return roles[i].bit;
+    return BY_OTHERS;
+}
+
+void core_yield(struct den_core *core, uint64_t inv, struct view args)
+{
+    core->c.port->yield(core->c.port->user, inv, false, args);
+}
+
+void core_refuse(struct den_core *core, uint64_t inv, const struct err *why)
+{
+    struct err told = *why;
+
+    if (why->code == ERR_SYSTEM || why->code == ERR_INTERNAL) {
+        log_event(LOG_ERROR, "failed", "code=%s cause=%s", err_code_name(why->code), log_quote_text(why->text));
+        err_set(&told, why->code, "den could not do it; its log says why");
+    }
+    core->c.port->refuse(core->c.port->user, inv, &told);
+}
+
+void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs, size_t n_pairs)
+{
+    _transaction_ struct store *open = core->c.store;
+    struct audit_pair all[16];
+    struct err err = { 0 };
+    char missing[24];
+
+    if (!buckets_take(core->audit_rate, core_mono(core), VIEW_LIT("all"))) {
+        core->n_unaudited++;
+        return;
+    }
+    n_pairs = n_pairs < N_ELEMENTS(all) - 1 ? n_pairs : N_ELEMENTS(all) - 1;
+    memcpy(all, pairs, n_pairs * sizeof(*pairs));
+    if (core->n_unaudited) {
+        snprintf(missing, sizeof(missing), "%" PRIu64, core->n_unaudited);
+        all[n_pairs++] = (struct audit_pair)AUDIT_TEXT("left_out_before", missing);
+    }
+    if (!store_begin(open, &err) || !audit_append(open, core_wall(core), what, all, n_pairs, &err) ||
+        !store_commit(open, &err)) {
+        log_event(LOG_ERROR, "audit.failed", "cause=%s", log_quote_text(err.text));
+        core->n_unaudited++;
+        return;
+    }
+    core->n_unaudited = 0;
+}
+
+static void refuse(struct den_core *core, const char *procedure, const struct rpc_inv *inv, const struct err *why)
+{
+    const struct rpc_invocation *call = inv->invocation;
+    struct view id = view_sub(call->caller_authid, 0, STORE_ID), source = view_sub(call->source, 0, 64);
+
+    log_event(LOG_WARN, "refused", "procedure=%s id=%s source=%s code=%s cause=%s", procedure, log_quote(id),
+              log_quote(source), err_code_name(why->code), log_quote_text(why->text));
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("procedure", procedure),
+        { "id", id },
+        { "source", source },
+        AUDIT_TEXT("code", err_code_name(why->code)),
+        AUDIT_TEXT("cause", why->text),
+    };
+    core_audit_refusal(core, "request.refused", pairs, N_ELEMENTS(pairs));
+    core_refuse(core, inv->number, why);
+}
+
+void den_core_handle(struct den_core *core, const char *procedure, const struct rpc_inv *inv)
+{
+    const struct procedure *p = find_procedure(procedure);
+    struct rpc_fields args;
+    struct err err = { 0 };
+    bool is_done;
+
+    rpc_fields_open(&args, rpc_payload_args(inv->invocation->payload));
+    if (!p)
+        is_done = err_set(&err, ERR_NO_SUCH_PROCEDURE, "%s", procedure);
+    else if (!(role_bit(inv->invocation->caller_authrole) & p->by))
+        is_done = err_set(&err, ERR_NOT_AUTHORIZED, "this role may not call %s", p->name);
+    else
+        is_done = p->handle(core, inv, &args, &err);
+    if (!is_done)
+        refuse(core, procedure, inv, &err);
+}
+
+/* ---- time and the router --------------------------------------------------------------------------- */
+
+bool den_core_start(struct den_core *core, struct err *err)
+{
+    if (!core->policy)
+        return err_set(err, ERR_INTERNAL, "no policy");
+    return heart_start(core, err);
+}
+
+void den_core_up(struct den_core *core)
+{
+    core->is_up = true;
+    core->is_renewing = false;
+    core->renew_at = core->c.router_csr.len ? core_mono(core) : NEVER_MS;
+    heart_extra(core);
+    renew_tick(core);
+}
+
+void den_core_down(struct den_core *core)
+{
+    core->is_up = false;
+    core->renew_at = NEVER_MS;
+}
+
+void den_core_trust_moved(struct den_core *core)
+{
+    heart_extra(core);
+}
+
+uint64_t den_core_deadline(const struct den_core *core)
+{
+    return min_u64(heart_deadline(core), core->renew_at);
+}
+
+void den_core_tick(struct den_core *core)
+{
+    heart_tick(core);
+    renew_tick(core);
+}
+
+const struct err *den_core_fatal(const struct den_core *core)
+{
+    return core->fatal.code == ERR_NONE ? NULL : &core->fatal;
+}

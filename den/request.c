@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every procedure that changes something takes [body, R, signature], so that a router which lies about its caller gains
+ * nothing: the stamp only has to agree with what the identity key signed. */
+#include "den/core_in.h"
+
+#include "base/text.h"
+
+bool request_caller(struct den_core *core, const struct rpc_inv *inv, struct store_identity *ret_who, struct err *err)
+{
+    struct view id = inv->invocation->caller_authid;
+    enum store_found found = STORE_NONE;
+
+    if (text_is_id(id) && !store_identity_by_id(core->c.store, id, &found, ret_who, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_AUTHORIZED, "the caller has no ID in this network");
+    if (ret_who->is_revoked)
+        return err_set(err, ERR_REVOKED, "the identity of %s was revoked", ret_who->id);
+    return true;
+}
+
+static bool check_request(const struct den_core *core, const struct rpc_request *r, const char *procedure, struct view body,
+                          struct err *err)
+{
+    uint8_t hash[HASH_SIZE];
+
+    hash_sha256(body, hash);
+    if (!view_eq_secret(r->netid, rpc_trust_netid(core->c.trust)))
+        return err_set(err, ERR_BAD_STATEMENT, "request: for another network");
+    if (!view_eq_secret(r->den_pk, core_sign_pk(core)))
+        return err_set(err, ERR_UNLISTED_KEY, "request: for another den's key");
+    if (!view_eq_text(r->procedure, procedure))
+        return err_set(err, ERR_BAD_STATEMENT, "request: for another procedure");
+    if (!view_eq_secret(r->body_hash, VIEW_ARR(hash)))
+        return err_set(err, ERR_BAD_STATEMENT, "request: the body is not the one that was signed");
+    return true;
+}
+
+/* The body came as opaque bytes: nobody has walked it before. */
+static bool check_body(struct view body, struct err *err)
+{
+    size_t len = 0;
+
+    if (!rpc_walk(body, &len, err))
+        return err_wrap(err, "body");
+    if (len != body.len || rpc_value_kind(body) != RPC_MAP || rpc_map_has_duplicates(body))
+        return err_set(err, ERR_BAD_WIRE, "body: not one map without duplicate keys");
+    return true;
+}
+
+bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, const char *procedure,
+                  size_t max_body, struct buckets *rate, struct request *ret_request, struct err *err)
+{
+    struct request request = { .body = rpc_fields_bin(args, "body", max_body) };
+    struct view bytes = rpc_fields_bin(args, "request", RPC_MAX_STATEMENT);
+    struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
+    struct rpc_request r;
+
+    if (!rpc_fields_end(args, err))
+        return false;
+    if (rate && !buckets_take(rate, core_mono(core), inv->invocation->caller_authid))
+        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
+    if (!request_caller(core, inv, &request.who, err))
+        return false;
+    if (!rpc_statement_read(RPC_W_REQUEST, bytes, &r, err))
+        return err_wrap(err, "request");
+    if (!view_eq_text(r.id, request.who.id))
+        return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s", request.who.id);
+    if (!rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request.who.pk), bytes, sig, &r, err))
+        return err_wrap(err, "request");
+    if (!fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce), err))
+        return err_wrap(err, "request");
+    if (!check_request(core, &r, procedure, request.body, err))
+        return false;
+    fresh_take(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce);
+    if (!check_body(request.body, err))
+        return false;
+    *ret_request = request;
+    return true;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The only place that touches the CA's key. A serial is reserved durably, then the certificate is signed and judged,
+ * then recorded durably together with its audit entry; only then it is handed out. */
+#pragma once
+
+#include "den/store.h"
+#include "pki/pki.h"
+
+struct signer;
+
+struct signer_config {
+    const char *network;
+    const char *crl_url, *ca_url; /* NULL: none */
+};
+/* Takes `ca_taken`. */
+struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *config);
+/* From intermediate.key and intermediate.pem in `dir`: EXPOSED, WRONG_KEY when they do not belong together. */
+bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer, struct err *err);
+void signer_free(struct signer *signer);
+OWN_FREEP(signer, struct signer)
+
+const struct pki_cert *signer_cert(const struct signer *signer);
+
+struct signer_order {
+    enum pki_profile profile;
+    const char *label; /* the ID, or "router" */
+    const struct pki_csr *csr;
+    uint64_t now, life;
+};
+/* The issued certificate as DER. On failure the serial stays reserved, and is never used. */
+bool signer_issue(struct signer *signer, struct store *store, const struct signer_order *order, struct buf *ret_der,
+                  struct err *err);
+/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the one before: a store that
+ * was restored from a backup cannot go back. Recorded (blob "crl", number "crl_no") and audited. */
+bool signer_issue_crl(struct signer *signer, struct store *store, uint64_t now, uint64_t life, struct buf *ret_der,
+                      uint64_t *ret_no, struct err *err);
