@@ -39,7 +39,7 @@ struct link_config {
     bool (*may_open)(void *user, bool outgoing, struct view cap);
     /* Sends datagrams, each at most 1452 bytes; returns how many went; link_resume() when more can. */
     size_t (*send)(void *user, const struct view *packets, size_t n);
-    struct view heart;                  /* our newest heartbeat with its signature (may be empty) */
+    struct view heart;                  /* our newest heartbeat as link_signed_write() makes it; empty: none */
     void *user;
     uint64_t initial_rtt_ns;            /* 0: unknown */
 };
@@ -49,8 +49,8 @@ struct link_stream;
 
 enum link_event_type {
     LINK_UP,              /* handshake confirmed, BIND right on both sides */
-    LINK_HEART,           /* the other side's newest heartbeat: data = its bytes */
-    LINK_REVOKE,          /* a revocation from the other side: data = V's length u32, V, signature */
+    LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
+    LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end */
     LINK_STREAM_WRITABLE, /* room is back after link_stream_write() took less than all */
@@ -88,6 +88,9 @@ void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *r
 bool link_is_up(const struct link *link);
 void link_facts(const struct link *link, struct link_facts *ret_facts);
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart);
+/* A statement with its signature, as heartbeats and revocations are exchanged. Neither is verified here. */
+void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);
+bool link_signed_read(struct view bytes, struct view *ret_statement, struct view *ret_sig);
 
 /* Streams: ordered, reliable. The header {cap, arg} is written by open and checked by the side that accepts. */
 bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struct view arg,

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control stream: BIND ties the connection to the session, then come the frames. PROTOCOL.md, section 2. */
+#include "peer/link/inside.h"
+
+enum { MAX_CONTROL_UNACKED = 128 * 1024 };
+
+static void send_frame(struct link *link, enum control_type type, struct view payload)
+{
+    _buf_ frame = { 0 };
+
+    control_write(&frame, type, payload);
+    stream_put(link->control, buf_view(&frame));
+}
+
+static void send_bind(struct link *link)
+{
+    _buf_ frame = { 0 };
+
+    if (link->has_sent_bind)
+        return;
+    control_write_bind(&frame, link->config.sid, link->config.grant_hash);
+    stream_put(link->control, buf_view(&frame));
+    link->has_sent_bind = true;
+}
+
+bool bind_begin(struct link *link, struct err *err)
+{
+    int64_t id;
+    int rc;
+
+    link->control = stream_new(link, 0);
+    rc = ngtcp2_conn_open_bidi_stream(link->conn, &id, link->control);
+    if (rc != 0)
+        return err_set(err, ERR_BAD_WIRE, "the other side takes no control stream: %s", ngtcp2_strerror(rc));
+    send_bind(link);
+    return true;
+}
+
+/* A newer one will follow every 30 s: one that would have to wait behind many is left out. */
+void bind_send_heart(struct link *link)
+{
+    if (link->state == LINK_OPEN && link->heart.len && link->control->out.len < MAX_CONTROL_UNACKED)
+        send_frame(link, CONTROL_HEART, buf_view(&link->heart));
+}
+
+void bind_check_up(struct link *link)
+{
+    struct link_stream *stream;
+
+    if (link->state != LINK_SHAKING || !link->is_confirmed || !link->has_bind)
+        return;
+    link->state = LINK_OPEN;
+    bind_send_heart(link);
+    LIST_EACH(stream, &link->streams, in_streams)
+        stream_look_at_header(stream);
+}
+
+static bool on_bind(struct link *link, struct view payload, struct err *err)
+{
+    struct view sid = view_sub(payload, 0, LINK_SID), hash = view_sub(payload, LINK_SID, HASH_SIZE);
+
+    if (link->has_bind)
+        return err_set(err, ERR_BAD_WIRE, "a second BIND");
+    if (!view_eq_secret(sid, VIEW_ARR(link->config.sid)) || !view_eq_secret(hash, VIEW_ARR(link->config.grant_hash))) {
+        struct err wrong = { 0 };
+
+        err_set(&wrong, ERR_BAD_WIRE, "the other side's BIND names another session");
+        link_note_failure(link, LINK_CLOSE_BIND, &wrong);
+        return true;
+    }
+    link->has_bind = true;
+    send_bind(link);
+    bind_check_up(link);
+    return true;
+}
+
+static bool on_close(struct link *link, struct view payload)
+{
+    struct err err = { 0 };
+    struct view reason;
+    uint64_t code = 0;
+
+    if (control_close_read(payload, &code, &reason))
+        close_say(code, reason, &err);
+    link->is_failure_theirs = !link->has_failure;
+    link_note_failure(link, code, &err);
+    return true;
+}
+
+static bool on_frame(struct link *link, const struct control_frame *frame, struct err *err)
+{
+    if (!link->has_bind && frame->type != CONTROL_BIND)
+        return err_set(err, ERR_BAD_WIRE, "%s before BIND", control_name(frame->type));
+    switch (frame->type) {
+    case CONTROL_BIND:
+        return on_bind(link, frame->payload, err);
+    case CONTROL_HEART:
+    case CONTROL_REVOKE:
+        if (link->n_notes == LINK_MAX_EVENTS)
+            return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once", LINK_MAX_EVENTS);
+        link_note(link, frame->type == CONTROL_HEART ? LINK_HEART : LINK_REVOKE, frame->payload);
+        return true;
+    case CONTROL_CLOSE:
+        return on_close(link, frame->payload);
+    case CONTROL_REAUTH: /* reserved: bounds checked, nothing done */
+    case CONTROL_SWITCH:
+    case CONTROL_SAS:
+        return true;
+    case CONTROL_NONE:
+    case CONTROL_N_TYPES:
+        break;
+    }
+    return err_set(err, ERR_BAD_WIRE, "control frame of unknown type");
+}
+
+bool bind_input(struct link *link, struct view bytes, struct err *err)
+{
+    struct control_frame frame;
+
+    control_reader_input(&link->frames, bytes);
+    while (!link->has_failure)
+        switch (control_reader_next(&link->frames, &frame, err)) {
+        case CONTROL_MORE:
+            return true;
+        case CONTROL_BAD:
+            return false;
+        case CONTROL_FRAME:
+            if (!on_frame(link, &frame, err))
+                return false;
+        }
+    return true;
+}

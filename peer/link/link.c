@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The link's door: life, input, time, and the order in which events are told. */
+#include "peer/link/inside.h"
+
+static bool check_config(const struct link_config *config, struct err *err)
+{
+    struct view statement, sig;
+
+    if (!config->judge || !config->may_open || !config->send)
+        return err_set(err, ERR_INVALID_ARGUMENT, "link: judge, may_open and send must be set");
+    if (config->heart.len && !link_signed_read(config->heart, &statement, &sig))
+        return err_set(err, ERR_INVALID_ARGUMENT, "link: the heartbeat is not a statement with its signature");
+    return true;
+}
+
+bool link_new_as(const struct link_config *config, const struct tls_profile *profile, uint64_t now_ns,
+                 struct link **ret_link, struct err *err)
+{
+    _cleanup_(link_freep) struct link *link = mem_new(struct link);
+
+    list_init(&link->streams);
+    list_init(&link->sending);
+    list_init(&link->ready);
+    list_init(&link->notes);
+    list_init(&link->datagrams_in);
+    list_init(&link->datagrams_out);
+    link->config = *config;
+    link->profile = profile;
+    link->now = now_ns;
+    link->out = mem_resize(NULL, 1, sizeof(struct link_out));
+    link->out->first = link->out->n = 0;
+    if (!check_config(config, err))
+        return false;
+    link->heart = buf_dup(config->heart);
+    if (!tls_credentials_new(&link->tls, config, profile, err))
+        return err_wrap(err, "link");
+    if (config->is_caller && !quic_start_caller(link, err))
+        return err_wrap(err, "link");
+    link->config.chain = NULL;
+    link->config.key_der = link->config.heart = (struct view){ 0 };
+    *ret_link = STEAL(link);
+    return true;
+}
+
+bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link, struct err *err)
+{
+    return link_new_as(config, &tls_profile_link, now_ns, ret_link, err);
+}
+
+static void note_free(struct link_note *note)
+{
+    if (!note)
+        return;
+    buf_free(&note->data);
+    free(note);
+}
+
+/* ngtcp2 goes before the memory it sends from, and TLS after ngtcp2, which calls into it. */
+void link_free(struct link *link)
+{
+    struct link_stream *stream;
+    struct link_note *note;
+
+    if (!link)
+        return;
+    link->state = LINK_OVER;
+    ngtcp2_conn_del(link->conn);
+    link->conn = NULL;
+    tls_deinit(&link->tls);
+    stream_free(link->gone);
+    LIST_EACH(stream, &link->streams, in_streams)
+        stream_free(stream);
+    stream_free(link->control);
+    LIST_EACH(note, &link->notes, in_notes)
+        note_free(note);
+    note_free(link->told);
+    datagrams_free(link);
+    control_reader_deinit(&link->frames);
+    buf_free(&link->heart);
+    free(link->out);
+    free(link);
+}
+
+/* ---- packets and time ---- */
+
+void link_input(struct link *link, uint64_t now_ns, const struct view *packets, size_t n)
+{
+    link->now = now_ns;
+    if (link->state == LINK_OVER) {
+        close_repeat(link);
+        return;
+    }
+    for (size_t i = 0; i < n && link->state != LINK_OVER; i++)
+        quic_input(link, packets[i]);
+    quic_flush(link);
+}
+
+void link_resume(struct link *link, uint64_t now_ns)
+{
+    link->now = now_ns;
+    if (link->state != LINK_OVER)
+        quic_flush(link);
+    else if (link->is_blocked)
+        close_repeat(link);
+}
+
+void link_tick(struct link *link, uint64_t now_ns)
+{
+    link->now = now_ns;
+    if (link->state != LINK_OVER)
+        quic_tick(link);
+    link_resume(link, now_ns);
+}
+
+uint64_t link_deadline(const struct link *link)
+{
+    if (link->state == LINK_OVER)
+        return link->is_blocked && link->now < link->closing_until ? link->blocked_until : UINT64_MAX;
+    if (link->needs_flush && !link->is_blocked)
+        return link->now;
+    return quic_deadline(link);
+}
+
+void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason)
+{
+    struct err err = { 0 };
+
+    link->now = now_ns;
+    err_set(&err, ERR_CLOSED, reason && *reason ? "closed here: %s" : "closed here", reason);
+    close_by_us(link, code, reason ? reason : "", &err);
+}
+
+/* ---- events ---- */
+
+bool link_note_failure(struct link *link, uint64_t code, const struct err *err)
+{
+    if (!link->has_failure) {
+        link->has_failure = true;
+        link->failure_code = code;
+        link->failure = *err;
+    }
+    return false;
+}
+
+void link_note(struct link *link, enum link_event_type type, struct view data)
+{
+    struct link_note *note = mem_new(struct link_note);
+
+    note->type = type;
+    note->data = buf_dup(data);
+    list_append(&link->notes, &note->in_notes);
+    link->n_notes++;
+}
+
+static bool next_note(struct link *link, struct link_event *ret)
+{
+    struct link_note *note;
+
+    if (list_is_empty(&link->notes))
+        return false;
+    note = LIST_ITEM(link->notes.next, struct link_note, in_notes);
+    list_remove(&note->in_notes);
+    link->n_notes--;
+    link->told = note;
+    *ret = (struct link_event){ .type = note->type, .data = buf_view(&note->data) };
+    return true;
+}
+
+/* What the event told last borrowed from. */
+static void drop_told(struct link *link)
+{
+    note_free(link->told);
+    link->told = NULL;
+    free(link->told_datagram);
+    link->told_datagram = NULL;
+    stream_free(link->gone);
+    link->gone = NULL;
+}
+
+static bool next_while_up(struct link *link, struct link_event *ret)
+{
+    if (!link->is_up_told) {
+        link->is_up_told = true;
+        *ret = (struct link_event){ .type = LINK_UP };
+        return true;
+    }
+    return next_note(link, ret) || stream_next_event(link, ret) || datagram_next_event(link, ret);
+}
+
+bool link_next_event(struct link *link, struct link_event *ret_event)
+{
+    drop_told(link);
+    if ((link->state == LINK_OPEN || link->was_up) && next_while_up(link, ret_event))
+        return true;
+    if (!link->has_ended || link->is_end_told)
+        return false;
+    link->is_end_told = true;
+    *ret_event = link->end;
+    return true;
+}
+
+/* ---- what it is ---- */
+
+bool link_is_up(const struct link *link)
+{
+    return link->state == LINK_OPEN;
+}
+
+void link_facts(const struct link *link, struct link_facts *ret_facts)
+{
+    *ret_facts = link->facts;
+    if (link->conn) {
+        ngtcp2_conn_stat stat;
+
+        ngtcp2_conn_get_conn_stat(link->conn, &stat);
+        ret_facts->rtt_ns = stat.smoothed_rtt;
+        ret_facts->cwnd = stat.cwnd;
+    }
+}
+
+void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)
+{
+    struct view statement, sig;
+
+    if (!link_signed_read(heart, &statement, &sig) || link->state == LINK_OVER)
+        return;
+    link->now = now_ns;
+    buf_free(&link->heart);
+    link->heart = buf_dup(heart);
+    bind_send_heart(link);
+    quic_flush(link);
+}

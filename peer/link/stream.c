@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams: what they hold for sending and for reading, their credit, their events. PROTOCOL.md, section 3. */
+#include "peer/link/inside.h"
+
+struct link_stream *stream_new(struct link *link, int64_t id)
+{
+    struct link_stream *stream = mem_new(struct link_stream);
+
+    stream->link = link;
+    stream->id = id;
+    list_init(&stream->in_streams);
+    list_init(&stream->in_sending);
+    list_init(&stream->in_ready);
+    return stream;
+}
+
+static bool is_remote(const struct link_stream *stream)
+{
+    return (stream->id & 1) == (stream->link->config.is_caller ? 1 : 0); /* RFC 9000, 2.1 */
+}
+
+/* Gives the other side credit for `n` bytes that nobody holds any more. */
+static void give_credit(struct link_stream *stream, size_t n)
+{
+    struct link *link = stream->link;
+
+    if (n == 0 || link->state == LINK_OVER)
+        return;
+    if (!stream->is_quic_closed)
+        ngtcp2_conn_extend_max_stream_offset(link->conn, stream->id, n);
+    ngtcp2_conn_extend_max_offset(link->conn, n);
+    link->needs_flush = true;
+}
+
+static void discard_input(struct link_stream *stream)
+{
+    give_credit(stream, stream->in.len);
+    chunks_free(&stream->in);
+}
+
+/* The other side may open another one only when this one's memory is gone, not already when QUIC is done with it. */
+void stream_free(struct link_stream *stream)
+{
+    if (!stream)
+        return;
+    discard_input(stream);
+    if (stream->link->state != LINK_OVER && is_remote(stream))
+        ngtcp2_conn_extend_max_streams_bidi(stream->link->conn, 1);
+    if (stream->link->conn && !stream->is_quic_closed)
+        ngtcp2_conn_set_stream_user_data(stream->link->conn, stream->id, NULL);
+    list_remove(&stream->in_streams);
+    list_remove(&stream->in_sending);
+    list_remove(&stream->in_ready);
+    chunks_free(&stream->out);
+    buf_free(&stream->header);
+    free(stream);
+}
+
+static void raise_event(struct link_stream *stream, unsigned event)
+{
+    stream->events |= event;
+    if (list_is_empty(&stream->in_ready))
+        list_append(&stream->link->ready, &stream->in_ready);
+}
+
+/* Both directions done, in QUIC and for our reader: the handle may go. One that the application never saw goes at once. */
+static void settle(struct link_stream *stream)
+{
+    if (!stream->is_quic_closed || !stream->is_in_done)
+        return;
+    if (stream->is_announced)
+        raise_event(stream, STREAM_EV_CLOSED);
+    else
+        stream_free(stream);
+}
+
+/* ---- sending ---- */
+
+static void want_sending(struct link_stream *stream)
+{
+    bool has_more = stream->out_sent < stream->out_written || (stream->is_end_wanted && !stream->is_end_sent);
+
+    if (has_more && !stream->is_blocked && !stream->is_out_dead && list_is_empty(&stream->in_sending))
+        list_append(&stream->link->sending, &stream->in_sending);
+}
+
+void stream_put(struct link_stream *stream, struct view bytes)
+{
+    chunks_put(&stream->out, bytes);
+    stream->out_written += bytes.len;
+    want_sending(stream);
+    stream->link->needs_flush = true;
+}
+
+void stream_unblocked(struct link_stream *stream)
+{
+    stream->is_blocked = false;
+    want_sending(stream);
+}
+
+void stream_acked(struct link_stream *stream, uint64_t until)
+{
+    if (until <= stream->out_acked)
+        return;
+    chunks_drop(&stream->out, (size_t)(until - stream->out_acked));
+    stream->out_acked = until;
+    if (stream->wants_room && LINK_MAX_UNACKED - stream->out.len >= LINK_ROOM_AGAIN) {
+        stream->wants_room = false;
+        raise_event(stream, STREAM_EV_WRITABLE);
+    }
+}
+
+size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes, bool is_end)
+{
+    struct link *link = stream->link;
+    size_t room = stream->out.len < LINK_MAX_UNACKED ? LINK_MAX_UNACKED - stream->out.len : 0;
+    size_t n = bytes.len < room ? bytes.len : room;
+
+    if (link->state == LINK_OVER || stream->is_out_dead || stream->is_end_wanted)
+        return 0;
+    link->now = now_ns;
+    stream_put(stream, view_sub(bytes, 0, n));
+    stream->wants_room = n < bytes.len;
+    if (is_end && n == bytes.len) {
+        stream->is_end_wanted = true;
+        want_sending(stream);
+    }
+    quic_flush(link);
+    return n;
+}
+
+/* ---- receiving ---- */
+
+static void shut(struct link_stream *stream, uint64_t code)
+{
+    if (!stream->is_quic_closed && stream->link->state != LINK_OVER)
+        ngtcp2_conn_shutdown_stream(stream->link->conn, stream->id, code);
+    stream->is_out_dead = stream->is_in_done = true;
+    stream->is_blocked = stream->wants_room = false;
+    list_remove(&stream->in_sending);
+    discard_input(stream);
+    stream->link->needs_flush = true;
+}
+
+static void announce(struct link_stream *stream, struct view cap, struct view arg)
+{
+    buf_put(&stream->header, cap);
+    buf_put(&stream->header, arg);
+    stream->cap = view_sub(buf_view(&stream->header), 0, cap.len);
+    stream->arg = view_sub(buf_view(&stream->header), cap.len, arg.len);
+    stream->is_announced = true;
+    raise_event(stream, STREAM_EV_OPENED);
+}
+
+static void header_failed(struct link_stream *stream, struct err *err)
+{
+    link_note_failure(stream->link, LINK_CLOSE_PROTOCOL, err);
+}
+
+/* A stream that the other side opened shows itself once its header is complete and its capability allowed. */
+void stream_look_at_header(struct link_stream *stream)
+{
+    struct link *link = stream->link;
+    uint8_t bytes[HEADER_MAX];
+    struct view cap, arg;
+    size_t len = chunks_peek(&stream->in, bytes, sizeof(bytes)), used = 0;
+    struct err err = { 0 };
+
+    switch (header_read(VIEW(bytes, len), &cap, &arg, &used, &err)) {
+    case HEADER_MORE:
+        if (stream->has_end) {
+            err_set(&err, ERR_BAD_WIRE, "stream header: the stream ends in it");
+            header_failed(stream, &err);
+        }
+        return;
+    case HEADER_BAD:
+        header_failed(stream, &err);
+        return;
+    case HEADER_DONE:
+        break;
+    }
+    if (!link->config.may_open(link->config.user, false, cap)) {
+        shut(stream, LINK_CLOSE_CAPABILITY);
+        return;
+    }
+    announce(stream, cap, arg);
+    chunks_drop(&stream->in, used);
+    give_credit(stream, used);
+    if (stream->in.len || stream->has_end)
+        raise_event(stream, STREAM_EV_READABLE);
+}
+
+void stream_received(struct link_stream *stream, struct view bytes, bool is_end)
+{
+    if (stream->is_in_done) {
+        give_credit(stream, bytes.len);
+        return;
+    }
+    chunks_put(&stream->in, bytes);
+    stream->has_end = stream->has_end || is_end;
+    if (stream->is_announced)
+        raise_event(stream, STREAM_EV_READABLE);
+    else if (stream->link->state == LINK_OPEN)
+        stream_look_at_header(stream);
+}
+
+size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size, bool *ret_end)
+{
+    size_t n = chunks_peek(&stream->in, to, size);
+
+    chunks_drop(&stream->in, n);
+    *ret_end = stream->in.len == 0 && stream->has_end;
+    if (*ret_end && !stream->is_in_done) {
+        stream->is_in_done = true;
+        settle(stream);
+    }
+    if (stream->link->state != LINK_OVER) {
+        stream->link->now = now_ns;
+        give_credit(stream, n);
+        quic_flush(stream->link);
+    }
+    return n;
+}
+
+/* ---- the end ---- */
+
+/* A reset, or a refusal to read, ends both directions. */
+void stream_was_reset(struct link_stream *stream, uint64_t code)
+{
+    bool is_news = !stream->is_out_dead;
+
+    shut(stream, code);
+    if (!is_news || !stream->is_announced)
+        return;
+    stream->reset_code = code;
+    stream->events &= ~(unsigned)(STREAM_EV_READABLE | STREAM_EV_WRITABLE);
+    raise_event(stream, STREAM_EV_RESET);
+}
+
+void stream_was_stopped(struct link_stream *stream, uint64_t code)
+{
+    stream_was_reset(stream, code);
+}
+
+void stream_was_closed(struct link_stream *stream)
+{
+    stream->is_quic_closed = true;
+    list_remove(&stream->in_sending);
+    settle(stream);
+}
+
+void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t code)
+{
+    struct link *link = stream->link;
+
+    if (link->state == LINK_OVER)
+        return;
+    link->now = now_ns;
+    stream->events &= ~(unsigned)(STREAM_EV_READABLE | STREAM_EV_WRITABLE);
+    shut(stream, code);
+    settle(stream);
+    quic_flush(link);
+}
+
+/* ---- the door ---- */
+
+bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struct view arg,
+                      struct link_stream **ret_stream, struct err *err)
+{
+    struct link_stream *stream;
+    _buf_ header = { 0 };
+    int rc;
+
+    if (link->state != LINK_OPEN)
+        return err_set(err, ERR_CLOSED, "the link is not up");
+    if (!header_cap_is_ok(cap) || arg.len > LINK_MAX_ARG)
+        return err_set(err, ERR_INVALID_ARGUMENT, "capability not 1 to 64 printable characters, or argument over 1024");
+    if (!link->config.may_open(link->config.user, true, cap))
+        return err_set(err, ERR_CAPABILITY, "this session does not include \"%.*s\"", VIEW_FMT(cap));
+    stream = stream_new(link, -1);
+    rc = ngtcp2_conn_open_bidi_stream(link->conn, &stream->id, stream);
+    if (rc != 0) {
+        stream->is_quic_closed = true;
+        stream->id = link->config.is_caller ? 0 : 1; /* ours, so that freeing gives no credit */
+        stream_free(stream);
+        return err_set(err, ERR_LIMIT, "the other side takes no more streams now: %s", ngtcp2_strerror(rc));
+    }
+    link->now = now_ns;
+    stream->is_announced = true;
+    list_append(&link->streams, &stream->in_streams);
+    header_write(&header, cap, arg);
+    stream_put(stream, buf_view(&header));
+    *ret_stream = stream;
+    quic_flush(link);
+    return true;
+}
+
+uint64_t link_stream_id(const struct link_stream *stream)
+{
+    return (uint64_t)stream->id;
+}
+
+void link_stream_set_user(struct link_stream *stream, void *user)
+{
+    stream->user = user;
+}
+
+void *link_stream_user(const struct link_stream *stream)
+{
+    return stream->user;
+}
+
+/* ---- events ---- */
+
+static const struct {
+    unsigned bit;
+    enum link_event_type type;
+} told_in_order[] = {
+    { STREAM_EV_OPENED, LINK_STREAM_OPENED }, { STREAM_EV_READABLE, LINK_STREAM_READABLE },
+    { STREAM_EV_WRITABLE, LINK_STREAM_WRITABLE }, { STREAM_EV_RESET, LINK_STREAM_RESET },
+    { STREAM_EV_CLOSED, LINK_STREAM_CLOSED },
+};
+
+/* Takes the first event that waits off the stream; false when it is void by now (already read). */
+static bool take_event(struct link_stream *stream, struct link_event *ret)
+{
+    size_t i = 0;
+
+    while (!(stream->events & told_in_order[i].bit))
+        i++;
+    stream->events &= ~told_in_order[i].bit;
+    if (told_in_order[i].type == LINK_STREAM_READABLE &&
+        (stream->is_in_done || (stream->in.len == 0 && !stream->has_end)))
+        return false;
+    *ret = (struct link_event){
+        .type = told_in_order[i].type,
+        .stream = stream,
+        .cap = stream->cap,
+        .arg = stream->arg,
+        .code = stream->reset_code,
+    };
+    return true;
+}
+
+bool stream_next_event(struct link *link, struct link_event *ret)
+{
+    while (!list_is_empty(&link->ready)) {
+        struct link_stream *stream = LIST_ITEM(link->ready.next, struct link_stream, in_ready);
+        bool is_told;
+
+        list_remove(&stream->in_ready);
+        is_told = stream->events && take_event(stream, ret);
+        if (stream->events)
+            list_append(&link->ready, &stream->in_ready);
+        if (!is_told)
+            continue;
+        if (ret->type == LINK_STREAM_CLOSED)
+            link->gone = stream;
+        return true;
+    }
+    return false;
+}
