@@ -199,6 +199,8 @@ static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr, cons
 
     if (!text_is_network(view_text(order->network)))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", order->network);
+    if (!pki_ext_is_bound(ca->cert->x509, order->network))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s", order->network);
     if (!pki_shape_of(view_text(order->label), &shape, err))
         return false;
     if (shape != shape_of_profile[order->profile])

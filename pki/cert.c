@@ -156,6 +156,7 @@ bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
 
     if (der.len > PKI_MAX_CERT)
         return err_set(err, ERR_TOO_LARGE, "a certificate of %zu bytes, at most %d", der.len, PKI_MAX_CERT);
+    ERR_clear_error();
     cert->x509 = d2i_X509(NULL, &at, (long)der.len);
     if (!cert->x509)
         return pki_err(err, ERR_BAD_CERTIFICATE, "not a certificate");

@@ -186,6 +186,7 @@ bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err)
 
     if (der.len > PKI_MAX_CRL)
         return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", der.len, PKI_MAX_CRL);
+    ERR_clear_error();
     crl->crl = d2i_X509_CRL(NULL, &at, (long)der.len);
     if (!crl->crl)
         return pki_err(err, ERR_BAD_CERTIFICATE, "not a revocation list");

@@ -61,6 +61,7 @@ bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
 
     if (der.len > PKI_MAX_CSR)
         return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len, PKI_MAX_CSR);
+    ERR_clear_error();
     csr->req = d2i_X509_REQ(NULL, &at, (long)der.len);
     if (!csr->req)
         return pki_err(err, ERR_BAD_WIRE, "not a certificate request");

@@ -4,8 +4,6 @@
 #include "pki/der.h"
 #include "pki/profile.h"
 
-#include <openssl/err.h>
-
 enum { URL_MAX = 512, PRINT_MAX = 100 };
 
 /* ---- values ----------------------------------------------------------------------------- */
@@ -320,6 +318,18 @@ static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask
         return err_set(err, ERR_BAD_CERTIFICATE, "%s its %s critical",
                        is_critical(rule, x509) ? "does not mark" : "marks", rule->name);
     return check_value(rule, x509, ext, ask, err);
+}
+
+bool pki_ext_is_bound(X509 *ca, const char *network)
+{
+    int at = X509_get_ext_by_NID(ca, NID_name_constraints, -1);
+    const ASN1_OCTET_STRING *octets = at < 0 ? NULL : X509_EXTENSION_get_data(X509_get_ext(ca, at));
+    struct pki_ask ask = { .network = network };
+    _buf_ wanted = { 0 };
+
+    put_constraints(&ask, ca, &wanted);
+    return octets && view_eq(buf_view(&wanted), VIEW(ASN1_STRING_get0_data(octets),
+                                                     (size_t)ASN1_STRING_length(octets)));
 }
 
 static bool is_known(X509_EXTENSION *ext)

@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 
-#include <openssl/err.h>
-
 enum { AUTH_LEVEL = 2, CHAIN_LEN = 3 }; /* leaf, intermediate, root */
 enum { HOST_FLAGS = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS };
 

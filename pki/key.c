@@ -4,7 +4,6 @@
 #include "pki/ossl.h"
 
 #include <openssl/ec.h>
-#include <openssl/err.h>
 
 /* scrypt's cost for a passphrase: 16 MiB and five rounds over it, about a fifth of a second. */
 enum { SCRYPT_N = 1 << 14, SCRYPT_R = 8, SCRYPT_P = 5, SCRYPT_SALT = 16 };

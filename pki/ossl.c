@@ -5,7 +5,6 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
-#include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>

@@ -38,6 +38,8 @@ bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err);
 bool pki_ext_check(X509 *x509, const struct pki_ask *ask, struct err *err);
 /* Octets of a key's identifier: RFC 7093, section 2, method 1. */
 bool pki_ext_key_id(X509 *x509, uint8_t ret_id[PKI_SKI_SIZE]);
+/* Whether a CA is constrained to this network, and to nothing else. */
+bool pki_ext_is_bound(X509 *ca, const char *network);
 /* For lists: AKI as a value. */
 void pki_ext_put_aki(struct buf *to, X509 *issuer);
 bool pki_ext_new(int nid, bool is_critical, struct view value, X509_EXTENSION **ret_ext, struct err *err);
