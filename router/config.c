@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/config.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "rpc/rpc.h"
+
+#define ROW(...) CONF_ROW(struct router_config, __VA_ARGS__)
+static const struct conf_option options[] = { ROUTER_OPTIONS(ROW) };
+
+/* Numbers that make no sense outside of these bounds, though their type allows them. */
+struct range {
+    const char *name;
+    size_t offset;
+    uint64_t least, most;
+};
+#define RANGE(name, least, most) { #name, offsetof(struct router_config, name), (least), (most) }
+static const struct range ranges[] = {
+    RANGE(handshake_timeout, 100, MINUTE_MS * 10),
+    RANGE(admission_stale, MINUTE_MS, DAY_MS * 365),
+    RANGE(call_timeout, 100, HOUR_MS),
+    RANGE(max_connections, 1, 1000000),
+    RANGE(max_per_address, 1, 1000000),
+    RANGE(max_message, RPC_MAX_MESSAGE_BEFORE_AUTH, RPC_MAX_MESSAGE),
+    RANGE(max_queue, 64 * 1024, 1024 * 1024 * 1024),
+    RANGE(max_pending_calls, 1, 1000000),
+    RANGE(max_registrations, 1, 1000000),
+    RANGE(max_subscriptions, 1, 1000000),
+};
+
+bool router_config_log_level(const char *text, enum log_level *ret_level)
+{
+    static const char *const names[] = { "debug", "info", "warn", "error" };
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret_level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool router_config_listen(const char *listen, char **ret_host, uint16_t *ret_port)
+{
+    const char *colon = strrchr(listen, ':');
+    struct view host;
+    uint64_t port;
+
+    if (!colon || !text_read_u64(view_text(colon + 1), &port) || port > 65535)
+        return false;
+    host = VIEW(listen, (size_t)(colon - listen));
+    if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
+        host = view_sub(host, 1, host.len - 2);
+    else if (host.len == 0 || memchr(host.data, ':', host.len))
+        return false;
+    *ret_host = view_eq_text(host, "*") ? NULL : view_dup_text(host);
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static bool check(const char *name, const struct router_config *config, struct err *err)
+{
+    _free_ char *host = NULL;
+    enum log_level level;
+    uint16_t port;
+
+    for (size_t i = 0; i < N_ELEMENTS(ranges); i++) {
+        const struct range *range = &ranges[i];
+        uint64_t n = *(const uint64_t *)(const void *)((const char *)config + range->offset);
+        if (n < range->least || n > range->most)
+            return err_set(err, ERR_BAD_CONFIG, "%s: %s: expected %llu to %llu, found %llu", name, range->name,
+                           (unsigned long long)range->least, (unsigned long long)range->most,
+                           (unsigned long long)n);
+    }
+    if (!router_config_listen(config->listen, &host, &port))
+        return err_set(err, ERR_BAD_CONFIG, "%s: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"",
+                       name, config->listen);
+    if (!router_config_log_level(config->log_level, &level))
+        return err_set(err, ERR_BAD_CONFIG, "%s: log_level: expected debug, info, warn or error, found \"%s\"", name,
+                       config->log_level);
+    return true;
+}
+
+bool router_config_parse(const char *name, struct view text, struct router_config *config, struct buf *ret_all,
+                         struct err *err)
+{
+    if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
+        return false;
+    if (check(name, config, err))
+        return true;
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+    return false;
+}
+
+bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all, struct err *err)
+{
+    _buf_ text = { 0 };
+
+    if (!file_read(path, 256 * 1024, &text, err))
+        return err_wrap(err, "configuration");
+    return router_config_parse(path, buf_view(&text), config, ret_all, err);
+}
+
+void router_config_deinit(struct router_config *config)
+{
+    conf_deinit(options, N_ELEMENTS(options), config);
+}
+
+void router_config_help(struct buf *to)
+{
+    conf_help(options, N_ELEMENTS(options), to);
+}
+
+void router_config_template(const char *host, const char *listen, struct buf *to)
+{
+    buf_put_text(to, "# router.conf(5) says more. Lines that are commented out show the defaults.\n\n");
+    for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+        const struct conf_option *option = &options[i];
+        buf_printf(to, "# %s\n", option->help);
+        if (strcmp(option->name, "host") == 0)
+            buf_printf(to, "host = %s\n", host);
+        else if (listen && strcmp(option->name, "listen") == 0)
+            buf_printf(to, "listen = %s\n", listen);
+        else
+            buf_printf(to, "#%s = %s\n", option->name, option->fallback);
+    }
+}

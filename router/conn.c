@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/conn.h"
+#include "router/handshake.h"
+#include "router/router.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef bool conn_action(struct conn *conn, const struct conn_input *in, struct err *err);
+
+static conn_action route, answer_goodbye, leave_quietly, give_up, ignore;
+
+/* Every move that a connection can make. A pair without a row is the client's protocol error. */
+struct move {
+    conn_action *act;
+    enum conn_state next;
+};
+static const struct move moves[CONN_STATES][CONN_EVENTS] = {
+    [CONN_GREETING] = {
+        [EV_HELLO]        = { handshake_hello, CONN_PROVING },
+        [EV_ABORT]        = { leave_quietly, CONN_CLOSING },
+        [EV_SILENCE]      = { give_up, CONN_CLOSING },
+    },
+    [CONN_PROVING] = {
+        [EV_AUTHENTICATE] = { handshake_authenticate, CONN_ADMITTING },
+        [EV_ABORT]        = { leave_quietly, CONN_CLOSING },
+        [EV_SILENCE]      = { give_up, CONN_CLOSING },
+    },
+    [CONN_ADMITTING] = {
+        [EV_ADMITTED]     = { handshake_welcome, CONN_ESTABLISHED },
+        [EV_ABORT]        = { leave_quietly, CONN_CLOSING },
+        [EV_SILENCE]      = { give_up, CONN_CLOSING },
+    },
+    [CONN_ESTABLISHED] = {
+        [EV_REQUEST]      = { route, CONN_ESTABLISHED },
+        [EV_GOODBYE]      = { answer_goodbye, CONN_CLOSING },
+        [EV_ABORT]        = { leave_quietly, CONN_CLOSING },
+    },
+    [CONN_CLOSING] = {
+        [EV_HELLO]        = { ignore, CONN_CLOSING },
+        [EV_AUTHENTICATE] = { ignore, CONN_CLOSING },
+        [EV_ADMITTED]     = { ignore, CONN_CLOSING },
+        [EV_REQUEST]      = { ignore, CONN_CLOSING },
+        [EV_GOODBYE]      = { ignore, CONN_CLOSING },
+        [EV_ABORT]        = { ignore, CONN_CLOSING },
+        [EV_SILENCE]      = { ignore, CONN_CLOSING },
+    },
+};
+
+/* What a message is to the table above. `is_numbered`: its request ID has to be higher than the one before. */
+struct route {
+    enum conn_event event;
+    conn_action *act;
+    bool is_numbered;
+};
+static const struct route routes[] = {
+    [RPC_HELLO]        = { EV_HELLO, NULL, false },
+    [RPC_AUTHENTICATE] = { EV_AUTHENTICATE, NULL, false },
+    [RPC_ABORT]        = { EV_ABORT, NULL, false },
+    [RPC_GOODBYE]      = { EV_GOODBYE, NULL, false },
+    [RPC_CALL]         = { EV_REQUEST, dealer_call, true },
+    [RPC_REGISTER]     = { EV_REQUEST, dealer_register, true },
+    [RPC_UNREGISTER]   = { EV_REQUEST, dealer_unregister, true },
+    [RPC_YIELD]        = { EV_REQUEST, dealer_yield, false },
+    [RPC_ERROR]        = { EV_REQUEST, dealer_error, false },
+    [RPC_PUBLISH]      = { EV_REQUEST, broker_publish, true },
+    [RPC_SUBSCRIBE]    = { EV_REQUEST, broker_subscribe, true },
+    [RPC_UNSUBSCRIBE]  = { EV_REQUEST, broker_unsubscribe, true },
+};
+
+static const struct route *route_of(enum rpc_type type)
+{
+    const struct route *found = (size_t)type < N_ELEMENTS(routes) ? &routes[type] : NULL;
+
+    return found && (found->act || found->event != EV_HELLO || type == RPC_HELLO) ? found : NULL;
+}
+
+const char *conn_state_name(enum conn_state state)
+{
+    static const char *const names[] = { "greeting", "proving", "admitting", "established", "closing" };
+
+    return names[state];
+}
+
+static void on_silence(struct deadline *deadline)
+{
+    struct conn *conn = CONTAINER(deadline, struct conn, silence);
+    struct err err = { 0 };
+
+    if (!conn_step(conn, EV_SILENCE, NULL, &err))
+        conn_abort(conn, &err);
+}
+
+struct conn *conn_new(struct router *router, void *wire, const char *address, const uint8_t *exporter)
+{
+    const struct router_config *config = router->config;
+    struct conn *conn = mem_new(struct conn);
+
+    conn->router = router;
+    conn->wire = wire;
+    snprintf(conn->address, sizeof(conn->address), "%s", address);
+    memcpy(conn->exporter, exporter, sizeof(conn->exporter));
+    conn->quota.limit[QUOTA_REGISTRATIONS] = config->max_registrations;
+    conn->quota.limit[QUOTA_SUBSCRIPTIONS] = config->max_subscriptions;
+    conn->quota.limit[QUOTA_CALLS] = config->max_pending_calls;
+    list_init(&conn->registrations);
+    list_init(&conn->subscriptions);
+    list_init(&conn->asked);
+    list_init(&conn->serving);
+    list_append(&router->conns, &conn->of_router);
+    conn->silence.on_passed = on_silence;
+    deadline_set(&router->deadlines, &conn->silence, router->now.mono + config->handshake_timeout);
+    return conn;
+}
+
+/* Takes back everything that others see of this session. */
+static void release(struct conn *conn)
+{
+    struct router *router = conn->router;
+
+    deadline_clear(&router->deadlines, &conn->silence);
+    handshake_free(STEAL(conn->handshake));
+    dealer_leave(conn);
+    broker_leave(conn);
+    if (*conn->id && map_get(router->by_id, conn_id(conn)) == conn) {
+        map_remove(router->by_id, conn_id(conn));
+        names_drop(router->names, VIEW_LIT("den"), conn);
+    }
+}
+
+void conn_free(struct conn *conn)
+{
+    release(conn);
+    list_remove(&conn->of_router);
+    free(conn);
+}
+
+/* The only assignment to `state`. */
+static void enter(struct conn *conn, enum conn_state next)
+{
+    conn->state = next;
+}
+
+static bool refuse_event(const struct conn *conn, const struct conn_input *in, struct err *err)
+{
+    return err_set(err, ERR_BAD_WIRE, "%s while %s", in && in->msg ? rpc_type_name(in->msg->type) : "an event",
+                   conn_state_name(conn->state));
+}
+
+bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input *in, struct err *err)
+{
+    const struct move *move = &moves[conn->state][event];
+
+    if (!move->act)
+        return refuse_event(conn, in, err);
+    if (!move->act(conn, in, err))
+        return false;
+    if (conn->state != CONN_CLOSING) /* the action may have ended it */
+        enter(conn, move->next);
+    return true;
+}
+
+static void check_size(const struct conn *conn, struct view frame, struct err *err)
+{
+    bool is_known = conn->state == CONN_ESTABLISHED;
+    uint64_t most = is_known ? conn->router->config->max_message : RPC_MAX_MESSAGE_BEFORE_AUTH;
+
+    if (frame.len > most)
+        err_set(err, ERR_TOO_LARGE, "message: %zu bytes, %" PRIu64 " are allowed", frame.len, most);
+}
+
+void conn_input(struct conn *conn, struct view frame)
+{
+    const struct route *found;
+    struct err err = { 0 };
+    struct rpc_msg msg;
+    struct conn_input in = { &msg, frame };
+
+    if (conn->state == CONN_CLOSING)
+        return;
+    check_size(conn, frame, &err);
+    if (err.code || !rpc_msg_read(frame, &msg, &err)) {
+        conn_abort(conn, &err);
+        return;
+    }
+    found = route_of(msg.type);
+    if (!found)
+        err_set(&err, ERR_BAD_WIRE, "%s is not for a router", rpc_type_name(msg.type));
+    if (!found || !conn_step(conn, found->event, &in, &err)) {
+        conn_abort(conn, &err);
+        return;
+    }
+    if (handshake_is_decided(conn) && !conn_step(conn, EV_ADMITTED, NULL, &err))
+        conn_abort(conn, &err);
+}
+
+/* ---- actions -------------------------------------------------------------------------------- */
+
+static bool route(struct conn *conn, const struct conn_input *in, struct err *err)
+{
+    const struct route *found = route_of(in->msg->type);
+    uint64_t request = in->msg->ids.request; /* all numbered messages start with it */
+
+    if (found->is_numbered) {
+        if (request <= conn->last_request)
+            return err_set(err, ERR_BAD_WIRE, "%s: request: %" PRIu64 " after %" PRIu64,
+                           rpc_type_name(in->msg->type), request, conn->last_request);
+        conn->last_request = request;
+    }
+    return found->act(conn, in, err);
+}
+
+static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *in, _unused_ struct err *err)
+{
+    conn_goodbye(conn, "wamp.close.goodbye_and_out", "");
+    return true;
+}
+
+static void part(struct conn *conn, const char *why)
+{
+    release(conn);
+    enter(conn, CONN_CLOSING);
+    conn->router->outside.close(conn->wire, why);
+}
+
+static bool leave_quietly(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
+{
+    struct rpc_abort abort = in->msg->abort;
+
+    log_event(LOG_INFO, "aborted", "address=%s reason=%s message=%s", conn->address, log_quote(abort.reason),
+              log_quote(abort.message));
+    part(conn, "aborted");
+    return true;
+}
+
+static bool give_up(struct conn *conn, _unused_ const struct conn_input *in, struct err *err)
+{
+    return err_set(err, ERR_TIMEOUT, "no proof in time: still %s", conn_state_name(conn->state));
+}
+
+static bool ignore(_unused_ struct conn *conn, _unused_ const struct conn_input *in, _unused_ struct err *err)
+{
+    return true;
+}
+
+/* ---- speaking ------------------------------------------------------------------------------- */
+
+void conn_send(struct conn *conn, const struct rpc_msg *msg)
+{
+    struct buf *scratch = &conn->router->scratch;
+
+    if (conn->state == CONN_CLOSING)
+        return;
+    buf_clear(scratch);
+    rpc_msg_write(msg, scratch);
+    conn->router->outside.send(conn->wire, buf_view(scratch));
+}
+
+bool conn_is_slow(const struct conn *conn)
+{
+    return conn->router->outside.queued(conn->wire) > conn->router->config->max_queue / 2;
+}
+
+void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why)
+{
+    _buf_ uri = { 0 };
+    _buf_ payload = { 0 };
+
+    rpc_error_uri("network", why->code, &uri);
+    rpc_error_put_payload(why, &payload);
+    conn_send(conn, &(struct rpc_msg){ .type = RPC_ERROR,
+                                       .error = { type, request, buf_view(&uri), { buf_view(&payload), 2 } } });
+}
+
+void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload, const char *why)
+{
+    bool was_known = conn->state == CONN_ESTABLISHED;
+
+    if (conn->state == CONN_CLOSING)
+        return;
+    log_event(LOG_WARN, was_known ? "closed" : "refused", "id=%s address=%s state=%s reason=%s why=%s",
+              was_known ? conn->id : "-", conn->address, conn_state_name(conn->state), log_quote(reason),
+              log_quote_text(why));
+    conn_send(conn, &(struct rpc_msg){ .type = RPC_ABORT, .abort = { reason, view_text(why), payload } });
+    part(conn, "refused");
+}
+
+void conn_abort(struct conn *conn, const struct err *why)
+{
+    _buf_ uri = { 0 };
+    _buf_ payload = { 0 };
+
+    rpc_error_uri("network", why->code, &uri);
+    rpc_error_put_payload(why, &payload);
+    conn_abort_with(conn, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 }, why->text);
+}
+
+void conn_goodbye(struct conn *conn, const char *reason, const char *message)
+{
+    struct rpc_abort goodbye = { .reason = view_text(reason), .message = view_text(message) };
+
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (*conn->id)
+        log_event(LOG_INFO, "left", "id=%s role=%s address=%s session=%" PRIu64 " reason=%s", conn->id,
+                  role_name(conn->role), conn->address, conn->session, reason);
+    conn_send(conn, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = goodbye });
+    part(conn, "goodbye");
+}
+
+bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err)
+{
+    struct policy_ask ask = {
+        .verb = verb,
+        .role = conn->role,
+        .id = conn_id(conn),
+        .uri = uri,
+        .grants = conn->router->grants,
+        .now = router_network_time(conn->router),
+    };
+    enum policy_verdict verdict = policy_decide(&ask);
+
+    if (verdict == POLICY_ALLOWED)
+        return true;
+    policy_refuse(verdict, &ask, err);
+    log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied", "id=%s role=%s uri=%s why=%s", conn->id,
+              role_name(conn->role), log_quote(uri), log_quote_text(err->text));
+    return false;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/policy.h"
+#include "base/text.h"
+
+enum { GUEST = 1 << ROLE_GUEST, PEER = 1 << ROLE_PEER, ADMIN = 1 << ROLE_ADMIN, DEN = 1 << ROLE_DEN };
+enum { PEERS = PEER | ADMIN, ALL = GUEST | PEERS | DEN };
+enum { CALL = 1 << POLICY_CALL, REGISTER = 1 << POLICY_REGISTER, PUBLISH = 1 << POLICY_PUBLISH,
+       SUBSCRIBE = 1 << POLICY_SUBSCRIBE };
+
+/* The first row decides whose verb fits and whose name the URI is or stands below. peer.<id> is not
+ * in here: its rows are by_owner and by_other, for what follows the ID. */
+struct row {
+    unsigned verbs;
+    const char *name;
+    unsigned roles;
+};
+static const struct row rows[] = {
+    { CALL, "network.info", ALL },
+    { CALL, "network.whoami", ALL },
+    { CALL, "network.ping", ALL },
+    { CALL, "network.resolve", ALL },
+    { CALL, "network.grant.install", DEN },
+    { CALL, "network.grant.remove", DEN },
+    { CALL, "network.router.certificate", DEN },
+    { CALL, "network.router.status", DEN },
+    { CALL, "network.peer.get", DEN },
+    { SUBSCRIBE, "network.peer", DEN | ADMIN },
+
+    { CALL, "den.identity.admit", GUEST },
+    { CALL, "den.identity.refresh", PEERS },
+    { CALL, "den.directory", PEERS },
+    { CALL, "den.name", PEERS },
+    { CALL, "den.ca.chain", ALL },
+    { CALL, "den.ca.crl", ALL },
+    { CALL, "den.ca.revocations", ALL },
+    { CALL, "den.time", ALL },
+    { CALL, "den.ca.sign", PEERS },
+    { CALL, "den.ca.revoke", PEERS },
+    { CALL, "den.session", PEERS },
+    { CALL, "den.policy", ADMIN },
+    { CALL, "den.audit", ADMIN },
+    { CALL, "den.token", ADMIN },
+    { CALL, "den.cert", ADMIN },
+    { CALL, "den.router", ADMIN },
+    { SUBSCRIBE, "den.heartbeat", ALL },
+    { SUBSCRIBE, "den.ca.on_revoke", ALL },
+    { SUBSCRIBE, "den.session.on_state", PEERS },
+    { CALL | REGISTER | PUBLISH | SUBSCRIBE, "den", DEN },
+};
+
+/* Below peer.<id>, for everybody but <id> itself. */
+struct peer_row {
+    unsigned verbs;
+    const char *name; /* what follows the ID; "": anything */
+    unsigned roles;
+    enum { BY_ROLE, BY_GRANT, BY_CAP } by;
+};
+static const struct peer_row by_other[] = {
+    { CALL, "session.offer", DEN, BY_ROLE },
+    { CALL, "session", 0, BY_ROLE },
+    { CALL, "ice.update", PEERS, BY_GRANT },
+    { CALL, "ice", 0, BY_ROLE },
+    { CALL, "", PEERS, BY_CAP }, /* call:<first component> */
+};
+
+const char *role_name(enum role role)
+{
+    static const char *const names[] = { "guest", "peer", "admin", "den" };
+
+    return names[role];
+}
+
+/* "peer.<id>.<rest>" apart, where <id> is an ID and <rest> is not empty. */
+static bool read_owner(struct view uri, struct view *ret_id, struct view *ret_rest)
+{
+    struct view after = view_sub(uri, 5, uri.len);
+    const uint8_t *dot = after.len ? memchr(after.data, '.', after.len) : NULL;
+    size_t len = dot ? (size_t)(dot - after.data) : 0;
+
+    if (!view_starts(uri, VIEW_LIT("peer.")) || !dot || !text_is_id(view_sub(after, 0, len)))
+        return false;
+    *ret_id = view_sub(after, 0, len);
+    *ret_rest = view_sub(after, len + 1, after.len);
+    return ret_rest->len > 0;
+}
+
+static enum policy_verdict by_grant(const struct policy_ask *ask, struct view owner, struct view cap)
+{
+    switch (grants_ask(ask->grants, ask->id, owner, cap, ask->now)) {
+    case GRANTS_ALLOWED:
+        return POLICY_ALLOWED;
+    case GRANTS_WITHOUT_CAP:
+        return POLICY_NO_CAPABILITY;
+    case GRANTS_NONE:
+        return POLICY_NO_GRANT;
+    }
+    return POLICY_FORBIDDEN;
+}
+
+static enum policy_verdict by_cap(const struct policy_ask *ask, struct view owner, struct view rest)
+{
+    const uint8_t *dot = memchr(rest.data, '.', rest.len);
+    _buf_ cap = { 0 };
+
+    if (!dot) /* peer.<id>.<app> alone is no method */
+        return POLICY_FORBIDDEN;
+    buf_put_text(&cap, "call:");
+    buf_put(&cap, VIEW(rest.data, (size_t)(dot - rest.data)));
+    return by_grant(ask, owner, buf_view(&cap));
+}
+
+static enum policy_verdict decide_peer(const struct policy_ask *ask, struct view owner, struct view rest)
+{
+    unsigned verb = 1u << ask->verb, role = 1u << ask->role;
+
+    if ((role & PEERS) && view_eq(owner, ask->id)) /* its own: everything but calling itself */
+        return ask->verb == POLICY_CALL ? POLICY_FORBIDDEN : POLICY_ALLOWED;
+    for (size_t i = 0; i < N_ELEMENTS(by_other); i++) {
+        const struct peer_row *row = &by_other[i];
+        if (!(row->verbs & verb) || (*row->name && !rpc_uri_is_below(view_text(row->name), rest)))
+            continue;
+        if (!(row->roles & role))
+            return POLICY_FORBIDDEN;
+        if (row->by == BY_ROLE)
+            return POLICY_ALLOWED;
+        return row->by == BY_GRANT ? by_grant(ask, owner, (struct view){ 0 }) : by_cap(ask, owner, rest);
+    }
+    return POLICY_FORBIDDEN;
+}
+
+enum policy_verdict policy_decide(const struct policy_ask *ask)
+{
+    unsigned verb = 1u << ask->verb, role = 1u << ask->role;
+    struct view owner, rest;
+
+    if (read_owner(ask->uri, &owner, &rest))
+        return decide_peer(ask, owner, rest);
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        if ((rows[i].verbs & verb) && rpc_uri_is_below(view_text(rows[i].name), ask->uri))
+            return rows[i].roles & role ? POLICY_ALLOWED : POLICY_FORBIDDEN;
+    }
+    return POLICY_FORBIDDEN;
+}
+
+bool policy_refuse(enum policy_verdict verdict, const struct policy_ask *ask, struct err *err)
+{
+    static const char *const verbs[] = { "call", "register", "publish to", "subscribe to" };
+
+    switch (verdict) {
+    case POLICY_NO_GRANT:
+        return err_set(err, ERR_NOT_AUTHORIZED, "no grant of den lets %.*s call %.*s", VIEW_FMT(ask->id),
+                       VIEW_FMT(ask->uri));
+    case POLICY_NO_CAPABILITY:
+        return err_set(err, ERR_CAPABILITY, "the grant does not let %.*s call %.*s", VIEW_FMT(ask->id),
+                       VIEW_FMT(ask->uri));
+    case POLICY_FORBIDDEN:
+    case POLICY_ALLOWED:
+        break;
+    }
+    return err_set(err, ERR_NOT_AUTHORIZED, "%s may not %s %.*s", role_name(ask->role), verbs[ask->verb],
+                   VIEW_FMT(ask->uri));
+}

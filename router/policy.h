@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may call, register, publish and subscribe to what: one table of roles and names, and the
+ * owner namespaces. What no row allows is refused. No I/O. */
+#pragma once
+
+#include "router/grants.h"
+
+enum role { ROLE_GUEST, ROLE_PEER, ROLE_ADMIN, ROLE_DEN };
+const char *role_name(enum role role); /* "peer" */
+
+enum policy_verb { POLICY_CALL, POLICY_REGISTER, POLICY_PUBLISH, POLICY_SUBSCRIBE };
+enum policy_verdict { POLICY_ALLOWED, POLICY_FORBIDDEN, POLICY_NO_GRANT, POLICY_NO_CAPABILITY };
+
+struct policy_ask {
+    enum policy_verb verb;
+    enum role role;
+    struct view id; /* proved; "den" for den */
+    struct view uri;
+    const struct grants *grants;
+    uint64_t now; /* network time */
+};
+enum policy_verdict policy_decide(const struct policy_ask *ask);
+/* The verdict as an error; false, to fail in one line. */
+bool policy_refuse(enum policy_verdict verdict, const struct policy_ask *ask, struct err *err);

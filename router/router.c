@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/router.h"
+
+struct router *router_new(const struct router_setup *setup, struct moment now)
+{
+    struct router *router = mem_new(struct router);
+    _buf_ args = { 0 };
+
+    router->config = setup->config;
+    router->key = setup->key;
+    router->trust = setup->trust;
+    memcpy(router->tls_spki, setup->tls_spki, sizeof(router->tls_spki));
+    router->certificate_not_after = setup->certificate_not_after;
+    router->outside = setup->outside;
+    router->now = now;
+    list_init(&router->conns);
+    router->by_id = map_new();
+    router->names = names_new();
+    router->grants = grants_new(router->trust);
+    router->dealer = dealer_new(router);
+    router->broker = broker_new(router);
+    if (rpc_trust_heartbeat(router->trust)) { /* from disk: whoever asks gets it, den or no den */
+        rpc_put_array(&args, 2);
+        rpc_put_bin(&args, rpc_trust_heartbeat_bytes(router->trust));
+        rpc_put_bin(&args, rpc_trust_heartbeat_sig(router->trust));
+        broker_retain(router->broker, "den.heartbeat", buf_view(&args));
+    }
+    return router;
+}
+
+void router_free(struct router *router)
+{
+    struct conn *conn;
+
+    if (!router)
+        return;
+    LIST_EACH(conn, &router->conns, of_router)
+        conn_free(conn);
+    broker_free(router->broker);
+    dealer_free(router->dealer);
+    grants_free(router->grants);
+    names_free(router->names);
+    map_free(router->by_id);
+    deadlines_deinit(&router->deadlines);
+    rpc_trust_free(router->trust);
+    buf_free(&router->scratch);
+    free(router);
+}
+
+struct conn *router_opened(struct router *router, struct moment now, void *wire, const char *address,
+                           const uint8_t *exporter)
+{
+    struct conn *conn;
+
+    router->now = now;
+    conn = conn_new(router, wire, address, exporter);
+    if (router->is_closing)
+        conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
+    return conn;
+}
+
+void router_input(struct conn *conn, struct moment now, struct view frame)
+{
+    conn->router->now = now;
+    conn_input(conn, frame);
+}
+
+void router_closed(struct conn *conn, struct moment now, const char *why)
+{
+    conn->router->now = now;
+    if (conn->state == CONN_ESTABLISHED)
+        log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id, role_name(conn->role),
+                  conn->address, log_quote_text(why));
+    else if (conn->state != CONN_CLOSING)
+        log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address, conn_state_name(conn->state),
+                  log_quote_text(why));
+    conn_free(conn);
+}
+
+uint64_t router_deadline(const struct router *router)
+{
+    return deadlines_next(&router->deadlines);
+}
+
+void router_tick(struct router *router, struct moment now)
+{
+    router->now = now;
+    deadlines_run(&router->deadlines, now.mono);
+}
+
+void router_say_goodbye(struct router *router, struct moment now)
+{
+    struct conn *conn;
+
+    router->now = now;
+    router->is_closing = true;
+    LIST_EACH(conn, &router->conns, of_router)
+        conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
+}
+
+bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust, struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *taken = trust;
+    struct rpc_trust *before = router->trust;
+
+    router->now = now;
+    if (!view_eq(rpc_trust_netid(taken), rpc_trust_netid(before)))
+        return err_set(err, ERR_BAD_PIN, "trust: of another network");
+    if (rpc_trust_manifest(taken)->manifest_no <= rpc_trust_manifest(before)->manifest_no)
+        return true;
+    router->trust = STEAL(taken);
+    grants_set_trust(router->grants, router->trust);
+    rpc_trust_free(before);
+    return true;
+}
+
+uint64_t router_network_time(const struct router *router)
+{
+    return rpc_trust_now(router->trust, router->now.mono, router->now.wall);
+}
+
+struct conn *router_find(const struct router *router, struct view id)
+{
+    return map_get(router->by_id, id);
+}
+
+bool router_save_trust(struct router *router, struct err *err)
+{
+    _buf_ bytes = { 0 };
+
+    rpc_trust_save(router->trust, &bytes);
+    return router->outside.save_trust(router->outside.user, buf_view(&bytes), err);
+}
