@@ -127,6 +127,8 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
     if (key_taken->curve != pki_shapes[shape].curve)
         return err_set(err, ERR_WRONG_KEY, "%s needs a %s key", pki_shapes[shape].what,
                        pki_curve_name(pki_shapes[shape].curve));
+    if (above && !pki_ext_is_bound(above->cert->x509, network))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the root is not constrained to %s", network);
     if (above) {
         draft.not_before = draft.not_before > above->cert->facts.not_before ? draft.not_before
                                                                             : above->cert->facts.not_before;
