@@ -38,6 +38,9 @@ struct rpc_client_config {
     void (*on_up)(void *user);                           /* ESTABLISHED: may call now */
     void (*on_down)(void *user, const struct err *why);  /* the session ended or never began */
     void (*on_trust)(void *user);                        /* manifests or heartbeat moved: store them */
+    /* May be NULL: the router refused a registration or subscription; it is tried again after a pause. */
+    void (*on_refused)(void *user, const char *uri, const struct err *why);
+    uint64_t (*wall)(void);                              /* ms since 1970; NULL: clock_wall_ms() */
     void *user;
 };
 struct rpc_client *rpc_client_new(const struct rpc_client_config *config);
@@ -54,6 +57,7 @@ void rpc_client_closed(struct rpc_client *client, uint64_t now, const struct err
 uint64_t rpc_client_deadline(const struct rpc_client *client);
 void rpc_client_tick(struct rpc_client *client, uint64_t now);
 bool rpc_client_wants_close(const struct rpc_client *client); /* flush what output gives, then close */
+const struct err *rpc_client_why(const struct rpc_client *client); /* the last session ended, or never began */
 bool rpc_client_is_up(const struct rpc_client *client);
 const char *rpc_client_id(const struct rpc_client *client);      /* WELCOME.authid; "" before */
 const char *rpc_client_role(const struct rpc_client *client);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/uplink.h"
+
+#include "base/clock.h"
+
+enum {
+    PAUSE_MS = 500, MAX_PAUSE_MS = 30000,
+    STEADY_MS = 5000, /* a session that lasted this long starts the pauses anew */
+};
+
+struct rpc_uplink {
+    struct rpc_uplink_config config;
+    struct rpc_join_host *hosts;
+    char *server_name;
+    struct rpc_client *client;
+    struct rpc_ws_conn *conn;      /* NULL: waiting for the next try */
+    struct rpc_ws_timer *deadline; /* the client's */
+    struct rpc_ws_timer *retry;
+    size_t host;
+    unsigned n_failures;
+    uint64_t up_at;                /* 0: not yet in this connection */
+};
+
+static void try_later(struct rpc_uplink *u, const struct err *why)
+{
+    uint64_t now = clock_mono_ms(), pause = PAUSE_MS;
+    struct err told = *why; /* `why` may be the client's own, and on_retry may ask it for more */
+
+    if (u->up_at && now - u->up_at >= STEADY_MS)
+        u->n_failures = 0;
+    else if (!u->up_at)
+        u->host = (u->host + 1) % u->config.n_hosts;
+    u->up_at = 0;
+    for (unsigned i = 0; i < u->n_failures && pause < MAX_PAUSE_MS; i++)
+        pause *= 2;
+    u->n_failures++;
+    pause = min_u64(pause, MAX_PAUSE_MS);
+    pause = pause / 2 + random_below((uint32_t)pause + 1);
+    rpc_ws_timer_set(u->retry, now + pause);
+    if (u->config.on_retry)
+        u->config.on_retry(u->config.client.user, &told, pause);
+}
+
+void rpc_uplink_flush(struct rpc_uplink *u)
+{
+    _buf_ frame = { 0 };
+
+    if (u->conn) {
+        while (rpc_client_output(u->client, &frame))
+            rpc_ws_send(u->conn, buf_view(&frame));
+        if (rpc_client_wants_close(u->client))
+            rpc_ws_close(u->conn, 1000, "the session is over");
+    }
+    if (!u->up_at && rpc_client_is_up(u->client))
+        u->up_at = clock_mono_ms();
+    rpc_ws_timer_set(u->deadline, rpc_client_deadline(u->client));
+}
+
+/* The owner may be gone while its connection still closes: then `user` is NULL. */
+static void on_opened(void *user, struct rpc_ws_conn *conn)
+{
+    struct rpc_uplink *u = user;
+    uint8_t exporter[32];
+
+    if (!u)
+        return;
+    if (!rpc_ws_exporter(conn, exporter)) {
+        rpc_ws_close(conn, 1011, "no channel binding");
+        return;
+    }
+    rpc_client_opened(u->client, clock_mono_ms(), exporter);
+    rpc_uplink_flush(u);
+}
+
+static void on_message(void *user, struct rpc_ws_conn *conn, struct view message)
+{
+    struct rpc_uplink *u = user;
+
+    (void)conn;
+    if (!u)
+        return;
+    rpc_client_input(u->client, clock_mono_ms(), message);
+    rpc_uplink_flush(u);
+}
+
+static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *why)
+{
+    struct rpc_uplink *u = user;
+
+    (void)conn;
+    if (!u)
+        return;
+    u->conn = NULL;
+    if (rpc_client_wants_close(u->client)) /* it knows better than the socket */
+        why = rpc_client_why(u->client);
+    rpc_client_closed(u->client, clock_mono_ms(), why);
+    try_later(u, why);
+    rpc_uplink_flush(u);
+}
+
+static bool on_judge(void *user, const struct view *chain, size_t n, struct err *err)
+{
+    struct rpc_uplink *u = user;
+
+    return u ? u->config.judge(u->config.client.user, chain, n, err) : err_set(err, ERR_CANCELED, "not wanted any more");
+}
+
+static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+
+static void connect_now(void *user)
+{
+    struct rpc_uplink *u = user;
+    const struct rpc_join_host *host = &u->hosts[u->host];
+    struct rpc_ws_dial dial = {
+        .host = host->host,
+        .port = host->port,
+        .server_name = u->server_name,
+        .protocol = "wamp.2.msgpack",
+        .max_message = RPC_MAX_MESSAGE,
+        .judge = u->config.judge ? on_judge : NULL,
+    };
+    struct err err;
+
+    if (!rpc_ws_connect(u->config.ws, &dial, &events, u, &u->conn, &err))
+        try_later(u, &err);
+}
+
+static void on_deadline(void *user)
+{
+    struct rpc_uplink *u = user;
+
+    rpc_client_tick(u->client, clock_mono_ms());
+    rpc_uplink_flush(u);
+}
+
+bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink, struct err *err)
+{
+    struct rpc_uplink *u;
+
+    if (config->n_hosts == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "no router to connect to");
+    u = mem_new(struct rpc_uplink);
+    u->config = *config;
+    u->hosts = mem_dup(config->hosts, config->n_hosts * sizeof(*config->hosts));
+    u->config.hosts = u->hosts;
+    u->server_name = mem_text(config->server_name);
+    u->config.server_name = u->server_name;
+    u->client = rpc_client_new(&config->client);
+    u->deadline = rpc_ws_timer_new(config->ws, on_deadline, u);
+    u->retry = rpc_ws_timer_new(config->ws, connect_now, u);
+    connect_now(u);
+    *ret_uplink = u;
+    return true;
+}
+
+void rpc_uplink_free(struct rpc_uplink *u)
+{
+    if (!u)
+        return;
+    if (u->conn) {
+        rpc_client_goodbye(u->client, clock_mono_ms());
+        rpc_uplink_flush(u);
+        rpc_ws_set_user(u->conn, NULL);
+        rpc_ws_close(u->conn, 1000, "goodbye");
+    }
+    rpc_ws_timer_free(u->deadline);
+    rpc_ws_timer_free(u->retry);
+    rpc_client_free(u->client);
+    free(u->hosts);
+    free(u->server_name);
+    free(u);
+}
+
+struct rpc_client *rpc_uplink_client(struct rpc_uplink *u)
+{
+    return u->client;
+}
