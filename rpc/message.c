@@ -38,6 +38,28 @@ static const char *read_text(struct view value, size_t max, struct view *ret_tex
     return ret_text->len > max ? "too long" : NULL;
 }
 
+static const char *read_match(struct view value, struct view *ret_match)
+{
+    struct view text;
+
+    if (!rpc_value_text(value, &text))
+        return "not text";
+    if (!view_eq_text(text, "exact") && !view_eq_text(text, "prefix") && !view_eq_text(text, "wildcard"))
+        return "neither exact, prefix nor wildcard";
+    *ret_match = text;
+    return NULL;
+}
+
+static const char *check_nobody(struct view value)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, value);
+    if (f.has_failed)
+        return "not an array";
+    return f.n_left ? "not supported: use eligible_authid" : NULL;
+}
+
 /* One value of a dictionary. Returns what is wrong, or NULL. */
 static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, struct view value)
 {
@@ -70,6 +92,10 @@ static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, 
             return "a key twice, or more than 64";
         SET(struct view) = value;
         return NULL;
+    case RPC_S_MATCH:
+        return read_match(value, &SET(struct view));
+    case RPC_S_NOBODY:
+        return check_nobody(value);
     case RPC_S_CLIENT_ROLES:
     case RPC_S_ROUTER_ROLES:
         return rpc_value_kind(value) == RPC_MAP ? NULL : "not a map";
@@ -272,6 +298,8 @@ static bool is_present(const struct rpc_msg *msg, const struct rpc_shape *shape)
     case RPC_S_BOOL:
     case RPC_S_NOT:
         return GET(bool);
+    case RPC_S_NOBODY:
+        return false;
     case RPC_S_CLIENT_ROLES:
     case RPC_S_ROUTER_ROLES:
         return true;
@@ -286,6 +314,7 @@ static void put_key(struct buf *to, const struct rpc_msg *msg, const struct rpc_
     switch (shape->kind) {
     case RPC_S_TEXT:
     case RPC_S_LONG_TEXT:
+    case RPC_S_MATCH:
         rpc_put_text(to, GET(struct view));
         break;
     case RPC_S_U64:

@@ -130,7 +130,7 @@ static const struct rpc_shape invocation[] = {
 };
 
 static const struct rpc_shape register_options[] = {
-    { RPC_S_TEXT, "match", AT(register, match), NULL },
+    { RPC_S_MATCH, "match", AT(register, match), NULL },
     { RPC_S_TEXT, "invoke", AT(register, invoke), NULL },
     END,
 };
@@ -141,7 +141,7 @@ static const struct rpc_shape register_[] = {
     END,
 };
 static const struct rpc_shape subscribe_options[] = {
-    { RPC_S_TEXT, "match", AT(register, match), NULL },
+    { RPC_S_MATCH, "match", AT(register, match), NULL },
     { RPC_S_BOOL, "get_retained", AT(register, get_retained), NULL },
     END,
 };
@@ -181,6 +181,11 @@ static const struct rpc_shape publish_options[] = {
     { RPC_S_NOT, "exclude_me", AT(publish, include_me), NULL },
     { RPC_S_BOOL, "retain", AT(publish, retain), NULL },
     { RPC_S_TEXTS, "eligible_authid", AT(publish, eligible_authid), NULL },
+    { RPC_S_NOBODY, "eligible", 0, NULL },
+    { RPC_S_NOBODY, "eligible_authrole", 0, NULL },
+    { RPC_S_NOBODY, "exclude", 0, NULL },
+    { RPC_S_NOBODY, "exclude_authid", 0, NULL },
+    { RPC_S_NOBODY, "exclude_authrole", 0, NULL },
     END,
 };
 static const struct rpc_shape publish[] = {

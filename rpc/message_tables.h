@@ -22,6 +22,9 @@ enum rpc_shape_kind {
     RPC_S_BOOL,        /* absent is false */
     RPC_S_NOT,         /* the key says the opposite: exclude_me; absent leaves it false */
     RPC_S_TEXTS,       /* an array of text, raw */
+    RPC_S_MATCH,       /* exact, prefix or wildcard */
+    RPC_S_NOBODY,      /* a list that narrows who gets an event, and that we do not serve: only an empty one passes,
+                        * since passing over it would show the event to more than its publisher wants */
     RPC_S_CLIENT_ROLES, RPC_S_ROUTER_ROLES, /* written whole, read past */
 };
 enum { RPC_MAX_TEXT = 4096, RPC_MAX_SIGNATURE = 4096 };
