@@ -44,8 +44,11 @@ static const struct {
 
 void rpc_error_uri(const char *name_space, enum err_code code, struct buf *to)
 {
+    /* WAMP's word is about procedures alone, and it is the router who registers them */
+    bool is_registration = code == ERR_ALREADY_EXISTS && strcmp(name_space, "network") == 0;
+
     for (size_t i = 0; i < N_ELEMENTS(wamp_words); i++) {
-        if (wamp_words[i].code == code && !wamp_words[i].is_read_only) {
+        if (wamp_words[i].code == code && (is_registration || !wamp_words[i].is_read_only)) {
             buf_put_text(to, wamp_words[i].uri);
             return;
         }
