@@ -254,7 +254,7 @@ TEST(a_successor_of_the_intermediate_lives_beside_it)
     CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 99 * DAY_MS, key, &next, &err), err);
     CHECK_OK(pki_trust_add_intermediate(net.trust, pki_cert_der(pki_ca_cert(next)), &err), err);
     CHECK_OK(net_issue(&net, PKI_PEER, "456000", NULL, &old_leaf, &err), err);
-    struct net by_next = { .intermediate = next };
+    struct net by_next = { .intermediate = next, .now = NET_NOW };
     CHECK_OK(net_issue(&by_next, PKI_PEER, "456000", NULL, &new_leaf, &err), err);
     CHECK_OK(judge_one(&net, pki_cert_der(old_leaf), &asked, &err), err);
     CHECK_OK(judge_one(&net, pki_cert_der(new_leaf), &asked, &err), err);

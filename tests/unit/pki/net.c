@@ -5,12 +5,17 @@
 
 bool net_init(struct net *net, struct err *err)
 {
+    return net_init_at(net, NET_NOW, err);
+}
+
+bool net_init_at(struct net *net, uint64_t now, struct err *err)
+{
     _cleanup_(pki_key_freep) struct pki_key *root_key = NULL, *key = NULL;
 
-    *net = (struct net){ .trust = pki_trust_new() };
+    *net = (struct net){ .trust = pki_trust_new(), .now = now };
     return pki_key_new(PKI_P384, &root_key, err) && pki_key_new(PKI_P256, &key, err) &&
-           pki_ca_new_root(NET_NAME, NET_NOW - DAY_MS, 20 * 365 * DAY_MS, STEAL(root_key), &net->root, err) &&
-           pki_ca_new_intermediate(net->root, NET_NAME, NET_NOW - DAY_MS, 5 * 365 * DAY_MS, STEAL(key),
+           pki_ca_new_root(NET_NAME, now - DAY_MS, 20 * 365 * DAY_MS, STEAL(root_key), &net->root, err) &&
+           pki_ca_new_intermediate(net->root, NET_NAME, now - DAY_MS, 5 * 365 * DAY_MS, STEAL(key),
                                    &net->intermediate, err) &&
            pki_trust_add_root(net->trust, pki_cert_der(pki_ca_cert(net->root)), err) &&
            pki_trust_add_intermediate(net->trust, pki_cert_der(pki_ca_cert(net->intermediate)), err);
@@ -40,6 +45,7 @@ bool net_issue(const struct net *net, enum pki_profile profile, const char *labe
     struct pki_order order = net_order(profile, label);
     _buf_ der = { 0 };
 
+    order.now = net->now;
     if (!pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &der, err) ||
         !pki_csr_read(buf_view(&der), &csr, err) ||
         !pki_ca_issue(net->intermediate, csr, &order, ret_cert, err))

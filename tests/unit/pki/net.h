@@ -11,9 +11,11 @@
 struct net {
     struct pki_ca *root, *intermediate;
     struct pki_trust *trust;
+    uint64_t now; /* leaves are issued then */
 };
 
-bool net_init(struct net *net, struct err *err);
+bool net_init(struct net *net, struct err *err); /* at NET_NOW */
+bool net_init_at(struct net *net, uint64_t now, struct err *err);
 void net_deinit(struct net *net);
 /* A leaf for a fresh key; *ret_key may be NULL. */
 bool net_issue(const struct net *net, enum pki_profile profile, const char *label, struct pki_key **ret_key,
