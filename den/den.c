@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The edge: a loop, the uplink to the router, signals, and the core between them. */
+#include "den/den.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "den/core.h"
+#include "den/state.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+
+enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 16 };
+
+struct den {
+    const struct den_config *config;
+    struct state *state;
+    struct rpc_loop *loop;
+    struct rpc_timer *timer;
+    struct rpc_ws *ws;
+    struct rpc_uplink *uplink; /* NULL: not yet, or no longer */
+    struct den_core *core;
+    struct den_port port;
+    struct served {
+        struct den *den;
+        const char *procedure;
+    } served[MAX_PROCEDURES];
+    bool is_leaving;
+};
+
+/* ---- the core's port -------------------------------------------------------------------------------- */
+
+static uint64_t port_mono(void *user)
+{
+    (void)user;
+    return clock_mono_ms();
+}
+
+static uint64_t port_wall(void *user)
+{
+    (void)user;
+    return clock_wall_ms();
+}
+
+static struct rpc_client *client_of(struct den *den)
+{
+    return rpc_uplink_client(den->uplink);
+}
+
+static void port_yield(void *user, uint64_t inv, bool is_progress, struct view args)
+{
+    rpc_client_yield(client_of(user), inv, is_progress, args);
+}
+
+static void port_refuse(void *user, uint64_t inv, const struct err *why)
+{
+    rpc_client_refuse(client_of(user), inv, "den", why);
+}
+
+static uint64_t port_call(void *user, const char *procedure, struct view args, uint64_t timeout, bool wants_progress,
+                          rpc_on_outcome *on_outcome, void *outcome_user)
+{
+    return rpc_client_call(client_of(user), clock_mono_ms(), procedure, args, timeout, wants_progress, on_outcome,
+                           outcome_user);
+}
+
+static void port_forget(void *user, uint64_t call)
+{
+    struct den *den = user;
+
+    if (den->uplink)
+        rpc_client_forget(client_of(den), call);
+}
+
+static void port_publish(void *user, const char *topic, const struct rpc_publish_options *options, struct view args)
+{
+    rpc_client_publish(client_of(user), clock_mono_ms(), topic, options, args);
+}
+
+static bool port_save_trust(void *user, struct view bytes, struct err *err)
+{
+    struct den *den = user;
+
+    return state_save_trust(den->state, bytes, err);
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------- */
+
+/* After everything that may have moved the core's deadline, or shown that den must not go on. */
+static void arm(struct den *den)
+{
+    if (den->is_leaving)
+        return;
+    if (den_core_fatal(den->core))
+        rpc_loop_stop(den->loop);
+    rpc_timer_set(den->timer, den_core_deadline(den->core));
+}
+
+static void on_timer(void *user)
+{
+    struct den *den = user;
+
+    if (den->is_leaving) {
+        rpc_loop_stop(den->loop);
+        return;
+    }
+    den_core_tick(den->core);
+    rpc_uplink_flush(den->uplink);
+    arm(den);
+}
+
+/* ---- the router -------------------------------------------------------------------------------------------- */
+
+static void on_inv(void *user, const struct rpc_inv *inv)
+{
+    struct served *served = user;
+
+    den_core_handle(served->den->core, served->procedure, inv);
+    arm(served->den);
+}
+
+static void on_up(void *user)
+{
+    struct den *den = user;
+
+    den_core_up(den->core);
+    log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network, den->config->router,
+              rpc_client_session(client_of(den)));
+    arm(den);
+}
+
+static void on_down(void *user, const struct err *why)
+{
+    struct den *den = user;
+
+    den_core_down(den->core);
+    if (den->is_leaving) {
+        rpc_loop_stop(den->loop);
+        return;
+    }
+    log_event(LOG_WARN, "offline", "code=%s cause=%s", err_code_name(why->code), log_quote_text(why->text));
+    arm(den);
+}
+
+static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
+{
+    (void)user;
+    log_event(LOG_WARN, "router.retry", "in_ms=%" PRIu64 " code=%s cause=%s", pause_ms, err_code_name(why->code),
+              log_quote_text(why->text));
+}
+
+/* Manifests or the heartbeat that the router kept: numbers of ours go on from there when the session is up. */
+static void on_trust(void *user)
+{
+    struct den *den = user;
+    struct err err = { 0 };
+    _buf_ bytes = { 0 };
+
+    rpc_trust_save(den->state->trust, &bytes);
+    if (!state_save_trust(den->state, buf_view(&bytes), &err))
+        log_event(LOG_ERROR, "trust.not_saved", "cause=%s", log_quote_text(err.text));
+}
+
+static void on_refused(void *user, const char *uri, const struct err *why)
+{
+    (void)user;
+    log_event(LOG_WARN, "registration.refused", "uri=%s code=%s cause=%s", uri, err_code_name(why->code),
+              log_quote_text(why->text));
+}
+
+static bool judge_router(void *user, const struct view *chain, size_t n, struct err *err)
+{
+    struct den *den = user;
+    _cleanup_(pki_trust_freep) struct pki_trust *set = NULL;
+    _free_ char *name = mem_format("router.%s", den->config->network);
+    const struct pki_question question = {
+        .name = name, .network = den->config->network, .role = PKI_SERVER, .now = clock_wall_ms(),
+    };
+
+    return state_trust_set(den->state, &set, err) && pki_judge(set, chain, n, &question, NULL, err);
+}
+
+static bool connect_router(struct den *den, struct err *err)
+{
+    _free_ char *name = mem_format("router.%s", den->config->network);
+    _free_ char *host = NULL;
+    struct rpc_join_host to = { 0 };
+    struct rpc_uplink_config config = {
+        .ws = den->ws, .hosts = &to, .n_hosts = 1, .server_name = name, .judge = judge_router, .on_retry = on_retry,
+        .client = {
+            .agent = "warren-den/0.1.0", .key = den->state->login, .trust = den->state->trust, .is_den = true,
+            .on_up = on_up, .on_down = on_down, .on_trust = on_trust, .on_refused = on_refused, .user = den,
+        },
+    };
+
+    if (!conf_split_address(view_text(den->config->router), RPC_DEFAULT_PORT, &host, &to.port))
+        return err_set(err, ERR_BAD_CONFIG, "router: not HOST:PORT");
+    snprintf(to.host, sizeof(to.host), "%s", host);
+    random_bytes(config.client.instance, sizeof(config.client.instance));
+    return rpc_uplink_new(&config, &den->uplink, err);
+}
+
+static void register_procedures(struct den *den)
+{
+    const char *name;
+
+    for (size_t i = 0; i < MAX_PROCEDURES && (name = den_core_procedure(i)); i++) {
+        den->served[i] = (struct served){ den, name };
+        rpc_client_register(client_of(den), clock_mono_ms(), name, on_inv, &den->served[i]);
+    }
+}
+
+/* ---- signals --------------------------------------------------------------------------------------------------- */
+
+static bool load_policy(struct den *den, struct err *err)
+{
+    _buf_ text = { 0 };
+    struct policy *policy;
+
+    return policy_read(den->config->policy, &policy, &text, err) &&
+           den_core_set_policy(den->core, policy, buf_view(&text), err);
+}
+
+static void on_reload(void *user, int signal_number)
+{
+    struct den *den = user;
+    struct err err = { 0 };
+
+    (void)signal_number;
+    if (den->is_leaving)
+        return;
+    if (!load_policy(den, &err))
+        log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(err.code),
+                  log_quote_text(err.text));
+    rpc_uplink_flush(den->uplink);
+    arm(den);
+}
+
+static void on_stop(void *user, int signal_number)
+{
+    struct den *den = user;
+
+    log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
+    if (den->is_leaving || !rpc_client_is_up(client_of(den))) {
+        rpc_loop_stop(den->loop);
+        return;
+    }
+    den->is_leaving = true; /* until the router answered, or did not in time */
+    rpc_client_goodbye(client_of(den), clock_mono_ms());
+    rpc_uplink_flush(den->uplink);
+    rpc_timer_set(den->timer, clock_mono_ms() + LEAVE_FOR);
+}
+
+/* ---- from start to end -------------------------------------------------------------------------------------------- */
+
+static bool make_core(struct den *den, struct err *err)
+{
+    const struct den_config *c = den->config;
+    struct den_core_config core = { 0 };
+
+    den->port = (struct den_port){
+        .mono = port_mono, .wall = port_wall, .yield = port_yield, .refuse = port_refuse, .call = port_call,
+        .forget = port_forget, .publish = port_publish, .save_trust = port_save_trust, .user = den,
+    };
+    den_core_defaults(&core);
+    core.port = &den->port;
+    core.sign = den->state->sign;
+    core.trust = den->state->trust;
+    core.store = den->state->store;
+    core.signer = den->state->signer;
+    core.router_csr = buf_view(&den->state->router_csr);
+    core.id_digits = (unsigned)c->id_digits;
+    core.is_open = strcmp(c->enrolment, "open") == 0;
+    core.leaf_life = c->leaf_life;
+    core.router_life = c->router_life;
+    core.admission_life = c->admission_life;
+    core.beat_every = c->heartbeat_interval;
+    core.bound = c->heartbeat_bound;
+    core.crl_life = c->crl_life;
+    core.offer_timeout = c->offer_timeout;
+    return den_core_new(&core, &den->core, err);
+}
+
+static bool start(struct den *den, struct err *err)
+{
+    if (!state_open(den->config, &den->state, err) || !make_core(den, err) || !load_policy(den, err) ||
+        !rpc_loop_new(&den->loop, err))
+        return false;
+    den->timer = rpc_timer_new(den->loop, on_timer, den);
+    if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) || !den_core_start(den->core, err) ||
+        !connect_router(den, err))
+        return false;
+    register_procedures(den);
+    rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
+    rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
+    rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
+    log_event(LOG_INFO, "started", "network=%s manifest=%" PRIu64 " state=%s", den->config->network,
+              rpc_trust_manifest(den->state->trust)->manifest_no, log_quote_text(den->config->state));
+    arm(den);
+    return true;
+}
+
+/* The uplink goes first, its last callbacks still find the core; the loop last, all else lives on it. */
+static void deinit(struct den *den)
+{
+    den->is_leaving = true;
+    rpc_uplink_free(den->uplink);
+    den->uplink = NULL;
+    den_core_free(den->core);
+    rpc_ws_free(den->ws);
+    if (den->timer)
+        rpc_timer_free(den->timer);
+    rpc_loop_free(den->loop);
+    state_free(den->state);
+}
+
+bool den_run(const struct den_config *config, struct err *err)
+{
+    _cleanup_(deinit) struct den den = { .config = config };
+
+    file_forbid_dumps();
+    if (!start(&den, err))
+        return false;
+    rpc_loop_run(den.loop);
+    if (den_core_fatal(den.core)) {
+        *err = *den_core_fatal(den.core);
+        return false;
+    }
+    return true;
+}

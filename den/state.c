@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/state.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "den/audit.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+enum { MAX_TRUST = 4 * 1024 * 1024, MAX_CSR_FILE = 16 * 1024 };
+
+void state_free(struct state *state)
+{
+    if (!state)
+        return;
+    signer_free(state->signer);
+    store_free(state->store);
+    rpc_trust_free(state->trust);
+    key_free(state->login);
+    key_free(state->sign);
+    buf_free(&state->router_csr);
+    free(state->trust_path);
+    if (state->lock_fd >= 0)
+        close(state->lock_fd);
+    free(state);
+}
+
+static bool read_key(const char *dir, const char *name, struct key **ret_key, struct err *err)
+{
+    _free_ char *path = file_path(dir, name);
+
+    return key_read(path, ret_key, err);
+}
+
+static bool read_trust(struct state *state, const char *network, struct err *err)
+{
+    _buf_ bytes = { 0 };
+
+    if (!file_read(state->trust_path, MAX_TRUST, &bytes, err))
+        return false;
+    if (!rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, &state->trust, err))
+        return err_wrap(err, "%s", state->trust_path);
+    if (!rpc_trust_is_ready(state->trust))
+        return err_set(err, ERR_BAD_CONFIG, "%s: holds no manifest", state->trust_path);
+    if (strcmp(rpc_trust_network(state->trust), network) != 0)
+        return err_set(err, ERR_BAD_CONFIG, "%s: is of network %s, den.conf says %s", state->trust_path,
+                       rpc_trust_network(state->trust), network);
+    return true;
+}
+
+static bool open_store(const char *dir, struct store **ret_store, struct err *err)
+{
+    _free_ char *path = file_path(dir, "den.db");
+    _cleanup_(store_freep) struct store *store = NULL;
+    uint8_t head[HASH_SIZE];
+    uint64_t number;
+
+    if (!store_open(path, &store, err))
+        return false;
+    if (!audit_head(store, &number, head, err))
+        return err_wrap(err, "%s: audit", path);
+    *ret_store = STEAL(store);
+    return true;
+}
+
+static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *err)
+{
+    _free_ char *path = file_path(dir, "router.csr");
+    _buf_ bytes = { 0 };
+    size_t n = 0;
+
+    if (!file_exists(path))
+        return true;
+    if (!file_read(path, MAX_CSR_FILE, &bytes, err))
+        return false;
+    if (!view_starts(buf_view(&bytes), VIEW_LIT("-----BEGIN"))) {
+        *ret_der = bytes;
+        bytes = (struct buf){ 0 };
+        return true;
+    }
+    if (!pki_pem_read_all(buf_view(&bytes), "CERTIFICATE REQUEST", ret_der, 1, &n, err))
+        return err_wrap(err, "%s", path);
+    return n == 1 || err_set(err, ERR_BAD_CONFIG, "%s: holds no certificate request", path);
+}
+
+static bool read_all(struct state *state, const struct den_config *config, struct err *err)
+{
+    _free_ char *lock = file_path(config->state, "den.lock");
+    const struct signer_config signer = {
+        .network = config->network, .crl_url = config->crl_url, .ca_url = config->ca_url,
+    };
+
+    if (!config_check_secrets(config, err) || !file_lock(lock, &state->lock_fd, err))
+        return false;
+    return read_key(config->state, "login.key", &state->login, err) &&
+           read_key(config->state, "sign.key", &state->sign, err) && read_trust(state, config->network, err) &&
+           signer_load(config->state, &signer, &state->signer, err) && open_store(config->state, &state->store, err) &&
+           read_router_csr(config->state, &state->router_csr, err);
+}
+
+static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert)
+{
+    uint8_t hash[HASH_SIZE];
+
+    pki_cert_hash(cert, hash);
+    for (size_t i = 0; i < items->n; i++)
+        if (view_eq(items->item[i], VIEW_ARR(hash)))
+            return true;
+    return false;
+}
+
+/* Only what the root signed counts: a key or an authority that the manifest does not list would be refused by everybody. */
+static bool check_listed(const struct state *state, struct err *err)
+{
+    const struct rpc_manifest *m = rpc_trust_manifest(state->trust);
+    uint64_t now = clock_wall_ms();
+    char until[CLOCK_TEXT];
+
+    if (m->not_after <= now)
+        return err_set(err, ERR_EXPIRED, "manifest %" PRIu64 " was valid until %s: have the root sign a new one",
+                       m->manifest_no, clock_text(m->not_after, until));
+    if (!rpc_trust_check_key(state->trust, RPC_KEY_DEN_LOGIN, key_public_view(state->login), now, err))
+        return err_wrap(err, "login.key");
+    if (!rpc_trust_check_key(state->trust, RPC_KEY_DEN_SIGN, key_public_view(state->sign), now, err))
+        return err_wrap(err, "sign.key");
+    if (!is_listed(&m->intermediates, signer_cert(state->signer)))
+        return err_set(err, ERR_UNLISTED_KEY, "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);
+    return true;
+}
+
+bool state_open(const struct den_config *config, struct state **ret_state, struct err *err)
+{
+    _cleanup_(state_freep) struct state *state = mem_new(struct state);
+
+    state->lock_fd = -1;
+    state->trust_path = file_path(config->state, "trust");
+    if (!read_all(state, config, err) || !check_listed(state, err))
+        return false;
+    *ret_state = STEAL(state);
+    return true;
+}
+
+bool state_save_trust(const struct state *state, struct view bytes, struct err *err)
+{
+    return file_write(state->trust_path, bytes, 0600, err);
+}
+
+bool state_trust_set(const struct state *state, struct pki_trust **ret_set, struct err *err)
+{
+    _cleanup_(pki_trust_freep) struct pki_trust *set = pki_trust_new();
+    const struct rpc_manifest *m = rpc_trust_manifest(state->trust);
+    struct view der;
+
+    for (size_t i = 0; rpc_trust_root(state->trust, i, &der); i++)
+        if (!pki_trust_add_root(set, der, err))
+            return false;
+    for (size_t i = 0; i < m->intermediates.n; i++)
+        pki_trust_list_intermediate(set, m->intermediates.item[i].data);
+    *ret_set = STEAL(set);
+    return true;
+}
