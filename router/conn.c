@@ -261,12 +261,33 @@ bool conn_is_slow(const struct conn *conn)
     return conn->router->outside.queued(conn->wire) > conn->router->config->max_queue / 2;
 }
 
+/* Where WAMP has a word of its own for what the request met. */
+static const struct {
+    enum rpc_type type;
+    enum err_code code;
+    const char *uri;
+} own_words[] = {
+    { RPC_REGISTER, ERR_ALREADY_EXISTS, "wamp.error.procedure_already_exists" },
+    { RPC_CALL, ERR_BUSY, "wamp.error.unavailable" },
+};
+
+static void put_error_uri(enum rpc_type type, enum err_code code, struct buf *to)
+{
+    for (size_t i = 0; i < N_ELEMENTS(own_words); i++) {
+        if (own_words[i].type == type && own_words[i].code == code) {
+            buf_put_text(to, own_words[i].uri);
+            return;
+        }
+    }
+    rpc_error_uri("network", code, to);
+}
+
 void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why)
 {
     _buf_ uri = { 0 };
     _buf_ payload = { 0 };
 
-    rpc_error_uri("network", why->code, &uri);
+    put_error_uri(type, why->code, &uri);
     rpc_error_put_payload(why, &payload);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_ERROR,
                                        .error = { type, request, buf_view(&uri), { buf_view(&payload), 2 } } });

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/edge.h"
+#include "base/file.h"
+#include "router/router.h"
+#include "router/state.h"
+
+#include <inttypes.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024 };
+
+struct edge {
+    const struct router_config *config;
+    struct rpc_ws *ws;
+    struct rpc_timer *timer;
+    struct router *router;
+    struct key *key;    /* the router's */
+    struct buf tls_key; /* PKCS#8 DER; wiped */
+    int lock_fd;
+    size_t n_conns;
+};
+
+static struct moment now(void)
+{
+    return (struct moment){ clock_mono_ms(), clock_wall_ms() };
+}
+
+static void arm(struct edge *edge)
+{
+    rpc_timer_set(edge->timer, router_deadline(edge->router));
+}
+
+/* ---- what the core asks for ------------------------------------------------------------------- */
+
+static void send_out(void *wire, struct view message)
+{
+    rpc_ws_send(wire, message);
+}
+
+static size_t queued(void *wire)
+{
+    return rpc_ws_queued(wire);
+}
+
+static void close_wire(void *wire, const char *reason)
+{
+    rpc_ws_close(wire, 1000, reason);
+}
+
+static void trusted(void *wire)
+{
+    rpc_ws_set_trusted(wire);
+}
+
+static bool save_trust(void *user, struct view bytes, struct err *err)
+{
+    const struct edge *edge = user;
+
+    return state_save_trust(edge->config->state, bytes, err);
+}
+
+static bool install_chain(void *user, const struct view *chain, size_t n, struct err *err)
+{
+    struct edge *edge = user;
+    struct rpc_ws_tls tls = { chain, n, buf_view(&edge->tls_key) };
+
+    if (!rpc_ws_set_tls(edge->ws, &tls, err))
+        return false;
+    return state_save_chain(edge->config->state, chain, n, err);
+}
+
+/* ---- what the wire says ----------------------------------------------------------------------- */
+
+static void on_opened(void *user, struct rpc_ws_conn *wire)
+{
+    struct edge *edge = user;
+    uint8_t exporter[32];
+
+    edge->n_conns++;
+    if (!rpc_ws_exporter(wire, exporter)) {
+        rpc_ws_set_user(wire, NULL);
+        rpc_ws_close(wire, 1011, "no exporter");
+        edge->n_conns--;
+        return;
+    }
+    rpc_ws_set_user(wire, router_opened(edge->router, now(), wire, rpc_ws_address(wire), exporter));
+    arm(edge);
+}
+
+static void on_message(void *user, _unused_ struct rpc_ws_conn *wire, struct view message)
+{
+    struct conn *conn = user;
+
+    if (!conn)
+        return;
+    router_input(conn, now(), message);
+    arm(conn->router->outside.user);
+}
+
+static void on_closed(void *user, _unused_ struct rpc_ws_conn *wire, const struct err *why)
+{
+    struct conn *conn = user;
+    struct edge *edge;
+
+    if (!conn)
+        return;
+    edge = conn->router->outside.user;
+    router_closed(conn, now(), why ? why->text : "closed");
+    edge->n_conns--;
+    arm(edge);
+}
+
+static void on_timer(void *user)
+{
+    struct edge *edge = user;
+
+    router_tick(edge->router, now());
+    arm(edge);
+}
+
+/* ---- starting --------------------------------------------------------------------------------- */
+
+/* As many as the system gives, before the edge sizes its tables; some are kept for files and the loop. */
+static uint64_t raise_files(uint64_t wanted)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return wanted;
+    files.rlim_cur = min_u64(files.rlim_max, MAX_FILES);
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur <= 2 * SPARE_FILES)
+        return min_u64(wanted, files.rlim_cur / 2);
+    return min_u64(wanted, files.rlim_cur - SPARE_FILES);
+}
+
+static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections, struct err *err)
+{
+    static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    const struct router_config *config = edge->config;
+    struct view chain[PKI_MAX_CHAIN];
+    _free_ char *host = NULL;
+    struct rpc_ws_listener listener = {
+        .tls = { chain, state_chain_views(state, chain), buf_view(&state->tls_key) },
+        .protocol = "wamp.2.msgpack",
+        .max_connections = (uint32_t)max_connections,
+        .max_per_address = (uint32_t)config->max_per_address,
+        .max_message_before = RPC_MAX_MESSAGE_BEFORE_AUTH,
+        .max_message = config->max_message,
+        .max_queue = config->max_queue,
+    };
+
+    if (!router_config_listen(config->listen, &host, &listener.port))
+        return err_set(err, ERR_BAD_CONFIG, "listen: not an address");
+    listener.host = host;
+    if (!rpc_ws_listen(edge->ws, &listener, &events, edge, err))
+        return false;
+    log_event(LOG_INFO, "listening", "address=%s port=%u network=%s", host ? host : "*",
+              (unsigned)rpc_ws_port(edge->ws), rpc_trust_network(edge->router->trust));
+    return true;
+}
+
+static void make_core(struct edge *edge, struct state *state)
+{
+    struct router_setup setup = {
+        .config = edge->config,
+        .key = edge->key,
+        .trust = STEAL(state->trust),
+        .certificate_not_after = state->not_after,
+        .outside = { send_out, queued, close_wire, trusted, save_trust, install_chain, edge },
+    };
+
+    memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
+    edge->router = router_new(&setup, now());
+}
+
+bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge, struct err *err)
+{
+    _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
+    _cleanup_(state_deinit) struct state state = { 0 };
+    _free_ char *lock = file_path(config->state, STATE_LOCK);
+    uint64_t max_connections = raise_files(config->max_connections);
+
+    edge->config = config;
+    edge->lock_fd = -1;
+    if (!state_load(config->state, clock_wall_ms(), &state, err))
+        return false;
+    if (!file_lock(lock, &edge->lock_fd, err) || !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
+        return false;
+    edge->timer = rpc_timer_new(loop, on_timer, edge);
+    edge->tls_key = buf_dup(buf_view(&state.tls_key));
+    edge->key = STEAL(state.key);
+    make_core(edge, &state);
+    if (!listen_on(edge, &state, max_connections, err))
+        return false;
+    *ret_edge = STEAL(edge);
+    return true;
+}
+
+void edge_free(struct edge *edge)
+{
+    if (!edge)
+        return;
+    rpc_ws_free(edge->ws); /* on_closed comes for each */
+    router_free(edge->router);
+    key_free(edge->key);
+    if (edge->timer)
+        rpc_timer_free(edge->timer);
+    buf_wipe(&edge->tls_key);
+    if (edge->lock_fd >= 0)
+        close(edge->lock_fd);
+    free(edge);
+}
+
+/* ---- signals ---------------------------------------------------------------------------------- */
+
+static bool reload(struct edge *edge, struct err *err)
+{
+    _cleanup_(state_deinit) struct state state = { 0 };
+    struct view chain[PKI_MAX_CHAIN];
+    struct rpc_ws_tls tls = { chain, 0, buf_view(&edge->tls_key) };
+
+    if (!state_load(edge->config->state, clock_wall_ms(), &state, err))
+        return false;
+    if (memcmp(state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
+        return err_set(err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
+    if (!router_reload_trust(edge->router, now(), STEAL(state.trust), err))
+        return false;
+    tls.n_chain = state_chain_views(&state, chain);
+    if (!rpc_ws_set_tls(edge->ws, &tls, err))
+        return false;
+    edge->router->certificate_not_after = state.not_after;
+    return true;
+}
+
+void edge_reload(struct edge *edge)
+{
+    struct err err = { 0 };
+
+    if (reload(edge, &err))
+        log_event(LOG_INFO, "reloaded", "manifest=%" PRIu64, rpc_trust_manifest(edge->router->trust)->manifest_no);
+    else
+        log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(err.text));
+}
+
+void edge_say_goodbye(struct edge *edge)
+{
+    router_say_goodbye(edge->router, now());
+}
+
+bool edge_is_empty(const struct edge *edge)
+{
+    return edge->n_conns == 0;
+}

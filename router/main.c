@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warren-router(8): the verbs, and the daemon's life. */
+#include "base/file.h"
+#include "router/edge.h"
+#include "router/state.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+
+enum { EXIT_USAGE = 2, FAREWELL_MS = 2000 };
+
+static const char usage[] =
+    "usage: warren-router init DIR --host HOST:PORT [--listen ADDRESS:PORT]\n"
+    "       warren-router accept DIR FILE\n"
+    "       warren-router --config FILE\n"
+    "       warren-router --check-config --config FILE\n"
+    "       warren-router --help | --version\n";
+
+static const char about[] =
+    "\n"
+    "The rendezvous of a Warren network: peers and den connect to it, it carries their calls and events.\n"
+    "\n"
+    "  init DIR        makes the router's keys and router.conf in DIR, and DIR/router.request for den\n"
+    "  accept DIR FILE installs what den answered\n"
+    "  --config FILE   runs in the foreground and logs to standard error\n"
+    "  --check-config  only reads the configuration and the folder, and says what is wrong\n"
+    "\n"
+    "Keys of router.conf:\n";
+
+struct arguments {
+    const char *config, *host, *listen;
+    bool is_check;
+    char **verb; /* init DIR, accept DIR FILE */
+    int n_verb;
+};
+
+static int fail(const struct err *err)
+{
+    fprintf(stderr, "warren-router: %s\nwarren-router: %s\n", err->text, err_code_remedy(err->code));
+    return EXIT_FAILURE;
+}
+
+static int refuse_usage(const char *why)
+{
+    fprintf(stderr, "warren-router: %s\n%s", why, usage);
+    return EXIT_USAGE;
+}
+
+static int show_help(void)
+{
+    _buf_ keys = { 0 };
+
+    router_config_help(&keys);
+    printf("%s%s%s", usage, about, buf_cstr(&keys));
+    return EXIT_SUCCESS;
+}
+
+/* ---- the daemon ------------------------------------------------------------------------------- */
+
+struct daemon {
+    struct rpc_loop *loop;
+    struct edge *edge;
+    struct rpc_timer *farewell;
+    uint64_t stop_at;
+};
+
+static void on_farewell(void *user)
+{
+    struct daemon *daemon = user;
+
+    if (edge_is_empty(daemon->edge) || clock_mono_ms() >= daemon->stop_at)
+        rpc_loop_stop(daemon->loop);
+    else
+        rpc_timer_set(daemon->farewell, clock_mono_ms() + 20);
+}
+
+static void on_stop(void *user, _unused_ int signal_number)
+{
+    struct daemon *daemon = user;
+
+    if (daemon->stop_at) { /* asked twice: at once */
+        rpc_loop_stop(daemon->loop);
+        return;
+    }
+    log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
+    edge_say_goodbye(daemon->edge);
+    daemon->stop_at = clock_mono_ms() + FAREWELL_MS;
+    rpc_timer_set(daemon->farewell, clock_mono_ms() + 20);
+}
+
+static void on_reload(void *user, _unused_ int signal_number)
+{
+    struct daemon *daemon = user;
+
+    edge_reload(daemon->edge);
+}
+
+static bool serve(const struct router_config *config, struct err *err)
+{
+    _cleanup_(rpc_loop_freep) struct rpc_loop *loop = NULL;
+    _cleanup_(edge_freep) struct edge *edge = NULL;
+    struct daemon daemon = { 0 };
+
+    if (!rpc_loop_new(&loop, err) || !edge_new(loop, config, &edge, err))
+        return false;
+    daemon = (struct daemon){ .loop = loop, .edge = edge };
+    daemon.farewell = rpc_timer_new(loop, on_farewell, &daemon);
+    rpc_loop_on_signal(loop, SIGTERM, on_stop, &daemon);
+    rpc_loop_on_signal(loop, SIGINT, on_stop, &daemon);
+    rpc_loop_on_signal(loop, SIGHUP, on_reload, &daemon);
+    rpc_loop_run(loop);
+    log_event(LOG_INFO, "stopped", "connections=%s", edge_is_empty(edge) ? "none" : "some");
+    return true;
+}
+
+static bool check_only(const struct router_config *config, struct err *err)
+{
+    _cleanup_(state_deinit) struct state state = { 0 };
+    char at[CLOCK_TEXT];
+
+    if (!state_load(config->state, clock_wall_ms(), &state, err))
+        return false;
+    printf("configuration: ok\nnetwork: %s\ncertificate until: %s\n", rpc_trust_network(state.trust),
+           state.not_after ? clock_text(state.not_after, at) : "expired");
+    return true;
+}
+
+static int run(const struct arguments *a)
+{
+    _cleanup_(router_config_deinit) struct router_config config = { 0 };
+    enum log_level level = LOG_INFO;
+    _buf_ all = { 0 };
+    struct err err = { 0 };
+    bool ok;
+
+    if (!router_config_read(a->config, &config, &all, &err)) {
+        if (all.len == 0)
+            return fail(&err);
+        fprintf(stderr, "%swarren-router: %s\n", buf_cstr(&all), err_code_remedy(err.code));
+        return EXIT_FAILURE;
+    }
+    router_config_log_level(config.log_level, &level);
+    log_open("warren-router", level);
+    ok = a->is_check ? check_only(&config, &err) : serve(&config, &err);
+    return ok ? EXIT_SUCCESS : fail(&err);
+}
+
+/* ---- the verbs -------------------------------------------------------------------------------- */
+
+static int init(const struct arguments *a)
+{
+    _free_ char *host = NULL, *listen_host = NULL;
+    struct err err = { 0 };
+    uint16_t port;
+
+    if (a->n_verb != 2 || !a->host)
+        return refuse_usage("init needs a folder and --host HOST:PORT");
+    if (!conf_split_address(view_text(a->host), 0, &host, &port))
+        return refuse_usage("--host: expected HOST:PORT or [IPv6]:PORT");
+    if (a->listen && !router_config_listen(a->listen, &listen_host, &port))
+        return refuse_usage("--listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT");
+    if (!state_init(a->verb[1], a->host, a->listen, &err))
+        return fail(&err);
+    printf("%s/" STATE_REQUEST "\n", a->verb[1]);
+    return EXIT_SUCCESS;
+}
+
+static int accept_answer(const struct arguments *a)
+{
+    struct err err = { 0 };
+
+    if (a->n_verb != 3)
+        return refuse_usage("accept needs a folder and the file that warren-den wrote");
+    if (!state_accept(a->verb[1], a->verb[2], clock_wall_ms(), &err))
+        return fail(&err);
+    printf("%s: accepted; start it with warren-router --config %s/" STATE_CONF "\n", a->verb[1], a->verb[1]);
+    return EXIT_SUCCESS;
+}
+
+static int act(const struct arguments *a)
+{
+    const char *verb = a->n_verb ? a->verb[0] : NULL;
+
+    if (verb && strcmp(verb, "init") == 0)
+        return init(a);
+    if (verb && strcmp(verb, "accept") == 0)
+        return accept_answer(a);
+    if (verb)
+        return refuse_usage("no such verb");
+    return a->config ? run(a) : refuse_usage("what shall it do?");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, 'k' },
+        { "host", required_argument, NULL, 'H' },   { "listen", required_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
+        { 0 },
+    };
+    struct arguments a = { 0 };
+    struct err err = { 0 };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c': a.config = optarg; break;
+        case 'k': a.is_check = true; break;
+        case 'H': a.host = optarg; break;
+        case 'l': a.listen = optarg; break;
+        case 'h': return show_help();
+        case 'v': printf("warren-router " WARREN_VERSION "\n"); return EXIT_SUCCESS;
+        default: fputs(usage, stderr); return EXIT_USAGE;
+        }
+    }
+    a.verb = argv + optind;
+    a.n_verb = argc - optind;
+    file_forbid_dumps();
+    signal(SIGPIPE, SIG_IGN);
+    return key_init(&err) ? act(&a) : fail(&err);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/state.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "router/certificate.h"
+#include "router/config.h"
+
+enum { MAX_KEY_FILE = 8192, MAX_CHAIN_FILE = 128 * 1024, MAX_TRUST_FILE = 1024 * 1024 };
+
+void state_deinit(struct state *state)
+{
+    key_free(STEAL(state->key));
+    buf_wipe(&state->tls_key);
+    rpc_trust_free(STEAL(state->trust));
+    for (size_t i = 0; i < state->n_chain; i++)
+        buf_free(&state->chain[i]);
+    state->n_chain = 0;
+}
+
+size_t state_chain_views(const struct state *state, struct view *chain)
+{
+    for (size_t i = 0; i < state->n_chain; i++)
+        chain[i] = buf_view(&state->chain[i]);
+    return state->n_chain;
+}
+
+static bool load_tls_key(const char *dir, struct state *state, struct err *err)
+{
+    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
+    _free_ char *path = file_path(dir, STATE_TLS_KEY);
+    _buf_wipe_ pem = { 0 };
+
+    if (!file_read_secret(path, MAX_KEY_FILE, &pem, err))
+        return false;
+    if (!pki_key_read(buf_view(&pem), (struct view){ 0 }, &key, err))
+        return err_wrap(err, "%s", path);
+    if (!pki_key_spki_hash(key, state->tls_spki, err))
+        return err_wrap(err, "%s", path);
+    return pki_key_der(key, &state->tls_key, err) || err_wrap(err, "%s", path);
+}
+
+static bool load_keys(const char *dir, struct state *state, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_KEY);
+
+    if (!file_check_private_dir(dir, err))
+        return false;
+    if (key_read(path, &state->key, err))
+        return load_tls_key(dir, state, err);
+    if (err->code == ERR_NOT_FOUND)
+        return err_wrap(err, "no router lives in %s: run `warren-router init` first", dir);
+    return false;
+}
+
+bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_TRUST);
+    _buf_ bytes = { 0 };
+
+    if (!file_read(path, MAX_TRUST_FILE, &bytes, err)) {
+        if (err->code == ERR_NOT_FOUND)
+            err_wrap(err, "no network has taken this router in: give " STATE_REQUEST
+                          " to warren-den, then run `warren-router accept`");
+        return false;
+    }
+    return rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, ret_trust, err) || err_wrap(err, "%s", path);
+}
+
+static bool load_chain(const char *dir, struct state *state, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_CHAIN);
+    _buf_ pem = { 0 };
+
+    if (!file_read(path, MAX_CHAIN_FILE, &pem, err))
+        return false;
+    return pki_pem_read_all(buf_view(&pem), "CERTIFICATE", state->chain, PKI_MAX_CHAIN, &state->n_chain, err) ||
+           err_wrap(err, "%s", path);
+}
+
+/* That the network knows this router's key, and that the certificate is for it. */
+static bool check(const struct state *state, uint64_t now, uint64_t *ret_not_after, struct err *err)
+{
+    struct certificate_question question = { state->trust, state->tls_spki, now };
+    struct view chain[PKI_MAX_CHAIN];
+    size_t n = state_chain_views(state, chain);
+
+    if (!rpc_trust_check_key(state->trust, RPC_KEY_ROUTER, key_public_view(state->key), now, err))
+        return err_wrap(err, STATE_KEY);
+    return certificate_judge(&question, chain, n, ret_not_after, err);
+}
+
+bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err)
+{
+    _cleanup_(state_deinit) struct state state = { 0 };
+
+    if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) || !load_chain(dir, &state, err))
+        return false;
+    if (!check(&state, now, &state.not_after, err)) {
+        if (err->code != ERR_EXPIRED)
+            return false;
+        log_event(LOG_WARN, "certificate_expired", "why=%s", log_quote_text(err->text));
+    }
+    *ret_state = state;
+    state = (struct state){ 0 };
+    return true;
+}
+
+bool state_save_trust(const char *dir, struct view bytes, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_TRUST);
+
+    return file_write(path, bytes, 0600, err);
+}
+
+bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_CHAIN);
+    _buf_ pem = { 0 };
+
+    for (size_t i = 0; i < n; i++)
+        pki_pem_put(&pem, "CERTIFICATE", chain[i]);
+    return file_write(path, buf_view(&pem), 0600, err);
+}
+
+/* ---- init ------------------------------------------------------------------------------------- */
+
+static bool make_tls_key(const char *dir, struct buf *ret_csr, struct err *err)
+{
+    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
+    _free_ char *path = file_path(dir, STATE_TLS_KEY);
+    _buf_wipe_ pem = { 0 };
+
+    if (!pki_key_new(PKI_P256, &key, err) || !pki_key_write(key, (struct view){ 0 }, &pem, err))
+        return false;
+    return pki_csr_new(key, ret_csr, err) && file_create(path, buf_view(&pem), 0600, err);
+}
+
+static bool write_text(const char *dir, const char *name, struct view text, struct err *err)
+{
+    _free_ char *path = file_path(dir, name);
+
+    return file_create(path, text, 0600, err);
+}
+
+bool state_init(const char *dir, const char *host, const char *listen, struct err *err)
+{
+    _cleanup_(key_freep) struct key *key = key_new();
+    _free_ char *key_path = file_path(dir, STATE_KEY);
+    _buf_ csr = { 0 };
+    _buf_ conf = { 0 };
+    _buf_ request = { 0 };
+
+    if (!file_private_dir(dir, err))
+        return false;
+    if (!key_write(key, key_path, err)) {
+        if (err->code == ERR_ALREADY_EXISTS)
+            err_wrap(err, "%s has a router already: choose another folder", dir);
+        return false;
+    }
+    if (!make_tls_key(dir, &csr, err))
+        return false;
+    router_config_template(host, listen, &conf);
+    rpc_router_request_write(host, buf_view(&csr), key, &request);
+    return write_text(dir, STATE_CONF, buf_view(&conf), err) &&
+           write_text(dir, STATE_REQUEST, buf_view(&request), err);
+}
+
+/* ---- accept ----------------------------------------------------------------------------------- */
+
+/* Moves the answer's parts into `state`. */
+static bool take_answer(const struct rpc_router_answer *answer, struct state *state, struct err *err)
+{
+    if (!rpc_trust_load(buf_view(&answer->trust), pki_verify_by_cert, &state->trust, err))
+        return err_wrap(err, "trust");
+    if (strcmp(rpc_trust_network(state->trust), answer->network) != 0)
+        return err_set(err, ERR_BAD_CONFIG, "network: %s, but its manifest says %s", answer->network,
+                       rpc_trust_network(state->trust));
+    state->chain[0] = buf_dup(buf_view(&answer->certificate));
+    state->chain[1] = buf_dup(buf_view(&answer->chain));
+    state->n_chain = 2;
+    return true;
+}
+
+/* A router that is in a network stays in it: another network's answer is a mistake, or worse. */
+static bool check_same_network(const char *dir, const struct state *state, struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *before = NULL;
+    _free_ char *path = file_path(dir, STATE_TRUST);
+
+    if (!file_exists(path))
+        return true;
+    if (!state_load_trust(dir, &before, err))
+        return false;
+    if (!view_eq(rpc_trust_netid(before), rpc_trust_netid(state->trust)))
+        return err_set(err, ERR_BAD_PIN, "this router belongs to another network, %s", rpc_trust_network(before));
+    if (rpc_trust_manifest(state->trust)->manifest_no < rpc_trust_manifest(before)->manifest_no)
+        return err_set(err, ERR_STALE, "the answer is older than what is installed: ask den for a new one");
+    return true;
+}
+
+static bool install(const char *dir, const struct state *state, struct err *err)
+{
+    struct view chain[PKI_MAX_CHAIN];
+    _buf_ trust = { 0 };
+    size_t n = state_chain_views(state, chain);
+
+    rpc_trust_save(state->trust, &trust);
+    return state_save_chain(dir, chain, n, err) && state_save_trust(dir, buf_view(&trust), err);
+}
+
+bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct err *err)
+{
+    _cleanup_(rpc_router_answer_deinit) struct rpc_router_answer answer = { 0 };
+    _cleanup_(state_deinit) struct state state = { 0 };
+    uint64_t not_after;
+    _buf_ text = { 0 };
+
+    if (!load_keys(dir, &state, err) || !file_read(answer_path, RPC_MAX_ROUTER_FILE, &text, err))
+        return false;
+    if (!rpc_router_answer_read(answer_path, buf_view(&text), &answer, err))
+        return false;
+    if (!take_answer(&answer, &state, err) || !check(&state, now, &not_after, err) ||
+        !check_same_network(dir, &state, err))
+        return err_wrap(err, "%s", answer_path);
+    return install(dir, &state, err);
+}

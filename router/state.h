@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The router's folder: its keys, and what it knows of its network. Everything is checked when it is read. */
+#pragma once
+
+#include "pki/pki.h"
+#include "rpc/rpc.h"
+
+#define STATE_CONF    "router.conf"
+#define STATE_KEY     "router.key"     /* Ed25519: netsign */
+#define STATE_TLS_KEY "tls.key"        /* P-256, PKCS#8 PEM */
+#define STATE_CHAIN   "tls.pem"        /* leaf, then intermediate */
+#define STATE_TRUST   "trust"          /* rpc_trust_save() */
+#define STATE_REQUEST "router.request"
+#define STATE_LOCK    "lock"
+
+struct state {
+    struct key *key;
+    struct buf tls_key; /* PKCS#8 DER; wiped */
+    uint8_t tls_spki[HASH_SIZE];
+    struct rpc_trust *trust;
+    struct buf chain[PKI_MAX_CHAIN];
+    size_t n_chain;
+    uint64_t not_after; /* of the certificate; 0: it has expired */
+};
+void state_deinit(struct state *state);
+/* EXPOSED, NOT_FOUND (and what to run first), UNLISTED_KEY, BAD_CERTIFICATE ... An expired certificate alone does not keep the
+ * router from starting: the log says so. `now`: the wall clock. */
+bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err);
+bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
+bool state_save_trust(const char *dir, struct view bytes, struct err *err);
+bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
+size_t state_chain_views(const struct state *state, struct view *chain); /* room for PKI_MAX_CHAIN */
+
+/* The verbs `init` and `accept`. */
+bool state_init(const char *dir, const char *host, const char *listen, struct err *err);
+bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct err *err);
