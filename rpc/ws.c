@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one file that knows libwebsockets 4.1 and OpenSSL's TLS. Holes of that library that are closed here:
+/* The one file that knows libwebsockets 4.1. Holes of that library that are closed here:
  * every plain HTTP answer closes the connection, no Upgrade but "websocket" passes, CONNECT is refused
  * (CVE-2025-11677 and its relatives), accepting stops at our own limits (at EMFILE it would spin). */
 #include "rpc/ws.h"
@@ -11,17 +11,17 @@
 #include "rpc/loop.h"
 #include "rpc/ws_address.h"
 #include "rpc/ws_frame.h"
+#include "rpc/ws_tls.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
-#include <openssl/ssl.h>
 #include <signal.h>
 
 enum {
     HANDSHAKE_SECS = 10, PING_SECS = 30, HANGUP_SECS = 45, CLOSE_SECS = 5, LINGER_SECS = 1,
     RX_SERVER = 1024, RX_CLIENT = 4096,    /* what one idle connection's read buffer costs */
     TX_CHUNK = 64 * 1024, TX_LIMIT = 2 * 1024 * 1024,
-    MAX_HTTP_HEADER = 2048, MAX_FRAGMENTS = 1024, MAX_CHAIN = 8, MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
+    MAX_HTTP_HEADER = 2048, MAX_FRAGMENTS = 1024, MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
     MASK_POOL = 64 * RPC_WS_MASK,
 };
 
@@ -46,7 +46,7 @@ struct rpc_ws {
     uint32_t n_accepted;
     struct map *addresses;
     SSL_CTX *server_ssl;          /* the vhost's; borrowed */
-    struct tls_pair *pair;        /* while the vhost is being made */
+    const struct rpc_ws_pair *pair; /* while the vhost is being made */
 
     struct lws_vhost *client;
     struct lws_protocols client_protocols[2];
@@ -91,12 +91,6 @@ struct rpc_ws_timer {
     void *user;
 };
 
-struct tls_pair { /* a certificate chain and its key */
-    X509 *leaf;
-    STACK_OF(X509) *chain;
-    EVP_PKEY *key;
-};
-
 /* libwebsockets looks at its timers only when one of its sockets had an event: give it one. */
 static void wake(struct rpc_ws *ws)
 {
@@ -108,111 +102,20 @@ static void wake(struct rpc_ws *ws)
 
 /* ---- TLS --------------------------------------------------------------------------------------- */
 
-static void tls_pair_deinit(struct tls_pair *pair)
-{
-    X509_free(pair->leaf);
-    sk_X509_pop_free(pair->chain, X509_free);
-    EVP_PKEY_free(pair->key);
-}
-
-static X509 *read_der(struct view der)
-{
-    const unsigned char *at = der.data;
-    X509 *cert = d2i_X509(NULL, &at, (long)der.len);
-
-    if (cert && at == der.data + der.len)
-        return cert;
-    X509_free(cert);
-    return NULL;
-}
-
-static bool tls_pair_read(struct tls_pair *pair, const struct rpc_ws_tls *tls, struct err *err)
-{
-    const unsigned char *at = tls->key.data;
-
-    if (!tls->n_chain || tls->n_chain > MAX_CHAIN)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a chain of %zu certificates", tls->n_chain);
-    pair->chain = sk_X509_new_null();
-    for (size_t i = 0; i < tls->n_chain; i++) {
-        X509 *cert = read_der(tls->chain[i]);
-        if (!cert)
-            return err_set(err, ERR_BAD_CERTIFICATE, "certificate %zu of the chain is not readable", i + 1);
-        if (i == 0)
-            pair->leaf = cert;
-        else
-            sk_X509_push(pair->chain, cert);
-    }
-    pair->key = d2i_AutoPrivateKey(NULL, &at, (long)tls->key.len);
-    if (!pair->key)
-        return err_set(err, ERR_INVALID_ARGUMENT, "the TLS key is not readable");
-    if (X509_check_private_key(pair->leaf, pair->key) != 1)
-        return err_set(err, ERR_INVALID_ARGUMENT, "the TLS key is not the certificate's");
-    return true;
-}
-
-static bool tls_pair_use(const struct tls_pair *pair, SSL_CTX *ssl, struct err *err)
-{
-    const int replace = 1;
-
-    if (SSL_CTX_use_cert_and_key(ssl, pair->leaf, pair->key, pair->chain, replace) != 1)
-        return err_set(err, ERR_BAD_CERTIFICATE, "OpenSSL refuses the certificate or its key");
-    return true;
-}
-
-/* TLS 1.3 alone; no tickets, so that a connection always proves everything anew. */
-static bool set_profile(SSL_CTX *ssl)
-{
-    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
-           SSL_CTX_set1_groups_list(ssl, "X25519:P-256") == 1 && SSL_CTX_set_num_tickets(ssl, 0) == 1;
-}
-
 static int load_server_tls(struct rpc_ws *ws, SSL_CTX *ssl)
 {
     struct err err;
 
     ws->server_ssl = ssl;
-    if (!set_profile(ssl) || !tls_pair_use(ws->pair, ssl, &err))
-        return -1;
-    return 0;
+    return rpc_ws_tls_profile(ssl) && rpc_ws_pair_use(ws->pair, ssl, &err) ? 0 : -1;
 }
 
 bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err)
 {
-    _cleanup_(tls_pair_deinit) struct tls_pair pair = { 0 };
+    _cleanup_(rpc_ws_pair_freep) struct rpc_ws_pair *pair = NULL;
 
     assert(ws->server_ssl);
-    return tls_pair_read(&pair, tls, err) && tls_pair_use(&pair, ws->server_ssl, err);
-}
-
-static struct rpc_ws_conn *conn_of_ssl(struct rpc_ws *ws, const SSL *ssl)
-{
-    struct rpc_ws_conn *conn;
-
-    LIST_EACH(conn, &ws->conns, node)
-        if (conn->dial && conn->wsi && lws_get_ssl(conn->wsi) == ssl)
-            return conn;
-    return NULL;
-}
-
-static bool judge_chain(struct rpc_ws_conn *conn, STACK_OF(X509) *sent, struct err *err)
-{
-    struct view chain[MAX_CHAIN];
-    unsigned char *der[MAX_CHAIN] = { NULL };
-    int n = sk_X509_num(sent);
-    bool is_good = false;
-
-    if (n < 1 || n > MAX_CHAIN)
-        return err_set(err, ERR_BAD_CERTIFICATE, "the server sent %d certificates", n);
-    for (int i = 0; i < n; i++) {
-        int len = i2d_X509(sk_X509_value(sent, i), &der[i]);
-        chain[i] = VIEW(der[i], len > 0 ? (size_t)len : 0);
-    }
-    is_good = conn->dial->judge(conn->user, chain, (size_t)n, err);
-    for (int i = 0; i < n; i++)
-        OPENSSL_free(der[i]);
-    return is_good;
+    return rpc_ws_pair_read(tls, &pair, err) && rpc_ws_pair_use(pair, ws->server_ssl, err);
 }
 
 static void set_why(struct rpc_ws_conn *conn, const struct err *why)
@@ -221,30 +124,26 @@ static void set_why(struct rpc_ws_conn *conn, const struct err *why)
         conn->why = mem_dup(why, sizeof(*why));
 }
 
-/* OpenSSL asks for the verdict on the server's chain: ours is the only one. */
-static int on_verify(X509_STORE_CTX *store, void *arg)
+/* The verdict on a server's chain: OpenSSL asks nobody else. */
+static bool on_chain(void *user, const SSL *ssl, const struct view *chain, size_t n)
 {
-    struct rpc_ws *ws = arg;
-    struct rpc_ws_conn *conn =
-        conn_of_ssl(ws, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    struct rpc_ws *ws = user;
+    struct rpc_ws_conn *conn;
     struct err err = { 0 };
 
-    if (conn && (!conn->dial->judge || judge_chain(conn, X509_STORE_CTX_get0_untrusted(store), &err))) {
-        X509_STORE_CTX_set_error(store, X509_V_OK);
-        return 1;
-    }
-    if (conn)
+    LIST_EACH(conn, &ws->conns, node) {
+        if (!conn->dial || !conn->wsi || lws_get_ssl(conn->wsi) != ssl)
+            continue;
+        if (!conn->dial->judge || conn->dial->judge(conn->user, chain, n, &err))
+            return true;
         set_why(conn, &err);
-    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
-    return 0;
+    }
+    return false;
 }
 
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
 {
-    static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 */
-
-    return conn->wsi && SSL_export_keying_material(lws_get_ssl(conn->wsi), ret_exporter, 32, label,
-                                                   sizeof(label) - 1, (const unsigned char *)"", 0, 1) == 1;
+    return conn->wsi && rpc_ws_tls_exporter(lws_get_ssl(conn->wsi), ret_exporter);
 }
 
 /* ---- connections ------------------------------------------------------------------------------- */
@@ -680,11 +579,11 @@ static const lws_retry_bo_t liveness = {
 bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, const struct rpc_ws_events *events,
                    void *user, struct err *err)
 {
-    _cleanup_(tls_pair_deinit) struct tls_pair pair = { 0 };
+    _cleanup_(rpc_ws_pair_freep) struct rpc_ws_pair *pair = NULL;
     struct lws_context_creation_info info = { 0 };
 
     assert(!ws->server);
-    if (!tls_pair_read(&pair, &listener->tls, err))
+    if (!rpc_ws_pair_read(&listener->tls, &pair, err))
         return err_wrap(err, "listening");
     set_up_server(ws, listener);
     ws->events = *events;
@@ -700,7 +599,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, co
     info.timeout_secs = HANDSHAKE_SECS;
     info.provided_client_ssl_ctx = ws->client_ssl;
     info.retry_and_idle_policy = &liveness;
-    ws->pair = &pair;
+    ws->pair = pair;
     ws->server = lws_create_vhost(ws->context, &info);
     ws->pair = NULL;
     if (ws->server)
@@ -882,10 +781,8 @@ static bool make_client(struct rpc_ws *ws, struct err *err)
 {
     struct lws_context_creation_info info = { 0 };
 
-    ws->client_ssl = SSL_CTX_new(TLS_client_method());
-    if (!ws->client_ssl || !set_profile(ws->client_ssl))
-        return err_set(err, ERR_SYSTEM, "OpenSSL offers no TLS 1.3");
-    SSL_CTX_set_cert_verify_callback(ws->client_ssl, on_verify, ws);
+    if (!rpc_ws_tls_client(on_chain, ws, &ws->client_ssl, err))
+        return false;
     ws->client_protocols[0] = (struct lws_protocols){
         .name = "client", .callback = on_client, .rx_buffer_size = RX_CLIENT, .tx_packet_size = TX_LIMIT,
     };
@@ -957,7 +854,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     map_free(ws->addresses);
     client_ssl = ws->client_ssl;
     lws_context_destroy(ws->context); /* `ws` is not ours any more */
-    SSL_CTX_free(client_ssl);
+    rpc_ws_tls_free(client_ssl);
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS as the edge wants it: 1.3 alone, one judge of certificates. */
+#pragma once
+
+#include "rpc/ws.h"
+
+struct ssl_st;     /* OpenSSL's SSL */
+struct ssl_ctx_st; /* and SSL_CTX */
+
+struct rpc_ws_pair; /* a certificate chain and its key */
+bool rpc_ws_pair_read(const struct rpc_ws_tls *tls, struct rpc_ws_pair **ret_pair, struct err *err);
+void rpc_ws_pair_free(struct rpc_ws_pair *pair);
+OWN_FREEP(rpc_ws_pair, struct rpc_ws_pair)
+bool rpc_ws_pair_use(const struct rpc_ws_pair *pair, struct ssl_ctx_st *ssl, struct err *err);
+
+bool rpc_ws_tls_profile(struct ssl_ctx_st *ssl);
+/* `chain` is what the server sent, leaf first. */
+typedef bool rpc_ws_on_chain(void *user, const struct ssl_st *ssl, const struct view *chain, size_t n);
+bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st **ret_ssl, struct err *err);
+void rpc_ws_tls_free(struct ssl_ctx_st *ssl);
+bool rpc_ws_tls_exporter(struct ssl_st *ssl, uint8_t ret_exporter[32]);
