@@ -47,6 +47,11 @@ static bool read_united(struct view text, const struct unit *units, uint64_t *re
     return false;
 }
 
+bool conf_duration(struct view text, uint64_t *ret_ms)
+{
+    return read_united(text, durations, ret_ms);
+}
+
 static struct view trim(struct view text)
 {
     while (text.len && (text.data[0] == ' ' || text.data[0] == '\t'))

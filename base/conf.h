@@ -57,3 +57,5 @@ void conf_deinit(const struct conf_option *options, size_t n_options, void *conf
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to);
 /* "HOST:PORT" or "[v6]:PORT" apart; `fallback_port` 0 means that a port must be there. */
 bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host, uint16_t *ret_port);
+/* "45s", "24h", "7d" as milliseconds, for options of a command. */
+bool conf_duration(struct view text, uint64_t *ret_ms);
