@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The authority: makes a root, an intermediate, leaves. Everything it makes is read back and judged by
- * the same profile as a stranger's certificate before it leaves. */
+/* The authority: makes a root, an intermediate, leaves. Everything it makes is read back and judged
+ * by the same profile as a stranger's certificate before it leaves. */
 #include "pki/profile.h"
 
 #include "base/clock.h"
@@ -11,7 +11,7 @@ enum { BACKDATE_MS = 5 * 60 * 1000 }; /* clocks that are a little behind */
 struct draft { /* what make() needs beyond the ask */
     struct view serial;
     uint64_t not_before, not_after;
-    EVP_PKEY *key;               /* the subject's, public half */
+    EVP_PKEY *key; /* the subject's, public half */
     const struct pki_key *signer;
 };
 
@@ -29,13 +29,16 @@ static bool set_serial(X509 *x509, struct view serial, struct err *err)
 
     if (serial.len < PKI_MIN_SERIAL || serial.len > PKI_MAX_SERIAL || serial.data[0] == 0 ||
         serial.data[0] > 0x7f)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a serial number must come from pki_serial_new()");
-    return ASN1_STRING_set(to, serial.data, (int)serial.len) || pki_err(err, ERR_SYSTEM, "serial number");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a serial number must come from pki_serial_new()");
+    return ASN1_STRING_set(to, serial.data, (int)serial.len) ||
+           pki_err(err, ERR_SYSTEM, "serial number");
 }
 
 static bool add_name(X509_NAME *to, int nid, struct view text, struct err *err)
 {
-    return X509_NAME_add_entry_by_NID(to, nid, nid == NID_domainComponent ? MBSTRING_ASC : MBSTRING_UTF8,
+    return X509_NAME_add_entry_by_NID(to, nid,
+                                      nid == NID_domainComponent ? MBSTRING_ASC : MBSTRING_UTF8,
                                       text.data, (int)text.len, -1, 0) ||
            pki_err(err, ERR_SYSTEM, "name");
 }
@@ -56,8 +59,8 @@ static bool add_components(X509_NAME *to, const char *network, struct err *err)
     return true;
 }
 
-/* A leaf's is its label. A CA's has the start of its key's identifier, so that a successor is called
- * otherwise: some stacks choose issuers by name alone. */
+/* A leaf's is its label. A CA's has the start of its key's identifier, so that a successor is
+ * called otherwise: some stacks choose issuers by name alone. */
 static bool set_subject(X509 *x509, const struct pki_ask *ask, struct err *err)
 {
     X509_NAME *subject = X509_get_subject_name(x509);
@@ -101,7 +104,8 @@ static bool make(const struct pki_ask *ask, const struct draft *draft, struct pk
         return false;
     if (!X509_sign(x509, draft->signer->pkey, pki_curve_digest(draft->signer->curve)))
         return pki_err(err, ERR_SYSTEM, "signing a certificate");
-    if (!pki_take_der(&der, &out, i2d_X509(x509, &out), err) || !pki_cert_read(buf_view(&der), &cert, err))
+    if (!pki_take_der(&der, &out, i2d_X509(x509, &out), err) ||
+        !pki_cert_read(buf_view(&der), &cert, err))
         return false;
     if (X509_verify(cert->x509, draft->signer->pkey) != 1)
         return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
@@ -112,14 +116,19 @@ static bool make(const struct pki_ask *ask, const struct draft *draft, struct pk
 }
 
 /* A CA's certificate for its own key, signed by `above`, or by itself. */
-static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char *network, uint64_t now,
-                   uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char *network,
+                   uint64_t now, uint64_t life_ms, struct pki_key *key_taken,
+                   struct pki_ca **ret_ca, struct err *err)
 {
     _cleanup_(pki_ca_freep) struct pki_ca *ca = mem_new(struct pki_ca);
-    struct pki_ask ask = { .shape = shape, .network = network, .issuer = above ? above->cert : NULL };
+    struct pki_ask ask = { .shape = shape,
+                           .network = network,
+                           .issuer = above ? above->cert : NULL };
     uint8_t serial[PKI_MAX_SERIAL];
-    struct draft draft = { .not_before = now - min_u64(now, BACKDATE_MS), .not_after = now + life_ms,
-                           .key = key_taken->pkey, .signer = above ? above->key : key_taken };
+    struct draft draft = { .not_before = now - min_u64(now, BACKDATE_MS),
+                           .not_after = now + life_ms,
+                           .key = key_taken->pkey,
+                           .signer = above ? above->key : key_taken };
 
     ca->key = key_taken;
     if (!text_is_network(view_text(network)))
@@ -130,8 +139,9 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
     if (above && !pki_ext_is_bound(above->cert->x509, network))
         return err_set(err, ERR_INVALID_ARGUMENT, "the root is not constrained to %s", network);
     if (above) {
-        draft.not_before = draft.not_before > above->cert->facts.not_before ? draft.not_before
-                                                                            : above->cert->facts.not_before;
+        draft.not_before = draft.not_before > above->cert->facts.not_before
+                               ? draft.not_before
+                               : above->cert->facts.not_before;
         draft.not_after = min_u64(draft.not_after, above->cert->facts.not_after);
     }
     pki_serial_new(serial, &draft.serial.len);
@@ -148,13 +158,15 @@ bool pki_ca_new_root(const char *network, uint64_t now, uint64_t life_ms, struct
     return new_ca(PKI_SHAPE_ROOT, NULL, network, now, life_ms, key_taken, ret_ca, err);
 }
 
-bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now, uint64_t life_ms,
-                             struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now,
+                             uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca,
+                             struct err *err)
 {
     return new_ca(PKI_SHAPE_INTERMEDIATE, root, network, now, life_ms, key_taken, ret_ca, err);
 }
 
-bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err)
+bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca,
+                 struct err *err)
 {
     _cleanup_(pki_ca_freep) struct pki_ca *ca = mem_new(struct pki_ca);
     uint8_t hash[HASH_SIZE];
@@ -191,27 +203,34 @@ const struct pki_key *pki_ca_key(const struct pki_ca *ca)
 
 /* ---- leaves ----------------------------------------------------------------------------- */
 
-static const enum pki_shape shape_of_profile[] = { [PKI_PEER] = PKI_SHAPE_PEER, [PKI_ROUTER] = PKI_SHAPE_ROUTER };
+static const enum pki_shape shape_of_profile[] = {
+    [PKI_PEER] = PKI_SHAPE_PEER, [PKI_ROUTER] = PKI_SHAPE_ROUTER
+};
 
-static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                        struct err *err)
+static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr,
+                        const struct pki_order *order, struct err *err)
 {
     enum pki_shape shape = PKI_SHAPE_PEER;
     char is[PKI_SPAN_TEXT], may[PKI_SPAN_TEXT];
 
     if (!text_is_network(view_text(order->network)))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", order->network);
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network",
+                       order->network);
     if (!pki_ext_is_bound(ca->cert->x509, order->network))
-        return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s", order->network);
+        return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s",
+                       order->network);
     if (!pki_shape_of(view_text(order->label), &shape, err))
         return false;
     if (shape != shape_of_profile[order->profile])
-        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not a label of that profile", order->label);
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not a label of that profile",
+                       order->label);
     if (order->life_ms == 0 || order->life_ms > pki_shapes[shape].max_life)
         return err_set(err, ERR_INVALID_ARGUMENT, "a life of %s, at most %s",
-                       pki_span_text(order->life_ms, is), pki_span_text(pki_shapes[shape].max_life, may));
+                       pki_span_text(order->life_ms, is),
+                       pki_span_text(pki_shapes[shape].max_life, may));
     if (order->serial_len > PKI_MAX_SERIAL)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a serial number must come from pki_serial_new()");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a serial number must come from pki_serial_new()");
     if (order->now >= ca->cert->facts.not_after || order->now < ca->cert->facts.not_before)
         return err_set(err, ERR_EXPIRED, "the intermediate is not valid now");
     if (view_eq(VIEW_ARR(csr->spki_hash), VIEW_ARR(ca->cert->spki_hash)))
@@ -223,11 +242,15 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
                   struct pki_cert **ret_cert, struct err *err)
 {
     const struct pki_facts *issuer = &ca->cert->facts;
-    struct pki_ask ask = { .shape = shape_of_profile[order->profile], .issuer = ca->cert,
-                           .label = order->label, .network = order->network,
-                           .crl_url = order->crl_url, .ca_url = order->ca_url };
+    struct pki_ask ask = { .shape = shape_of_profile[order->profile],
+                           .issuer = ca->cert,
+                           .label = order->label,
+                           .network = order->network,
+                           .crl_url = order->crl_url,
+                           .ca_url = order->ca_url };
     uint64_t from = order->now - min_u64(order->now, BACKDATE_MS);
-    struct draft draft = { .serial = VIEW(order->serial, order->serial_len), .signer = ca->key,
+    struct draft draft = { .serial = VIEW(order->serial, order->serial_len),
+                           .signer = ca->key,
                            .key = X509_REQ_get0_pubkey(csr->req) };
 
     if (!check_order(ca, csr, order, err))

@@ -32,7 +32,8 @@ static char *name_text(const X509_NAME *name)
 
     if (!bio)
         abort();
-    if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0 && (len = BIO_get_mem_data(bio, &bytes)) > 0)
+    if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0 &&
+        (len = BIO_get_mem_data(bio, &bytes)) > 0)
         text = view_dup_text(VIEW(bytes, (size_t)len));
     BIO_free(bio);
     return text ? text : mem_text("");
@@ -127,8 +128,8 @@ static void read_facts(struct pki_cert *cert)
     };
 }
 
-/* OpenSSL reads BER and remembers the bytes it came from. Writing everything anew shows whether they
- * were DER, the only encoding in which equal means equal bytes. */
+/* OpenSSL reads BER and remembers the bytes it came from. Writing everything anew shows whether
+ * they were DER, the only encoding in which equal means equal bytes. */
 static bool is_der(X509 *x509, struct view der)
 {
     _cleanup_(X509_freep) X509 *copy = X509_dup(x509);
@@ -155,7 +156,8 @@ bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
     _buf_ spki = { 0 };
 
     if (der.len > PKI_MAX_CERT)
-        return err_set(err, ERR_TOO_LARGE, "a certificate of %zu bytes, at most %d", der.len, PKI_MAX_CERT);
+        return err_set(err, ERR_TOO_LARGE, "a certificate of %zu bytes, at most %d", der.len,
+                       PKI_MAX_CERT);
     ERR_clear_error();
     cert->x509 = d2i_X509(NULL, &at, (long)der.len);
     if (!cert->x509)

@@ -25,14 +25,17 @@ static bool add_revoked(X509_CRL *crl, const struct pki_revoked *revoked, struct
 
     if (!entry || !serial || !at || !reason)
         return pki_err(err, ERR_SYSTEM, "new entry");
-    if (revoked->serial.len == 0 || revoked->serial.len > PKI_MAX_SERIAL || revoked->serial.data[0] > 0x7f)
+    if (revoked->serial.len == 0 || revoked->serial.len > PKI_MAX_SERIAL ||
+        revoked->serial.data[0] > 0x7f)
         return err_set(err, ERR_INVALID_ARGUMENT, "a revoked serial number is not one of ours");
     if (!is_reason(revoked->reason))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%u is not a reason for revocation", revoked->reason);
+        return err_set(err, ERR_INVALID_ARGUMENT, "%u is not a reason for revocation",
+                       revoked->reason);
     if (!pki_time_write(revoked->at, at, err))
         return false;
     if (!ASN1_STRING_set(serial, revoked->serial.data, (int)revoked->serial.len) ||
-        !X509_REVOKED_set_serialNumber(entry, serial) || !X509_REVOKED_set_revocationDate(entry, at))
+        !X509_REVOKED_set_serialNumber(entry, serial) ||
+        !X509_REVOKED_set_revocationDate(entry, at))
         return pki_err(err, ERR_SYSTEM, "new entry");
     /* "unspecified" is said by saying nothing */
     if (revoked->reason != 0 &&
@@ -80,7 +83,8 @@ bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, ui
     unsigned char *der = NULL;
 
     if (number == 0 || next_update <= now)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a list needs a number and a time until which it holds");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a list needs a number and a time until which it holds");
     if (!crl || !X509_CRL_set_version(crl, X509_CRL_VERSION_2) ||
         !X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert->x509)))
         return pki_err(err, ERR_SYSTEM, "new list");
@@ -122,8 +126,8 @@ static bool check_extensions(const X509_CRL *crl, struct err *err)
         int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
         OBJ_obj2txt(oid, sizeof(oid), X509_EXTENSION_get_object(ext), 1);
         if (nid != NID_crl_number && nid != NID_authority_key_identifier)
-            return err_set(err, ERR_BAD_CERTIFICATE, "the list has an extension that the profile does not know: %s",
-                           oid);
+            return err_set(err, ERR_BAD_CERTIFICATE,
+                           "the list has an extension that the profile does not know: %s", oid);
         if (X509_EXTENSION_get_critical(ext) || X509_CRL_get_ext_by_NID(crl, nid, i) >= 0)
             return err_set(err, ERR_BAD_CERTIFICATE, "the list has %s critical or twice", oid);
     }
@@ -185,7 +189,8 @@ bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err)
     const unsigned char *at = der.data;
 
     if (der.len > PKI_MAX_CRL)
-        return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", der.len, PKI_MAX_CRL);
+        return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", der.len,
+                       PKI_MAX_CRL);
     ERR_clear_error();
     crl->crl = d2i_X509_CRL(NULL, &at, (long)der.len);
     if (!crl->crl)
@@ -230,7 +235,8 @@ bool pki_crl_verify(struct pki_crl *crl, const struct pki_cert *issuer, struct e
     if (crl->is_verified && view_eq(VIEW_ARR(crl->verified_by), VIEW_ARR(issuer->spki_hash)))
         return true;
     if (X509_CRL_verify(crl->crl, X509_get0_pubkey(issuer->x509)) != 1)
-        return err_set(err, ERR_BAD_SIGNATURE, "the revocation list is not signed by %s", issuer->facts.subject);
+        return err_set(err, ERR_BAD_SIGNATURE, "the revocation list is not signed by %s",
+                       issuer->facts.subject);
     crl->is_verified = true;
     memcpy(crl->verified_by, issuer->spki_hash, HASH_SIZE);
     return true;
@@ -242,10 +248,12 @@ bool pki_crl_is_fresh(const struct pki_crl *crl, uint64_t now, struct err *err)
 
     if (now + GRACE_MS < crl->this_update)
         return err_set(err, ERR_EXPIRED, "the revocation list holds only in %s, from %s",
-                       pki_span_text(crl->this_update - now, span), clock_text(crl->this_update, at));
+                       pki_span_text(crl->this_update - now, span),
+                       clock_text(crl->this_update, at));
     if (now > crl->next_update + GRACE_MS)
         return err_set(err, ERR_EXPIRED, "the revocation list is stale since %s, it held until %s",
-                       pki_span_text(now - crl->next_update, span), clock_text(crl->next_update, at));
+                       pki_span_text(now - crl->next_update, span),
+                       clock_text(crl->next_update, at));
     return true;
 }
 
@@ -259,5 +267,6 @@ bool pki_crl_check(const struct pki_crl *crl, const struct pki_cert *cert, struc
         return true;
     if (entry && pki_time_read(X509_REVOKED_get0_revocationDate(entry), &ms))
         clock_text(ms, at);
-    return err_set(err, ERR_REVOKED, "the certificate %s was revoked at %s", cert->facts.serial, at);
+    return err_set(err, ERR_REVOKED, "the certificate %s was revoked at %s", cert->facts.serial,
+                   at);
 }

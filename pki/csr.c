@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PKCS#10 requests (RFC 2986). Only the key is ever taken from one; names in it must be absent or the
- * right ones, in every place where a name can stand. */
+/* PKCS#10 requests (RFC 2986). Only the key is ever taken from one; names in it must be absent or
+ * the right ones, in every place where a name can stand. */
 #include "pki/ossl.h"
 
 bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err)
@@ -8,7 +8,8 @@ bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err
     _cleanup_(X509_REQ_freep) X509_REQ *req = X509_REQ_new();
     unsigned char *der = NULL;
 
-    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !X509_REQ_set_pubkey(req, key->pkey) ||
+    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) ||
+        !X509_REQ_set_pubkey(req, key->pkey) ||
         !X509_REQ_sign(req, key->pkey, pki_curve_digest(key->curve)))
         return pki_err(err, ERR_SYSTEM, "new request");
     return pki_take_der(ret_der, &der, i2d_X509_REQ(req, &der), err);
@@ -25,7 +26,8 @@ static bool is_der(X509_REQ *req, struct view der)
     if (!copy || !pki_take_der(&info, &out, i2d_re_X509_REQ_tbs(copy, &out), &err))
         return false;
     out = NULL;
-    return pki_take_der(&again, &out, i2d_X509_REQ(copy, &out), &err) && view_eq(buf_view(&again), der);
+    return pki_take_der(&again, &out, i2d_X509_REQ(copy, &out), &err) &&
+           view_eq(buf_view(&again), der);
 }
 
 static bool check_key(struct pki_csr *csr, struct err *err)
@@ -47,9 +49,10 @@ static bool check_signature(X509_REQ *req, struct err *err)
 {
     int nid = X509_REQ_get_signature_nid(req);
 
-    if (nid != NID_ecdsa_with_SHA256 && nid != NID_ecdsa_with_SHA384 && nid != NID_ecdsa_with_SHA512)
-        return err_set(err, ERR_BAD_SIGNATURE, "the request is signed by %s, not by ECDSA with SHA-2",
-                       OBJ_nid2ln(nid));
+    if (nid != NID_ecdsa_with_SHA256 && nid != NID_ecdsa_with_SHA384 &&
+        nid != NID_ecdsa_with_SHA512)
+        return err_set(err, ERR_BAD_SIGNATURE,
+                       "the request is signed by %s, not by ECDSA with SHA-2", OBJ_nid2ln(nid));
     return X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1 ||
            pki_err(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
 }
@@ -60,7 +63,8 @@ bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
     const unsigned char *at = der.data;
 
     if (der.len > PKI_MAX_CSR)
-        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len, PKI_MAX_CSR);
+        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len,
+                       PKI_MAX_CSR);
     ERR_clear_error();
     csr->req = d2i_X509_REQ(NULL, &at, (long)der.len);
     if (!csr->req)
@@ -113,13 +117,15 @@ static bool check_subject(const X509_REQ *req, const char *label, struct err *er
     return true;
 }
 
-static bool check_name(const GENERAL_NAME *name, const char *label, const char *network, struct err *err)
+static bool check_name(const GENERAL_NAME *name, const char *label, const char *network,
+                       struct err *err)
 {
     _buf_ wanted = { 0 };
 
     buf_printf(&wanted, "%s.%s", label, network);
     if (name->type != GEN_DNS)
-        return err_set(err, ERR_NAME_MISMATCH, "the request has an alternative name that is no dNSName");
+        return err_set(err, ERR_NAME_MISMATCH,
+                       "the request has an alternative name that is no dNSName");
     if (!view_eq(string_view(name->d.dNSName), buf_view(&wanted)))
         return err_set(err, ERR_NAME_MISMATCH, "the request is for %.*s, not %s",
                        VIEW_FMT(string_view(name->d.dNSName)), buf_cstr(&wanted));
@@ -139,7 +145,8 @@ static bool check_san(X509_EXTENSION *ext, const char *label, const char *networ
 }
 
 /* One value of an extensionRequest attribute: each subjectAltName in it, however many. */
-static bool check_extensions(const ASN1_TYPE *value, const char *label, const char *network, struct err *err)
+static bool check_extensions(const ASN1_TYPE *value, const char *label, const char *network,
+                             struct err *err)
 {
     const unsigned char *at;
     X509_EXTENSIONS *exts = NULL;
@@ -161,7 +168,8 @@ static bool check_extensions(const ASN1_TYPE *value, const char *label, const ch
 }
 
 /* Attributes but extension requests are refused: some hold names, none is of use. */
-static bool check_attribute(X509_ATTRIBUTE *attr, const char *label, const char *network, struct err *err)
+static bool check_attribute(X509_ATTRIBUTE *attr, const char *label, const char *network,
+                            struct err *err)
 {
     int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attr));
 
@@ -173,7 +181,8 @@ static bool check_attribute(X509_ATTRIBUTE *attr, const char *label, const char 
     return true;
 }
 
-bool pki_csr_check_names(const struct pki_csr *csr, const char *label, const char *network, struct err *err)
+bool pki_csr_check_names(const struct pki_csr *csr, const char *label, const char *network,
+                         struct err *err)
 {
     if (!check_subject(csr->req, label, err))
         return false;

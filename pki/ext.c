@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The extensions: one table that writes ours and judges anybody's. A value must be byte-equal to the one
- * that we would write; the printed forms of both make the reason. */
+/* The extensions: one table that writes ours and judges anybody's. A value must be byte-equal to
+ * the one that we would write; the printed forms of both make the reason. */
 #include "pki/der.h"
 #include "pki/profile.h"
 
@@ -122,25 +122,36 @@ static void put_ca_url(const struct pki_ask *ask, _unused_ X509 *x509, struct bu
 
 enum presence { NO, MAY, MUST };
 
+/* clang-format off */
 /* MAY: a root may name its own key as its issuer's; a leaf carries the URLs that den.conf gives. */
 static const struct rule {
     int nid;
-    bool is_critical;
-    enum presence presence[PKI_N_SHAPES];
     const char *name;
     value_fn *put;
+    bool is_critical;
+    enum presence presence[PKI_N_SHAPES];
 } rules[] = {
-    /*                               critical    peer  router  intermediate  root */
-    { NID_basic_constraints,         true,     { MUST, MUST,   MUST,         MUST }, "basicConstraints", put_basic },
-    { NID_key_usage,                 true,     { MUST, MUST,   MUST,         MUST }, "keyUsage", put_usage },
-    { NID_ext_key_usage,             false,    { MUST, MUST,   MUST,         NO   }, "extKeyUsage", put_purposes },
-    { NID_subject_alt_name,          false,    { MUST, MUST,   NO,           NO   }, "subjectAltName", put_san },
-    { NID_name_constraints,          true,     { NO,   NO,     MUST,         MUST }, "nameConstraints", put_constraints },
-    { NID_subject_key_identifier,    false,    { MUST, MUST,   MUST,         MUST }, "subjectKeyIdentifier", put_ski },
-    { NID_authority_key_identifier,  false,    { MUST, MUST,   MUST,         MAY  }, "authorityKeyIdentifier", put_aki },
-    { NID_crl_distribution_points,   false,    { MAY,  MAY,    NO,           NO   }, "cRLDistributionPoints", put_crl_url },
-    { NID_info_access,               false,    { MAY,  MAY,    NO,           NO   }, "authorityInfoAccess", put_ca_url },
+    /* critical; peer, router, intermediate, root */
+    { NID_basic_constraints, "basicConstraints", put_basic,
+      true,  { MUST, MUST, MUST, MUST } },
+    { NID_key_usage, "keyUsage", put_usage,
+      true,  { MUST, MUST, MUST, MUST } },
+    { NID_ext_key_usage, "extKeyUsage", put_purposes,
+      false, { MUST, MUST, MUST, NO } },
+    { NID_subject_alt_name, "subjectAltName", put_san,
+      false, { MUST, MUST, NO, NO } },
+    { NID_name_constraints, "nameConstraints", put_constraints,
+      true,  { NO, NO, MUST, MUST } },
+    { NID_subject_key_identifier, "subjectKeyIdentifier", put_ski,
+      false, { MUST, MUST, MUST, MUST } },
+    { NID_authority_key_identifier, "authorityKeyIdentifier", put_aki,
+      false, { MUST, MUST, MUST, MAY } },
+    { NID_crl_distribution_points, "cRLDistributionPoints", put_crl_url,
+      false, { MAY, MAY, NO, NO } },
+    { NID_info_access, "authorityInfoAccess", put_ca_url,
+      false, { MAY, MAY, NO, NO } },
 };
+/* clang-format on */
 
 /* RFC 5280, 4.2.1.6: alternative names are critical exactly when there is no other name. */
 static bool is_critical(const struct rule *rule, X509 *x509)
@@ -152,7 +163,8 @@ static bool is_critical(const struct rule *rule, X509 *x509)
 
 /* ---- writing ---------------------------------------------------------------------------- */
 
-bool pki_ext_new(int nid, bool critical, struct view value, X509_EXTENSION **ret_ext, struct err *err)
+bool pki_ext_new(int nid, bool critical, struct view value, X509_EXTENSION **ret_ext,
+                 struct err *err)
 {
     _cleanup_(ASN1_OCTET_STRING_freep) ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
 
@@ -172,7 +184,8 @@ static bool is_wanted(const struct rule *rule, const struct pki_ask *ask)
     return rule->presence[ask->shape] == MUST;
 }
 
-static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask *ask, struct err *err)
+static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask *ask,
+                      struct err *err)
 {
     _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ext = NULL;
     _buf_ value = { 0 };
@@ -185,7 +198,8 @@ static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask 
 
 bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err)
 {
-    if ((ask->crl_url && strlen(ask->crl_url) > URL_MAX) || (ask->ca_url && strlen(ask->ca_url) > URL_MAX))
+    if ((ask->crl_url && strlen(ask->crl_url) > URL_MAX) ||
+        (ask->ca_url && strlen(ask->ca_url) > URL_MAX))
         return err_set(err, ERR_INVALID_ARGUMENT, "a URL of more than %d characters", URL_MAX);
     for (size_t i = 0; i < N_ELEMENTS(rules); i++)
         if (is_wanted(&rules[i], ask) && !write_one(x509, &rules[i], ask, err))
@@ -222,7 +236,8 @@ static void print_ext(X509_EXTENSION *ext, struct buf *to)
     ERR_clear_error();
 }
 
-static bool refuse_value(const struct rule *rule, X509_EXTENSION *ext, struct view wanted, struct err *err)
+static bool refuse_value(const struct rule *rule, X509_EXTENSION *ext, struct view wanted,
+                         struct err *err)
 {
     _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ours = NULL;
     _buf_ got = { 0 }, want = { 0 };
@@ -232,10 +247,11 @@ static bool refuse_value(const struct rule *rule, X509_EXTENSION *ext, struct vi
     print_ext(ext, &got);
     print_ext(ours, &want);
     if (view_eq(buf_view(&got), buf_view(&want)))
-        return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", but not in DER or with something else",
-                       rule->name, buf_cstr(&got));
-    return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", not \"%s\"", rule->name, buf_cstr(&got),
-                   buf_cstr(&want));
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "has the %s \"%s\", but not in DER or with something else", rule->name,
+                       buf_cstr(&got));
+    return err_set(err, ERR_BAD_CERTIFICATE, "has the %s \"%s\", not \"%s\"", rule->name,
+                   buf_cstr(&got), buf_cstr(&want));
 }
 
 /* One dNSName, but another: that is the certificate of somebody else. */
@@ -243,7 +259,8 @@ static bool refuse_san(const struct rule *rule, X509_EXTENSION *ext, const struc
                        struct view wanted, struct err *err)
 {
     _cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *names = X509V3_EXT_d2i(ext);
-    const GENERAL_NAME *name = sk_GENERAL_NAME_num(names) == 1 ? sk_GENERAL_NAME_value(names, 0) : NULL;
+    const GENERAL_NAME *name =
+        sk_GENERAL_NAME_num(names) == 1 ? sk_GENERAL_NAME_value(names, 0) : NULL;
 
     if (!name || name->type != GEN_DNS)
         return refuse_value(rule, ext, wanted, err);
@@ -282,7 +299,8 @@ static bool check_url(const struct rule *rule, X509 *x509, struct view value, st
     for (size_t len = 8; len + 8 <= value.len && len <= URL_MAX; len++)
         if (is_url_value(rule, x509, value, len))
             return true;
-    return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address", rule->name);
+    return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address",
+                   rule->name);
 }
 
 static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext,
@@ -301,7 +319,8 @@ static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext
                                 : refuse_value(rule, ext, buf_view(&wanted), err);
 }
 
-static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask *ask, struct err *err)
+static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask *ask,
+                       struct err *err)
 {
     int at = X509_get_ext_by_NID(x509, rule->nid, -1);
     X509_EXTENSION *ext;
@@ -354,7 +373,8 @@ bool pki_ext_check(X509 *x509, const struct pki_ask *ask, struct err *err)
         if (is_known(ext))
             continue;
         OBJ_obj2txt(oid, sizeof(oid), X509_EXTENSION_get_object(ext), 1);
-        return err_set(err, ERR_BAD_CERTIFICATE, "has an extension that the profile does not know: %s", oid);
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "has an extension that the profile does not know: %s", oid);
     }
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one judge: OpenSSL builds and verifies a chain from the trust set alone, then the chain that it
- * built is held against the profile, because OpenSSL by itself is too lenient; then key and list. */
+/* The one judge: OpenSSL builds and verifies a chain from the trust set alone, then the chain that
+ * it built is held against the profile, because OpenSSL by itself is too lenient; then key and
+ * list. */
 #include "pki/profile.h"
 #include "pki/trust.h"
 
@@ -14,8 +15,8 @@ struct trial {
     const struct pki_question *question;
     struct pki_cert *certs[PKI_MAX_CHAIN]; /* as they were sent, leaf first */
     size_t n_certs;
-    const struct pki_cert *unlisted;   /* an intermediate that was sent and may not be used */
-    STACK_OF(X509) *roots, *untrusted; /* borrowed certificates */
+    const struct pki_cert *unlisted;    /* an intermediate that was sent and may not be used */
+    STACK_OF(X509) * roots, *untrusted; /* borrowed certificates */
     X509_STORE *store;
     X509_STORE_CTX *ctx;
 };
@@ -38,7 +39,8 @@ static bool read_chain(struct trial *trial, const struct view *chain, size_t n, 
     if (n == 0)
         return err_set(err, ERR_BAD_CERTIFICATE, "no certificate was sent");
     if (n > PKI_MAX_CHAIN)
-        return err_set(err, ERR_TOO_LARGE, "a chain of %zu certificates, at most %d", n, PKI_MAX_CHAIN);
+        return err_set(err, ERR_TOO_LARGE, "a chain of %zu certificates, at most %d", n,
+                       PKI_MAX_CHAIN);
     for (size_t i = 0; i < n; i++) {
         if (!pki_cert_read(chain[i], &trial->certs[i], err))
             return err_wrap(err, "number %zu of the chain", i + 1);
@@ -92,7 +94,8 @@ static const struct {
     { X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "is self-signed" },
     { X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "is self-signed and no root of this network" },
     { X509_V_ERR_CERT_SIGNATURE_FAILURE, "is not signed by the one it names as its issuer" },
-    { X509_V_ERR_PERMITTED_VIOLATION, "has a name outside of what its CA may name (name constraints)" },
+    { X509_V_ERR_PERMITTED_VIOLATION,
+      "has a name outside of what its CA may name (name constraints)" },
     { X509_V_ERR_EXCLUDED_VIOLATION, "has a name that its CA must not name (name constraints)" },
 };
 
@@ -109,9 +112,10 @@ static bool refuse_time(X509 *cert, int depth, uint64_t now, struct err *err)
     char span[PKI_SPAN_TEXT], at[CLOCK_TEXT];
     uint64_t from, to;
 
-    if (!pki_time_read(X509_get0_notBefore(cert), &from) || !pki_time_read(X509_get0_notAfter(cert), &to))
-        return err_set(err, ERR_BAD_CERTIFICATE, "%s has times that are not written as RFC 5280 asks",
-                       who(depth));
+    if (!pki_time_read(X509_get0_notBefore(cert), &from) ||
+        !pki_time_read(X509_get0_notAfter(cert), &to))
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "%s has times that are not written as RFC 5280 asks", who(depth));
     if (now < from)
         return err_set(err, ERR_EXPIRED, "%s is not yet valid: it begins in %s, at %s", who(depth),
                        pki_span_text(from - now, span), clock_text(from, at));
@@ -124,17 +128,21 @@ static bool refuse_issuer(const struct trial *trial, struct err *err)
     const struct pki_cert *leaf = trial->certs[0];
 
     if (X509_get_extension_flags(leaf->x509) & EXFLAG_INVALID) /* OpenSSL asks nobody about those */
-        return err_set(err, ERR_BAD_CERTIFICATE, "the certificate has an extension that is malformed or there twice");
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "the certificate has an extension that is malformed or there twice");
     if (trial->unlisted && strcmp(trial->unlisted->facts.subject, leaf->facts.issuer) == 0)
-        return err_set(err, ERR_BAD_CERTIFICATE, "the intermediate \"%s\" is not listed by the manifest",
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "the intermediate \"%s\" is not listed by the manifest",
                        trial->unlisted->facts.subject);
-    return err_set(err, ERR_BAD_CERTIFICATE, "the certificate is not issued by a CA of this network, but by \"%s\"",
+    return err_set(err, ERR_BAD_CERTIFICATE,
+                   "the certificate is not issued by a CA of this network, but by \"%s\"",
                    leaf->facts.issuer);
 }
 
 static bool refuse(const struct trial *trial, struct err *err)
 {
-    int verdict = X509_STORE_CTX_get_error(trial->ctx), depth = X509_STORE_CTX_get_error_depth(trial->ctx);
+    int verdict = X509_STORE_CTX_get_error(trial->ctx),
+        depth = X509_STORE_CTX_get_error_depth(trial->ctx);
     X509 *cert = X509_STORE_CTX_get_current_cert(trial->ctx);
 
     switch (verdict) {
@@ -146,7 +154,8 @@ static bool refuse(const struct trial *trial, struct err *err)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         return refuse_issuer(trial, err);
     case X509_V_ERR_CERT_CHAIN_TOO_LONG:
-        return err_set(err, ERR_BAD_CERTIFICATE, "the chain is longer than leaf, intermediate, root");
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "the chain is longer than leaf, intermediate, root");
     case X509_V_ERR_INVALID_PURPOSE:
         return err_set(err, ERR_BAD_CERTIFICATE, "%s must not be used by a TLS %s", who(depth),
                        roles[trial->question->role].name);
@@ -154,14 +163,16 @@ static bool refuse(const struct trial *trial, struct err *err)
     for (size_t i = 0; i < N_ELEMENTS(verdicts); i++)
         if (verdicts[i].verdict == verdict)
             return err_set(err, ERR_BAD_CERTIFICATE, "%s %s", who(depth), verdicts[i].text);
-    return err_set(err, ERR_BAD_CERTIFICATE, "%s: %s", who(depth), X509_verify_cert_error_string(verdict));
+    return err_set(err, ERR_BAD_CERTIFICATE, "%s: %s", who(depth),
+                   X509_verify_cert_error_string(verdict));
 }
 
 static bool prepare(struct trial *trial, struct err *err)
 {
     X509_VERIFY_PARAM *param;
 
-    if (!gather(trial) || !(trial->store = X509_STORE_new()) || !(trial->ctx = X509_STORE_CTX_new()) ||
+    if (!gather(trial) || !(trial->store = X509_STORE_new()) ||
+        !(trial->ctx = X509_STORE_CTX_new()) ||
         !X509_STORE_CTX_init(trial->ctx, trial->store, trial->certs[0]->x509, trial->untrusted))
         return pki_err(err, ERR_SYSTEM, "verifying");
     X509_STORE_CTX_set0_trusted_stack(trial->ctx, trial->roots);
@@ -195,7 +206,8 @@ static const struct pki_cert *find(const struct trial *trial, const X509 *x509)
     return NULL;
 }
 
-static bool check_chain(const struct trial *trial, const struct pki_cert **ret_issuer, struct err *err)
+static bool check_chain(const struct trial *trial, const struct pki_cert **ret_issuer,
+                        struct err *err)
 {
     const struct pki_question *question = trial->question;
     STACK_OF(X509) *built = X509_STORE_CTX_get0_chain(trial->ctx);
@@ -204,7 +216,8 @@ static bool check_chain(const struct trial *trial, const struct pki_cert **ret_i
 
     if (sk_X509_num(built) != CHAIN_LEN)
         return err_set(err, ERR_BAD_CERTIFICATE,
-                       "the chain has %d certificates, not three: leaf, intermediate, root", sk_X509_num(built));
+                       "the chain has %d certificates, not three: leaf, intermediate, root",
+                       sk_X509_num(built));
     intermediate = find(trial, sk_X509_value(built, 1));
     root = find(trial, sk_X509_value(built, 2));
     if (!intermediate || !root)
@@ -220,12 +233,13 @@ static bool check_chain(const struct trial *trial, const struct pki_cert **ret_i
     return pki_check_leaf(trial->certs[0], intermediate, question->name, question->network, err);
 }
 
-/* RFC 9525: alternative names alone. The profile has compared the bytes; this is OpenSSL's own word. */
+/* RFC 9525: alternative names alone. The profile has compared the bytes; this is OpenSSL's word. */
 static bool check_host(const struct trial *trial, struct err *err)
 {
     const struct pki_question *question = trial->question;
 
-    return X509_check_host(trial->certs[0]->x509, question->name, strlen(question->name), HOST_FLAGS, NULL) == 1 ||
+    return X509_check_host(trial->certs[0]->x509, question->name, strlen(question->name),
+                           HOST_FLAGS, NULL) == 1 ||
            err_set(err, ERR_NAME_MISMATCH, "the certificate is not for %s", question->name);
 }
 
@@ -233,22 +247,25 @@ static bool check_spki(const struct trial *trial, struct err *err)
 {
     const uint8_t *wanted = trial->question->spki;
 
-    return !wanted || view_eq_secret(VIEW(wanted, HASH_SIZE), VIEW_ARR(trial->certs[0]->spki_hash)) ||
+    return !wanted ||
+           view_eq_secret(VIEW(wanted, HASH_SIZE), VIEW_ARR(trial->certs[0]->spki_hash)) ||
            err_set(err, ERR_WRONG_KEY, "the certificate's key is not the one that was promised");
 }
 
-/* A list that is there must be genuine, and counts even when it is stale; whether it must be there and fresh
- * is the question's. A list of another CA says nothing about this certificate. */
-static bool check_revocation(const struct trial *trial, const struct pki_cert *issuer, struct err *err)
+/* A list that is there must be genuine, and counts even when it is stale; whether it must be there
+ * and fresh is the question's. A list of another CA says nothing about this certificate. */
+static bool check_revocation(const struct trial *trial, const struct pki_cert *issuer,
+                             struct err *err)
 {
     struct pki_crl *crl = trial->trust->crl;
     bool needs_crl = trial->question->needs_crl;
 
     if (!crl)
-        return !needs_crl || err_set(err, ERR_BAD_CERTIFICATE, "there is no revocation list to ask");
-    if (!pki_crl_is_by(crl, issuer))
         return !needs_crl ||
-               err_set(err, ERR_BAD_CERTIFICATE, "the revocation list is not of \"%s\"", issuer->facts.subject);
+               err_set(err, ERR_BAD_CERTIFICATE, "there is no revocation list to ask");
+    if (!pki_crl_is_by(crl, issuer))
+        return !needs_crl || err_set(err, ERR_BAD_CERTIFICATE,
+                                     "the revocation list is not of \"%s\"", issuer->facts.subject);
     if (!pki_crl_verify(crl, issuer, err) || !pki_crl_check(crl, trial->certs[0], err))
         return false;
     return !needs_crl || pki_crl_is_fresh(crl, trial->question->now, err);
@@ -264,8 +281,8 @@ bool pki_judge(const struct pki_trust *trust, const struct view *chain, size_t n
         return false;
     if (X509_verify_cert(trial.ctx) != 1)
         return refuse(&trial, err);
-    if (!check_chain(&trial, &issuer, err) || !check_host(&trial, err) || !check_spki(&trial, err) ||
-        !check_revocation(&trial, issuer, err))
+    if (!check_chain(&trial, &issuer, err) || !check_host(&trial, err) ||
+        !check_spki(&trial, err) || !check_revocation(&trial, issuer, err))
         return false;
     if (ret_leaf)
         *ret_leaf = STEAL(trial.certs[0]);

@@ -86,8 +86,8 @@ static bool pbes2(const X509_ALGOR *alg, struct view passphrase, bool encrypt, s
 
 static bool seal(struct view der, struct view passphrase, struct buf *ret_der, struct err *err)
 {
-    _cleanup_(X509_ALGOR_freep) X509_ALGOR *alg =
-        PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, SCRYPT_SALT, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
+    _cleanup_(X509_ALGOR_freep) X509_ALGOR *alg = PKCS5_pbe2_set_scrypt(
+        EVP_aes_256_cbc(), NULL, SCRYPT_SALT, NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
     _cleanup_(X509_SIG_freep) X509_SIG *sealed = X509_SIG_new();
     _buf_ secret = { 0 };
     unsigned char *out = NULL;
@@ -103,7 +103,8 @@ static bool seal(struct view der, struct view passphrase, struct buf *ret_der, s
     return pki_take_der(ret_der, &out, i2d_X509_SIG(sealed, &out), err);
 }
 
-bool pki_key_write(const struct pki_key *key, struct view passphrase, struct buf *ret_pem, struct err *err)
+bool pki_key_write(const struct pki_key *key, struct view passphrase, struct buf *ret_pem,
+                   struct err *err)
 {
     _buf_wipe_ der = { 0 };
     _buf_ sealed = { 0 };
@@ -163,7 +164,8 @@ static bool key_from_der(struct view der, struct pki_key **ret_key, struct err *
     return true;
 }
 
-bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_key, struct err *err)
+bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_key,
+                  struct err *err)
 {
     _buf_wipe_ der = { 0 };
     _buf_ sealed = { 0 };
@@ -188,7 +190,8 @@ bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_
     return true;
 }
 
-bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig, struct err *err)
+bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+                  struct err *err)
 {
     _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     uint8_t sig[256];

@@ -68,7 +68,7 @@ const EVP_MD *pki_curve_digest(enum pki_curve curve);
 const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
 bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);
 
-/* Milliseconds since 1970. False when the time is not in the one form that RFC 5280, 4.1.2.5 allows. */
+/* Milliseconds since 1970. False when not in the one form that RFC 5280, 4.1.2.5 allows. */
 bool pki_time_read(const ASN1_TIME *time, uint64_t *ret_ms);
 bool pki_time_write(uint64_t ms, ASN1_TIME *to, struct err *err);
 /* "3 days" for messages. */

@@ -55,7 +55,7 @@ static int digit_of(uint8_t c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* 4 characters, the last `n_pads` of them padding, as 3 - n_pads bytes; unused bits must be zero. */
+/* 4 characters, the last `n_pads` of them padding, as 3 - n_pads bytes; unused bits are zero. */
 static bool read_group(const uint8_t *from, size_t n_pads, struct buf *to)
 {
     uint32_t bits = 0;
@@ -108,8 +108,8 @@ static bool find_line(struct view text, size_t from, const char *line, size_t *r
     return false;
 }
 
-bool pki_pem_read_all(struct view pem, const char *label, struct buf *ret, size_t max, size_t *ret_n,
-                      struct err *err)
+bool pki_pem_read_all(struct view pem, const char *label, struct buf *ret, size_t max,
+                      size_t *ret_n, struct err *err)
 {
     char head[LABEL_MAX + 24], foot[LABEL_MAX + 24];
     size_t at = 0, end = 0, n = 0;

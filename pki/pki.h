@@ -24,17 +24,20 @@ enum pki_curve { PKI_P256, PKI_P384 };
 bool pki_key_new(enum pki_curve curve, struct pki_key **ret_key, struct err *err);
 void pki_key_free(struct pki_key *key); /* NULL is fine */
 OWN_FREEP(pki_key, struct pki_key)
-/* PKCS#8 PEM; encrypted (PBES2, scrypt or PBKDF2, AES-256) when a passphrase is given, `passphrase.len` 0: not. */
-bool pki_key_write(const struct pki_key *key, struct view passphrase, struct buf *ret_pem, struct err *err);
-/* NOT_AUTHORIZED when the passphrase is wrong or missing. */
-bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_key, struct err *err);
+/* PKCS#8 PEM; encrypted (PBES2: scrypt, AES-256) unless the passphrase is empty. */
+bool pki_key_write(const struct pki_key *key, struct view passphrase, struct buf *ret_pem,
+                   struct err *err);
+/* NOT_AUTHORIZED when the passphrase is wrong or missing. Takes PBKDF2 too. */
+bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_key,
+                  struct err *err);
 /* DER of the SubjectPublicKeyInfo, and its SHA-256 (the `spki` of our statements). */
 bool pki_key_spki(const struct pki_key *key, struct buf *ret_der, struct err *err);
 bool pki_key_spki_hash(const struct pki_key *key, uint8_t ret_hash[HASH_SIZE], struct err *err);
 /* ECDSA with SHA-256 (P-256) or SHA-384 (P-384), DER. The root signs manifests with this. */
-bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig, struct err *err);
-/* Verifies such a signature with the public key of a certificate given as DER: BAD_SIGNATURE. It has the shape
- * of rpc.h's judge of manifests. */
+bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+                  struct err *err);
+/* Verifies such a signature with the public key of a certificate given as DER: BAD_SIGNATURE. It
+ * has the shape of rpc.h's judge of manifests. */
 bool pki_verify_by_cert(struct view cert_der, struct view bytes, struct view sig, struct err *err);
 /* The key unencrypted as DER (PKCS#8), for handing it to a TLS library in this process. Wipe it. */
 bool pki_key_der(const struct pki_key *key, struct buf *ret_der, struct err *err);
@@ -45,61 +48,73 @@ struct pki_csr; /* a PKCS#10 request that was parsed and whose self-signature ve
 
 /* A request for `key`, its subject empty and without extensions. */
 bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err);
-/* Size, strict DER, self-signature, key rules (P-256 only): TOO_LARGE, BAD_WIRE, BAD_SIGNATURE, WRONG_KEY. */
+/* Size, strict DER, self-signature, key rules (P-256 only): TOO_LARGE, BAD_WIRE, BAD_SIGNATURE,
+ * WRONG_KEY. */
 bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err);
 void pki_csr_free(struct pki_csr *csr);
 OWN_FREEP(pki_csr, struct pki_csr)
 void pki_csr_spki_hash(const struct pki_csr *csr, uint8_t ret_hash[HASH_SIZE]);
 /* Names in a request must be absent or equal: CN to `<label>`, every SAN to the dNSName
  * `<label>.<network>`; anything else, in any position, is NAME_MISMATCH. */
-bool pki_csr_check_names(const struct pki_csr *csr, const char *label, const char *network, struct err *err);
+bool pki_csr_check_names(const struct pki_csr *csr, const char *label, const char *network,
+                         struct err *err);
 
 /* ---- certificates ----------------------------------------------------------------------- */
 
 struct pki_facts { /* what people and --json want to see; texts owned by the certificate */
-    const char *subject, *issuer;       /* RFC 2253 */
-    const char *names;                  /* "DNS:456000.corp.example"; several joined by ", " */
-    const char *serial;                 /* lower-case hex */
+    const char *subject, *issuer; /* RFC 2253 */
+    const char *names;            /* "DNS:456000.corp.example"; several joined by ", " */
+    const char *serial;           /* lower-case hex */
     uint64_t not_before, not_after;
 };
 
 bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err);
-bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err); /* the first one */
+/* The first of at most PKI_MAX_CHAIN. */
+bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err);
 void pki_cert_free(struct pki_cert *cert);
 OWN_FREEP(pki_cert, struct pki_cert)
-struct view pki_cert_der(const struct pki_cert *cert);    /* borrowed from the certificate */
-struct view pki_cert_serial(const struct pki_cert *cert); /* the INTEGER's content octets, borrowed */
+/* Views borrow from the certificate. The serial is the INTEGER's content octets. */
+struct view pki_cert_der(const struct pki_cert *cert);
+struct view pki_cert_serial(const struct pki_cert *cert);
 const struct pki_facts *pki_cert_facts(const struct pki_cert *cert);
 void pki_cert_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]); /* of the DER */
 void pki_cert_spki_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]);
-void pki_pem_put(struct buf *to, const char *label, struct view der); /* appends "-----BEGIN label..." */
-/* All blocks of that label, at most `max`, each appended to ret[n] (zeroed); false when one is not base64. */
-bool pki_pem_read_all(struct view pem, const char *label, struct buf *ret, size_t max, size_t *ret_n,
-                      struct err *err);
+void pki_pem_put(struct buf *to, const char *label,
+                 struct view der); /* appends "-----BEGIN label..." */
+/* All blocks of that label, each appended to ret[n] (zeroed by the caller, who frees them, on
+ * failure too). BAD_WIRE when one is not base64, TOO_LARGE when more than `max`; none is fine. */
+bool pki_pem_read_all(struct view pem, const char *label, struct buf *ret, size_t max,
+                      size_t *ret_n, struct err *err);
 
 /* ---- the authority ---------------------------------------------------------------------- */
 
 /* A self-signed root for `network`, and an intermediate below it, as PROFILE.md has them. */
 bool pki_ca_new_root(const char *network, uint64_t now, uint64_t life_ms, struct pki_key *key_taken,
                      struct pki_ca **ret_ca, struct err *err);
-bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now, uint64_t life_ms,
-                             struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err);
+bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now,
+                             uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca,
+                             struct err *err);
 /* A CA from its stored halves; WRONG_KEY when they do not belong together. Takes `key_taken`
  * in success and failure alike, as the two above do. */
-bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca, struct err *err);
+bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca,
+                 struct err *err);
 void pki_ca_free(struct pki_ca *ca);
 OWN_FREEP(pki_ca, struct pki_ca)
 const struct pki_cert *pki_ca_cert(const struct pki_ca *ca);
 const struct pki_key *pki_ca_key(const struct pki_ca *ca);
 
-enum pki_profile { PKI_PEER, PKI_ROUTER }; /* `<id>.<network>` and `router.<network>`: rows of one table */
+enum pki_profile {
+    PKI_PEER,
+    PKI_ROUTER
+}; /* `<id>.<network>` and `router.<network>`: rows of one table */
 
 struct pki_order { /* what to put into a leaf; nothing but the key comes from the request */
     enum pki_profile profile;
-    const char *label;      /* "456000", "router" */
+    const char *label; /* "456000", "router" */
     const char *network;
-    uint64_t now, life_ms;  /* notBefore is five minutes before now; notAfter never after the issuer's */
-    const char *crl_url, *ca_url; /* CRLDP and AIA where given, NULL: none */
+    uint64_t now,
+        life_ms; /* notBefore is five minutes before now; notAfter never after the issuer's */
+    const char *crl_url, *ca_url;   /* CRLDP and AIA where given, NULL: none */
     uint8_t serial[PKI_MAX_SERIAL]; /* as drawn and recorded by the caller: pki_serial_new() */
     size_t serial_len;
 };
@@ -130,11 +145,13 @@ struct pki_trust;
 struct pki_trust *pki_trust_new(void);
 void pki_trust_free(struct pki_trust *trust);
 OWN_FREEP(pki_trust, struct pki_trust)
+/* BAD_CERTIFICATE when it is not signed by itself; the rest is judged with each chain. */
 bool pki_trust_add_root(struct pki_trust *trust, struct view der, struct err *err);
 /* Intermediates may be known (added here) or only listed by hash (the chain brings them). */
 bool pki_trust_add_intermediate(struct pki_trust *trust, struct view der, struct err *err);
 void pki_trust_list_intermediate(struct pki_trust *trust, const uint8_t der_hash[HASH_SIZE]);
-/* Replaces the list; checked for signature and freshness when a chain is judged. Keeps a reference by copy. */
+/* Replaces the list, which is copied; its signature and freshness are checked when a chain is
+ * judged. On failure the old one stays. */
 bool pki_trust_set_crl(struct pki_trust *trust, struct view der, struct err *err);
 
 enum pki_role { PKI_CLIENT, PKI_SERVER }; /* the EKU that the other side must have */
@@ -147,9 +164,10 @@ struct pki_question {
     const uint8_t *spki; /* HASH_SIZE bytes that the leaf's key must hash to; NULL: not asked */
     bool needs_crl;      /* refuse when there is no fresh list */
 };
-/* Judges a chain as it came from the other side, leaf first, then intermediates in any order; a root among them is
- * ignored. X509_STRICT, auth level 2, purpose, exact name, trust set alone; then the profile on the built chain, then the CRL.
- * BAD_CERTIFICATE with the reason, EXPIRED, REVOKED, NAME_MISMATCH (another name), WRONG_KEY (spki).
+/* Judges a chain as it came from the other side, leaf first, then intermediates in any order; a
+ * root among them is ignored. X509_STRICT, auth level 2, purpose, trust set alone; then the profile
+ * on the built chain, the exact name, the key, the CRL. BAD_CERTIFICATE with the reason, TOO_LARGE,
+ * EXPIRED, REVOKED, NAME_MISMATCH (another name), WRONG_KEY (spki), BAD_SIGNATURE (a forged list).
  * *ret_leaf may be NULL; else the leaf, owned by the caller. */
 bool pki_judge(const struct pki_trust *trust, const struct view *chain, size_t n_chain,
                const struct pki_question *question, struct pki_cert **ret_leaf, struct err *err);

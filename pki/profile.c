@@ -5,15 +5,16 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+/* clang-format off */
 /* Values of extensions, DER: basicConstraints, keyUsage, extKeyUsage. */
 static const uint8_t not_ca[] = { 0x30, 0x00 };
-static const uint8_t ca_of_leaves[] = { 0x30, 0x06, 0x01, 0x01, 0xff, 0x02, 0x01, 0x00 }; /* pathlen 0 */
+static const uint8_t ca_of_leaves[] = { 0x30, 0x06, 0x01, 0x01, 0xff, 0x02, 0x01, 0x00 };
 static const uint8_t ca[] = { 0x30, 0x03, 0x01, 0x01, 0xff };
-static const uint8_t signs_handshakes[] = { 0x03, 0x02, 0x07, 0x80 };           /* digitalSignature */
-static const uint8_t signs_certificates[] = { 0x03, 0x02, 0x01, 0x06 };         /* keyCertSign, cRLSign */
+static const uint8_t signs_handshakes[] = { 0x03, 0x02, 0x07, 0x80 };   /* digitalSignature */
+static const uint8_t signs_certificates[] = { 0x03, 0x02, 0x01, 0x06 }; /* keyCertSign, cRLSign */
 #define PURPOSE(n) 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, (n)    /* id-kp n */
 static const uint8_t both_sides[] = { 0x30, 0x14, PURPOSE(1), PURPOSE(2) };     /* server, client */
-static const uint8_t caps_leaves[] = { 0x30, 0x1e, PURPOSE(1), PURPOSE(2), PURPOSE(9) }; /* OCSP too */
+static const uint8_t caps_leaves[] = { 0x30, 0x1e, PURPOSE(1), PURPOSE(2), PURPOSE(9) };
 
 #define BYTES(a) { (a), sizeof(a) }
 
@@ -23,10 +24,12 @@ const struct pki_shape_row pki_shapes[PKI_N_SHAPES] = {
     [PKI_SHAPE_ROUTER] = { "the router's certificate", false, PKI_P256, PKI_P256, 30 * DAY_MS,
                            BYTES(not_ca), BYTES(signs_handshakes), BYTES(both_sides) },
     [PKI_SHAPE_INTERMEDIATE] = { "the intermediate", true, PKI_P256, PKI_P384, 5 * 366 * DAY_MS,
-                                 BYTES(ca_of_leaves), BYTES(signs_certificates), BYTES(caps_leaves) },
+                                 BYTES(ca_of_leaves), BYTES(signs_certificates),
+                                 BYTES(caps_leaves) },
     [PKI_SHAPE_ROOT] = { "the root", true, PKI_P384, PKI_P384, UINT64_MAX,
                          BYTES(ca), BYTES(signs_certificates), { NULL, 0 } },
 };
+/* clang-format on */
 
 bool pki_shape_of(struct view label, enum pki_shape *ret_shape, struct err *err)
 {
@@ -51,18 +54,19 @@ bool pki_profile_is_alg(const X509_ALGOR *alg, enum pki_curve signed_by)
     return OBJ_obj2nid(oid) == wanted && type == V_ASN1_UNDEF; /* RFC 5758: no parameters */
 }
 
-static bool check_serial(const struct pki_cert *cert, _unused_ const struct pki_ask *ask, struct err *err)
+static bool check_serial(const struct pki_cert *cert, _unused_ const struct pki_ask *ask,
+                         struct err *err)
 {
     struct view serial = pki_cert_serial(cert);
 
     if (serial.len == 0 || serial.data[0] & 0x80)
         return err_set(err, ERR_BAD_CERTIFICATE, "has a negative serial number");
     if (serial.len > PKI_MAX_SERIAL)
-        return err_set(err, ERR_BAD_CERTIFICATE, "has a serial number of %zu octets, at most %d", serial.len,
-                       PKI_MAX_SERIAL);
+        return err_set(err, ERR_BAD_CERTIFICATE, "has a serial number of %zu octets, at most %d",
+                       serial.len, PKI_MAX_SERIAL);
     if (serial.len < PKI_MIN_SERIAL)
-        return err_set(err, ERR_BAD_CERTIFICATE, "has a serial number of %zu octets, fewer than %d", serial.len,
-                       PKI_MIN_SERIAL);
+        return err_set(err, ERR_BAD_CERTIFICATE, "has a serial number of %zu octets, fewer than %d",
+                       serial.len, PKI_MIN_SERIAL);
     return true;
 }
 
@@ -106,10 +110,11 @@ static bool check_common_name(const struct pki_cert *cert, const char *label, st
         return true;
     if (X509_NAME_entry_count(subject) != 1 ||
         OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) != NID_commonName)
-        return err_set(err, ERR_BAD_CERTIFICATE, "has the subject \"%s\", not \"CN=%s\"", cert->facts.subject,
-                       label);
+        return err_set(err, ERR_BAD_CERTIFICATE, "has the subject \"%s\", not \"CN=%s\"",
+                       cert->facts.subject, label);
     value = X509_NAME_ENTRY_get_data(entry);
-    if ((ASN1_STRING_type(value) != V_ASN1_UTF8STRING && ASN1_STRING_type(value) != V_ASN1_PRINTABLESTRING) ||
+    if ((ASN1_STRING_type(value) != V_ASN1_UTF8STRING &&
+         ASN1_STRING_type(value) != V_ASN1_PRINTABLESTRING) ||
         !view_eq_text(VIEW(ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value)), label))
         return err_set(err, ERR_BAD_CERTIFICATE, "has the common name \"%s\", not \"CN=%s\"",
                        cert->facts.subject, label);
@@ -121,7 +126,8 @@ static bool check_names(const struct pki_cert *cert, const struct pki_ask *ask, 
     const X509 *issuer = ask->issuer ? ask->issuer->x509 : cert->x509;
 
     if (!same_name(X509_get_issuer_name(cert->x509), X509_get_subject_name(issuer)))
-        return err_set(err, ERR_BAD_CERTIFICATE, "has the issuer \"%s\", not \"%s\"", cert->facts.issuer,
+        return err_set(err, ERR_BAD_CERTIFICATE, "has the issuer \"%s\", not \"%s\"",
+                       cert->facts.issuer,
                        ask->issuer ? ask->issuer->facts.subject : cert->facts.subject);
     if (!pki_shapes[ask->shape].is_ca)
         return check_common_name(cert, ask->label, err);
@@ -154,12 +160,15 @@ static bool check_key(const struct pki_cert *cert, const struct pki_ask *ask, st
 
     if (!pki_x509_spki(cert->x509, &spki, err))
         return false;
-    if (!pki_spki_curve(buf_view(&spki), &curve) || curve != wanted || !X509_get0_pubkey(cert->x509))
-        return pki_err(err, ERR_BAD_CERTIFICATE, "has a key that is not %s", pki_curve_name(wanted));
+    if (!pki_spki_curve(buf_view(&spki), &curve) || curve != wanted ||
+        !X509_get0_pubkey(cert->x509))
+        return pki_err(err, ERR_BAD_CERTIFICATE, "has a key that is not %s",
+                       pki_curve_name(wanted));
     return true;
 }
 
-static bool check_extensions(const struct pki_cert *cert, const struct pki_ask *ask, struct err *err)
+static bool check_extensions(const struct pki_cert *cert, const struct pki_ask *ask,
+                             struct err *err)
 {
     return pki_ext_check(cert->x509, ask, err);
 }

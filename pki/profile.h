@@ -12,9 +12,9 @@ enum { PKI_SKI_SIZE = 20, PKI_MIN_SERIAL = 8 };
 struct pki_shape_row {
     const char *what; /* "the certificate", for errors */
     bool is_ca;
-    enum pki_curve curve;    /* of its own key */
-    enum pki_curve signed_by; /* of its issuer's key */
-    uint64_t max_life;       /* ms; UINT64_MAX: any */
+    enum pki_curve curve;               /* of its own key */
+    enum pki_curve signed_by;           /* of its issuer's key */
+    uint64_t max_life;                  /* ms; UINT64_MAX: any */
     struct view basic, usage, purposes; /* the extensions' values, DER */
 };
 extern const struct pki_shape_row pki_shapes[PKI_N_SHAPES];
@@ -24,7 +24,7 @@ struct pki_ask { /* what one certificate is to say, when written and when judged
     const struct pki_cert *issuer; /* NULL: itself */
     const char *label;             /* leaves: "456000" */
     const char *network;
-    const char *crl_url, *ca_url;  /* leaves, when written; may be NULL */
+    const char *crl_url, *ca_url; /* leaves, when written; may be NULL */
 };
 
 /* The shape that a leaf of this label has: "router", or an ID. */
@@ -42,7 +42,8 @@ bool pki_ext_key_id(X509 *x509, uint8_t ret_id[PKI_SKI_SIZE]);
 bool pki_ext_is_bound(X509 *ca, const char *network);
 /* For lists: AKI as a value. */
 void pki_ext_put_aki(struct buf *to, X509 *issuer);
-bool pki_ext_new(int nid, bool is_critical, struct view value, X509_EXTENSION **ret_ext, struct err *err);
+bool pki_ext_new(int nid, bool is_critical, struct view value, X509_EXTENSION **ret_ext,
+                 struct err *err);
 
 /* ---- profile.c: everything else ---------------------------------------------------------- */
 

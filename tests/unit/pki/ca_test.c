@@ -44,7 +44,8 @@ TEST(a_leaf_says_what_the_order_says)
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(new_csr(&csr, &err), err);
     order.crl_url = "http://pki.corp.example/crl";
-    order.ca_url = "http://pki.corp.example/ca?with=a%20long%20name-and-more-than-a-hundred-and-twenty-seven-octets-"
+    order.ca_url = "http://pki.corp.example/"
+                   "ca?with=a%20long%20name-and-more-than-a-hundred-and-twenty-seven-octets-"
                    "so-that-the-lengths-around-it-take-two-octets-each";
     CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
     CHECK_STR(pki_cert_facts(cert)->names, "DNS:123456789.corp.example");
@@ -52,14 +53,19 @@ TEST(a_leaf_says_what_the_order_says)
     pki_csr_spki_hash(csr, by_csr);
     pki_cert_spki_hash(cert, by_cert);
     CHECK_VIEW(VIEW_ARR(by_cert), VIEW_ARR(by_csr));
-    CHECK_OK(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.corp.example", NET_NAME, &err), err);
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456780.corp.example", NET_NAME, &err), err,
-              ERR_NAME_MISMATCH);
-    CHECK_STR(err.text, "the certificate is for 123456789.corp.example, not 123456780.corp.example");
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.root), "123456789.corp.example", NET_NAME, &err), err,
-              ERR_BAD_CERTIFICATE);
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.else.example", NET_NAME, &err), err,
-              ERR_INVALID_ARGUMENT);
+    CHECK_OK(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.corp.example", NET_NAME,
+                            &err),
+             err);
+    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456780.corp.example",
+                             NET_NAME, &err),
+              err, ERR_NAME_MISMATCH);
+    CHECK_STR(err.text,
+              "the certificate is for 123456789.corp.example, not 123456780.corp.example");
+    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.root), "123456789.corp.example", NET_NAME, &err),
+              err, ERR_BAD_CERTIFICATE);
+    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.else.example",
+                             NET_NAME, &err),
+              err, ERR_INVALID_ARGUMENT);
 }
 
 TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
@@ -76,8 +82,10 @@ TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
     } cases[] = {
         { NET_NOW, DAY_MS, NET_NOW - 5 * MINUTE_MS, NET_NOW + DAY_MS },
         { NET_NOW, 7 * DAY_MS, NET_NOW - 5 * MINUTE_MS, NET_NOW + 7 * DAY_MS - 5 * MINUTE_MS },
-        { issuer->not_after - HOUR_MS, DAY_MS, issuer->not_after - HOUR_MS - 5 * MINUTE_MS, issuer->not_after },
-        { issuer->not_before + MINUTE_MS, DAY_MS, issuer->not_before, issuer->not_before + DAY_MS + MINUTE_MS },
+        { issuer->not_after - HOUR_MS, DAY_MS, issuer->not_after - HOUR_MS - 5 * MINUTE_MS,
+          issuer->not_after },
+        { issuer->not_before + MINUTE_MS, DAY_MS, issuer->not_before,
+          issuer->not_before + DAY_MS + MINUTE_MS },
     };
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
@@ -100,25 +108,39 @@ TEST(orders_that_the_profile_forbids_are_refused)
         size_t serial_len; /* 0: as drawn */
         enum err_code code;
     } cases[] = {
-        { .label = "45600", .why = "no certificate is ever for \"45600\": it is neither an ID nor \"router\"" },
-        { .label = "alice", .why = "no certificate is ever for \"alice\": it is neither an ID nor \"router\"" },
-        { .label = "*", .why = "no certificate is ever for \"*\": it is neither an ID nor \"router\"" },
-        { .label = "", .why = "no certificate is ever for \"\": it is neither an ID nor \"router\"" },
+        { .label = "45600",
+          .why = "no certificate is ever for \"45600\": it is neither an ID nor \"router\"" },
+        { .label = "alice",
+          .why = "no certificate is ever for \"alice\": it is neither an ID nor \"router\"" },
+        { .label = "*",
+          .why = "no certificate is ever for \"*\": it is neither an ID nor \"router\"" },
+        { .label = "",
+          .why = "no certificate is ever for \"\": it is neither an ID nor \"router\"" },
         { .label = "router", .why = "router is not a label of that profile" },
-        { .label = "456000", .profile = PKI_ROUTER, .why = "456000 is not a label of that profile" },
+        { .label = "456000",
+          .profile = PKI_ROUTER,
+          .why = "456000 is not a label of that profile" },
         { .network = "corp", .why = "corp is not the name of a network" },
         { .network = "else.example", .why = "the CA is not constrained to else.example" },
         { .network = "sub.corp.example", .why = "the CA is not constrained to sub.corp.example" },
         { .life = 8 * (int64_t)DAY_MS, .why = "a life of 8 days, at most 7 days" },
-        { .label = "router", .profile = PKI_ROUTER, .life = 31 * (int64_t)DAY_MS,
+        { .label = "router",
+          .profile = PKI_ROUTER,
+          .life = 31 * (int64_t)DAY_MS,
           .why = "a life of 31 days, at most 30 days" },
         { .serial_len = 4, .why = "a serial number must come from pki_serial_new()" },
         { .serial_len = 21, .why = "a serial number must come from pki_serial_new()" },
         { .url = long_url, .why = "a URL of more than 512 characters" },
-        { .url = "ldap://x", .code = ERR_BAD_CERTIFICATE,
-          .why = "our own certificate: the certificate has a cRLDistributionPoints that is not exactly one web address" },
-        { .now = NET_NOW + 6 * 365 * (int64_t)DAY_MS, .code = ERR_EXPIRED, .why = "the intermediate is not valid now" },
-        { .now = NET_NOW - 9 * (int64_t)DAY_MS, .code = ERR_EXPIRED, .why = "the intermediate is not valid now" },
+        { .url = "ldap://x",
+          .code = ERR_BAD_CERTIFICATE,
+          .why = "our own certificate: the certificate has a cRLDistributionPoints that is not "
+                 "exactly one web address" },
+        { .now = NET_NOW + 6 * 365 * (int64_t)DAY_MS,
+          .code = ERR_EXPIRED,
+          .why = "the intermediate is not valid now" },
+        { .now = NET_NOW - 9 * (int64_t)DAY_MS,
+          .code = ERR_EXPIRED,
+          .why = "the intermediate is not valid now" },
     };
     _cleanup_(net_deinit) struct net net = { 0 };
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
@@ -127,7 +149,8 @@ TEST(orders_that_the_profile_forbids_are_refused)
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(new_csr(&csr, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        struct pki_order order = net_order(cases[i].profile, cases[i].label ? cases[i].label : "456000");
+        struct pki_order order =
+            net_order(cases[i].profile, cases[i].label ? cases[i].label : "456000");
         struct pki_cert *cert = NULL;
         order.network = cases[i].network ? cases[i].network : NET_NAME;
         order.life_ms = cases[i].life ? (uint64_t)cases[i].life : order.life_ms;
@@ -167,7 +190,8 @@ TEST(the_root_issues_no_leaf)
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(new_csr(&csr, &err), err);
     CHECK_ERR(pki_ca_issue(net.root, csr, &order, &cert, &err), err, ERR_BAD_CERTIFICATE);
-    CHECK_STR(err.text, "our own certificate: the certificate is signed by ecdsa-with-SHA384, not by ECDSA with SHA256");
+    CHECK_STR(err.text, "our own certificate: the certificate is signed by ecdsa-with-SHA384, not "
+                        "by ECDSA with SHA256");
 }
 
 TEST(a_ca_needs_the_right_curve_and_a_network)
@@ -180,7 +204,8 @@ TEST(a_ca_needs_the_right_curve_and_a_network)
     } cases[] = {
         { PKI_P256, NET_NAME, ERR_WRONG_KEY, "the root needs a P-384 key" },
         { PKI_P384, "corp", ERR_INVALID_ARGUMENT, "corp is not the name of a network" },
-        { PKI_P384, "Corp.example", ERR_INVALID_ARGUMENT, "Corp.example is not the name of a network" },
+        { PKI_P384, "Corp.example", ERR_INVALID_ARGUMENT,
+          "Corp.example is not the name of a network" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -188,7 +213,8 @@ TEST(a_ca_needs_the_right_curve_and_a_network)
         struct pki_ca *ca = NULL;
         struct err err = { 0 };
         CHECK_OK(pki_key_new(cases[i].curve, &key, &err), err);
-        CHECK_ERR(pki_ca_new_root(cases[i].network, NET_NOW, DAY_MS, key, &ca, &err), err, cases[i].code);
+        CHECK_ERR(pki_ca_new_root(cases[i].network, NET_NOW, DAY_MS, key, &ca, &err), err,
+                  cases[i].code);
         CHECK_STR(err.text, cases[i].why);
     }
 }
@@ -203,19 +229,24 @@ TEST(an_intermediate_stays_inside_its_root)
 
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
-    CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW + 19 * 365 * DAY_MS, 5 * 365 * DAY_MS, key, &ca, &err),
+    CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW + 19 * 365 * DAY_MS,
+                                     5 * 365 * DAY_MS, key, &ca, &err),
              err);
-    CHECK_U64(pki_cert_facts(pki_ca_cert(ca))->not_after, pki_cert_facts(pki_ca_cert(net.root))->not_after);
+    CHECK_U64(pki_cert_facts(pki_ca_cert(ca))->not_after,
+              pki_cert_facts(pki_ca_cert(net.root))->not_after);
     CHECK_OK(pki_key_new(PKI_P384, &wrong, &err), err);
-    CHECK_ERR(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, DAY_MS, wrong, &no, &err), err, ERR_WRONG_KEY);
+    CHECK_ERR(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, DAY_MS, wrong, &no, &err), err,
+              ERR_WRONG_KEY);
     CHECK_STR(err.text, "the intermediate needs a P-256 key");
     CHECK_OK(pki_key_new(PKI_P256, &long_lived, &err), err);
-    CHECK_ERR(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 6 * 366 * DAY_MS, long_lived, &no, &err), err,
-              ERR_BAD_CERTIFICATE);
-    CHECK_STR(err.text, "our own certificate: the intermediate lives for 2196 days, at most 1830 days");
+    CHECK_ERR(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 6 * 366 * DAY_MS, long_lived,
+                                      &no, &err),
+              err, ERR_BAD_CERTIFICATE);
+    CHECK_STR(err.text,
+              "our own certificate: the intermediate lives for 2196 days, at most 1830 days");
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
-    CHECK_ERR(pki_ca_new_intermediate(net.root, "else.example", NET_NOW, DAY_MS, key, &no, &err), err,
-              ERR_INVALID_ARGUMENT);
+    CHECK_ERR(pki_ca_new_intermediate(net.root, "else.example", NET_NOW, DAY_MS, key, &no, &err),
+              err, ERR_INVALID_ARGUMENT);
     CHECK_STR(err.text, "the root is not constrained to else.example");
 }
 
@@ -242,12 +273,17 @@ TEST(networks_with_long_names_have_cas_too)
         CHECK_OK(pki_key_new(PKI_P384, &root_key, &err), err);
         CHECK_OK(pki_ca_new_root(networks[i], NET_NOW, 999 * DAY_MS, root_key, &root, &err), err);
         CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
-        CHECK_OK(pki_ca_new_intermediate(root, networks[i], NET_NOW, 99 * DAY_MS, key, &intermediate, &err), err);
+        CHECK_OK(pki_ca_new_intermediate(root, networks[i], NET_NOW, 99 * DAY_MS, key,
+                                         &intermediate, &err),
+                 err);
         CHECK_OK(new_csr(&csr, &err), err);
         CHECK_OK(pki_ca_issue(intermediate, csr, &order, &cert, &err), err);
         CHECK_OK(pki_trust_add_root(trust, pki_cert_der(pki_ca_cert(root)), &err), err);
-        CHECK_OK(pki_trust_add_intermediate(trust, pki_cert_der(pki_ca_cert(intermediate)), &err), err);
-        struct pki_question asked = { .name = buf_cstr(&name), .network = networks[i], .now = NET_NOW };
+        CHECK_OK(pki_trust_add_intermediate(trust, pki_cert_der(pki_ca_cert(intermediate)), &err),
+                 err);
+        struct pki_question asked = { .name = buf_cstr(&name),
+                                      .network = networks[i],
+                                      .now = NET_NOW };
         struct view chain = pki_cert_der(cert);
         CHECK_OK(pki_judge(trust, &chain, 1, &asked, NULL, &err), err);
     }

@@ -79,7 +79,8 @@ TEST(facts_of_strangers_are_printable)
 
     CHECK_OK(net_init(&net, &err), err);
     for (size_t row = 0; row < bad_certs_count(); row++) {
-        struct bad_net where = { "45\x01\n\xc3\xbc", NET_NAME, net.root, net.intermediate, NET_NOW };
+        struct bad_net where = { "45\x01\n\xc3\xbc", NET_NAME, net.root, net.intermediate,
+                                 NET_NOW };
         _cleanup_(bad_cert_deinit) struct bad_cert bad = { 0 };
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
         if (!bad_certs_make(row, &where, &bad, &err) || !bad.is_x509)

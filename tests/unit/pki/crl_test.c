@@ -5,18 +5,23 @@
 
 #include <openssl/x509v3.h>
 
-static bool issue(const struct net *net, uint64_t number, const struct pki_revoked *revoked, size_t n,
-                  struct buf *ret, struct err *err)
+static bool issue(const struct net *net, uint64_t number, const struct pki_revoked *revoked,
+                  size_t n, struct buf *ret, struct err *err)
 {
-    return pki_ca_issue_crl(net->intermediate, number, NET_NOW, NET_NOW + DAY_MS, revoked, n, ret, err);
+    return pki_ca_issue_crl(net->intermediate, number, NET_NOW, NET_NOW + DAY_MS, revoked, n, ret,
+                            err);
 }
 
-static bool judge(const struct net *net, const struct pki_cert *leaf, struct view list, struct err *err)
+static bool judge(const struct net *net, const struct pki_cert *leaf, struct view list,
+                  struct err *err)
 {
-    struct pki_question asked = { .name = "456000." NET_NAME, .network = NET_NAME, .now = NET_NOW, .needs_crl = true };
+    struct pki_question asked = {
+        .name = "456000." NET_NAME, .network = NET_NAME, .now = NET_NOW, .needs_crl = true
+    };
     struct view chain = pki_cert_der(leaf);
 
-    return pki_trust_set_crl(net->trust, list, err) && pki_judge(net->trust, &chain, 1, &asked, NULL, err);
+    return pki_trust_set_crl(net->trust, list, err) &&
+           pki_judge(net->trust, &chain, 1, &asked, NULL, err);
 }
 
 TEST(who_is_on_the_list_is_refused_and_nobody_else)
@@ -33,13 +38,16 @@ TEST(who_is_on_the_list_is_refused_and_nobody_else)
     for (size_t i = 0; i < N_ELEMENTS(revoked); i++) {
         size_t len;
         pki_serial_new(serials[i], &len);
-        revoked[i] = (struct pki_revoked){ VIEW(serials[i], len), NET_NOW - i * HOUR_MS, (uint8_t)(i % 6) };
+        revoked[i] =
+            (struct pki_revoked){ VIEW(serials[i], len), NET_NOW - i * HOUR_MS, (uint8_t)(i % 6) };
     }
     for (size_t at = 0; at <= N_ELEMENTS(revoked); at += 8) {
         _buf_ list = { 0 };
         if (at < N_ELEMENTS(revoked))
             revoked[at].serial = pki_cert_serial(leaf);
-        CHECK_OK(issue(&net, at + 1, revoked, at < N_ELEMENTS(revoked) ? N_ELEMENTS(revoked) : 0, &list, &err), err);
+        CHECK_OK(issue(&net, at + 1, revoked, at < N_ELEMENTS(revoked) ? N_ELEMENTS(revoked) : 0,
+                       &list, &err),
+                 err);
         CHECK_OK(judge(&net, other, buf_view(&list), &err), err);
         if (at == N_ELEMENTS(revoked))
             CHECK_OK(judge(&net, leaf, buf_view(&list), &err), err);
@@ -72,14 +80,32 @@ TEST(lists_that_make_no_sense_are_not_issued)
         struct pki_revoked revoked;
         const char *why;
     } cases[] = {
-        { 0, NET_NOW + 1, { { NULL, 0 } }, "a list needs a number and a time until which it holds" },
+        { 0,
+          NET_NOW + 1,
+          { { NULL, 0 } },
+          "a list needs a number and a time until which it holds" },
         { 1, NET_NOW, { { NULL, 0 } }, "a list needs a number and a time until which it holds" },
         { 1, NET_NOW + 1, { { NULL, 0 } }, "entry 1: a revoked serial number is not one of ours" },
-        { 1, NET_NOW + 1, { { long_serial, 21 } }, "entry 1: a revoked serial number is not one of ours" },
-        { 1, NET_NOW + 1, { { negative, 9 } }, "entry 1: a revoked serial number is not one of ours" },
-        { 1, NET_NOW + 1, { { long_serial, 9 }, .reason = 7 }, "entry 1: 7 is not a reason for revocation" },
-        { 1, NET_NOW + 1, { { long_serial, 9 }, .reason = 8 }, "entry 1: 8 is not a reason for revocation" },
-        { 1, NET_NOW + 1, { { long_serial, 9 }, .reason = 11 }, "entry 1: 11 is not a reason for revocation" },
+        { 1,
+          NET_NOW + 1,
+          { { long_serial, 21 } },
+          "entry 1: a revoked serial number is not one of ours" },
+        { 1,
+          NET_NOW + 1,
+          { { negative, 9 } },
+          "entry 1: a revoked serial number is not one of ours" },
+        { 1,
+          NET_NOW + 1,
+          { { long_serial, 9 }, .reason = 7 },
+          "entry 1: 7 is not a reason for revocation" },
+        { 1,
+          NET_NOW + 1,
+          { { long_serial, 9 }, .reason = 8 },
+          "entry 1: 8 is not a reason for revocation" },
+        { 1,
+          NET_NOW + 1,
+          { { long_serial, 9 }, .reason = 11 },
+          "entry 1: 11 is not a reason for revocation" },
     };
     _cleanup_(net_deinit) struct net net = { 0 };
     struct err err = { 0 };
@@ -181,10 +207,18 @@ TEST(lists_of_another_kind_are_refused_when_read)
         { .version = 1, .no_aki = true, .why = "the list does not say whose key signed it (AKI)" },
         { .version = 1, .no_next = true, .why = "the list does not say how long it holds" },
         { .version = 1, .sha384 = true, .why = "the list is not signed by ECDSA with SHA256" },
-        { .version = 1, .delta = true, .why = "the list has an extension that the profile does not know: 2.5.29.27" },
-        { .version = 1, .idp = true, .why = "the list has an extension that the profile does not know: 2.5.29.18" },
-        { .version = 1, .reason_remove = true, .why = "the list has an entry with an unknown reason" },
-        { .version = 1, .entry_issuer = true, .why = "the list has an entry with more than a reason" },
+        { .version = 1,
+          .delta = true,
+          .why = "the list has an extension that the profile does not know: 2.5.29.27" },
+        { .version = 1,
+          .idp = true,
+          .why = "the list has an extension that the profile does not know: 2.5.29.18" },
+        { .version = 1,
+          .reason_remove = true,
+          .why = "the list has an entry with an unknown reason" },
+        { .version = 1,
+          .entry_issuer = true,
+          .why = "the list has an entry with more than a reason" },
     };
     _cleanup_(net_deinit) struct net net = { 0 };
     struct err err = { 0 };

@@ -12,7 +12,7 @@ struct shape {
     const char *challenge, *unstructured;
 };
 
-static void add_san(STACK_OF(X509_EXTENSION) **to, const char *text)
+static void add_san(STACK_OF(X509_EXTENSION) * *to, const char *text)
 {
     X509V3_CTX ctx;
     X509_EXTENSION *ext;
@@ -26,7 +26,7 @@ static void add_san(STACK_OF(X509_EXTENSION) **to, const char *text)
 }
 
 /* An attribute is a set: more extensions can stand in a second value of it. */
-static void add_value(X509_ATTRIBUTE *attr, STACK_OF(X509_EXTENSION) *exts)
+static void add_value(X509_ATTRIBUTE *attr, STACK_OF(X509_EXTENSION) * exts)
 {
     unsigned char *der = NULL;
     int len = i2d_X509_EXTENSIONS(exts, &der);
@@ -64,9 +64,11 @@ static void make(const struct shape *shape, struct buf *to)
     X509_REQ_set_pubkey(req, key);
     for (size_t i = 0; i < N_ELEMENTS(shape->cn); i++)
         if (shape->cn[i])
-            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)shape->cn[i], -1, -1, 0);
+            X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                       (const unsigned char *)shape->cn[i], -1, -1, 0);
     if (shape->o)
-        X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)shape->o, -1, -1, 0);
+        X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)shape->o, -1,
+                                   -1, 0);
     add_sans(req, shape);
     if (shape->challenge)
         X509_REQ_add1_attr_by_NID(req, NID_pkcs9_challengePassword, MBSTRING_ASC,
@@ -95,9 +97,11 @@ TEST(names_are_absent_or_right_wherever_they_stand)
         { { .cn = { "456000" }, .san = { OURS } }, NULL },
         { { .san = { OURS "," OURS, OURS } }, NULL },
         { { .cn = { "111111" } }, "the request's common name is 111111, not 456000" },
-        { { .cn = { "456000", "456000", "111111" } }, "the request's common name is 111111, not 456000" },
+        { { .cn = { "456000", "456000", "111111" } },
+          "the request's common name is 111111, not 456000" },
         { { .cn = { "111111", "456000" } }, "the request's common name is 111111, not 456000" },
-        { { .cn = { "456000.corp.example" } }, "the request's common name is 456000.corp.example, not 456000" },
+        { { .cn = { "456000.corp.example" } },
+          "the request's common name is 456000.corp.example, not 456000" },
         { { .cn = { "456000" }, .o = "Example" }, "the request names O=Example" },
         { { .san = { "DNS:111111.corp.example" } },
           "the request is for 111111.corp.example, not 456000.corp.example" },
@@ -116,9 +120,11 @@ TEST(names_are_absent_or_right_wherever_they_stand)
         { { .san = { "DNS:456000.CORP.example" } },
           "the request is for 456000.CORP.example, not 456000.corp.example" },
         { { .san = { "IP:127.0.0.1" } }, "the request has an alternative name that is no dNSName" },
-        { { .san = { OURS ",email:a@corp.example" } }, "the request has an alternative name that is no dNSName" },
+        { { .san = { OURS ",email:a@corp.example" } },
+          "the request has an alternative name that is no dNSName" },
         { { .challenge = "secret" }, "the request has the attribute challengePassword" },
-        { { .unstructured = "111111.corp.example" }, "the request has the attribute unstructuredName" },
+        { { .unstructured = "111111.corp.example" },
+          "the request has the attribute unstructuredName" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -147,7 +153,8 @@ TEST(only_p256_and_sha2_are_read)
         { { .key = "P-384" }, ERR_WRONG_KEY, "the request's key is not P-256" },
         { { .key = "P-224" }, ERR_WRONG_KEY, "the request's key is not P-256" },
         { { .key = "secp256k1" }, ERR_WRONG_KEY, "the request's key is not P-256" },
-        { { .digest = "SHA1" }, ERR_BAD_SIGNATURE,
+        { { .digest = "SHA1" },
+          ERR_BAD_SIGNATURE,
           "the request is signed by ecdsa-with-SHA1, not by ECDSA with SHA-2" },
     };
 

@@ -10,21 +10,8 @@ static struct pki_question question(const char *name, enum pki_role role)
     return (struct pki_question){ .name = name, .network = NET_NAME, .role = role, .now = NET_NOW };
 }
 
-/* What the row's "why" says of ID and network, filled in. */
-static char *filled(const char *why)
-{
-    _buf_ out = { 0 };
-
-    for (; *why; why++) {
-        if (*why == '@' && (why[1] == 'I' || why[1] == 'N'))
-            buf_put_text(&out, *++why == 'I' ? "456000" : NET_NAME);
-        else
-            buf_put_u8(&out, (uint8_t)*why);
-    }
-    return mem_text(buf_cstr(&out));
-}
-
-static bool judge_bad(const struct net *net, const struct bad_cert *bad, enum pki_role role, struct err *err)
+static bool judge_bad(const struct net *net, const struct bad_cert *bad, enum pki_role role,
+                      struct err *err)
 {
     _cleanup_(pki_trust_freep) struct pki_trust *trust = pki_trust_new();
     struct pki_question asked = question("456000." NET_NAME, role);
@@ -33,9 +20,10 @@ static bool judge_bad(const struct net *net, const struct bad_cert *bad, enum pk
     asked.needs_crl = bad->needs_crl;
     for (size_t i = 0; i < bad->n_chain; i++)
         chain[i] = buf_view(&bad->chain[i]);
-    if (!CHECK(pki_trust_add_root(trust, pki_cert_der(pki_ca_cert(net->root)), err) &&
-               pki_trust_add_intermediate(trust, pki_cert_der(pki_ca_cert(net->intermediate)), err) &&
-               bad_cert_trust(bad, trust, err)))
+    if (!CHECK(
+            pki_trust_add_root(trust, pki_cert_der(pki_ca_cert(net->root)), err) &&
+            pki_trust_add_intermediate(trust, pki_cert_der(pki_ca_cert(net->intermediate)), err) &&
+            bad_cert_trust(bad, trust, err)))
         return false;
     return pki_judge(trust, chain, bad->n_chain, &asked, NULL, err);
 }
@@ -44,9 +32,10 @@ static void check_row(const struct net *net, size_t row)
 {
     struct bad_net where = { "456000", NET_NAME, net->root, net->intermediate, NET_NOW };
     _cleanup_(bad_cert_deinit) struct bad_cert bad = { 0 };
-    _free_ char *why = filled(bad_certs_why(row));
+    _free_ char *why = bad_certs_why(row, &where);
     struct err err = { 0 };
 
+    CHECK(*why);
     if (!bad_certs_make(row, &where, &bad, &err)) {
         check_failed(__FILE__, __LINE__, "%s", err.text);
         return;
@@ -56,9 +45,11 @@ static void check_row(const struct net *net, size_t row)
         if (judge_bad(net, &bad, role, &err))
             check_failed(__FILE__, __LINE__, "%s: accepted", bad_certs_name(row));
         else if (err.code != bad_certs_code(row))
-            check_failed(__FILE__, __LINE__, "%s: %s (%s)", bad_certs_name(row), err_code_name(err.code), err.text);
+            check_failed(__FILE__, __LINE__, "%s: %s (%s)", bad_certs_name(row),
+                         err_code_name(err.code), err.text);
         else if (role == PKI_SERVER && !strstr(err.text, why))
-            check_failed(__FILE__, __LINE__, "%s: \"%s\" does not say \"%s\"", bad_certs_name(row), err.text, why);
+            check_failed(__FILE__, __LINE__, "%s: \"%s\" does not say \"%s\"", bad_certs_name(row),
+                         err.text, why);
     }
     printf("# %-34s %-16s %s\n", bad_certs_name(row), err_code_name(err.code), err.text);
 }
@@ -91,7 +82,8 @@ TEST(without_a_fault_the_same_are_accepted)
 
 /* ---- what our CA issues ----------------------------------------------------------------- */
 
-static bool judge_one(const struct net *net, struct view leaf, const struct pki_question *asked, struct err *err)
+static bool judge_one(const struct net *net, struct view leaf, const struct pki_question *asked,
+                      struct err *err)
 {
     struct view chain[] = { leaf, pki_cert_der(pki_ca_cert(net->intermediate)) };
 
@@ -115,7 +107,8 @@ TEST(everything_that_our_ca_issues_is_accepted_in_both_roles)
     _buf_ list = { 0 };
 
     CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(pki_ca_issue_crl(net.intermediate, 1, NET_NOW, NET_NOW + DAY_MS, NULL, 0, &list, &err), err);
+    CHECK_OK(pki_ca_issue_crl(net.intermediate, 1, NET_NOW, NET_NOW + DAY_MS, NULL, 0, &list, &err),
+             err);
     for (size_t i = 0; i < 4 * N_ELEMENTS(cases); i++) {
         size_t at = i % N_ELEMENTS(cases);
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
@@ -143,7 +136,8 @@ TEST(a_certificate_holds_from_its_first_to_its_last_second)
     CHECK_OK(judge_one(&net, pki_cert_der(cert), &asked, &err), err);
     asked.now = NET_NOW - 5 * MINUTE_MS - SECOND_MS;
     CHECK_ERR(judge_one(&net, pki_cert_der(cert), &asked, &err), err, ERR_EXPIRED);
-    CHECK_STR(err.text, "the certificate is not yet valid: it begins in 1 second, at 2026-11-18T11:01:40Z");
+    CHECK_STR(err.text,
+              "the certificate is not yet valid: it begins in 1 second, at 2026-11-18T11:01:40Z");
     asked.now = NET_NOW + DAY_MS - SECOND_MS;
     CHECK_OK(judge_one(&net, pki_cert_der(cert), &asked, &err), err);
     asked.now = NET_NOW + DAY_MS + SECOND_MS;
@@ -185,15 +179,17 @@ TEST(intermediates_come_from_the_chain_when_they_are_only_listed)
     CHECK_OK(net_issue(&net, PKI_PEER, "111111", NULL, &other, &err), err);
     CHECK_OK(pki_trust_add_root(trust, pki_cert_der(pki_ca_cert(net.root)), &err), err);
     /* root and strangers among the chain do no harm, the order does not count */
-    struct view chain[] = { pki_cert_der(cert), pki_cert_der(pki_ca_cert(net.root)), pki_cert_der(other),
-                            pki_cert_der(pki_ca_cert(net.intermediate)) };
+    struct view chain[] = { pki_cert_der(cert), pki_cert_der(pki_ca_cert(net.root)),
+                            pki_cert_der(other), pki_cert_der(pki_ca_cert(net.intermediate)) };
     CHECK_ERR(pki_judge(trust, chain, 4, &asked, NULL, &err), err, ERR_BAD_CERTIFICATE);
     CHECK(strstr(err.text, "is not listed by the manifest") != NULL);
     pki_cert_hash(pki_ca_cert(net.intermediate), hash);
     pki_trust_list_intermediate(trust, hash);
     CHECK_OK(pki_judge(trust, chain, 4, &asked, NULL, &err), err);
     CHECK_ERR(pki_judge(trust, chain, 1, &asked, NULL, &err), err, ERR_BAD_CERTIFICATE);
-    CHECK(strstr(err.text, "is not issued by a CA of this network, but by \"CN=Warren intermediate ") != NULL);
+    CHECK(strstr(err.text,
+                 "is not issued by a CA of this network, but by \"CN=Warren intermediate ") !=
+          NULL);
 }
 
 TEST(an_empty_trust_set_trusts_nobody)
@@ -229,7 +225,8 @@ TEST(chains_are_bounded_before_they_are_read)
     for (size_t i = 0; i < N_ELEMENTS(chain); i++)
         chain[i] = pki_cert_der(cert);
     CHECK_OK(pki_judge(net.trust, chain, PKI_MAX_CHAIN, &asked, NULL, &err), err);
-    CHECK_ERR(pki_judge(net.trust, chain, PKI_MAX_CHAIN + 1, &asked, NULL, &err), err, ERR_TOO_LARGE);
+    CHECK_ERR(pki_judge(net.trust, chain, PKI_MAX_CHAIN + 1, &asked, NULL, &err), err,
+              ERR_TOO_LARGE);
     CHECK_STR(err.text, "a chain of 7 certificates, at most 6");
     buf_grow(&large, PKI_MAX_CERT + 1);
     chain[1] = buf_view(&large);
@@ -251,7 +248,8 @@ TEST(a_successor_of_the_intermediate_lives_beside_it)
 
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
-    CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 99 * DAY_MS, key, &next, &err), err);
+    CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 99 * DAY_MS, key, &next, &err),
+             err);
     CHECK_OK(pki_trust_add_intermediate(net.trust, pki_cert_der(pki_ca_cert(next)), &err), err);
     CHECK_OK(net_issue(&net, PKI_PEER, "456000", NULL, &old_leaf, &err), err);
     struct net by_next = { .intermediate = next, .now = NET_NOW };
@@ -272,8 +270,9 @@ TEST(the_question_itself_is_checked)
     static const struct {
         const char *name, *network;
     } cases[] = {
-        { "456000.else.example", NET_NAME }, { "456000", NET_NAME },       { "corp.example", NET_NAME },
-        { "alice.corp.example", NET_NAME },  { "*.corp.example", NET_NAME }, { "", NET_NAME },
+        { "456000.else.example", NET_NAME }, { "456000", NET_NAME },
+        { "corp.example", NET_NAME },        { "alice.corp.example", NET_NAME },
+        { "*.corp.example", NET_NAME },      { "", NET_NAME },
     };
     _cleanup_(net_deinit) struct net net = { 0 };
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
@@ -282,11 +281,15 @@ TEST(the_question_itself_is_checked)
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(net_issue(&net, PKI_PEER, "456000", NULL, &cert, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        struct pki_question asked = { .name = cases[i].name, .network = cases[i].network, .now = NET_NOW };
+        struct pki_question asked = { .name = cases[i].name,
+                                      .network = cases[i].network,
+                                      .now = NET_NOW };
         CHECK_ERR(judge_one(&net, pki_cert_der(cert), &asked, &err), err, ERR_INVALID_ARGUMENT);
     }
     /* the CAs are constrained to another network than the one that is asked for */
-    struct pki_question asked = { .name = "456000.example.org", .network = "example.org", .now = NET_NOW };
+    struct pki_question asked = { .name = "456000.example.org",
+                                  .network = "example.org",
+                                  .now = NET_NOW };
     CHECK_ERR(judge_one(&net, pki_cert_der(cert), &asked, &err), err, ERR_BAD_CERTIFICATE);
     CHECK(strstr(err.text, "the root has the nameConstraints") != NULL);
 }

@@ -9,7 +9,8 @@ static bool same_key(const struct pki_key *a, const struct pki_key *b)
     uint8_t x[HASH_SIZE], y[HASH_SIZE];
     struct err err;
 
-    return pki_key_spki_hash(a, x, &err) && pki_key_spki_hash(b, y, &err) && memcmp(x, y, HASH_SIZE) == 0;
+    return pki_key_spki_hash(a, x, &err) && pki_key_spki_hash(b, y, &err) &&
+           memcmp(x, y, HASH_SIZE) == 0;
 }
 
 TEST(keys_come_back_from_pem_with_and_without_a_passphrase)
@@ -44,7 +45,8 @@ TEST(a_wrong_or_missing_passphrase_is_not_authorized)
 
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
     CHECK_OK(pki_key_write(key, VIEW_LIT("right"), &pem, &err), err);
-    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("wrong"), &back, &err), err, ERR_NOT_AUTHORIZED);
+    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("wrong"), &back, &err), err,
+              ERR_NOT_AUTHORIZED);
     CHECK_STR(err.text, "the passphrase does not open the key");
     CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &back, &err), err, ERR_NOT_AUTHORIZED);
     CHECK_STR(err.text, "the key is encrypted: its passphrase is needed");
@@ -107,11 +109,12 @@ TEST(what_is_not_a_key_is_refused)
         const char *why;
     } cases[] = {
         { "", ERR_BAD_WIRE, "0 private keys where one is wanted (PKCS#8, PEM)" },
-        { "-----BEGIN PRIVATE KEY-----\nAAAA\n", ERR_BAD_WIRE, "PRIVATE KEY number 1 has no END line" },
+        { "-----BEGIN PRIVATE KEY-----\nAAAA\n", ERR_BAD_WIRE,
+          "PRIVATE KEY number 1 has no END line" },
         { "-----BEGIN PRIVATE KEY-----\nA*AA\n-----END PRIVATE KEY-----\n", ERR_BAD_WIRE,
           "PRIVATE KEY number 1 is not base64" },
-        { "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", ERR_BAD_WIRE,
-          "the encrypted key is malformed" },
+        { "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+          ERR_BAD_WIRE, "the encrypted key is malformed" },
         { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", ERR_BAD_WIRE,
           "the key is not PKCS#8" },
     };
@@ -119,7 +122,8 @@ TEST(what_is_not_a_key_is_refused)
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct pki_key *key = NULL;
         struct err err = { 0 };
-        CHECK_ERR(pki_key_read(view_text(cases[i].pem), VIEW_LIT("x"), &key, &err), err, cases[i].code);
+        CHECK_ERR(pki_key_read(view_text(cases[i].pem), VIEW_LIT("x"), &key, &err), err,
+                  cases[i].code);
         CHECK(strncmp(err.text, cases[i].why, strlen(cases[i].why)) == 0);
     }
 }
@@ -133,19 +137,23 @@ TEST(signatures_verify_by_the_certificate_and_by_nothing_else)
     CHECK_OK(net_init(&net, &err), err);
     struct view root = pki_cert_der(pki_ca_cert(net.root));
     CHECK_OK(pki_key_sign(pki_ca_key(net.root), VIEW_LIT("manifest"), &by_root, &err), err);
-    CHECK_OK(pki_key_sign(pki_ca_key(net.intermediate), VIEW_LIT("manifest"), &by_other, &err), err);
+    CHECK_OK(pki_key_sign(pki_ca_key(net.intermediate), VIEW_LIT("manifest"), &by_other, &err),
+             err);
     CHECK_OK(pki_verify_by_cert(root, VIEW_LIT("manifest"), buf_view(&by_root), &err), err);
-    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifesT"), buf_view(&by_root), &err), err, ERR_BAD_SIGNATURE);
+    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifesT"), buf_view(&by_root), &err), err,
+              ERR_BAD_SIGNATURE);
     CHECK(strncmp(err.text, "not signed by CN=Warren root ", 29) == 0);
-    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifest"), buf_view(&by_other), &err), err, ERR_BAD_SIGNATURE);
-    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifest"), VIEW(NULL, 0), &err), err, ERR_BAD_SIGNATURE);
+    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifest"), buf_view(&by_other), &err), err,
+              ERR_BAD_SIGNATURE);
+    CHECK_ERR(pki_verify_by_cert(root, VIEW_LIT("manifest"), VIEW(NULL, 0), &err), err,
+              ERR_BAD_SIGNATURE);
     for (size_t i = 0; i < by_root.len; i++) { /* every bit counts, and so does DER */
         by_root.data[i] ^= 1;
         CHECK(!pki_verify_by_cert(root, VIEW_LIT("manifest"), buf_view(&by_root), &err));
         by_root.data[i] ^= 1;
     }
-    CHECK_ERR(pki_verify_by_cert(VIEW_LIT("root"), VIEW_LIT("manifest"), buf_view(&by_root), &err), err,
-              ERR_BAD_CERTIFICATE);
+    CHECK_ERR(pki_verify_by_cert(VIEW_LIT("root"), VIEW_LIT("manifest"), buf_view(&by_root), &err),
+              err, ERR_BAD_CERTIFICATE);
 }
 
 TEST(the_spki_is_the_certificates)

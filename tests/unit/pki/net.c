@@ -14,11 +14,13 @@ bool net_init_at(struct net *net, uint64_t now, struct err *err)
 
     *net = (struct net){ .trust = pki_trust_new(), .now = now };
     return pki_key_new(PKI_P384, &root_key, err) && pki_key_new(PKI_P256, &key, err) &&
-           pki_ca_new_root(NET_NAME, now - DAY_MS, 20 * 365 * DAY_MS, STEAL(root_key), &net->root, err) &&
+           pki_ca_new_root(NET_NAME, now - DAY_MS, 20 * 365 * DAY_MS, STEAL(root_key), &net->root,
+                           err) &&
            pki_ca_new_intermediate(net->root, NET_NAME, now - DAY_MS, 5 * 365 * DAY_MS, STEAL(key),
                                    &net->intermediate, err) &&
            pki_trust_add_root(net->trust, pki_cert_der(pki_ca_cert(net->root)), err) &&
-           pki_trust_add_intermediate(net->trust, pki_cert_der(pki_ca_cert(net->intermediate)), err);
+           pki_trust_add_intermediate(net->trust, pki_cert_der(pki_ca_cert(net->intermediate)),
+                                      err);
 }
 
 void net_deinit(struct net *net)
@@ -30,15 +32,18 @@ void net_deinit(struct net *net)
 
 struct pki_order net_order(enum pki_profile profile, const char *label)
 {
-    struct pki_order order = { .profile = profile, .label = label, .network = NET_NAME, .now = NET_NOW,
+    struct pki_order order = { .profile = profile,
+                               .label = label,
+                               .network = NET_NAME,
+                               .now = NET_NOW,
                                .life_ms = profile == PKI_ROUTER ? 30 * DAY_MS : DAY_MS };
 
     pki_serial_new(order.serial, &order.serial_len);
     return order;
 }
 
-bool net_issue(const struct net *net, enum pki_profile profile, const char *label, struct pki_key **ret_key,
-               struct pki_cert **ret_cert, struct err *err)
+bool net_issue(const struct net *net, enum pki_profile profile, const char *label,
+               struct pki_key **ret_key, struct pki_cert **ret_cert, struct err *err)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;

@@ -18,7 +18,7 @@ bool net_init(struct net *net, struct err *err); /* at NET_NOW */
 bool net_init_at(struct net *net, uint64_t now, struct err *err);
 void net_deinit(struct net *net);
 /* A leaf for a fresh key; *ret_key may be NULL. */
-bool net_issue(const struct net *net, enum pki_profile profile, const char *label, struct pki_key **ret_key,
-               struct pki_cert **ret_cert, struct err *err);
+bool net_issue(const struct net *net, enum pki_profile profile, const char *label,
+               struct pki_key **ret_key, struct pki_cert **ret_cert, struct err *err);
 /* An order as den writes it: 24 h, or 30 days for the router. */
 struct pki_order net_order(enum pki_profile profile, const char *label);

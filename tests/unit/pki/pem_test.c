@@ -56,7 +56,8 @@ TEST(blocks_are_found_between_other_text)
 TEST(bad_base64_is_refused)
 {
     static const char *const cases[] = {
-        "", "A", "AA", "AAA", "A===", "====", "AA=A", "AAA=AAAA", "AB==", "AAB=", "AA-A", "AAAA\x80", "AA==AA==",
+        "",         "A",    "AA",   "AAA",  "A===",     "====",     "AA=A",
+        "AAA=AAAA", "AB==", "AAB=", "AA-A", "AAAA\x80", "AA==AA==",
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

@@ -31,8 +31,9 @@ static bool is_installed(const char *program)
 /* Runs in the test's folder; whether it ended well. Its output goes to the test's, as comments. */
 static bool run(const char *command)
 {
-    _free_ char *whole = mem_format("cd '%s' && { %s; } >out 2>&1; code=$?; sed 's/^/# /' out; exit $code",
-                                    check_dir(), command);
+    _free_ char *whole =
+        mem_format("cd '%s' && { %s; } >out 2>&1; code=$?; sed 's/^/# /' out; exit $code",
+                   check_dir(), command);
     int status;
 
     fflush(stdout);
@@ -49,7 +50,8 @@ static bool put_files(const struct net *net, const struct pki_cert *leaf, struct
     _buf_ list = { 0 };
     struct view der;
 
-    if (!pki_ca_issue_crl(net->intermediate, 1, net->now, net->now + DAY_MS, &revoked, 1, &list, err))
+    if (!pki_ca_issue_crl(net->intermediate, 1, net->now, net->now + DAY_MS, &revoked, 1, &list,
+                          err))
         return false;
     der = buf_view(&list);
     put_file("leaf.pem", "CERTIFICATE", chain, 1);
@@ -65,10 +67,11 @@ static bool openssl_verifies(const char *name)
     static const char *const purposes[] = { "sslserver", "sslclient" };
 
     for (size_t i = 0; i < N_ELEMENTS(purposes); i++) {
-        _free_ char *command = mem_format("openssl verify -x509_strict -auth_level 2 -purpose %s -crl_check "
-                                          "-CRLfile list.pem -verify_hostname %s "
-                                          "-CAfile root.pem -untrusted intermediate.pem leaf.pem",
-                                          purposes[i], name);
+        _free_ char *command =
+            mem_format("openssl verify -x509_strict -auth_level 2 -purpose %s -crl_check "
+                       "-CRLfile list.pem -verify_hostname %s "
+                       "-CAfile root.pem -untrusted intermediate.pem leaf.pem",
+                       purposes[i], name);
         if (!run(command))
             return false;
     }
@@ -80,10 +83,11 @@ static bool certtool_verifies(const char *name)
     static const char *const purposes[] = { "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2" };
 
     for (size_t i = 0; i < N_ELEMENTS(purposes); i++) {
-        _free_ char *command = mem_format("certtool --verify --verify-profile high --verify-hostname %s "
-                                          "--verify-purpose %s "
-                                          "--load-ca-certificate root.pem --infile chain.pem",
-                                          name, purposes[i]);
+        _free_ char *command =
+            mem_format("certtool --verify --verify-profile high --verify-hostname %s "
+                       "--verify-purpose %s "
+                       "--load-ca-certificate root.pem --infile chain.pem",
+                       name, purposes[i]);
         if (!run(command))
             return false;
     }
@@ -99,12 +103,13 @@ static const struct verifier certtool = { "certtool", "gnutls-bin", certtool_ver
 
 static void skip(const struct verifier *verifier)
 {
-    _free_ char *why = mem_format("%s is not installed (package %s)", verifier->program, verifier->package);
+    _free_ char *why =
+        mem_format("%s is not installed (package %s)", verifier->program, verifier->package);
 
     check_skip(why);
 }
 
-/* A leaf of our CA for one name, and a rogue leaf, signed by the real intermediate for a name outside. */
+/* Leaves of our CA, and a rogue one, signed by the real intermediate for a name outside. */
 static void check_verifier(const struct verifier *verifier)
 {
     _cleanup_(net_deinit) struct net net = { 0 };
