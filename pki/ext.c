@@ -125,31 +125,31 @@ enum presence { NO, MAY, MUST };
 /* clang-format off */
 /* MAY: a root may name its own key as its issuer's; a leaf carries the URLs that den.conf gives. */
 static const struct rule {
-    int nid;
     const char *name;
     value_fn *put;
-    bool is_critical;
+    int nid;
     enum presence presence[PKI_N_SHAPES];
+    bool is_critical;
 } rules[] = {
-    /* critical; peer, router, intermediate, root */
-    { NID_basic_constraints, "basicConstraints", put_basic,
-      true,  { MUST, MUST, MUST, MUST } },
-    { NID_key_usage, "keyUsage", put_usage,
-      true,  { MUST, MUST, MUST, MUST } },
-    { NID_ext_key_usage, "extKeyUsage", put_purposes,
-      false, { MUST, MUST, MUST, NO } },
-    { NID_subject_alt_name, "subjectAltName", put_san,
-      false, { MUST, MUST, NO, NO } },
-    { NID_name_constraints, "nameConstraints", put_constraints,
-      true,  { NO, NO, MUST, MUST } },
-    { NID_subject_key_identifier, "subjectKeyIdentifier", put_ski,
-      false, { MUST, MUST, MUST, MUST } },
-    { NID_authority_key_identifier, "authorityKeyIdentifier", put_aki,
-      false, { MUST, MUST, MUST, MAY } },
-    { NID_crl_distribution_points, "cRLDistributionPoints", put_crl_url,
-      false, { MAY, MAY, NO, NO } },
-    { NID_info_access, "authorityInfoAccess", put_ca_url,
-      false, { MAY, MAY, NO, NO } },
+    /* presence: peer, router, intermediate, root */
+    { "basicConstraints", put_basic, NID_basic_constraints,
+      { MUST, MUST, MUST, MUST }, true },
+    { "keyUsage", put_usage, NID_key_usage,
+      { MUST, MUST, MUST, MUST }, true },
+    { "extKeyUsage", put_purposes, NID_ext_key_usage,
+      { MUST, MUST, MUST, NO   }, false },
+    { "subjectAltName", put_san, NID_subject_alt_name,
+      { MUST, MUST, NO,   NO   }, false },
+    { "nameConstraints", put_constraints, NID_name_constraints,
+      { NO,   NO,   MUST, MUST }, true },
+    { "subjectKeyIdentifier", put_ski, NID_subject_key_identifier,
+      { MUST, MUST, MUST, MUST }, false },
+    { "authorityKeyIdentifier", put_aki, NID_authority_key_identifier,
+      { MUST, MUST, MUST, MAY  }, false },
+    { "cRLDistributionPoints", put_crl_url, NID_crl_distribution_points,
+      { MAY,  MAY,  NO,   NO   }, false },
+    { "authorityInfoAccess", put_ca_url, NID_info_access,
+      { MAY,  MAY,  NO,   NO   }, false },
 };
 /* clang-format on */
 

@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 
+#include <assert.h>
+
 enum { AUTH_LEVEL = 2, CHAIN_LEN = 3 }; /* leaf, intermediate, root */
 enum { HOST_FLAGS = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS };
 
@@ -171,6 +173,7 @@ static bool prepare(struct trial *trial, struct err *err)
 {
     X509_VERIFY_PARAM *param;
 
+    assert(trial->n_certs > 0);
     if (!gather(trial) || !(trial->store = X509_STORE_new()) ||
         !(trial->ctx = X509_STORE_CTX_new()) ||
         !X509_STORE_CTX_init(trial->ctx, trial->store, trial->certs[0]->x509, trial->untrusted))

@@ -26,7 +26,6 @@ X(other_name_san, BAD_CERTIFICATE, "subjectAltName",
 X(registered_id_san, BAD_CERTIFICATE, "subjectAltName", p->leaf.san = "DNS:@I.@N,RID:1.2.3.4")
 X(wildcard, NAME_MISMATCH, "is for *.", p->leaf.san = "DNS:*.@N")
 X(upper_case_name, NAME_MISMATCH, "is for @I.@U", p->leaf.san = "DNS:@I.@U")
-X(upper_case_in_one_label, NAME_MISMATCH, "is for X.", p->leaf.san = "DNS:X.@N")
 X(name_with_final_dot, BAD_CERTIFICATE, "name constraints", p->leaf.san = "DNS:@I.@N.")
 X(name_below_the_name, NAME_MISMATCH, "is for x.@I.@N", p->leaf.san = "DNS:x.@I.@N")
 X(the_network_itself, NAME_MISMATCH, "is for @N", p->leaf.san = "DNS:@N")
