@@ -6,6 +6,7 @@
 
 static const char scheme[] = "warren://";
 static const char token_word[] = "wt1";
+static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
 enum { TOKEN_DIGITS = 26, PIN_DIGITS = 2 * HASH_SIZE };
 
 /* Where reading stands. `bad_at` is the offset of the first wrong character, `wanted` what should stand there. */
@@ -197,9 +198,12 @@ static bool read_token(struct reader *r, struct rpc_join *join)
             return false;
     }
     digits = view_sub(r->text, r->at, TOKEN_DIGITS);
-    if (!text_read_base32(digits, join->token, RPC_TOKEN, &bad_at))
-        return bad(r, r->at + (digits.len < TOKEN_DIGITS && bad_at + 1 >= digits.len ? digits.len : bad_at), wanted);
-    r->at += TOKEN_DIGITS;
+    for (size_t end = r->at + TOKEN_DIGITS; r->at < end; r->at++) {
+        if (r->at >= r->text.len || !strchr(crockford, peek(r)))
+            return bad(r, r->at, wanted);
+    }
+    if (!text_read_base32(digits, join->token, RPC_TOKEN, &bad_at)) /* bits left over in the last */
+        return bad(r, r->at - 1, wanted);
     join->has_token = true;
     return r->at == r->text.len || bad(r, r->at, "the end");
 }

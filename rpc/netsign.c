@@ -31,9 +31,14 @@ void rpc_netsign_sign(const struct rpc_netsign *n, bool is_router, const struct 
 
 bool rpc_netsign_verify(const struct rpc_netsign *n, bool is_router, struct view sig, struct err *err)
 {
+    static const char *const bindings[] = { RPC_BINDING_EXPORTER, "tls-server-end-point", "none" };
     struct view pk = is_router ? VIEW_ARR(n->router_pk) : VIEW_ARR(n->client_pk);
     _buf_ bytes = { 0 };
 
+    for (size_t i = 0; strcmp(n->binding, bindings[i]) != 0;) {
+        if (++i == N_ELEMENTS(bindings)) /* from afar: not to be written, which would be our own fault */
+            return err_set(err, ERR_BAD_SIGNATURE, "netsign: unknown binding");
+    }
     write_proof(n, is_router, &bytes);
     return key_verify(pk, buf_view(&bytes), sig) ||
            err_set(err, ERR_BAD_SIGNATURE, "netsign: the %s's proof does not verify: another key, or somebody in between",
