@@ -91,7 +91,7 @@ struct edge_raw {
     atomic_bool is_done;
     uint16_t port;
     int max_tls_version;
-    struct buf request, got;
+    struct buf request, then, got;
 };
 
 static void talk(struct edge_raw *raw, SSL *ssl)
@@ -104,8 +104,12 @@ static void talk(struct edge_raw *raw, SSL *ssl)
         return;
     }
     SSL_write(ssl, raw->request.data, (int)raw->request.len);
-    while ((n = SSL_read(ssl, bytes, sizeof(bytes))) > 0)
+    while ((n = SSL_read(ssl, bytes, sizeof(bytes))) > 0) {
         buf_put(&raw->got, VIEW(bytes, (size_t)n));
+        if (raw->then.len)
+            SSL_write(ssl, raw->then.data, (int)raw->then.len);
+        buf_free(&raw->then);
+    }
 }
 
 static void *run(void *arg)
@@ -129,7 +133,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct edge_raw *edge_raw_start(uint16_t port, struct view request, int max_tls_version)
+struct edge_raw *edge_raw_start(uint16_t port, struct view request, struct view then, int max_tls_version)
 {
     struct edge_raw *raw = mem_new(struct edge_raw);
 
@@ -137,6 +141,7 @@ struct edge_raw *edge_raw_start(uint16_t port, struct view request, int max_tls_
     raw->port = port;
     raw->max_tls_version = max_tls_version;
     buf_put(&raw->request, request);
+    buf_put(&raw->then, then);
     pthread_create(&raw->thread, NULL, run, raw);
     return raw;
 }
@@ -151,5 +156,6 @@ void edge_raw_take(struct edge_raw *raw, struct buf *ret_got)
     pthread_join(raw->thread, NULL);
     *ret_got = raw->got;
     buf_free(&raw->request);
+    buf_free(&raw->then);
     free(raw);
 }

@@ -485,7 +485,7 @@ TEST(strange_requests_are_answered_and_closed)
     road_init(&road);
     road_listen(&road);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        struct edge_raw *raw = edge_raw_start(road.dial.port, cases[i].request, 0);
+        struct edge_raw *raw = edge_raw_start(road.dial.port, cases[i].request, VIEW_LIT(""), 0);
         _buf_ got = { 0 };
         if (!CHECK(edge_until(road.loop, edge_raw_is_done, raw)))
             check_failed(__FILE__, __LINE__, "%s: still open", cases[i].name);
@@ -511,7 +511,7 @@ TEST(frames_that_may_not_be_are_closed_with_their_code)
     road_init(&road);
     road_listen(&road);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        struct edge_raw *raw = edge_raw_start(road.dial.port, cases[i].request, 0);
+        struct edge_raw *raw = edge_raw_start(road.dial.port, cases[i].request, VIEW_LIT(""), 0);
         _buf_ got = { 0 };
         if (!CHECK(edge_until(road.loop, edge_raw_is_done, raw)))
             check_failed(__FILE__, __LINE__, "%s: still open", cases[i].name);
@@ -525,16 +525,16 @@ TEST(frames_that_may_not_be_are_closed_with_their_code)
 TEST(a_message_in_too_many_pieces_is_refused)
 {
     _road_ road;
-    _buf_ request = { 0 };
+    _buf_ frames = { 0 };
     _buf_ got = { 0 };
     struct edge_raw *raw;
 
     road_init(&road);
     road_listen(&road);
-    buf_put(&request, VIEW_LIT(JOIN "\x02\x80\0\0\0\0"));
+    buf_put(&frames, VIEW_LIT("\x02\x80\0\0\0\0"));
     for (int i = 0; i < 2000; i++)
-        buf_put(&request, VIEW_LIT("\x00\x80\0\0\0\0"));
-    raw = edge_raw_start(road.dial.port, buf_view(&request), 0);
+        buf_put(&frames, VIEW_LIT("\x00\x80\0\0\0\0"));
+    raw = edge_raw_start(road.dial.port, VIEW_LIT(JOIN), buf_view(&frames), 0);
     CHECK(edge_until(road.loop, edge_raw_is_done, raw));
     edge_raw_take(raw, &got);
     if (!CHECK(memmem(got.data, got.len, "\x03\xf0" "a message in too many fragments", 33)))
@@ -549,7 +549,7 @@ TEST(only_tls_1_3_is_spoken)
 
     road_init(&road);
     road_listen(&road);
-    raw = edge_raw_start(road.dial.port, VIEW_LIT("GET / HTTP/1.1\r\n\r\n"), TLS1_2_VERSION);
+    raw = edge_raw_start(road.dial.port, VIEW_LIT("GET / HTTP/1.1\r\n\r\n"), VIEW_LIT(""), TLS1_2_VERSION);
     CHECK(edge_until(road.loop, edge_raw_is_done, raw));
     edge_raw_take(raw, &got);
     CHECK_VIEW(buf_view(&got), VIEW_LIT("no TLS"));
