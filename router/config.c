@@ -115,13 +115,18 @@ void router_config_help(struct buf *to)
 
 void router_config_template(const char *host, const char *listen, struct buf *to)
 {
+    const char *colon = strrchr(host, ':');
+    _free_ char *same_port = mem_format("*%s", colon && !strchr(colon, ']') ? colon : ":443");
+
+    if (!listen) /* the port that peers are told is the one to listen on */
+        listen = same_port;
     buf_put_text(to, "# router.conf(5) says more. Lines that are commented out show the defaults.\n\n");
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
         const struct conf_option *option = &options[i];
         buf_printf(to, "# %s\n", option->help);
         if (strcmp(option->name, "host") == 0)
             buf_printf(to, "host = %s\n", host);
-        else if (listen && strcmp(option->name, "listen") == 0)
+        else if (strcmp(option->name, "listen") == 0)
             buf_printf(to, "listen = %s\n", listen);
         else
             buf_printf(to, "#%s = %s\n", option->name, option->fallback);
