@@ -661,6 +661,7 @@ struct glib_side {
     struct rpc_ws *ws;
     struct rpc_ws_dial dial;
     struct end client;
+    uint32_t n_sent;
     gint is_done;
     GThread *thread;
 };
@@ -669,10 +670,8 @@ static gboolean glib_look(void *user)
 {
     struct glib_side *side = user;
 
-    if (side->client.n_opened && side->client.n_messages < 100 && !rpc_ws_queued(side->client.conn) &&
-        side->client.n_bytes == 0)
-        for (uint32_t i = 0; i < 100; i++)
-            send_numbered(side->client.conn, i, 5000);
+    for (; side->client.conn && side->n_sent < 100; side->n_sent++)
+        send_numbered(side->client.conn, side->n_sent, 5000);
     if (side->client.n_messages >= 100 || side->client.n_closed)
         g_main_loop_quit(side->loop);
     return G_SOURCE_CONTINUE;
