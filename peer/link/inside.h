@@ -191,8 +191,7 @@ void stream_received(struct link_stream *stream, struct view bytes, bool is_end)
 void stream_look_at_header(struct link_stream *stream);
 void stream_acked(struct link_stream *stream, uint64_t until);
 void stream_was_reset(struct link_stream *stream, uint64_t code);
-void stream_was_stopped(struct link_stream *stream, uint64_t code);
-void stream_was_closed(struct link_stream *stream);
+void stream_was_closed(struct link_stream *stream, uint64_t code);
 void stream_unblocked(struct link_stream *stream);
 bool stream_next_event(struct link *link, struct link_event *ret);
 

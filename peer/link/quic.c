@@ -133,30 +133,15 @@ static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size, u
     return 0;
 }
 
-static int on_stop_sending(ngtcp2_conn *conn, int64_t id, uint64_t code, void *user, void *stream_user)
-{
-    struct link *link = user;
-
-    (void)conn;
-    (void)id;
-    if (stream_user && stream_user == link->control)
-        return control_is_gone(link);
-    if (stream_user)
-        stream_was_stopped(stream_user, code);
-    return 0;
-}
-
 static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code, void *user,
                            void *stream_user)
 {
     struct link *link = user;
 
     (void)conn;
-    (void)flags;
     (void)id;
-    (void)code;
     if (stream_user && stream_user != link->control)
-        stream_was_closed(stream_user);
+        stream_was_closed(stream_user, flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET ? code : 0);
     return 0;
 }
 
@@ -217,7 +202,6 @@ static const ngtcp2_callbacks callbacks = {
     .stream_open = on_stream_open,
     .stream_close = on_stream_close,
     .stream_reset = on_stream_reset,
-    .stream_stop_sending = on_stop_sending,
     .extend_max_stream_data = on_stream_credit,
     .recv_datagram = on_datagram,
 };
@@ -444,7 +428,7 @@ static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8
         return write_streams(link, info, to);
     vector = (ngtcp2_vec){ .base = datagram->data, .len = datagram->bytes.len };
     rc = ngtcp2_conn_writev_datagram(link->conn, NULL, info, to, LINK_MAX_PACKET, &accepted,
-                                     NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0, &vector, 1, link->now);
+                                     NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0, &vector, vector.len ? 1 : 0, link->now); /* it asserts on empty pieces */
     if (accepted)
         datagram_sent(link, datagram);
     return rc == 0 ? write_streams(link, info, to) : rc;

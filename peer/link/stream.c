@@ -224,7 +224,7 @@ size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, s
 
 /* ---- the end ---- */
 
-/* A reset, or a refusal to read, ends both directions. */
+/* A reset by the other side ends both directions. */
 void stream_was_reset(struct link_stream *stream, uint64_t code)
 {
     bool is_news = !stream->is_out_dead;
@@ -237,15 +237,15 @@ void stream_was_reset(struct link_stream *stream, uint64_t code)
     raise_event(stream, STREAM_EV_RESET);
 }
 
-void stream_was_stopped(struct link_stream *stream, uint64_t code)
+/* ngtcp2 answers STOP_SENDING by itself and tells nobody: it shows here, as a stream that closes with our bytes unsent. */
+void stream_was_closed(struct link_stream *stream, uint64_t code)
 {
-    stream_was_reset(stream, code);
-}
+    bool was_stopped = !stream->is_end_sent || stream->out.len > 0;
 
-void stream_was_closed(struct link_stream *stream)
-{
     stream->is_quic_closed = true;
     list_remove(&stream->in_sending);
+    if (was_stopped)
+        stream_was_reset(stream, code);
     settle(stream);
 }
 
