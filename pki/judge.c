@@ -263,6 +263,7 @@ static bool check_revocation(const struct trial *trial, const struct pki_cert *i
     struct pki_crl *crl = trial->trust->crl;
     bool needs_crl = trial->question->needs_crl;
 
+    assert(issuer);
     if (!crl)
         return !needs_crl ||
                err_set(err, ERR_BAD_CERTIFICATE, "there is no revocation list to ask");

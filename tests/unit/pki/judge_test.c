@@ -293,3 +293,25 @@ TEST(the_question_itself_is_checked)
     CHECK_ERR(judge_one(&net, pki_cert_der(cert), &asked, &err), err, ERR_BAD_CERTIFICATE);
     CHECK(strstr(err.text, "the root has the nameConstraints") != NULL);
 }
+
+TEST(no_octet_of_a_certificate_may_change)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    struct pki_question asked = question("456000." NET_NAME, PKI_SERVER);
+    struct err err = { 0 };
+    _buf_ der = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(net_issue(&net, PKI_PEER, "456000", NULL, &cert, &err), err);
+    buf_put(&der, pki_cert_der(cert));
+    for (size_t i = 0; i < der.len; i++) {
+        uint8_t kept = der.data[i];
+        der.data[i] ^= (uint8_t)(1 + random_below(255));
+        CHECK(!judge_one(&net, buf_view(&der), &asked, &err));
+        der.data[i] = kept;
+    }
+    for (size_t len = 0; len < der.len; len++)
+        CHECK(!judge_one(&net, VIEW(der.data, len), &asked, &err));
+    CHECK_OK(judge_one(&net, buf_view(&der), &asked, &err), err);
+}
