@@ -30,7 +30,7 @@ static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
     { #name, offsetof(struct den_config, name), 0, 0, words, text }
 static const struct limit limits[] = {
     RANGE(leaf_life, 10 * MINUTE_MS, 7 * DAY_MS, "10m to 7d"),
-    RANGE(router_life, HOUR_MS, 90 * DAY_MS, "1h to 90d"),
+    RANGE(router_life, HOUR_MS, 30 * DAY_MS, "1h to 30d"),
     RANGE(crl_life, 10 * MINUTE_MS, DAY_MS, "10m to 24h"),
     RANGE(admission_life, 10 * MINUTE_MS, 90 * DAY_MS, "10m to 90d"),
     RANGE(heartbeat_interval, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
@@ -125,6 +125,20 @@ void config_deinit(struct den_config *config)
 void config_help(struct buf *to)
 {
     conf_help(options, N_ELEMENTS(options), to);
+}
+
+void config_write(const char *network, const char *router, struct buf *to)
+{
+    buf_put_text(to, "# The configuration of warren-den: den.conf(5). Lines with a # show the defaults.\n\n");
+    for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+        const char *name = options[i].name, *fallback = options[i].fallback;
+        const char *value = strcmp(name, "network") == 0 ? network : strcmp(name, "router") == 0 ? router : NULL;
+        buf_printf(to, "# %s\n", options[i].help);
+        if (value)
+            buf_printf(to, "%s = %s\n\n", name, value);
+        else
+            buf_printf(to, "#%s =%s%s\n\n", name, fallback && *fallback ? " " : "", fallback ? fallback : "");
+    }
 }
 
 /* A file that is not there is no danger; whoever needs it will say so. */

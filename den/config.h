@@ -34,6 +34,8 @@ struct den_config {
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
 void config_deinit(struct den_config *config);
 void config_help(struct buf *to);
+/* Appends a den.conf with every key, its help and its default, for `warren-den init`. */
+void config_write(const char *network, const char *router, struct buf *to);
 
 /* The state folder and every file in it that holds a secret: EXPOSED when others can get at one. */
 bool config_check_secrets(const struct den_config *config, struct err *err);

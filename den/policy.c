@@ -235,9 +235,8 @@ bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_t
         return err_wrap(err, "policy");
     if (!policy_parse(slash ? slash + 1 : path, buf_view(&text), &policy, err))
         return false;
-    if (policy->n == 0)
-        return err_set(err, ERR_BAD_CONFIG, "%s: expected a rule, found none; to forbid everything write: "
-                       "deny from * to * can *", path);
+    if (text.len == 0) /* cut short, more likely than meant: comments alone do forbid everything */
+        return err_set(err, ERR_BAD_CONFIG, "%s: expected rules or comments, found an empty file", path);
     *ret_policy = STEAL(policy);
     *ret_text = text;
     text = (struct buf){ 0 };

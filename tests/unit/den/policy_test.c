@@ -127,16 +127,16 @@ TEST(errors_name_the_line_and_what_was_expected)
     }
 }
 
-TEST(a_file_without_rules_and_one_that_others_write_are_refused)
+TEST(an_empty_file_and_one_that_others_write_are_refused)
 {
     _free_ char *path = mem_format("%s/policy.conf", check_dir());
-    _free_ char *wanted = mem_format("%s: expected a rule, found none; to forbid everything write: "
-                                     "deny from * to * can *", path);
-    _cleanup_(policy_freep) struct policy *policy = NULL;
+    _free_ char *wanted = mem_format("%s: expected rules or comments, found an empty file", path);
+    _cleanup_(policy_freep) struct policy *policy = NULL, *commented = NULL;
     _buf_ text = { 0 };
+    _buf_ comments = { 0 };
 
     CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_NOT_FOUND);
-    CHECK_OK(file_write(path, VIEW_LIT("# nothing\n"), 0644, &err), err);
+    CHECK_OK(file_write(path, VIEW_LIT(""), 0644, &err), err);
     CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_BAD_CONFIG);
     CHECK_STR(err.text, wanted);
     CHECK_OK(file_write(path, VIEW_LIT("deny from * to * can *\n"), 0666, &err), err);
@@ -145,6 +145,9 @@ TEST(a_file_without_rules_and_one_that_others_write_are_refused)
     CHECK_OK(policy_read(path, &policy, &text, &err), err);
     CHECK_VIEW(buf_view(&text), VIEW_LIT("deny from * to * can *\n"));
     CHECK_STR(decide(policy, "456000", "123456", "chat").rule, "policy.conf:1");
+    CHECK_OK(file_write(path, VIEW_LIT("# nobody\n"), 0644, &err), err);
+    CHECK_OK(policy_read(path, &commented, &comments, &err), err);
+    CHECK(decide(commented, "456000", "123456", "chat").verdict == POLICY_DENIED);
 }
 
 TEST(names_of_capabilities)

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/init.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "den/config.h"
+#include "den/manifest.h"
+#include "den/passphrase.h"
+#include "den/record.h"
+#include "den/signer.h"
+#include "den/token.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROOT_LIFE_MS         (20 * 365 * DAY_MS)
+#define INTERMEDIATE_LIFE_MS (5 * 365 * DAY_MS)
+#define ROUTER_LIFE_MS       (30 * DAY_MS)
+#define ADMIN_JOIN_LIFE_MS   (7 * DAY_MS)
+
+/* A network in the making. */
+struct founding {
+    const struct init_order *order;
+    char *dir;     /* as asked for, without slashes at its end */
+    char *work;    /* where it is made */
+    char *answer;  /* where the answer is in the end; outside of `dir` it is written last, before the rename */
+    bool is_answer_apart, is_answer_written, is_work_made;
+    struct rpc_router_request request;
+    struct pki_csr *csr;
+    struct buf passphrase;
+    struct pki_ca *root;
+    struct signer *signer; /* holds the intermediate */
+    struct key *login, *sign;
+    struct rpc_trust *trust;
+    struct store *store;
+    struct buf router_der;
+    uint64_t router_until;
+};
+
+/* The folder is ours and flat. */
+static void remove_work(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+static void founding_deinit(struct founding *f)
+{
+    store_free(f->store);
+    if (f->is_work_made)
+        remove_work(f->work);
+    if (f->is_answer_written)
+        unlink(f->answer);
+    rpc_router_request_deinit(&f->request);
+    pki_csr_free(f->csr);
+    buf_wipe(&f->passphrase);
+    pki_ca_free(f->root);
+    signer_free(f->signer);
+    key_free(f->login);
+    key_free(f->sign);
+    rpc_trust_free(f->trust);
+    buf_free(&f->router_der);
+    free(f->dir);
+    free(f->work);
+    free(f->answer);
+}
+
+/* ---- before anything is made --------------------------------------------------------------------- */
+
+static bool check_free(const char *path, struct err *err)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    bool is_empty = true;
+
+    if (!dir && errno == ENOENT)
+        return true;
+    if (!dir)
+        return err_errno(err, "%s", path);
+    while ((entry = readdir(dir)))
+        is_empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(dir);
+    return is_empty || err_set(err, ERR_ALREADY_EXISTS, "%s is not empty; nothing was overwritten: choose a new folder", path);
+}
+
+static bool check_answer_path(struct founding *f, struct err *err)
+{
+    f->is_answer_apart = f->order->answer_path;
+    f->answer = f->is_answer_apart ? mem_text(f->order->answer_path) : file_path(f->dir, "router.answer");
+    if (f->is_answer_apart && file_exists(f->answer))
+        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", f->answer);
+    return true;
+}
+
+static bool read_request(struct founding *f, struct err *err)
+{
+    const struct init_order *order = f->order;
+    _buf_ text = { 0 };
+
+    if (!file_read(order->request_path, RPC_MAX_ROUTER_FILE, &text, err) ||
+        !rpc_router_request_read(order->request_path, buf_view(&text), &f->request, err))
+        return err_wrap(err, "the router's request");
+    if (!pki_csr_read(buf_view(&f->request.csr), &f->csr, err) ||
+        !pki_csr_check_names(f->csr, "router", order->network, err))
+        return err_wrap(err, "%s: csr", order->request_path);
+    return true;
+}
+
+static bool prepare(struct founding *f, struct err *err)
+{
+    const struct init_order *order = f->order;
+    size_t len = strlen(order->dir);
+
+    while (len > 1 && order->dir[len - 1] == '/')
+        len--;
+    if (len == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the folder's name is empty");
+    if (!text_is_network(view_text(order->network)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "network: expected a name such as corp.example in lower case, found \"%s\"",
+                       order->network);
+    f->dir = view_dup_text(VIEW(order->dir, len));
+    f->work = mem_format("%s.new-%ld", f->dir, (long)getpid());
+    return check_free(f->dir, err) && check_answer_path(f, err) && read_request(f, err) &&
+           passphrase_read(order->passphrase_fd, true, &f->passphrase, err);
+}
+
+/* ---- keys and certificates ------------------------------------------------------------------------ */
+
+static bool put(const struct founding *f, const char *name, struct view bytes, unsigned mode, struct err *err)
+{
+    _free_ char *path = file_path(f->work, name);
+
+    return file_create(path, bytes, mode, err);
+}
+
+static bool put_cert(const struct founding *f, const char *name, const struct pki_cert *cert, struct err *err)
+{
+    _buf_ pem = { 0 };
+
+    pki_pem_put(&pem, "CERTIFICATE", pki_cert_der(cert));
+    return put(f, name, buf_view(&pem), 0644, err);
+}
+
+static bool put_key(const struct founding *f, const char *name, const struct pki_key *key, struct view passphrase,
+                    struct err *err)
+{
+    _buf_wipe_ pem = { 0 };
+
+    return pki_key_write(key, passphrase, &pem, err) && put(f, name, buf_view(&pem), 0600, err);
+}
+
+static bool make_root(struct founding *f, struct err *err)
+{
+    struct pki_key *key;
+
+    return pki_key_new(PKI_P384, &key, err) &&
+           pki_ca_new_root(f->order->network, f->order->now, ROOT_LIFE_MS, key, &f->root, err) &&
+           put_key(f, "root.key", pki_ca_key(f->root), buf_view(&f->passphrase), err) &&
+           put_cert(f, "root.pem", pki_ca_cert(f->root), err);
+}
+
+static bool make_intermediate(struct founding *f, struct err *err)
+{
+    const struct signer_config config = { .network = f->order->network };
+    struct pki_key *key;
+    struct pki_ca *ca;
+
+    if (!pki_key_new(PKI_P256, &key, err) ||
+        !pki_ca_new_intermediate(f->root, f->order->network, f->order->now, INTERMEDIATE_LIFE_MS, key, &ca, err))
+        return false;
+    f->signer = signer_new(ca, &config);
+    return put_key(f, "intermediate.key", pki_ca_key(ca), VIEW(NULL, 0), err) &&
+           put_cert(f, "intermediate.pem", pki_ca_cert(ca), err);
+}
+
+static bool make_key(const struct founding *f, const char *name, struct key **ret_key, struct err *err)
+{
+    _free_ char *path = file_path(f->work, name);
+
+    *ret_key = key_new();
+    return key_write(*ret_key, path, err);
+}
+
+static bool make_trust(struct founding *f, struct err *err)
+{
+    const struct manifest_founders founders = {
+        .network = f->order->network,
+        .root = f->root,
+        .intermediate = signer_cert(f->signer),
+        .login_pk = key_public_view(f->login),
+        .sign_pk = key_public_view(f->sign),
+        .router_pk = VIEW_ARR(f->request.public_key),
+        .now = f->order->now,
+    };
+    _buf_ bytes = { 0 };
+
+    if (!manifest_found(&founders, &f->trust, err))
+        return false;
+    rpc_trust_save(f->trust, &bytes);
+    return put(f, "trust", buf_view(&bytes), 0600, err);
+}
+
+/* ---- the store, from its first entry on ------------------------------------------------------------ */
+
+static bool audit_founding(struct founding *f, struct err *err)
+{
+    _transaction_ struct store *open = f->store;
+    char root[RECORD_HEX], intermediate[RECORD_HEX], router[RECORD_HEX], manifest[RECORD_HEX];
+    uint8_t root_hash[HASH_SIZE], intermediate_hash[HASH_SIZE], manifest_hash[HASH_SIZE];
+
+    pki_cert_hash(pki_ca_cert(f->root), root_hash);
+    pki_cert_hash(signer_cert(f->signer), intermediate_hash);
+    hash_sha256(rpc_trust_manifest_bytes(f->trust), manifest_hash);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("network", f->order->network),
+        AUDIT_TEXT("root", record_hex(VIEW_ARR(root_hash), root)),
+        AUDIT_TEXT("intermediate", record_hex(VIEW_ARR(intermediate_hash), intermediate)),
+        AUDIT_TEXT("manifest", record_hex(VIEW_ARR(manifest_hash), manifest)),
+        AUDIT_TEXT("router", record_hex(VIEW_ARR(f->request.public_key), router)),
+        AUDIT_TEXT("host", f->request.host),
+    };
+    return store_begin(open, err) &&
+           audit_append(open, f->order->now, "network.created", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+static bool make_store(struct founding *f, struct err *err)
+{
+    _free_ char *path = file_path(f->work, "den.db");
+
+    return store_create(path, err) && store_open(path, &f->store, err) && audit_founding(f, err);
+}
+
+static bool put_answer(struct founding *f, struct err *err)
+{
+    struct rpc_router_answer answer = {
+        .network = mem_text(f->order->network),
+        .certificate = buf_dup(buf_view(&f->router_der)),
+        .chain = buf_dup(pki_cert_der(signer_cert(f->signer))),
+    };
+    _buf_ text = { 0 };
+
+    rpc_trust_save(f->trust, &answer.trust);
+    rpc_router_answer_write(&answer, &text);
+    rpc_router_answer_deinit(&answer);
+    if (!f->is_answer_apart)
+        return put(f, "router.answer", buf_view(&text), 0644, err);
+    f->is_answer_written = file_create(f->answer, buf_view(&text), 0644, err);
+    return f->is_answer_written;
+}
+
+static bool certify_router(struct founding *f, struct err *err)
+{
+    const struct signer_order order = {
+        .profile = PKI_ROUTER, .label = "router", .csr = f->csr, .now = f->order->now, .life = ROUTER_LIFE_MS,
+    };
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    _buf_ csr = { 0 };
+
+    if (!signer_issue(f->signer, f->store, &order, &f->router_der, err) ||
+        !pki_cert_read(buf_view(&f->router_der), &cert, err))
+        return false;
+    f->router_until = pki_cert_facts(cert)->not_after;
+    pki_pem_put(&csr, "CERTIFICATE REQUEST", buf_view(&f->request.csr)); /* to renew from */
+    return put(f, "router.csr", buf_view(&csr), 0644, err) && put_answer(f, err);
+}
+
+static bool put_join(const struct founding *f, struct err *err)
+{
+    const struct token_order order = {
+        .role = "admin", .uses = 1, .life_ms = ADMIN_JOIN_LIFE_MS, .now = f->order->now,
+        .router = f->request.host, .trust = f->trust,
+    };
+    _buf_wipe_ join = { 0 };
+
+    if (!token_new(f->store, &order, &join, err))
+        return false;
+    buf_put_text(&join, "\n");
+    return put(f, "admin.join", buf_view(&join), 0600, err);
+}
+
+static bool put_configuration(const struct founding *f, struct err *err)
+{
+    _buf_ text = { 0 };
+
+    config_write(f->order->network, f->request.host, &text);
+    return put(f, "den.conf", buf_view(&text), 0600, err) &&
+           put(f, "policy.conf", view_text(init_policy), 0600, err);
+}
+
+/* ---- all or nothing ------------------------------------------------------------------------------- */
+
+static bool sync_dir(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+
+    if (!ok)
+        err_errno(err, "%s: syncing the folder", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* From here on the network is there. */
+static bool reveal(struct founding *f, struct err *err)
+{
+    const char *slash = strrchr(f->dir, '/');
+    _free_ char *parent = slash ? view_dup_text(VIEW(f->dir, slash == f->dir ? 1 : (size_t)(slash - f->dir)))
+                                : mem_text(".");
+
+    store_free(f->store); /* its log is folded in: the database is one file */
+    f->store = NULL;
+    if (!sync_dir(f->work, err))
+        return false;
+    if (rename(f->work, f->dir) != 0)
+        return err_errno(err, "%s", f->dir);
+    f->is_work_made = false;
+    f->is_answer_written = false;
+    return sync_dir(parent, err);
+}
+
+static bool make(struct founding *f, struct err *err)
+{
+    if (!file_private_dir(f->work, err))
+        return false;
+    f->is_work_made = true;
+    return make_root(f, err) && make_intermediate(f, err) && make_key(f, "login.key", &f->login, err) &&
+           make_key(f, "sign.key", &f->sign, err) && make_trust(f, err) && make_store(f, err) &&
+           certify_router(f, err) && put_join(f, err) && put_configuration(f, err) && reveal(f, err);
+}
+
+/* Takes a second at most; a signal meanwhile waits, so that it leaves nothing half-made behind. */
+static bool make_undisturbed(struct founding *f, struct err *err)
+{
+    sigset_t waiting, before;
+    bool ok;
+
+    sigemptyset(&waiting);
+    sigaddset(&waiting, SIGINT);
+    sigaddset(&waiting, SIGTERM);
+    sigaddset(&waiting, SIGHUP);
+    sigprocmask(SIG_BLOCK, &waiting, &before);
+    ok = make(f, err);
+    if (!ok && f->is_work_made) {
+        store_free(f->store);
+        f->store = NULL;
+        remove_work(f->work);
+        f->is_work_made = false;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+bool init_network(const struct init_order *order, struct buf *ret_text, struct err *err)
+{
+    _cleanup_(founding_deinit) struct founding f = { .order = order };
+    uint8_t pin[HASH_SIZE];
+    char pin_text[RECORD_HEX];
+
+    if (!prepare(&f, err) || !make_undisturbed(&f, err))
+        return err_wrap(err, "init");
+    pki_cert_hash(pki_ca_cert(f.root), pin);
+    const struct init_made made = {
+        .dir = f.dir, .network = order->network, .host = f.request.host, .answer_path = f.answer,
+        .pin = record_hex(VIEW_ARR(pin), pin_text),
+        .root_until = pki_cert_facts(pki_ca_cert(f.root))->not_after,
+        .intermediate_until = pki_cert_facts(signer_cert(f.signer))->not_after,
+        .router_until = f.router_until,
+        .manifest_until = rpc_trust_manifest(f.trust)->not_after,
+        .join_until = order->now + ADMIN_JOIN_LIFE_MS,
+    };
+    init_put_text(&made, ret_text);
+    return true;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `warren-den init`: a network from nothing. All or nothing: everything is made in a folder beside the one that is asked
+ * for, and renamed at the end. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct init_order {
+    const char *dir, *network, *request_path;
+    const char *answer_path; /* NULL: DIR/router.answer */
+    int passphrase_fd;       /* PASSPHRASE_PROMPT: asked for */
+    uint64_t now;
+};
+/* Appends to *ret_text, for people, what was made and what comes next. ALREADY_EXISTS when there is anything in DIR. */
+bool init_network(const struct init_order *order, struct buf *ret_text, struct err *err);
+
+/* policy.conf as a network starts with: comments alone, so everything is forbidden. */
+extern const char init_policy[];
+struct init_made { /* for the text; borrowed */
+    const char *dir, *network, *host, *answer_path, *pin;
+    uint64_t root_until, intermediate_until, router_until, manifest_until, join_until;
+};
+void init_put_text(const struct init_made *made, struct buf *to);

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warren-den: the verbs. warren-den(8). */
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "den/args.h"
+#include "den/audit.h"
+#include "den/den.h"
+#include "den/folder.h"
+#include "den/init.h"
+#include "den/passphrase.h"
+#include "den/router_add.h"
+#include "den/token.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { DONE = 0, FAILED = 1, MISUSED = 2 };
+
+static int fail(const struct err *err)
+{
+    fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_code_remedy(err->code));
+    return FAILED;
+}
+
+static int misuse(const struct err *err)
+{
+    fprintf(stderr, "warren-den: %s\n  `warren-den help` shows how it is used\n", err->text);
+    return MISUSED;
+}
+
+/* Every error of the file, not only the first. */
+static bool load_config(const char *path, struct den_config *config)
+{
+    _buf_ all = { 0 };
+    struct err err;
+
+    if (config_read(path, config, &all, &err))
+        return true;
+    if (all.len)
+        fprintf(stderr, "%s", buf_cstr(&all));
+    fail(&err);
+    return false;
+}
+
+static bool read_fd(const char *text, int *ret_fd, struct err *err)
+{
+    uint64_t n;
+
+    if (!text) {
+        *ret_fd = PASSPHRASE_PROMPT;
+        return true;
+    }
+    if (!text_read_u64(view_text(text), &n) || n > 65535)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--root-passphrase-fd: expected the number of an open file");
+    *ret_fd = (int)n;
+    return true;
+}
+
+/* ---- verbs ------------------------------------------------------------------------------------- */
+
+static int verb_init(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "DIR" };
+    struct init_order order = { .now = clock_wall_ms() };
+    const char *fd = NULL;
+    const struct args_option options[] = {
+        { "network", &order.network, true },
+        { "router-request", &order.request_path, true },
+        { "root-passphrase-fd", &fd, false },
+        { "answer", &order.answer_path, false },
+    };
+    _buf_ text = { 0 };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.dir, 1, &err) ||
+        !read_fd(fd, &order.passphrase_fd, &err))
+        return misuse(&err);
+    log_open("warren-den", LOG_WARN);
+    if (!init_network(&order, &text, &err))
+        return fail(&err);
+    printf("%s", buf_cstr(&text));
+    return DONE;
+}
+
+static int verb_run(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } levels[] = { { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR } };
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    const char *path = NULL;
+    const struct args_option options[] = { { "config", &path, true } };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return misuse(&err);
+    if (!load_config(path, &config))
+        return FAILED;
+    for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
+        if (strcmp(config.log_level, levels[i].name) == 0)
+            log_open("warren-den", levels[i].level);
+    }
+    return den_run(&config, &err) ? DONE : fail(&err);
+}
+
+struct token_words { /* as typed */
+    const char *config, *uses, *expires, *role, *out;
+};
+
+static bool read_token_words(const struct token_words *words, struct token_order *order, struct err *err)
+{
+    order->role = words->role;
+    order->now = clock_wall_ms();
+    if (!text_read_u64(view_text(words->uses), &order->uses))
+        return err_set(err, ERR_INVALID_ARGUMENT, "--uses: expected a number, found \"%.64s\"", words->uses);
+    if (strcmp(words->expires, "never") != 0 &&
+        (!conf_duration(view_text(words->expires), &order->life_ms) || order->life_ms == 0))
+        return err_set(err, ERR_INVALID_ARGUMENT, "--expires: expected a duration such as 45m, 24h or 7d, or never, "
+                       "found \"%.64s\"", words->expires);
+    return true;
+}
+
+static bool make_token(const struct den_config *config, struct token_order *order, struct buf *ret_join, struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
+    _cleanup_(store_freep) struct store *store = NULL;
+
+    if (!config_check_secrets(config, err) || !folder_load_trust(config, &trust, err) ||
+        !folder_open_store(config, &store, err))
+        return false;
+    order->trust = trust;
+    order->router = config->join_host;
+    if (!token_new(store, order, ret_join, err))
+        return false;
+    buf_put_text(ret_join, "\n");
+    return true;
+}
+
+static int verb_token_new(int argc, char **argv)
+{
+    struct token_words words = { .uses = "1", .expires = "7d", .role = "peer" };
+    const struct args_option options[] = {
+        { "config", &words.config, true }, { "uses", &words.uses, false }, { "expires", &words.expires, false },
+        { "role", &words.role, false }, { "out", &words.out, false },
+    };
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct token_order order = { 0 };
+    _buf_wipe_ join = { 0 };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
+        !read_token_words(&words, &order, &err))
+        return misuse(&err);
+    if (!load_config(words.config, &config))
+        return FAILED;
+    if (words.out && file_exists(words.out)) {
+        err_set(&err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", words.out);
+        return fail(&err);
+    }
+    if (!make_token(&config, &order, &join, &err) ||
+        (words.out && !file_create(words.out, buf_view(&join), 0600, &err)))
+        return fail(&err);
+    if (!words.out)
+        fwrite(join.data, 1, join.len, stdout);
+    fprintf(stderr, "%s%sa secret: whoever has it may join as %s (uses: %" PRIu64 ", expires: %s)\n",
+            words.out ? words.out : "", words.out ? ": " : "", order.role, order.uses, words.expires);
+    return DONE;
+}
+
+static int verb_router_add(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "FILE" };
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct router_add_order order = { .config = &config, .now = clock_wall_ms() };
+    const char *path = NULL, *fd = NULL;
+    const struct args_option options[] = {
+        { "config", &path, true }, { "answer", &order.answer_path, true }, { "root-key", &order.root_key_path, false },
+        { "root-passphrase-fd", &fd, false },
+    };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.request_path, 1, &err) ||
+        !read_fd(fd, &order.passphrase_fd, &err))
+        return misuse(&err);
+    if (!load_config(path, &config))
+        return FAILED;
+    log_open("warren-den", LOG_WARN);
+    if (!router_add(&order, &err))
+        return fail(&err);
+    printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path, order.answer_path);
+    return DONE;
+}
+
+static bool print_entry(_unused_ void *user, const struct store_audit *entry)
+{
+    _buf_ line = { 0 };
+
+    audit_put_json(entry, &line);
+    return puts(buf_cstr(&line)) >= 0;
+}
+
+/* The store alone: an audit can be looked at whatever else is wrong. */
+static bool open_audit(const char *path, struct store **ret_store)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct err err;
+
+    if (!load_config(path, &config))
+        return false;
+    if (folder_open_store(&config, ret_store, &err))
+        return true;
+    fail(&err);
+    return false;
+}
+
+static int verb_audit_list(int argc, char **argv)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    const char *path = NULL, *from = "1";
+    const struct args_option options[] = { { "config", &path, true }, { "from", &from, false } };
+    struct err err;
+    uint64_t no;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return misuse(&err);
+    if (!text_read_u64(view_text(from), &no) || no > INT64_MAX) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "--from: expected the number of an entry, found \"%.64s\"", from);
+        return misuse(&err);
+    }
+    if (!open_audit(path, &store))
+        return FAILED;
+    return store_audit_each(store, no, print_entry, NULL, &err) ? DONE : fail(&err);
+}
+
+/* The first one alone. */
+static bool keep_head(void *user, const struct store_audit *entry)
+{
+    memcpy(user, entry->head, HASH_SIZE);
+    return false;
+}
+
+static int verb_audit_verify(int argc, char **argv)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    const char *path = NULL;
+    const struct args_option options[] = { { "config", &path, true } };
+    uint8_t head[HASH_SIZE] = { 0 };
+    uint64_t n, bad;
+    _buf_ hex = { 0 };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return misuse(&err);
+    if (!open_audit(path, &store))
+        return FAILED;
+    if (!audit_verify(store, &n, &bad, &err) || !store_audit_each(store, n, keep_head, head, &err))
+        return fail(&err);
+    if (bad) {
+        fprintf(stderr, "warren-den: audit: entry %" PRIu64 " is changed, missing or out of order; the %" PRIu64
+                " entries before it are whole\n", bad, n);
+        return FAILED;
+    }
+    text_put_hex(&hex, VIEW_ARR(head));
+    printf("%" PRIu64 " entries, whole and in order; head %s\n", n, buf_cstr(&hex));
+    return DONE;
+}
+
+static int verb_version(_unused_ int argc, _unused_ char **argv)
+{
+    printf("warren-den " WARREN_VERSION "\n");
+    return DONE;
+}
+
+static int verb_help(int argc, char **argv);
+
+/* ---- finding them --------------------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *first, *second; /* NULL: one word */
+    int (*run)(int argc, char **argv);
+    const char *words, *help;
+} verbs[] = {
+    { "init", NULL, verb_init, "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
+      "makes a network: root, intermediate, den's keys, manifest, configuration" },
+    { "run", NULL, verb_run, "--config FILE", "runs den in the foreground, logging to standard error" },
+    { "token", "new", verb_token_new,
+      "--config FILE [--uses N] [--expires DURATION|never] [--role peer|admin] [--out FILE]",
+      "prints a join string with a new enrolment token" },
+    { "router", "add", verb_router_add,
+      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]",
+      "answers a router's request, with a new manifest where it needs one" },
+    { "audit", "list", verb_audit_list, "--config FILE [--from N]", "prints the audit, a JSON object a line" },
+    { "audit", "verify", verb_audit_verify, "--config FILE", "checks the whole chain; names the first bad entry" },
+    { "help", NULL, verb_help, "", "this, and the keys of den.conf" },
+    { "--help", NULL, verb_help, NULL, NULL },
+    { "version", NULL, verb_version, "", "prints the version" },
+    { "--version", NULL, verb_version, NULL, NULL },
+};
+
+static int verb_help(_unused_ int argc, _unused_ char **argv)
+{
+    _buf_ text = { 0 };
+
+    buf_put_text(&text, "warren-den: the authority of a Warren network (IDs, certificates, policy, audit)\n\n");
+    for (size_t i = 0; i < N_ELEMENTS(verbs); i++) {
+        if (verbs[i].help)
+            buf_printf(&text, "  warren-den %s%s%s %s\n      %s\n", verbs[i].first, verbs[i].second ? " " : "",
+                       verbs[i].second ? verbs[i].second : "", verbs[i].words, verbs[i].help);
+    }
+    buf_put_text(&text, "\nKeys of den.conf:\n");
+    config_help(&text);
+    printf("%s", buf_cstr(&text));
+    return DONE;
+}
+
+static const struct verb *find_verb(int argc, char **argv)
+{
+    for (size_t i = 0; i < N_ELEMENTS(verbs); i++) {
+        if (argc < 2 || strcmp(argv[1], verbs[i].first) != 0)
+            continue;
+        if (!verbs[i].second || (argc > 2 && strcmp(argv[2], verbs[i].second) == 0))
+            return &verbs[i];
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const struct verb *verb = find_verb(argc, argv);
+    int used = verb && verb->second ? 3 : 2;
+    struct err err;
+
+    file_forbid_dumps();
+    umask(077);
+    if (!key_init(&err))
+        return fail(&err);
+    if (!verb) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "expected a verb, found \"%.64s%s%.64s\"", argc < 2 ? "" : argv[1],
+                argc < 3 ? "" : " ", argc < 3 ? "" : argv[2]);
+        return misuse(&err);
+    }
+    int status = verb->run(argc - used, argv + used);
+    if (fflush(stdout) != 0 && status == DONE) {
+        err_errno(&err, "standard output");
+        return fail(&err);
+    }
+    return status;
+}

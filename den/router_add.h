@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `warren-den router add`: answers a router's request in a network that stands. A key that the newest manifest does not
+ * list is put into the next one, which takes the root key; one that it lists only gets a new certificate. */
+#pragma once
+
+#include "den/config.h"
+
+struct router_add_order {
+    const struct den_config *config;
+    const char *request_path, *answer_path;
+    const char *root_key_path; /* NULL: root.key in the state folder */
+    int passphrase_fd;
+    uint64_t now;
+};
+/* den must not run meanwhile: BUSY. ALREADY_EXISTS when the answer's file is there. */
+bool router_add(const struct router_add_order *order, struct err *err);
