@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the library's thread works on: one network, one identity, its sessions. Everything here is
+ * touched by that thread alone, once it runs. */
+#pragma once
+
+#include "base/list.h"
+#include "base/text.h"
+#include "peer/check.h"
+#include "peer/hub.h"
+#include "peer/loop.h"
+#include "peer/state.h"
+#include "pki/pki.h"
+#include "rpc/rpc.h"
+
+enum { CORE_MAX_INTERMEDIATES = 16, CORE_MAX_SIDS = 1024 };
+
+/* A certificate with its key, as links use it. Sessions keep theirs when a newer one comes. */
+struct cert {
+    unsigned refs;
+    struct pki_cert *leaf;
+    struct pki_key *key;
+    struct buf key_der; /* PKCS#8; wiped */
+    struct buf chain[PKI_MAX_CHAIN];
+    size_t n_chain;
+    uint8_t spki[HASH_SIZE];
+};
+
+/* What the application may read at any time, under the hub's lock. */
+struct snapshot {
+    bool has_id;
+    struct peer_identity identity;
+    struct buf chain_pem, root_pem, manifest;
+    struct peer_manifest_signature *signatures;
+    size_t n_signatures;
+};
+
+enum step { STEP_CHAIN, STEP_CRL, STEP_CERT, CORE_STEPS }; /* what is fetched from den, in this order */
+
+struct core {
+    struct peer *peer;
+    struct hub *hub;
+    struct loop *loop;
+    struct state *state;
+    struct rpc_join join;    /* hosts, network, pin; the token until we are admitted */
+    struct key *key;         /* the identity */
+    struct rpc_trust *trust;
+    uint8_t instance[16];
+    bool allow_loopback, takes_calls;
+    struct buf serves_bytes; /* what `serves` borrows from */
+    struct rpc_items serves;
+    struct snapshot snapshot;
+
+    /* join.c */
+    struct rpc_ws *ws;
+    struct rpc_uplink *uplink;
+    struct rpc_client *client;      /* the uplink's */
+    struct loop_timer *settle_timer;
+    struct buf admission, admission_sig;
+    uint8_t enrol_hash[HASH_SIZE];  /* of the E that went out last */
+    bool has_enrolled;              /* in this connection */
+    bool must_enrol;                /* the admission we carry was refused */
+    bool is_joined;                 /* `network` is on disk */
+    bool is_up, was_ready, has_failed, is_closing;
+    bool has_registered, is_flush_queued;
+    char id[TEXT_ID];        /* "" before */
+
+    /* what is fetched from den */
+    struct {
+        bool is_pending;
+        uint64_t failures, not_before; /* clock_mono_ms(): no try before */
+    } steps[CORE_STEPS];
+    bool has_answered;              /* den or the router answered a call since the connection came up */
+
+    /* trust.c */
+    struct pki_trust *anchors;
+    struct buf intermediates[CORE_MAX_INTERMEDIATES];
+    size_t n_intermediates;
+    uint64_t chain_manifest_no;     /* of the manifest that `intermediates` were fetched for */
+    struct buf crl;
+    uint64_t crl_no;
+    bool has_crl;
+    uint64_t anchors_manifest_no;
+
+    /* identity.c */
+    struct cert *cert;              /* NULL: none yet */
+    struct pki_key *next_key;       /* in a request that is not answered */
+
+    /* session.c, listen.c */
+    struct list sessions;
+    struct { uint8_t sid[RPC_SID]; uint64_t until; } sids[CORE_MAX_SIDS]; /* offers seen */
+};
+
+uint64_t core_now(const struct core *core); /* network time */
+
+/* ---- core.c ---- */
+
+/* What peer_new() prepared; on failure the caller frees it. Takes everything it is given into itself. */
+struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop);
+void core_free(struct core *core); /* after the thread ended */
+void core_begin(void *core);       /* on the thread */
+void core_end(void *core);
+void core_event(struct core *core, enum peer_event_type type);
+void core_fail(struct core *core, const struct err *err); /* FAILED: nothing more will be tried */
+/* Sends what was said to the router outside of its callbacks; `soon`: from anywhere. */
+void core_flush(struct core *core);
+void core_flush_soon(struct core *core);
+/* Fetches what is missing; tells JOINED once nothing is. Harmless at any time. */
+void core_settle(struct core *core);
+void core_step_done(struct core *core, enum step step, const struct err *err /* NULL: it worked */);
+bool core_is_ready(const struct core *core, struct err *err); /* whether links may be made now */
+void core_publish(struct core *core); /* the snapshot anew */
+
+/* ---- join.c ---- */
+bool join_begin(struct core *core, struct err *err);
+void join_end(struct core *core);
+bool join_load(struct core *core, struct err *err); /* the admission from the state folder */
+
+/* ---- enrol.c: no I/O ---- */
+struct enrol_context {
+    struct view netid, beacon;
+    const char *network, *host;
+    const struct key *identity, *token; /* token may be NULL */
+};
+/* Appends the extra {enrol: [E, sig, token_sig?]}; the hash is what the admission must name. */
+void enrol_put(const struct enrol_context *context, struct buf *ret_extra, uint8_t ret_hash[HASH_SIZE]);
+/* Whether an admission is ours: of this ID if we have one, and for this enrolment, or byte-equal to the one we carry. BAD_STATEMENT. */
+struct enrol_wanted {
+    const char *id;                /* "" : any */
+    const uint8_t *enrol_hash;     /* NULL: we did not enrol in this connection */
+    struct view carried;           /* the admission that we carry; may be empty */
+};
+bool enrol_check(const struct enrol_wanted *wanted, struct view bytes, const struct rpc_admission *a, struct err *err);
+void enrol_host_text(char to[65]); /* this machine's name, for the operator's list */
+
+/* ---- trust.c ---- */
+bool trust_load(struct core *core, struct err *err); /* the CRL from the state folder; builds the anchors */
+bool trust_store(struct core *core, struct err *err);
+void trust_moved(struct core *core); /* manifests or heartbeat moved: store, rebuild, tell the links */
+void trust_on_heartbeat(void *core, const struct rpc_event *event);
+bool trust_take_heart(struct core *core, struct view bytes, struct view sig, struct err *err);
+bool trust_needs_chain(const struct core *core);
+bool trust_needs_crl(const struct core *core);
+void trust_fetch_chain(struct core *core);
+void trust_fetch_crl(struct core *core);
+
+/* ---- identity.c ---- */
+bool identity_load(struct core *core, struct err *err); /* certificate and key from the state folder, if usable */
+bool identity_needs_cert(const struct core *core);
+void identity_request(struct core *core);
+struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain, struct err *err);
+struct cert *cert_ref(struct cert *cert);
+void cert_unref(struct cert *cert);
+/* What new links use from now on. */
+void identity_use(struct core *core, struct cert *cert_taken);
+void identity_describe(const struct key *key, const char *id, const char *network, const struct pki_cert *leaf,
+                       struct peer_identity *ret_identity);
+
+/* ---- listen.c ---- */
+void listen_register(struct core *core); /* peer.<id>.session.offer, peer.<id>.ice.update; once */
+void listen_settle(struct core *core);   /* offers that waited for a list or a heartbeat */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The caller's side of a session, from the application's wish to the point where both ends are known. */
+#include "peer/session.h"
+
+#include "peer/known.h"
+
+#include <stdio.h>
+
+enum { OPEN_MS = 90000, MAX_TRIES = 2 };
+
+static void ask_den(struct session *session);
+
+static void read_caps(struct rpc_items *caps, const char *const *texts)
+{
+    for (size_t i = 0; texts && texts[i] && caps->n < RPC_MAX_ITEMS; i++)
+        caps->item[caps->n++] = view_text(texts[i]);
+}
+
+/* The dial: what we want, under our identity key, over the TLS key and the ICE description in use. */
+static void sign_dial(struct session *session, const struct rpc_items *caps)
+{
+    struct core *core = session->core;
+    uint8_t ice_hash[HASH_SIZE];
+
+    hash_sha256(buf_view(&session->our_ice), ice_hash);
+    const struct rpc_dial dial = {
+        .netid = rpc_trust_netid(core->trust), .sid = VIEW_ARR(session->sid),
+        .a_id = view_text(core->id), .a_pk = key_public_view(core->key),
+        .b_id = view_text(session->remote_id), .caps = *caps,
+        .a_spki = VIEW_ARR(session->cert->spki), .a_ice = VIEW_ARR(ice_hash),
+        .beacon = rpc_trust_heartbeat(core->trust)->beacon,
+    };
+    struct buf bytes = { 0 };
+    rpc_statement_sign(RPC_W_DIAL, &dial, core->key, &bytes, session->dial_sig);
+    buf_free(&session->dial);
+    session->dial = bytes;
+}
+
+static void on_ringing(struct session *session)
+{
+    struct hub_event *event = hub_event_new(PEER_EVENT_RINGING);
+
+    event->event.link = peer_link_ref(session->handle);
+    hub_put(session->core->hub, event);
+}
+
+/* What den answered: [G, sig, C, sig, ice, turn], each in its place. */
+static bool read_answer(struct session *session, struct rpc_payload payload, struct err *err)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, rpc_payload_args(payload));
+    struct view grant = rpc_fields_bin(&f, "grant", RPC_MAX_STATEMENT);
+    struct view grant_sig = rpc_fields_fixed(&f, "grant's signature", SIG_SIZE);
+    struct view accept = rpc_fields_bin(&f, "accept", RPC_MAX_STATEMENT);
+    struct view accept_sig = rpc_fields_fixed(&f, "accept's signature", SIG_SIZE);
+    struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
+    rpc_fields_skip_rest(&f); /* TURN: not used yet */
+    if (!rpc_fields_end(&f, err))
+        return err_wrap(err, "den's answer");
+    session->grant = buf_dup(grant);
+    session->accept = buf_dup(accept);
+    session->their_ice = buf_dup(ice);
+    memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
+    memcpy(session->accept_sig, accept_sig.data, SIG_SIZE);
+    return true;
+}
+
+static bool check_answer(struct session *session, struct err *err)
+{
+    struct core *core = session->core;
+    const struct check_self self = { core->trust, core->id, key_public_view(core->key), core_now(core) };
+    struct rpc_dial dial;
+    struct rpc_accept accept;
+
+    if (!rpc_statement_read(RPC_W_DIAL, buf_view(&session->dial), &dial, err) ||
+        !check_grant_answer(&self, buf_view(&session->dial), &dial, buf_view(&session->grant),
+                            VIEW_ARR(session->grant_sig), &session->g, err))
+        return false;
+    session->has_grant = true;
+    if (!check_accept(&session->g, buf_view(&session->grant), buf_view(&session->accept), VIEW_ARR(session->accept_sig),
+                      buf_view(&session->their_ice), &accept, err))
+        return false;
+    session->caps = accept.caps;
+    memcpy(session->remote_pk, accept.b_pk.data, KEY_SIZE);
+    memcpy(session->remote_spki, accept.b_spki.data, HASH_SIZE);
+    return known_check(core->state, session->remote_id, session->remote_pk, err);
+}
+
+static bool is_worth_another_try(const struct session *session, const struct err *err)
+{
+    /* Our beacon was overtaken while we signed; sign with the newest one. */
+    return err->code == ERR_STALE && session->n_tries < MAX_TRIES;
+}
+
+static void on_outcome(void *user, const struct rpc_outcome *outcome)
+{
+    struct session *session = user;
+    struct err err = outcome->err;
+
+    if (outcome->what == RPC_PROGRESS) {
+        on_ringing(session);
+        return;
+    }
+    session->call = 0;
+    if (outcome->what == RPC_FAILED && is_worth_another_try(session, &err)) {
+        ask_den(session);
+        return;
+    }
+    if (outcome->what == RPC_FAILED || !read_answer(session, outcome->payload, &err) ||
+        !check_answer(session, &err) || !session_connect(session, &err))
+        session_close(session, LINK_CLOSE_NORMAL, "refused", &err);
+}
+
+static void ask_den(struct session *session)
+{
+    struct rpc_dial before = { 0 };
+    _buf_ args = { 0 }, asked = { 0 };
+    struct err err;
+
+    if (session->n_tries++ > 0) { /* the same wish under a new number and beacon */
+        asked = buf_dup(buf_view(&session->dial));
+        rpc_statement_read(RPC_W_DIAL, buf_view(&asked), &before, &err);
+        session->asked = before.caps;
+    }
+    random_bytes(session->sid, sizeof(session->sid));
+    sign_dial(session, &session->asked);
+    rpc_put_array(&args, 4);
+    rpc_put_bin(&args, buf_view(&session->dial));
+    rpc_put_bin(&args, VIEW_ARR(session->dial_sig));
+    rpc_put_bin(&args, buf_view(&session->our_ice));
+    rpc_put_nil(&args);
+    session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open", buf_view(&args), OPEN_MS,
+                                    true, on_outcome, session);
+    core_flush_soon(session->core);
+}
+
+static bool start(struct session *session, const char *const *caps, struct err *err)
+{
+    struct core *core = session->core;
+
+    if (!core_is_ready(core, err))
+        return false;
+    if (!rpc_trust_heartbeat(core->trust))
+        return err_set(err, ERR_DEN_AWAY, "no heartbeat of den has come");
+    if (session_count(core, false) > SESSION_MAX)
+        return err_set(err, ERR_LIMIT, "%d sessions at once are the most", SESSION_MAX);
+    read_caps(&session->asked, caps);
+    return session_gather(session, err);
+}
+
+void dial_start(struct core *core, struct peer_link *handle, const char *id, const char *const *caps)
+{
+    struct err err = { 0 };
+
+    if (!core->cert) { /* a session holds one */
+        struct hub_event *event = hub_event_new(PEER_EVENT_LINK_DOWN);
+        err_set(&err, ERR_NOT_JOINED, "this machine has no certificate yet: wait for JOINED");
+        event->event.link = peer_link_ref(handle);
+        hub_error(&err, &event->event.error);
+        hub_put(core->hub, event);
+        return;
+    }
+
+    struct session *session = session_new(core, true);
+    session->handle = peer_link_ref(handle);
+    handle->session = session;
+    snprintf(session->remote_id, sizeof(session->remote_id), "%s", id);
+    session_set_state(session, SESSION_OPENING, NEVER_MS);
+    if (start(session, caps, &err))
+        ask_den(session);
+    else
+        session_over(session, &err);
+}

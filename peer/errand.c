@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/errand.h"
+
+struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream)
+{
+    struct errand *errand = mem_new(struct errand);
+
+    errand->peer = peer;
+    errand->link = link ? peer_link_ref(link) : NULL;
+    errand->stream = stream ? peer_stream_ref(stream) : NULL;
+    return errand;
+}
+
+void errand_copy_caps(struct errand *errand, const char *const *caps)
+{
+    for (size_t i = 0; caps && caps[i] && i + 1 < HUB_CAPS; i++)
+        errand->caps[i] = mem_text(caps[i]);
+}
+
+static void errand_free(struct errand *errand)
+{
+    peer_stream_unref(errand->stream);
+    peer_link_unref(errand->link);
+    for (size_t i = 0; i < HUB_CAPS; i++)
+        free(errand->caps[i]);
+    free(errand->text);
+    free(errand->argument);
+    buf_free(&errand->data);
+    free(errand);
+}
+
+static void run_and_free(void *user)
+{
+    struct errand *errand = user;
+
+    if (!errand->peer->core->is_closing)
+        errand->run(errand);
+    errand_free(errand);
+}
+
+void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand))
+{
+    errand_taken->run = run;
+    loop_invoke(errand_taken->peer->loop, run_and_free, errand_taken);
+}
+
+static const char *const *caps_of(const struct errand *errand)
+{
+    return (const char *const *)errand->caps;
+}
+
+void errand_dial(struct errand *errand)
+{
+    dial_start(errand->peer->core, errand->link, errand->text, caps_of(errand));
+}
+
+void errand_accept(struct errand *errand)
+{
+    if (errand->link->session)
+        listen_answer(errand->link->session, true, errand->has_caps ? caps_of(errand) : NULL, NULL);
+}
+
+void errand_decline(struct errand *errand)
+{
+    if (errand->link->session)
+        listen_answer(errand->link->session, false, NULL, errand->text);
+}
+
+void errand_close(struct errand *errand)
+{
+    struct err none = { 0 };
+
+    if (errand->link->session)
+        session_close(errand->link->session, LINK_CLOSE_NORMAL, errand->text, &none);
+}
+
+void errand_open(struct errand *errand)
+{
+    flow_open(errand->stream, errand->text, errand->argument);
+}
+
+void errand_pump(struct errand *errand)
+{
+    struct flow *flow = errand->stream->flow;
+
+    hub_lock(&errand->peer->hub);
+    errand->stream->is_pump_queued = false;
+    hub_unlock(&errand->peer->hub);
+    if (!flow)
+        return;
+    flow_pump(flow);
+    session_pump(flow->session);
+}
+
+void errand_reset(struct errand *errand)
+{
+    if (errand->stream->flow)
+        flow_reset(errand->stream->flow, errand->code);
+}
+
+void errand_datagram(struct errand *errand)
+{
+    struct session *session = errand->link->session;
+    struct err err;
+
+    hub_lock(&errand->peer->hub);
+    errand->link->n_datagrams_out--;
+    hub_unlock(&errand->peer->hub);
+    if (!session || session->state != SESSION_UP)
+        return;
+    link_datagram_send(session->link, clock_mono_ns(), buf_view(&errand->data), &err); /* lost, if it does not go */
+    session_pump(session);
+}

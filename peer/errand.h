@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the application asks for, carried to the library's thread. */
+#pragma once
+
+#include "peer/session.h"
+
+struct peer {
+    struct hub hub;
+    bool has_hub;
+    struct loop *loop;
+    struct core *core;        /* the thread's; its snapshot alone is read here, under the lock */
+    struct list links;        /* that the application holds */
+    struct hub_event *current; /* what peer_next_event() showed last */
+};
+
+struct errand {
+    struct peer *peer;
+    struct peer_link *link;     /* held; may be NULL */
+    struct peer_stream *stream; /* likewise */
+    bool has_caps;
+    char *caps[HUB_CAPS], *text, *argument;
+    uint64_t code;
+    struct buf data;
+    void (*run)(struct errand *errand);
+};
+
+struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream);
+void errand_copy_caps(struct errand *errand, const char *const *caps);
+void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand));
+
+/* These run on the library's thread. */
+void errand_dial(struct errand *errand);
+void errand_accept(struct errand *errand);
+void errand_decline(struct errand *errand);
+void errand_close(struct errand *errand);
+void errand_open(struct errand *errand);
+void errand_pump(struct errand *errand);
+void errand_reset(struct errand *errand);
+void errand_datagram(struct errand *errand);

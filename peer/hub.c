@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/hub.h"
+
+#include "peer/handle.h"
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+bool hub_init(struct hub *hub, struct err *err)
+{
+    hub->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (hub->fd < 0)
+        return err_errno(err, "eventfd");
+    pthread_mutex_init(&hub->lock, NULL);
+    list_init(&hub->events);
+    return true;
+}
+
+void hub_deinit(struct hub *hub)
+{
+    struct hub_event *event;
+
+    LIST_EACH(event, &hub->events, node)
+    {
+        list_remove(&event->node);
+        hub_event_free(event);
+    }
+    pthread_mutex_destroy(&hub->lock);
+    close(hub->fd);
+}
+
+void hub_lock(struct hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+}
+
+void hub_unlock(struct hub *hub)
+{
+    pthread_mutex_unlock(&hub->lock);
+}
+
+struct hub_event *hub_event_new(enum peer_event_type type)
+{
+    struct hub_event *event = mem_new(struct hub_event);
+
+    list_init(&event->node);
+    event->event.type = type;
+    return event;
+}
+
+void hub_event_free(struct hub_event *event)
+{
+    if (!event)
+        return;
+    peer_link_unref(event->event.link);
+    peer_stream_unref(event->event.stream);
+    for (size_t i = 0; i < HUB_CAPS; i++)
+        free(event->caps[i]);
+    free(event->capability);
+    free(event->argument);
+    buf_free(&event->data);
+    free(event);
+}
+
+void hub_put(struct hub *hub, struct hub_event *event_taken)
+{
+    static const uint64_t one = 1;
+    bool is_datagram = event_taken->event.type == PEER_EVENT_DATAGRAM, is_dropped;
+
+    hub_lock(hub);
+    is_dropped = is_datagram && hub->n_datagrams >= HUB_MAX_DATAGRAMS;
+    if (!is_dropped) {
+        bool was_empty = list_is_empty(&hub->events);
+        list_append(&hub->events, &event_taken->node);
+        hub->n_datagrams += is_datagram;
+        /* Cannot fail: the counter is at most one. */
+        if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
+            abort();
+    }
+    hub_unlock(hub);
+    if (is_dropped)
+        hub_event_free(event_taken);
+}
+
+static void settle_event(struct hub *hub, struct hub_event *event)
+{
+    struct peer_stream *stream = event->event.stream;
+
+    list_remove(&event->node);
+    hub->n_datagrams -= event->event.type == PEER_EVENT_DATAGRAM;
+    if (event->event.type == PEER_EVENT_READABLE)
+        stream->is_readable_queued = false;
+    if (event->event.type == PEER_EVENT_WRITABLE)
+        stream->is_writable_queued = false;
+}
+
+struct hub_event *hub_take(struct hub *hub)
+{
+    struct hub_event *event = NULL;
+    uint64_t count;
+
+    hub_lock(hub);
+    if (!list_is_empty(&hub->events)) {
+        event = LIST_ITEM(hub->events.next, struct hub_event, node);
+        settle_event(hub, event);
+        if (list_is_empty(&hub->events) && read(hub->fd, &count, sizeof(count)) != sizeof(count))
+            abort();
+    }
+    hub_unlock(hub);
+    return event;
+}
+
+void hub_error(const struct err *err, struct peer_error *ret_error)
+{
+    *ret_error = (struct peer_error){ 0 };
+    if (err->code == ERR_NONE)
+        return;
+    snprintf(ret_error->name, sizeof(ret_error->name), "%s", err_code_name(err->code));
+    snprintf(ret_error->text, sizeof(ret_error->text), "%s", err->text);
+    snprintf(ret_error->remedy, sizeof(ret_error->remedy), "%s", err_code_remedy(err->code));
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connection to the router: proving the key, receiving the ID, and coming back after a loss. */
+#include "peer/session.h"
+
+#include <stdio.h>
+
+bool join_load(struct core *core, struct err *err)
+{
+    _buf_ bytes = { 0 };
+    struct view statement, sig;
+    struct rpc_admission a;
+    bool exists;
+
+    if (!state_read_if(core->state, STATE_ADMISSION, &bytes, &exists, err))
+        return false;
+    if (!exists)
+        return true;
+    if (!state_read_signed(buf_view(&bytes), &statement, &sig) ||
+        !rpc_statement_read(RPC_W_ADMISSION, statement, &a, err))
+        return err_set(err, ERR_BAD_CONFIG, "%s: not an admission", state_path(core->state, STATE_ADMISSION));
+    if (!view_eq(a.client_pk, key_public_view(core->key)))
+        return err_set(err, ERR_BAD_CONFIG, "%s: is for another key than identity.key",
+                       state_path(core->state, STATE_ADMISSION));
+    core->admission = buf_dup(statement);
+    core->admission_sig = buf_dup(sig);
+    snprintf(core->id, sizeof(core->id), "%.*s", VIEW_FMT(a.id));
+    return true;
+}
+
+static bool can_show_admission(const struct core *core)
+{
+    struct rpc_admission a;
+    struct err err;
+
+    if (core->must_enrol || core->admission.len == 0)
+        return false;
+    return rpc_statement_read(RPC_W_ADMISSION, buf_view(&core->admission), &a, &err) && a.not_after > core_now(core);
+}
+
+static void put_admission(struct core *core, struct buf *to)
+{
+    rpc_put_map(to, 1);
+    rpc_put_str(to, "admission");
+    rpc_put_array(to, 2);
+    rpc_put_bin(to, buf_view(&core->admission));
+    rpc_put_bin(to, buf_view(&core->admission_sig));
+}
+
+static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
+{
+    struct core *core = user;
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    char host[65];
+
+    core->has_enrolled = false;
+    if (can_show_admission(core)) {
+        put_admission(core, ret_extra);
+        return true;
+    }
+    if (!heart)
+        return err_set(err, ERR_DEN_AWAY, "there is no heartbeat to enrol with");
+
+    _cleanup_(key_freep) struct key *token = core->join.has_token ? rpc_token_key(core->join.token) : NULL;
+    enrol_host_text(host);
+    const struct enrol_context context = {
+        .netid = rpc_trust_netid(core->trust), .beacon = heart->beacon,
+        .network = core->join.network, .host = host, .identity = core->key, .token = token,
+    };
+    enrol_put(&context, ret_extra, core->enrol_hash);
+    core->has_enrolled = true;
+    return true;
+}
+
+/* On disk before the ID is shown to anybody; `network` last, because it says that all else is there. */
+static bool store_all(struct core *core, struct view admission, struct view sig, struct err *err)
+{
+    _buf_ signed_bytes = { 0 }, network = { 0 };
+    struct rpc_join join = core->join;
+
+    join.has_token = false;
+    state_put_signed(&signed_bytes, admission, sig);
+    rpc_join_write(&join, &network);
+    buf_put_u8(&network, '\n');
+    rpc_join_wipe(&join);
+    return trust_store(core, err) && state_write(core->state, STATE_ADMISSION, buf_view(&signed_bytes), err) &&
+           state_write(core->state, STATE_NETWORK, buf_view(&network), err);
+}
+
+static bool on_admitted(void *user, struct view admission, struct view sig, const struct rpc_admission *a,
+                        struct err *err)
+{
+    struct core *core = user;
+    const struct enrol_wanted wanted = {
+        .id = core->id,
+        .enrol_hash = core->has_enrolled ? core->enrol_hash : NULL,
+        .carried = buf_view(&core->admission),
+    };
+
+    if (!enrol_check(&wanted, admission, a, err))
+        return false;
+    if (a->not_after <= core_now(core))
+        return err_set(err, ERR_EXPIRED, "admission: it is over already");
+    if (!core->is_joined || !view_eq(admission, buf_view(&core->admission))) {
+        if (!store_all(core, admission, sig, err))
+            return err_wrap(err, "storing the admission");
+        buf_free(&core->admission);
+        buf_free(&core->admission_sig);
+        core->admission = buf_dup(admission);
+        core->admission_sig = buf_dup(sig);
+    }
+    snprintf(core->id, sizeof(core->id), "%.*s", VIEW_FMT(a->id));
+    core->is_joined = true;
+    core->must_enrol = false;
+    mem_wipe(core->join.token, sizeof(core->join.token)); /* spent: the key is what counts from now on */
+    core->join.has_token = false;
+    return true;
+}
+
+static void on_up(void *user)
+{
+    struct core *core = user;
+
+    core->is_up = true;
+    core->has_answered = false;
+    for (size_t i = 0; i < CORE_STEPS; i++)
+        core->steps[i].not_before = core->steps[i].failures = 0;
+    if (!core->has_registered) {
+        listen_register(core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.heartbeat", true, trust_on_heartbeat, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false, session_on_state, core);
+        core->has_registered = true;
+    }
+    core_publish(core);
+    core_event(core, PEER_EVENT_ONLINE);
+    core_settle(core);
+}
+
+/* Whether the admission that we carry may be the reason: outdated, or made with a key that den no longer uses. */
+static bool blames_admission(enum err_code code)
+{
+    static const enum err_code codes[] = {
+        ERR_EXPIRED, ERR_STALE, ERR_NOT_AUTHORIZED, ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT, ERR_UNLISTED_KEY,
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(codes); i++) {
+        if (codes[i] == code)
+            return true;
+    }
+    return false;
+}
+
+static void on_down(void *user, const struct err *why)
+{
+    struct core *core = user;
+
+    /* Enrolling anew with the same key gives the same ID; where that fails, the admission gets its turn again. */
+    if (!core->is_up)
+        core->must_enrol = !core->has_enrolled && core->admission.len && blames_admission(why->code);
+    core->is_up = false;
+}
+
+/* What trying again does not cure, before the first admission. Afterwards a stranger in between could cause most of these, and
+ * must not be able to stop us for good. */
+static bool is_final(const struct core *core, enum err_code code)
+{
+    static const enum err_code final_before[] = {
+        ERR_BAD_PIN, ERR_BAD_TOKEN, ERR_NO_SUCH_REALM, ERR_UNLISTED_KEY, ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT,
+        ERR_NOT_AUTHORIZED, ERR_REVOKED, ERR_EXPOSED,
+    };
+
+    for (size_t i = 0; !core->is_joined && i < N_ELEMENTS(final_before); i++) {
+        if (final_before[i] == code)
+            return true;
+    }
+    return false;
+}
+
+static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
+{
+    struct core *core = user;
+
+    if (core->is_closing || core->has_failed)
+        return;
+    if (is_final(core, why->code)) {
+        struct err err = *why;
+        err_wrap(&err, "joining %s", core->join.network);
+        core_fail(core, &err);
+        return;
+    }
+
+    struct hub_event *event = hub_event_new(PEER_EVENT_OFFLINE);
+    hub_error(why, &event->event.error);
+    event->event.pause_ms = pause_ms;
+    hub_put(core->hub, event);
+}
+
+static void on_trust(void *user)
+{
+    trust_moved(user);
+}
+
+/* The router's certificate, once there is something to judge it by: before, netsign's proof decides. */
+static bool on_judge(void *user, const struct view *chain, size_t n, struct err *err)
+{
+    struct core *core = user;
+    _free_ char *name = mem_format("router.%s", core->join.network);
+    const struct pki_question question = {
+        .name = name, .network = core->join.network, .role = PKI_SERVER, .now = core_now(core),
+    };
+
+    if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined)
+        return true;
+    if (!pki_judge(core->anchors, chain, n, &question, NULL, err))
+        return err_wrap(err, "the router's certificate");
+    return true;
+}
+
+bool join_begin(struct core *core, struct err *err)
+{
+    _free_ char *name = mem_format("router.%s", core->join.network);
+    struct rpc_uplink_config config = {
+        .hosts = core->join.hosts, .n_hosts = core->join.n_hosts, .server_name = name, .judge = on_judge,
+        .on_retry = on_retry,
+        .client = { .agent = "libpeer/" WARREN_VERSION, .key = core->key, .trust = core->trust,
+                    .credentials = on_credentials, .admitted = on_admitted, .on_up = on_up, .on_down = on_down,
+                    .on_trust = on_trust, .user = core },
+    };
+
+    memcpy(config.client.instance, core->instance, sizeof(config.client.instance));
+    if (!rpc_ws_new(RPC_WS_GLIB, loop_native(core->loop), &core->ws, err))
+        return false;
+    config.ws = core->ws;
+    if (!rpc_uplink_new(&config, &core->uplink, err))
+        return false;
+    core->client = rpc_uplink_client(core->uplink);
+    return true;
+}
+
+void join_end(struct core *core)
+{
+    core->is_up = false;
+    core->client = NULL;
+    rpc_uplink_free(core->uplink);
+    core->uplink = NULL;
+    rpc_ws_free(core->ws);
+    core->ws = NULL;
+}

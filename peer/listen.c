@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The callee's side of a session: what den offers in a caller's name is checked statement by statement, then the application
+ * is asked. An offer that does not hold is answered with the reason, and the application never hears of it. */
+#include "peer/session.h"
+
+#include "peer/known.h"
+
+#include <stdio.h>
+
+enum { VERIFY_MS = 5000, SID_MS = 300000 };
+
+/* ---- numbers that were offered ---------------------------------------------------------------------- */
+
+/* Grants are good for two beacons, a minute; a number is remembered longer, and a full table refuses. */
+static bool take_sid(struct core *core, struct view sid, struct err *err)
+{
+    uint64_t now = clock_mono_ms();
+    size_t room = CORE_MAX_SIDS;
+
+    for (size_t i = 0; i < CORE_MAX_SIDS; i++) {
+        if (core->sids[i].until <= now)
+            room = i;
+        else if (view_eq(VIEW_ARR(core->sids[i].sid), sid))
+            return err_set(err, ERR_REPLAYED, "this session was offered before");
+    }
+    if (session_find(core, sid))
+        return err_set(err, ERR_REPLAYED, "this session was offered before");
+    if (room == CORE_MAX_SIDS)
+        return err_set(err, ERR_BUSY, "too many offers in a short time");
+    memcpy(core->sids[room].sid, sid.data, RPC_SID);
+    core->sids[room].until = now + SID_MS;
+    return true;
+}
+
+/* ---- checking an offer -------------------------------------------------------------------------------- */
+
+static bool read_offer(struct session *session, struct rpc_payload payload, struct err *err)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, rpc_payload_args(payload));
+    struct view grant = rpc_fields_bin(&f, "grant", RPC_MAX_STATEMENT);
+    struct view grant_sig = rpc_fields_fixed(&f, "grant's signature", SIG_SIZE);
+    struct view dial = rpc_fields_bin(&f, "dial", RPC_MAX_STATEMENT);
+    struct view dial_sig = rpc_fields_fixed(&f, "dial's signature", SIG_SIZE);
+    struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
+    rpc_fields_skip_rest(&f);
+    if (!rpc_fields_end(&f, err))
+        return err_wrap(err, "offer");
+    session->grant = buf_dup(grant);
+    session->dial = buf_dup(dial);
+    session->their_ice = buf_dup(ice);
+    memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
+    memcpy(session->dial_sig, dial_sig.data, SIG_SIZE);
+    return true;
+}
+
+static bool serves_any(const struct core *core, const struct rpc_items *caps, struct err *err)
+{
+    for (size_t i = 0; i < caps->n; i++) {
+        if (check_has_cap(&core->serves, caps->item[i]))
+            return true;
+    }
+    return err_set(err, ERR_DECLINED, "none of the capabilities is served here");
+}
+
+static bool check_offer(struct session *session, struct err *err)
+{
+    struct core *core = session->core;
+    const struct check_self self = { core->trust, core->id, key_public_view(core->key), core_now(core) };
+    struct rpc_dial dial;
+
+    if (!check_grant(&self, buf_view(&session->grant), VIEW_ARR(session->grant_sig), &session->g, err) ||
+        !check_dial(&session->g, buf_view(&session->dial), VIEW_ARR(session->dial_sig), buf_view(&session->their_ice),
+                    &dial, err))
+        return false;
+    snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(dial.a_id));
+    memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
+    memcpy(session->remote_spki, dial.a_spki.data, HASH_SIZE);
+    return known_check(core->state, session->remote_id, session->remote_pk, err);
+}
+
+static bool needs_newer_list(const struct session *session)
+{
+    const struct core *core = session->core;
+
+    return session->g.crl_no > (core->has_crl ? core->crl_no : 0);
+}
+
+static void ask_application(struct session *session)
+{
+    struct core *core = session->core;
+    struct hub_event *event = hub_event_new(PEER_EVENT_INCOMING);
+    size_t n = 0;
+
+    session->handle = peer_link_new(core->peer, core->hub);
+    session->handle->session = session;
+    session_set_state(session, SESSION_ASKING, SESSION_ANSWER_MS);
+    for (size_t i = 0; i < session->g.caps.n; i++) {
+        if (check_has_cap(&core->serves, session->g.caps.item[i]))
+            event->caps[n++] = view_dup_text(session->g.caps.item[i]);
+    }
+    snprintf(event->remote_id, sizeof(event->remote_id), "%.15s", session->remote_id);
+    event->event.link = peer_link_ref(session->handle);
+    event->event.must_ask = session->g.consent != 0;
+    hub_put(core->hub, event);
+
+    _buf_ ringing = { 0 };
+    rpc_put_array(&ringing, 1);
+    rpc_put_str(&ringing, "ringing");
+    rpc_client_yield(core->client, session->inv, true, buf_view(&ringing));
+    core_flush_soon(core);
+}
+
+static enum { OFFER_GOOD, OFFER_WAITS, OFFER_BAD } judge_offer(struct session *session, struct err *err)
+{
+    if (!check_offer(session, err)) /* an unknown beacon may be one that has not reached us yet */
+        return err->code == ERR_STALE && session->state != SESSION_VERIFYING ? OFFER_WAITS : OFFER_BAD;
+    if (needs_newer_list(session))
+        return OFFER_WAITS;
+    if (!core_is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err))
+        return OFFER_BAD;
+    return OFFER_GOOD;
+}
+
+void listen_continue(struct session *session)
+{
+    struct err err = { 0 };
+
+    switch (judge_offer(session, &err)) {
+    case OFFER_GOOD:
+        session->has_grant = true;
+        ask_application(session);
+        break;
+    case OFFER_WAITS:
+        if (session->state != SESSION_VERIFYING)
+            session_set_state(session, SESSION_VERIFYING, VERIFY_MS);
+        break;
+    case OFFER_BAD:
+        session_over(session, &err);
+        break;
+    }
+}
+
+void listen_settle(struct core *core)
+{
+    struct session *session;
+
+    LIST_EACH(session, &core->sessions, node)
+    {
+        if (session->state == SESSION_VERIFYING)
+            listen_continue(session);
+    }
+}
+
+/* ---- what the router brings ------------------------------------------------------------------------------ */
+
+static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *err)
+{
+    if (!view_eq_text(inv->invocation->caller_authrole, "den"))
+        return err_set(err, ERR_NOT_AUTHORIZED, "only den offers sessions");
+    if (!core->takes_calls)
+        return err_set(err, ERR_DECLINED, "this machine takes no calls");
+    if (!core_is_ready(core, err))
+        return false;
+    if (session_count(core, false) >= SESSION_MAX || session_count(core, true) >= SESSION_MAX_UNANSWERED)
+        return err_set(err, ERR_BUSY, "too many calls at once");
+    return true;
+}
+
+static void on_offer(void *user, const struct rpc_inv *inv)
+{
+    struct core *core = user;
+    struct err err = { 0 };
+
+    if (!may_offer(core, inv, &err)) {
+        rpc_client_refuse(core->client, inv->number, "peer", &err);
+        return;
+    }
+
+    struct session *session = session_new(core, false);
+    struct rpc_grant g;
+    session_set_state(session, SESSION_OPENING, NEVER_MS);
+    session->inv = inv->number;
+    if (!read_offer(session, inv->invocation->payload, &err) ||
+        !rpc_statement_read(RPC_W_GRANT, buf_view(&session->grant), &g, &err) || !take_sid(core, g.sid, &err)) {
+        session_over(session, &err);
+        return;
+    }
+    memcpy(session->sid, g.sid.data, RPC_SID);
+    listen_continue(session);
+    if (session->state == SESSION_VERIFYING)
+        core_settle(core);
+}
+
+/* An offer is answered once. */
+static uint64_t take_inv(struct session *session)
+{
+    uint64_t inv = session->inv;
+
+    session->inv = 0;
+    return inv;
+}
+
+void listen_refuse(struct session *session, const struct err *why)
+{
+    struct err canceled = { 0 };
+
+    if (session->inv == 0 || !session->core->client)
+        return;
+    if (why->code == ERR_NONE) {
+        err_set(&canceled, ERR_DECLINED, "declined");
+        why = &canceled;
+    }
+    rpc_client_refuse(session->core->client, take_inv(session), "peer", why);
+    core_flush_soon(session->core);
+}
+
+static void take_candidates(struct session *session, struct view list, struct view more)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, list);
+    while (rpc_fields_more(&f))
+        session_add_candidate(session, rpc_fields_text(&f, "candidate", ICE_MAX_LINE));
+    if (rpc_map_bool(more, "end"))
+        session_end_candidates(session);
+}
+
+static void on_update(void *user, const struct rpc_inv *inv)
+{
+    struct core *core = user;
+    struct session *session;
+    struct rpc_fields f;
+    struct err err = { 0 };
+
+    rpc_fields_open(&f, rpc_payload_args(inv->invocation->payload));
+    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID), list = rpc_fields_array(&f, "candidates");
+    struct view more = rpc_fields_more(&f) ? rpc_fields_map(&f, "more") : VIEW(NULL, 0);
+    rpc_fields_skip_rest(&f);
+    if (!rpc_fields_end(&f, &err)) {
+        rpc_client_refuse(core->client, inv->number, "peer", &err);
+        return;
+    }
+    session = session_find(core, sid);
+    if (!session || session->state == SESSION_CLOSING ||
+        !view_eq_text(inv->invocation->caller_authid, session->remote_id)) {
+        err_set(&err, ERR_NOT_AUTHORIZED, "no such session with the caller");
+        rpc_client_refuse(core->client, inv->number, "peer", &err);
+        return;
+    }
+    take_candidates(session, list, more);
+    rpc_client_yield(core->client, inv->number, false, VIEW(NULL, 0));
+}
+
+void listen_register(struct core *core)
+{
+    _free_ char *offer = mem_format("peer.%s.session.offer", core->id);
+    _free_ char *update = mem_format("peer.%s.ice.update", core->id);
+
+    rpc_client_register(core->client, clock_mono_ms(), offer, on_offer, core);
+    rpc_client_register(core->client, clock_mono_ms(), update, on_update, core);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------ */
+
+/* Of what was granted: what the application names, or all that is served here. */
+static void choose_caps(const struct session *session, const char *const *caps, struct rpc_items *ret_caps)
+{
+    ret_caps->n = 0;
+    for (size_t i = 0; i < session->g.caps.n; i++) {
+        struct view cap = session->g.caps.item[i];
+        bool is_named = !caps;
+        for (size_t k = 0; caps && caps[k]; k++)
+            is_named |= view_eq_text(cap, caps[k]);
+        if (is_named && check_has_cap(&session->core->serves, cap))
+            ret_caps->item[ret_caps->n++] = cap;
+    }
+}
+
+static void sign_accept(struct session *session)
+{
+    struct core *core = session->core;
+    uint8_t ice_hash[HASH_SIZE], grant_hash[HASH_SIZE];
+
+    hash_sha256(buf_view(&session->our_ice), ice_hash);
+    hash_sha256(buf_view(&session->grant), grant_hash);
+    const struct rpc_accept accept = {
+        .netid = session->g.netid, .sid = session->g.sid, .grant_hash = VIEW_ARR(grant_hash),
+        .b_id = session->g.b_id, .b_pk = session->g.b_pk, .caps = session->caps,
+        .b_spki = VIEW_ARR(session->cert->spki), .b_ice = VIEW_ARR(ice_hash),
+    };
+    rpc_statement_sign(RPC_W_ACCEPT, &accept, core->key, &session->accept, session->accept_sig);
+}
+
+static bool accept_offer(struct session *session, const char *const *caps, struct err *err)
+{
+    struct core *core = session->core;
+    _buf_ args = { 0 };
+
+    choose_caps(session, caps, &session->caps);
+    if (!session_gather(session, err))
+        return false;
+    sign_accept(session);
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, buf_view(&session->accept));
+    rpc_put_bin(&args, VIEW_ARR(session->accept_sig));
+    rpc_put_bin(&args, buf_view(&session->our_ice));
+    if (!core->client)
+        return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
+    rpc_client_yield(core->client, take_inv(session), false, buf_view(&args));
+    core_flush_soon(core);
+    return session_connect(session, err);
+}
+
+void listen_answer(struct session *session, bool accept, const char *const *caps, const char *reason)
+{
+    struct err err = { 0 };
+
+    if (session->state != SESSION_ASKING)
+        return; /* too late: LINK_DOWN is under way */
+    if (!accept) {
+        bool is_busy = reason && strcmp(reason, "busy") == 0;
+        err_set(&err, is_busy ? ERR_BUSY : ERR_DECLINED, "%s", reason && *reason ? reason : "declined");
+        listen_refuse(session, &err);
+        err = (struct err){ 0 };
+        session_over(session, &err);
+    } else if (!accept_offer(session, caps, &err)) {
+        session_close(session, LINK_CLOSE_NORMAL, "failed", &err);
+    }
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session: one grant, two ends, at most one link. dial.c and listen.c bring it to the point where both know all that was
+ * signed; from there it is the same on both sides. The library's thread alone. */
+#pragma once
+
+#include "ice/ice.h"
+#include "peer/core.h"
+#include "peer/handle.h"
+#include "peer/link/carrier_ice.h"
+#include "peer/link/link.h"
+#include "peer/link/path.h"
+
+enum session_state {
+    SESSION_OPENING,    /* caller: den was asked */
+    SESSION_VERIFYING,  /* callee: a newer list or heartbeat is needed to judge the offer */
+    SESSION_ASKING,     /* callee: the application was asked */
+    SESSION_CONNECTING, /* both know all; ICE, then the handshake */
+    SESSION_UP,
+    SESSION_CLOSING,    /* over; the last packets may still be answered */
+};
+
+enum {
+    SESSION_MAX = 256,             /* at once */
+    SESSION_MAX_UNANSWERED = 16,   /* offers not yet accepted or declined */
+    SESSION_ANSWER_MS = 60000,     /* for consent; den waits as long */
+    SESSION_CONNECT_MS = 45000,    /* from the accept to the link */
+    SESSION_CLOSING_MS = 1000,
+};
+
+struct session {
+    struct list node;
+    struct core *core;
+    struct peer_link *handle; /* NULL until the application knows of it */
+    bool is_caller;
+    enum session_state state;
+    struct loop_timer *timer; /* of the state */
+
+    uint8_t sid[RPC_SID];
+    char remote_id[TEXT_ID];
+    uint8_t remote_pk[KEY_SIZE], remote_spki[HASH_SIZE], grant_hash[HASH_SIZE];
+    struct buf grant, dial, accept, their_ice, our_ice;
+    uint8_t grant_sig[SIG_SIZE], dial_sig[SIG_SIZE], accept_sig[SIG_SIZE];
+    struct rpc_grant g;   /* borrows from `grant` */
+    bool has_grant;
+    struct rpc_items asked, caps; /* asked: of the dial; caps: of the accept; they borrow likewise */
+    uint64_t ends_at;     /* network time: live_until, or five minutes after a certificate's end; 0: none */
+    uint64_t close_code;  /* when it does */
+    bool is_closed_by_den;
+
+    struct cert *cert;    /* ours, held */
+    struct path *path;
+    struct carrier_ice *carrier;
+    struct link *link;
+    struct loop_timer *link_timer;
+    bool is_pumping;
+    struct list flows;
+    uint64_t facts_at;
+
+    uint64_t call;        /* caller: den.session.open */
+    unsigned n_tries;
+    uint64_t inv;         /* callee: the offer to answer; 0: answered */
+    char *theirs[ICE_MAX_LATER]; /* candidates that came before their description */
+    size_t n_theirs, n_theirs_later;
+    bool theirs_ended;
+    char *ours[ICE_MAX_LATER];   /* candidates that wait for the grant */
+    size_t n_ours;
+    bool ours_ended, ours_end_told;
+
+    char leaf_subject[256], leaf_issuer[256];
+};
+
+struct session *session_new(struct core *core, bool is_caller);
+void session_free(struct session *session);
+OWN_FREEP(session, struct session)
+struct session *session_find(struct core *core, struct view sid);
+size_t session_count(const struct core *core, bool unanswered_only);
+
+bool session_gather(struct session *session, struct err *err); /* our_ice is there afterwards */
+/* All is signed and checked: start ICE with their description. */
+bool session_connect(struct session *session, struct err *err);
+void session_add_candidate(struct session *session, struct view line);
+void session_end_candidates(struct session *session);
+void session_tell_candidates(struct session *session);
+
+/* It is over: LINK_DOWN with `why` (code NONE: nothing failed), the offer answered, den told, the rest freed later. */
+void session_over(struct session *session, const struct err *why);
+/* The same from our side, with a last word to the other one. */
+void session_close(struct session *session, uint64_t code, const char *reason, const struct err *why);
+void session_gossip(struct core *core); /* the newest heartbeat to every link */
+void session_close_all(struct core *core);
+void session_on_state(void *core, const struct rpc_event *event); /* den.session.on_state */
+void session_put_heart(const struct core *core, struct buf *to);
+void session_set_state(struct session *session, enum session_state state, uint64_t for_ms);
+void session_on_link_event(struct session *session, const struct link_event *event);
+void session_refresh(struct session *session); /* the facts that the application reads */
+bool session_may_open(const struct session *session, bool outgoing, struct view cap);
+
+/* ---- dial.c ---- */
+void dial_start(struct core *core, struct peer_link *handle, const char *id, const char *const *caps);
+
+/* ---- listen.c ---- */
+void listen_answer(struct session *session, bool accept, const char *const *caps, const char *reason);
+void listen_refuse(struct session *session, const struct err *why); /* the offer, if it is not answered */
+void listen_continue(struct session *session);                        /* one that waited */
+
+/* ---- stream.c ---- */
+struct flow { /* one stream, the thread's half */
+    struct list node;
+    struct session *session;
+    struct link_stream *stream;
+    struct peer_stream *handle; /* held */
+    bool end_told; /* to the link */
+};
+void flow_opened(struct session *session, const struct link_event *event);
+void flow_event(struct session *session, const struct link_event *event);
+void flow_open(struct peer_stream *handle, const char *cap, const char *arg);
+void flow_pump(struct flow *flow); /* both ways, as far as there is room */
+void flow_reset(struct flow *flow, uint64_t code);
+void flow_free_all(struct session *session);
+/* After the link was called: its events, its timer. */
+void session_pump(struct session *session);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer/state.h"
+
+#include "base/file.h"
+
+#include <unistd.h>
+
+struct state {
+    char *dir, *identity, *path[STATE_N_FILES];
+    int lock;
+};
+
+static const struct {
+    const char *name;
+    size_t max;
+} files[STATE_N_FILES] = {
+    [STATE_NETWORK] = { "network", 4096 },
+    [STATE_TRUST] = { "trust", 4 * 1024 * 1024 },
+    [STATE_ADMISSION] = { "admission", 32 * 1024 },
+    [STATE_TLS_KEY] = { "tls.key", 16 * 1024 },
+    [STATE_CERT] = { "cert.pem", 128 * 1024 },
+    [STATE_CRL] = { "crl.der", 16 * 1024 * 1024 },
+    [STATE_KNOWN] = { "known_peers", 4 * 1024 * 1024 },
+};
+
+bool state_default_dir(const char *dir, char **ret_dir, struct err *err)
+{
+    const char *base = secure_getenv("XDG_STATE_HOME"), *home = secure_getenv("HOME");
+
+    if (dir && *dir != '\0')
+        *ret_dir = mem_text(dir);
+    else if (dir)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the state folder's name is empty");
+    else if (base && *base == '/') /* the specification ignores relative ones */
+        *ret_dir = mem_format("%s/warren", base);
+    else if (home && *home == '/')
+        *ret_dir = mem_format("%s/.local/state/warren", home);
+    else
+        return err_set(err, ERR_INVALID_ARGUMENT, "no state folder: neither given, nor XDG_STATE_HOME, nor HOME");
+    return true;
+}
+
+static struct state *state_new(const char *dir)
+{
+    struct state *state = mem_new(struct state);
+
+    state->dir = mem_text(dir);
+    state->identity = file_path(dir, "identity.key");
+    state->lock = -1;
+    for (size_t i = 0; i < STATE_N_FILES; i++)
+        state->path[i] = file_path(dir, files[i].name);
+    return state;
+}
+
+void state_free(struct state *state)
+{
+    if (!state)
+        return;
+    if (state->lock >= 0)
+        close(state->lock);
+    for (size_t i = 0; i < STATE_N_FILES; i++)
+        free(state->path[i]);
+    free(state->identity);
+    free(state->dir);
+    free(state);
+}
+
+bool state_look(const char *dir, struct state **ret_state, struct err *err)
+{
+    if (!file_check_private_dir(dir, err)) {
+        if (err->code == ERR_NOT_FOUND)
+            err_set(err, ERR_NOT_JOINED, "there is no state folder %s", dir);
+        return false;
+    }
+    *ret_state = state_new(dir);
+    return true;
+}
+
+bool state_open(const char *dir, bool may_create, struct state **ret_state, struct err *err)
+{
+    _cleanup_(state_freep) struct state *state = NULL;
+    _free_ char *lock = file_path(dir, "lock");
+
+    if (may_create && !file_private_dir(dir, err))
+        return false;
+    if (!state_look(dir, &state, err) || !file_lock(lock, &state->lock, err))
+        return false;
+    *ret_state = STEAL(state);
+    return true;
+}
+
+const char *state_path(const struct state *state, enum state_file file)
+{
+    return state->path[file];
+}
+
+bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes, struct err *err)
+{
+    return file_read_secret(state->path[file], files[file].max, ret_bytes, err);
+}
+
+bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes, bool *ret_exists,
+                   struct err *err)
+{
+    *ret_exists = state_read(state, file, ret_bytes, err);
+    return *ret_exists || err->code == ERR_NOT_FOUND;
+}
+
+bool state_write(const struct state *state, enum state_file file, struct view bytes, struct err *err)
+{
+    return file_write(state->path[file], bytes, 0600, err);
+}
+
+bool state_identity(const struct state *state, bool may_create, struct key **ret_key, struct err *err)
+{
+    if (key_read(state->identity, ret_key, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    if (!may_create)
+        return err_set(err, ERR_NOT_JOINED, "%s holds no identity", state->dir);
+
+    _cleanup_(key_freep) struct key *key = key_new();
+    if (!key_write(key, state->identity, err))
+        return false;
+    *ret_key = STEAL(key);
+    return true;
+}
+
+void state_put_signed(struct buf *to, struct view statement, struct view sig)
+{
+    buf_put_u32(to, (uint32_t)statement.len);
+    buf_put(to, statement);
+    buf_put(to, sig);
+}
+
+bool state_read_signed(struct view bytes, struct view *ret_statement, struct view *ret_sig)
+{
+    struct view rest = bytes;
+    uint32_t len;
+
+    return view_take_u32(&rest, &len) && view_take(&rest, len, ret_statement) &&
+           view_take(&rest, SIG_SIZE, ret_sig) && rest.len == 0;
+}

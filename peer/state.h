@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state folder: what a peer keeps between runs. Mode 0700, every file 0600, written whole or not at
+ * all and synced; refused when others can get at it. What is in it:
+ *
+ *     lock           held by the one process that uses the folder
+ *     identity.key   the Ed25519 key that the ID belongs to: "warren-ed25519 HEX"
+ *     network        the join string without its token; its presence says that this machine has joined
+ *     trust          roots, manifests, newest heartbeat (rpc/trust.h)
+ *     admission      length u32be, den's admission, its signature (64 bytes)
+ *     tls.key        the link's P-256 key, PKCS#8 PEM; new with each certificate
+ *     cert.pem       the certificate and its intermediate
+ *     crl.der        the newest revocation list
+ *     known_peers    a line per peer: ID, identity key (hex), first seen (peer/known.h)
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/key.h"
+
+enum state_file {
+    STATE_NETWORK, STATE_TRUST, STATE_ADMISSION, STATE_TLS_KEY, STATE_CERT, STATE_CRL, STATE_KNOWN, STATE_N_FILES
+};
+
+struct state;
+
+/* `dir` NULL: $XDG_STATE_HOME/warren, or ~/.local/state/warren. The caller frees it. */
+bool state_default_dir(const char *dir, char **ret_dir, struct err *err);
+/* Opens and locks the folder; makes it when `may_create`. NOT_JOINED, EXPOSED, BUSY, SYSTEM. */
+bool state_open(const char *dir, bool may_create, struct state **ret_state, struct err *err);
+/* Only to look: no lock, nothing is made. */
+bool state_look(const char *dir, struct state **ret_state, struct err *err);
+void state_free(struct state *state);
+OWN_FREEP(state, struct state)
+
+const char *state_path(const struct state *state, enum state_file file); /* owned by the state */
+/* NOT_FOUND when there is none; EXPOSED. */
+bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes, struct err *err);
+/* False in *ret_exists instead of NOT_FOUND. */
+bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes, bool *ret_exists,
+                   struct err *err);
+bool state_write(const struct state *state, enum state_file file, struct view bytes, struct err *err);
+/* The identity key: read, or made once where `may_create`; NOT_JOINED. */
+bool state_identity(const struct state *state, bool may_create, struct key **ret_key, struct err *err);
+
+/* A statement with den's signature, as `admission` has it and as hearts go over links. */
+void state_put_signed(struct buf *to, struct view statement, struct view sig);
+bool state_read_signed(struct view bytes, struct view *ret_statement, struct view *ret_sig);
