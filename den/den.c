@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "den/core.h"
-#include "den/state.h"
+#include "den/home.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -16,7 +16,7 @@ enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 
 
 struct den {
     const struct den_config *config;
-    struct state *state;
+    struct home *home;
     struct rpc_loop *loop;
     struct rpc_timer *timer;
     struct rpc_ws *ws;
@@ -83,7 +83,7 @@ static bool port_save_trust(void *user, struct view bytes, struct err *err)
 {
     struct den *den = user;
 
-    return state_save_trust(den->state, bytes, err);
+    return home_save_trust(den->home, bytes, err);
 }
 
 /* ---- time ----------------------------------------------------------------------------------------------- */
@@ -158,8 +158,8 @@ static void on_trust(void *user)
     struct err err = { 0 };
     _buf_ bytes = { 0 };
 
-    rpc_trust_save(den->state->trust, &bytes);
-    if (!state_save_trust(den->state, buf_view(&bytes), &err))
+    rpc_trust_save(den->home->trust, &bytes);
+    if (!home_save_trust(den->home, buf_view(&bytes), &err))
         log_event(LOG_ERROR, "trust.not_saved", "cause=%s", log_quote_text(err.text));
 }
 
@@ -179,7 +179,7 @@ static bool judge_router(void *user, const struct view *chain, size_t n, struct 
         .name = name, .network = den->config->network, .role = PKI_SERVER, .now = clock_wall_ms(),
     };
 
-    return state_trust_set(den->state, &set, err) && pki_judge(set, chain, n, &question, NULL, err);
+    return home_trust_set(den->home, &set, err) && pki_judge(set, chain, n, &question, NULL, err);
 }
 
 static bool connect_router(struct den *den, struct err *err)
@@ -190,7 +190,7 @@ static bool connect_router(struct den *den, struct err *err)
     struct rpc_uplink_config config = {
         .ws = den->ws, .hosts = &to, .n_hosts = 1, .server_name = name, .judge = judge_router, .on_retry = on_retry,
         .client = {
-            .agent = "warren-den/0.1.0", .key = den->state->login, .trust = den->state->trust, .is_den = true,
+            .agent = "warren-den/0.1.0", .key = den->home->login, .trust = den->home->trust, .is_den = true,
             .on_up = on_up, .on_down = on_down, .on_trust = on_trust, .on_refused = on_refused, .user = den,
         },
     };
@@ -266,11 +266,11 @@ static bool make_core(struct den *den, struct err *err)
     };
     den_core_defaults(&core);
     core.port = &den->port;
-    core.sign = den->state->sign;
-    core.trust = den->state->trust;
-    core.store = den->state->store;
-    core.signer = den->state->signer;
-    core.router_csr = buf_view(&den->state->router_csr);
+    core.sign = den->home->sign;
+    core.trust = den->home->trust;
+    core.store = den->home->store;
+    core.signer = den->home->signer;
+    core.router_csr = buf_view(&den->home->router_csr);
     core.id_digits = (unsigned)c->id_digits;
     core.is_open = strcmp(c->enrolment, "open") == 0;
     core.leaf_life = c->leaf_life;
@@ -285,7 +285,7 @@ static bool make_core(struct den *den, struct err *err)
 
 static bool start(struct den *den, struct err *err)
 {
-    if (!state_open(den->config, &den->state, err) || !make_core(den, err) || !load_policy(den, err) ||
+    if (!home_open(den->config, &den->home, err) || !make_core(den, err) || !load_policy(den, err) ||
         !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
@@ -297,7 +297,7 @@ static bool start(struct den *den, struct err *err)
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
     log_event(LOG_INFO, "started", "network=%s manifest=%" PRIu64 " state=%s", den->config->network,
-              rpc_trust_manifest(den->state->trust)->manifest_no, log_quote_text(den->config->state));
+              rpc_trust_manifest(den->home->trust)->manifest_no, log_quote_text(den->config->state));
     arm(den);
     return true;
 }
@@ -313,7 +313,7 @@ static void deinit(struct den *den)
     if (den->timer)
         rpc_timer_free(den->timer);
     rpc_loop_free(den->loop);
-    state_free(den->state);
+    home_free(den->home);
 }
 
 bool den_run(const struct den_config *config, struct err *err)

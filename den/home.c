@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "den/state.h"
+#include "den/home.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -10,20 +10,20 @@
 
 enum { MAX_TRUST = 4 * 1024 * 1024, MAX_CSR_FILE = 16 * 1024 };
 
-void state_free(struct state *state)
+void home_free(struct home *home)
 {
-    if (!state)
+    if (!home)
         return;
-    signer_free(state->signer);
-    store_free(state->store);
-    rpc_trust_free(state->trust);
-    key_free(state->login);
-    key_free(state->sign);
-    buf_free(&state->router_csr);
-    free(state->trust_path);
-    if (state->lock_fd >= 0)
-        close(state->lock_fd);
-    free(state);
+    signer_free(home->signer);
+    store_free(home->store);
+    rpc_trust_free(home->trust);
+    key_free(home->login);
+    key_free(home->sign);
+    buf_free(&home->router_csr);
+    free(home->trust_path);
+    if (home->lock_fd >= 0)
+        close(home->lock_fd);
+    free(home);
 }
 
 static bool read_key(const char *dir, const char *name, struct key **ret_key, struct err *err)
@@ -33,19 +33,19 @@ static bool read_key(const char *dir, const char *name, struct key **ret_key, st
     return key_read(path, ret_key, err);
 }
 
-static bool read_trust(struct state *state, const char *network, struct err *err)
+static bool read_trust(struct home *home, const char *network, struct err *err)
 {
     _buf_ bytes = { 0 };
 
-    if (!file_read(state->trust_path, MAX_TRUST, &bytes, err))
+    if (!file_read(home->trust_path, MAX_TRUST, &bytes, err))
         return false;
-    if (!rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, &state->trust, err))
-        return err_wrap(err, "%s", state->trust_path);
-    if (!rpc_trust_is_ready(state->trust))
-        return err_set(err, ERR_BAD_CONFIG, "%s: holds no manifest", state->trust_path);
-    if (strcmp(rpc_trust_network(state->trust), network) != 0)
-        return err_set(err, ERR_BAD_CONFIG, "%s: is of network %s, den.conf says %s", state->trust_path,
-                       rpc_trust_network(state->trust), network);
+    if (!rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, &home->trust, err))
+        return err_wrap(err, "%s", home->trust_path);
+    if (!rpc_trust_is_ready(home->trust))
+        return err_set(err, ERR_BAD_CONFIG, "%s: holds no manifest", home->trust_path);
+    if (strcmp(rpc_trust_network(home->trust), network) != 0)
+        return err_set(err, ERR_BAD_CONFIG, "%s: is of network %s, den.conf says %s", home->trust_path,
+                       rpc_trust_network(home->trust), network);
     return true;
 }
 
@@ -84,19 +84,19 @@ static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *er
     return n == 1 || err_set(err, ERR_BAD_CONFIG, "%s: holds no certificate request", path);
 }
 
-static bool read_all(struct state *state, const struct den_config *config, struct err *err)
+static bool read_all(struct home *home, const struct den_config *config, struct err *err)
 {
     _free_ char *lock = file_path(config->state, "den.lock");
     const struct signer_config signer = {
         .network = config->network, .crl_url = config->crl_url, .ca_url = config->ca_url,
     };
 
-    if (!config_check_secrets(config, err) || !file_lock(lock, &state->lock_fd, err))
+    if (!config_check_secrets(config, err) || !file_lock(lock, &home->lock_fd, err))
         return false;
-    return read_key(config->state, "login.key", &state->login, err) &&
-           read_key(config->state, "sign.key", &state->sign, err) && read_trust(state, config->network, err) &&
-           signer_load(config->state, &signer, &state->signer, err) && open_store(config->state, &state->store, err) &&
-           read_router_csr(config->state, &state->router_csr, err);
+    return read_key(config->state, "login.key", &home->login, err) &&
+           read_key(config->state, "sign.key", &home->sign, err) && read_trust(home, config->network, err) &&
+           signer_load(config->state, &signer, &home->signer, err) && open_store(config->state, &home->store, err) &&
+           read_router_csr(config->state, &home->router_csr, err);
 }
 
 static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert)
@@ -111,48 +111,48 @@ static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert
 }
 
 /* Only what the root signed counts: a key or an authority that the manifest does not list would be refused by everybody. */
-static bool check_listed(const struct state *state, struct err *err)
+static bool check_listed(const struct home *home, struct err *err)
 {
-    const struct rpc_manifest *m = rpc_trust_manifest(state->trust);
+    const struct rpc_manifest *m = rpc_trust_manifest(home->trust);
     uint64_t now = clock_wall_ms();
     char until[CLOCK_TEXT];
 
     if (m->not_after <= now)
         return err_set(err, ERR_EXPIRED, "manifest %" PRIu64 " was valid until %s: have the root sign a new one",
                        m->manifest_no, clock_text(m->not_after, until));
-    if (!rpc_trust_check_key(state->trust, RPC_KEY_DEN_LOGIN, key_public_view(state->login), now, err))
+    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_LOGIN, key_public_view(home->login), now, err))
         return err_wrap(err, "login.key");
-    if (!rpc_trust_check_key(state->trust, RPC_KEY_DEN_SIGN, key_public_view(state->sign), now, err))
+    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, key_public_view(home->sign), now, err))
         return err_wrap(err, "sign.key");
-    if (!is_listed(&m->intermediates, signer_cert(state->signer)))
+    if (!is_listed(&m->intermediates, signer_cert(home->signer)))
         return err_set(err, ERR_UNLISTED_KEY, "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);
     return true;
 }
 
-bool state_open(const struct den_config *config, struct state **ret_state, struct err *err)
+bool home_open(const struct den_config *config, struct home **ret_home, struct err *err)
 {
-    _cleanup_(state_freep) struct state *state = mem_new(struct state);
+    _cleanup_(home_freep) struct home *home = mem_new(struct home);
 
-    state->lock_fd = -1;
-    state->trust_path = file_path(config->state, "trust");
-    if (!read_all(state, config, err) || !check_listed(state, err))
+    home->lock_fd = -1;
+    home->trust_path = file_path(config->state, "trust");
+    if (!read_all(home, config, err) || !check_listed(home, err))
         return false;
-    *ret_state = STEAL(state);
+    *ret_home = STEAL(home);
     return true;
 }
 
-bool state_save_trust(const struct state *state, struct view bytes, struct err *err)
+bool home_save_trust(const struct home *home, struct view bytes, struct err *err)
 {
-    return file_write(state->trust_path, bytes, 0600, err);
+    return file_write(home->trust_path, bytes, 0600, err);
 }
 
-bool state_trust_set(const struct state *state, struct pki_trust **ret_set, struct err *err)
+bool home_trust_set(const struct home *home, struct pki_trust **ret_set, struct err *err)
 {
     _cleanup_(pki_trust_freep) struct pki_trust *set = pki_trust_new();
-    const struct rpc_manifest *m = rpc_trust_manifest(state->trust);
+    const struct rpc_manifest *m = rpc_trust_manifest(home->trust);
     struct view der;
 
-    for (size_t i = 0; rpc_trust_root(state->trust, i, &der); i++)
+    for (size_t i = 0; rpc_trust_root(home->trust, i, &der); i++)
         if (!pki_trust_add_root(set, der, err))
             return false;
     for (size_t i = 0; i < m->intermediates.n; i++)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* den's folder: keys, trust, store, the authority. Everything is checked before den says a word to anybody. */
+#pragma once
+
+#include "den/config.h"
+#include "den/signer.h"
+#include "rpc/rpc.h"
+
+struct home {
+    int lock_fd;              /* -1: none. One den a folder */
+    struct key *login, *sign; /* listed in the newest manifest */
+    struct rpc_trust *trust;
+    struct store *store;
+    struct signer *signer;    /* its certificate is listed too */
+    struct buf router_csr;    /* DER; empty when den was not given one */
+    char *trust_path;
+};
+
+/* UNLISTED_KEY, WRONG_KEY, EXPOSED, EXPIRED, BUSY (another den runs), each with the file's name. */
+bool home_open(const struct den_config *config, struct home **ret_home, struct err *err);
+void home_free(struct home *home);
+OWN_FREEP(home, struct home)
+
+bool home_save_trust(const struct home *home, struct view bytes, struct err *err);
+/* The trust set for pki: the roots and intermediates that the newest manifest lists. */
+bool home_trust_set(const struct home *home, struct pki_trust **ret_set, struct err *err);

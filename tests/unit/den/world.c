@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/den/world.h"
+
+#include "base/clock.h"
+#include "den/audit.h"
+
+#include <stdio.h>
+
+/* ---- the port ------------------------------------------------------------------------------------ */
+
+static uint64_t get_mono(void *user)
+{
+    return ((struct world *)user)->mono;
+}
+
+static uint64_t get_wall(void *user)
+{
+    return ((struct world *)user)->wall;
+}
+
+static struct world_answer *add_answer(struct world *w, uint64_t inv)
+{
+    struct world_answer *a = &w->answers[w->n_answers++ % WORLD_MAX];
+
+    buf_free(&a->bytes);
+    *a = (struct world_answer){ .inv = inv };
+    return a;
+}
+
+static void on_yield(void *user, uint64_t inv, bool is_progress, struct view args)
+{
+    struct world_answer *a = add_answer(user, inv);
+
+    a->what = is_progress ? WORLD_PROGRESS : WORLD_YIELDED;
+    buf_put(&a->bytes, args);
+}
+
+static void on_refuse(void *user, uint64_t inv, const struct err *why)
+{
+    struct world_answer *a = add_answer(user, inv);
+
+    a->what = WORLD_REFUSED;
+    a->err = *why;
+    rpc_error_uri("den", why->code, &a->bytes);
+    rpc_error_put_payload(why, &a->bytes);
+}
+
+static uint64_t on_call(void *user, const char *procedure, struct view args, uint64_t timeout, bool wants_progress,
+                        rpc_on_outcome *on_outcome, void *outcome_user)
+{
+    struct world *w = user;
+    struct world_call *c = &w->calls[w->n_calls++ % WORLD_MAX];
+
+    (void)wants_progress;
+    buf_free(&c->args);
+    *c = (struct world_call){ .number = w->n_calls, .timeout = timeout, .on_outcome = on_outcome, .user = outcome_user };
+    snprintf(c->procedure, sizeof(c->procedure), "%s", procedure);
+    buf_put(&c->args, args);
+    return c->number;
+}
+
+static void on_forget(void *user, uint64_t call)
+{
+    struct world *w = user;
+
+    for (size_t i = 0; i < WORLD_MAX; i++)
+        if (w->calls[i].number == call)
+            w->calls[i].is_forgotten = true;
+}
+
+static void on_publish(void *user, const char *topic, const struct rpc_publish_options *options, struct view args)
+{
+    struct world *w = user;
+    struct world_event *e = &w->events[w->n_events++ % WORLD_MAX];
+
+    buf_free(&e->args);
+    *e = (struct world_event){ .is_retained = options->retain };
+    snprintf(e->topic, sizeof(e->topic), "%s", topic);
+    for (size_t i = 0; i < options->n_eligible; i++) {
+        size_t len = strlen(e->eligible);
+        snprintf(e->eligible + len, sizeof(e->eligible) - len, "%s%s", i ? "," : "", options->eligible_authid[i]);
+    }
+    buf_put(&e->args, args);
+}
+
+static bool on_save(void *user, struct view bytes, struct err *err)
+{
+    struct world *w = user;
+
+    if (w->cannot_save)
+        return err_set(err, ERR_SYSTEM, "disk full");
+    buf_clear(&w->saved_trust);
+    buf_put(&w->saved_trust, bytes);
+    return true;
+}
+
+/* ---- founding ---------------------------------------------------------------------------------------- */
+
+static bool sign_manifest(struct world *w, struct view root_der, struct view intermediate_der, struct err *err)
+{
+    static const uint8_t zeros[HASH_SIZE];
+    uint8_t root_hash[HASH_SIZE], intermediate_hash[HASH_SIZE];
+    struct rpc_manifest m = {
+        .netid = VIEW_ARR(root_hash), .network = VIEW_LIT(WORLD_NETWORK), .manifest_no = 1, .previous = VIEW_ARR(zeros),
+        .roots = { { VIEW_ARR(root_hash) }, 1 }, .intermediates = { { VIEW_ARR(intermediate_hash) }, 1 },
+        .issued_at = w->wall, .not_after = w->wall + 365 * DAY_MS,
+    };
+    const struct rpc_key_entry keys[] = {
+        { RPC_KEY_DEN_LOGIN, key_public_view(w->login), w->wall - DAY_MS, w->wall + 365 * DAY_MS },
+        { RPC_KEY_DEN_SIGN, key_public_view(w->sign), w->wall - DAY_MS, w->wall + 365 * DAY_MS },
+        { RPC_KEY_ROUTER, key_public_view(w->router), w->wall - DAY_MS, w->wall + 365 * DAY_MS },
+    };
+    _buf_ bytes = { 0 };
+    _buf_ sig = { 0 };
+
+    hash_sha256(root_der, root_hash);
+    hash_sha256(intermediate_der, intermediate_hash);
+    memcpy(m.keys.item, keys, sizeof(keys));
+    m.keys.n = N_ELEMENTS(keys);
+    rpc_statement_write(RPC_W_MANIFEST, &m, &bytes);
+    if (!pki_key_sign(pki_ca_key(w->root), buf_view(&bytes), &sig, err))
+        return false;
+    w->trust = rpc_trust_new(WORLD_NETWORK, root_hash, pki_verify_by_cert);
+    struct view sig_view = buf_view(&sig);
+    return rpc_trust_add_root(w->trust, root_der, err) &&
+           rpc_trust_add_manifest(w->trust, buf_view(&bytes), &sig_view, 1, err);
+}
+
+static bool found_network(struct world *w, struct err *err)
+{
+    const struct signer_config config = { .network = WORLD_NETWORK };
+    _cleanup_(pki_key_freep) struct pki_key *router_tls = NULL;
+    struct pki_key *root_key, *key;
+    struct pki_ca *intermediate;
+
+    w->sign = key_new();
+    w->login = key_new();
+    w->router = key_new();
+    if (!pki_key_new(PKI_P384, &root_key, err) ||
+        !pki_ca_new_root(WORLD_NETWORK, w->wall, 3650 * DAY_MS, root_key, &w->root, err) ||
+        !pki_key_new(PKI_P256, &key, err) ||
+        !pki_ca_new_intermediate(w->root, WORLD_NETWORK, w->wall, 1000 * DAY_MS, key, &intermediate, err))
+        return false;
+    w->signer = signer_new(intermediate, &config);
+    if (!pki_key_new(PKI_P256, &router_tls, err) || !pki_csr_new(router_tls, &w->router_csr, err))
+        return false;
+    return sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)), pki_cert_der(signer_cert(w->signer)), err);
+}
+
+static bool start(struct world *w, const char *policy, struct err *err)
+{
+    if (!store_open(w->store_path, &w->store, err))
+        return false;
+    w->config.trust = w->trust;
+    w->config.store = w->store;
+    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, policy, err) || !den_core_start(w->core, err))
+        return false;
+    den_core_up(w->core);
+    return true;
+}
+
+struct world *world_new(const char *policy)
+{
+    static unsigned n;
+    _cleanup_(world_freep) struct world *w = mem_new(struct world);
+    struct err err = { 0 };
+
+    w->wall = (uint64_t)WORLD_START_S * 1000;
+    w->mono = 1000;
+    w->store_path = mem_format("%s/den-%u.db", check_dir(), n++);
+    w->port = (struct den_port){
+        .mono = get_mono, .wall = get_wall, .yield = on_yield, .refuse = on_refuse, .call = on_call,
+        .forget = on_forget, .publish = on_publish, .save_trust = on_save, .user = w,
+    };
+    den_core_defaults(&w->config);
+    w->config.port = &w->port;
+    if (!found_network(w, &err) || !store_create(w->store_path, &err)) {
+        check_failed(__FILE__, __LINE__, "founding: %s", err.text);
+        return NULL;
+    }
+    w->config.sign = w->sign;
+    w->config.signer = w->signer;
+    if (!start(w, policy, &err)) {
+        check_failed(__FILE__, __LINE__, "starting: %s", err.text);
+        return NULL;
+    }
+    return STEAL(w);
+}
+
+static void stop(struct world *w)
+{
+    den_core_free(STEAL(w->core));
+    store_free(STEAL(w->store));
+    rpc_trust_free(STEAL(w->trust));
+    for (size_t i = 0; i < WORLD_MAX; i++)
+        w->calls[i].is_done = true;
+}
+
+void world_free(struct world *w)
+{
+    if (!w)
+        return;
+    stop(w);
+    signer_free(w->signer);
+    pki_ca_free(w->root);
+    key_free(w->sign);
+    key_free(w->login);
+    key_free(w->router);
+    buf_free(&w->saved_trust);
+    buf_free(&w->router_csr);
+    free(w->store_path);
+    for (size_t i = 0; i < WORLD_MAX; i++) {
+        buf_free(&w->answers[i].bytes);
+        buf_free(&w->calls[i].args);
+        buf_free(&w->events[i].args);
+    }
+    free(w);
+}
+
+static char *kept_policy(struct world *w)
+{
+    enum store_found found;
+    _buf_ text = { 0 };
+    struct err err;
+
+    if (!store_blob_get(w->store, "policy", &found, &text, &err) || found == STORE_NONE)
+        return NULL;
+    return view_dup_text(buf_view(&text));
+}
+
+bool world_restart(struct world *w, struct err *err)
+{
+    _free_ char *policy = kept_policy(w);
+
+    stop(w);
+    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) && start(w, policy, err);
+}
+
+bool world_set_policy(struct world *w, const char *text, struct err *err)
+{
+    struct policy *policy;
+
+    return policy_parse("policy.conf", view_text(text), &policy, err) &&
+           den_core_set_policy(w->core, policy, view_text(text), err);
+}
+
+void world_pass(struct world *w, uint64_t ms)
+{
+    uint64_t until = w->mono + ms;
+
+    while (w->mono < until) {
+        uint64_t next = min_u64(den_core_deadline(w->core), until);
+        next = next > w->mono ? next : w->mono + 1;
+        w->wall += next - w->mono;
+        w->mono = next;
+        den_core_tick(w->core);
+    }
+}
+
+/* ---- what happened -------------------------------------------------------------------------------------- */
+
+uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id, struct buf *args)
+{
+    const struct rpc_invocation invocation = {
+        .request = 1, .registration = 1, .caller = 7, .receive_progress = true, .caller_authid = view_text(id),
+        .caller_authrole = view_text(role), .source = VIEW_LIT("192.0.2.7"), .payload = rpc_args(buf_view(args)),
+    };
+    const struct rpc_inv inv = { .number = ++w->n_invs, .invocation = &invocation };
+
+    den_core_handle(w->core, procedure, &inv);
+    buf_free(args);
+    return inv.number;
+}
+
+const struct world_answer *world_answer(const struct world *w, uint64_t inv)
+{
+    const struct world_answer *found = NULL;
+
+    for (size_t i = 0; i < WORLD_MAX; i++) {
+        if (w->answers[i].inv != inv || w->answers[i].what == WORLD_PROGRESS)
+            continue;
+        if (found)
+            check_failed(__FILE__, __LINE__, "answered twice");
+        found = &w->answers[i];
+    }
+    return found;
+}
+
+size_t world_n_progress(const struct world *w, uint64_t inv)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < WORLD_MAX; i++)
+        n += w->answers[i].inv == inv && w->answers[i].what == WORLD_PROGRESS;
+    return n;
+}
+
+struct world_call *world_pending(struct world *w, const char *procedure)
+{
+    struct world_call *oldest = NULL;
+
+    for (size_t i = 0; i < WORLD_MAX; i++) {
+        struct world_call *c = &w->calls[i];
+        if (c->number && !c->is_done && !c->is_forgotten && strcmp(c->procedure, procedure) == 0 &&
+            (!oldest || c->number < oldest->number))
+            oldest = c;
+    }
+    return oldest;
+}
+
+void world_result(struct world_call *call, struct buf *args)
+{
+    const struct rpc_outcome outcome = { .what = RPC_RESULTED, .payload = rpc_args(buf_view(args)) };
+
+    call->is_done = true;
+    call->on_outcome(call->user, &outcome);
+    buf_free(args);
+}
+
+void world_progress(struct world_call *call)
+{
+    const struct rpc_outcome outcome = { .what = RPC_PROGRESS };
+
+    call->on_outcome(call->user, &outcome);
+}
+
+void world_fail(struct world_call *call, enum err_code code)
+{
+    struct rpc_outcome outcome = { .what = RPC_FAILED };
+
+    err_set(&outcome.err, code, "as the test wants it");
+    call->is_done = true;
+    call->on_outcome(call->user, &outcome);
+}
+
+const struct world_event *world_last_event(const struct world *w, const char *topic)
+{
+    for (size_t i = w->n_events; i > 0 && i + WORLD_MAX > w->n_events; i--)
+        if (strcmp(w->events[(i - 1) % WORLD_MAX].topic, topic) == 0)
+            return &w->events[(i - 1) % WORLD_MAX];
+    return NULL;
+}
+
+uint64_t world_number(struct world *w, const char *name)
+{
+    struct err err;
+    uint64_t n = 0;
+
+    if (!store_number_get(w->store, name, &n, &err))
+        check_failed(__FILE__, __LINE__, "%s", err.text);
+    return n;
+}
+
+struct search {
+    const char *a, *b;
+    size_t n;
+};
+
+static bool holds(struct view text, const char *part)
+{
+    return !part || memmem(text.data, text.len, part, strlen(part)) != NULL;
+}
+
+static bool count_entry(void *user, const struct store_audit *entry)
+{
+    struct search *search = user;
+
+    search->n += holds(buf_view(&entry->bytes), search->a) && holds(buf_view(&entry->bytes), search->b);
+    return true;
+}
+
+size_t world_audited(struct world *w, const char *a, const char *b)
+{
+    struct search search = { .a = a, .b = b };
+    struct err err;
+
+    if (!store_audit_each(w->store, 1, count_entry, &search, &err))
+        check_failed(__FILE__, __LINE__, "%s", err.text);
+    return search.n;
+}
+
+struct rpc_heartbeat world_heartbeat(const struct world *w)
+{
+    const struct world_event *event = world_last_event(w, "den.heartbeat");
+    struct rpc_heartbeat h = { 0 };
+    struct rpc_fields f;
+    struct err err = { 0 };
+
+    if (!event) {
+        check_failed(__FILE__, __LINE__, "no heartbeat was published");
+        return h;
+    }
+    rpc_fields_open(&f, buf_view(&event->args));
+    struct view bytes = rpc_fields_bin(&f, "H", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    if (!rpc_fields_end(&f, &err) ||
+        !rpc_statement_open(RPC_W_HEARTBEAT, key_public_view(w->sign), bytes, sig, &h, &err))
+        check_failed(__FILE__, __LINE__, "heartbeat: %s", err.text);
+    return h;
+}
+
+/* ---- peers ------------------------------------------------------------------------------------------------ */
+
+struct view world_beacon(const struct world *w)
+{
+    return rpc_trust_heartbeat(w->trust)->beacon;
+}
+
+struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at)
+{
+    struct key *token = key_new();
+    struct store_token t = { .uses_left = uses, .created_at = w->wall, .expires_at = expires_at };
+    struct err err;
+
+    memcpy(t.pk, key_public(token), KEY_SIZE);
+    snprintf(t.role, sizeof(t.role), "%s", role);
+    if (!store_begin(w->store, &err) || !store_token_add(w->store, &t, &err) || !store_commit(w->store, &err))
+        check_failed(__FILE__, __LINE__, "token: %s", err.text);
+    return token;
+}
+
+void world_put_signed(struct buf *args, enum rpc_word word, const void *statement, const struct key *key)
+{
+    _buf_ bytes = { 0 };
+    uint8_t sig[SIG_SIZE];
+
+    rpc_statement_sign(word, statement, key, &bytes, sig);
+    rpc_put_bin(args, buf_view(&bytes));
+    rpc_put_bin(args, VIEW_ARR(sig));
+}
+
+struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer, const struct key *token,
+                             uint8_t nonce_to[RPC_NONCE16])
+{
+    random_bytes(nonce_to, RPC_NONCE16);
+    return (struct rpc_enrol){
+        .netid = rpc_trust_netid(w->trust), .network = VIEW_LIT(WORLD_NETWORK), .client_pk = key_public_view(peer->key),
+        .beacon = world_beacon(w), .nonce = VIEW(nonce_to, RPC_NONCE16),
+        .token_pk = token ? key_public_view(token) : VIEW(NULL, 0), .host = VIEW_LIT("a-host"),
+    };
+}
+
+void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key, const struct key *token)
+{
+    _buf_ bytes = { 0 };
+    uint8_t sig[SIG_SIZE];
+
+    rpc_put_array(args, 3);
+    world_put_signed(args, RPC_W_ENROL, e, key);
+    if (!token) {
+        rpc_put_nil(args);
+        return;
+    }
+    rpc_statement_sign(RPC_W_ENROL, e, token, &bytes, sig);
+    rpc_put_bin(args, VIEW_ARR(sig));
+}
+
+struct world_peer *world_stranger_new(struct world *w)
+{
+    _cleanup_(world_peer_freep) struct world_peer *p = mem_new(struct world_peer);
+    struct err err;
+
+    (void)w;
+    p->key = key_new();
+    buf_put_text(&p->ice, "an ICE description");
+    if (!pki_key_new(PKI_P256, &p->tls, &err) || !pki_csr_new(p->tls, &p->csr, &err) ||
+        !pki_key_spki_hash(p->tls, p->spki, &err))
+        check_failed(__FILE__, __LINE__, "peer: %s", err.text);
+    return STEAL(p);
+}
+
+static void take_id(struct world *w, uint64_t inv, struct world_peer *peer)
+{
+    const struct world_answer *answer = world_answer(w, inv);
+    struct rpc_admission a = { 0 };
+    struct rpc_fields f;
+    struct err err = { 0 };
+
+    if (!answer || answer->what != WORLD_YIELDED) {
+        check_failed(__FILE__, __LINE__, "not admitted: %s", answer ? answer->err.text : "no answer");
+        return;
+    }
+    rpc_fields_open(&f, buf_view(&answer->bytes));
+    struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    if (!rpc_statement_open(RPC_W_ADMISSION, key_public_view(w->sign), bytes, sig, &a, &err))
+        check_failed(__FILE__, __LINE__, "admission: %s", err.text);
+    snprintf(peer->id, sizeof(peer->id), "%.*s", VIEW_FMT(a.id));
+}
+
+struct world_peer *world_peer_new(struct world *w)
+{
+    _cleanup_(world_peer_freep) struct world_peer *p = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *token = world_token(w, "peer", 1, 0);
+    uint8_t nonce[RPC_NONCE16];
+    struct rpc_enrol e = world_enrol(w, p, token, nonce);
+    struct buf args = { 0 };
+
+    world_put_enrol(&args, &e, p->key, token);
+    take_id(w, world_handle(w, "den.identity.admit", "router", "", &args), p);
+    uint64_t inv = world_sign(w, p);
+    if (!world_answer(w, inv) || world_answer(w, inv)->what != WORLD_YIELDED)
+        check_failed(__FILE__, __LINE__, "no certificate: %s", world_answer(w, inv)->err.text);
+    return STEAL(p);
+}
+
+void world_peer_free(struct world_peer *p)
+{
+    if (!p)
+        return;
+    key_free(p->key);
+    pki_key_free(p->tls);
+    buf_free(&p->csr);
+    buf_free(&p->ice);
+    free(p);
+}
+
+void world_put_request(const struct world *w, struct buf *args, const struct key *key, const char *id,
+                       const char *procedure, struct view body)
+{
+    const struct rpc_request context = {
+        .netid = rpc_trust_netid(w->trust), .den_pk = key_public_view(w->sign), .id = view_text(id),
+        .beacon = world_beacon(w),
+    };
+
+    rpc_request_put(args, key, &context, procedure, body);
+}
+
+uint64_t world_sign(struct world *w, const struct world_peer *peer)
+{
+    struct buf args = { 0 };
+    _buf_ body = { 0 };
+
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "csr");
+    rpc_put_bin(&body, buf_view(&peer->csr));
+    world_put_request(w, &args, peer->key, peer->id, "den.ca.sign", buf_view(&body));
+    return world_handle(w, "den.ca.sign", "peer", peer->id, &args);
+}
