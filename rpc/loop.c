@@ -31,9 +31,15 @@ struct rpc_turn {
     void *user;
 };
 
+struct ending {
+    void (*at_end)(void *user);
+    void *user;
+    struct list node;
+};
+
 struct rpc_loop {
     uv_loop_t uv;
-    struct list signals, timers;
+    struct list signals, timers, endings;
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -50,6 +56,7 @@ bool rpc_loop_new(struct rpc_loop **ret_loop, struct err *err)
         return err_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(failure));
     list_init(&loop->signals);
     list_init(&loop->timers);
+    list_init(&loop->endings);
     *ret_loop = STEAL(loop);
     return true;
 }
@@ -58,6 +65,7 @@ void rpc_loop_free(struct rpc_loop *loop)
 {
     struct rpc_signal *signal_watch;
     struct rpc_timer *timer;
+    struct ending *ending;
 
     if (!loop)
         return;
@@ -71,6 +79,10 @@ void rpc_loop_free(struct rpc_loop *loop)
      * then belongs to somebody who should have freed it before: our bug. */
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     assert(!uv_loop_alive(&loop->uv));
+    LIST_EACH(ending, &loop->endings, node) {
+        ending->at_end(ending->user);
+        free(ending);
+    }
     uv_loop_close(&loop->uv);
     free(loop);
 }
@@ -205,4 +217,14 @@ void rpc_turn_free(struct rpc_turn *turn)
         return;
     uv_close((uv_handle_t *)&turn->before_sleep, close_turn);
     uv_close((uv_handle_t *)&turn->after_sleep, close_turn);
+}
+
+void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user)
+{
+    struct rpc_loop *loop = CONTAINER(native, struct rpc_loop, uv);
+    struct ending *ending = mem_new(struct ending);
+
+    ending->at_end = at_end;
+    ending->user = user;
+    list_append(&loop->endings, &ending->node);
 }

@@ -30,3 +30,5 @@ void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal 
 struct rpc_turn;
 struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void *user), void *user);
 void rpc_turn_free(struct rpc_turn *turn);
+/* Calls `at_end` from rpc_loop_free(), when every handle is closed. `native` is rpc_loop_native()'s. */
+void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user);

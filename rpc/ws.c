@@ -28,10 +28,12 @@ enum {
 /* libpeer runs on GLib's loop and does not link libuv: there these stay undefined and are not called. */
 #pragma weak rpc_turn_new
 #pragma weak rpc_turn_free
+#pragma weak rpc_loop_at_end
 
 struct rpc_ws {
     struct lws_context *context;
     enum rpc_ws_loop kind;
+    void *native;
     bool is_closing, is_woken;
     struct rpc_turn *turn;        /* on libuv: what was queued leaves at the end of the turn */
     struct list conns, dirty;     /* dirty: have bytes to send */
@@ -765,7 +767,7 @@ static bool make_context(struct rpc_ws *ws, void *native, struct err *err)
     info.gid = -1;
     info.uid = -1;
     info.user = ws;
-    /* On libuv the last callbacks come after rpc_ws_free(): libwebsockets frees `ws` after them. */
+    /* On libuv the last callbacks come after rpc_ws_free(): libwebsockets frees `ws` at its very end. */
     info.external_baggage_free_on_destroy = ws;
     lws_set_log_level(0, NULL);
     sigaction(SIGPIPE, NULL, &pipe_before); /* lws_create_context() ignores it: that is the program's decision */
@@ -804,6 +806,7 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
     struct rpc_ws *ws = mem_new(struct rpc_ws);
 
     ws->kind = kind;
+    ws->native = native;
     list_init(&ws->conns);
     list_init(&ws->dirty);
     list_init(&ws->timers);
@@ -835,9 +838,16 @@ static void end_conns(struct rpc_ws *ws)
         conn_end(LIST_ITEM(ws->conns.next, struct rpc_ws_conn, node), &why);
 }
 
+/* On libuv libwebsockets closes its handles first, and wants to be told again when that is done. */
+static void finish(void *context)
+{
+    lws_context_destroy(context);
+}
+
 void rpc_ws_free(struct rpc_ws *ws)
 {
     struct rpc_ws_timer *timer;
+    struct lws_context *context;
     SSL_CTX *client_ssl;
 
     if (!ws)
@@ -849,11 +859,14 @@ void rpc_ws_free(struct rpc_ws *ws)
         list_remove(&timer->node);
         timer->ws = NULL;
     }
-    if (ws->turn)
-        rpc_turn_free(ws->turn);
     map_free(ws->addresses);
     client_ssl = ws->client_ssl;
-    lws_context_destroy(ws->context); /* `ws` is not ours any more */
+    context = ws->context;
+    if (ws->kind == RPC_WS_UV) {
+        rpc_turn_free(ws->turn);
+        rpc_loop_at_end(ws->native, finish, context);
+    }
+    lws_context_destroy(context); /* on GLib `ws` is gone after it */
     rpc_ws_tls_free(client_ssl);
 }
 
