@@ -30,7 +30,7 @@ static void put_printable(char *to, size_t size, const char *from)
     to[used] = '\0';
 }
 
-static void set_text(struct err *err, const char *fmt, va_list args, const char *tail)
+static _printf_(2, 0) void set_text(struct err *err, const char *fmt, va_list args, const char *tail)
 {
     char head[sizeof(err->text)], whole[2 * sizeof(err->text) + 4];
 
