@@ -29,7 +29,7 @@ bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const st
 bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct view manifests, uint64_t wall_now,
                               struct err *err);
 /* For the router: appends the values of `roots` and `manifests`, from `known_no` on (0 with pin: from the first manifest that
- * the pinned root signed; NOT_FOUND when that root never headed this network). */
+ * the pinned root signed; BAD_PIN when that root never headed this network). */
 bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin, struct buf *ret_roots,
                              struct buf *ret_manifests, struct err *err);
 

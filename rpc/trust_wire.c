@@ -54,7 +54,7 @@ bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, s
     if (!trust->n_manifests)
         return err_set(err, ERR_NOT_FOUND, "there is no manifest yet");
     if (from == 0)
-        return err_set(err, ERR_NOT_FOUND, "the pinned root never headed this network");
+        return err_set(err, ERR_BAD_PIN, "the pinned root never headed this network");
     if (from < trust->manifest[0].number)
         return err_set(err, ERR_NOT_FOUND, "manifest %llu is no longer kept: join again", (unsigned long long)from);
     /* Who knows a newer one than we do is shown ours, and sees that we are behind. */

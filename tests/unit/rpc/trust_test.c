@@ -301,7 +301,7 @@ TEST(a_router_gives_each_what_it_lacks)
         struct rpc_fields f;
         if (cases[i].first == 0) {
             CHECK_ERR(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots, &manifests, &err), err,
-                      ERR_NOT_FOUND);
+                      ERR_BAD_PIN);
             continue;
         }
         CHECK_OK(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots, &manifests, &err), err);
@@ -455,7 +455,7 @@ TEST(the_oldest_manifests_go_and_the_rest_stands)
     CHECK_ERR(rpc_trust_put_challenge(trust, 4, (struct view){ 0 }, &roots, &manifests, &err), err, ERR_NOT_FOUND);
     CHECK_STR(err.text, "manifest 4 is no longer kept: join again");
     CHECK_OK(rpc_trust_put_challenge(trust, 5, (struct view){ 0 }, &roots, &manifests, &err), err);
-    CHECK_ERR(rpc_trust_put_challenge(trust, 0, VIEW_ARR(s.a.hash), &roots, &manifests, &err), err, ERR_NOT_FOUND);
+    CHECK_ERR(rpc_trust_put_challenge(trust, 0, VIEW_ARR(s.a.hash), &roots, &manifests, &err), err, ERR_BAD_PIN);
     CHECK_ERR(fake_add(trust, &m[0], &err), err, ERR_STALE);
     for (size_t i = 0; i < n; i++)
         fake_manifest_deinit(&m[i]);
