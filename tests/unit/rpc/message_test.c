@@ -263,7 +263,7 @@ TEST(roles_are_announced)
 {
     _buf_ out = { 0 };
     struct rpc_msg hello = { .type = RPC_HELLO, .hello = { .realm = VIEW_LIT("corp.example") } };
-    struct view details, roles, caller, features;
+    struct view details, roles = { 0 }, caller = { 0 }, features = { 0 };
     struct rpc_fields f;
 
     rpc_msg_write(&hello, &out);
