@@ -147,13 +147,13 @@ static bool found_network(struct world *w, struct err *err)
     return sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)), pki_cert_der(signer_cert(w->signer)), err);
 }
 
-static bool start(struct world *w, const char *policy, struct err *err)
+static bool start(struct world *w, struct err *err)
 {
     if (!store_open(w->store_path, &w->store, err))
         return false;
     w->config.trust = w->trust;
     w->config.store = w->store;
-    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, policy, err) || !den_core_start(w->core, err))
+    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, w->policy, err) || !den_core_start(w->core, err))
         return false;
     den_core_up(w->core);
     return true;
@@ -180,7 +180,8 @@ struct world *world_new(const char *policy)
     }
     w->config.sign = w->sign;
     w->config.signer = w->signer;
-    if (!start(w, policy, &err)) {
+    w->policy = mem_text(policy);
+    if (!start(w, &err)) {
         check_failed(__FILE__, __LINE__, "starting: %s", err.text);
         return NULL;
     }
@@ -209,6 +210,7 @@ void world_free(struct world *w)
     buf_free(&w->saved_trust);
     buf_free(&w->router_csr);
     free(w->store_path);
+    free(w->policy);
     for (size_t i = 0; i < WORLD_MAX; i++) {
         buf_free(&w->answers[i].bytes);
         buf_free(&w->calls[i].args);
@@ -217,31 +219,24 @@ void world_free(struct world *w)
     free(w);
 }
 
-static char *kept_policy(struct world *w)
-{
-    enum store_found found;
-    _buf_ text = { 0 };
-    struct err err;
-
-    if (!store_blob_get(w->store, "policy", &found, &text, &err) || found == STORE_NONE)
-        return NULL;
-    return view_dup_text(buf_view(&text));
-}
-
 bool world_restart(struct world *w, struct err *err)
 {
-    _free_ char *policy = kept_policy(w);
-
     stop(w);
-    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) && start(w, policy, err);
+    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) && start(w, err);
 }
 
 bool world_set_policy(struct world *w, const char *text, struct err *err)
 {
     struct policy *policy;
 
-    return policy_parse("policy.conf", view_text(text), &policy, err) &&
-           den_core_set_policy(w->core, policy, view_text(text), err);
+    if (!policy_parse("policy.conf", view_text(text), &policy, err) ||
+        !den_core_set_policy(w->core, policy, view_text(text), err))
+        return false;
+    if (text != w->policy) {
+        free(w->policy);
+        w->policy = mem_text(text);
+    }
+    return true;
 }
 
 void world_pass(struct world *w, uint64_t ms)

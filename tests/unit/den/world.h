@@ -29,7 +29,7 @@ struct world_event {
 };
 
 struct world {
-    char *store_path;
+    char *store_path, *policy;
     uint64_t mono, wall;
     struct key *sign, *login, *router;
     struct pki_ca *root;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/bucket.h"
+#include "den/fresh.h"
+#include "tests/check.h"
+
+static const uint8_t one[RPC_BEACON] = { 1 }, two[RPC_BEACON] = { 2 }, three[RPC_BEACON] = { 3 };
+
+TEST(nothing_is_fresh_before_the_first_beacon)
+{
+    _cleanup_(fresh_freep) struct fresh *f = fresh_new();
+    static const uint8_t zeros[RPC_BEACON];
+
+    CHECK(fresh_take(f, VIEW_ARR(zeros), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_STALE);
+}
+
+TEST(two_beacons_are_taken_and_what_was_used_is_remembered_as_long)
+{
+    _cleanup_(fresh_freep) struct fresh *f = fresh_new();
+
+    fresh_turn(f, one);
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_NEW);
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_USED);
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("other"), VIEW_LIT("n")) == FRESH_NEW);
+    CHECK(fresh_take(f, VIEW_ARR(two), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_STALE);
+    fresh_turn(f, two);
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_USED);
+    CHECK(fresh_take(f, VIEW_ARR(two), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_NEW);
+    fresh_turn(f, three);
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_STALE);
+    CHECK(fresh_take(f, VIEW_ARR(two), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_USED);
+    CHECK_VIEW(fresh_beacon(f), VIEW_ARR(three));
+}
+
+TEST(looking_uses_nothing_up)
+{
+    _cleanup_(fresh_freep) struct fresh *f = fresh_new();
+
+    fresh_turn(f, one);
+    CHECK(fresh_look(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_NEW);
+    CHECK(fresh_look(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("n")) == FRESH_NEW);
+}
+
+TEST(one_beacon_remembers_so_many_and_refuses_more)
+{
+    _cleanup_(fresh_freep) struct fresh *f = fresh_new();
+
+    fresh_turn(f, one);
+    for (uint32_t i = 0; i < FRESH_MAX_USED; i++)
+        if (fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW(&i, sizeof(i))) != FRESH_NEW)
+            CHECK(!"new");
+    CHECK(fresh_take(f, VIEW_ARR(one), VIEW_LIT("pk"), VIEW_LIT("more")) == FRESH_FULL);
+    fresh_turn(f, two);
+    CHECK(fresh_take(f, VIEW_ARR(two), VIEW_LIT("pk"), VIEW_LIT("more")) == FRESH_NEW);
+}
+
+TEST(a_bucket_gives_its_burst_and_then_one_by_one)
+{
+    const struct bucket_rule rule = { .burst = 3, .every = 100, .max_keys = 2 };
+    _cleanup_(buckets_freep) struct buckets *b = buckets_new(&rule);
+
+    for (size_t i = 0; i < 3; i++)
+        CHECK(buckets_take(b, 1000, VIEW_LIT("a")));
+    CHECK(!buckets_has(b, 1000, VIEW_LIT("a")));
+    CHECK(!buckets_take(b, 1000, VIEW_LIT("a")));
+    CHECK(!buckets_take(b, 1099, VIEW_LIT("a")));
+    CHECK(buckets_take(b, 1100, VIEW_LIT("a")));
+    CHECK(!buckets_take(b, 1100, VIEW_LIT("a")));
+    CHECK(buckets_take(b, 1100, VIEW_LIT("b")));
+    CHECK(!buckets_take(b, 1100, VIEW_LIT("c"))); /* no room for a third key */
+    CHECK(buckets_take(b, 1200, VIEW_LIT("c")));  /* b is full again, and forgotten */
+}
+
+TEST(a_bucket_without_a_burst_limits_nothing)
+{
+    const struct bucket_rule rule = { 0 };
+    _cleanup_(buckets_freep) struct buckets *b = buckets_new(&rule);
+
+    for (size_t i = 0; i < 1000; i++)
+        if (!buckets_take(b, 1, VIEW_LIT("a")))
+            CHECK(!"unlimited");
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/file.h"
+#include "den/audit.h"
+#include "tests/unit/den/world.h"
+
+#include <stdio.h>
+
+#define POLICY "deny from * to * can *\n"
+
+struct numbers {
+    uint64_t hb, crl, policy, audit, manifest;
+};
+
+static struct numbers numbers_of(const struct world *w)
+{
+    struct rpc_heartbeat h = world_heartbeat(w);
+
+    return (struct numbers){ h.hb_no, h.crl_no, h.policy_no, h.audit_no, h.manifest_no };
+}
+
+static void check_not_below(struct numbers now, struct numbers before)
+{
+    CHECK(now.hb > before.hb);
+    CHECK(now.crl >= before.crl);
+    CHECK(now.policy >= before.policy);
+    CHECK(now.audit >= before.audit);
+    CHECK(now.manifest >= before.manifest);
+}
+
+TEST(a_tick_brings_a_new_beacon_an_extra_heartbeat_keeps_it)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    uint8_t beacon[RPC_BEACON];
+    struct err err;
+    size_t n = w->n_events;
+
+    CHECK(world_last_event(w, "den.heartbeat")->is_retained);
+    memcpy(beacon, world_heartbeat(w).beacon.data, sizeof(beacon));
+    world_pass(w, 10 * SECOND_MS);
+    CHECK_U64(w->n_events, n);
+    CHECK_OK(world_set_policy(w, "deny from * to * can chat\n", &err), err);
+    CHECK_U64(w->n_events, n + 1);
+    CHECK_VIEW(world_heartbeat(w).beacon, VIEW_ARR(beacon));
+    CHECK_U64(world_heartbeat(w).policy_no, 2);
+    CHECK_U64(world_heartbeat(w).next_in, 20 * SECOND_MS);
+    world_pass(w, 20 * SECOND_MS);
+    CHECK_U64(w->n_events, n + 2);
+    CHECK(!view_eq(world_heartbeat(w).beacon, VIEW_ARR(beacon)));
+    CHECK_U64(world_heartbeat(w).next_in, 30 * SECOND_MS);
+    CHECK_U64(world_heartbeat(w).bound, 10 * MINUTE_MS);
+    CHECK_U64(world_heartbeat(w).time, w->wall);
+}
+
+TEST(numbers_never_fall_across_restarts)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    struct numbers before = numbers_of(w);
+    struct err err;
+
+    for (size_t i = 0; i < 5; i++) {
+        if (i == 2)
+            w->wall -= HOUR_MS; /* the clock goes back */
+        CHECK_OK(world_restart(w, &err), err);
+        struct numbers now = numbers_of(w);
+        check_not_below(now, before);
+        CHECK(now.crl > before.crl); /* a new list at each start */
+        CHECK_U64(now.policy, before.policy);
+        before = now;
+        world_pass(w, 90 * SECOND_MS);
+        check_not_below(numbers_of(w), before);
+        before = numbers_of(w);
+    }
+}
+
+TEST(the_list_is_renewed_at_half_of_its_life_with_a_higher_number)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    uint64_t first = numbers_of(w).crl;
+
+    world_pass(w, 12 * HOUR_MS - SECOND_MS);
+    CHECK_U64(numbers_of(w).crl, first);
+    world_pass(w, 2 * SECOND_MS);
+    CHECK_U64(numbers_of(w).crl, first + 12 * 3600);
+    CHECK_U64(world_audited(w, "crl.issued", NULL), 2);
+}
+
+TEST(two_lists_in_one_second_and_a_clock_that_went_back_still_count_up)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _buf_ der = { 0 };
+    uint64_t before = world_number(w, "crl_no"), number;
+    struct err err;
+
+    CHECK_OK(signer_issue_crl(w->signer, w->store, w->wall, DAY_MS, &der, &number, &err), err);
+    CHECK_U64(number, before + 1);
+    buf_free(&der);
+    CHECK_OK(signer_issue_crl(w->signer, w->store, w->wall - DAY_MS, DAY_MS, &der, &number, &err), err);
+    CHECK_U64(number, before + 2);
+    CHECK_U64(world_number(w, "crl_no"), before + 2);
+}
+
+TEST(a_heartbeat_shows_the_audit_as_it_stands)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    uint8_t head[HASH_SIZE];
+    uint64_t number;
+    struct err err;
+
+    world_pass(w, 30 * SECOND_MS);
+    CHECK_OK(audit_head(w->store, &number, head, &err), err);
+    CHECK_U64(world_heartbeat(w).audit_no, number);
+    CHECK_VIEW(world_heartbeat(w).audit_head, VIEW_ARR(head));
+    CHECK(number >= 4); /* policy, list, enrolment, certificate */
+}
+
+TEST(the_same_policy_read_again_is_no_change)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    size_t n = w->n_events;
+    struct err err = { 0 };
+
+    CHECK_OK(world_set_policy(w, POLICY, &err), err);
+    CHECK_U64(w->n_events, n);
+    CHECK_U64(world_number(w, "policy_no"), 1);
+    CHECK(!world_set_policy(w, "allow from everybody to * can chat\n", &err));
+    CHECK(err.code == ERR_BAD_CONFIG);
+    CHECK(strstr(err.text, "policy.conf:1") != NULL);
+    CHECK_U64(world_number(w, "policy_no"), 1);
+}
+
+/* R16: what was signed is ahead of the store that an operator put back. */
+TEST(a_store_from_a_backup_is_noticed)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _free_ char *copy = mem_format("%s-backup", w->store_path);
+    _buf_ bytes = { 0 };
+    struct err err;
+
+    /* The write-ahead log is merged when the last user closes. */
+    CHECK_OK(world_restart(w, &err), err);
+    store_free(w->store);
+    CHECK_OK(file_read(w->store_path, 64 << 20, &bytes, &err), err);
+    CHECK_OK(store_open(w->store_path, &w->store, &err), err);
+    CHECK_OK(file_write(copy, buf_view(&bytes), 0600, &err), err);
+    w->config.store = w->store;
+    CHECK_OK(world_restart(w, &err), err);
+    world_pass(w, 5 * MINUTE_MS);
+    free(w->store_path);
+    w->store_path = STEAL(copy);
+    CHECK_ERR(world_restart(w, &err), err, ERR_STALE);
+    CHECK(strstr(err.text, "was it restored from a backup?") != NULL);
+}
+
+TEST(a_disk_that_is_full_stops_nothing_for_long)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    size_t n = w->n_events;
+
+    w->cannot_save = true;
+    world_pass(w, 35 * SECOND_MS);
+    CHECK_U64(w->n_events, n);
+    w->cannot_save = false;
+    world_pass(w, 3 * SECOND_MS);
+    CHECK_U64(w->n_events, n + 1);
+    CHECK(den_core_fatal(w->core) == NULL);
+}
