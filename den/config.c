@@ -112,6 +112,8 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
     if (!conf_parse(path, buf_view(&text), options, N_ELEMENTS(options), config, ret_all, err) ||
         !check_limits(path, buf_view(&text), config, ret_all, err))
         return false;
+    if (strlen(config->state) > 2 && strcmp(config->state + strlen(config->state) - 2, "/.") == 0)
+        config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */
     if (!config->join_host)
         config->join_host = mem_text(config->router);
     return true;
