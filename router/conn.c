@@ -267,7 +267,6 @@ static const struct {
     enum err_code code;
     const char *uri;
 } own_words[] = {
-    { RPC_REGISTER, ERR_ALREADY_EXISTS, "wamp.error.procedure_already_exists" },
     { RPC_CALL, ERR_BUSY, "wamp.error.unavailable" },
 };
 

@@ -158,7 +158,7 @@ bool grants_install(struct grants *grants, struct view bytes, struct view sig, u
         return err_wrap(err, "grant");
     held = map_get(grants->by_sid, g.sid);
     if (held && !view_eq(buf_view(&held->bytes), bytes))
-        return err_set(err, ERR_ALREADY_EXISTS, "grant: sid: stands for another grant");
+        return err_set(err, ERR_REPLAYED, "grant: sid: stands for another grant");
     if (map_count(grants->by_sid) >= GRANTS_MAX)
         sweep(grants, now);
     if (!held && map_count(grants->by_sid) >= GRANTS_MAX)

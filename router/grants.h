@@ -15,7 +15,7 @@ OWN_FREEP(grants, struct grants)
 void grants_set_trust(struct grants *grants, const struct rpc_trust *trust);
 
 /* Verifies G by den-sign, its network, its beacon and its end, then holds it. The same statement again changes nothing.
- * BAD_SIGNATURE, BAD_STATEMENT, STALE, EXPIRED, ALREADY_EXISTS (the sid stands for another grant), LIMIT. `now`: network time. */
+ * BAD_SIGNATURE, BAD_STATEMENT, STALE, EXPIRED, REPLAYED (the sid stands for another grant), LIMIT. `now`: network time. */
 bool grants_install(struct grants *grants, struct view bytes, struct view sig, uint64_t now,
                     struct rpc_grant *ret_grant /* borrows from bytes */, struct err *err);
 bool grants_remove(struct grants *grants, struct view sid); /* false: there is none */

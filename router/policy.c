@@ -45,7 +45,7 @@ static const struct row rows[] = {
     { SUBSCRIBE, "den.heartbeat", ALL },
     { SUBSCRIBE, "den.ca.on_revoke", ALL },
     { SUBSCRIBE, "den.session.on_state", PEERS },
-    { CALL | REGISTER | PUBLISH | SUBSCRIBE, "den", DEN },
+    { REGISTER | PUBLISH | SUBSCRIBE, "den", DEN },
 };
 
 /* Below peer.<id>, for everybody but <id> itself. */

@@ -219,7 +219,7 @@ TEST(bad_hellos_are_refused)
         { WORLD_NETWORK, "netsign", "none", 32, "ABORT wamp.error.protocol_violation" },
         { WORLD_NETWORK, "netsign", "tls-server-end-point", 32, "ABORT wamp.error.protocol_violation" },
         { WORLD_NETWORK, "netsign", "tls-exporter", 31, "ABORT wamp.error.protocol_violation" },
-        { WORLD_NETWORK, "netsign", "tls-exporter", 32, "ABORT network.error.not_found" }, /* an unknown pin */
+        { WORLD_NETWORK, "netsign", "tls-exporter", 32, "ABORT network.error.bad_pin" }, /* an unknown root */
     };
     _cleanup_(world_freep) struct world *w = world_new();
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/router/world.h"
+
+/* The result's first value, of network.<name>. */
+static bool ask(struct wire *wire, const char *procedure, struct view args, struct rpc_msg *msg, struct view *ret_value)
+{
+    struct rpc_fields f;
+
+    send_call(wire, procedure, args);
+    if (!CHECK(wire_next(wire, msg)) || !CHECK(msg->type == RPC_RESULT))
+        return false;
+    rpc_fields_open(&f, rpc_payload_args(msg->result.payload));
+    *ret_value = rpc_fields_value(&f, "first");
+    return CHECK(!f.has_failed);
+}
+
+static void put_text_args(struct buf *to, const char *text)
+{
+    rpc_put_array(to, 1);
+    rpc_put_str(to, text);
+}
+
+TEST(info_whoami_and_ping)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000");
+    struct view value, text;
+    struct rpc_msg msg;
+    uint64_t n;
+
+    if (!ask(alice, "network.info", VIEW_LIT(""), &msg, &value))
+        return;
+    CHECK(rpc_map_text(value, "network", &text) && view_eq_text(text, WORLD_NETWORK));
+    CHECK(rpc_map_u64(value, "time", &n));
+    CHECK_U64(n, w->now.wall);
+    CHECK(rpc_map_bool(value, "den"));
+    CHECK(rpc_map_get(value, "limits", &value) && rpc_map_u64(value, "pending", &n));
+    CHECK_U64(n, 64);
+    if (!ask(alice, "network.whoami", VIEW_LIT(""), &msg, &value))
+        return;
+    CHECK(rpc_map_text(value, "id", &text) && view_eq_text(text, "456000"));
+    CHECK(rpc_map_text(value, "role", &text) && view_eq_text(text, "peer"));
+    CHECK(rpc_map_u64(value, "session", &n));
+    CHECK_U64(n, alice->session);
+    wire_drop(den);
+    world_pass(w, 1234);
+    if (!ask(alice, "network.ping", VIEW_LIT(""), &msg, &value))
+        return;
+    CHECK(rpc_value_u64(value, &n));
+    CHECK_U64(n, w->now.wall);
+    if (ask(alice, "network.info", VIEW_LIT(""), &msg, &value))
+        CHECK(!rpc_map_bool(value, "den"));
+}
+
+TEST(arguments_that_are_not_asked_for_are_refused)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *alice;
+    _buf_ args = { 0 };
+
+    join_den(w);
+    alice = join_peer(w, "456000");
+    put_text_args(&args, "x");
+    CHECK_STR(try_call(alice, "network.ping", buf_view(&args)), "wamp.error.protocol_violation");
+    CHECK_STR(try_call(alice, "network.resolve", VIEW_LIT("")), "wamp.error.protocol_violation");
+    CHECK(!alice->is_closed);
+}
+
+TEST(den_resolves_while_it_is_there)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000");
+    struct view value;
+    struct rpc_msg msg;
+    uint64_t n;
+    _buf_ args = { 0 };
+    _buf_ peer = { 0 };
+
+    put_text_args(&args, "den");
+    put_text_args(&peer, "456000"); /* services alone: IDs are not looked up here */
+    if (!ask(alice, "network.resolve", buf_view(&args), &msg, &value))
+        return;
+    CHECK(rpc_value_u64(value, &n));
+    CHECK_U64(n, den->session);
+    CHECK_STR(try_call(alice, "network.resolve", buf_view(&peer)), "network.error.not_reachable");
+    wire_drop(den);
+    CHECK_STR(try_call(alice, "network.resolve", buf_view(&args)), "network.error.not_reachable");
+}
+
+TEST(den_asks_who_is_online)
+{
+    static const struct {
+        const char *id;
+        bool is_online;
+    } cases[] = { { "456000", true }, { "123456", false }, { "den", false }, { "", false } };
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w);
+    struct view value;
+    struct rpc_msg msg;
+
+    join_peer(w, "456000");
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _buf_ args = { 0 };
+        put_text_args(&args, cases[i].id);
+        if (ask(den, "network.peer.get", buf_view(&args), &msg, &value))
+            CHECK(rpc_map_bool(value, "online") == cases[i].is_online);
+    }
+}
+
+/* ---- the router's certificate ------------------------------------------------------------------- */
+
+struct order {
+    enum pki_profile profile;
+    const char *label;
+    struct pki_key *key;
+    uint64_t now;
+};
+
+static void put_certificate_args(struct world *w, const struct order *order, struct buf *to)
+{
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    struct pki_order what = { .profile = order->profile, .label = order->label, .network = WORLD_NETWORK,
+                              .now = order->now, .life_ms = order->profile == PKI_ROUTER ? 30 * DAY_MS : DAY_MS };
+    struct err err = { 0 };
+    _buf_ der = { 0 };
+
+    pki_serial_new(what.serial, &what.serial_len);
+    CHECK_OK(pki_csr_new(order->key, &der, &err), err);
+    CHECK_OK(pki_csr_read(buf_view(&der), &csr, &err), err);
+    CHECK_OK(pki_ca_issue(w->intermediate, csr, &what, &cert, &err), err);
+    rpc_put_array(to, 2);
+    rpc_put_array(to, 2);
+    rpc_put_bin(to, pki_cert_der(cert));
+    rpc_put_bin(to, pki_cert_der(pki_ca_cert(w->intermediate)));
+    rpc_put_array(to, 0);
+}
+
+TEST(den_renews_the_routers_certificate)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w);
+    struct view value, bytes;
+    struct rpc_msg msg;
+    uint64_t n;
+    _buf_ args = { 0 };
+
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall }, &args);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&args)), "RESULT");
+    CHECK_U64(w->n_installed, 1);
+    if (!ask(den, "network.router.status", VIEW_LIT(""), &msg, &value))
+        return;
+    CHECK(rpc_map_bin(value, "pk", &bytes) && view_eq(bytes, key_public_view(w->router_key)));
+    CHECK(rpc_map_bin(value, "spki", &bytes) && view_eq(bytes, VIEW_ARR(w->router->tls_spki)));
+    CHECK(rpc_map_u64(value, "not_after", &n) && n > w->now.wall + 29 * DAY_MS);
+    CHECK(rpc_map_u64(value, "manifest", &n) && n == 1);
+}
+
+TEST(a_certificate_that_is_not_for_this_router_is_refused)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    _cleanup_(pki_key_freep) struct pki_key *other = NULL;
+    struct wire *den = join_den(w);
+    struct err err = { 0 };
+    _buf_ foreign_key = { 0 };
+    _buf_ peers = { 0 };
+    _buf_ expired = { 0 };
+
+    CHECK_OK(pki_key_new(PKI_P256, &other, &err), err);
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", other, w->now.wall }, &foreign_key);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&foreign_key)), "network.error.wrong_key");
+    put_certificate_args(w, &(struct order){ PKI_PEER, "456000", w->tls_key, w->now.wall }, &peers);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&peers)), "network.error.name_mismatch");
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall }, &expired);
+    world_pass(w, 31 * DAY_MS);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&expired)), "network.error.expired");
+    CHECK_U64(w->n_installed, 0);
+}
