@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/link/pair.h"
-
-#include "base/clock.h"
+#include "tests/unit/link/certs.h"
 
 struct packet {
     struct list in_packets;
@@ -11,70 +10,18 @@ struct packet {
     uint8_t bytes[];
 };
 
-/* ---- certificates, made once ---- */
-
-static struct certs {
-    struct pki_trust *trust;
-    struct buf chain[2][2], key[2]; /* caller, callee: leaf and intermediate */
-} certs;
-
-static bool make_leaf(const struct pki_ca *ca, const char *label, struct buf *chain, struct buf *ret_key,
-                      struct err *err)
-{
-    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
-    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    struct pki_order order = {
-        .profile = PKI_PEER, .label = label, .network = PAIR_NETWORK, .now = PAIR_NOW_MS, .life_ms = DAY_MS,
-    };
-    _buf_ csr_der = { 0 };
-
-    pki_serial_new(order.serial, &order.serial_len);
-    if (!pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &csr_der, err) ||
-        !pki_csr_read(buf_view(&csr_der), &csr, err) || !pki_ca_issue(ca, csr, &order, &cert, err) ||
-        !pki_key_der(key, ret_key, err))
-        return false;
-    chain[0] = buf_dup(pki_cert_der(cert));
-    chain[1] = buf_dup(pki_cert_der(pki_ca_cert(ca)));
-    return true;
-}
-
-static bool make_certs(struct err *err)
-{
-    static struct pki_ca *root, *ca;
-    struct pki_key *root_key = NULL, *ca_key = NULL;
-
-    if (certs.trust)
-        return true;
-    if (!pki_key_new(PKI_P384, &root_key, err) || !pki_key_new(PKI_P256, &ca_key, err) ||
-        !pki_ca_new_root(PAIR_NETWORK, PAIR_NOW_MS, 3650 * DAY_MS, root_key, &root, err) ||
-        !pki_ca_new_intermediate(root, PAIR_NETWORK, PAIR_NOW_MS, 365 * DAY_MS, ca_key, &ca, err))
-        return false;
-    certs.trust = pki_trust_new();
-    return pki_trust_add_root(certs.trust, pki_cert_der(pki_ca_cert(root)), err) &&
-           pki_trust_add_intermediate(certs.trust, pki_cert_der(pki_ca_cert(ca)), err) &&
-           make_leaf(ca, "100001", certs.chain[0], &certs.key[0], err) &&
-           make_leaf(ca, "200002", certs.chain[1], &certs.key[1], err);
-}
-
 /* ---- what a link asks of its owner ---- */
 
 static bool on_judge(void *user, const struct view *chain, size_t n, struct err *err)
 {
     struct pair_end *end = user;
-    struct pki_question question = {
-        .name = end->is_caller ? "200002." PAIR_NETWORK : "100001." PAIR_NETWORK,
-        .network = PAIR_NETWORK,
-        .role = end->is_caller ? PKI_SERVER : PKI_CLIENT,
-        .now = PAIR_NOW_MS,
-    };
 
     end->n_judged++;
     if (end->side.judge_refuses)
         return err_set(err, ERR_BAD_CERTIFICATE, "the %s says no", end->is_caller ? "caller" : "callee");
     if (end->side.judge)
         return end->side.judge(user, chain, n, err);
-    return pki_judge(certs.trust, chain, n, &question, NULL, err);
+    return certs_judge(end->is_caller, chain, n, err);
 }
 
 static bool on_may_open(void *user, bool outgoing, struct view cap)
@@ -334,17 +281,16 @@ bool pair_up(struct pair *pair)
 static bool init_end(struct pair *pair, struct pair_end *end, bool is_caller, const struct pair_side *side,
                      struct err *err)
 {
-    struct view chain[2];
     struct link_config config = {
-        .is_caller = is_caller, .judge = on_judge, .may_open = on_may_open, .send = on_send, .user = end,
-        .chain = chain, .n_chain = 2, .key_der = buf_view(&certs.key[!is_caller]), .heart = side->heart,
+        .judge = on_judge, .may_open = on_may_open, .send = on_send, .user = end, .heart = side->heart,
     };
+
+    if (!certs_fill(&config, is_caller, err))
+        return false;
 
     end->pair = pair;
     end->is_caller = is_caller;
     end->side = *side;
-    for (size_t i = 0; i < 2; i++)
-        chain[i] = buf_view(&certs.chain[!is_caller][i]);
     if (side->chain) {
         config.chain = side->chain;
         config.n_chain = side->n_chain;
@@ -364,7 +310,7 @@ struct pair *pair_new(const struct pair_options *options)
     pair->wire = options->wire;
     pair->now = 1000 * S_NS;
     pair->seed = options->seed + 12345;
-    if (!make_certs(&err) || !init_end(pair, &pair->caller, true, &options->caller, &err) ||
+    if (!init_end(pair, &pair->caller, true, &options->caller, &err) ||
         !init_end(pair, &pair->callee, false, &options->callee, &err))
         check_failed(__FILE__, __LINE__, "pair: %s", err.text);
     return pair;

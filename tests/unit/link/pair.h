@@ -7,9 +7,6 @@
 #include "pki/pki.h"
 #include "tests/check.h"
 
-#define PAIR_NETWORK "corp.example"
-#define PAIR_NOW_MS  ((uint64_t)1795000000000)
-
 struct pair_wire {
     unsigned loss_pct, twice_pct, late_pct; /* late: another two delays, so that others overtake it */
     uint64_t delay_ns;
