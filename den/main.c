@@ -309,8 +309,9 @@ static int verb_help(_unused_ int argc, _unused_ char **argv)
     buf_put_text(&text, "warren-den: the authority of a Warren network (IDs, certificates, policy, audit)\n\n");
     for (size_t i = 0; i < N_ELEMENTS(verbs); i++) {
         if (verbs[i].help)
-            buf_printf(&text, "  warren-den %s%s%s %s\n      %s\n", verbs[i].first, verbs[i].second ? " " : "",
-                       verbs[i].second ? verbs[i].second : "", verbs[i].words, verbs[i].help);
+            buf_printf(&text, "  warren-den %s%s%s%s%s\n      %s\n", verbs[i].first, verbs[i].second ? " " : "",
+                       verbs[i].second ? verbs[i].second : "", *verbs[i].words ? " " : "", verbs[i].words,
+                       verbs[i].help);
     }
     buf_put_text(&text, "\nKeys of den.conf:\n");
     config_help(&text);

@@ -163,6 +163,24 @@ TEST(the_written_defaults_are_the_defaults)
     CHECK_U64(c.heartbeat_bound, 10 * MINUTE_MS);
 }
 
+TEST(the_manual_has_every_key)
+{
+    _free_ char *path = mem_format("%s/den/den.conf.5", check_source_root());
+    _buf_ manual = { 0 };
+    static const char *const names[] = {
+#define X(name, ...) #name,
+        DEN_OPTIONS(X)
+#undef X
+    };
+
+    CHECK_OK(file_read(path, 65536, &manual, &err), err);
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        _free_ char *item = mem_format("\n.It Ic %s\n", names[i]);
+        if (!strstr(buf_cstr(&manual), item))
+            check_failed(__FILE__, __LINE__, "den.conf.5 has no item %s", names[i]);
+    }
+}
+
 TEST(exposed_secrets_are_refused)
 {
     static const char *const secrets[] = { "root.key", "intermediate.key", "login.key", "sign.key", "admin.join", "den.db" };
