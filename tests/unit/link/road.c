@@ -15,6 +15,13 @@ struct road {
     GSource *timer;
 };
 
+bool road_prepare(struct err *err)
+{
+    struct link_config ignored = { 0 };
+
+    return certs_fill(&ignored, true, err);
+}
+
 uint64_t road_now(void)
 {
     return clock_mono_ns();

@@ -13,6 +13,7 @@ struct road_config {
     void (*on_event)(void *user, struct road *road, const struct link_event *event);
     void *user;
 };
+bool road_prepare(struct err *err); /* makes the certificates; once, before there are several threads */
 bool road_new(const struct road_config *config, struct road **ret_road, struct err *err);
 void road_free(struct road *road);
 OWN_FREEP(road, struct road)
