@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of den's state folder for commands that do not run den: state.h opens all of it. */
+/* Parts of den's state folder for commands that do not run den: home.h opens all of it. */
 #pragma once
 
 #include "den/config.h"

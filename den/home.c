@@ -4,11 +4,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "den/audit.h"
+#include "den/folder.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { MAX_TRUST = 4 * 1024 * 1024, MAX_CSR_FILE = 16 * 1024 };
+enum { MAX_CSR_FILE = 16 * 1024 };
 
 void home_free(struct home *home)
 {
@@ -33,33 +34,16 @@ static bool read_key(const char *dir, const char *name, struct key **ret_key, st
     return key_read(path, ret_key, err);
 }
 
-static bool read_trust(struct home *home, const char *network, struct err *err)
+static bool open_store(const struct den_config *config, struct store **ret_store, struct err *err)
 {
-    _buf_ bytes = { 0 };
-
-    if (!file_read(home->trust_path, MAX_TRUST, &bytes, err))
-        return false;
-    if (!rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, &home->trust, err))
-        return err_wrap(err, "%s", home->trust_path);
-    if (!rpc_trust_is_ready(home->trust))
-        return err_set(err, ERR_BAD_CONFIG, "%s: holds no manifest", home->trust_path);
-    if (strcmp(rpc_trust_network(home->trust), network) != 0)
-        return err_set(err, ERR_BAD_CONFIG, "%s: is of network %s, den.conf says %s", home->trust_path,
-                       rpc_trust_network(home->trust), network);
-    return true;
-}
-
-static bool open_store(const char *dir, struct store **ret_store, struct err *err)
-{
-    _free_ char *path = file_path(dir, "den.db");
     _cleanup_(store_freep) struct store *store = NULL;
     uint8_t head[HASH_SIZE];
     uint64_t number;
 
-    if (!store_open(path, &store, err))
+    if (!folder_open_store(config, &store, err))
         return false;
     if (!audit_head(store, &number, head, err))
-        return err_wrap(err, "%s: audit", path);
+        return err_wrap(err, "audit");
     *ret_store = STEAL(store);
     return true;
 }
@@ -86,16 +70,15 @@ static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *er
 
 static bool read_all(struct home *home, const struct den_config *config, struct err *err)
 {
-    _free_ char *lock = file_path(config->state, "den.lock");
     const struct signer_config signer = {
         .network = config->network, .crl_url = config->crl_url, .ca_url = config->ca_url,
     };
 
-    if (!config_check_secrets(config, err) || !file_lock(lock, &home->lock_fd, err))
+    if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
         return false;
     return read_key(config->state, "login.key", &home->login, err) &&
-           read_key(config->state, "sign.key", &home->sign, err) && read_trust(home, config->network, err) &&
-           signer_load(config->state, &signer, &home->signer, err) && open_store(config->state, &home->store, err) &&
+           read_key(config->state, "sign.key", &home->sign, err) && folder_load_trust(config, &home->trust, err) &&
+           signer_load(config->state, &signer, &home->signer, err) && open_store(config, &home->store, err) &&
            read_router_csr(config->state, &home->router_csr, err);
 }
 
