@@ -82,11 +82,21 @@ static bool check(const char *name, const struct router_config *config, struct e
     return true;
 }
 
+/* "DIR/." is what the default comes to: DIR reads better. */
+static void tidy(char *path)
+{
+    size_t len = strlen(path);
+
+    if (len > 2 && strcmp(path + len - 2, "/.") == 0)
+        path[len - 2] = '\0';
+}
+
 bool router_config_parse(const char *name, struct view text, struct router_config *config, struct buf *ret_all,
                          struct err *err)
 {
     if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
         return false;
+    tidy(config->state);
     if (check(name, config, err))
         return true;
     if (ret_all)

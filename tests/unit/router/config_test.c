@@ -10,7 +10,7 @@ TEST(the_defaults_are_what_the_manual_says)
 
     CHECK_OK(router_config_parse("dir/router.conf", VIEW_LIT("host = rendezvous.example:443\n"), &config, NULL, &err), err);
     CHECK_STR(config.listen, "*:443");
-    CHECK_STR(config.state, "dir/.");
+    CHECK_STR(config.state, "dir");
     CHECK_U64(config.handshake_timeout, 10000);
     CHECK_U64(config.call_timeout, 60000);
     CHECK_U64(config.admission_stale, 86400000);
