@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/audit.h"
+#include "base/key.h"
 #include "base/text.h"
 #include "tests/check.h"
 
@@ -147,6 +148,52 @@ TEST(verify_names_the_first_bad_entry)
     }
 }
 
+/* Flips one bit of one entry; the SQL that undoes it is the caller's. */
+static char *flip(sqlite3 *db, const char *column, unsigned no, uint32_t at)
+{
+    _free_ char *select = mem_format("SELECT %s FROM audit WHERE no = %u", column, no);
+    sqlite3_stmt *row = NULL;
+    _buf_ before = { 0 };
+    _buf_ after = { 0 };
+    struct buf bytes;
+
+    if (sqlite3_prepare_v2(db, select, -1, &row, NULL) != SQLITE_OK || sqlite3_step(row) != SQLITE_ROW)
+        abort();
+    bytes = buf_dup(VIEW(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0)));
+    text_put_hex(&before, buf_view(&bytes));
+    bytes.data[at / 8 % bytes.len] ^= (uint8_t)(1u << at % 8);
+    text_put_hex(&after, buf_view(&bytes));
+    buf_free(&bytes);
+    sqlite3_finalize(row);
+    char *sql = mem_format("UPDATE audit SET %s = x'%s' WHERE no = %u", column, buf_cstr(&after), no);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        abort();
+    free(sql);
+    return mem_format("UPDATE audit SET %s = x'%s' WHERE no = %u", column, buf_cstr(&before), no);
+}
+
+TEST(verify_finds_every_flipped_bit)
+{
+    _free_ char *path = NULL;
+    _cleanup_(store_freep) struct store *store = new_audit(&path);
+    uint64_t n, bad;
+    sqlite3 *db = NULL;
+
+    tamper(path, "SELECT 1"); /* the triggers are gone */
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK);
+    sqlite3_exec(db, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned no = 1 + random_below(N_ENTRIES);
+        _free_ char *undo = flip(db, random_below(2) ? "bytes" : "head", no, random_below(1u << 20));
+        CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+        CHECK_U64(bad, no);
+        CHECK(sqlite3_exec(db, undo, NULL, NULL, NULL) == SQLITE_OK);
+    }
+    CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+    CHECK_U64(bad, 0);
+    sqlite3_close(db);
+}
+
 TEST(nothing_is_added_to_an_audit_whose_end_is_missing)
 {
     _free_ char *path = NULL;
@@ -165,6 +212,7 @@ TEST(a_plain_change_is_refused_by_the_store_itself)
     _cleanup_(store_freep) struct store *store = new_audit(&path);
     sqlite3 *db = NULL;
 
+    CHECK(store);
     CHECK(sqlite3_open(path, &db) == SQLITE_OK);
     CHECK(sqlite3_exec(db, "DELETE FROM audit WHERE no = 7", NULL, NULL, NULL) != SQLITE_OK);
     CHECK(sqlite3_exec(db, "UPDATE audit SET at = 1", NULL, NULL, NULL) != SQLITE_OK);

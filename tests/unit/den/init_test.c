@@ -385,9 +385,13 @@ TEST(init_refuses_and_leaves_nothing)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
     _free_ char *no_folder = file_path(s.dir, "no/such/answer"), *junk = file_path(s.dir, "junk");
-    _free_ char *altered = file_path(s.dir, "altered"), *foreign = NULL;
+    _free_ char *altered = file_path(s.dir, "altered"), *strong = NULL;
     _cleanup_(pki_key_freep) struct pki_key *p384 = NULL;
     _buf_ text = { 0 };
+    char *port;
+
+    CHECK_OK(pki_key_new(PKI_P384, &p384, &err), err);
+    strong = write_request(&s, "strong", "127.0.0.1:8443", s.router_key, p384);
     const struct {
         struct init_order order;
         const char *passphrase;
@@ -400,12 +404,12 @@ TEST(init_refuses_and_leaves_nothing)
         { { .request_path = no_folder }, "x", ERR_NOT_FOUND, "the router's request: " },
         { { .request_path = junk }, "x", ERR_BAD_CONFIG, "junk:1: " },
         { { .request_path = altered }, "x", ERR_BAD_SIGNATURE, "altered" },
+        { { .request_path = strong }, "x", ERR_WRONG_KEY, "strong: csr: " },
         { { .answer_path = s.request }, "x", ERR_ALREADY_EXISTS, "nothing was overwritten" },
         { { 0 }, "", ERR_INVALID_ARGUMENT, "passphrase is empty" },
         { { 0 }, "\nsecond line", ERR_INVALID_ARGUMENT, "passphrase is empty" },
         { { .answer_path = no_folder }, "x", ERR_SYSTEM, "no/such/answer" }, /* late: nearly all is made */
     };
-    char *port;
 
     CHECK_OK(file_write(junk, VIEW_LIT("what is this\n"), 0600, &err), err);
     CHECK_OK(file_read(s.request, 65536, &text, &err), err);
@@ -413,13 +417,12 @@ TEST(init_refuses_and_leaves_nothing)
     CHECK(port);
     port[1] = '9';
     CHECK_OK(file_write(altered, buf_view(&text), 0600, &err), err);
-    CHECK_OK(pki_key_new(PKI_P384, &p384, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         CHECK_ERR(init_with(&s, &cases[i].order, cases[i].passphrase), err, cases[i].code);
         if (!strstr(err.text, cases[i].why))
             check_failed(__FILE__, __LINE__, "\"%s\" does not hold \"%s\"", err.text, cases[i].why);
         CHECK(!file_exists(s.den));
-        CHECK_U64(count_entries(s.dir), 2 + 3);
+        CHECK_U64(count_entries(s.dir), 2 + 4);
         CHECK_U64(s.text.len, 0);
     }
     CHECK_OK(init(&s), err); /* and none of them was in the way */

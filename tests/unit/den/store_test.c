@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -462,4 +463,39 @@ TEST(a_killed_transaction_leaves_nothing)
     CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     CHECK_OK(store_identity_count(store, &n, &err), err);
     CHECK_U64(n, 0);
+}
+
+TEST(a_full_disk_refuses_and_is_recovered_from)
+{
+    _free_ char *path = NULL;
+    _cleanup_(store_freep) struct store *store = new_store(&path);
+    struct rlimit before, tight;
+    _buf_ big = { 0 };
+    struct buf kept = { 0 };
+    enum store_found is;
+    bool was_refused;
+    uint64_t n;
+
+    CHECK_OK(store_begin(store, &err), err);
+    CHECK_OK(store_number_raise(store, "n", 1, &err), err);
+    CHECK_OK(store_commit(store, &err), err);
+    memset(buf_grow(&big, 1 << 20), 7, 1 << 20);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    tight = (struct rlimit){ 1 << 18, before.rlim_max };
+    CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+    was_refused = store_begin(store, &err) && store_number_raise(store, "n", 2, &err) &&
+                  (!store_blob_set(store, "big", buf_view(&big), &err) || !store_commit(store, &err));
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK(was_refused);
+    CHECK_STR(err_code_name(err.code), "system");
+    store_rollback(store);
+
+    CHECK_OK(store_number_get(store, "n", &n, &err), err);
+    CHECK_U64(n, 1);
+    CHECK_OK(store_blob_get(store, "big", &is, &kept, &err), err);
+    CHECK(is == STORE_NONE);
+    CHECK_OK(store_begin(store, &err), err);
+    CHECK_OK(store_blob_set(store, "big", buf_view(&big), &err), err);
+    CHECK_OK(store_commit(store, &err), err);
 }
