@@ -67,8 +67,9 @@ static void on_closed(GObject *nice, GAsyncResult *result, gpointer user)
     agent_dispose(user);
 }
 
-/* Dropping an agent without closing it first leaks descriptors of relayed candidates (libnice 0.1.21). The result comes to the
- * thread's default context at the time of the call: make that ours. */
+/* Dropping an agent without closing it first leaks descriptors of relayed candidates (libnice
+ * 0.1.21). The result comes to the thread's default context at the time of the call: make that
+ * ours. */
 static void start_closing(struct ice_agent *agent)
 {
     agent->is_closing = true;
@@ -111,10 +112,11 @@ static GSource *wake_new(struct ice_agent *agent)
 
 static bool open_stream(struct ice_agent *agent, struct err *err)
 {
-    agent->nice = nice_agent_new_full(agent->context, NICE_COMPATIBILITY_RFC5245,
-                                      NICE_AGENT_OPTION_ICE_TRICKLE | NICE_AGENT_OPTION_CONSENT_FRESHNESS);
-    g_object_set(agent->nice, "controlling-mode", (gboolean)agent->config.is_controlling, "ice-tcp", FALSE,
-                 "upnp", FALSE, NULL);
+    agent->nice =
+        nice_agent_new_full(agent->context, NICE_COMPATIBILITY_RFC5245,
+                            NICE_AGENT_OPTION_ICE_TRICKLE | NICE_AGENT_OPTION_CONSENT_FRESHNESS);
+    g_object_set(agent->nice, "controlling-mode", (gboolean)agent->config.is_controlling, "ice-tcp",
+                 FALSE, "upnp", FALSE, NULL);
     agent->stream = nice_agent_add_stream(agent->nice, AGENT_COMPONENT);
     if (agent->stream == 0)
         return err_set(err, ERR_SYSTEM, "libnice made no stream");
@@ -132,8 +134,8 @@ bool ice_agent_new(const struct ice_config *config, struct ice_agent **ret_agent
     if (config->events)
         agent->events = *config->events;
     agent->batch = mem_new(struct agent_batch);
-    agent->context = config->context ? g_main_context_ref(config->context) :
-                                       g_main_context_ref(g_main_context_default());
+    agent->context = config->context ? g_main_context_ref(config->context)
+                                     : g_main_context_ref(g_main_context_default());
     agent->wake = wake_new(agent);
     if (!open_stream(agent, err))
         return false;
@@ -155,8 +157,10 @@ void ice_agent_free(struct ice_agent *agent)
 
 static bool is_link_local(const char *address)
 {
-    return g_ascii_strncasecmp(address, "fe8", 3) == 0 || g_ascii_strncasecmp(address, "fe9", 3) == 0 ||
-           g_ascii_strncasecmp(address, "fea", 3) == 0 || g_ascii_strncasecmp(address, "feb", 3) == 0;
+    return g_ascii_strncasecmp(address, "fe8", 3) == 0 ||
+           g_ascii_strncasecmp(address, "fe9", 3) == 0 ||
+           g_ascii_strncasecmp(address, "fea", 3) == 0 ||
+           g_ascii_strncasecmp(address, "feb", 3) == 0;
 }
 
 /* Names the addresses ourselves: libnice would take loopback only where there is nothing else. */
@@ -252,7 +256,8 @@ static bool give_candidate(struct ice_agent *agent, struct view line, struct err
     return true;
 }
 
-bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs, struct err *err)
+bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs,
+                          struct err *err)
 {
     if (!nice_agent_set_remote_credentials(agent->nice, agent->stream, theirs->ufrag, theirs->pwd))
         return err_set(err, ERR_BAD_WIRE, "ICE: the other side's credentials are not usable");

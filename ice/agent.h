@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of an agent, shared by agent.c (its life and what it is told), agent_signals.c (what libnice
- * tells) and agent_packets.c (datagrams). Of the folder's own.
+/* The inside of an agent, shared by agent.c (its life and what it is told), agent_signals.c
+ * (what libnice tells) and agent_packets.c (datagrams). Of the folder's own.
  *
- * libnice emits some of its signals inside calls that we make. So nothing is reported from a handler: it is noted
- * here, and the `wake` source reports it from the context. */
+ * libnice emits some of its signals inside calls that we make. So nothing is reported from a
+ * handler: it is noted here, and the `wake` source reports it from the context. */
 #pragma once
 
 #include "ice/candidate.h"
@@ -29,7 +29,8 @@ struct ice_agent {
     struct ice_events events;
 
     enum ice_state state, reported;
-    char *lines[AGENT_MAX_LOCAL]; /* our candidates in order of discovery; the first n_told were told */
+    char *lines
+        [AGENT_MAX_LOCAL]; /* our candidates in order of discovery; the first n_told were told */
     size_t n_lines, n_told, n_remote_later;
     bool is_described, is_gathered, is_gathered_reported, is_closed, is_closing;
 
@@ -40,10 +41,12 @@ struct ice_agent {
 
 void agent_wake(struct ice_agent *agent); /* the wake source runs in the next turn of the context */
 void agent_connect_signals(struct ice_agent *agent);
-void agent_read_lines(struct ice_agent *agent); /* libnice's local candidates that are not in `lines` yet */
+void agent_read_lines(
+    struct ice_agent *agent); /* libnice's local candidates that are not in `lines` yet */
 void agent_tune_sockets(struct ice_agent *agent);
 void agent_stop_waiting(struct ice_agent *agent); /* drops `writable` */
 void agent_hand_over(struct ice_agent *agent);    /* the batch, to on_packets */
 void agent_attach_recv(struct ice_agent *agent);
-void agent_address(const NiceAddress *address, char to[64]); /* "192.0.2.1:40000", "[2001:db8::1]:40000" */
+void agent_address(const NiceAddress *address,
+                   char to[64]); /* "192.0.2.1:40000", "[2001:db8::1]:40000" */
 enum ice_kind agent_kind(const NiceCandidate *candidate);

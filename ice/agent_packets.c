@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An agent's datagrams. libnice hands them over one by one, in one go until its socket is empty: they are
- * gathered and handed on as batches, because the link flushes once a batch. */
+/* An agent's datagrams. libnice hands them over one by one, in one go until its socket is empty:
+ * they are gathered and handed on as batches, because the link flushes once a batch. */
 #include "ice/agent.h"
 
 #include <netinet/in.h>
@@ -17,7 +17,8 @@ void agent_hand_over(struct ice_agent *agent)
         agent->events.on_packets(agent->config.user, batch->packets, n);
 }
 
-static void on_recv(NiceAgent *nice, guint stream, guint component, guint len, gchar *bytes, gpointer user)
+static void on_recv(NiceAgent *nice, guint stream, guint component, guint len, gchar *bytes,
+                    gpointer user)
 {
     struct ice_agent *agent = user;
     struct agent_batch *batch = agent->batch;
@@ -25,7 +26,8 @@ static void on_recv(NiceAgent *nice, guint stream, guint component, guint len, g
     (void)nice;
     (void)stream;
     (void)component;
-    if (agent->is_closed || len == 0 || len > AGENT_PACKET) /* nothing of the link's is that large */
+    if (agent->is_closed || len == 0 ||
+        len > AGENT_PACKET) /* nothing of the link's is that large */
         return;
     memcpy(batch->bytes + batch->len, bytes, len);
     batch->packets[batch->n++] = VIEW(batch->bytes + batch->len, len);
@@ -38,7 +40,8 @@ static void on_recv(NiceAgent *nice, guint stream, guint component, guint len, g
 
 void agent_attach_recv(struct ice_agent *agent)
 {
-    nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, on_recv, agent);
+    nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, on_recv,
+                           agent);
 }
 
 /* Best effort: a kernel that refuses only costs speed, or lets a path's MTU be found too large.
@@ -80,7 +83,8 @@ static gboolean on_timer_room(gpointer user)
     return on_room(user);
 }
 
-/* libnice says nothing about room in unreliable mode. TURN and TCP pairs have no socket to wait for: a timer then. */
+/* libnice says nothing about room in unreliable mode. TURN and TCP pairs have no socket to wait
+ * for: a timer then. */
 static void wait_for_room(struct ice_agent *agent)
 {
     GSocket *socket;
@@ -108,16 +112,17 @@ void agent_stop_waiting(struct ice_agent *agent)
     agent->writable = NULL;
 }
 
-/* How many of `n` messages went. One that the system refuses for its own sake (too large for the interface, no route just now)
- * counts as sent and is lost, as on any path. */
+/* How many of `n` messages went. One that the system refuses for its own sake (too large for the
+ * interface, no route just now) counts as sent and is lost, as on any path. */
 static size_t send_messages(struct ice_agent *agent, const NiceOutputMessage *messages, size_t n)
 {
     size_t sent = 0;
 
     while (sent < n) {
         GError *error = NULL;
-        gint rc = nice_agent_send_messages_nonblocking(agent->nice, agent->stream, AGENT_COMPONENT,
-                                                       messages + sent, (guint)(n - sent), NULL, &error);
+        gint rc =
+            nice_agent_send_messages_nonblocking(agent->nice, agent->stream, AGENT_COMPONENT,
+                                                 messages + sent, (guint)(n - sent), NULL, &error);
         bool would_block = rc == 0 || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
 
         g_clear_error(&error);

@@ -58,8 +58,10 @@ static void note_candidate(struct ice_agent *agent, const NiceCandidate *candida
     _free_ char *line = line_of(candidate);
     struct err ignored = { 0 };
 
-    /* What the other side would refuse is not offered: link-local addresses, peer-reflexive ones. */
-    if (agent_kind(candidate) == ICE_PRFLX || knows_line(agent, line) || agent->n_lines == AGENT_MAX_LOCAL ||
+    /* What the other side would refuse is not offered: link-local addresses, peer-reflexive
+     * ones. */
+    if (agent_kind(candidate) == ICE_PRFLX || knows_line(agent, line) ||
+        agent->n_lines == AGENT_MAX_LOCAL ||
         !ice_candidate_check(view_text(line), agent->config.allow_loopback, &ignored))
         return;
     agent->lines[agent->n_lines++] = STEAL(line);
@@ -96,7 +98,8 @@ static void on_gathering_done(NiceAgent *nice, guint stream, gpointer user)
 }
 
 /* CONNECTED has a selected pair and carries; READY only adds that no better pair is being tried. */
-static void on_component_state(NiceAgent *nice, guint stream, guint component, guint state, gpointer user)
+static void on_component_state(NiceAgent *nice, guint stream, guint component, guint state,
+                               gpointer user)
 {
     struct ice_agent *agent = user;
 

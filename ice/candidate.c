@@ -17,7 +17,8 @@ const char *ice_kind_name(enum ice_kind kind)
     return kind_names[kind];
 }
 
-/* The next word up to one space. Two spaces, or one at the end, make an empty word: refused by whoever reads it. */
+/* The next word up to one space. Two spaces, or one at the end, make an empty word: refused by
+ * whoever reads it. */
 static struct view take_word(struct view *rest)
 {
     const uint8_t *space = rest->len ? memchr(rest->data, ' ', rest->len) : NULL;
@@ -30,7 +31,8 @@ static struct view take_word(struct view *rest)
 
 static bool is_ice_char(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
 }
 
 static bool is_udp(struct view word)
@@ -115,7 +117,8 @@ static bool read_extensions(struct view rest, struct candidate *c, struct err *e
         if (!name.len || !value.len)
             return err_set(err, ERR_BAD_WIRE, "extension: a name without a value");
         if (view_eq_text(name, "raddr") &&
-            (!copy_text(value, c->base_address, sizeof(c->base_address)) || !is_address(c->base_address)))
+            (!copy_text(value, c->base_address, sizeof(c->base_address)) ||
+             !is_address(c->base_address)))
             return err_set(err, ERR_BAD_WIRE, "raddr: not a literal IP address");
         if (view_eq_text(name, "rport")) {
             if (!read_number(value, 0, 65535, &port))
@@ -193,8 +196,8 @@ bool candidate_read(struct view line, struct candidate *ret, struct err *err)
 
 void candidate_write(const struct candidate *c, struct buf *to)
 {
-    buf_printf(to, "candidate:%s 1 UDP %u %s %u typ %s", c->foundation, c->priority, c->address, c->port,
-               kind_names[c->kind]);
+    buf_printf(to, "candidate:%s 1 UDP %u %s %u typ %s", c->foundation, c->priority, c->address,
+               c->port, kind_names[c->kind]);
     if (c->base_address[0])
         buf_printf(to, " raddr %s rport %u", c->base_address, c->base_port);
 }

@@ -22,7 +22,8 @@ void ice_description_write(const struct ice_description *d, struct buf *to)
 }
 
 /* "NAME:VALUE", the value `least` or more of RFC 8839's ice-char. The line bounds it from above. */
-static bool read_credential(struct view line, const char *name, size_t least, char **ret_value, struct err *err)
+static bool read_credential(struct view line, const char *name, size_t least, char **ret_value,
+                            struct err *err)
 {
     struct view start = view_text(name), value = view_sub(line, start.len, line.len);
 
@@ -33,7 +34,8 @@ static bool read_credential(struct view line, const char *name, size_t least, ch
     for (size_t i = 0; i < value.len; i++) {
         uint8_t c = value.data[i];
 
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '+' || c == '/'))
             return err_set(err, ERR_BAD_WIRE, "%s a character out of its set", name);
     }
     *ret_value = view_dup_text(value);
@@ -72,7 +74,8 @@ static bool read_lines(struct view text, struct ice_description *d, struct err *
         if (!feed)
             return err_set(err, ERR_BAD_WIRE, "line %zu: no line feed at its end", number);
         if (len >= ICE_MAX_LINE)
-            return err_set(err, ERR_TOO_LARGE, "line %zu: longer than %d bytes", number, ICE_MAX_LINE);
+            return err_set(err, ERR_TOO_LARGE, "line %zu: longer than %d bytes", number,
+                           ICE_MAX_LINE);
         if (!read_line(view_sub(text, 0, len), number, d, err))
             return err_wrap(err, "line %zu", number);
         text = view_sub(text, len + 1, text.len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding a path (RFC 8445), on libnice in its unreliable mode: one component, trickled candidates
- * (RFC 8838), consent freshness (RFC 7675) on. Everything happens on one GLib main context: call from its
- * thread alone. Callbacks come from that context, never from inside a call made here. */
+/* Finding a path (RFC 8445), on libnice in its unreliable mode: one component, trickled
+ * candidates (RFC 8838), consent freshness (RFC 7675) on. Everything happens on one GLib main
+ * context: call from its thread alone. Callbacks come from that context, never from inside a
+ * call made here. */
 #pragma once
 
 #include "base/buf.h"
@@ -11,7 +12,8 @@
 
 enum { ICE_MAX_OFFER = 2048, ICE_MAX_CANDIDATES = 32, ICE_MAX_LATER = 16, ICE_MAX_LINE = 256 };
 
-/* Our half or theirs. As text, one attribute a line ("\n" after each), the lines of RFC 8839 without "a=":
+/* Our half or theirs. As text, one attribute a line ("\n" after each), the lines of RFC 8839
+ * without "a=":
  *     ice-ufrag:Fg3a
  *     ice-pwd:0123456789abcdefghijkl
  *     candidate:1 1 UDP 2130706431 192.0.2.1 40000 typ host
@@ -24,10 +26,12 @@ struct ice_description {
 };
 void ice_description_deinit(struct ice_description *d);
 void ice_description_write(const struct ice_description *d, struct buf *to);
-/* Strict: sizes, character sets, every candidate one that ice_candidate_check() takes. BAD_WIRE names the line. */
+/* Strict: sizes, character sets, every candidate one that ice_candidate_check() takes. BAD_WIRE
+ * names the line. */
 bool ice_description_read(struct view text, struct ice_description *ret, struct err *err);
-/* One candidate line from afar: UDP, component 1, a unicast address, a port over 0. Link-local IPv6 is refused, loopback
- * too unless allowed; a description may contain loopback, an agent that does not allow it skips those lines. */
+/* One candidate line from afar: UDP, component 1, a unicast address, a port over 0. Link-local
+ * IPv6 is refused, loopback too unless allowed; a description may contain loopback, an agent
+ * that does not allow it skips those lines. */
 bool ice_candidate_check(struct view line, bool allow_loopback, struct err *err);
 
 /* ---- the agent ---------------------------------------------------------------------------- */
@@ -43,45 +47,50 @@ enum ice_state {
 
 enum ice_kind { ICE_HOST, ICE_SRFLX, ICE_PRFLX, ICE_RELAY };
 
-struct ice_path { /* the selected pair */
+struct ice_path {               /* the selected pair */
     char local[64], remote[64]; /* "192.0.2.1:40000", "[2001:db8::1]:40000" */
     enum ice_kind local_kind, remote_kind;
 };
 
 struct ice_events {
     void (*on_state)(void *user, enum ice_state state);
-    /* One of ours that came after ice_agent_describe(): send it to the other side. What a description
-     * contained is not told again, and nothing is told before the first one. */
+    /* One of ours that came after ice_agent_describe(): send it to the other side. What a
+     * description contained is not told again, and nothing is told before the first one. */
     void (*on_candidate)(void *user, const char *line);
-    void (*on_gathered)(void *user);                    /* no more of ours will come */
-    void (*on_packets)(void *user, const struct view *packets, size_t n); /* borrowed; many at once */
-    void (*on_writable)(void *user);                    /* after ice_agent_send() took less than all; may be NULL */
+    void (*on_gathered)(void *user); /* no more of ours will come */
+    void (*on_packets)(void *user, const struct view *packets,
+                       size_t n);    /* borrowed; many at once */
+    void (*on_writable)(void *user); /* after ice_agent_send() took less than all; may be NULL */
 };
 
 struct ice_config {
-    void *context;        /* GMainContext */
-    bool is_controlling;  /* the caller is */
-    bool allow_loopback;  /* gather 127.0.0.1 too: two peers on one machine without a network */
+    void *context;       /* GMainContext */
+    bool is_controlling; /* the caller is */
+    bool allow_loopback; /* gather 127.0.0.1 too: two peers on one machine without a network */
     const struct ice_events *events;
     void *user;
 };
 
 bool ice_agent_new(const struct ice_config *config, struct ice_agent **ret_agent, struct err *err);
-/* Ends it; closes asynchronously and frees itself later on the context. No callback comes after, and it may be called from
- * inside one. NULL is fine. A context is iterated until ice_n_closing() is 0 before it is dropped. */
+/* Ends it; closes asynchronously and frees itself later on the context. No callback comes after,
+ * and it may be called from inside one. NULL is fine. A context is iterated until
+ * ice_n_closing() is 0 before it is dropped. */
 void ice_agent_free(struct ice_agent *agent);
 unsigned ice_n_closing(void); /* agents of this process that were freed and are not closed yet */
 OWN_FREEP(ice_agent, struct ice_agent)
 bool ice_agent_gather(struct ice_agent *agent, struct err *err);
-/* Our description as it stands: credentials and the candidates gathered so far; host candidates are all there
- * when ice_agent_gather() returns. */
+/* Our description as it stands: credentials and the candidates gathered so far; host candidates
+ * are all there when ice_agent_gather() returns. */
 void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret);
 /* Theirs: starts the checks. More candidates may follow. */
-bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs, struct err *err);
+bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs,
+                          struct err *err);
 bool ice_agent_add_remote(struct ice_agent *agent, struct view candidate_line, struct err *err);
 void ice_agent_end_remote(struct ice_agent *agent);
 enum ice_state ice_agent_state(const struct ice_agent *agent);
-bool ice_agent_path(const struct ice_agent *agent, struct ice_path *ret_path); /* false before READY */
-/* Sends up to `n` datagrams; returns how many went (0: would block, or no pair yet). Lost ones count as sent. */
+bool ice_agent_path(const struct ice_agent *agent,
+                    struct ice_path *ret_path); /* false before READY */
+/* Sends up to `n` datagrams; returns how many went (0: would block, or no pair yet). Lost ones
+ * count as sent. */
 size_t ice_agent_send(struct ice_agent *agent, const struct view *packets, size_t n);
 const char *ice_kind_name(enum ice_kind kind); /* "host", "srflx", "prflx", "relay" */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control stream: BIND ties the connection to the session, then come the frames. PROTOCOL.md, section 2. */
+/* The control stream: BIND ties the connection to the session, then come the frames.
+ * PROTOCOL.md, section 2. */
 #include "peer/link/inside.h"
 
 enum { MAX_CONTROL_UNACKED = 128 * 1024 };
@@ -31,7 +32,8 @@ bool bind_begin(struct link *link, struct err *err)
     link->control = stream_new(link, 0);
     rc = ngtcp2_conn_open_bidi_stream(link->conn, &id, link->control);
     if (rc != 0)
-        return err_set(err, ERR_BAD_WIRE, "the other side takes no control stream: %s", ngtcp2_strerror(rc));
+        return err_set(err, ERR_BAD_WIRE, "the other side takes no control stream: %s",
+                       ngtcp2_strerror(rc));
     send_bind(link);
     return true;
 }
@@ -52,7 +54,7 @@ void bind_check_up(struct link *link)
     link->state = LINK_OPEN;
     bind_send_heart(link);
     LIST_EACH(stream, &link->streams, in_streams)
-        stream_look_at_header(stream);
+    stream_look_at_header(stream);
 }
 
 static bool on_bind(struct link *link, struct view payload, struct err *err)
@@ -61,7 +63,8 @@ static bool on_bind(struct link *link, struct view payload, struct err *err)
 
     if (link->has_bind)
         return err_set(err, ERR_BAD_WIRE, "a second BIND");
-    if (!view_eq_secret(sid, VIEW_ARR(link->config.sid)) || !view_eq_secret(hash, VIEW_ARR(link->config.grant_hash))) {
+    if (!view_eq_secret(sid, VIEW_ARR(link->config.sid)) ||
+        !view_eq_secret(hash, VIEW_ARR(link->config.grant_hash))) {
         struct err wrong = { 0 };
 
         err_set(&wrong, ERR_BAD_WIRE, "the other side's BIND names another session");
@@ -97,7 +100,8 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_HEART:
     case CONTROL_REVOKE:
         if (link->n_notes == LINK_MAX_EVENTS)
-            return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once", LINK_MAX_EVENTS);
+            return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",
+                           LINK_MAX_EVENTS);
         link_note(link, frame->type == CONTROL_HEART ? LINK_HEART : LINK_REVOKE, frame->payload);
         return true;
     case CONTROL_CLOSE:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The carrier "direct": an ICE agent below a path. Signalling (description, later candidates) goes to the
- * agent itself, carrier_ice_agent(); packets and states go to the path. One thread, that of the agent's context. */
+/* The carrier "direct": an ICE agent below a path. Signalling (description, later candidates)
+ * goes to the agent itself, carrier_ice_agent(); packets and states go to the path. One thread,
+ * that of the agent's context. */
 #pragma once
 
 #include "ice/ice.h"
@@ -8,7 +9,7 @@
 
 struct carrier_ice;
 
-struct carrier_ice_events { /* each may be NULL */
+struct carrier_ice_events {                             /* each may be NULL */
     void (*on_candidate)(void *user, const char *line); /* as in ice.h */
     void (*on_gathered)(void *user);
     void (*on_state)(void *user, enum ice_state state); /* after the path was told */
@@ -23,7 +24,8 @@ struct carrier_ice_config {
 
 bool carrier_ice_new(struct path *path, const struct carrier_ice_config *config,
                      struct carrier_ice **ret_carrier, struct err *err);
-/* Takes it off the path first, so free it before the path; never inside an event of either. NULL is fine. */
+/* Takes it off the path first, so free it before the path; never inside an event of either. NULL
+ * is fine. */
 void carrier_ice_free(struct carrier_ice *carrier);
 OWN_FREEP(carrier_ice, struct carrier_ice)
 struct ice_agent *carrier_ice_agent(struct carrier_ice *carrier); /* owned by the carrier */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A queue of bytes that never move: QUIC sends, and sends again, from the memory it was shown until the bytes
- * are acknowledged. */
+/* A queue of bytes that never move: QUIC sends, and sends again, from the memory it was shown
+ * until the bytes are acknowledged. */
 #pragma once
 
 #include "base/buf.h"

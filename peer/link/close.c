@@ -11,12 +11,16 @@ static const struct {
 } codes[] = {
     { LINK_CLOSE_NORMAL, ERR_CLOSED, "the other side closed the link" },
     { LINK_CLOSE_PROTOCOL, ERR_BAD_WIRE, "the other side says that we broke the protocol" },
-    { LINK_CLOSE_REVOKED, ERR_REVOKED, "the other side closed the link: one of the ends was revoked" },
+    { LINK_CLOSE_REVOKED, ERR_REVOKED,
+      "the other side closed the link: one of the ends was revoked" },
     { LINK_CLOSE_EXPIRED, ERR_EXPIRED, "the other side closed the link: a certificate ran out" },
     { LINK_CLOSE_BIND, ERR_BAD_WIRE, "the other side closed the link: BIND names another session" },
-    { LINK_CLOSE_CAPABILITY, ERR_CAPABILITY, "the other side closed the link: a capability is not in the session" },
-    { LINK_CLOSE_ADMIN, ERR_CLOSED, "the other side closed the link: the session was ended by den or an operator" },
-    { LINK_CLOSE_LIVE_UNTIL, ERR_EXPIRED, "the other side closed the link: the session's time is over" },
+    { LINK_CLOSE_CAPABILITY, ERR_CAPABILITY,
+      "the other side closed the link: a capability is not in the session" },
+    { LINK_CLOSE_ADMIN, ERR_CLOSED,
+      "the other side closed the link: the session was ended by den or an operator" },
+    { LINK_CLOSE_LIVE_UNTIL, ERR_EXPIRED,
+      "the other side closed the link: the session's time is over" },
 };
 
 void close_say(uint64_t code, struct view reason, struct err *err)
@@ -24,11 +28,12 @@ void close_say(uint64_t code, struct view reason, struct err *err)
     reason = view_sub(reason, 0, LINK_MAX_REASON);
     for (size_t i = 0; i < N_ELEMENTS(codes); i++)
         if (codes[i].code == code) {
-            err_set(err, codes[i].err, reason.len ? "%s: %.*s" : "%s", codes[i].text, VIEW_FMT(reason));
+            err_set(err, codes[i].err, reason.len ? "%s: %.*s" : "%s", codes[i].text,
+                    VIEW_FMT(reason));
             return;
         }
-    err_set(err, ERR_CLOSED, "the other side closed the link with code %llu: %.*s", (unsigned long long)code,
-            VIEW_FMT(reason));
+    err_set(err, ERR_CLOSED, "the other side closed the link with code %llu: %.*s",
+            (unsigned long long)code, VIEW_FMT(reason));
 }
 
 /* What an alert of theirs means to a person here. */
@@ -37,11 +42,14 @@ static void say_their_alert(unsigned alert, struct err *err)
     const char *name = tls_alert_name(alert);
 
     if (alert >= 42 && alert <= 49)
-        err_set(err, ERR_BAD_CERTIFICATE, "the other side refused our certificate (TLS alert %s)", name);
+        err_set(err, ERR_BAD_CERTIFICATE, "the other side refused our certificate (TLS alert %s)",
+                name);
     else if (alert == 116)
-        err_set(err, ERR_BAD_CERTIFICATE, "the other side requires a certificate (TLS alert %s)", name);
+        err_set(err, ERR_BAD_CERTIFICATE, "the other side requires a certificate (TLS alert %s)",
+                name);
     else if (alert == 120)
-        err_set(err, ERR_BAD_WIRE, "the other side does not speak %s (TLS alert %s)", tls_profile_link.alpn, name);
+        err_set(err, ERR_BAD_WIRE, "the other side does not speak %s (TLS alert %s)",
+                tls_profile_link.alpn, name);
     else
         err_set(err, ERR_BAD_WIRE, "the other side ended the handshake (TLS alert %s)", name);
 }
@@ -51,9 +59,11 @@ static void say_our_alert(unsigned alert, struct err *err)
     const char *name = tls_alert_name(alert);
 
     if (alert == 116)
-        err_set(err, ERR_BAD_CERTIFICATE, "the other side sent no certificate (TLS alert %s)", name);
+        err_set(err, ERR_BAD_CERTIFICATE, "the other side sent no certificate (TLS alert %s)",
+                name);
     else if (alert == 120)
-        err_set(err, ERR_BAD_WIRE, "the other side does not speak %s (TLS alert %s)", tls_profile_link.alpn, name);
+        err_set(err, ERR_BAD_WIRE, "the other side does not speak %s (TLS alert %s)",
+                tls_profile_link.alpn, name);
     else
         err_set(err, ERR_BAD_WIRE, "the TLS handshake failed (alert %s)", name);
 }
@@ -79,12 +89,14 @@ void close_quietly(struct link *link, const struct err *err)
     end(link, false, LINK_CLOSE_NORMAL, err);
 }
 
-/* The packet is kept: it is the answer to whatever else arrives (RFC 9000, 10.2.1), and goes again when the path was blocked. */
+/* The packet is kept: it is the answer to whatever else arrives (RFC 9000, 10.2.1), and goes
+ * again when the path was blocked. */
 void close_repeat(struct link *link)
 {
     struct view packet = VIEW(link->close_packet, link->close_len);
 
-    if (link->close_len && link->now < link->closing_until && link->n_close_packets++ < MAX_CLOSE_PACKETS)
+    if (link->close_len && link->now < link->closing_until &&
+        link->n_close_packets++ < MAX_CLOSE_PACKETS)
         link->is_blocked = link->config.send(link->config.user, &packet, 1) == 0;
 }
 
@@ -93,10 +105,11 @@ static void send_close(struct link *link, const ngtcp2_connection_close_error *e
     ngtcp2_pkt_info info = { 0 };
     ngtcp2_ssize len;
 
-    if (!link->conn || ngtcp2_conn_is_in_closing_period(link->conn) || ngtcp2_conn_is_in_draining_period(link->conn))
+    if (!link->conn || ngtcp2_conn_is_in_closing_period(link->conn) ||
+        ngtcp2_conn_is_in_draining_period(link->conn))
         return;
-    len = ngtcp2_conn_write_connection_close(link->conn, NULL, &info, link->close_packet, sizeof(link->close_packet),
-                                             error, link->now);
+    len = ngtcp2_conn_write_connection_close(link->conn, NULL, &info, link->close_packet,
+                                             sizeof(link->close_packet), error, link->now);
     if (len <= 0)
         return;
     link->close_len = (size_t)len;
@@ -128,9 +141,11 @@ static void read_their_close(struct link *link, uint64_t *ret_code, struct err *
     else if (code >= NGTCP2_CRYPTO_ERROR && code <= NGTCP2_CRYPTO_ERROR + 0xff)
         say_their_alert((unsigned)(code - NGTCP2_CRYPTO_ERROR), err);
     else if (code == NGTCP2_APPLICATION_ERROR || code == NGTCP2_NO_ERROR)
-        err_set(err, ERR_CLOSED, "the other side closed during the handshake"); /* RFC 9000, 10.2.3 hides why */
+        err_set(err, ERR_CLOSED,
+                "the other side closed during the handshake"); /* RFC 9000, 10.2.3 hides why */
     else
-        err_set(err, ERR_BAD_WIRE, "the other side ended the connection: QUIC error 0x%llx", (unsigned long long)code);
+        err_set(err, ERR_BAD_WIRE, "the other side ended the connection: QUIC error 0x%llx",
+                (unsigned long long)code);
 }
 
 /* Our TLS refused: the judge's words, if it was the judge. */

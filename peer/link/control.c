@@ -55,13 +55,15 @@ static bool inner_lengths_fit(enum control_type type, struct view payload)
     return true;
 }
 
-static enum control_result refuse(struct err *err, const char *what, enum control_type type, uint32_t n)
+static enum control_result refuse(struct err *err, const char *what, enum control_type type,
+                                  uint32_t n)
 {
     err_set(err, ERR_BAD_WIRE, "%s: %s: %u bytes", frames[type].name, what, n);
     return CONTROL_BAD;
 }
 
-enum control_result control_reader_next(struct control_reader *r, struct control_frame *ret, struct err *err)
+enum control_result control_reader_next(struct control_reader *r, struct control_frame *ret,
+                                        struct err *err)
 {
     struct view rest, payload;
     uint8_t type;
@@ -95,7 +97,8 @@ void control_write(struct buf *to, enum control_type type, struct view payload)
     buf_put(to, payload);
 }
 
-void control_write_bind(struct buf *to, const uint8_t sid[LINK_SID], const uint8_t grant_hash[HASH_SIZE])
+void control_write_bind(struct buf *to, const uint8_t sid[LINK_SID],
+                        const uint8_t grant_hash[HASH_SIZE])
 {
     uint8_t payload[LINK_SID + HASH_SIZE];
 
@@ -138,8 +141,8 @@ static enum header_result bad_header(struct err *err, const char *why)
     return HEADER_BAD;
 }
 
-enum header_result header_read(struct view bytes, struct view *ret_cap, struct view *ret_arg, size_t *ret_len,
-                               struct err *err)
+enum header_result header_read(struct view bytes, struct view *ret_cap, struct view *ret_arg,
+                               size_t *ret_len, struct err *err)
 {
     struct view rest = bytes, cap, arg;
     uint8_t cap_len;

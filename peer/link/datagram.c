@@ -2,8 +2,8 @@
 /* Datagrams (RFC 9221), in and out, in bounded queues. PROTOCOL.md, section 4. */
 #include "peer/link/inside.h"
 
-/* Short header 1, connection ID 8, packet number 4, frame type 1, length 2, tag 16, and two to spare: a larger
- * one ngtcp2 would neither send nor refuse, ever. */
+/* Short header 1, connection ID 8, packet number 4, frame type 1, length 2, tag 16, and two to
+ * spare: a larger one ngtcp2 would neither send nor refuse, ever. */
 enum { DATAGRAM_OVERHEAD = 34 };
 
 static struct datagram *datagram_new(struct view bytes)
@@ -26,7 +26,8 @@ void datagram_received(struct link *link, struct view bytes)
 {
     struct datagram *datagram;
 
-    if (link->state != LINK_OPEN || !has_room(link->n_datagrams_in, link->datagram_bytes_in, bytes.len))
+    if (link->state != LINK_OPEN ||
+        !has_room(link->n_datagrams_in, link->datagram_bytes_in, bytes.len))
         return;
     datagram = datagram_new(bytes);
     list_append(&link->datagrams_in, &datagram->in_queue);
@@ -51,7 +52,9 @@ bool datagram_next_event(struct link *link, struct link_event *ret)
 
 size_t link_datagram_max(const struct link *link)
 {
-    return link->state == LINK_OPEN ? ngtcp2_conn_get_path_max_tx_udp_payload_size(link->conn) - DATAGRAM_OVERHEAD : 0;
+    return link->state == LINK_OPEN
+               ? ngtcp2_conn_get_path_max_tx_udp_payload_size(link->conn) - DATAGRAM_OVERHEAD
+               : 0;
 }
 
 bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, struct err *err)
@@ -60,7 +63,8 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
 
     if (link->state != LINK_OPEN)
         return err_set(err, ERR_CLOSED, "the link is not up");
-    if (ngtcp2_conn_get_remote_transport_params(link->conn)->max_datagram_frame_size < LINK_MAX_PACKET)
+    if (ngtcp2_conn_get_remote_transport_params(link->conn)->max_datagram_frame_size <
+        LINK_MAX_PACKET)
         return err_set(err, ERR_CAPABILITY, "the other side takes no datagrams");
     if (bytes.len > link_datagram_max(link))
         return err_set(err, ERR_TOO_LARGE, "a datagram of %zu bytes: the path takes %zu", bytes.len,
@@ -72,7 +76,7 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
     link->n_datagrams_out++;
     link->datagram_bytes_out += bytes.len;
     link->now = now_ns;
-    quic_flush(link);
+    packets_flush(link);
     return true;
 }
 
@@ -96,8 +100,8 @@ void datagrams_free(struct link *link)
     struct datagram *datagram;
 
     LIST_EACH(datagram, &link->datagrams_in, in_queue)
-        free(datagram);
+    free(datagram);
     LIST_EACH(datagram, &link->datagrams_out, in_queue)
-        free(datagram);
+    free(datagram);
     free(link->told_datagram);
 }

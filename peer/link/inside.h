@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of a link, shared by the files of this folder. Who does what:
- *     link.c      the door, the order of events        quic.c    the ngtcp2 connection: set-up, packets in and out
- *     tls.c       the GnuTLS session and the judge     close.c   how a link ends, and the words for it
- *     bind.c      the control stream and its order     stream.c  streams    datagram.c  datagrams
- * Calls into ngtcp2 that read or write packets are made by quic.c and close.c alone; callbacks from ngtcp2 never make them, but note
- * a failure (link_note_failure) which quic.c acts on when ngtcp2 has returned. */
+ *     link.c      the door, the order of events     quic.c      the connection: set-up, callbacks
+ *     packets.c   packets in and out, timers        tls.c       the GnuTLS session and the judge
+ *     close.c     how a link ends, in words         bind.c      the control stream and its order
+ *     stream.c    streams                           datagram.c  datagrams
+ * Calls that make ngtcp2 read or write packets are in packets.c and close.c alone. Its callbacks
+ * never make them: they note a failure (link_note_failure), which packets.c acts on when ngtcp2
+ * has returned. */
 #pragma once
 
 #include "base/list.h"
@@ -32,17 +34,18 @@ enum {
     LINK_MAX_DATAGRAMS = 256,
     LINK_MAX_DATAGRAM_BYTES = 1 << 20,
     LINK_MAX_REASON = 200,
+    LINK_UP_WITHIN_S = 20,
 };
 enum { /* which of a stream's events wait */
-    STREAM_EV_OPENED = 1,
-    STREAM_EV_READABLE = 2,
-    STREAM_EV_WRITABLE = 4,
-    STREAM_EV_RESET = 8,
-    STREAM_EV_CLOSED = 16,
+       STREAM_EV_OPENED = 1,
+       STREAM_EV_READABLE = 2,
+       STREAM_EV_WRITABLE = 4,
+       STREAM_EV_RESET = 8,
+       STREAM_EV_CLOSED = 16,
 };
 
-/* What a TLS session says beside the fixed rest. link_new() has one row; tests have others, to be the other side
- * that a link must refuse. */
+/* What a TLS session says beside the fixed rest. link_new() has one row; tests have others, to
+ * be the other side that a link must refuse. */
 struct tls_profile {
     const char *alpn; /* NULL: none is offered */
     bool has_chain;   /* false: no certificate is shown */
@@ -86,7 +89,7 @@ struct link {
     enum link_state state;
 
     struct link_out *out;
-    bool is_blocked;  /* `send` took less than all: nothing is made until it takes the rest */
+    bool is_blocked; /* `send` took less than all: nothing is made until it takes the rest */
     bool needs_flush;
     uint64_t blocked_until; /* tried again by then, should nobody say that the path takes more */
 
@@ -95,9 +98,9 @@ struct link {
     struct control_reader frames;
     struct buf heart;
 
-    struct list streams; /* all but the control stream */
-    struct list sending; /* those with something to send, in turn; the control stream too */
-    struct list ready;   /* those with events */
+    struct list streams;      /* all but the control stream */
+    struct list sending;      /* those with something to send, in turn; the control stream too */
+    struct list ready;        /* those with events */
     struct link_stream *gone; /* its CLOSED was told: freed by the next link_next_event() */
 
     struct list notes;
@@ -107,7 +110,7 @@ struct link {
     size_t n_datagrams_in, n_datagrams_out, datagram_bytes_in, datagram_bytes_out;
     struct datagram *told_datagram;
 
-    bool has_failure; /* noted in a callback: close with failure_code */
+    bool has_failure;       /* noted in a callback: close with failure_code */
     bool is_failure_theirs; /* they ended it, with a CLOSE frame */
     uint64_t failure_code;
     struct err failure;
@@ -128,11 +131,12 @@ struct link_stream {
     int64_t id;
     void *user;
     struct chunks out, in;
-    uint64_t out_acked, out_sent, out_written; /* offsets; `out` begins at out_acked */
+    uint64_t out_acked, out_sent, out_written;    /* offsets; `out` begins at out_acked */
     bool is_end_wanted, is_end_sent, is_out_dead; /* dead: reset, by either side */
-    bool has_end, is_in_done;                 /* the other side's end came; our reader was told, or no longer wants it */
-    bool is_announced;   /* the application knows it */
-    bool is_blocked;     /* by the other side's credit for this stream */
+    bool has_end,
+        is_in_done;    /* the other side's end came; our reader was told, or no longer wants it */
+    bool is_announced; /* the application knows it */
+    bool is_blocked;   /* by the other side's credit for this stream */
     bool wants_room;
     bool is_quic_closed; /* ngtcp2 knows it no more */
     unsigned events;
@@ -148,25 +152,31 @@ struct datagram {
 };
 
 /* link.c */
-bool link_new_as(const struct link_config *config, const struct tls_profile *profile, uint64_t now_ns,
-                 struct link **ret_link, struct err *err);
+bool link_new_as(const struct link_config *config, const struct tls_profile *profile,
+                 uint64_t now_ns, struct link **ret_link, struct err *err);
 void link_note(struct link *link, enum link_event_type type, struct view data);
-/* For callbacks: close with this application code as soon as ngtcp2 has returned. The first one counts. Returns false. */
+/* For callbacks: close with this application code as soon as ngtcp2 has returned. The first one
+ * counts. Returns false. */
 bool link_note_failure(struct link *link, uint64_t code, const struct err *err);
 
 /* quic.c */
 bool quic_start_caller(struct link *link, struct err *err);
-void quic_input(struct link *link, struct view packet);
-void quic_flush(struct link *link); /* makes and sends whatever may be sent now */
-void quic_tick(struct link *link);
-uint64_t quic_deadline(const struct link *link);
+/* False with an empty err: the packet does not begin a connection, and nothing happened. */
+bool quic_start_callee(struct link *link, struct view packet, struct err *err);
+
+/* packets.c */
+void packets_input(struct link *link, struct view packet);
+void packets_flush(struct link *link); /* makes and sends whatever may be sent now */
+void packets_tick(struct link *link);
+uint64_t packets_deadline(const struct link *link);
 
 /* tls.c */
-bool tls_credentials_new(struct tls *tls, const struct link_config *config, const struct tls_profile *profile,
-                         struct err *err);
+bool tls_credentials_new(struct tls *tls, const struct link_config *config,
+                         const struct tls_profile *profile, struct err *err);
 bool tls_session_new(struct link *link, struct err *err);
 void tls_deinit(struct tls *tls);
-bool tls_is_right(struct link *link, struct err *err); /* once the handshake is complete: version, ALPN, judged */
+bool tls_is_right(struct link *link,
+                  struct err *err); /* once the handshake is complete: version, ALPN, judged */
 void tls_facts(const struct tls *tls, struct link_facts *to);
 const char *tls_alert_name(unsigned alert);
 
@@ -175,7 +185,8 @@ void close_by_us(struct link *link, uint64_t code, const char *reason, const str
 void close_by_quic_error(struct link *link, int rc); /* what ngtcp2 returned */
 void close_quietly(struct link *link, const struct err *err);
 void close_repeat(struct link *link);
-void close_say(uint64_t code, struct view reason, struct err *err); /* their application code, for people */
+void close_say(uint64_t code, struct view reason,
+               struct err *err); /* their application code, for people */
 
 /* bind.c */
 bool bind_begin(struct link *link, struct err *err); /* the caller's handshake is complete */
@@ -186,7 +197,8 @@ void bind_send_heart(struct link *link);
 /* stream.c */
 struct link_stream *stream_new(struct link *link, int64_t id);
 void stream_free(struct link_stream *stream);
-void stream_put(struct link_stream *stream, struct view bytes); /* for sending; the caller knows that there is room */
+void stream_put(struct link_stream *stream,
+                struct view bytes); /* for sending; the caller knows that there is room */
 void stream_received(struct link_stream *stream, struct view bytes, bool is_end);
 void stream_look_at_header(struct link_stream *stream);
 void stream_acked(struct link_stream *stream, uint64_t until);

@@ -9,12 +9,13 @@ static bool check_config(const struct link_config *config, struct err *err)
     if (!config->judge || !config->may_open || !config->send)
         return err_set(err, ERR_INVALID_ARGUMENT, "link: judge, may_open and send must be set");
     if (config->heart.len && !link_signed_read(config->heart, &statement, &sig))
-        return err_set(err, ERR_INVALID_ARGUMENT, "link: the heartbeat is not a statement with its signature");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "link: the heartbeat is not a statement with its signature");
     return true;
 }
 
-bool link_new_as(const struct link_config *config, const struct tls_profile *profile, uint64_t now_ns,
-                 struct link **ret_link, struct err *err)
+bool link_new_as(const struct link_config *config, const struct tls_profile *profile,
+                 uint64_t now_ns, struct link **ret_link, struct err *err)
 {
     _cleanup_(link_freep) struct link *link = mem_new(struct link);
 
@@ -42,7 +43,8 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     return true;
 }
 
-bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link, struct err *err)
+bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link,
+              struct err *err)
 {
     return link_new_as(config, &tls_profile_link, now_ns, ret_link, err);
 }
@@ -69,10 +71,10 @@ void link_free(struct link *link)
     tls_deinit(&link->tls);
     stream_free(link->gone);
     LIST_EACH(stream, &link->streams, in_streams)
-        stream_free(stream);
+    stream_free(stream);
     stream_free(link->control);
     LIST_EACH(note, &link->notes, in_notes)
-        note_free(note);
+    note_free(note);
     note_free(link->told);
     datagrams_free(link);
     control_reader_deinit(&link->frames);
@@ -91,15 +93,15 @@ void link_input(struct link *link, uint64_t now_ns, const struct view *packets, 
         return;
     }
     for (size_t i = 0; i < n && link->state != LINK_OVER; i++)
-        quic_input(link, packets[i]);
-    quic_flush(link);
+        packets_input(link, packets[i]);
+    packets_flush(link);
 }
 
 void link_resume(struct link *link, uint64_t now_ns)
 {
     link->now = now_ns;
     if (link->state != LINK_OVER)
-        quic_flush(link);
+        packets_flush(link);
     else if (link->is_blocked)
         close_repeat(link);
 }
@@ -108,17 +110,18 @@ void link_tick(struct link *link, uint64_t now_ns)
 {
     link->now = now_ns;
     if (link->state != LINK_OVER)
-        quic_tick(link);
+        packets_tick(link);
     link_resume(link, now_ns);
 }
 
 uint64_t link_deadline(const struct link *link)
 {
     if (link->state == LINK_OVER)
-        return link->is_blocked && link->now < link->closing_until ? link->blocked_until : UINT64_MAX;
+        return link->is_blocked && link->now < link->closing_until ? link->blocked_until
+                                                                   : UINT64_MAX;
     if (link->needs_flush && !link->is_blocked)
         return link->now;
-    return quic_deadline(link);
+    return packets_deadline(link);
 }
 
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason)
@@ -228,5 +231,5 @@ void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)
     buf_free(&link->heart);
     link->heart = buf_dup(heart);
     bind_send_heart(link);
-    quic_flush(link);
+    packets_flush(link);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link: QUIC v1 (RFC 9000) with TLS 1.3 (RFC 9001), ALPN "warren-link/1", certificates on both
- * sides, over whatever path there is. ngtcp2 and GnuTLS run the handshake and the records; who
- * the other side is, is decided by the `judge` alone, which is handed the raw chain.
+/* The link: QUIC v1 (RFC 9000) with TLS 1.3 (RFC 9001), ALPN "warren-link/1", certificates on
+ * both sides, over whatever path there is. ngtcp2 and GnuTLS run the handshake and the records;
+ * who the other side is, is decided by the `judge` alone, which is handed the raw chain.
  *
- * The core does no I/O: packets come in by link_input(), go out by the `send` of its config, time is an argument
- * in nanoseconds of one monotonic clock. Events come out of link_next_event(). The control stream is QUIC stream 0, opened by the
- * caller; the first frame both ways is BIND, and no event but LINK_FAILED comes before both were right.
+ * The core does no I/O: packets come in by link_input(), go out by the `send` of its config,
+ * time is an argument in nanoseconds of one monotonic clock. Events come out of
+ * link_next_event(). The control stream is QUIC stream 0, opened by the caller; the first frame
+ * both ways is BIND, and no event but LINK_FAILED comes before both were right.
  * peer/link/PROTOCOL.md has stream header, control frames and close codes. */
 #pragma once
 
@@ -28,20 +29,21 @@ enum link_close {
 };
 
 struct link_config {
-    bool is_caller;                     /* the QUIC client */
+    bool is_caller;                               /* the QUIC client */
     uint8_t sid[LINK_SID], grant_hash[HASH_SIZE]; /* what BIND must say */
-    const struct view *chain;           /* our certificates as DER, leaf first; copied */
+    const struct view *chain;                     /* our certificates as DER, leaf first; copied */
     size_t n_chain;
-    struct view key_der;                /* our TLS key, PKCS#8 DER; copied into GnuTLS */
+    struct view key_der; /* our TLS key, PKCS#8 DER; copied into GnuTLS */
     /* Judges the other side's raw chain, leaf first. Called once, from inside link_input(). */
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     /* Whether a stream with this capability may be opened (by us: outgoing) or accepted. */
     bool (*may_open)(void *user, bool outgoing, struct view cap);
-    /* Sends datagrams, each at most 1452 bytes; returns how many went; link_resume() when more can. */
+    /* Sends datagrams, each at most 1452 bytes; returns how many went; link_resume() when more
+     * can. */
     size_t (*send)(void *user, const struct view *packets, size_t n);
-    struct view heart;                  /* our newest heartbeat as link_signed_write() makes it; empty: none */
+    struct view heart; /* our newest heartbeat as link_signed_write() makes it; empty: none */
     void *user;
-    uint64_t initial_rtt_ns;            /* 0: unknown */
+    uint64_t initial_rtt_ns; /* 0: unknown */
 };
 
 struct link;
@@ -75,7 +77,8 @@ struct link_facts { /* the handshake's result and statistics */
     uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd;
 };
 
-bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link, struct err *err);
+bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link,
+              struct err *err);
 void link_free(struct link *link); /* says nothing to the other side: link_close() first */
 OWN_FREEP(link, struct link)
 /* Hands over datagrams, then flushes once. */
@@ -88,22 +91,28 @@ void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *r
 bool link_is_up(const struct link *link);
 void link_facts(const struct link *link, struct link_facts *ret_facts);
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart);
-/* A statement with its signature, as heartbeats and revocations are exchanged. Neither is verified here. */
+/* A statement with its signature, as heartbeats and revocations are exchanged. Neither is
+ * verified here. */
 void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);
 bool link_signed_read(struct view bytes, struct view *ret_statement, struct view *ret_sig);
 
-/* Streams: ordered, reliable. The header {cap, arg} is written by open and checked by the side that accepts. */
+/* Streams: ordered, reliable. The header {cap, arg} is written by open and checked by the side
+ * that accepts. */
 bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struct view arg,
                       struct link_stream **ret_stream, struct err *err);
-/* Takes as much as its buffer has room for (1 MiB a stream until acknowledged) and returns how much. `is_end` closes
- * our direction once everything was taken. */
-size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes, bool is_end);
-/* Copies up to `size` bytes out and gives the other side credit for them. *ret_end: nothing will follow. */
-size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size, bool *ret_end);
+/* Takes as much as its buffer has room for (1 MiB a stream until acknowledged) and returns how
+ * much. `is_end` closes our direction once everything was taken. */
+size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes,
+                         bool is_end);
+/* Copies up to `size` bytes out and gives the other side credit for them. *ret_end: nothing will
+ * follow. */
+size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size,
+                        bool *ret_end);
 void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t code);
 uint64_t link_stream_id(const struct link_stream *stream);
 void link_stream_set_user(struct link_stream *stream, void *user);
 void *link_stream_user(const struct link_stream *stream);
-/* Unreliable; TOO_LARGE when it does not fit the path's present size, LIMIT when the queue is full. */
+/* Unreliable; TOO_LARGE when it does not fit the path's present size, LIMIT when the queue is
+ * full. */
 bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, struct err *err);
 size_t link_datagram_max(const struct link *link);

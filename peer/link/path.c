@@ -98,7 +98,8 @@ void path_carrier_writable(struct path *path, struct path_carrier *carrier)
 }
 
 /* A packet on any carrier of the path is taken; which one carries ours does not follow it. */
-void path_carrier_received(struct path *path, struct path_carrier *carrier, const struct view *packets, size_t n)
+void path_carrier_received(struct path *path, struct path_carrier *carrier,
+                           const struct view *packets, size_t n)
 {
     if (find(path, carrier))
         path->events.on_packets(path->user, packets, n);

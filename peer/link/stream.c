@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams: what they hold for sending and for reading, their credit, their events. PROTOCOL.md, section 3. */
+/* Streams: what they hold for sending and for reading, their credit, their events. PROTOCOL.md,
+ * section 3. */
 #include "peer/link/inside.h"
 
 struct link_stream *stream_new(struct link *link, int64_t id)
@@ -38,7 +39,8 @@ static void discard_input(struct link_stream *stream)
     chunks_free(&stream->in);
 }
 
-/* The other side may open another one only when this one's memory is gone, not already when QUIC is done with it. */
+/* The other side may open another one only when this one's memory is gone, not already when QUIC
+ * is done with it. */
 void stream_free(struct link_stream *stream)
 {
     if (!stream)
@@ -63,7 +65,8 @@ static void raise_event(struct link_stream *stream, unsigned event)
         list_append(&stream->link->ready, &stream->in_ready);
 }
 
-/* Both directions done, in QUIC and for our reader: the handle may go. One that the application never saw goes at once. */
+/* Both directions done, in QUIC and for our reader: the handle may go. One that the application
+ * never saw goes at once. */
 static void settle(struct link_stream *stream)
 {
     if (!stream->is_quic_closed || !stream->is_in_done)
@@ -78,9 +81,11 @@ static void settle(struct link_stream *stream)
 
 static void want_sending(struct link_stream *stream)
 {
-    bool has_more = stream->out_sent < stream->out_written || (stream->is_end_wanted && !stream->is_end_sent);
+    bool has_more =
+        stream->out_sent < stream->out_written || (stream->is_end_wanted && !stream->is_end_sent);
 
-    if (has_more && !stream->is_blocked && !stream->is_out_dead && list_is_empty(&stream->in_sending))
+    if (has_more && !stream->is_blocked && !stream->is_out_dead &&
+        list_is_empty(&stream->in_sending))
         list_append(&stream->link->sending, &stream->in_sending);
 }
 
@@ -110,7 +115,8 @@ void stream_acked(struct link_stream *stream, uint64_t until)
     }
 }
 
-size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes, bool is_end)
+size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes,
+                         bool is_end)
 {
     struct link *link = stream->link;
     size_t room = stream->out.len < LINK_MAX_UNACKED ? LINK_MAX_UNACKED - stream->out.len : 0;
@@ -125,7 +131,7 @@ size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct vie
         stream->is_end_wanted = true;
         want_sending(stream);
     }
-    quic_flush(link);
+    packets_flush(link);
     return n;
 }
 
@@ -157,7 +163,8 @@ static void header_failed(struct link_stream *stream, struct err *err)
     link_note_failure(stream->link, LINK_CLOSE_PROTOCOL, err);
 }
 
-/* A stream that the other side opened shows itself once its header is complete and its capability allowed. */
+/* A stream that the other side opened shows itself once its header is complete and its
+ * capability allowed. */
 void stream_look_at_header(struct link_stream *stream)
 {
     struct link *link = stream->link;
@@ -204,7 +211,8 @@ void stream_received(struct link_stream *stream, struct view bytes, bool is_end)
         stream_look_at_header(stream);
 }
 
-size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size, bool *ret_end)
+size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size,
+                        bool *ret_end)
 {
     size_t n = chunks_peek(&stream->in, to, size);
 
@@ -217,7 +225,7 @@ size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, s
     if (stream->link->state != LINK_OVER) {
         stream->link->now = now_ns;
         give_credit(stream, n);
-        quic_flush(stream->link);
+        packets_flush(stream->link);
     }
     return n;
 }
@@ -237,7 +245,8 @@ void stream_was_reset(struct link_stream *stream, uint64_t code)
     raise_event(stream, STREAM_EV_RESET);
 }
 
-/* ngtcp2 answers STOP_SENDING by itself and tells nobody: it shows here, as a stream that closes with our bytes unsent. */
+/* ngtcp2 answers STOP_SENDING by itself and tells nobody: it shows here, as a stream that closes
+ * with our bytes unsent. */
 void stream_was_closed(struct link_stream *stream, uint64_t code)
 {
     bool was_stopped = !stream->is_end_sent || stream->out.len > 0;
@@ -259,7 +268,7 @@ void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t cod
     stream->events &= ~(unsigned)(STREAM_EV_READABLE | STREAM_EV_WRITABLE);
     shut(stream, code);
     settle(stream);
-    quic_flush(link);
+    packets_flush(link);
 }
 
 /* ---- the door ---- */
@@ -274,16 +283,19 @@ bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struc
     if (link->state != LINK_OPEN)
         return err_set(err, ERR_CLOSED, "the link is not up");
     if (!header_cap_is_ok(cap) || arg.len > LINK_MAX_ARG)
-        return err_set(err, ERR_INVALID_ARGUMENT, "capability not 1 to 64 printable characters, or argument over 1024");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "capability not 1 to 64 printable characters, or argument over 1024");
     if (!link->config.may_open(link->config.user, true, cap))
-        return err_set(err, ERR_CAPABILITY, "this session does not include \"%.*s\"", VIEW_FMT(cap));
+        return err_set(err, ERR_CAPABILITY, "this session does not include \"%.*s\"",
+                       VIEW_FMT(cap));
     stream = stream_new(link, -1);
     rc = ngtcp2_conn_open_bidi_stream(link->conn, &stream->id, stream);
     if (rc != 0) {
         stream->is_quic_closed = true;
         stream->id = link->config.is_caller ? 0 : 1; /* ours, so that freeing gives no credit */
         stream_free(stream);
-        return err_set(err, ERR_LIMIT, "the other side takes no more streams now: %s", ngtcp2_strerror(rc));
+        return err_set(err, ERR_LIMIT, "the other side takes no more streams now: %s",
+                       ngtcp2_strerror(rc));
     }
     link->now = now_ns;
     stream->is_announced = true;
@@ -291,7 +303,7 @@ bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struc
     header_write(&header, cap, arg);
     stream_put(stream, buf_view(&header));
     *ret_stream = stream;
-    quic_flush(link);
+    packets_flush(link);
     return true;
 }
 
@@ -316,7 +328,7 @@ static const struct {
     unsigned bit;
     enum link_event_type type;
 } told_in_order[] = {
-    { STREAM_EV_OPENED, LINK_STREAM_OPENED }, { STREAM_EV_READABLE, LINK_STREAM_READABLE },
+    { STREAM_EV_OPENED, LINK_STREAM_OPENED },     { STREAM_EV_READABLE, LINK_STREAM_READABLE },
     { STREAM_EV_WRITABLE, LINK_STREAM_WRITABLE }, { STREAM_EV_RESET, LINK_STREAM_RESET },
     { STREAM_EV_CLOSED, LINK_STREAM_CLOSED },
 };

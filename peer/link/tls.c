@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link's TLS 1.3 session (RFC 9001), on GnuTLS. Of certificates GnuTLS only carries the bytes: the judge decides. */
+/* The link's TLS 1.3 session (RFC 9001), on GnuTLS. Of certificates GnuTLS only carries the
+ * bytes: the judge decides. */
 #include "peer/link/inside.h"
 
 #include <gnutls/abstract.h>
@@ -8,9 +9,10 @@
 #include <stdio.h>
 
 /* RFC 9001, 8.4: no middlebox compatibility mode in QUIC. */
-static const char priority[] = "%DISABLE_TLS13_COMPAT_MODE:NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:"
-                               "+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:"
-                               "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1";
+static const char priority[] =
+    "%DISABLE_TLS13_COMPAT_MODE:NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:"
+    "+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:"
+    "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1";
 
 const struct tls_profile tls_profile_link = { .alpn = "warren-link/1", .has_chain = true };
 
@@ -18,13 +20,27 @@ const struct tls_profile tls_profile_link = { .alpn = "warren-link/1", .has_chai
 const char *tls_alert_name(unsigned alert)
 {
     static const char *const names[] = {
-        [10] = "unexpected_message", [20] = "bad_record_mac", [40] = "handshake_failure",
-        [42] = "bad_certificate", [43] = "unsupported_certificate", [44] = "certificate_revoked",
-        [45] = "certificate_expired", [46] = "certificate_unknown", [47] = "illegal_parameter",
-        [48] = "unknown_ca", [49] = "access_denied", [50] = "decode_error", [51] = "decrypt_error",
-        [70] = "protocol_version", [71] = "insufficient_security", [80] = "internal_error",
-        [109] = "missing_extension", [110] = "unsupported_extension", [112] = "unrecognized_name",
-        [116] = "certificate_required", [120] = "no_application_protocol",
+        [10] = "unexpected_message",
+        [20] = "bad_record_mac",
+        [40] = "handshake_failure",
+        [42] = "bad_certificate",
+        [43] = "unsupported_certificate",
+        [44] = "certificate_revoked",
+        [45] = "certificate_expired",
+        [46] = "certificate_unknown",
+        [47] = "illegal_parameter",
+        [48] = "unknown_ca",
+        [49] = "access_denied",
+        [50] = "decode_error",
+        [51] = "decrypt_error",
+        [70] = "protocol_version",
+        [71] = "insufficient_security",
+        [80] = "internal_error",
+        [109] = "missing_extension",
+        [110] = "unsupported_extension",
+        [112] = "unrecognized_name",
+        [116] = "certificate_required",
+        [120] = "no_application_protocol",
     };
     return alert < N_ELEMENTS(names) && names[alert] ? names[alert] : "unknown";
 }
@@ -44,7 +60,8 @@ static void pcerts_deinit(gnutls_pcert_st *pcerts, size_t n)
 
 static gnutls_datum_t datum_of(struct view view)
 {
-    return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)view.data, .size = (unsigned)view.len };
+    return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)view.data,
+                             .size = (unsigned)view.len };
 }
 
 static bool import_key(struct view der, gnutls_privkey_t *ret_key, struct err *err)
@@ -86,7 +103,8 @@ static bool set_key(struct tls *tls, const struct link_config *config, struct er
     int rc;
 
     if (config->n_chain < 1 || config->n_chain > LINK_MAX_CHAIN)
-        return err_set(err, ERR_INVALID_ARGUMENT, "own chain: not 1 to %d certificates", LINK_MAX_CHAIN);
+        return err_set(err, ERR_INVALID_ARGUMENT, "own chain: not 1 to %d certificates",
+                       LINK_MAX_CHAIN);
     if (!import_chain(config, pcerts, err))
         return false;
     if (!import_key(config->key_der, &key, err)) {
@@ -102,8 +120,8 @@ static bool set_key(struct tls *tls, const struct link_config *config, struct er
     return true;
 }
 
-bool tls_credentials_new(struct tls *tls, const struct link_config *config, const struct tls_profile *profile,
-                         struct err *err)
+bool tls_credentials_new(struct tls *tls, const struct link_config *config,
+                         const struct tls_profile *profile, struct err *err)
 {
     int rc = gnutls_certificate_allocate_credentials(&tls->credentials);
 
@@ -133,7 +151,8 @@ static struct link *link_of(gnutls_session_t session)
     return ((ngtcp2_crypto_conn_ref *)gnutls_session_get_ptr(session))->user_data;
 }
 
-static bool collect_chain(gnutls_session_t session, struct view *ret_chain, size_t *ret_n, struct err *err)
+static bool collect_chain(gnutls_session_t session, struct view *ret_chain, size_t *ret_n,
+                          struct err *err)
 {
     unsigned n = 0;
     const gnutls_datum_t *certs = gnutls_certificate_get_peers(session, &n);
@@ -141,18 +160,20 @@ static bool collect_chain(gnutls_session_t session, struct view *ret_chain, size
     if (!certs || n == 0)
         return err_set(err, ERR_BAD_CERTIFICATE, "the other side sent no certificate");
     if (n > LINK_MAX_CHAIN)
-        return err_set(err, ERR_BAD_CERTIFICATE, "the other side sent %u certificates: more than %d", n,
-                       LINK_MAX_CHAIN);
+        return err_set(err, ERR_BAD_CERTIFICATE,
+                       "the other side sent %u certificates: more than %d", n, LINK_MAX_CHAIN);
     for (unsigned i = 0; i < n; i++) {
         if (certs[i].size > LINK_MAX_CERT)
-            return err_set(err, ERR_BAD_CERTIFICATE, "the other side sent a certificate of %u bytes", certs[i].size);
+            return err_set(err, ERR_BAD_CERTIFICATE,
+                           "the other side sent a certificate of %u bytes", certs[i].size);
         ret_chain[i] = VIEW(certs[i].data, certs[i].size);
     }
     *ret_n = n;
     return true;
 }
 
-/* Not 0 is GNUTLS_E_CERTIFICATE_ERROR: alert bad_certificate, before anything of the application's was sent. */
+/* Not 0 is GNUTLS_E_CERTIFICATE_ERROR: alert bad_certificate, before anything of the
+ * application's was sent. */
 static int on_verify(gnutls_session_t session)
 {
     struct link *link = link_of(session);
@@ -178,8 +199,8 @@ static int configure(struct link *link)
     int rc = gnutls_priority_set_direct(session, priority, NULL);
 
     if (rc == 0)
-        rc = link->config.is_caller ? ngtcp2_crypto_gnutls_configure_client_session(session) :
-                                      ngtcp2_crypto_gnutls_configure_server_session(session);
+        rc = link->config.is_caller ? ngtcp2_crypto_gnutls_configure_client_session(session)
+                                    : ngtcp2_crypto_gnutls_configure_server_session(session);
     if (rc == 0)
         rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, link->tls.credentials);
     if (rc == 0 && alpn)
@@ -189,8 +210,10 @@ static int configure(struct link *link)
 
 bool tls_session_new(struct link *link, struct err *err)
 {
-    unsigned flags = GNUTLS_NO_TICKETS | GNUTLS_NO_AUTO_SEND_TICKET | GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NONBLOCK;
-    int rc = gnutls_init(&link->tls.session, flags | (link->config.is_caller ? GNUTLS_CLIENT : GNUTLS_SERVER));
+    unsigned flags = GNUTLS_NO_TICKETS | GNUTLS_NO_AUTO_SEND_TICKET | GNUTLS_NO_END_OF_EARLY_DATA |
+                     GNUTLS_NONBLOCK;
+    int rc = gnutls_init(&link->tls.session,
+                         flags | (link->config.is_caller ? GNUTLS_CLIENT : GNUTLS_SERVER));
 
     if (rc < 0)
         return tls_err(err, ERR_SYSTEM, "TLS session", rc);
@@ -221,7 +244,8 @@ bool tls_is_right(struct link *link, struct err *err)
         return err_set(err, ERR_BAD_WIRE, "a resumed TLS session");
     if (gnutls_alpn_get_selected_protocol(link->tls.session, &alpn) < 0 ||
         !view_eq_text(VIEW(alpn.data, alpn.size), tls_profile_link.alpn))
-        return err_set(err, ERR_BAD_WIRE, "the other side does not speak %s", tls_profile_link.alpn);
+        return err_set(err, ERR_BAD_WIRE, "the other side does not speak %s",
+                       tls_profile_link.alpn);
     return true;
 }
 

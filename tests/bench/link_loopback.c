@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One stream of a link over ICE on loopback, Mbit/s of payload. A thread and a GLib context for each end. */
+/* One stream of a link over ICE on loopback, Mbit/s of payload. A thread and a GLib context for
+ * each end. */
 #include "tests/bench/meter.h"
 #include "tests/unit/link/road.h"
 
@@ -33,7 +34,8 @@ static void start_writing(struct end *end)
 
     if (!end->is_caller)
         return;
-    if (link_stream_open(road_link(end->road), road_now(), VIEW_LIT("bench"), (struct view){ 0 }, &end->stream, &err))
+    if (link_stream_open(road_link(end->road), road_now(), VIEW_LIT("bench"), (struct view){ 0 },
+                         &end->stream, &err))
         write_more(end);
 }
 
@@ -71,7 +73,9 @@ static void on_event(void *user, struct road *road, const struct link_event *eve
 
 static bool run(struct end *end, GMainContext *context, struct err *err)
 {
-    struct road_config config = { .context = context, .is_caller = end->is_caller, .on_event = on_event, .user = end };
+    struct road_config config = {
+        .context = context, .is_caller = end->is_caller, .on_event = on_event, .user = end
+    };
     struct buf *ours = mem_new(struct buf), *theirs;
     bool ok;
 
@@ -112,7 +116,8 @@ static gpointer end_main(gpointer user)
 int main(void)
 {
     GAsyncQueue *a = g_async_queue_new(), *b = g_async_queue_new();
-    struct end caller = { .is_caller = true, .ours = a, .theirs = b }, callee = { .ours = b, .theirs = a };
+    struct end caller = { .is_caller = true, .ours = a, .theirs = b },
+               callee = { .ours = b, .theirs = a };
     struct err err = { 0 };
     GThread *threads[2];
     bool ok;

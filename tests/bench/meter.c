@@ -26,6 +26,7 @@ void meter_add(struct meter *meter, size_t n)
 
 void meter_print(const struct meter *meter, const char *of)
 {
-    printf("{\"suite\": \"link\", \"figure\": \"loopback\", \"unit\": \"Mbit/s\", \"value\": %.1f, \"of\": \"%s\"}\n",
+    printf("{\"suite\": \"link\", \"figure\": \"loopback\", \"unit\": \"Mbit/s\", \"value\": %.1f, "
+           "\"of\": \"%s\"}\n",
            meter->mbit_per_s, of);
 }

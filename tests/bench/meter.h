@@ -12,5 +12,6 @@ struct meter {
     bool is_done;
 };
 void meter_add(struct meter *meter, size_t n); /* sets is_done once it is */
-/* {"suite": "link", "figure": "loopback", "unit": "Mbit/s", "value": 1234.5, "of": "..."} and a line feed. */
+/* {"suite": "link", "figure": "loopback", "unit": "Mbit/s", "value": 1234.5, "of": "..."} and a
+ * line feed. */
 void meter_print(const struct meter *meter, const char *of);

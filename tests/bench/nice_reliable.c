@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The competitor: libnice's reliable mode (PseudoTCP, nothing encrypted) on loopback, Mbit/s of payload. A thread and a GLib
- * context for each end, as in link_loopback.c. */
+/* The competitor: libnice's reliable mode (PseudoTCP, nothing encrypted) on loopback, Mbit/s of
+ * payload. A thread and a GLib context for each end, as in link_loopback.c. */
 #include "base/mem.h"
 #include "tests/bench/meter.h"
 
@@ -51,7 +51,8 @@ static void on_state(NiceAgent *agent, guint stream, guint component, guint stat
     write_more(end);
 }
 
-static void on_recv(NiceAgent *agent, guint stream, guint component, guint len, gchar *bytes, gpointer user)
+static void on_recv(NiceAgent *agent, guint stream, guint component, guint len, gchar *bytes,
+                    gpointer user)
 {
     struct end *end = user;
 
@@ -76,8 +77,10 @@ static void make_agent(struct end *end, GMainContext *context)
 {
     NiceAddress loopback;
 
-    end->agent = nice_agent_new_full(context, NICE_COMPATIBILITY_RFC5245, NICE_AGENT_OPTION_RELIABLE);
-    g_object_set(end->agent, "controlling-mode", (gboolean)end->is_caller, "ice-tcp", FALSE, "upnp", FALSE, NULL);
+    end->agent =
+        nice_agent_new_full(context, NICE_COMPATIBILITY_RFC5245, NICE_AGENT_OPTION_RELIABLE);
+    g_object_set(end->agent, "controlling-mode", (gboolean)end->is_caller, "ice-tcp", FALSE, "upnp",
+                 FALSE, NULL);
     nice_address_init(&loopback);
     nice_address_set_from_string(&loopback, "127.0.0.1");
     nice_agent_add_local_address(end->agent, &loopback);
@@ -110,7 +113,8 @@ static gpointer end_main(gpointer user)
 int main(void)
 {
     GAsyncQueue *a = g_async_queue_new(), *b = g_async_queue_new();
-    struct end caller = { .is_caller = true, .ours = a, .theirs = b }, callee = { .ours = b, .theirs = a };
+    struct end caller = { .is_caller = true, .ours = a, .theirs = b },
+               callee = { .ours = b, .theirs = a };
     GThread *receiver;
 
     alarm(GIVE_UP_AFTER_S);

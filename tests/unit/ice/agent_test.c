@@ -67,7 +67,10 @@ static void on_writable(void *user)
 }
 
 static const struct ice_events events = {
-    .on_state = on_state, .on_candidate = on_candidate, .on_gathered = on_gathered, .on_packets = on_packets,
+    .on_state = on_state,
+    .on_candidate = on_candidate,
+    .on_gathered = on_gathered,
+    .on_packets = on_packets,
     .on_writable = on_writable,
 };
 
@@ -91,10 +94,14 @@ static gboolean ring(gpointer user)
         (condition);                                                                               \
     })
 
-static bool start(GMainContext *context, struct side *side, bool is_controlling, bool allow_loopback, struct err *err)
+static bool start(GMainContext *context, struct side *side, bool is_controlling,
+                  bool allow_loopback, struct err *err)
 {
     struct ice_config config = {
-        .context = context, .is_controlling = is_controlling, .allow_loopback = allow_loopback, .events = &events,
+        .context = context,
+        .is_controlling = is_controlling,
+        .allow_loopback = allow_loopback,
+        .events = &events,
         .user = side,
     };
     bool ok;
@@ -156,7 +163,9 @@ TEST(two_agents_find_a_path_and_carry_packets)
     CHECK(ice_agent_path(a.agent, &path));
     CHECK(strchr(path.local, ':') && strchr(path.remote, ':'));
     CHECK(path.local_kind == ICE_HOST || path.local_kind == ICE_PRFLX);
-    while (sent < N_ELEMENTS(packets)) { /* in doses: loopback drops what the receiver's buffer has no room for */
+    while (sent <
+           N_ELEMENTS(
+               packets)) { /* in doses: loopback drops what the receiver's buffer has no room for */
         sent += ice_agent_send(a.agent, packets + sent, sent + 20 <= N_ELEMENTS(packets) ? 20 : 1);
         CHECK(TURN_UNTIL(context, b.n_packets == sent));
     }
@@ -176,7 +185,8 @@ TEST(candidates_may_come_late)
     CHECK_OK(tell(&a, &b, &err), err);
     ice_agent_describe(b.agent, &d);
     for (size_t i = 0; i < d.n_candidates; i++)
-        CHECK_OK(ice_agent_add_remote(a.agent, view_text(d.candidates[i]), &err), err); /* before the credentials */
+        CHECK_OK(ice_agent_add_remote(a.agent, view_text(d.candidates[i]), &err),
+                 err); /* before the credentials */
     for (size_t i = 0; i < d.n_candidates; i++) {
         free(d.candidates[i]);
         d.candidates[i] = NULL;
@@ -197,13 +207,17 @@ TEST(later_candidates_are_checked_and_counted)
     struct err err = { 0 };
 
     CHECK_OK(start(context, &a, true, true, &err) && start(context, &b, false, true, &err), err);
-    CHECK_ERR(ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 224.0.0.1 5 typ host"), &err), err,
-              ERR_BAD_WIRE);
+    CHECK_ERR(
+        ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 224.0.0.1 5 typ host"), &err),
+        err, ERR_BAD_WIRE);
     CHECK_STR(err.text, "ICE: candidate: address: not a unicast address");
     for (unsigned i = 0; i < ICE_MAX_LATER; i++)
-        CHECK_OK(ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 192.0.2.1 5 typ host"), &err), err);
-    CHECK_ERR(ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 192.0.2.1 5 typ host"), &err), err,
-              ERR_TOO_LARGE);
+        CHECK_OK(ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 192.0.2.1 5 typ host"),
+                                      &err),
+                 err);
+    CHECK_ERR(
+        ice_agent_add_remote(a.agent, VIEW_LIT("candidate:1 1 UDP 1 192.0.2.1 5 typ host"), &err),
+        err, ERR_TOO_LARGE);
     end(context, &a, &b);
 }
 
@@ -228,7 +242,8 @@ TEST(loopback_is_offered_only_where_it_is_allowed)
             CHECK(!strstr(d.candidates[i], " 127.0.0.1 ") && !strstr(d.candidates[i], " ::1 "));
         ice_description_deinit(&d);
     } else {
-        CHECK_STR(err.text, "this machine has no usable address"); /* a machine with loopback alone */
+        CHECK_STR(err.text,
+                  "this machine has no usable address"); /* a machine with loopback alone */
     }
     end(context, &a, &b);
 }
@@ -242,9 +257,11 @@ TEST(no_answer_is_a_failure_that_is_told)
 
     CHECK_OK(start(context, &a, true, true, &err) && start(context, &b, false, true, &err), err);
     /* Right credentials, but nobody answers where they point to. */
-    CHECK_OK(ice_description_read(VIEW_LIT("ice-ufrag:Fg3a\nice-pwd:0123456789abcdefghijkl\n"
-                                           "candidate:1 1 UDP 2130706431 127.0.0.1 9 typ host\nend-of-candidates\n"),
-                                  &d, &err), err);
+    CHECK_OK(ice_description_read(
+                 VIEW_LIT("ice-ufrag:Fg3a\nice-pwd:0123456789abcdefghijkl\n"
+                          "candidate:1 1 UDP 2130706431 127.0.0.1 9 typ host\nend-of-candidates\n"),
+                 &d, &err),
+             err);
     CHECK_OK(ice_agent_set_remote(a.agent, &d, &err), err);
     ice_description_deinit(&d);
     CHECK(TURN_UNTIL(context, a.state == ICE_FAILED));

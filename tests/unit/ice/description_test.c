@@ -36,10 +36,12 @@ TEST(bad_descriptions_are_refused_with_the_line)
         { "ice-ufrag:Fg3a\n", "ICE description: ends before ice-pwd" },
         { "ice-ufrag:Fg3\n", "ICE description: line 1: ice-ufrag: shorter than 4 characters" },
         { "ice-ufrag:Fg-a\n", "ICE description: line 1: ice-ufrag: a character out of its set" },
-        { "ice-ufrag:Fg3a\nice-pwd:short\n", "ICE description: line 2: ice-pwd: shorter than 22 characters" },
+        { "ice-ufrag:Fg3a\nice-pwd:short\n",
+          "ICE description: line 2: ice-pwd: shorter than 22 characters" },
         { "ice-ufrag:Fg3a\nice-pwd:0123456789abcdefghij\rl\n",
           "ICE description: line 2: ice-pwd: a character out of its set" },
-        { "ice-pwd:0123456789abcdefghijkl\nice-ufrag:Fg3a\n", "ICE description: line 1: wanted \"ice-ufrag:\"" },
+        { "ice-pwd:0123456789abcdefghijkl\nice-ufrag:Fg3a\n",
+          "ICE description: line 1: wanted \"ice-ufrag:\"" },
         { HEAD HEAD, "ICE description: line 3: candidate: not a candidate line" },
         { HEAD "\n", "ICE description: line 3: candidate: not a candidate line" },
         { HEAD "a=fingerprint:x\n", "ICE description: line 3: candidate: not a candidate line" },
@@ -47,9 +49,11 @@ TEST(bad_descriptions_are_refused_with_the_line)
           "ICE description: line 3: candidate: transport: not UDP" },
         { HEAD HOST "candidate:1 1 UDP 1 ff02::1 5 typ host\n",
           "ICE description: line 4: candidate: address: not a unicast address" },
-        { HEAD "end-of-candidates\n" HOST, "ICE description: line 4: something after end-of-candidates" },
+        { HEAD "end-of-candidates\n" HOST,
+          "ICE description: line 4: something after end-of-candidates" },
         { HEAD "end-of-candidates", "ICE description: line 3: no line feed at its end" },
-        { HEAD "end-of-candidates\n\n", "ICE description: line 4: something after end-of-candidates" },
+        { HEAD "end-of-candidates\n\n",
+          "ICE description: line 4: something after end-of-candidates" },
     };
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct ice_description d = { 0 };

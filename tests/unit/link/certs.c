@@ -12,21 +12,25 @@ static struct {
     struct view chain[2][2];
 } certs;
 
-static bool make_leaf(const struct pki_ca *ca, const char *label, struct buf *chain, struct buf *ret_key,
-                      struct err *err)
+static bool make_leaf(const struct pki_ca *ca, const char *label, struct buf *chain,
+                      struct buf *ret_key, struct err *err)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     struct pki_order order = {
-        .profile = PKI_PEER, .label = label, .network = NETWORK, .now = NOW_MS, .life_ms = DAY_MS,
+        .profile = PKI_PEER,
+        .label = label,
+        .network = NETWORK,
+        .now = NOW_MS,
+        .life_ms = DAY_MS,
     };
     _buf_ csr_der = { 0 };
 
     pki_serial_new(order.serial, &order.serial_len);
     if (!pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &csr_der, err) ||
-        !pki_csr_read(buf_view(&csr_der), &csr, err) || !pki_ca_issue(ca, csr, &order, &cert, err) ||
-        !pki_key_der(key, ret_key, err))
+        !pki_csr_read(buf_view(&csr_der), &csr, err) ||
+        !pki_ca_issue(ca, csr, &order, &cert, err) || !pki_key_der(key, ret_key, err))
         return false;
     chain[0] = buf_dup(pki_cert_der(cert));
     chain[1] = buf_dup(pki_cert_der(pki_ca_cert(ca)));

@@ -8,7 +8,8 @@ static struct buf frame_of(enum control_type type, size_t len)
     struct buf to = { 0 };
     _buf_ payload = { 0 };
 
-    memset(buf_grow(&payload, len), 0, len);
+    if (len)
+        memset(buf_grow(&payload, len), 0, len);
     if (type == CONTROL_HEART || type == CONTROL_REVOKE) {
         payload.data[2] = (uint8_t)((len - 68) >> 8);
         payload.data[3] = (uint8_t)(len - 68);
@@ -29,7 +30,8 @@ TEST(every_frame_is_read_at_its_bounds_and_refused_beyond)
     };
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)
         for (size_t j = 0; j < 4; j++) {
-            size_t lens[] = { cases[i].least, cases[i].most, cases[i].least - 1, cases[i].most + 1 };
+            size_t lens[] = { cases[i].least, cases[i].most, cases[i].least - 1,
+                              cases[i].most + 1 };
             _cleanup_(control_reader_deinit) struct control_reader reader = { 0 };
             struct control_frame frame;
             struct err err = { 0 };
@@ -97,7 +99,8 @@ TEST(a_header_is_incomplete_until_it_is_complete)
 
     header_write(&bytes, VIEW_LIT("chat"), VIEW_LIT("an argument"));
     for (size_t i = 0; i < bytes.len; i++)
-        CHECK_U64(header_read(view_sub(buf_view(&bytes), 0, i), &cap, &arg, &used, &err), HEADER_MORE);
+        CHECK_U64(header_read(view_sub(buf_view(&bytes), 0, i), &cap, &arg, &used, &err),
+                  HEADER_MORE);
     buf_put_text(&bytes, "data");
     CHECK_U64(header_read(buf_view(&bytes), &cap, &arg, &used, &err), HEADER_DONE);
     CHECK_VIEW(cap, VIEW_LIT("chat"));

@@ -41,7 +41,8 @@ static void write_more(struct side *side)
         want = SIZE - side->place < sizeof(bytes) ? (size_t)(SIZE - side->place) : sizeof(bytes);
         for (size_t i = 0; i < want; i++)
             bytes[i] = pattern_byte(side->place + i);
-        took = link_stream_write(side->stream, road_now(), VIEW(bytes, want), side->place + want == SIZE);
+        took = link_stream_write(side->stream, road_now(), VIEW(bytes, want),
+                                 side->place + want == SIZE);
         side->place += took;
     } while (took == want && side->place < SIZE);
 }
@@ -64,8 +65,9 @@ static void on_event(void *user, struct road *road, const struct link_event *eve
         side->n_failed++;
     if (event->type == LINK_DOWN || event->type == LINK_FAILED)
         side->err = event->err;
-    if (event->type == LINK_UP && link_stream_open(road_link(side->road), road_now(), VIEW_LIT("file"),
-                                                   (struct view){ 0 }, &side->stream, &err))
+    if (event->type == LINK_UP &&
+        link_stream_open(road_link(side->road), road_now(), VIEW_LIT("file"), (struct view){ 0 },
+                         &side->stream, &err))
         write_more(side);
 }
 
@@ -90,7 +92,9 @@ static gboolean ring(gpointer user)
 
 static bool begin(GMainContext *context, struct side *caller, struct side *callee, struct err *err)
 {
-    struct road_config a = { .context = context, .is_caller = true, .on_event = on_event, .user = caller };
+    struct road_config a = {
+        .context = context, .is_caller = true, .on_event = on_event, .user = caller
+    };
     struct road_config b = { .context = context, .on_event = on_event, .user = callee };
     _buf_ ours = { 0 };
     _buf_ theirs = { 0 };
@@ -99,7 +103,8 @@ static bool begin(GMainContext *context, struct side *caller, struct side *calle
         return false;
     road_describe(caller->road, &ours);
     road_describe(callee->road, &theirs);
-    return road_set_remote(caller->road, buf_view(&theirs), err) && road_set_remote(callee->road, buf_view(&ours), err);
+    return road_set_remote(caller->road, buf_view(&theirs), err) &&
+           road_set_remote(callee->road, buf_view(&ours), err);
 }
 
 static void finish(GMainContext *context, struct side *caller, struct side *callee)
@@ -119,7 +124,8 @@ TEST(bytes_flow_both_ways_over_ice)
 
     CHECK_OK(begin(context, &caller, &callee, &err), err);
     CHECK(!path_is_usable(road_path(caller.road)));
-    CHECK(TURN_UNTIL(context, (caller.n_ends && callee.n_ends) || caller.n_failed || callee.n_failed));
+    CHECK(TURN_UNTIL(context,
+                     (caller.n_ends && callee.n_ends) || caller.n_failed || callee.n_failed));
     CHECK_U64(caller.n_up, 1);
     CHECK_U64(callee.n_up, 1);
     CHECK_U64(caller.n_bytes, SIZE);

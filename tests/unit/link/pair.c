@@ -18,7 +18,8 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
 
     end->n_judged++;
     if (end->side.judge_refuses)
-        return err_set(err, ERR_BAD_CERTIFICATE, "the %s says no", end->is_caller ? "caller" : "callee");
+        return err_set(err, ERR_BAD_CERTIFICATE, "the %s says no",
+                       end->is_caller ? "caller" : "callee");
     if (end->side.judge)
         return end->side.judge(user, chain, n, err);
     return certs_judge(end->is_caller, chain, n, err);
@@ -73,7 +74,8 @@ static void carry(struct pair *pair, struct pair_end *to, struct view bytes)
 
     if (bytes.len > pair->largest)
         pair->largest = bytes.len;
-    if (at == UINT64_MAX || dice(pair, 100) < pair->wire.loss_pct || (pair->wire.mtu && bytes.len > pair->wire.mtu))
+    if (at == UINT64_MAX || dice(pair, 100) < pair->wire.loss_pct ||
+        (pair->wire.mtu && bytes.len > pair->wire.mtu))
         return;
     at += pair->wire.delay_ns;
     if (dice(pair, 100) < pair->wire.late_pct)
@@ -121,8 +123,8 @@ static void read_stream(struct pair_end *end, struct link_stream *stream)
         place += n;
         end->n_bytes += n;
         if (end->echoes)
-            end->is_garbled = end->is_garbled ||
-                              link_stream_write(stream, end->pair->now, VIEW(bytes, n), is_end) != n;
+            end->is_garbled = end->is_garbled || link_stream_write(stream, end->pair->now,
+                                                                   VIEW(bytes, n), is_end) != n;
     } while (n && !is_end);
     end->n_ends += is_end;
     link_stream_set_user(stream, (void *)(uintptr_t)place);
@@ -133,8 +135,8 @@ void read_again(struct pair_end *end)
     struct link_stream *stream;
 
     LIST_EACH(stream, &end->link->streams, in_streams)
-        if (stream->is_announced && !stream->is_in_done)
-            read_stream(end, stream);
+    if (stream->is_announced && !stream->is_in_done)
+        read_stream(end, stream);
 }
 
 static void keep(struct buf *to, struct view bytes)
@@ -224,7 +226,8 @@ static void deliver(struct pair_end *end)
     struct packet *packets[256], *packet;
     size_t n = 0;
 
-    LIST_EACH(packet, &end->pair->packets, in_packets) {
+    LIST_EACH(packet, &end->pair->packets, in_packets)
+    {
         if (packet->at > end->pair->now || n == N_ELEMENTS(views))
             break;
         if (packet->to != end)
@@ -256,14 +259,16 @@ bool pair_step(struct pair *pair, uint64_t end)
     uint64_t caller = end_deadline(&pair->caller), callee = end_deadline(&pair->callee);
     uint64_t at = caller < callee ? caller : callee;
 
-    if (!list_is_empty(&pair->packets) && LIST_ITEM(pair->packets.next, struct packet, in_packets)->at < at)
+    if (!list_is_empty(&pair->packets) &&
+        LIST_ITEM(pair->packets.next, struct packet, in_packets)->at < at)
         at = LIST_ITEM(pair->packets.next, struct packet, in_packets)->at;
     if (at > end)
         at = end;
     if (at > pair->now)
         pair->now = at;
     if (++pair->steps > 20000000) {
-        check_failed(__FILE__, __LINE__, "the links turn in place at %llu ns", (unsigned long long)pair->now);
+        check_failed(__FILE__, __LINE__, "the links turn in place at %llu ns",
+                     (unsigned long long)pair->now);
         return false;
     }
     act(&pair->caller);
@@ -278,11 +283,15 @@ bool pair_up(struct pair *pair)
 
 /* ---- life ---- */
 
-static bool init_end(struct pair *pair, struct pair_end *end, bool is_caller, const struct pair_side *side,
-                     struct err *err)
+static bool init_end(struct pair *pair, struct pair_end *end, bool is_caller,
+                     const struct pair_side *side, struct err *err)
 {
     struct link_config config = {
-        .judge = on_judge, .may_open = on_may_open, .send = on_send, .user = end, .heart = side->heart,
+        .judge = on_judge,
+        .may_open = on_may_open,
+        .send = on_send,
+        .user = end,
+        .heart = side->heart,
     };
 
     if (!certs_fill(&config, is_caller, err))
@@ -298,7 +307,8 @@ static bool init_end(struct pair *pair, struct pair_end *end, bool is_caller, co
     }
     memset(config.sid, side->wrong_sid ? 7 : 1, sizeof(config.sid));
     memset(config.grant_hash, side->wrong_grant ? 7 : 2, sizeof(config.grant_hash));
-    return link_new_as(&config, side->profile ? side->profile : &tls_profile_link, pair->now, &end->link, err);
+    return link_new_as(&config, side->profile ? side->profile : &tls_profile_link, pair->now,
+                       &end->link, err);
 }
 
 struct pair *pair_new(const struct pair_options *options)
@@ -334,7 +344,7 @@ void pair_free(struct pair *pair)
     deinit_end(&pair->caller);
     deinit_end(&pair->callee);
     LIST_EACH(packet, &pair->packets, in_packets)
-        free(packet);
+    free(packet);
     free(pair);
 }
 
@@ -350,7 +360,8 @@ struct link_stream *pair_open(struct pair_end *end, const char *cap, const char 
     return stream;
 }
 
-void pair_write_pattern(struct pair *pair, struct link_stream *stream, uint64_t *place, uint64_t total)
+void pair_write_pattern(struct pair *pair, struct link_stream *stream, uint64_t *place,
+                        uint64_t total)
 {
     uint8_t bytes[16384];
     size_t want, took;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two links in one process, a network between them that loses, doubles, delays and reorders on purpose, and
- * a clock that jumps from event to event. Seeded: the same run every time. */
+/* Two links in one process, a network between them that loses, doubles, delays and reorders on
+ * purpose, and a clock that jumps from event to event. Seeded: the same run every time. */
 #pragma once
 
 #include "peer/link/inside.h"
@@ -8,11 +8,12 @@
 #include "tests/check.h"
 
 struct pair_wire {
-    unsigned loss_pct, twice_pct, late_pct; /* late: another two delays, so that others overtake it */
+    unsigned loss_pct, twice_pct,
+        late_pct; /* late: another two delays, so that others overtake it */
     uint64_t delay_ns;
     size_t mtu;           /* larger datagrams vanish; 0: none does */
     uint64_t bytes_per_s; /* a bottleneck with 256 KiB before it; 0: none */
-    size_t takes;         /* how many packets `send` takes at once; 0: all. A link that is cut short waits for link_resume() */
+    size_t takes; /* how many packets `send` takes at once, before it blocks for a while; 0: all */
 };
 
 struct pair_side { /* how an end differs from a good one */
@@ -23,7 +24,8 @@ struct pair_side { /* how an end differs from a good one */
     const struct view *chain; /* shown instead of the good one, with its key */
     size_t n_chain;
     struct view key_der;
-    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err); /* instead of pki's */
+    bool (*judge)(void *user, const struct view *chain, size_t n,
+                  struct err *err); /* instead of pki's */
 };
 
 struct pair_options {
@@ -40,8 +42,8 @@ struct pair_end {
     struct pair_side side;
     bool is_caller;
     /* What the events said. */
-    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_opened, n_closed, n_resets, n_writable, n_datagrams,
-        n_judged;
+    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_opened, n_closed, n_resets, n_writable,
+        n_datagrams, n_judged;
     struct err err;
     uint64_t code, reset_code;
     bool by_remote;
@@ -57,9 +59,9 @@ struct pair_end {
 struct pair {
     struct pair_wire wire;
     uint64_t now, seed, steps, n_packets, n_taken, free_at[2];
-    size_t largest;           /* the largest datagram that went */
+    size_t largest; /* the largest datagram that went */
     struct pair_end caller, callee;
-    struct list packets;      /* by time */
+    struct list packets; /* by time */
 };
 
 struct pair *pair_new(const struct pair_options *options);
@@ -76,8 +78,10 @@ OWN_FREEP(pair, struct pair)
 bool pair_step(struct pair *pair, uint64_t end); /* false: nothing will ever happen again */
 bool pair_up(struct pair *pair);                 /* both ends, within 30 s */
 uint8_t pattern_byte(uint64_t place);
-/* Writes pattern bytes from *place up to `total`, as far as there is room; the end with the last. */
-void pair_write_pattern(struct pair *pair, struct link_stream *stream, uint64_t *place, uint64_t total);
+/* Writes pattern bytes from *place up to `total`, as far as there is room; the end with the
+ * last. */
+void pair_write_pattern(struct pair *pair, struct link_stream *stream, uint64_t *place,
+                        uint64_t total);
 struct link_stream *pair_open(struct pair_end *end, const char *cap, const char *arg);
 void read_again(struct pair_end *end); /* all streams of an end that did not read */
-struct view pair_heart(char fill); /* a well-formed heartbeat with its signature; static */
+struct view pair_heart(char fill);     /* a well-formed heartbeat with its signature; static */

@@ -58,7 +58,8 @@ TEST(the_best_carrier_carries)
 {
     struct seen seen = { 0 };
     _cleanup_(path_freep) struct path *path = path_new(&events, &seen);
-    struct fake relay = { { &relay_ops }, 0, 9 }, turn = { { &turn_ops }, 0, 9 }, direct = { { &direct_ops }, 0, 9 };
+    struct fake relay = { { &relay_ops }, 0, 9 }, turn = { { &turn_ops }, 0, 9 },
+                direct = { { &direct_ops }, 0, 9 };
     struct view packets[3] = { 0 };
     struct path_facts facts;
 

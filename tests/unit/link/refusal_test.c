@@ -19,31 +19,45 @@ static const struct {
 } refusals[] = {
     { "the caller refuses", .caller = { .judge_refuses = true },
       .at_caller = { ERR_BAD_CERTIFICATE, "the caller says no", false },
-      .at_callee = { ERR_BAD_CERTIFICATE, "the other side refused our certificate (TLS alert bad_certificate)", true } },
+      .at_callee = { ERR_BAD_CERTIFICATE,
+                     "the other side refused our certificate (TLS alert bad_certificate)", true } },
     { "the callee refuses", .callee = { .judge_refuses = true },
-      .at_caller = { ERR_BAD_CERTIFICATE, "the other side refused our certificate (TLS alert bad_certificate)", true },
+      .at_caller = { ERR_BAD_CERTIFICATE,
+                     "the other side refused our certificate (TLS alert bad_certificate)", true },
       .at_callee = { ERR_BAD_CERTIFICATE, "the callee says no", false } },
     { "both refuse", .caller = { .judge_refuses = true }, .callee = { .judge_refuses = true },
       .at_caller = { ERR_BAD_CERTIFICATE, "the caller says no", false },
-      .at_callee = { ERR_BAD_CERTIFICATE, "the other side refused our certificate (TLS alert bad_certificate)", true } },
+      .at_callee = { ERR_BAD_CERTIFICATE,
+                     "the other side refused our certificate (TLS alert bad_certificate)", true } },
     { "no client certificate", .caller = { .profile = &no_certificate },
-      .at_caller = { ERR_BAD_CERTIFICATE, "the other side requires a certificate (TLS alert certificate_required)",
+      .at_caller = { ERR_BAD_CERTIFICATE,
+                     "the other side requires a certificate (TLS alert certificate_required)",
                      true },
-      .at_callee = { ERR_BAD_CERTIFICATE, "the other side sent no certificate (TLS alert certificate_required)",
+      .at_callee = { ERR_BAD_CERTIFICATE,
+                     "the other side sent no certificate (TLS alert certificate_required)",
                      false } },
     { "no server certificate", .callee = { .profile = &no_certificate },
-      .at_caller = { ERR_BAD_WIRE, "the other side ended the handshake (TLS alert handshake_failure)", true },
+      .at_caller = { ERR_BAD_WIRE,
+                     "the other side ended the handshake (TLS alert handshake_failure)", true },
       .at_callee = { ERR_BAD_WIRE, "the TLS handshake failed (alert handshake_failure)", false } },
     { "another ALPN at the caller", .caller = { .profile = &other_alpn },
       .at_caller = { ERR_BAD_WIRE,
-                     "the other side does not speak warren-link/1 (TLS alert no_application_protocol)", true },
+                     "the other side does not speak warren-link/1 (TLS alert "
+                     "no_application_protocol)",
+                     true },
       .at_callee = { ERR_BAD_WIRE,
-                     "the other side does not speak warren-link/1 (TLS alert no_application_protocol)", false } },
+                     "the other side does not speak warren-link/1 (TLS alert "
+                     "no_application_protocol)",
+                     false } },
     { "another ALPN at the callee", .callee = { .profile = &other_alpn },
       .at_caller = { ERR_BAD_WIRE,
-                     "the other side does not speak warren-link/1 (TLS alert no_application_protocol)", true },
+                     "the other side does not speak warren-link/1 (TLS alert "
+                     "no_application_protocol)",
+                     true },
       .at_callee = { ERR_BAD_WIRE,
-                     "the other side does not speak warren-link/1 (TLS alert no_application_protocol)", false } },
+                     "the other side does not speak warren-link/1 (TLS alert "
+                     "no_application_protocol)",
+                     false } },
     { "no ALPN at the caller", .caller = { .profile = &no_alpn },
       .at_caller = { ERR_BAD_WIRE, "the other side does not speak warren-link/1", false },
       .at_callee = { ERR_CLOSED, "the other side closed during the handshake", true } },
@@ -51,30 +65,40 @@ static const struct {
       .at_caller = { ERR_BAD_WIRE, "the other side does not speak warren-link/1", false },
       .at_callee = { ERR_CLOSED, "the other side closed during the handshake", true } },
     { "the caller's session is another", .caller = { .wrong_sid = true },
-      .at_caller = { ERR_BAD_WIRE, "the other side closed the link: BIND names another session: "
-                                   "the other side's BIND names another session", true },
+      .at_caller = { ERR_BAD_WIRE,
+                     "the other side closed the link: BIND names another session: "
+                     "the other side's BIND names another session",
+                     true },
       .at_callee = { ERR_BAD_WIRE, "the other side's BIND names another session", false } },
     { "the callee's grant is another", .callee = { .wrong_grant = true },
-      .at_caller = { ERR_BAD_WIRE, "the other side closed the link: BIND names another session: "
-                                   "the other side's BIND names another session", true },
+      .at_caller = { ERR_BAD_WIRE,
+                     "the other side closed the link: BIND names another session: "
+                     "the other side's BIND names another session",
+                     true },
       .at_callee = { ERR_BAD_WIRE, "the other side's BIND names another session", false } },
 };
 
-static void check_outcome(const char *name, const struct pair_end *end, const struct outcome *wanted)
+static void check_outcome(const char *name, const struct pair_end *end,
+                          const struct outcome *wanted)
 {
-    bool ok = CHECK_U64(end->n_failed, 1) & CHECK_U64(end->n_up, 0) & CHECK_U64(end->err.code, wanted->code) &
-              CHECK_STR(end->err.text, wanted->text) & CHECK(end->by_remote == wanted->by_remote) &
-              CHECK_U64(end->n_opened + end->n_datagrams + end->n_hearts, 0);
+    bool ok = CHECK_STR(end->err.text, wanted->text);
 
+    ok = CHECK_U64(end->err.code, wanted->code) && ok;
+    ok = CHECK(end->by_remote == wanted->by_remote) && ok;
+    ok = CHECK_U64(end->n_failed, 1) && CHECK_U64(end->n_up, 0) && ok;
+    ok = CHECK_U64(end->n_opened + end->n_datagrams + end->n_hearts, 0) && ok;
     if (!ok)
-        check_failed(__FILE__, __LINE__, "refusal: %s, at the %s", name, end->is_caller ? "caller" : "callee");
+        check_failed(__FILE__, __LINE__, "refusal: %s, at the %s", name,
+                     end->is_caller ? "caller" : "callee");
 }
 
 TEST(a_refusal_is_told_on_both_sides)
 {
     for (size_t i = 0; i < N_ELEMENTS(refusals); i++) {
         struct pair_options options = {
-            .wire = { .delay_ns = 5 * MS_NS }, .caller = refusals[i].caller, .callee = refusals[i].callee,
+            .wire = { .delay_ns = 5 * MS_NS },
+            .caller = refusals[i].caller,
+            .callee = refusals[i].callee,
         };
         _cleanup_(pair_freep) struct pair *pair = pair_new(&options);
         struct link_stream *stream = NULL;
@@ -83,17 +107,21 @@ TEST(a_refusal_is_told_on_both_sides)
         PAIR_UNTIL(pair, 60 * S_NS, pair->caller.n_failed && pair->callee.n_failed);
         check_outcome(refusals[i].name, &pair->caller, &refusals[i].at_caller);
         check_outcome(refusals[i].name, &pair->callee, &refusals[i].at_callee);
-        CHECK_ERR(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 }, &stream, &err),
+        CHECK_ERR(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 },
+                                   &stream, &err),
                   err, ERR_CLOSED);
-        CHECK_ERR(link_datagram_send(pair->callee.link, pair->now, VIEW_LIT("c"), &err), err, ERR_CLOSED);
+        CHECK_ERR(link_datagram_send(pair->callee.link, pair->now, VIEW_LIT("c"), &err), err,
+                  ERR_CLOSED);
     }
 }
 
 TEST(the_refused_learn_it_over_a_lossy_wire_too)
 {
     for (unsigned seed = 0; seed < 10; seed++) {
-        _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){
-            .wire = { .delay_ns = 5 * MS_NS, .loss_pct = 20 }, .callee = { .judge_refuses = true }, .seed = seed });
+        _cleanup_(pair_freep) struct pair *pair =
+            pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS, .loss_pct = 20 },
+                                             .callee = { .judge_refuses = true },
+                                             .seed = seed });
 
         CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->caller.n_failed && pair->callee.n_failed));
         CHECK_U64(pair->caller.n_up + pair->callee.n_up, 0);
@@ -111,14 +139,18 @@ static const struct {
     { LINK_CLOSE_NORMAL, ERR_CLOSED, "", "the other side closed the link" },
     { LINK_CLOSE_NORMAL, ERR_CLOSED, "bye", "the other side closed the link: bye" },
     { LINK_CLOSE_PROTOCOL, ERR_BAD_WIRE, "", "the other side says that we broke the protocol" },
-    { LINK_CLOSE_REVOKED, ERR_REVOKED, "", "the other side closed the link: one of the ends was revoked" },
-    { LINK_CLOSE_EXPIRED, ERR_EXPIRED, "", "the other side closed the link: a certificate ran out" },
-    { LINK_CLOSE_BIND, ERR_BAD_WIRE, "", "the other side closed the link: BIND names another session" },
+    { LINK_CLOSE_REVOKED, ERR_REVOKED, "",
+      "the other side closed the link: one of the ends was revoked" },
+    { LINK_CLOSE_EXPIRED, ERR_EXPIRED, "",
+      "the other side closed the link: a certificate ran out" },
+    { LINK_CLOSE_BIND, ERR_BAD_WIRE, "",
+      "the other side closed the link: BIND names another session" },
     { LINK_CLOSE_CAPABILITY, ERR_CAPABILITY, "",
       "the other side closed the link: a capability is not in the session" },
     { LINK_CLOSE_ADMIN, ERR_CLOSED, "",
       "the other side closed the link: the session was ended by den or an operator" },
-    { LINK_CLOSE_LIVE_UNTIL, ERR_EXPIRED, "", "the other side closed the link: the session's time is over" },
+    { LINK_CLOSE_LIVE_UNTIL, ERR_EXPIRED, "",
+      "the other side closed the link: the session's time is over" },
     { 0x4242, ERR_CLOSED, "\033[1m", "the other side closed the link with code 16962: \\x1b[1m" },
 };
 
@@ -142,7 +174,8 @@ TEST(every_close_code_has_its_words)
 
 TEST(a_close_before_the_link_is_up_ends_both)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
 
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.link->state == LINK_SHAKING));
     CHECK_U64(pair->callee.n_judged, 0);
@@ -154,7 +187,8 @@ TEST(a_close_before_the_link_is_up_ends_both)
 
 TEST(what_arrived_before_the_close_can_still_be_read)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     struct link_stream *stream;
     uint64_t place = 0;
     uint8_t bytes[2000];
@@ -175,7 +209,8 @@ TEST(what_arrived_before_the_close_can_still_be_read)
 
 TEST(a_close_that_was_lost_is_repeated)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     struct link_stream *stream;
     uint64_t place = 0;
 
@@ -197,7 +232,8 @@ TEST(hearts_are_exchanged_before_any_stream)
     struct view caller_heart = pair_heart('a');
     struct buf newer;
 
-    pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS }, .caller = { .heart = caller_heart } });
+    pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS },
+                                            .caller = { .heart = caller_heart } });
     CHECK(pair_up(pair));
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_hearts == 1));
     CHECK_VIEW(buf_view(&pair->callee.heart), caller_heart);
@@ -226,7 +262,8 @@ static const struct {
     { "type 255", 255, 0, 0, "control frame of unknown type 255" },
     { "a second BIND", CONTROL_BIND, 48, 48, "a second BIND" },
     { "a short HEART", CONTROL_HEART, 68, 68, "HEART: length out of bounds: 68 bytes" },
-    { "an endless HEART", CONTROL_HEART, UINT32_MAX, 10, "HEART: length out of bounds: 4294967295 bytes" },
+    { "an endless HEART", CONTROL_HEART, UINT32_MAX, 10,
+      "HEART: length out of bounds: 4294967295 bytes" },
     { "a HEART whose lengths differ", CONTROL_HEART, 100, 100, "HEART: malformed: 100 bytes" },
     { "a long SAS", CONTROL_SAS, 33, 33, "SAS: length out of bounds: 33 bytes" },
     { "an empty REAUTH", CONTROL_REAUTH, 0, 0, "REAUTH: length out of bounds: 0 bytes" },
@@ -255,7 +292,8 @@ TEST(a_bad_control_frame_ends_the_link)
 
 TEST(reserved_frames_are_taken_and_a_close_frame_closes)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     _buf_ bytes = { 0 };
     static const uint8_t close_payload[] = { 0, 0, 0, 0, 0, 0, 0, 0x14, 'b', 'y', 'e' };
 
@@ -290,8 +328,8 @@ TEST(a_control_stream_that_ends_breaks_the_protocol)
         else
             link_stream_reset(pair->caller.link->control, pair->now, 0);
         CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_down == 1));
-        CHECK_STR(pair->callee.err.text, i == 0 ? "the other side ended the control stream" :
-                                                  "the other side reset the control stream");
+        CHECK_STR(pair->callee.err.text, i == 0 ? "the other side ended the control stream"
+                                                : "the other side reset the control stream");
         CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->caller.n_down == 1));
         CHECK_U64(pair->caller.code, LINK_CLOSE_PROTOCOL);
         CHECK(pair->caller.by_remote);
@@ -300,7 +338,8 @@ TEST(a_control_stream_that_ends_breaks_the_protocol)
 
 TEST(a_flood_of_control_frames_is_bounded)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     _buf_ bytes = { 0 };
 
     CHECK(pair_up(pair));

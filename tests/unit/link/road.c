@@ -71,9 +71,12 @@ static size_t on_send(void *user, const struct view *packets, size_t n)
 
 static bool make_link(struct road *road, struct err *err)
 {
-    struct link_config config = { .judge = on_judge, .may_open = on_may_open, .send = on_send, .user = road };
+    struct link_config config = {
+        .judge = on_judge, .may_open = on_may_open, .send = on_send, .user = road
+    };
 
-    return certs_fill(&config, road->config.is_caller, err) && link_new(&config, road_now(), &road->link, err);
+    return certs_fill(&config, road->config.is_caller, err) &&
+           link_new(&config, road_now(), &road->link, err);
 }
 
 static void on_usable(void *user)
@@ -88,7 +91,8 @@ static void on_usable(void *user)
     road_touch(road);
 }
 
-/* The other end may have its path a moment earlier: what comes before ours is sent again by QUIC. */
+/* The other end may have its path a moment earlier: what comes before ours is sent again by
+ * QUIC. */
 static void on_packets(void *user, const struct view *packets, size_t n)
 {
     struct road *road = user;
@@ -116,10 +120,15 @@ static GSource *timer_new(struct road *road)
 bool road_new(const struct road_config *config, struct road **ret_road, struct err *err)
 {
     static const struct path_events events = {
-        .on_packets = on_packets, .on_usable = on_usable, .on_changed = ignore, .on_lost = ignore,
+        .on_packets = on_packets,
+        .on_usable = on_usable,
+        .on_changed = ignore,
+        .on_lost = ignore,
     };
     struct carrier_ice_config ice = {
-        .context = config->context, .is_controlling = config->is_caller, .allow_loopback = true,
+        .context = config->context,
+        .is_controlling = config->is_caller,
+        .allow_loopback = true,
     };
     _cleanup_(road_freep) struct road *road = mem_new(struct road);
 

@@ -36,7 +36,8 @@ TEST(each_direction_ends_by_itself)
     pair_write_pattern(pair, stream, &place, 1000);
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_ends == 1));
     CHECK_U64(pair->callee.n_closed, 0);
-    CHECK_U64(link_stream_write(stream, pair->now, VIEW_LIT("late"), false), 0); /* its end was given */
+    CHECK_U64(link_stream_write(stream, pair->now, VIEW_LIT("late"), false),
+              0); /* its end was given */
 
     place = 0;
     pair_write_pattern(pair, pair->callee.last, &place, 5000);
@@ -88,12 +89,15 @@ TEST(streams_are_limited_and_the_limit_moves_on)
     pair->callee.echoes = true;
     for (size_t i = 1; i < LINK_MAX_STREAMS; i++)
         pair_open(&pair->caller, "c", "");
-    CHECK_ERR(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 }, &stream, &err), err,
-              ERR_LIMIT);
+    CHECK_ERR(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 },
+                               &stream, &err),
+              err, ERR_LIMIT);
     link_stream_write(first, pair->now, VIEW_LIT(""), true);
     CHECK(PAIR_UNTIL(pair, S_NS, pair->caller.n_closed == 1 && pair->callee.n_closed == 1));
     PAIR_UNTIL(pair, S_NS, false);
-    CHECK_OK(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 }, &stream, &err), err);
+    CHECK_OK(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("c"), (struct view){ 0 },
+                              &stream, &err),
+             err);
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_opened == LINK_MAX_STREAMS + 1));
 }
 
@@ -108,7 +112,8 @@ TEST(streams_come_and_go_without_end)
         if (!stream)
             return;
         link_stream_write(stream, pair->now, VIEW((uint8_t[]){ pattern_byte(0) }, 1), true);
-        if (!CHECK(PAIR_UNTIL(pair, S_NS, pair->caller.n_closed == i + 1 && pair->callee.n_closed == i + 1)))
+        if (!CHECK(PAIR_UNTIL(pair, S_NS,
+                              pair->caller.n_closed == i + 1 && pair->callee.n_closed == i + 1)))
             return;
     }
     CHECK(list_is_empty(&pair->caller.link->streams) || pair->caller.link->gone);
@@ -183,7 +188,8 @@ TEST(a_reader_that_had_its_say_can_still_refuse_the_rest)
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_opened == 1));
     link_stream_write(pair->callee.last, pair->now, (struct view){ 0 }, true);
     CHECK(PAIR_UNTIL(pair, S_NS, pair->caller.n_ends == 1));
-    link_stream_reset(pair->callee.last, pair->now, 5); /* STOP_SENDING alone: its own direction has ended */
+    link_stream_reset(pair->callee.last, pair->now,
+                      5); /* STOP_SENDING alone: its own direction has ended */
     CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->caller.n_closed == 1 && pair->callee.n_closed == 1));
     CHECK_U64(pair->caller.n_resets, 1);
     CHECK_U64(pair->caller.reset_code, 5);
@@ -196,7 +202,8 @@ TEST(resets_do_not_eat_the_connections_credit)
     uint64_t place;
 
     pair->callee.is_not_reading = true;
-    for (unsigned i = 0; i < 60; i++) { /* 60 MiB in all, unread: over twice the connection's window */
+    for (unsigned i = 0; i < 60;
+         i++) { /* 60 MiB in all, unread: over twice the connection's window */
         place = 0;
         stream = pair_open(&pair->caller, "chat", "");
         pair_write_pattern(pair, stream, &place, 1 << 20);
@@ -214,7 +221,8 @@ TEST(resets_do_not_eat_the_connections_credit)
 
 TEST(a_capability_outside_the_session_is_refused_on_both_sides)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_ready((struct pair_options){ .callee = { .no_cap = "file" } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_ready((struct pair_options){ .callee = { .no_cap = "file" } });
     struct link_stream *stream = NULL;
     struct err err = { 0 };
     uint64_t place = 0;
@@ -228,7 +236,8 @@ TEST(a_capability_outside_the_session_is_refused_on_both_sides)
     CHECK_U64(pair->callee.n_closed, 0);
     CHECK(list_is_empty(&pair->callee.link->streams));
 
-    CHECK_ERR(link_stream_open(pair->callee.link, pair->now, VIEW_LIT("file"), (struct view){ 0 }, &stream, &err),
+    CHECK_ERR(link_stream_open(pair->callee.link, pair->now, VIEW_LIT("file"), (struct view){ 0 },
+                               &stream, &err),
               err, ERR_CAPABILITY);
     CHECK_STR(err.text, "this session does not include \"file\"");
     CHECK(link_is_up(pair->caller.link) && link_is_up(pair->callee.link));
@@ -241,8 +250,10 @@ TEST(bad_arguments_of_open_are_refused)
     const struct {
         struct view cap, arg;
     } cases[] = {
-        { VIEW_LIT(""), VIEW_LIT("") },       { VIEW_LIT("a b"), VIEW_LIT("") },
-        { VIEW_LIT("a\n"), VIEW_LIT("") },    { VIEW(big, LINK_MAX_CAP + 1), VIEW_LIT("") },
+        { VIEW_LIT(""), VIEW_LIT("") },
+        { VIEW_LIT("a b"), VIEW_LIT("") },
+        { VIEW_LIT("a\n"), VIEW_LIT("") },
+        { VIEW(big, LINK_MAX_CAP + 1), VIEW_LIT("") },
         { VIEW_LIT("a"), VIEW(big, LINK_MAX_ARG + 1) },
     };
     struct link_stream *stream;
@@ -250,8 +261,9 @@ TEST(bad_arguments_of_open_are_refused)
 
     memset(big, 'x', sizeof(big));
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)
-        CHECK_ERR(link_stream_open(pair->caller.link, pair->now, cases[i].cap, cases[i].arg, &stream, &err), err,
-                  ERR_INVALID_ARGUMENT);
+        CHECK_ERR(link_stream_open(pair->caller.link, pair->now, cases[i].cap, cases[i].arg,
+                                   &stream, &err),
+                  err, ERR_INVALID_ARGUMENT);
 }
 
 /* Speaks below the header: what a lying peer could send. */
@@ -301,7 +313,8 @@ TEST(datagrams_arrive_or_do_not)
     CHECK_VIEW(buf_view(&pair->callee.datagram), VIEW(bytes, max));
     CHECK_OK(link_datagram_send(pair->callee.link, pair->now, VIEW(bytes, 0), &err), err);
     CHECK(PAIR_UNTIL(pair, S_NS, pair->caller.n_datagrams == 1));
-    CHECK_ERR(link_datagram_send(pair->caller.link, pair->now, VIEW(bytes, max + 1), &err), err, ERR_TOO_LARGE);
+    CHECK_ERR(link_datagram_send(pair->caller.link, pair->now, VIEW(bytes, max + 1), &err), err,
+              ERR_TOO_LARGE);
 
     /* More than the congestion window lets out: the queue fills, says so, and drains. */
     err = (struct err){ 0 };

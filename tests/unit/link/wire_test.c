@@ -13,7 +13,9 @@ static const struct {
     { "10 % lost", { .delay_ns = 20 * MS_NS, .loss_pct = 10 }, 1 << 20 },
     { "out of order", { .delay_ns = 10 * MS_NS, .late_pct = 5 }, 4 << 20 },
     { "twice", { .delay_ns = 10 * MS_NS, .twice_pct = 30 }, 2 << 20 },
-    { "all of it", { .delay_ns = 15 * MS_NS, .loss_pct = 3, .late_pct = 3, .twice_pct = 3 }, 1 << 20 },
+    { "all of it",
+      { .delay_ns = 15 * MS_NS, .loss_pct = 3, .late_pct = 3, .twice_pct = 3 },
+      1 << 20 },
     { "20 Mbit/s", { .delay_ns = 20 * MS_NS, .bytes_per_s = 2500000 }, 4 << 20 },
     { "1300 bytes", { .delay_ns = 5 * MS_NS, .mtu = 1300 }, 2 << 20 },
     { "a path that takes 3 at once", { .delay_ns = 5 * MS_NS, .takes = 3 }, 2 << 20 },
@@ -67,7 +69,8 @@ TEST(packets_never_exceed_the_limit_and_the_path_is_measured)
 
 TEST(a_silent_link_is_kept_alive_and_a_dead_one_given_up)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     uint64_t cut_at;
 
     CHECK(pair_up(pair));
@@ -90,12 +93,14 @@ TEST(a_caller_without_an_answer_gives_up)
 
     CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->caller.n_failed));
     CHECK_U64(pair->caller.err.code, ERR_TIMEOUT);
-    CHECK_U64(pair->callee.n_failed, 0); /* it never saw a packet: its owner decides how long it waits */
+    CHECK_U64(pair->callee.n_failed,
+              0); /* it never saw a packet: its owner decides how long it waits */
 }
 
 TEST(garbage_before_and_after_the_handshake_is_ignored)
 {
-    _cleanup_(pair_freep) struct pair *pair = pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
     uint8_t junk[1400];
     struct view views[] = { VIEW_ARR(junk), { junk, 0 }, { junk, 1 }, { junk, 21 } };
 
