@@ -5,9 +5,9 @@
 #include "base/buf.h"
 
 struct bucket_rule {
-    uint64_t burst;   /* 0: no limit */
-    uint64_t every;   /* ms until one more is allowed */
-    size_t max_keys;  /* how many keys are tracked at once */
+    uint64_t burst;  /* 0: no limit */
+    uint64_t every;  /* ms until one more is allowed */
+    size_t max_keys; /* how many keys are tracked at once */
 };
 
 struct buckets;
@@ -16,7 +16,8 @@ struct buckets *buckets_new(const struct bucket_rule *rule);
 void buckets_free(struct buckets *buckets);
 OWN_FREEP(buckets, struct buckets)
 
-/* Takes one. False when none is left, or when so many keys are tracked that no further one fits. */
+/* Takes one. False when none is left, or when so many keys are tracked that no further one
+ * fits. */
 bool buckets_take(struct buckets *buckets, uint64_t mono_now, struct view key);
 /* Whether one is left; takes none. */
 bool buckets_has(const struct buckets *buckets, uint64_t mono_now, struct view key);

@@ -14,7 +14,10 @@ static const struct {
     const char *role;
     unsigned bit;
 } roles[] = {
-    { "router", BY_ROUTER }, { "guest", BY_GUEST }, { "peer", BY_PEER }, { "admin", BY_PEER }, /* admin: and more */
+    { "router", BY_ROUTER },
+    { "guest", BY_GUEST },
+    { "peer", BY_PEER },
+    { "admin", BY_PEER }, /* admin: and more */
 };
 
 static const struct procedure {
@@ -28,7 +31,7 @@ static const struct procedure {
     { "den.ca.sign", BY_PEER, issue_sign },
     { "den.ca.crl", BY_ALL, issue_crl },
     { "den.session.open", BY_PEER, grant_open },
-    { "den.session.close", BY_PEER, grant_close },
+    { "den.session.close", BY_PEER, close_session },
 };
 
 void den_core_defaults(struct den_core_config *c)
@@ -59,7 +62,8 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->opens);
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
-    if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign), core_wall(core), err))
+    if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
+                             core_wall(core), err))
         return err_wrap(err, "sign.key");
     *ret_core = STEAL(core);
     return true;
@@ -70,7 +74,7 @@ void den_core_free(struct den_core *core)
     if (!core)
         return;
     if (core->opens.next)
-        grant_deinit(core);
+        open_drop_all(core);
     fresh_free(core->fresh);
     policy_free(core->policy);
     buckets_free(core->csr_rate);
@@ -85,10 +89,10 @@ struct view core_sign_pk(const struct den_core *core)
     return key_public_view(core->c.sign);
 }
 
-/* ---- policy ----------------------------------------------------------------------------------- */
+/* ---- policy -------------------------------------------------------------------------------- */
 
-static bool record_policy(struct den_core *core, const struct policy *policy, struct view text, uint64_t number,
-                          struct err *err)
+static bool record_policy(struct den_core *core, const struct policy *policy, struct view text,
+                          uint64_t number, struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
     char no[24], rules[24], hash_hex[RECORD_HEX];
@@ -119,7 +123,8 @@ static bool is_policy_kept(struct den_core *core, struct view text, bool *ret_is
     return true;
 }
 
-bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text, struct err *err)
+bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
+                         struct err *err)
 {
     _cleanup_(policy_freep) struct policy *policy = policy_taken;
     bool is_kept = false, is_first = !core->policy;
@@ -140,7 +145,7 @@ bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, str
     return true;
 }
 
-/* ---- invocations -------------------------------------------------------------------------------- */
+/* ---- invocations --------------------------------------------------------------------------- */
 
 const char *den_core_procedure(size_t i)
 {
@@ -173,13 +178,15 @@ void core_refuse(struct den_core *core, uint64_t inv, const struct err *why)
     struct err told = *why;
 
     if (why->code == ERR_SYSTEM || why->code == ERR_INTERNAL) {
-        log_event(LOG_ERROR, "failed", "code=%s cause=%s", err_code_name(why->code), log_quote_text(why->text));
+        log_event(LOG_ERROR, "failed", "code=%s cause=%s", err_code_name(why->code),
+                  log_quote_text(why->text));
         err_set(&told, why->code, "den could not do it; its log says why");
     }
     core->c.port->refuse(core->c.port->user, inv, &told);
 }
 
-void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs, size_t n_pairs)
+void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs,
+                        size_t n_pairs)
 {
     _transaction_ struct store *open = core->c.store;
     struct audit_pair all[16];
@@ -196,7 +203,8 @@ void core_audit_refusal(struct den_core *core, const char *what, const struct au
         snprintf(missing, sizeof(missing), "%" PRIu64, core->n_unaudited);
         all[n_pairs++] = (struct audit_pair)AUDIT_TEXT("left_out_before", missing);
     }
-    if (!store_begin(open, &err) || !audit_append(open, core_wall(core), what, all, n_pairs, &err) ||
+    if (!store_begin(open, &err) ||
+        !audit_append(open, core_wall(core), what, all, n_pairs, &err) ||
         !store_commit(open, &err)) {
         log_event(LOG_ERROR, "audit.failed", "cause=%s", log_quote_text(err.text));
         core->n_unaudited++;
@@ -205,13 +213,16 @@ void core_audit_refusal(struct den_core *core, const char *what, const struct au
     core->n_unaudited = 0;
 }
 
-static void refuse(struct den_core *core, const char *procedure, const struct rpc_inv *inv, const struct err *why)
+static void refuse(struct den_core *core, const char *procedure, const struct rpc_inv *inv,
+                   const struct err *why)
 {
     const struct rpc_invocation *call = inv->invocation;
-    struct view id = view_sub(call->caller_authid, 0, STORE_ID), source = view_sub(call->source, 0, 64);
+    struct view id = view_sub(call->caller_authid, 0, STORE_ID),
+                source = view_sub(call->source, 0, 64);
 
-    log_event(LOG_WARN, "refused", "procedure=%s id=%s source=%s code=%s cause=%s", procedure, log_quote(id),
-              log_quote(source), err_code_name(why->code), log_quote_text(why->text));
+    log_event(LOG_WARN, "refused", "procedure=%s id=%s source=%s code=%s cause=%s", procedure,
+              log_quote(id), log_quote(source), err_code_name(why->code),
+              log_quote_text(why->text));
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("procedure", procedure),
         { "id", id },
@@ -241,7 +252,7 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
         refuse(core, procedure, inv, &err);
 }
 
-/* ---- time and the router --------------------------------------------------------------------------- */
+/* ---- time and the router ------------------------------------------------------------------- */
 
 bool den_core_start(struct den_core *core, struct err *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den without I/O but its store: procedures come in with the facts that the router proved about their caller, answers go
- * out through a port, at once or later. den.c puts it on the network; tests put it on a virtual clock. */
+/* den without I/O but its store: procedures come in with the facts that the router proved about
+ * their caller, answers go out through a port, at once or later. den.c puts it on the network;
+ * tests put it on a virtual clock. */
 #pragma once
 
 #include "den/bucket.h"
@@ -11,48 +12,54 @@
 
 struct den_core;
 
-/* The outside, as the core needs it. Its functions never call back into the core before they return. */
+/* The outside, as the core needs it. Its functions never call back into the core before they
+ * return. */
 struct den_port {
     uint64_t (*mono)(void *user); /* ms, never goes back */
     uint64_t (*wall)(void *user); /* ms since 1970: den's wall clock is the network's time */
     void (*yield)(void *user, uint64_t inv, bool is_progress, struct view args);
     void (*refuse)(void *user, uint64_t inv, const struct err *why);
     /* As rpc_client_call() and rpc_client_forget(). */
-    uint64_t (*call)(void *user, const char *procedure, struct view args, uint64_t timeout, bool wants_progress,
-                     rpc_on_outcome *on_outcome, void *outcome_user);
+    uint64_t (*call)(void *user, const char *procedure, struct view args, uint64_t timeout,
+                     bool wants_progress, rpc_on_outcome *on_outcome, void *outcome_user);
     void (*forget)(void *user, uint64_t call);
-    void (*publish)(void *user, const char *topic, const struct rpc_publish_options *options, struct view args);
-    /* Keeps the trust (manifests and heartbeat) where a restored store cannot reach: to notice a rollback. */
+    void (*publish)(void *user, const char *topic, const struct rpc_publish_options *options,
+                    struct view args);
+    /* Keeps the trust (manifests and heartbeat) where a restored store cannot reach: to notice
+     * a rollback. */
     bool (*save_trust)(void *user, struct view bytes, struct err *err);
     void *user;
 };
 
 struct den_core_config { /* everything is borrowed and must outlive the core */
     const struct den_port *port;
-    const struct key *sign;   /* den-sign */
-    struct rpc_trust *trust;  /* ready; the core moves its heartbeat */
+    const struct key *sign;  /* den-sign */
+    struct rpc_trust *trust; /* ready; the core moves its heartbeat */
     struct store *store;
     struct signer *signer;
-    struct view router_csr;   /* DER; empty: the router's certificate is not renewed from here */
-    unsigned id_digits;       /* 6 to 9 */
-    bool is_open;             /* a key without a token gets an ID too, of 9 digits, as a peer */
+    struct view router_csr; /* DER; empty: the router's certificate is not renewed from here */
+    unsigned id_digits;     /* 6 to 9 */
+    bool is_open;           /* a key without a token gets an ID too, of 9 digits, as a peer */
     uint64_t leaf_life, router_life, admission_life; /* ms */
-    uint64_t beat_every, bound;                      /* ms: between ticks; how old an H may get before peers fail closed */
-    uint64_t crl_life;                               /* reissued at half of it */
+    uint64_t beat_every,
+        bound;         /* ms: between ticks; how old an H may get before peers fail closed */
+    uint64_t crl_life; /* reissued at half of it */
     uint64_t offer_timeout;
-    struct bucket_rule csr_rate;    /* per ID: requests for certificates */
-    struct bucket_rule miss_rate;   /* per ID: dials that reached nobody */
-    struct bucket_rule audit_rate;  /* all refusals together: how fast they may fill the audit */
+    struct bucket_rule csr_rate;   /* per ID: requests for certificates */
+    struct bucket_rule miss_rate;  /* per ID: dials that reached nobody */
+    struct bucket_rule audit_rate; /* all refusals together: how fast they may fill the audit */
 };
 void den_core_defaults(struct den_core_config *config); /* everything that has a default */
 
-bool den_core_new(const struct den_core_config *config, struct den_core **ret_core, struct err *err);
+bool den_core_new(const struct den_core_config *config, struct den_core **ret_core,
+                  struct err *err);
 void den_core_free(struct den_core *core); /* open dials are dropped without an answer */
 OWN_FREEP(den_core, struct den_core)
 
-/* The policy from now on; policy_no rises when `text` is not what the store has. Takes `policy_taken` in
- * success and failure alike; on failure the old one stays. */
-bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text, struct err *err);
+/* The policy from now on; policy_no rises when `text` is not what the store has. Takes
+ * `policy_taken` in success and failure alike; on failure the old one stays. */
+bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
+                         struct err *err);
 /* A fresh CRL and the first heartbeat of this process. Needs a policy. */
 bool den_core_start(struct den_core *core, struct err *err);
 
@@ -60,10 +67,11 @@ const char *den_core_procedure(size_t i); /* the names to register, in order; NU
 /* An invocation of `procedure`; answered through the port, now or later. */
 void den_core_handle(struct den_core *core, const char *procedure, const struct rpc_inv *inv);
 
-void den_core_up(struct den_core *core);            /* the router is there: publish, ask how it is */
+void den_core_up(struct den_core *core); /* the router is there: publish, ask how it is */
 void den_core_down(struct den_core *core);
-void den_core_trust_moved(struct den_core *core);   /* newer manifests came */
+void den_core_trust_moved(struct den_core *core);        /* newer manifests came */
 uint64_t den_core_deadline(const struct den_core *core); /* tick by then (mono) */
 void den_core_tick(struct den_core *core);
-/* Something after which den must not go on: the store is behind what den signed before. NULL: all is well. */
+/* Something after which den must not go on: the store is behind what den signed before. NULL:
+ * all is well. */
 const struct err *den_core_fatal(const struct den_core *core);

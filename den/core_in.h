@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of den's core, shared by the files that each hold one of its verbs. Nobody else includes it. */
+/* The inside of den's core, shared by the files that each hold one of its verbs. Nobody else
+ * includes it. */
 #pragma once
 
 #include "base/clock.h"
@@ -9,11 +10,11 @@
 #include "den/fresh.h"
 
 enum {
-    CORE_MAX_OPENS = 1024,      /* dials on their way, at once */
+    CORE_MAX_OPENS = 1024, /* dials on their way, at once */
     CORE_MAX_OPENS_PER_ID = 8,
     CORE_MAX_ICE = 2048,
     CORE_MAX_REASON = 100,
-    CORE_CALL_TIMEOUT = 10000,  /* ms: what the router answers by itself */
+    CORE_CALL_TIMEOUT = 10000, /* ms: what the router answers by itself */
 };
 
 struct den_core {
@@ -27,10 +28,11 @@ struct den_core {
 
     struct buf crl;
     uint64_t crl_no, crl_due_at; /* mono */
-    uint64_t tick_at, beat_at;   /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
+    uint64_t tick_at,
+        beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
     bool is_up;
 
-    struct list opens; /* struct open of grant.c */
+    struct list opens; /* struct open of open.h */
     size_t n_opens;
 
     uint64_t renew_at; /* mono: when to ask the router how long its certificate lives */
@@ -49,37 +51,44 @@ struct view core_sign_pk(const struct den_core *core);
 void core_yield(struct den_core *core, uint64_t inv, struct view args);
 /* Faults of den's own are logged whole and answered without their details. */
 void core_refuse(struct den_core *core, uint64_t inv, const struct err *why);
-/* Writes a refusal to the audit, if not too many were written lately. Never fails: a refusal stands anyway. */
-void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs, size_t n_pairs);
+/* Writes a refusal to the audit, if not too many were written lately. Never fails: a refusal
+ * stands anyway. */
+void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs,
+                        size_t n_pairs);
 
 /* A procedure. True: answered, or will be; false: refuse with `err`. */
-typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err);
+typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                          struct err *err);
 
-core_handler identity_admit, identity_refresh;                 /* identity.c */
-core_handler issue_chain, issue_sign, issue_crl;               /* issue.c */
-core_handler grant_open, grant_close;                          /* grant.c */
+core_handler identity_admit, identity_refresh;   /* identity.c */
+core_handler issue_chain, issue_sign, issue_crl; /* issue.c */
+core_handler grant_open, close_session;          /* grant.c, close.c */
 
-/* ---- request.c: [body, R, signature] --------------------------------------------------------- */
+/* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 
 struct request {
     struct store_identity who; /* from den's own record */
     struct view body;          /* walked: one msgpack map without duplicate keys */
 };
-/* Size, rate (NULL: none), stamp, signature by the recorded key, beacon and nonce, procedure, H(body): in this order. */
-bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, const char *procedure,
-                  size_t max_body, struct buckets *rate, struct request *ret_request, struct err *err);
+/* Size, rate (NULL: none), stamp, signature by the recorded key, beacon and nonce, procedure,
+ * H(body): in this order. */
+bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                  const char *procedure, size_t max_body, struct buckets *rate,
+                  struct request *ret_request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
-bool request_caller(struct den_core *core, const struct rpc_inv *inv, struct store_identity *ret_who, struct err *err);
+bool request_caller(struct den_core *core, const struct rpc_inv *inv,
+                    struct store_identity *ret_who, struct err *err);
 
-/* ---- heart.c --------------------------------------------------------------------------------- */
+/* ---- heart.c ------------------------------------------------------------------------------- */
 
 bool heart_start(struct den_core *core, struct err *err);
 void heart_tick(struct den_core *core);
-/* Something changed that every peer should know of at once: an extra heartbeat, under the same beacon. */
+/* Something changed that every peer should know of at once: an extra heartbeat, under the same
+ * beacon. */
 void heart_extra(struct den_core *core);
 uint64_t heart_deadline(const struct den_core *core);
 
-/* ---- grant.c, renew.c -------------------------------------------------------------------------- */
+/* ---- open.c, renew.c ----------------------------------------------------------------------- */
 
-void grant_deinit(struct den_core *core);
+void open_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);

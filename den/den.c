@@ -30,7 +30,7 @@ struct den {
     bool is_leaving;
 };
 
-/* ---- the core's port -------------------------------------------------------------------------------- */
+/* ---- the core's port ----------------------------------------------------------------------- */
 
 static uint64_t port_mono(void *user)
 {
@@ -59,11 +59,11 @@ static void port_refuse(void *user, uint64_t inv, const struct err *why)
     rpc_client_refuse(client_of(user), inv, "den", why);
 }
 
-static uint64_t port_call(void *user, const char *procedure, struct view args, uint64_t timeout, bool wants_progress,
-                          rpc_on_outcome *on_outcome, void *outcome_user)
+static uint64_t port_call(void *user, const char *procedure, struct view args, uint64_t timeout,
+                          bool wants_progress, rpc_on_outcome *on_outcome, void *outcome_user)
 {
-    return rpc_client_call(client_of(user), clock_mono_ms(), procedure, args, timeout, wants_progress, on_outcome,
-                           outcome_user);
+    return rpc_client_call(client_of(user), clock_mono_ms(), procedure, args, timeout,
+                           wants_progress, on_outcome, outcome_user);
 }
 
 static void port_forget(void *user, uint64_t call)
@@ -74,7 +74,8 @@ static void port_forget(void *user, uint64_t call)
         rpc_client_forget(client_of(den), call);
 }
 
-static void port_publish(void *user, const char *topic, const struct rpc_publish_options *options, struct view args)
+static void port_publish(void *user, const char *topic, const struct rpc_publish_options *options,
+                         struct view args)
 {
     rpc_client_publish(client_of(user), clock_mono_ms(), topic, options, args);
 }
@@ -86,7 +87,7 @@ static bool port_save_trust(void *user, struct view bytes, struct err *err)
     return home_save_trust(den->home, bytes, err);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 /* After everything that may have moved the core's deadline, or shown that den must not go on. */
 static void arm(struct den *den)
@@ -111,7 +112,7 @@ static void on_timer(void *user)
     arm(den);
 }
 
-/* ---- the router -------------------------------------------------------------------------------------------- */
+/* ---- the router ---------------------------------------------------------------------------- */
 
 static void on_inv(void *user, const struct rpc_inv *inv)
 {
@@ -126,8 +127,8 @@ static void on_up(void *user)
     struct den *den = user;
 
     den_core_up(den->core);
-    log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network, den->config->router,
-              rpc_client_session(client_of(den)));
+    log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network,
+              den->config->router, rpc_client_session(client_of(den)));
     arm(den);
 }
 
@@ -140,18 +141,20 @@ static void on_down(void *user, const struct err *why)
         rpc_loop_stop(den->loop);
         return;
     }
-    log_event(LOG_WARN, "offline", "code=%s cause=%s", err_code_name(why->code), log_quote_text(why->text));
+    log_event(LOG_WARN, "offline", "code=%s cause=%s", err_code_name(why->code),
+              log_quote_text(why->text));
     arm(den);
 }
 
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 {
     (void)user;
-    log_event(LOG_WARN, "router.retry", "in_ms=%" PRIu64 " code=%s cause=%s", pause_ms, err_code_name(why->code),
-              log_quote_text(why->text));
+    log_event(LOG_WARN, "router.retry", "in_ms=%" PRIu64 " code=%s cause=%s", pause_ms,
+              err_code_name(why->code), log_quote_text(why->text));
 }
 
-/* Manifests or the heartbeat that the router kept: numbers of ours go on from there when the session is up. */
+/* Manifests or the heartbeat that the router kept: numbers of ours go on from there when the
+ * session is up. */
 static void on_trust(void *user)
 {
     struct den *den = user;
@@ -166,8 +169,8 @@ static void on_trust(void *user)
 static void on_refused(void *user, const char *uri, const struct err *why)
 {
     (void)user;
-    log_event(LOG_WARN, "registration.refused", "uri=%s code=%s cause=%s", uri, err_code_name(why->code),
-              log_quote_text(why->text));
+    log_event(LOG_WARN, "registration.refused", "uri=%s code=%s cause=%s", uri,
+              err_code_name(why->code), log_quote_text(why->text));
 }
 
 static bool judge_router(void *user, const struct view *chain, size_t n, struct err *err)
@@ -176,7 +179,10 @@ static bool judge_router(void *user, const struct view *chain, size_t n, struct 
     _cleanup_(pki_trust_freep) struct pki_trust *set = NULL;
     _free_ char *name = mem_format("router.%s", den->config->network);
     const struct pki_question question = {
-        .name = name, .network = den->config->network, .role = PKI_SERVER, .now = clock_wall_ms(),
+        .name = name,
+        .network = den->config->network,
+        .role = PKI_SERVER,
+        .now = clock_wall_ms(),
     };
 
     return home_trust_set(den->home, &set, err) && pki_judge(set, chain, n, &question, NULL, err);
@@ -188,13 +194,22 @@ static bool connect_router(struct den *den, struct err *err)
     _free_ char *host = NULL;
     struct rpc_join_host to = { 0 };
     struct rpc_uplink_config config = {
-        .ws = den->ws, .hosts = &to, .n_hosts = 1, .server_name = name, .judge = judge_router, .on_retry = on_retry,
-        .client = {
-            .agent = "warren-den/0.1.0", .key = den->home->login, .trust = den->home->trust, .is_den = true,
-            .on_up = on_up, .on_down = on_down, .on_trust = on_trust, .on_refused = on_refused, .user = den,
-        },
+        .ws = den->ws, .hosts = &to, .n_hosts = 1, .server_name = name
     };
 
+    config.judge = judge_router;
+    config.on_retry = on_retry;
+    config.client = (struct rpc_client_config){
+        .agent = "warren-den/0.1.0",
+        .key = den->home->login,
+        .trust = den->home->trust,
+        .is_den = true,
+        .on_up = on_up,
+        .on_down = on_down,
+        .on_trust = on_trust,
+        .on_refused = on_refused,
+        .user = den,
+    };
     if (!conf_split_address(view_text(den->config->router), RPC_DEFAULT_PORT, &host, &to.port))
         return err_set(err, ERR_BAD_CONFIG, "router: not HOST:PORT");
     snprintf(to.host, sizeof(to.host), "%s", host);
@@ -212,7 +227,7 @@ static void register_procedures(struct den *den)
     }
 }
 
-/* ---- signals --------------------------------------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------------------------- */
 
 static bool load_policy(struct den *den, struct err *err)
 {
@@ -253,7 +268,7 @@ static void on_stop(void *user, int signal_number)
     rpc_timer_set(den->timer, clock_mono_ms() + LEAVE_FOR);
 }
 
-/* ---- from start to end -------------------------------------------------------------------------------------------- */
+/* ---- from start to end --------------------------------------------------------------------- */
 
 static bool make_core(struct den *den, struct err *err)
 {
@@ -261,8 +276,15 @@ static bool make_core(struct den *den, struct err *err)
     struct den_core_config core = { 0 };
 
     den->port = (struct den_port){
-        .mono = port_mono, .wall = port_wall, .yield = port_yield, .refuse = port_refuse, .call = port_call,
-        .forget = port_forget, .publish = port_publish, .save_trust = port_save_trust, .user = den,
+        .mono = port_mono,
+        .wall = port_wall,
+        .yield = port_yield,
+        .refuse = port_refuse,
+        .call = port_call,
+        .forget = port_forget,
+        .publish = port_publish,
+        .save_trust = port_save_trust,
+        .user = den,
     };
     den_core_defaults(&core);
     core.port = &den->port;
@@ -285,24 +307,26 @@ static bool make_core(struct den *den, struct err *err)
 
 static bool start(struct den *den, struct err *err)
 {
-    if (!home_open(den->config, &den->home, err) || !make_core(den, err) || !load_policy(den, err) ||
-        !rpc_loop_new(&den->loop, err))
+    if (!home_open(den->config, &den->home, err) || !make_core(den, err) ||
+        !load_policy(den, err) || !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
-    if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) || !den_core_start(den->core, err) ||
-        !connect_router(den, err))
+    if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||
+        !den_core_start(den->core, err) || !connect_router(den, err))
         return false;
     register_procedures(den);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
     log_event(LOG_INFO, "started", "network=%s manifest=%" PRIu64 " state=%s", den->config->network,
-              rpc_trust_manifest(den->home->trust)->manifest_no, log_quote_text(den->config->state));
+              rpc_trust_manifest(den->home->trust)->manifest_no,
+              log_quote_text(den->config->state));
     arm(den);
     return true;
 }
 
-/* The uplink goes first, its last callbacks still find the core; the loop last, all else lives on it. */
+/* The uplink goes first, its last callbacks still find the core; the loop last, all else lives
+ * on it. */
 static void deinit(struct den *den)
 {
     den->is_leaving = true;

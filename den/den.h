@@ -4,7 +4,8 @@
 
 #include "den/config.h"
 
-/* Runs until SIGTERM or SIGINT (true), or until it must not go on: UNLISTED_KEY, EXPOSED, WRONG_KEY and the like at
- * the start, STALE when its store was taken back to an older state. SIGHUP reads the policy again; a bad one is refused,
- * with file and line in the log, and the old one stays. */
+/* Runs until SIGTERM or SIGINT (true), or until it must not go on: UNLISTED_KEY, EXPOSED,
+ * WRONG_KEY and the like at the start, STALE when its store was taken back to an older state.
+ * SIGHUP reads the policy again; a bad one is refused, with file and line in the log, and the
+ * old one stays. */
 bool den_run(const struct den_config *config, struct err *err);

@@ -61,7 +61,8 @@ static struct view join_key(struct view pk, struct view nonce, uint8_t to[MAX_KE
     return VIEW(to, n_pk + n_nonce);
 }
 
-enum fresh_look fresh_look(const struct fresh *fresh, struct view beacon, struct view pk, struct view nonce)
+enum fresh_look fresh_look(const struct fresh *fresh, struct view beacon, struct view pk,
+                           struct view nonce)
 {
     const struct age *age = find_age(fresh, beacon);
     uint8_t key[MAX_KEY];
@@ -73,7 +74,8 @@ enum fresh_look fresh_look(const struct fresh *fresh, struct view beacon, struct
     return map_count(age->used) < FRESH_MAX_USED ? FRESH_NEW : FRESH_FULL;
 }
 
-enum fresh_look fresh_take(struct fresh *fresh, struct view beacon, struct view pk, struct view nonce)
+enum fresh_look fresh_take(struct fresh *fresh, struct view beacon, struct view pk,
+                           struct view nonce)
 {
     enum fresh_look look = fresh_look(fresh, beacon, pk, nonce);
     uint8_t key[MAX_KEY];

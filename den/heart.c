@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den.heartbeat: den's numbers, signed. They never fall, across restarts too: hb_no is raised in the store before the
- * statement leaves. A tick brings a new beacon; extra heartbeats in between keep the one there is. */
+/* den.heartbeat: den's numbers, signed. They never fall, across restarts too: hb_no is raised
+ * in the store before the statement leaves. A tick brings a new beacon; extra heartbeats in
+ * between keep the one there is. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -11,7 +12,8 @@
 enum { RETRY_FOR = 2000 /* ms, when the store did not take the number */ };
 
 /* The numbers of the next heartbeat: durable when this returns true. */
-static bool take_numbers(struct den_core *core, struct rpc_heartbeat *h, uint8_t audit_head_to[HASH_SIZE], struct err *err)
+static bool take_numbers(struct den_core *core, struct rpc_heartbeat *h,
+                         uint8_t audit_head_to[HASH_SIZE], struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
 
@@ -31,36 +33,45 @@ static uint64_t until_tick(const struct den_core *core, bool is_tick)
     return core->tick_at > now ? core->tick_at - now : 0;
 }
 
-/* Our own trust is the witness that the store was not taken back to an older state: it stands in another file, and the
- * router shows what it kept. */
+/* Our own trust is the witness that the store was not taken back to an older state: it stands
+ * in another file, and the router shows what it kept. */
 static bool move_trust(struct den_core *core, struct view bytes, struct view sig, struct err *err)
 {
     enum rpc_heart heart = RPC_HEART_NEWER;
     struct err why = { 0 };
 
-    if (!rpc_trust_add_heartbeat(core->c.trust, bytes, sig, core_mono(core), core_wall(core), &heart, &why)) {
+    if (!rpc_trust_add_heartbeat(core->c.trust, bytes, sig, core_mono(core), core_wall(core),
+                                 &heart, &why)) {
         *err = why;
         if (why.code != ERR_STALE && why.code != ERR_BAD_STATEMENT)
             return false;
     } else if (heart == RPC_HEART_NEWER) {
         return true;
     }
-    err_set(&core->fatal, ERR_STALE, "the store is behind what this den signed before: was it restored from a backup? %s",
+    err_set(&core->fatal, ERR_STALE,
+            "the store is behind what this den signed before: was it restored from a backup? %s",
             why.text);
     *err = core->fatal;
     return false;
 }
 
-static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACON], bool is_tick, struct buf *ret_bytes,
-                           uint8_t ret_sig[SIG_SIZE], struct err *err)
+static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACON], bool is_tick,
+                           struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err)
 {
     static const uint8_t no_revocation[HASH_SIZE];
     uint8_t crl_hash[HASH_SIZE], head[HASH_SIZE];
     struct rpc_heartbeat h = {
-        .netid = rpc_trust_netid(core->c.trust), .time = core_wall(core), .next_in = until_tick(core, is_tick),
-        .bound = core->c.bound, .beacon = VIEW(beacon, RPC_BEACON), .crl_no = core->crl_no, .crl_hash = VIEW_ARR(crl_hash),
-        .rev_no = 0, .rev_head = VIEW_ARR(no_revocation),
-        .manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no, .policy_no = core->policy_no,
+        .netid = rpc_trust_netid(core->c.trust),
+        .time = core_wall(core),
+        .next_in = until_tick(core, is_tick),
+        .bound = core->c.bound,
+        .beacon = VIEW(beacon, RPC_BEACON),
+        .crl_no = core->crl_no,
+        .crl_hash = VIEW_ARR(crl_hash),
+        .rev_no = 0,
+        .rev_head = VIEW_ARR(no_revocation),
+        .manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no,
+        .policy_no = core->policy_no,
         .audit_head = VIEW_ARR(head),
     };
 
@@ -116,7 +127,8 @@ static bool renew_crl(struct den_core *core, struct err *err)
 {
     _buf_ der = { 0 };
 
-    if (!signer_issue_crl(core->c.signer, core->c.store, core_wall(core), core->c.crl_life, &der, &core->crl_no, err))
+    if (!signer_issue_crl(core->c.signer, core->c.store, core_wall(core), core->c.crl_life, &der,
+                          &core->crl_no, err))
         return false;
     buf_free(&core->crl);
     core->crl = der;
@@ -136,7 +148,8 @@ static void beat_or_retry(struct den_core *core, bool is_tick)
 
     if (core->fatal.code != ERR_NONE || beat(core, is_tick, &err))
         return;
-    log_event(LOG_ERROR, "heartbeat.failed", "code=%s cause=%s", err_code_name(err.code), log_quote_text(err.text));
+    log_event(LOG_ERROR, "heartbeat.failed", "code=%s cause=%s", err_code_name(err.code),
+              log_quote_text(err.text));
     if (is_tick)
         core->tick_at = core_mono(core) + RETRY_FOR;
     else
@@ -145,7 +158,8 @@ static void beat_or_retry(struct den_core *core, bool is_tick)
 
 void heart_extra(struct den_core *core)
 {
-    if (core->tick_at != NEVER_MS) /* else it has not started: its first heartbeat will say everything */
+    if (core->tick_at !=
+        NEVER_MS) /* else it has not started: its first heartbeat will say everything */
         beat_or_retry(core, false);
 }
 
@@ -160,7 +174,8 @@ void heart_tick(struct den_core *core)
         if (renew_crl(core, &err)) {
             core->beat_at = now;
         } else {
-            log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(err.code), log_quote_text(err.text));
+            log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(err.code),
+                      log_quote_text(err.text));
             core->crl_due_at = now + RETRY_FOR;
         }
     }

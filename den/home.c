@@ -71,14 +71,18 @@ static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *er
 static bool read_all(struct home *home, const struct den_config *config, struct err *err)
 {
     const struct signer_config signer = {
-        .network = config->network, .crl_url = config->crl_url, .ca_url = config->ca_url,
+        .network = config->network,
+        .crl_url = config->crl_url,
+        .ca_url = config->ca_url,
     };
 
     if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
         return false;
     return read_key(config->state, "login.key", &home->login, err) &&
-           read_key(config->state, "sign.key", &home->sign, err) && folder_load_trust(config, &home->trust, err) &&
-           signer_load(config->state, &signer, &home->signer, err) && open_store(config, &home->store, err) &&
+           read_key(config->state, "sign.key", &home->sign, err) &&
+           folder_load_trust(config, &home->trust, err) &&
+           signer_load(config->state, &signer, &home->signer, err) &&
+           open_store(config, &home->store, err) &&
            read_router_csr(config->state, &home->router_csr, err);
 }
 
@@ -93,7 +97,8 @@ static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert
     return false;
 }
 
-/* Only what the root signed counts: a key or an authority that the manifest does not list would be refused by everybody. */
+/* Only what the root signed counts: a key or an authority that the manifest does not list would
+ * be refused by everybody. */
 static bool check_listed(const struct home *home, struct err *err)
 {
     const struct rpc_manifest *m = rpc_trust_manifest(home->trust);
@@ -101,14 +106,17 @@ static bool check_listed(const struct home *home, struct err *err)
     char until[CLOCK_TEXT];
 
     if (m->not_after <= now)
-        return err_set(err, ERR_EXPIRED, "manifest %" PRIu64 " was valid until %s: have the root sign a new one",
+        return err_set(err, ERR_EXPIRED,
+                       "manifest %" PRIu64 " was valid until %s: have the root sign a new one",
                        m->manifest_no, clock_text(m->not_after, until));
-    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_LOGIN, key_public_view(home->login), now, err))
+    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_LOGIN, key_public_view(home->login), now,
+                             err))
         return err_wrap(err, "login.key");
     if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, key_public_view(home->sign), now, err))
         return err_wrap(err, "sign.key");
     if (!is_listed(&m->intermediates, signer_cert(home->signer)))
-        return err_set(err, ERR_UNLISTED_KEY, "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);
+        return err_set(err, ERR_UNLISTED_KEY,
+                       "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);
     return true;
 }
 

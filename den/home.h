@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den's folder: keys, trust, store, the authority. Everything is checked before den says a word to anybody. */
+/* den's folder: keys, trust, store, the authority. Everything is checked before den says a word
+ * to anybody. */
 #pragma once
 
 #include "den/config.h"
@@ -11,12 +12,13 @@ struct home {
     struct key *login, *sign; /* listed in the newest manifest */
     struct rpc_trust *trust;
     struct store *store;
-    struct signer *signer;    /* its certificate is listed too */
-    struct buf router_csr;    /* DER; empty when den was not given one */
+    struct signer *signer; /* its certificate is listed too */
+    struct buf router_csr; /* DER; empty when den was not given one */
     char *trust_path;
 };
 
-/* UNLISTED_KEY, WRONG_KEY, EXPOSED, EXPIRED, BUSY (another den runs), each with the file's name. */
+/* UNLISTED_KEY, WRONG_KEY, EXPOSED, EXPIRED, BUSY (another den runs), each with the file's
+ * name. */
 bool home_open(const struct den_config *config, struct home **ret_home, struct err *err);
 void home_free(struct home *home);
 OWN_FREEP(home, struct home)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den.identity.admit and .refresh: the same key gets the same ID, for ever; a new key needs a token. */
+/* den.identity.admit and .refresh: the same key gets the same ID, for ever; a new key needs a
+ * token. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -8,15 +9,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { OPEN_DIGITS = 9, MAX_DRAWS = 128 /* at most half of the IDs are taken: 2^-128 that none of these is free */ };
+enum {
+    OPEN_DIGITS = 9,
+    MAX_DRAWS = 128 /* at most half of the IDs are taken: 2^-128 that none of these is free */
+};
 
 struct enrolment {
     struct view bytes, sig, token_sig;
     struct rpc_enrol e;
 };
 
-/* Nobody vouches for E but its own key: it is read before it is verified, strictly, and for that key alone. */
-static bool read_enrolment(struct rpc_fields *args, struct enrolment *ret_enrolment, struct err *err)
+/* Nobody vouches for E but its own key: it is read before it is verified, strictly, and for
+ * that key alone. */
+static bool read_enrolment(struct rpc_fields *args, struct enrolment *ret_enrolment,
+                           struct err *err)
 {
     struct enrolment in = { .bytes = rpc_fields_bin(args, "enrolment", RPC_MAX_STATEMENT) };
 
@@ -45,7 +51,8 @@ static bool is_key_of_the_network(const struct den_core *core, struct view pk)
     return false;
 }
 
-static bool check_enrolment(const struct den_core *core, const struct enrolment *in, struct err *err)
+static bool check_enrolment(const struct den_core *core, const struct enrolment *in,
+                            struct err *err)
 {
     if (!view_eq_secret(in->e.netid, rpc_trust_netid(core->c.trust)) ||
         !view_eq_text(in->e.network, rpc_trust_network(core->c.trust)))
@@ -55,7 +62,8 @@ static bool check_enrolment(const struct den_core *core, const struct enrolment 
     return fresh_check(fresh_look(core->fresh, in->e.beacon, in->e.client_pk, in->e.nonce), err);
 }
 
-static bool check_token(struct den_core *core, const struct enrolment *in, struct store_token *ret_token, struct err *err)
+static bool check_token(struct den_core *core, const struct enrolment *in,
+                        struct store_token *ret_token, struct err *err)
 {
     enum store_found found = STORE_NONE;
 
@@ -72,7 +80,8 @@ static bool check_token(struct den_core *core, const struct enrolment *in, struc
     return true;
 }
 
-/* Uniform over all IDs of the configured length; whoever tries them finds at most every second one in use. */
+/* Uniform over all IDs of the configured length; whoever tries them finds at most every second
+ * one in use. */
 static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID], struct err *err)
 {
     struct store_identity other;
@@ -85,7 +94,8 @@ static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID],
     if (!store_identity_count(core->c.store, &n, err))
         return false;
     if (n >= (uint64_t)lowest * 9 / 2)
-        return err_set(err, ERR_LIMIT, "half of all IDs are in use: the operator must choose longer ones");
+        return err_set(err, ERR_LIMIT,
+                       "half of all IDs are in use: the operator must choose longer ones");
     for (unsigned i = 0; i < MAX_DRAWS; i++) {
         snprintf(to, STORE_ID, "%" PRIu32, lowest + random_below(9 * lowest));
         if (!store_identity_by_id(core->c.store, view_text(to), &found, &other, err))
@@ -96,7 +106,8 @@ static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID],
     return err_set(err, ERR_INTERNAL, "no free ID was drawn");
 }
 
-static bool add_identity(struct den_core *core, const struct enrolment *in, struct store_identity *ret_who, struct err *err)
+static bool add_identity(struct den_core *core, const struct enrolment *in,
+                         struct store_identity *ret_who, struct err *err)
 {
     struct store_identity who = { .adm_no = 1, .created_at = core_wall(core) };
     struct store_token token = { .role = "peer" };
@@ -109,7 +120,8 @@ static bool add_identity(struct den_core *core, const struct enrolment *in, stru
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     memcpy(who.role, token.role, sizeof(who.role));
     if (!store_identity_add(core->c.store, &who, err) ||
-        (!is_open && !store_token_use(core->c.store, in->e.token_pk, in->e.client_pk, who.created_at, err)))
+        (!is_open &&
+         !store_token_use(core->c.store, in->e.token_pk, in->e.client_pk, who.created_at, err)))
         return false;
     *ret_who = who;
     return true;
@@ -122,8 +134,9 @@ static bool count_admission(struct den_core *core, struct store_identity *who, s
     return store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
 }
 
-static bool audit_admission(struct den_core *core, const char *what, const struct store_identity *who,
-                            struct view token_pk, struct view source, struct err *err)
+static bool audit_admission(struct den_core *core, const char *what,
+                            const struct store_identity *who, struct view token_pk,
+                            struct view source, struct err *err)
 {
     char key[RECORD_HEX], token[RECORD_HEX], number[24];
 
@@ -139,9 +152,10 @@ static bool audit_admission(struct den_core *core, const char *what, const struc
     return audit_append(core->c.store, core_wall(core), what, pairs, N_ELEMENTS(pairs), err);
 }
 
-/* Look-ups, the token's use and the audit in one transaction: a token is spent once, whoever asks at once. */
-static bool admit(struct den_core *core, const struct enrolment *in, struct view source, struct store_identity *ret_who,
-                  struct err *err)
+/* Look-ups, the token's use and the audit in one transaction: a token is spent once, whoever
+ * asks at once. */
+static bool admit(struct den_core *core, const struct enrolment *in, struct view source,
+                  struct store_identity *ret_who, struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
     enum store_found found = STORE_NONE;
@@ -156,18 +170,26 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
                          is_new ? in->e.token_pk : VIEW(NULL, 0), source, err) ||
         !store_commit(open, err))
         return false;
-    log_event(LOG_INFO, is_new ? "enrolled" : "admitted", "id=%s role=%s source=%s", who.id, who.role, log_quote(source));
+    log_event(LOG_INFO, is_new ? "enrolled" : "admitted", "id=%s role=%s source=%s", who.id,
+              who.role, log_quote(source));
     *ret_who = who;
     return true;
 }
 
-static void answer_admission(struct den_core *core, uint64_t inv, const struct store_identity *who, struct view enrol_hash)
+static void answer_admission(struct den_core *core, uint64_t inv, const struct store_identity *who,
+                             struct view enrol_hash)
 {
     uint64_t now = core_wall(core);
     struct rpc_admission a = {
-        .netid = rpc_trust_netid(core->c.trust), .network = view_text(rpc_trust_network(core->c.trust)),
-        .id = view_text(who->id), .client_pk = VIEW_ARR(who->pk), .role = view_text(who->role), .adm_no = who->adm_no,
-        .issued_at = now, .not_after = now + core->c.admission_life, .enrol_hash = enrol_hash,
+        .netid = rpc_trust_netid(core->c.trust),
+        .network = view_text(rpc_trust_network(core->c.trust)),
+        .id = view_text(who->id),
+        .client_pk = VIEW_ARR(who->pk),
+        .role = view_text(who->role),
+        .adm_no = who->adm_no,
+        .issued_at = now,
+        .not_after = now + core->c.admission_life,
+        .enrol_hash = enrol_hash,
     };
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
@@ -180,7 +202,8 @@ static void answer_admission(struct den_core *core, uint64_t inv, const struct s
     core_yield(core, inv, buf_view(&args));
 }
 
-bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err)
+bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                    struct err *err)
 {
     struct store_identity who;
     struct enrolment in;
@@ -195,7 +218,8 @@ bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc
     return true;
 }
 
-bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err)
+bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                      struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
     struct request request;
@@ -203,7 +227,8 @@ bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct r
     if (!request_open(core, inv, args, "den.identity.refresh", 64, NULL, &request, err))
         return false;
     if (!store_begin(open, err) || !count_admission(core, &request.who, err) ||
-        !audit_admission(core, "identity.refreshed", &request.who, VIEW(NULL, 0), inv->invocation->source, err) ||
+        !audit_admission(core, "identity.refreshed", &request.who, VIEW(NULL, 0),
+                         inv->invocation->source, err) ||
         !store_commit(open, err))
         return err_wrap(err, "admission");
     answer_admission(core, inv->number, &request.who, VIEW(NULL, 0));

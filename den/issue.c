@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den.ca.sign, .chain and .crl. From a request nothing is taken but the public key; names are written from the record. */
+/* den.ca.sign, .chain and .crl. From a request nothing is taken but the public key; names are
+ * written from the record. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -45,9 +46,11 @@ static bool is_valid(const struct store_certificate *c, uint64_t now)
     return c->der.len && !c->is_revoked && c->not_before <= now && now < c->not_after;
 }
 
-/* A key belongs to the first ID that asked with it. Asked again, the answer is the certificate that it has, so that a lost
- * answer costs nothing; *ret_der stays empty when there is none to give. */
-static bool find_issued(struct den_core *core, const char *id, struct view spki, struct buf *ret_der, struct err *err)
+/* A key belongs to the first ID that asked with it. Asked again, the answer is the certificate
+ * that it has, so that a lost answer costs nothing; *ret_der stays empty when there is none to
+ * give. */
+static bool find_issued(struct den_core *core, const char *id, struct view spki,
+                        struct buf *ret_der, struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate known = { 0 };
     enum store_found found = STORE_NONE;
@@ -76,7 +79,8 @@ static void answer_certificate(struct den_core *core, uint64_t inv, struct view 
     core_yield(core, inv, buf_view(&args));
 }
 
-bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err)
+bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                struct err *err)
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _buf_ der = { 0 };
@@ -93,7 +97,11 @@ bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
         return err_wrap(err, "certificate request");
 
     const struct signer_order order = {
-        .profile = PKI_PEER, .label = request.who.id, .csr = csr, .now = core_wall(core), .life = core->c.leaf_life,
+        .profile = PKI_PEER,
+        .label = request.who.id,
+        .csr = csr,
+        .now = core_wall(core),
+        .life = core->c.leaf_life,
     };
     if (!der.len && !signer_issue(core->c.signer, core->c.store, &order, &der, err))
         return err_wrap(err, "certificate");
@@ -106,7 +114,8 @@ static bool put_chain(struct den_core *core, struct buf *to, struct err *err)
     _buf_ roots = { 0 };
     _buf_ manifests = { 0 };
 
-    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots, &manifests, err))
+    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots,
+                                 &manifests, err))
         return false;
     rpc_put_array(to, 3);
     rpc_put_raw(to, buf_view(&roots));
@@ -116,7 +125,8 @@ static bool put_chain(struct den_core *core, struct buf *to, struct err *err)
     return true;
 }
 
-bool issue_chain(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err)
+bool issue_chain(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                 struct err *err)
 {
     _buf_ answer = { 0 };
 
@@ -126,7 +136,8 @@ bool issue_chain(struct den_core *core, const struct rpc_inv *inv, struct rpc_fi
     return true;
 }
 
-bool issue_crl(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, struct err *err)
+bool issue_crl(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+               struct err *err)
 {
     _buf_ answer = { 0 };
 

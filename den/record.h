@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every record of den needs: a transaction that rolls back by itself, and bytes as text for the audit. */
+/* What every record of den needs: a transaction that rolls back by itself, and bytes as text
+ * for the audit. */
 #pragma once
 
 #include "base/text.h"

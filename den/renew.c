@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's certificate is renewed over the network, for the key that it has: its request lies in den's folder. */
+/* The router's certificate is renewed over the network, for the key that it has: its request
+ * lies in den's folder. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -8,7 +9,8 @@
 
 enum { ASK_EVERY = 3600 * 1000 /* ms */, ASK_AGAIN = 60 * 1000 };
 
-/* What the router says of itself. It only saves work: nothing is signed but the key of the request on our own disk. */
+/* What the router says of itself. It only saves work: nothing is signed but the key of the
+ * request on our own disk. */
 struct status {
     uint64_t not_after, manifest_no;
     struct view spki;
@@ -43,8 +45,8 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     if (outcome->what == RPC_FAILED)
-        log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s", err_code_name(outcome->err.code),
-                  log_quote_text(outcome->err.text));
+        log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s",
+                  err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
     else
         log_event(LOG_INFO, "router.certificate.renewed", "at=router");
     finish(core, outcome->what == RPC_FAILED ? ASK_AGAIN : ASK_EVERY);
@@ -56,20 +58,22 @@ static bool install(struct den_core *core, struct view leaf, struct err *err)
     _buf_ manifests = { 0 };
     _buf_ args = { 0 };
 
-    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots, &manifests, err))
+    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots,
+                                 &manifests, err))
         return false;
     rpc_put_array(&args, 2);
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, leaf);
     rpc_put_bin(&args, pki_cert_der(signer_cert(core->c.signer)));
     rpc_put_raw(&args, buf_view(&manifests));
-    core->c.port->call(core->c.port->user, "network.router.certificate", buf_view(&args), CORE_CALL_TIMEOUT, false,
-                       on_installed, core);
+    core->c.port->call(core->c.port->user, "network.router.certificate", buf_view(&args),
+                       CORE_CALL_TIMEOUT, false, on_installed, core);
     return true;
 }
 
 /* A router that lives on older manifests gets ours, beside the certificate that it has. */
-static bool bring_manifests(struct den_core *core, const struct status *status, bool *ret_is_asked, struct err *err)
+static bool bring_manifests(struct den_core *core, const struct status *status, bool *ret_is_asked,
+                            struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate known = { 0 };
     enum store_found found = STORE_NONE;
@@ -79,13 +83,15 @@ static bool bring_manifests(struct den_core *core, const struct status *status, 
     if (!store_certificate_by_spki(core->c.store, status->spki, &found, &known, err))
         return false;
     if (found == STORE_NONE || !known.der.len)
-        return err_set(err, ERR_WRONG_KEY, "the router serves a TLS key that was never certified here");
+        return err_set(err, ERR_WRONG_KEY,
+                       "the router serves a TLS key that was never certified here");
     *ret_is_asked = true;
     return install(core, buf_view(&known.der), err);
 }
 
 /* *ret_is_asked: an answer of the router is awaited. */
-static bool renew(struct den_core *core, const struct status *status, bool *ret_is_asked, struct err *err)
+static bool renew(struct den_core *core, const struct status *status, bool *ret_is_asked,
+                  struct err *err)
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _buf_ leaf = { 0 };
@@ -101,9 +107,14 @@ static bool renew(struct den_core *core, const struct status *status, bool *ret_
     if (!view_eq_secret(VIEW_ARR(spki), status->spki))
         return err_set(err, ERR_WRONG_KEY, "the router serves another TLS key than router.csr has");
     const struct signer_order order = {
-        .profile = PKI_ROUTER, .label = "router", .csr = csr, .now = now, .life = core->c.router_life,
+        .profile = PKI_ROUTER,
+        .label = "router",
+        .csr = csr,
+        .now = now,
+        .life = core->c.router_life,
     };
-    if (!signer_issue(core->c.signer, core->c.store, &order, &leaf, err) || !install(core, buf_view(&leaf), err))
+    if (!signer_issue(core->c.signer, core->c.store, &order, &leaf, err) ||
+        !install(core, buf_view(&leaf), err))
         return false;
     *ret_is_asked = true;
     return true;
@@ -121,18 +132,19 @@ static void on_status(void *user, const struct rpc_outcome *outcome)
     is_ok = outcome->what == RPC_RESULTED && read_status(outcome->payload, &status, &err) &&
             renew(core, &status, &is_asked, &err);
     if (!is_ok)
-        log_event(LOG_WARN, "router.certificate.failed", "code=%s cause=%s", err_code_name(err.code),
-                  log_quote_text(err.text));
+        log_event(LOG_WARN, "router.certificate.failed", "code=%s cause=%s",
+                  err_code_name(err.code), log_quote_text(err.text));
     if (!is_ok || !is_asked)
         finish(core, is_ok ? ASK_EVERY : ASK_AGAIN);
 }
 
 void renew_tick(struct den_core *core)
 {
-    if (!core->is_up || core->is_renewing || core->c.router_csr.len == 0 || core_mono(core) < core->renew_at)
+    if (!core->is_up || core->is_renewing || core->c.router_csr.len == 0 ||
+        core_mono(core) < core->renew_at)
         return;
     core->is_renewing = true;
     core->renew_at = NEVER_MS;
-    core->c.port->call(core->c.port->user, "network.router.status", VIEW(NULL, 0), CORE_CALL_TIMEOUT, false, on_status,
-                       core);
+    core->c.port->call(core->c.port->user, "network.router.status", VIEW(NULL, 0),
+                       CORE_CALL_TIMEOUT, false, on_status, core);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every procedure that changes something takes [body, R, signature], so that a router which lies about its caller gains
- * nothing: the stamp only has to agree with what the identity key signed. */
+/* Every procedure that changes something takes [body, R, signature], so that a router which
+ * lies about its caller gains nothing: the stamp only has to agree with what the identity key
+ * signed. */
 #include "den/core_in.h"
 
 #include "base/text.h"
 
-bool request_caller(struct den_core *core, const struct rpc_inv *inv, struct store_identity *ret_who, struct err *err)
+bool request_caller(struct den_core *core, const struct rpc_inv *inv,
+                    struct store_identity *ret_who, struct err *err)
 {
     struct view id = inv->invocation->caller_authid;
     enum store_found found = STORE_NONE;
@@ -19,8 +21,8 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv, struct sto
     return true;
 }
 
-static bool check_request(const struct den_core *core, const struct rpc_request *r, const char *procedure, struct view body,
-                          struct err *err)
+static bool check_request(const struct den_core *core, const struct rpc_request *r,
+                          const char *procedure, struct view body, struct err *err)
 {
     uint8_t hash[HASH_SIZE];
 
@@ -48,8 +50,9 @@ static bool check_body(struct view body, struct err *err)
     return true;
 }
 
-bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args, const char *procedure,
-                  size_t max_body, struct buckets *rate, struct request *ret_request, struct err *err)
+bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                  const char *procedure, size_t max_body, struct buckets *rate,
+                  struct request *ret_request, struct err *err)
 {
     struct request request = { .body = rpc_fields_bin(args, "body", max_body) };
     struct view bytes = rpc_fields_bin(args, "request", RPC_MAX_STATEMENT);
@@ -65,7 +68,8 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     if (!rpc_statement_read(RPC_W_REQUEST, bytes, &r, err))
         return err_wrap(err, "request");
     if (!view_eq_text(r.id, request.who.id))
-        return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s", request.who.id);
+        return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s",
+                       request.who.id);
     if (!rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request.who.pk), bytes, sig, &r, err))
         return err_wrap(err, "request");
     if (!fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce), err))

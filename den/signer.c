@@ -38,16 +38,19 @@ void signer_free(struct signer *signer)
     free(signer);
 }
 
-bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer, struct err *err)
+bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer,
+                 struct err *err)
 {
-    _free_ char *key_path = file_path(dir, "intermediate.key"), *cert_path = file_path(dir, "intermediate.pem");
+    _free_ char *key_path = file_path(dir, "intermediate.key"),
+                *cert_path = file_path(dir, "intermediate.pem");
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _buf_wipe_ key_pem = { 0 };
     _buf_ cert_pem = { 0 };
     struct pki_key *key;
     struct pki_ca *ca;
 
-    if (!file_read_secret(key_path, MAX_PEM, &key_pem, err) || !file_read(cert_path, MAX_PEM, &cert_pem, err))
+    if (!file_read_secret(key_path, MAX_PEM, &key_pem, err) ||
+        !file_read(cert_path, MAX_PEM, &cert_pem, err))
         return false;
     if (!pki_cert_read_pem(buf_view(&cert_pem), &cert, err))
         return err_wrap(err, "%s", cert_path);
@@ -65,17 +68,19 @@ const struct pki_cert *signer_cert(const struct signer *signer)
 }
 
 /* Durable before anything is signed with it: whatever was signed, its serial is known. */
-static bool reserve(struct store *store, const struct pki_order *order, struct view spki, struct err *err)
+static bool reserve(struct store *store, const struct pki_order *order, struct view spki,
+                    struct err *err)
 {
     _transaction_ struct store *open = store;
 
     return store_begin(open, err) &&
-           store_serial_reserve(open, VIEW(order->serial, order->serial_len), order->label, spki, order->now, err) &&
+           store_serial_reserve(open, VIEW(order->serial, order->serial_len), order->label, spki,
+                                order->now, err) &&
            store_commit(open, err);
 }
 
-static bool record(struct store *store, const struct pki_order *order, const struct pki_cert *cert, struct view spki,
-                   struct err *err)
+static bool record(struct store *store, const struct pki_order *order, const struct pki_cert *cert,
+                   struct view spki, struct err *err)
 {
     _transaction_ struct store *open = store;
     const struct pki_facts *facts = pki_cert_facts(cert);
@@ -91,19 +96,24 @@ static bool record(struct store *store, const struct pki_order *order, const str
         AUDIT_TEXT("not_after", clock_text(facts->not_after, until)),
     };
     return store_begin(open, err) &&
-           store_certificate_put(open, VIEW(order->serial, order->serial_len), pki_cert_der(cert), facts->not_before,
-                                 facts->not_after, err) &&
+           store_certificate_put(open, VIEW(order->serial, order->serial_len), pki_cert_der(cert),
+                                 facts->not_before, facts->not_after, err) &&
            audit_append(open, order->now, "certificate.issued", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }
 
-bool signer_issue(struct signer *s, struct store *store, const struct signer_order *order, struct buf *ret_der,
-                  struct err *err)
+bool signer_issue(struct signer *s, struct store *store, const struct signer_order *order,
+                  struct buf *ret_der, struct err *err)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     struct pki_order leaf = {
-        .profile = order->profile, .label = order->label, .network = s->network, .now = order->now,
-        .life_ms = order->life, .crl_url = s->crl_url, .ca_url = s->ca_url,
+        .profile = order->profile,
+        .label = order->label,
+        .network = s->network,
+        .now = order->now,
+        .life_ms = order->life,
+        .crl_url = s->crl_url,
+        .ca_url = s->ca_url,
     };
     uint8_t spki[HASH_SIZE];
 
@@ -118,14 +128,14 @@ bool signer_issue(struct signer *s, struct store *store, const struct signer_ord
 
     const struct pki_facts *facts = pki_cert_facts(cert);
     char until[CLOCK_TEXT];
-    log_event(LOG_INFO, "certificate.issued", "id=%s serial=%s until=%s", order->label, facts->serial,
-              clock_text(facts->not_after, until));
+    log_event(LOG_INFO, "certificate.issued", "id=%s serial=%s until=%s", order->label,
+              facts->serial, clock_text(facts->not_after, until));
     *ret_der = buf_dup(pki_cert_der(cert));
     return true;
 }
 
-static bool sign_crl(struct signer *s, struct store *store, uint64_t number, uint64_t now, uint64_t life,
-                     struct buf *ret_der, struct err *err)
+static bool sign_crl(struct signer *s, struct store *store, uint64_t number, uint64_t now,
+                     uint64_t life, struct buf *ret_der, struct err *err)
 {
     _free_ struct store_revoked *revoked = NULL;
     _free_ struct pki_revoked *entries = NULL;
@@ -136,13 +146,15 @@ static bool sign_crl(struct signer *s, struct store *store, uint64_t number, uin
     entries = mem_array(struct pki_revoked, n + 1);
     for (size_t i = 0; i < n; i++)
         entries[i] = (struct pki_revoked){
-            .serial = VIEW(revoked[i].serial, revoked[i].serial_len), .at = revoked[i].at, .reason = revoked[i].reason,
+            .serial = VIEW(revoked[i].serial, revoked[i].serial_len),
+            .at = revoked[i].at,
+            .reason = revoked[i].reason,
         };
     return pki_ca_issue_crl(s->ca, number, now, now + life, entries, n, ret_der, err);
 }
 
-bool signer_issue_crl(struct signer *s, struct store *store, uint64_t now, uint64_t life, struct buf *ret_der,
-                      uint64_t *ret_no, struct err *err)
+bool signer_issue_crl(struct signer *s, struct store *store, uint64_t now, uint64_t life,
+                      struct buf *ret_der, uint64_t *ret_no, struct err *err)
 {
     _transaction_ struct store *open = store;
     _buf_ der = { 0 };
@@ -157,9 +169,11 @@ bool signer_issue_crl(struct signer *s, struct store *store, uint64_t now, uint6
     snprintf(text, sizeof(text), "%" PRIu64, number);
     const struct audit_pair pairs[] = { AUDIT_TEXT("number", text) };
     if (!sign_crl(s, open, number, at, life, &der, err) ||
-        !store_number_raise(open, "crl_no", number, err) || !store_number_raise(open, "crl_at", at, err) ||
+        !store_number_raise(open, "crl_no", number, err) ||
+        !store_number_raise(open, "crl_at", at, err) ||
         !store_blob_set(open, "crl", buf_view(&der), err) ||
-        !audit_append(open, now, "crl.issued", pairs, N_ELEMENTS(pairs), err) || !store_commit(open, err))
+        !audit_append(open, now, "crl.issued", pairs, N_ELEMENTS(pairs), err) ||
+        !store_commit(open, err))
         return err_wrap(err, "revocation list");
     *ret_der = der;
     der = (struct buf){ 0 };

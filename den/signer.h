@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only place that touches the CA's key. A serial is reserved durably, then the certificate is signed and judged,
- * then recorded durably together with its audit entry; only then it is handed out. */
+/* The only place that touches the CA's key. A serial is reserved durably, then the certificate
+ * is signed and judged, then recorded durably together with its audit entry; only then it is
+ * handed out. */
 #pragma once
 
 #include "den/store.h"
@@ -14,8 +15,10 @@ struct signer_config {
 };
 /* Takes `ca_taken`. */
 struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *config);
-/* From intermediate.key and intermediate.pem in `dir`: EXPOSED, WRONG_KEY when they do not belong together. */
-bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer, struct err *err);
+/* From intermediate.key and intermediate.pem in `dir`: EXPOSED, WRONG_KEY when they do not
+ * belong together. */
+bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer,
+                 struct err *err);
 void signer_free(struct signer *signer);
 OWN_FREEP(signer, struct signer)
 
@@ -28,9 +31,10 @@ struct signer_order {
     uint64_t now, life;
 };
 /* The issued certificate as DER. On failure the serial stays reserved, and is never used. */
-bool signer_issue(struct signer *signer, struct store *store, const struct signer_order *order, struct buf *ret_der,
-                  struct err *err);
-/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the one before: a store that
- * was restored from a backup cannot go back. Recorded (blob "crl", number "crl_no") and audited. */
-bool signer_issue_crl(struct signer *signer, struct store *store, uint64_t now, uint64_t life, struct buf *ret_der,
-                      uint64_t *ret_no, struct err *err);
+bool signer_issue(struct signer *signer, struct store *store, const struct signer_order *order,
+                  struct buf *ret_der, struct err *err);
+/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the
+ * one before: a store that was restored from a backup cannot go back. Recorded (blob "crl",
+ * number "crl_no") and audited. */
+bool signer_issue_crl(struct signer *signer, struct store *store, uint64_t now, uint64_t life,
+                      struct buf *ret_der, uint64_t *ret_no, struct err *err);

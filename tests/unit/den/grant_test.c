@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* One line each, so that a rule's number tells which one decided. Alice is %1, bob %2, carol %3. */
+/* One line each, so that a rule's number tells which one decided. Alice is %1, bob %2, carol
+ * %3. */
 static const char rules[] = "allow from %1 to %2 can chat,tunnel:3389 back chat consent none\n"
                             "allow from %2 to %1 can chat consent ask\n"
                             "deny from %1 to %3 can *\n"
@@ -46,9 +47,12 @@ static bool scene_begin(struct scene *s)
         check_failed(__FILE__, __LINE__, "policy: %s", err.text);
     return true;
 }
-#define SCENE(s) _cleanup_(scene_end) struct scene s = { 0 }; if (!scene_begin(&s)) return
+#define SCENE(s)                                                                                   \
+    _cleanup_(scene_end) struct scene s = { 0 };                                                   \
+    if (!scene_begin(&s))                                                                          \
+    return
 
-/* ---- an honest dial and accept, for tests to spoil --------------------------------------------------------- */
+/* ---- an honest dial and accept, for tests to spoil ----------------------------------------- */
 
 struct dial {
     struct rpc_dial d;
@@ -63,7 +67,8 @@ static void dial_end(struct dial *dial)
     buf_free(&dial->ice);
 }
 
-static void dial_begin(struct dial *dial, const struct world *w, const struct world_peer *from, const char *to)
+static void dial_begin(struct dial *dial, const struct world *w, const struct world_peer *from,
+                       const char *to)
 {
     *dial = (struct dial){ .key = from->key, .stamp = from->id };
     random_bytes(dial->sid, sizeof(dial->sid));
@@ -71,12 +76,20 @@ static void dial_begin(struct dial *dial, const struct world *w, const struct wo
     buf_put(&dial->ice, buf_view(&from->ice));
     hash_sha256(buf_view(&dial->ice), dial->ice_hash);
     dial->d = (struct rpc_dial){
-        .netid = rpc_trust_netid(w->trust), .sid = VIEW_ARR(dial->sid), .a_id = view_text(from->id),
-        .a_pk = key_public_view(from->key), .b_id = view_text(to), .caps = { { VIEW_LIT("chat") }, 1 },
-        .a_spki = VIEW_ARR(from->spki), .a_ice = VIEW_ARR(dial->ice_hash), .beacon = VIEW_ARR(dial->beacon),
+        .netid = rpc_trust_netid(w->trust),
+        .sid = VIEW_ARR(dial->sid),
+        .a_id = view_text(from->id),
+        .a_pk = key_public_view(from->key),
+        .b_id = view_text(to),
+        .caps = { { VIEW_LIT("chat") }, 1 },
+        .a_spki = VIEW_ARR(from->spki),
+        .a_ice = VIEW_ARR(dial->ice_hash),
+        .beacon = VIEW_ARR(dial->beacon),
     };
 }
-#define DIAL(name, w, from, to) _cleanup_(dial_end) struct dial name; dial_begin(&name, w, from, to)
+#define DIAL(name, w, from, to)                                                                    \
+    _cleanup_(dial_end) struct dial name;                                                          \
+    dial_begin(&name, w, from, to)
 
 static uint64_t send_dial(struct world *w, const struct dial *dial)
 {
@@ -136,8 +149,8 @@ static bool read_offer(const struct world *w, const struct world_call *call, str
     ret->dial = rpc_fields_bin(&f, "D", RPC_MAX_STATEMENT);
     ret->dial_sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     ret->ice = rpc_fields_bin(&f, "ice", 2048);
-    if (rpc_fields_end(&f, &err) &&
-        rpc_statement_open(RPC_W_GRANT, key_public_view(w->sign), ret->grant, ret->grant_sig, &ret->g, &err))
+    if (rpc_fields_end(&f, &err) && rpc_statement_open(RPC_W_GRANT, key_public_view(w->sign),
+                                                       ret->grant, ret->grant_sig, &ret->g, &err))
         return true;
     check_failed(__FILE__, __LINE__, "offer: %s", err.text);
     return false;
@@ -150,14 +163,20 @@ struct accept {
     struct view ice;
 };
 
-static void accept_begin(struct accept *a, const struct world *w, const struct offer *offer, const struct world_peer *by)
+static void accept_begin(struct accept *a, const struct world *w, const struct offer *offer,
+                         const struct world_peer *by)
 {
     *a = (struct accept){ .key = by->key, .ice = buf_view(&by->ice) };
     hash_sha256(offer->grant, a->grant_hash);
     hash_sha256(a->ice, a->ice_hash);
     a->c = (struct rpc_accept){
-        .netid = rpc_trust_netid(w->trust), .sid = offer->g.sid, .grant_hash = VIEW_ARR(a->grant_hash),
-        .b_id = view_text(by->id), .b_pk = key_public_view(by->key), .caps = offer->g.caps, .b_spki = VIEW_ARR(by->spki),
+        .netid = rpc_trust_netid(w->trust),
+        .sid = offer->g.sid,
+        .grant_hash = VIEW_ARR(a->grant_hash),
+        .b_id = view_text(by->id),
+        .b_pk = key_public_view(by->key),
+        .caps = offer->g.caps,
+        .b_spki = VIEW_ARR(by->spki),
         .b_ice = VIEW_ARR(a->ice_hash),
     };
 }
@@ -173,7 +192,8 @@ static void send_accept(struct world_call *call, const struct accept *a)
 }
 
 /* Up to the offer at `to`; NULL: did not come that far. */
-static struct world_call *ring(struct world *w, const struct dial *dial, const struct world_peer *to, uint64_t *ret_inv)
+static struct world_call *ring(struct world *w, const struct dial *dial,
+                               const struct world_peer *to, uint64_t *ret_inv)
 {
     *ret_inv = send_dial(w, dial);
     say_online(w, true);
@@ -203,12 +223,13 @@ static const char *state_of(struct world *w, const uint8_t sid[RPC_SID])
     enum store_found found;
     struct err err;
 
-    if (!store_session_find(w->store, VIEW(sid, RPC_SID), &found, &session, &err) || found == STORE_NONE)
+    if (!store_session_find(w->store, VIEW(sid, RPC_SID), &found, &session, &err) ||
+        found == STORE_NONE)
         return "";
     return session.state;
 }
 
-/* ---- the road that ends well ------------------------------------------------------------------------------------ */
+/* ---- the road that ends well --------------------------------------------------------------- */
 
 TEST(a_dial_that_policy_allows_brings_grant_and_accept)
 {
@@ -218,7 +239,8 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     uint64_t inv = send_dial(s.w, &dial);
     CHECK_U64(world_audited(s.w, "session.granted", NULL), 0);
     say_online(s.w, true);
-    CHECK_U64(world_audited(s.w, "session.granted", "rule=policy.conf:1"), 1); /* before anybody is told */
+    CHECK_U64(world_audited(s.w, "session.granted", "rule=policy.conf:1"),
+              1); /* before anybody is told */
     CHECK(!offer_to(s.w, s.bob));
     say_installed(s.w);
     struct world_call *call = offer_to(s.w, s.bob);
@@ -264,7 +286,8 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     rpc_fields_open(&f, buf_view(&answer->bytes));
     CHECK_VIEW(rpc_fields_bin(&f, "G", RPC_MAX_STATEMENT), offer.grant);
     CHECK_VIEW(rpc_fields_fixed(&f, "sig", SIG_SIZE), offer.grant_sig);
-    struct view bytes = rpc_fields_bin(&f, "C", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct view bytes = rpc_fields_bin(&f, "C", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     CHECK(rpc_statement_open(RPC_W_ACCEPT, key_public_view(s.bob->key), bytes, sig, &c, &err));
     CHECK_VIEW(rpc_fields_bin(&f, "ice", 2048), buf_view(&s.bob->ice));
     CHECK(rpc_value_kind(rpc_fields_value(&f, "turn")) == RPC_NIL);
@@ -286,9 +309,10 @@ TEST(a_rule_that_asks_for_consent_says_so_in_the_grant)
     CHECK_U64(offer.g.caps_back.n, 0);
 }
 
-/* ---- not reachable -------------------------------------------------------------------------------------------------- */
+/* ---- not reachable ------------------------------------------------------------------------- */
 
-/* One answer, byte for byte, after the same questions to store, policy and router; the truth is den's own. */
+/* One answer, byte for byte, after the same questions to store, policy and router; the truth is
+ * den's own. */
 TEST(unknown_offline_and_forbidden_are_one_answer)
 {
     SCENE(s);
@@ -297,7 +321,8 @@ TEST(unknown_offline_and_forbidden_are_one_answer)
         bool is_online;
         const char *reason, *rule;
     } cases[] = {
-        { "999998", false, "reason=unknown", "rule=policy.conf:4" }, /* allowed, but nobody has it */
+        { "999998", false, "reason=unknown",
+          "rule=policy.conf:4" }, /* allowed, but nobody has it */
         { s.bob->id, false, "reason=offline", "rule=policy.conf:1" },
         { s.carol->id, true, "reason=denied", "rule=policy.conf:3" },
         { s.carol->id, false, "reason=denied", "rule=policy.conf:3" },
@@ -338,7 +363,8 @@ TEST(a_callee_that_left_before_the_offer_is_the_same_answer)
     if (!call)
         return;
     world_fail(call, ERR_NO_SUCH_PROCEDURE);
-    CHECK_VIEW(buf_view(&world_answer(s.w, inv)->bytes), buf_view(&world_answer(s.w, denied)->bytes));
+    CHECK_VIEW(buf_view(&world_answer(s.w, inv)->bytes),
+               buf_view(&world_answer(s.w, denied)->bytes));
     CHECK(world_pending(s.w, "network.grant.remove") != NULL);
     CHECK_STR(state_of(s.w, dial.sid), "failed");
 }
@@ -353,7 +379,8 @@ TEST(whoever_dials_at_random_is_slowed_down)
         say_online(s.w, false);
     }
     DIAL(dial, s.w, s.alice, s.bob->id);
-    check_refused(s.w, send_dial(s.w, &dial), ERR_LIMIT, "dial: too many dials that reached nobody: wait a minute");
+    check_refused(s.w, send_dial(s.w, &dial), ERR_LIMIT,
+                  "dial: too many dials that reached nobody: wait a minute");
     DIAL(other, s.w, s.bob, s.alice->id);
     uint64_t inv;
     CHECK(ring(s.w, &other, s.alice, &inv) != NULL);
@@ -362,22 +389,65 @@ TEST(whoever_dials_at_random_is_slowed_down)
     CHECK(ring(s.w, &later, s.bob, &inv) != NULL);
 }
 
-/* ---- dials that are not what they should be --------------------------------------------------------------------------- */
+/* ---- dials that are not what they should be ------------------------------------------------ */
 
 static uint8_t wrong32[HASH_SIZE] = { 1 };
 
-static void other_stamp(struct dial *d, const struct scene *s) { d->stamp = s->carol->id; }
-static void unknown_stamp(struct dial *d, const struct scene *s) { (void)s; d->stamp = "999997"; }
-static void other_signer(struct dial *d, const struct scene *s) { d->key = s->carol->key; }
-static void other_pk(struct dial *d, const struct scene *s) { d->d.a_pk = key_public_view(s->carol->key); }
-static void other_network(struct dial *d, const struct scene *s) { (void)s; d->d.netid = VIEW_ARR(wrong32); }
-static void old_beacon(struct dial *d, const struct scene *s) { (void)s; d->beacon[0] ^= 1; }
-static void other_ice(struct dial *d, const struct scene *s) { (void)s; d->ice.data[0] ^= 1; }
-static void other_spki(struct dial *d, const struct scene *s) { d->d.a_spki = VIEW_ARR(s->carol->spki); }
-static void unknown_spki(struct dial *d, const struct scene *s) { (void)s; d->d.a_spki = VIEW_ARR(wrong32); }
-static void no_caps(struct dial *d, const struct scene *s) { (void)s; d->d.caps.n = 0; }
-static void bad_cap(struct dial *d, const struct scene *s) { (void)s; d->d.caps.item[0] = VIEW_LIT("-chat"); }
-static void to_self(struct dial *d, const struct scene *s) { d->d.b_id = view_text(s->alice->id); }
+static void other_stamp(struct dial *d, const struct scene *s)
+{
+    d->stamp = s->carol->id;
+}
+static void unknown_stamp(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->stamp = "999997";
+}
+static void other_signer(struct dial *d, const struct scene *s)
+{
+    d->key = s->carol->key;
+}
+static void other_pk(struct dial *d, const struct scene *s)
+{
+    d->d.a_pk = key_public_view(s->carol->key);
+}
+static void other_network(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->d.netid = VIEW_ARR(wrong32);
+}
+static void old_beacon(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->beacon[0] ^= 1;
+}
+static void other_ice(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->ice.data[0] ^= 1;
+}
+static void other_spki(struct dial *d, const struct scene *s)
+{
+    d->d.a_spki = VIEW_ARR(s->carol->spki);
+}
+static void unknown_spki(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->d.a_spki = VIEW_ARR(wrong32);
+}
+static void no_caps(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->d.caps.n = 0;
+}
+static void bad_cap(struct dial *d, const struct scene *s)
+{
+    (void)s;
+    d->d.caps.item[0] = VIEW_LIT("-chat");
+}
+static void to_self(struct dial *d, const struct scene *s)
+{
+    d->d.b_id = view_text(s->alice->id);
+}
 
 TEST(a_dial_is_checked_before_anybody_hears_of_it)
 {
@@ -390,14 +460,17 @@ TEST(a_dial_is_checked_before_anybody_hears_of_it)
         { other_stamp, ERR_NOT_AUTHORIZED, "dial: of another ID than the caller's" },
         { unknown_stamp, ERR_NOT_AUTHORIZED, "dial: the caller has no ID in this network" },
         { other_signer, ERR_BAD_SIGNATURE, "dial: " },
-        { other_pk, ERR_BAD_STATEMENT, "dial: for another network, or by another key than it names" },
-        { other_network, ERR_BAD_STATEMENT, "dial: for another network, or by another key than it names" },
+        { other_pk, ERR_BAD_STATEMENT,
+          "dial: for another network, or by another key than it names" },
+        { other_network, ERR_BAD_STATEMENT,
+          "dial: for another network, or by another key than it names" },
         { old_beacon, ERR_STALE, "dial: the beacon is not one of the last two" },
         { other_ice, ERR_BAD_STATEMENT, "dial: ICE description: not the one that was signed" },
         { other_spki, ERR_WRONG_KEY, "dial: its TLS key is not one that was certified for" },
         { unknown_spki, ERR_WRONG_KEY, "dial: its TLS key is not one that was certified for" },
         { no_caps, ERR_INVALID_ARGUMENT, "dial: capabilities: ask for 1 to 16" },
-        { bad_cap, ERR_INVALID_ARGUMENT, "dial: capabilities: number 1 is not a capability's name" },
+        { bad_cap, ERR_INVALID_ARGUMENT,
+          "dial: capabilities: number 1 is not a capability's name" },
         { to_self, ERR_INVALID_ARGUMENT, "dial: this is your own ID" },
     };
 
@@ -409,9 +482,10 @@ TEST(a_dial_is_checked_before_anybody_hears_of_it)
         const struct world_answer *a = world_answer(s.w, inv);
         if (!CHECK(a && a->what == WORLD_REFUSED))
             continue;
-        if (a->err.code != cases[i].code || !view_starts(view_text(a->err.text), view_text(cases[i].why)))
-            check_failed(__FILE__, __LINE__, "case %zu: got %s (%s), wanted %s", i, err_code_name(a->err.code),
-                         a->err.text, cases[i].why);
+        if (a->err.code != cases[i].code ||
+            !view_starts(view_text(a->err.text), view_text(cases[i].why)))
+            check_failed(__FILE__, __LINE__, "case %zu: got %s (%s), wanted %s", i,
+                         err_code_name(a->err.code), a->err.text, cases[i].why);
         CHECK_U64(s.w->n_calls, n_calls);
     }
 }
@@ -447,21 +521,26 @@ TEST(a_dial_is_good_once_and_for_two_beacons)
     struct err err;
 
     CHECK(ring(s.w, &dial, s.bob, &inv) != NULL);
-    check_refused(s.w, send_dial(s.w, &dial), ERR_REPLAYED, "dial: it was used before under this beacon");
+    check_refused(s.w, send_dial(s.w, &dial), ERR_REPLAYED,
+                  "dial: it was used before under this beacon");
     DIAL(denied, s.w, s.alice, s.carol->id);
     send_dial(s.w, &denied);
     say_online(s.w, true);
-    check_refused(s.w, send_dial(s.w, &denied), ERR_REPLAYED, "dial: it was used before under this beacon");
+    check_refused(s.w, send_dial(s.w, &denied), ERR_REPLAYED,
+                  "dial: it was used before under this beacon");
     DIAL(early, s.w, s.alice, s.bob->id);
     world_pass(s.w, 60 * SECOND_MS);
-    check_refused(s.w, send_dial(s.w, &early), ERR_STALE, "dial: the beacon is not one of the last two");
+    check_refused(s.w, send_dial(s.w, &early), ERR_STALE,
+                  "dial: the beacon is not one of the last two");
     /* The number of a session is used up for ever, whatever beacon comes with it. */
     memcpy(dial.beacon, world_beacon(s.w).data, sizeof(dial.beacon));
-    check_refused(s.w, send_dial(s.w, &dial), ERR_REPLAYED, "dial: its session number was used before");
+    check_refused(s.w, send_dial(s.w, &dial), ERR_REPLAYED,
+                  "dial: its session number was used before");
     DIAL(late, s.w, s.alice, s.bob->id);
     CHECK_OK(world_restart(s.w, &err), err);
     late.d.netid = rpc_trust_netid(s.w->trust);
-    check_refused(s.w, send_dial(s.w, &late), ERR_STALE, "dial: the beacon is not one of the last two");
+    check_refused(s.w, send_dial(s.w, &late), ERR_STALE,
+                  "dial: the beacon is not one of the last two");
 }
 
 TEST(an_expired_certificate_does_not_dial)
@@ -483,21 +562,50 @@ TEST(one_caller_has_so_many_dials_at_once)
         CHECK(!world_answer(s.w, send_dial(s.w, &dial)));
     }
     DIAL(dial, s.w, s.alice, s.bob->id);
-    check_refused(s.w, send_dial(s.w, &dial), ERR_LIMIT, "dial: too many dials at once: wait for the others");
+    check_refused(s.w, send_dial(s.w, &dial), ERR_LIMIT,
+                  "dial: too many dials at once: wait for the others");
     DIAL(other, s.w, s.bob, s.alice->id);
     CHECK(!world_answer(s.w, send_dial(s.w, &other)));
 }
 
-/* ---- what the callee says --------------------------------------------------------------------------------------------- */
+/* ---- what the callee says ------------------------------------------------------------------ */
 
-static void accept_other_signer(struct accept *a, const struct scene *s) { a->key = s->carol->key; }
-static void accept_other_pk(struct accept *a, const struct scene *s) { a->c.b_pk = key_public_view(s->carol->key); }
-static void accept_other_id(struct accept *a, const struct scene *s) { a->c.b_id = view_text(s->carol->id); }
-static void accept_other_sid(struct accept *a, const struct scene *s) { (void)s; a->c.sid = VIEW(wrong32, RPC_SID); }
-static void accept_other_net(struct accept *a, const struct scene *s) { (void)s; a->c.netid = VIEW_ARR(wrong32); }
-static void accept_other_grant(struct accept *a, const struct scene *s) { (void)s; a->grant_hash[0] ^= 1; }
-static void accept_other_ice(struct accept *a, const struct scene *s) { (void)s; a->ice_hash[0] ^= 1; }
-static void accept_other_spki(struct accept *a, const struct scene *s) { a->c.b_spki = VIEW_ARR(s->carol->spki); }
+static void accept_other_signer(struct accept *a, const struct scene *s)
+{
+    a->key = s->carol->key;
+}
+static void accept_other_pk(struct accept *a, const struct scene *s)
+{
+    a->c.b_pk = key_public_view(s->carol->key);
+}
+static void accept_other_id(struct accept *a, const struct scene *s)
+{
+    a->c.b_id = view_text(s->carol->id);
+}
+static void accept_other_sid(struct accept *a, const struct scene *s)
+{
+    (void)s;
+    a->c.sid = VIEW(wrong32, RPC_SID);
+}
+static void accept_other_net(struct accept *a, const struct scene *s)
+{
+    (void)s;
+    a->c.netid = VIEW_ARR(wrong32);
+}
+static void accept_other_grant(struct accept *a, const struct scene *s)
+{
+    (void)s;
+    a->grant_hash[0] ^= 1;
+}
+static void accept_other_ice(struct accept *a, const struct scene *s)
+{
+    (void)s;
+    a->ice_hash[0] ^= 1;
+}
+static void accept_other_spki(struct accept *a, const struct scene *s)
+{
+    a->c.b_spki = VIEW_ARR(s->carol->spki);
+}
 static void accept_more_caps(struct accept *a, const struct scene *s)
 {
     (void)s;
@@ -518,8 +626,10 @@ TEST(an_accept_that_is_not_the_callees_for_this_grant_is_refused)
         { accept_other_sid, ERR_BAD_STATEMENT, "accept: for another network or session" },
         { accept_other_net, ERR_BAD_STATEMENT, "accept: for another network or session" },
         { accept_other_grant, ERR_BAD_STATEMENT, "accept: grant: not the one that was signed" },
-        { accept_other_ice, ERR_BAD_STATEMENT, "accept: ICE description: not the one that was signed" },
-        { accept_other_spki, ERR_WRONG_KEY, "accept: its TLS key is not one that was certified for" },
+        { accept_other_ice, ERR_BAD_STATEMENT,
+          "accept: ICE description: not the one that was signed" },
+        { accept_other_spki, ERR_WRONG_KEY,
+          "accept: its TLS key is not one that was certified for" },
         { accept_more_caps, ERR_BAD_STATEMENT, "accept: capabilities that were not granted" },
     };
 
@@ -537,9 +647,10 @@ TEST(an_accept_that_is_not_the_callees_for_this_grant_is_refused)
         const struct world_answer *a = world_answer(s.w, inv);
         if (!CHECK(a && a->what == WORLD_REFUSED))
             continue;
-        if (a->err.code != cases[i].code || !view_starts(view_text(a->err.text), view_text(cases[i].why)))
-            check_failed(__FILE__, __LINE__, "case %zu: got %s (%s), wanted %s", i, err_code_name(a->err.code),
-                         a->err.text, cases[i].why);
+        if (a->err.code != cases[i].code ||
+            !view_starts(view_text(a->err.text), view_text(cases[i].why)))
+            check_failed(__FILE__, __LINE__, "case %zu: got %s (%s), wanted %s", i,
+                         err_code_name(a->err.code), a->err.text, cases[i].why);
         CHECK_STR(state_of(s.w, dial.sid), "failed");
         CHECK_U64(world_audited(s.w, "session.failed", NULL), i + 1);
         struct world_call *removal = world_pending(s.w, "network.grant.remove");
@@ -594,9 +705,10 @@ TEST(den_that_ends_with_open_dials_forgets_them)
     CHECK(call->is_forgotten);
 }
 
-/* ---- closing ------------------------------------------------------------------------------------------------------------ */
+/* ---- closing ------------------------------------------------------------------------------- */
 
-static uint64_t send_close(struct world *w, const struct world_peer *by, struct view sid, const char *reason)
+static uint64_t send_close(struct world *w, const struct world_peer *by, struct view sid,
+                           const char *reason)
 {
     struct buf args = { 0 };
     _buf_ body = { 0 };
@@ -658,8 +770,10 @@ TEST(either_end_closes_a_session_and_nobody_else)
         CHECK(world_answer(s.w, inv) && world_answer(s.w, inv)->what == WORLD_YIELDED);
         CHECK_U64(s.w->n_events, n_events);
     }
-    check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong32, RPC_SID), "x"), ERR_NOT_FOUND, "close: no such session of yours");
-    check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong32, 3), "x"), ERR_BAD_WIRE, "close: body: sid: missing, or not 16 bytes");
+    check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong32, RPC_SID), "x"), ERR_NOT_FOUND,
+                  "close: no such session of yours");
+    check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong32, 3), "x"), ERR_BAD_WIRE,
+                  "close: body: sid: missing, or not 16 bytes");
 }
 
 TEST(closing_what_still_rings_answers_its_caller)

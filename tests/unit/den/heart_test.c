@@ -95,7 +95,8 @@ TEST(two_lists_in_one_second_and_a_clock_that_went_back_still_count_up)
     CHECK_OK(signer_issue_crl(w->signer, w->store, w->wall, DAY_MS, &der, &number, &err), err);
     CHECK_U64(number, before + 1);
     buf_free(&der);
-    CHECK_OK(signer_issue_crl(w->signer, w->store, w->wall - DAY_MS, DAY_MS, &der, &number, &err), err);
+    CHECK_OK(signer_issue_crl(w->signer, w->store, w->wall - DAY_MS, DAY_MS, &der, &number, &err),
+             err);
     CHECK_U64(number, before + 2);
     CHECK_U64(world_number(w, "crl_no"), before + 2);
 }

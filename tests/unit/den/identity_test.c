@@ -14,18 +14,21 @@ static struct rpc_admission admission_of(const struct world *w, uint64_t inv)
     struct err err = { 0 };
 
     if (!answer || answer->what != WORLD_YIELDED) {
-        check_failed(__FILE__, __LINE__, "no admission: %s", answer ? answer->err.text : "no answer");
+        check_failed(__FILE__, __LINE__, "no admission: %s",
+                     answer ? answer->err.text : "no answer");
         return a;
     }
     rpc_fields_open(&f, buf_view(&answer->bytes));
-    struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     if (!rpc_fields_end(&f, &err) ||
         !rpc_statement_open(RPC_W_ADMISSION, key_public_view(w->sign), bytes, sig, &a, &err))
         check_failed(__FILE__, __LINE__, "admission: %s", err.text);
     return a;
 }
 
-static uint64_t admit(struct world *w, const struct rpc_enrol *e, const struct key *key, const struct key *token)
+static uint64_t admit(struct world *w, const struct rpc_enrol *e, const struct key *key,
+                      const struct key *token)
 {
     struct buf args = { 0 };
 
@@ -96,7 +99,8 @@ TEST(bad_tokens_are_refused_with_their_reason)
     _cleanup_(key_freep) struct key *spent = world_token(w, "peer", 1, 0);
     _cleanup_(key_freep) struct key *expired = world_token(w, "peer", 1, w->wall);
     _cleanup_(key_freep) struct key *unknown = key_new();
-    _cleanup_(world_peer_freep) struct world_peer *first = world_stranger_new(w), *peer = world_stranger_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *first = world_stranger_new(w),
+                                                  *peer = world_stranger_new(w);
     uint8_t nonce[RPC_NONCE16];
     const struct {
         const struct key *token;
@@ -144,37 +148,48 @@ TEST(an_enrolment_is_used_once_and_only_while_its_beacon_is_fresh)
     struct rpc_enrol e = world_enrol(w, peer, token, nonce);
     e.beacon = VIEW_ARR(beacon);
     admission_of(w, admit(w, &e, peer->key, token));
-    check_refused(w, admit(w, &e, peer->key, token), ERR_REPLAYED, "enrolment: it was used before under this beacon");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_REPLAYED,
+                  "enrolment: it was used before under this beacon");
     world_pass(w, 30 * SECOND_MS); /* the last but one is still taken, and still remembered */
-    check_refused(w, admit(w, &e, peer->key, token), ERR_REPLAYED, "enrolment: it was used before under this beacon");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_REPLAYED,
+                  "enrolment: it was used before under this beacon");
     world_pass(w, 30 * SECOND_MS);
-    check_refused(w, admit(w, &e, peer->key, token), ERR_STALE, "enrolment: the beacon is not one of the last two");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_STALE,
+                  "enrolment: the beacon is not one of the last two");
     memcpy(beacon, world_beacon(w).data, sizeof(beacon));
     CHECK_OK(world_restart(w, &err), err);
     e.netid = rpc_trust_netid(w->trust);
-    check_refused(w, admit(w, &e, peer->key, token), ERR_STALE, "enrolment: the beacon is not one of the last two");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_STALE,
+                  "enrolment: the beacon is not one of the last two");
 }
 
 TEST(altered_and_foreign_enrolments_are_refused)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w), *other = world_stranger_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
+                                                  *other = world_stranger_new(w);
     _cleanup_(key_freep) struct key *token = world_token(w, "peer", 5, 0);
     _cleanup_(key_freep) struct key *another = key_new();
     uint8_t nonce[RPC_NONCE16], netid[HASH_SIZE] = { 1 };
 
     struct rpc_enrol e = world_enrol(w, peer, token, nonce);
-    check_refused(w, admit(w, &e, other->key, token), ERR_BAD_SIGNATURE, "enrolment: not signed by the key that it enrols");
-    check_refused(w, admit(w, &e, peer->key, another), ERR_BAD_SIGNATURE, "enrolment: not signed by the token's key");
-    check_refused(w, admit(w, &e, peer->key, NULL), ERR_BAD_SIGNATURE, "enrolment: not signed by the token's key");
+    check_refused(w, admit(w, &e, other->key, token), ERR_BAD_SIGNATURE,
+                  "enrolment: not signed by the key that it enrols");
+    check_refused(w, admit(w, &e, peer->key, another), ERR_BAD_SIGNATURE,
+                  "enrolment: not signed by the token's key");
+    check_refused(w, admit(w, &e, peer->key, NULL), ERR_BAD_SIGNATURE,
+                  "enrolment: not signed by the token's key");
     e.netid = VIEW_ARR(netid);
-    check_refused(w, admit(w, &e, peer->key, token), ERR_BAD_STATEMENT, "enrolment: for another network");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_BAD_STATEMENT,
+                  "enrolment: for another network");
     e = world_enrol(w, peer, token, nonce);
     e.network = VIEW_LIT("other.example");
-    check_refused(w, admit(w, &e, peer->key, token), ERR_BAD_STATEMENT, "enrolment: for another network");
+    check_refused(w, admit(w, &e, peer->key, token), ERR_BAD_STATEMENT,
+                  "enrolment: for another network");
     e = world_enrol(w, peer, token, nonce);
     e.client_pk = key_public_view(w->router);
-    check_refused(w, admit(w, &e, w->router, token), ERR_WRONG_KEY, "enrolment: this key is the router's or den's");
+    check_refused(w, admit(w, &e, w->router, token), ERR_WRONG_KEY,
+                  "enrolment: this key is the router's or den's");
 }
 
 /* Each byte of the statement is covered by the signature. */
@@ -230,16 +245,16 @@ TEST(roles_may_call_what_is_theirs)
         const char *procedure, *role;
         bool may;
     } cases[] = {
-        { "den.identity.admit", "router", true },  { "den.identity.admit", "guest", true },
-        { "den.identity.admit", "peer", false },   { "den.identity.admit", "script", false },
-        { "den.identity.refresh", "peer", true },  { "den.identity.refresh", "admin", true },
+        { "den.identity.admit", "router", true },   { "den.identity.admit", "guest", true },
+        { "den.identity.admit", "peer", false },    { "den.identity.admit", "script", false },
+        { "den.identity.refresh", "peer", true },   { "den.identity.refresh", "admin", true },
         { "den.identity.refresh", "guest", false }, { "den.ca.sign", "peer", true },
-        { "den.ca.sign", "admin", true },          { "den.ca.sign", "guest", false },
-        { "den.ca.sign", "router", false },        { "den.ca.chain", "guest", true },
-        { "den.ca.chain", "script", true },        { "den.ca.crl", "guest", true },
-        { "den.session.open", "peer", true },      { "den.session.open", "guest", false },
-        { "den.session.open", "script", false },   { "den.session.open", "den", false },
-        { "den.session.close", "router", false },  { "den.session.close", "", false },
+        { "den.ca.sign", "admin", true },           { "den.ca.sign", "guest", false },
+        { "den.ca.sign", "router", false },         { "den.ca.chain", "guest", true },
+        { "den.ca.chain", "script", true },         { "den.ca.crl", "guest", true },
+        { "den.session.open", "peer", true },       { "den.session.open", "guest", false },
+        { "den.session.open", "script", false },    { "den.session.open", "den", false },
+        { "den.session.close", "router", false },   { "den.session.close", "", false },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -252,14 +267,16 @@ TEST(roles_may_call_what_is_theirs)
         snprintf(why, sizeof(why), "this role may not call %s", cases[i].procedure);
         bool is_forbidden = a->what == WORLD_REFUSED && strcmp(a->err.text, why) == 0;
         if (is_forbidden == cases[i].may)
-            check_failed(__FILE__, __LINE__, "%s by %s: %s", cases[i].procedure, cases[i].role, a->err.text);
+            check_failed(__FILE__, __LINE__, "%s by %s: %s", cases[i].procedure, cases[i].role,
+                         a->err.text);
     }
 }
 
 TEST(refresh_counts_up_for_the_caller_alone)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w), *bob = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w),
+                                                  *bob = world_peer_new(w);
     struct buf args = { 0 };
     _buf_ body = { 0 };
     _buf_ replay = { 0 };
@@ -267,14 +284,15 @@ TEST(refresh_counts_up_for_the_caller_alone)
     rpc_put_map(&body, 0);
     world_put_request(w, &args, alice->key, alice->id, "den.identity.refresh", buf_view(&body));
     buf_put(&replay, buf_view(&args));
-    struct rpc_admission a = admission_of(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args));
+    struct rpc_admission a =
+        admission_of(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args));
     CHECK_VIEW(a.id, view_text(alice->id));
     CHECK_U64(a.adm_no, 2);
     CHECK_U64(a.enrol_hash.len, 0);
 
     buf_put(&args, buf_view(&replay));
-    check_refused(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args), ERR_REPLAYED,
-                  "request: it was used before under this beacon");
+    check_refused(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args),
+                  ERR_REPLAYED, "request: it was used before under this beacon");
     world_put_request(w, &args, alice->key, alice->id, "den.identity.refresh", buf_view(&body));
     uint64_t inv = world_handle(w, "den.identity.refresh", "peer", bob->id, &args);
     CHECK(world_answer(w, inv)->err.code == ERR_NOT_AUTHORIZED);
@@ -282,8 +300,8 @@ TEST(refresh_counts_up_for_the_caller_alone)
     inv = world_handle(w, "den.identity.refresh", "peer", alice->id, &args);
     CHECK(world_answer(w, inv)->err.code == ERR_BAD_SIGNATURE);
     world_put_request(w, &args, alice->key, alice->id, "den.ca.sign", buf_view(&body));
-    check_refused(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args), ERR_BAD_STATEMENT,
-                  "request: for another procedure");
+    check_refused(w, world_handle(w, "den.identity.refresh", "peer", alice->id, &args),
+                  ERR_BAD_STATEMENT, "request: for another procedure");
 }
 
 /* A flood of refusals neither fills the audit nor is left unsaid. */

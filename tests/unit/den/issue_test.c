@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den.ca.sign and the signer. The linker gives this program its own store_certificate_put(), to fail between the
- * reservation of a serial and the record of what was signed with it. */
+/* den.ca.sign and the signer. The linker gives this program its own store_certificate_put(), to
+ * fail between the reservation of a serial and the record of what was signed with it. */
 #include "base/clock.h"
 #include "den/audit.h"
 #include "tests/unit/den/world.h"
@@ -14,12 +14,12 @@
 #define POLICY "deny from * to * can *\n"
 
 static enum { PUT_WORKS, PUT_FAILS, PUT_DIES } put_mode;
-bool __real_store_certificate_put(struct store *s, struct view serial, struct view der, uint64_t not_before,
-                                  uint64_t not_after, struct err *err);
-bool __wrap_store_certificate_put(struct store *s, struct view serial, struct view der, uint64_t not_before,
-                                  uint64_t not_after, struct err *err);
-bool __wrap_store_certificate_put(struct store *s, struct view serial, struct view der, uint64_t not_before,
-                                  uint64_t not_after, struct err *err)
+bool __real_store_certificate_put(struct store *s, struct view serial, struct view der,
+                                  uint64_t not_before, uint64_t not_after, struct err *err);
+bool __wrap_store_certificate_put(struct store *s, struct view serial, struct view der,
+                                  uint64_t not_before, uint64_t not_after, struct err *err);
+bool __wrap_store_certificate_put(struct store *s, struct view serial, struct view der,
+                                  uint64_t not_before, uint64_t not_after, struct err *err)
 {
     switch (put_mode) {
     case PUT_WORKS:
@@ -59,20 +59,24 @@ static struct pki_cert *cert_of(const struct world *w, uint64_t inv)
     struct err err;
 
     if (!answer || answer->what != WORLD_YIELDED) {
-        check_failed(__FILE__, __LINE__, "no certificate: %s", answer ? answer->err.text : "no answer");
+        check_failed(__FILE__, __LINE__, "no certificate: %s",
+                     answer ? answer->err.text : "no answer");
         return NULL;
     }
     rpc_fields_open(&f, buf_view(&answer->bytes));
-    struct view der = rpc_fields_bin(&f, "certificate", PKI_MAX_CERT), chain = rpc_fields_array(&f, "chain");
+    struct view der = rpc_fields_bin(&f, "certificate", PKI_MAX_CERT),
+                chain = rpc_fields_array(&f, "chain");
     struct rpc_fields c;
     rpc_fields_open(&c, chain);
-    CHECK_VIEW(rpc_fields_bin(&c, "intermediate", PKI_MAX_CERT), pki_cert_der(signer_cert(w->signer)));
+    CHECK_VIEW(rpc_fields_bin(&c, "intermediate", PKI_MAX_CERT),
+               pki_cert_der(signer_cert(w->signer)));
     if (!rpc_fields_end(&f, &err) || !rpc_fields_end(&c, &err) || !pki_cert_read(der, &cert, &err))
         check_failed(__FILE__, __LINE__, "certificate: %s", err.text);
     return cert;
 }
 
-static void check_refused(const struct world *w, uint64_t inv, enum err_code code, const char *start)
+static void check_refused(const struct world *w, uint64_t inv, enum err_code code,
+                          const char *start)
 {
     const struct world_answer *a = world_answer(w, inv);
 
@@ -134,7 +138,8 @@ TEST(the_same_key_asked_again_gets_the_same_certificate_while_it_lasts)
 TEST(a_key_of_another_id_or_of_an_authority_is_refused)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
-    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w), *bob = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w),
+                                                  *bob = world_peer_new(w);
     _buf_ of_root = { 0 };
     struct err err;
 
@@ -166,10 +171,12 @@ static bool set_names(X509_REQ *req, const char *cn, const char *san)
     bool ok = true;
 
     if (cn)
-        ok = X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(req), "CN", MBSTRING_ASC, (const uint8_t *)cn, -1, -1, 0);
+        ok = X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(req), "CN", MBSTRING_ASC,
+                                        (const uint8_t *)cn, -1, -1, 0);
     if (san) {
         X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
-        ok = ok && names && sk_X509_EXTENSION_push(extensions, names) && X509_REQ_add_extensions(req, extensions);
+        ok = ok && names && sk_X509_EXTENSION_push(extensions, names) &&
+             X509_REQ_add_extensions(req, extensions);
     }
     sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
     return ok;
@@ -187,8 +194,10 @@ static struct buf named_csr(const struct world_peer *peer, const char *cn, const
         check_failed(__FILE__, __LINE__, "%s", err.text);
     const uint8_t *at = key_der.data;
     EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long)key_der.len);
-    if (!key || !X509_REQ_set_pubkey(req, key) || !set_names(req, cn, san) || !X509_REQ_sign(req, key, EVP_sha256()))
-        check_failed(__FILE__, __LINE__, "cannot make a request: cn=%s san=%s", cn ? cn : "", san ? san : "");
+    if (!key || !X509_REQ_set_pubkey(req, key) || !set_names(req, cn, san) ||
+        !X509_REQ_sign(req, key, EVP_sha256()))
+        check_failed(__FILE__, __LINE__, "cannot make a request: cn=%s san=%s", cn ? cn : "",
+                     san ? san : "");
     uint8_t *out = NULL;
     int len = i2d_X509_REQ(req, &out);
     buf_put(&der, VIEW(out, len > 0 ? (size_t)len : 0));
@@ -198,7 +207,8 @@ static struct buf named_csr(const struct world_peer *peer, const char *cn, const
     return der;
 }
 
-/* Names are absent or the record's; a wrong one is found wherever it stands among right ones; %s is the ID. */
+/* Names are absent or the record's; a wrong one is found wherever it stands among right ones;
+ * %s is the ID. */
 TEST(a_request_with_a_foreign_name_in_any_position_is_refused)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
@@ -225,7 +235,8 @@ TEST(a_request_with_a_foreign_name_in_any_position_is_refused)
         _free_ char *cn = with_id(cases[i].cn, peer->id), *san = with_id(cases[i].san, peer->id);
         _buf_ csr = named_csr(peer, cn, san);
         /* The key has its certificate already; the names are looked at all the same. */
-        check_refused(w, sign_csr(w, peer, buf_view(&csr)), ERR_NAME_MISMATCH, "certificate request: ");
+        check_refused(w, sign_csr(w, peer, buf_view(&csr)), ERR_NAME_MISMATCH,
+                      "certificate request: ");
     }
     CHECK_U64(world_audited(w, "certificate.issued", NULL), 1);
     _free_ char *cn = with_id("%s", peer->id), *san = with_id("DNS:%s.corp.example", peer->id);
@@ -236,7 +247,8 @@ TEST(a_request_with_a_foreign_name_in_any_position_is_refused)
 TEST(a_request_for_another_id_is_refused_whoever_signs_or_sends_it)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
-    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w), *bob = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w),
+                                                  *bob = world_peer_new(w);
     _buf_ body = { 0 };
     struct buf args = { 0 };
 
@@ -307,14 +319,22 @@ TEST(malformed_bodies_are_refused)
         { "\x90", 1, "certificate request: body: not one map without duplicate keys" },
         { "\x80\x80", 2, "certificate request: body: not one map without duplicate keys" },
         { "\x80", 1, "certificate request: body: csr: missing, or not bytes" },
-        { "\x81\xa3" "csr\xa1x", 7, "certificate request: body: csr: missing, or not bytes" },
-        { "\x82\xa3" "csr\xc4\x00\xa3" "csr\xc4\x00", 13, "certificate request: body: not one map without duplicate keys" },
-        { "\x81\xa3" "csr\xc4\x05", 7, "certificate request: body: " },
+        { "\x81\xa3"
+          "csr\xa1x",
+          7, "certificate request: body: csr: missing, or not bytes" },
+        { "\x82\xa3"
+          "csr\xc4\x00\xa3"
+          "csr\xc4\x00",
+          13, "certificate request: body: not one map without duplicate keys" },
+        { "\x81\xa3"
+          "csr\xc4\x05",
+          7, "certificate request: body: " },
         { "\xdf\xff\xff\xff\xff", 5, "certificate request: body: " },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)
-        check_refused(w, sign_body(w, peer->key, peer->id, VIEW(cases[i].body, cases[i].len)), ERR_BAD_WIRE, cases[i].why);
+        check_refused(w, sign_body(w, peer->key, peer->id, VIEW(cases[i].body, cases[i].len)),
+                      ERR_BAD_WIRE, cases[i].why);
     check_refused(w, sign_csr(w, peer, VIEW(junk, 1)), ERR_BAD_WIRE, "certificate request: ");
     check_refused(w, sign_csr(w, peer, VIEW_ARR(junk)), ERR_TOO_LARGE, "certificate request: ");
     uint64_t inv = sign_body(w, peer->key, peer->id, VIEW_ARR(huge));
@@ -325,18 +345,21 @@ TEST(malformed_bodies_are_refused)
 TEST(requests_of_one_id_are_slowed_down_others_are_not)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w), *bob = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w),
+                                                  *bob = world_peer_new(w);
 
     for (size_t i = 1; i < 5; i++) /* enrolling took one */
         CHECK(world_answer(w, world_sign(w, alice))->what == WORLD_YIELDED);
-    check_refused(w, world_sign(w, alice), ERR_LIMIT, "certificate request: too many of these requests");
+    check_refused(w, world_sign(w, alice), ERR_LIMIT,
+                  "certificate request: too many of these requests");
     CHECK(world_answer(w, world_sign(w, bob))->what == WORLD_YIELDED);
     world_pass(w, 10 * MINUTE_MS);
     CHECK(world_answer(w, world_sign(w, alice))->what == WORLD_YIELDED);
-    check_refused(w, world_sign(w, alice), ERR_LIMIT, "certificate request: too many of these requests");
+    check_refused(w, world_sign(w, alice), ERR_LIMIT,
+                  "certificate request: too many of these requests");
 }
 
-/* ---- failing between the serial and the record ------------------------------------------------------------ */
+/* ---- failing between the serial and the record --------------------------------------------- */
 
 static struct store_certificate newest(struct world *w, const struct world_peer *peer)
 {
@@ -344,7 +367,8 @@ static struct store_certificate newest(struct world *w, const struct world_peer 
     enum store_found found = STORE_NONE;
     struct err err;
 
-    if (!store_certificate_by_spki(w->store, VIEW_ARR(peer->spki), &found, &c, &err) || found == STORE_NONE)
+    if (!store_certificate_by_spki(w->store, VIEW_ARR(peer->spki), &found, &c, &err) ||
+        found == STORE_NONE)
         check_failed(__FILE__, __LINE__, "no serial is known for this key");
     return c;
 }
@@ -352,7 +376,8 @@ static struct store_certificate newest(struct world *w, const struct world_peer 
 TEST(what_could_not_be_recorded_is_not_handed_out_and_its_serial_stays_known)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
-    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w), *late = world_stranger_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *late = world_stranger_new(w);
 
     key_free(late->key); /* the same identity with another TLS key */
     late->key = NULL;
@@ -367,7 +392,8 @@ TEST(what_could_not_be_recorded_is_not_handed_out_and_its_serial_stays_known)
     CHECK_U64(reserved.der.len, 0);
     CHECK_U64(reserved.serial.len, 17);
 
-    _cleanup_(pki_cert_freep) struct pki_cert *cert = cert_of(w, sign_csr(w, peer, buf_view(&late->csr)));
+    _cleanup_(pki_cert_freep) struct pki_cert *cert =
+        cert_of(w, sign_csr(w, peer, buf_view(&late->csr)));
     CHECK(!view_eq(pki_cert_serial(cert), buf_view(&reserved.serial)));
     CHECK_U64(world_audited(w, "certificate.issued", NULL), 2);
 }
@@ -375,7 +401,8 @@ TEST(what_could_not_be_recorded_is_not_handed_out_and_its_serial_stays_known)
 TEST(killed_between_serial_and_record_den_goes_on_with_another_serial)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
-    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w), *late = world_stranger_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *late = world_stranger_new(w);
     struct err err;
     int status = 0;
 
@@ -397,14 +424,15 @@ TEST(killed_between_serial_and_record_den_goes_on_with_another_serial)
     _cleanup_(store_certificate_deinit) struct store_certificate reserved = newest(w, late);
     CHECK_U64(reserved.der.len, 0);
     CHECK_U64(world_audited(w, "certificate.issued", NULL), 1);
-    _cleanup_(pki_cert_freep) struct pki_cert *cert = cert_of(w, sign_csr(w, peer, buf_view(&late->csr)));
+    _cleanup_(pki_cert_freep) struct pki_cert *cert =
+        cert_of(w, sign_csr(w, peer, buf_view(&late->csr)));
     CHECK(!view_eq(pki_cert_serial(cert), buf_view(&reserved.serial)));
     uint64_t n, bad;
     CHECK_OK(audit_verify(w->store, &n, &bad, &err), err);
     CHECK_U64(bad, 0);
 }
 
-/* ---- chain and list ---------------------------------------------------------------------------------------- */
+/* ---- chain and list ------------------------------------------------------------------------ */
 
 TEST(chain_gives_roots_intermediates_and_manifests)
 {

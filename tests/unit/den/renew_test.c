@@ -56,7 +56,8 @@ TEST(a_certificate_in_the_last_third_of_its_life_is_renewed_for_its_own_key)
     rpc_fields_open(&f, buf_view(&call->args));
     rpc_fields_open(&chain, rpc_fields_array(&f, "chain"));
     CHECK_OK(pki_cert_read(rpc_fields_bin(&chain, "leaf", PKI_MAX_CERT), &cert, &err), err);
-    CHECK_VIEW(rpc_fields_bin(&chain, "intermediate", PKI_MAX_CERT), pki_cert_der(signer_cert(w->signer)));
+    CHECK_VIEW(rpc_fields_bin(&chain, "intermediate", PKI_MAX_CERT),
+               pki_cert_der(signer_cert(w->signer)));
     rpc_fields_array(&f, "manifests");
     CHECK_OK(rpc_fields_end(&f, &err), err);
     pki_cert_spki_hash(cert, got);

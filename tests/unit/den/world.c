@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* ---- the port ------------------------------------------------------------------------------------ */
+/* ---- the port ------------------------------------------------------------------------------ */
 
 static uint64_t get_mono(void *user)
 {
@@ -45,15 +45,17 @@ static void on_refuse(void *user, uint64_t inv, const struct err *why)
     rpc_error_put_payload(why, &a->bytes);
 }
 
-static uint64_t on_call(void *user, const char *procedure, struct view args, uint64_t timeout, bool wants_progress,
-                        rpc_on_outcome *on_outcome, void *outcome_user)
+static uint64_t on_call(void *user, const char *procedure, struct view args, uint64_t timeout,
+                        bool wants_progress, rpc_on_outcome *on_outcome, void *outcome_user)
 {
     struct world *w = user;
     struct world_call *c = &w->calls[w->n_calls++ % WORLD_MAX];
 
     (void)wants_progress;
     buf_free(&c->args);
-    *c = (struct world_call){ .number = w->n_calls, .timeout = timeout, .on_outcome = on_outcome, .user = outcome_user };
+    *c = (struct world_call){
+        .number = w->n_calls, .timeout = timeout, .on_outcome = on_outcome, .user = outcome_user
+    };
     snprintf(c->procedure, sizeof(c->procedure), "%s", procedure);
     buf_put(&c->args, args);
     return c->number;
@@ -68,7 +70,8 @@ static void on_forget(void *user, uint64_t call)
             w->calls[i].is_forgotten = true;
 }
 
-static void on_publish(void *user, const char *topic, const struct rpc_publish_options *options, struct view args)
+static void on_publish(void *user, const char *topic, const struct rpc_publish_options *options,
+                       struct view args)
 {
     struct world *w = user;
     struct world_event *e = &w->events[w->n_events++ % WORLD_MAX];
@@ -78,7 +81,8 @@ static void on_publish(void *user, const char *topic, const struct rpc_publish_o
     snprintf(e->topic, sizeof(e->topic), "%s", topic);
     for (size_t i = 0; i < options->n_eligible; i++) {
         size_t len = strlen(e->eligible);
-        snprintf(e->eligible + len, sizeof(e->eligible) - len, "%s%s", i ? "," : "", options->eligible_authid[i]);
+        snprintf(e->eligible + len, sizeof(e->eligible) - len, "%s%s", i ? "," : "",
+                 options->eligible_authid[i]);
     }
     buf_put(&e->args, args);
 }
@@ -94,16 +98,22 @@ static bool on_save(void *user, struct view bytes, struct err *err)
     return true;
 }
 
-/* ---- founding ---------------------------------------------------------------------------------------- */
+/* ---- founding ------------------------------------------------------------------------------ */
 
-static bool sign_manifest(struct world *w, struct view root_der, struct view intermediate_der, struct err *err)
+static bool sign_manifest(struct world *w, struct view root_der, struct view intermediate_der,
+                          struct err *err)
 {
     static const uint8_t zeros[HASH_SIZE];
     uint8_t root_hash[HASH_SIZE], intermediate_hash[HASH_SIZE];
     struct rpc_manifest m = {
-        .netid = VIEW_ARR(root_hash), .network = VIEW_LIT(WORLD_NETWORK), .manifest_no = 1, .previous = VIEW_ARR(zeros),
-        .roots = { { VIEW_ARR(root_hash) }, 1 }, .intermediates = { { VIEW_ARR(intermediate_hash) }, 1 },
-        .issued_at = w->wall, .not_after = w->wall + 365 * DAY_MS,
+        .netid = VIEW_ARR(root_hash),
+        .network = VIEW_LIT(WORLD_NETWORK),
+        .manifest_no = 1,
+        .previous = VIEW_ARR(zeros),
+        .roots = { { VIEW_ARR(root_hash) }, 1 },
+        .intermediates = { { VIEW_ARR(intermediate_hash) }, 1 },
+        .issued_at = w->wall,
+        .not_after = w->wall + 365 * DAY_MS,
     };
     const struct rpc_key_entry keys[] = {
         { RPC_KEY_DEN_LOGIN, key_public_view(w->login), w->wall - DAY_MS, w->wall + 365 * DAY_MS },
@@ -139,12 +149,14 @@ static bool found_network(struct world *w, struct err *err)
     if (!pki_key_new(PKI_P384, &root_key, err) ||
         !pki_ca_new_root(WORLD_NETWORK, w->wall, 3650 * DAY_MS, root_key, &w->root, err) ||
         !pki_key_new(PKI_P256, &key, err) ||
-        !pki_ca_new_intermediate(w->root, WORLD_NETWORK, w->wall, 1000 * DAY_MS, key, &intermediate, err))
+        !pki_ca_new_intermediate(w->root, WORLD_NETWORK, w->wall, 1000 * DAY_MS, key, &intermediate,
+                                 err))
         return false;
     w->signer = signer_new(intermediate, &config);
     if (!pki_key_new(PKI_P256, &router_tls, err) || !pki_csr_new(router_tls, &w->router_csr, err))
         return false;
-    return sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)), pki_cert_der(signer_cert(w->signer)), err);
+    return sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)),
+                         pki_cert_der(signer_cert(w->signer)), err);
 }
 
 static bool start(struct world *w, struct err *err)
@@ -153,7 +165,8 @@ static bool start(struct world *w, struct err *err)
         return false;
     w->config.trust = w->trust;
     w->config.store = w->store;
-    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, w->policy, err) || !den_core_start(w->core, err))
+    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, w->policy, err) ||
+        !den_core_start(w->core, err))
         return false;
     den_core_up(w->core);
     return true;
@@ -169,8 +182,15 @@ struct world *world_new(const char *policy)
     w->mono = 1000;
     w->store_path = mem_format("%s/den-%u.db", check_dir(), n++);
     w->port = (struct den_port){
-        .mono = get_mono, .wall = get_wall, .yield = on_yield, .refuse = on_refuse, .call = on_call,
-        .forget = on_forget, .publish = on_publish, .save_trust = on_save, .user = w,
+        .mono = get_mono,
+        .wall = get_wall,
+        .yield = on_yield,
+        .refuse = on_refuse,
+        .call = on_call,
+        .forget = on_forget,
+        .publish = on_publish,
+        .save_trust = on_save,
+        .user = w,
     };
     den_core_defaults(&w->config);
     w->config.port = &w->port;
@@ -222,7 +242,8 @@ void world_free(struct world *w)
 bool world_restart(struct world *w, struct err *err)
 {
     stop(w);
-    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) && start(w, err);
+    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) &&
+           start(w, err);
 }
 
 bool world_set_policy(struct world *w, const char *text, struct err *err)
@@ -252,13 +273,20 @@ void world_pass(struct world *w, uint64_t ms)
     }
 }
 
-/* ---- what happened -------------------------------------------------------------------------------------- */
+/* ---- what happened ------------------------------------------------------------------------- */
 
-uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id, struct buf *args)
+uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id,
+                      struct buf *args)
 {
     const struct rpc_invocation invocation = {
-        .request = 1, .registration = 1, .caller = 7, .receive_progress = true, .caller_authid = view_text(id),
-        .caller_authrole = view_text(role), .source = VIEW_LIT("192.0.2.7"), .payload = rpc_args(buf_view(args)),
+        .request = 1,
+        .registration = 1,
+        .caller = 7,
+        .receive_progress = true,
+        .caller_authid = view_text(id),
+        .caller_authrole = view_text(role),
+        .source = VIEW_LIT("192.0.2.7"),
+        .payload = rpc_args(buf_view(args)),
     };
     const struct rpc_inv inv = { .number = ++w->n_invs, .invocation = &invocation };
 
@@ -305,7 +333,8 @@ struct world_call *world_pending(struct world *w, const char *procedure)
 
 void world_result(struct world_call *call, struct buf *args)
 {
-    const struct rpc_outcome outcome = { .what = RPC_RESULTED, .payload = rpc_args(buf_view(args)) };
+    const struct rpc_outcome outcome = { .what = RPC_RESULTED,
+                                         .payload = rpc_args(buf_view(args)) };
 
     call->is_done = true;
     call->on_outcome(call->user, &outcome);
@@ -360,7 +389,8 @@ static bool count_entry(void *user, const struct store_audit *entry)
 {
     struct search *search = user;
 
-    search->n += holds(buf_view(&entry->bytes), search->a) && holds(buf_view(&entry->bytes), search->b);
+    search->n +=
+        holds(buf_view(&entry->bytes), search->a) && holds(buf_view(&entry->bytes), search->b);
     return true;
 }
 
@@ -386,14 +416,15 @@ struct rpc_heartbeat world_heartbeat(const struct world *w)
         return h;
     }
     rpc_fields_open(&f, buf_view(&event->args));
-    struct view bytes = rpc_fields_bin(&f, "H", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct view bytes = rpc_fields_bin(&f, "H", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     if (!rpc_fields_end(&f, &err) ||
         !rpc_statement_open(RPC_W_HEARTBEAT, key_public_view(w->sign), bytes, sig, &h, &err))
         check_failed(__FILE__, __LINE__, "heartbeat: %s", err.text);
     return h;
 }
 
-/* ---- peers ------------------------------------------------------------------------------------------------ */
+/* ---- peers --------------------------------------------------------------------------------- */
 
 struct view world_beacon(const struct world *w)
 {
@@ -408,12 +439,14 @@ struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64
 
     memcpy(t.pk, key_public(token), KEY_SIZE);
     snprintf(t.role, sizeof(t.role), "%s", role);
-    if (!store_begin(w->store, &err) || !store_token_add(w->store, &t, &err) || !store_commit(w->store, &err))
+    if (!store_begin(w->store, &err) || !store_token_add(w->store, &t, &err) ||
+        !store_commit(w->store, &err))
         check_failed(__FILE__, __LINE__, "token: %s", err.text);
     return token;
 }
 
-void world_put_signed(struct buf *args, enum rpc_word word, const void *statement, const struct key *key)
+void world_put_signed(struct buf *args, enum rpc_word word, const void *statement,
+                      const struct key *key)
 {
     _buf_ bytes = { 0 };
     uint8_t sig[SIG_SIZE];
@@ -423,18 +456,23 @@ void world_put_signed(struct buf *args, enum rpc_word word, const void *statemen
     rpc_put_bin(args, VIEW_ARR(sig));
 }
 
-struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer, const struct key *token,
-                             uint8_t nonce_to[RPC_NONCE16])
+struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer,
+                             const struct key *token, uint8_t nonce_to[RPC_NONCE16])
 {
     random_bytes(nonce_to, RPC_NONCE16);
     return (struct rpc_enrol){
-        .netid = rpc_trust_netid(w->trust), .network = VIEW_LIT(WORLD_NETWORK), .client_pk = key_public_view(peer->key),
-        .beacon = world_beacon(w), .nonce = VIEW(nonce_to, RPC_NONCE16),
-        .token_pk = token ? key_public_view(token) : VIEW(NULL, 0), .host = VIEW_LIT("a-host"),
+        .netid = rpc_trust_netid(w->trust),
+        .network = VIEW_LIT(WORLD_NETWORK),
+        .client_pk = key_public_view(peer->key),
+        .beacon = world_beacon(w),
+        .nonce = VIEW(nonce_to, RPC_NONCE16),
+        .token_pk = token ? key_public_view(token) : VIEW(NULL, 0),
+        .host = VIEW_LIT("a-host"),
     };
 }
 
-void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key, const struct key *token)
+void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key,
+                     const struct key *token)
 {
     _buf_ bytes = { 0 };
     uint8_t sig[SIG_SIZE];
@@ -471,11 +509,13 @@ static void take_id(struct world *w, uint64_t inv, struct world_peer *peer)
     struct err err = { 0 };
 
     if (!answer || answer->what != WORLD_YIELDED) {
-        check_failed(__FILE__, __LINE__, "not admitted: %s", answer ? answer->err.text : "no answer");
+        check_failed(__FILE__, __LINE__, "not admitted: %s",
+                     answer ? answer->err.text : "no answer");
         return;
     }
     rpc_fields_open(&f, buf_view(&answer->bytes));
-    struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     if (!rpc_statement_open(RPC_W_ADMISSION, key_public_view(w->sign), bytes, sig, &a, &err))
         check_failed(__FILE__, __LINE__, "admission: %s", err.text);
     snprintf(peer->id, sizeof(peer->id), "%.*s", VIEW_FMT(a.id));
@@ -508,11 +548,13 @@ void world_peer_free(struct world_peer *p)
     free(p);
 }
 
-void world_put_request(const struct world *w, struct buf *args, const struct key *key, const char *id,
-                       const char *procedure, struct view body)
+void world_put_request(const struct world *w, struct buf *args, const struct key *key,
+                       const char *id, const char *procedure, struct view body)
 {
     const struct rpc_request context = {
-        .netid = rpc_trust_netid(w->trust), .den_pk = key_public_view(w->sign), .id = view_text(id),
+        .netid = rpc_trust_netid(w->trust),
+        .den_pk = key_public_view(w->sign),
+        .id = view_text(id),
         .beacon = world_beacon(w),
     };
 

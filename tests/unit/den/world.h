@@ -61,20 +61,24 @@ bool world_set_policy(struct world *w, const char *policy, struct err *err);
 void world_pass(struct world *w, uint64_t ms); /* time goes by; the core ticks at its deadlines */
 
 /* `args` is taken and freed. Returns the number by which the answer is found. */
-uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id, struct buf *args);
-const struct world_answer *world_answer(const struct world *w, uint64_t inv); /* the final one; NULL: none yet */
+uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id,
+                      struct buf *args);
+const struct world_answer *world_answer(const struct world *w,
+                                        uint64_t inv); /* the final one; NULL: none yet */
 size_t world_n_progress(const struct world *w, uint64_t inv);
-struct world_call *world_pending(struct world *w, const char *procedure); /* the oldest; NULL: none */
-void world_result(struct world_call *call, struct buf *args);              /* taken and freed */
+struct world_call *world_pending(struct world *w,
+                                 const char *procedure);      /* the oldest; NULL: none */
+void world_result(struct world_call *call, struct buf *args); /* taken and freed */
 void world_progress(struct world_call *call);
 void world_fail(struct world_call *call, enum err_code code);
 const struct world_event *world_last_event(const struct world *w, const char *topic);
 uint64_t world_number(struct world *w, const char *name);
 /* How many audit entries hold all of these texts (b may be NULL). */
 size_t world_audited(struct world *w, const char *a, const char *b);
-struct rpc_heartbeat world_heartbeat(const struct world *w); /* the newest published; borrows from the world */
+struct rpc_heartbeat
+world_heartbeat(const struct world *w); /* the newest published; borrows from the world */
 
-/* ---- peers: what an honest one would send, for tests to spoil ------------------------------------ */
+/* ---- peers: what an honest one would send, for tests to spoil ------------------------------ */
 
 struct world_peer {
     struct key *key;
@@ -85,18 +89,20 @@ struct world_peer {
     struct buf ice;
 };
 struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at);
-void world_put_signed(struct buf *args, enum rpc_word word, const void *statement, const struct key *key);
-struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer, const struct key *token,
-                             uint8_t nonce_to[RPC_NONCE16]);
+void world_put_signed(struct buf *args, enum rpc_word word, const void *statement,
+                      const struct key *key);
+struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer,
+                             const struct key *token, uint8_t nonce_to[RPC_NONCE16]);
 /* Args of den.identity.admit. */
-void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key, const struct key *token);
+void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key,
+                     const struct key *token);
 /* A peer with an ID and a certificate. */
 struct world_peer *world_peer_new(struct world *w);
 struct world_peer *world_stranger_new(struct world *w); /* keys alone */
 void world_peer_free(struct world_peer *peer);
 OWN_FREEP(world_peer, struct world_peer)
 /* Args [body, R, sig], signed by `key` for `id`. */
-void world_put_request(const struct world *w, struct buf *args, const struct key *key, const char *id,
-                       const char *procedure, struct view body);
+void world_put_request(const struct world *w, struct buf *args, const struct key *key,
+                       const char *id, const char *procedure, struct view body);
 struct view world_beacon(const struct world *w);
 uint64_t world_sign(struct world *w, const struct world_peer *peer); /* den.ca.sign for its key */

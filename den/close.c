@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* den.session.close: either end, at any time. */
+#include "den/open.h"
+
+#include "base/log.h"
+
+static struct open *find_open(struct den_core *core, struct view sid)
+{
+    struct open *open;
+
+    LIST_EACH(open, &core->opens, node)
+    if (open->is_granted && view_eq(open->d.sid, sid))
+        return open;
+    return NULL;
+}
+
+static bool read_close(struct view body, struct view *ret_sid, struct view *ret_reason,
+                       struct err *err)
+{
+    struct view reason = { 0 };
+
+    if (!rpc_map_bin(body, "sid", ret_sid) || ret_sid->len != RPC_SID)
+        return err_set(err, ERR_BAD_WIRE, "body: sid: missing, or not %d bytes", RPC_SID);
+    if (rpc_map_text(body, "reason", &reason) && reason.len > CORE_MAX_REASON)
+        return err_set(err, ERR_TOO_LARGE, "body: reason: over %d bytes", CORE_MAX_REASON);
+    *ret_reason = reason;
+    return true;
+}
+
+/* One answer for a session that is not there and for one of others. */
+static bool find_session(struct den_core *core, struct view sid, const char *id,
+                         struct store_session *ret_session, struct err *err)
+{
+    enum store_found found = STORE_NONE;
+
+    if (!store_session_find(core->c.store, sid, &found, ret_session, err))
+        return false;
+    if (found == STORE_NONE ||
+        (strcmp(ret_session->a_id, id) != 0 && strcmp(ret_session->b_id, id) != 0))
+        return err_set(err, ERR_NOT_FOUND, "no such session of yours");
+    return true;
+}
+
+static bool close_now(struct den_core *core, const struct store_session *session, const char *by,
+                      struct view reason, struct err *err)
+{
+    _free_ char *text = view_dup_text(reason);
+    char sid[RECORD_HEX];
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
+        AUDIT_TEXT("from", session->a_id),
+        AUDIT_TEXT("to", session->b_id),
+        AUDIT_TEXT("by", by),
+        { "reason", reason },
+    };
+
+    if (!open_record_state(core, VIEW_ARR(session->sid), "closed", text, pairs, N_ELEMENTS(pairs),
+                           err))
+        return false;
+    log_event(LOG_INFO, "session.closed", "sid=%s by=%s reason=%s", sid, by, log_quote(reason));
+    open_remove_grant(core, VIEW_ARR(session->sid));
+    open_tell_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
+    return true;
+}
+
+static void answer_closed(struct den_core *core, uint64_t inv)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 0);
+    core_yield(core, inv, buf_view(&args));
+}
+
+bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                   struct err *err)
+{
+    struct request request;
+    struct store_session session;
+    struct view sid, reason;
+    struct open *open;
+    struct err canceled = { 0 };
+
+    if (!request_open(core, inv, args, "den.session.close", 256, NULL, &request, err) ||
+        !read_close(request.body, &sid, &reason, err) ||
+        !find_session(core, sid, request.who.id, &session, err))
+        return err_wrap(err, "close");
+    open = find_open(core, sid);
+    if (open) { /* still ringing: its caller gets an answer too */
+        err_set(&canceled, ERR_CANCELED, "closed before it was answered");
+        open_fail(open, "closed", &canceled);
+    } else if (strcmp(session.state, "offered") == 0 || strcmp(session.state, "accepted") == 0) {
+        if (!close_now(core, &session, request.who.id, reason, err))
+            return err_wrap(err, "close");
+    }
+    answer_closed(core, inv->number);
+    return true;
+}

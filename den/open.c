@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/open.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+struct open *open_new(struct den_core *core, const struct rpc_inv *inv)
+{
+    struct open *open = mem_new(struct open);
+
+    open->core = core;
+    open->inv = inv->number;
+    open->wants_progress = inv->invocation->receive_progress;
+    list_append(&core->opens, &open->node);
+    core->n_opens++;
+    return open;
+}
+
+void open_free(struct open *open)
+{
+    if (!open)
+        return;
+    list_remove(&open->node);
+    open->core->n_opens--;
+    if (open->call)
+        open->core->c.port->forget(open->core->c.port->user, open->call);
+    buf_free(&open->dial);
+    buf_free(&open->ice);
+    buf_free(&open->grant);
+    free(open);
+}
+
+void open_drop_all(struct den_core *core)
+{
+    while (!list_is_empty(&core->opens))
+        open_free(LIST_ITEM(core->opens.next, struct open, node));
+}
+
+/* ---- towards the router and the two ends --------------------------------------------------- */
+
+/* Calls of which only a failure is worth a line. */
+static void on_removed(void *user, const struct rpc_outcome *outcome)
+{
+    (void)user;
+    if (outcome->what == RPC_FAILED)
+        log_event(LOG_WARN, "grant.not_removed", "code=%s cause=%s",
+                  err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
+}
+
+void open_remove_grant(struct den_core *core, struct view sid)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 1);
+    rpc_put_bin(&args, sid);
+    core->c.port->call(core->c.port->user, "network.grant.remove", buf_view(&args),
+                       CORE_CALL_TIMEOUT, false, on_removed, NULL);
+}
+
+void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                    struct view reason)
+{
+    const char *const ends[] = { a_id, b_id };
+    const struct rpc_publish_options options = { .eligible_authid = ends,
+                                                 .n_eligible = N_ELEMENTS(ends) };
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, sid);
+    rpc_put_str(&args, "closed");
+    rpc_put_text(&args, reason);
+    core->c.port->publish(core->c.port->user, "den.session.on_state", &options, buf_view(&args));
+}
+
+/* ---- the record ---------------------------------------------------------------------------- */
+
+bool open_record_state(struct den_core *core, struct view sid, const char *state,
+                       const char *reason, const struct audit_pair *pairs, size_t n_pairs,
+                       struct err *err)
+{
+    _transaction_ struct store *store = core->c.store;
+    uint64_t now = core_wall(core);
+    char what[32];
+
+    snprintf(what, sizeof(what), "session.%s", state);
+    return store_begin(store, err) &&
+           store_session_set_state(store, sid, state, reason, now, err) &&
+           audit_append(store, now, what, pairs, n_pairs, err) && store_commit(store, err);
+}
+
+static void record_failure(struct open *open, const char *state, const struct err *why)
+{
+    struct err err = { 0 };
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("sid", open->sid),   AUDIT_TEXT("from", open->a.id),
+        AUDIT_TEXT("to", open->b.id),   AUDIT_TEXT("code", err_code_name(why->code)),
+        AUDIT_TEXT("cause", why->text),
+    };
+
+    if (!open_record_state(open->core, open->d.sid, state, err_code_name(why->code), pairs,
+                           N_ELEMENTS(pairs), &err))
+        log_event(LOG_ERROR, "audit.failed", "sid=%s cause=%s", open->sid,
+                  log_quote_text(err.text));
+}
+
+void open_fail(struct open *open, const char *state, const struct err *why)
+{
+    log_event(LOG_INFO, "session.failed", "sid=%s from=%s to=%s state=%s code=%s cause=%s",
+              open->sid, open->a.id, open->b.id, state, err_code_name(why->code),
+              log_quote_text(why->text));
+    if (open->is_granted) {
+        record_failure(open, state, why);
+        open_remove_grant(open->core, open->d.sid);
+        if (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED)
+            open_tell_ends(open->core, open->d.sid, open->a.id, open->b.id,
+                           view_text(err_code_name(why->code)));
+    }
+    core_refuse(open->core, open->inv, why);
+    open_free(open);
+}
+
+/* ---- checks that dial and accept share ----------------------------------------------------- */
+
+bool open_check_spki(struct den_core *core, struct view spki, const char *id, struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    enum store_found found = STORE_NONE;
+    uint64_t now = core_wall(core);
+
+    if (!store_certificate_by_spki(core->c.store, spki, &found, &c, err))
+        return false;
+    if (found == STORE_NONE || !c.der.len || strcmp(c.id, id) != 0)
+        return err_set(err, ERR_WRONG_KEY, "its TLS key is not one that was certified for %s", id);
+    if (c.is_revoked)
+        return err_set(err, ERR_REVOKED, "the certificate of its TLS key was revoked");
+    if (now < c.not_before || now >= c.not_after)
+        return err_set(err, ERR_EXPIRED,
+                       "the certificate of its TLS key is out of time: get a new one");
+    return true;
+}
+
+bool open_check_hash(struct view bytes, struct view hash, const char *what, struct err *err)
+{
+    uint8_t own[HASH_SIZE];
+
+    hash_sha256(bytes, own);
+    return view_eq_secret(VIEW_ARR(own), hash) ||
+           err_set(err, ERR_BAD_STATEMENT, "%s: not the one that was signed", what);
+}

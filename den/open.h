@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A dial on its way through den, from den.session.open to its answer. dial.c checks it, grant.c
+ * decides, grants and offers, accept.c checks what comes back, close.c ends it. Inside den's
+ * core only. */
+#pragma once
+
+#include "den/core_in.h"
+#include "den/record.h"
+
+struct open {
+    struct list node; /* in core->opens */
+    struct den_core *core;
+    uint64_t inv, call; /* the dial's number; the call that is under way, 0: none */
+    bool wants_progress, is_ringing, is_granted;
+    struct store_identity a, b;
+    struct buf dial, ice, grant;
+    uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE];
+    struct rpc_dial d; /* borrows from `dial` */
+    char rule[sizeof(((struct policy_decision *)NULL)->rule)];
+    char sid[RECORD_HEX], caps[256];
+};
+
+struct open *open_new(struct den_core *core, const struct rpc_inv *inv);
+void open_free(struct open *open); /* forgets the call that is under way */
+OWN_FREEP(open, struct open)
+
+/* Refuses the dial and frees it. Once it was granted, that is undone at the router and recorded
+ * as `state`, and the callee, who may still be asking somebody, is told. */
+void open_fail(struct open *open, const char *state, const struct err *why);
+
+/* The stamp, the signature by the recorded key, room, then all that the dial says:
+ * PROCEDURES.md has the order. */
+bool dial_check(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
+                struct view ice, struct err *err);
+/* The accept is the callee's, for exactly this grant. */
+bool accept_check(struct open *open, struct view bytes, struct view sig, struct view ice,
+                  struct err *err);
+
+/* The key must be that of a certificate that was issued to `id`, is in time and not revoked. */
+bool open_check_spki(struct den_core *core, struct view spki, const char *id, struct err *err);
+bool open_check_hash(struct view bytes, struct view hash, const char *what, struct err *err);
+
+/* A session's new state, with its audit entry, durable. */
+bool open_record_state(struct den_core *core, struct view sid, const char *state,
+                       const char *reason, const struct audit_pair *pairs, size_t n_pairs,
+                       struct err *err);
+void open_remove_grant(struct den_core *core, struct view sid);
+void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                    struct view reason);
