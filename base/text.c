@@ -92,8 +92,8 @@ bool text_read_u64(struct view text, uint64_t *ret_n)
     return true;
 }
 
-/* Length of the well-formed sequence at the front, 0 when there is none (RFC 3629, section 4). */
-static size_t utf8_sequence(const uint8_t *s, size_t len)
+/* RFC 3629, section 4. */
+size_t text_utf8_sequence(const uint8_t *s, size_t len)
 {
     uint8_t low = 0x80, high = 0xbf;
     size_t n;
@@ -135,7 +135,7 @@ bool text_is_utf8(struct view text)
                 continue;
             }
         }
-        size_t n = utf8_sequence(text.data + i, text.len - i);
+        size_t n = text_utf8_sequence(text.data + i, text.len - i);
         if (n == 0)
             return false;
         i += n;
