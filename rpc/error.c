@@ -69,7 +69,8 @@ void rpc_error_put_payload(const struct err *what, struct buf *to)
     rpc_put_str(to, err_code_remedy(what->code));
 }
 
-/* The code in "<one component>.error.<code>"; ERR_NONE when it has another form or none of our codes. */
+/* The code in "<one component>.error.<code>"; ERR_NONE when it has another form or none of our
+ * codes. */
 static enum err_code own_code(struct view uri)
 {
     static const char word[] = ".error.";
@@ -103,7 +104,8 @@ static bool find_cause(struct rpc_payload payload, struct view *ret_cause)
     struct view kwargs = rpc_payload_kwargs(payload);
     struct rpc_fields f;
 
-    if (!rpc_map_has_duplicates(kwargs) && rpc_map_text(kwargs, "cause", ret_cause) && ret_cause->len)
+    if (!rpc_map_has_duplicates(kwargs) && rpc_map_text(kwargs, "cause", ret_cause) &&
+        ret_cause->len)
         return true;
     rpc_fields_open(&f, rpc_payload_args(payload));
     *ret_cause = rpc_fields_text(&f, "cause", RPC_MAX_MESSAGE);

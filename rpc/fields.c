@@ -13,7 +13,8 @@ enum rpc_kind rpc_value_kind(struct view value)
     return (enum rpc_kind)token.kind;
 }
 
-/* Clients in languages without integers send large ones as float64 (2^53 by msgpack5, all above 2^32 by msgpackr). */
+/* Clients in languages without integers send large ones as float64 (2^53 by msgpack5, all above
+ * 2^32 by msgpackr). */
 static bool read_integral(uint64_t bits, uint64_t *ret_n)
 {
     double number;
@@ -54,8 +55,8 @@ static bool value_bytes(struct view value, enum rpc_kind kind, struct view *ret_
     struct rpc_token token;
     struct view rest = value, head;
 
-    return rpc_token_read(value, &token) && token.kind == kind && view_take(&rest, token.head, &head) &&
-           view_take(&rest, (size_t)token.n, ret_bytes);
+    return rpc_token_read(value, &token) && token.kind == kind &&
+           view_take(&rest, token.head, &head) && view_take(&rest, (size_t)token.n, ret_bytes);
 }
 
 bool rpc_value_text(struct view value, struct view *ret_text)
@@ -227,7 +228,8 @@ struct view rpc_fields_fixed(struct rpc_fields *f, const char *name, size_t size
     return bytes;
 }
 
-static struct view take_kind(struct rpc_fields *f, const char *name, enum rpc_kind kind, const char *fault)
+static struct view take_kind(struct rpc_fields *f, const char *name, enum rpc_kind kind,
+                             const char *fault)
 {
     struct view value = rpc_fields_value(f, name);
 

@@ -9,7 +9,8 @@ static const char token_word[] = "wt1";
 static const char crockford[] = "0123456789abcdefghjkmnpqrstvwxyz";
 enum { TOKEN_DIGITS = 26, PIN_DIGITS = 2 * HASH_SIZE };
 
-/* Where reading stands. `bad_at` is the offset of the first wrong character, `wanted` what should stand there. */
+/* Where reading stands. `bad_at` is the offset of the first wrong character, `wanted` what should
+ * stand there. */
 struct reader {
     struct view text;
     size_t at, bad_at;
@@ -57,7 +58,8 @@ static bool read_ipv6(struct reader *r, char to[256])
     size_t start = r->at, used = 0;
     struct in6_addr address;
 
-    while (is_digit(peek(r)) || (lower(peek(r)) >= 'a' && lower(peek(r)) <= 'f') || peek(r) == ':' || peek(r) == '.') {
+    while (is_digit(peek(r)) || (lower(peek(r)) >= 'a' && lower(peek(r)) <= 'f') ||
+           peek(r) == ':' || peek(r) == '.') {
         if (used == INET6_ADDRSTRLEN)
             return bad(r, start, "an IPv6 address");
         to[used++] = lower(peek(r));
@@ -69,7 +71,8 @@ static bool read_ipv6(struct reader *r, char to[256])
     return inet_pton(AF_INET6, to, &address) == 1 || bad(r, start, "an IPv6 address");
 }
 
-/* RFC 1123: labels of letters, digits and inner hyphens. A last label of digits alone makes it an IPv4 address. */
+/* RFC 1123: labels of letters, digits and inner hyphens. A last label of digits alone makes it an
+ * IPv4 address. */
 static bool is_host(const char *host)
 {
     struct in_addr address;
@@ -226,7 +229,8 @@ bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err)
 
     if (!read_all(&r, &join)) {
         rpc_join_wipe(&join);
-        return err_set(err, ERR_INVALID_ARGUMENT, "join string: column %zu: expected %s", r.bad_at + 1, r.wanted);
+        return err_set(err, ERR_INVALID_ARGUMENT, "join string: column %zu: expected %s",
+                       r.bad_at + 1, r.wanted);
     }
     *ret_join = join;
     rpc_join_wipe(&join);
@@ -239,7 +243,8 @@ void rpc_join_write(const struct rpc_join *join, struct buf *to)
     for (size_t i = 0; i < join->n_hosts; i++) {
         const struct rpc_join_host *host = &join->hosts[i];
         bool is_ipv6 = strchr(host->host, ':') != NULL;
-        buf_printf(to, "%s%s%s%s", i ? "," : "", is_ipv6 ? "[" : "", host->host, is_ipv6 ? "]" : "");
+        buf_printf(to, "%s%s%s%s", i ? "," : "", is_ipv6 ? "[" : "", host->host,
+                   is_ipv6 ? "]" : "");
         if (host->port != RPC_DEFAULT_PORT)
             buf_printf(to, ":%u", host->port);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The join string: warren://host[:port][,host...]/network#pin[.token]
- * A string with a token is a secret: never an argument, never logged. PROTOCOL.md, "Join string". */
+/* The join string: warren://host[:port][,host...]/network#pin[.token] A string with a token is a
+ * secret: never an argument, never logged. PROTOCOL.md, "Join string". */
 #pragma once
 
 #include "base/buf.h"
@@ -21,7 +21,8 @@ struct rpc_join {
     uint8_t token[RPC_TOKEN]; /* wipe it: rpc_join_wipe() */
 };
 
-/* INVALID_ARGUMENT names the column (from 1) and what was expected there. The text itself is never in the error. */
+/* INVALID_ARGUMENT names the column (from 1) and what was expected there. The text itself is never
+ * in the error. */
 bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err);
 void rpc_join_write(const struct rpc_join *join, struct buf *to);
 void rpc_join_wipe(struct rpc_join *join);

@@ -14,11 +14,13 @@ bool rpc_map_open(struct view map, struct view *ret_cursor, uint32_t *ret_n)
     return true;
 }
 
-bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key, struct view *ret_value)
+bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key,
+                  struct view *ret_value)
 {
     struct view key, value;
 
-    if (*n_left == 0 || !view_take(cursor, rpc_value_len(*cursor), &key) || !rpc_value_text(key, ret_key))
+    if (*n_left == 0 || !view_take(cursor, rpc_value_len(*cursor), &key) ||
+        !rpc_value_text(key, ret_key))
         return false;
     if (!view_take(cursor, rpc_value_len(*cursor), &value) || value.len == 0)
         return false;

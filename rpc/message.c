@@ -44,7 +44,8 @@ static const char *read_match(struct view value, struct view *ret_match)
 
     if (!rpc_value_text(value, &text))
         return "not text";
-    if (!view_eq_text(text, "exact") && !view_eq_text(text, "prefix") && !view_eq_text(text, "wildcard"))
+    if (!view_eq_text(text, "exact") && !view_eq_text(text, "prefix") &&
+        !view_eq_text(text, "wildcard"))
         return "neither exact, prefix nor wildcard";
     *ret_match = text;
     return NULL;
@@ -243,7 +244,8 @@ bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err)
     if (f.has_failed)
         return err_set(err, ERR_BAD_WIRE, "message: %s", f.why);
     if (type > RPC_YIELD || !rpc_shape_of((enum rpc_type)type))
-        return err_set(err, ERR_BAD_WIRE, "message: type: %llu is none of ours", (unsigned long long)type);
+        return err_set(err, ERR_BAD_WIRE, "message: type: %llu is none of ours",
+                       (unsigned long long)type);
     msg.type = (enum rpc_type)type;
     for (const struct rpc_shape *shape = rpc_shape_of(msg.type); shape->kind != RPC_S_END; shape++)
         read_shape(&f, &msg, shape);

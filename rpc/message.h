@@ -9,11 +9,28 @@
 enum { RPC_MAX_URI = 255, RPC_MAX_MESSAGE = 1024 * 1024, RPC_MAX_MESSAGE_BEFORE_AUTH = 16 * 1024 };
 
 enum rpc_type {
-    RPC_HELLO = 1, RPC_WELCOME = 2, RPC_ABORT = 3, RPC_CHALLENGE = 4, RPC_AUTHENTICATE = 5,
-    RPC_GOODBYE = 6, RPC_ERROR = 8, RPC_PUBLISH = 16, RPC_PUBLISHED = 17, RPC_SUBSCRIBE = 32,
-    RPC_SUBSCRIBED = 33, RPC_UNSUBSCRIBE = 34, RPC_UNSUBSCRIBED = 35, RPC_EVENT = 36, RPC_CALL = 48,
-    RPC_RESULT = 50, RPC_REGISTER = 64, RPC_REGISTERED = 65, RPC_UNREGISTER = 66,
-    RPC_UNREGISTERED = 67, RPC_INVOCATION = 68, RPC_YIELD = 70,
+    RPC_HELLO = 1,
+    RPC_WELCOME = 2,
+    RPC_ABORT = 3,
+    RPC_CHALLENGE = 4,
+    RPC_AUTHENTICATE = 5,
+    RPC_GOODBYE = 6,
+    RPC_ERROR = 8,
+    RPC_PUBLISH = 16,
+    RPC_PUBLISHED = 17,
+    RPC_SUBSCRIBE = 32,
+    RPC_SUBSCRIBED = 33,
+    RPC_UNSUBSCRIBE = 34,
+    RPC_UNSUBSCRIBED = 35,
+    RPC_EVENT = 36,
+    RPC_CALL = 48,
+    RPC_RESULT = 50,
+    RPC_REGISTER = 64,
+    RPC_REGISTERED = 65,
+    RPC_UNREGISTER = 66,
+    RPC_UNREGISTERED = 67,
+    RPC_INVOCATION = 68,
+    RPC_YIELD = 70,
 };
 
 /* args and kwargs as they stand: `n` (0, 1 or 2) msgpack values, an array and then a map. */
@@ -21,8 +38,8 @@ struct rpc_payload {
     struct view bytes;
     uint32_t n;
 };
-struct view rpc_payload_args(struct rpc_payload payload);   /* the array; an empty one when absent */
-struct view rpc_payload_kwargs(struct rpc_payload payload); /* the map; empty bytes when absent */
+struct view rpc_payload_args(struct rpc_payload payload); /* the array; an empty one when absent */
+struct view rpc_payload_kwargs(struct rpc_payload payload);  /* the map; empty bytes when absent */
 static inline struct rpc_payload rpc_args(struct view array) /* a payload of args alone */
 {
     return (struct rpc_payload){ array, array.len ? 1 : 0 };
@@ -78,8 +95,9 @@ struct rpc_register { /* SUBSCRIBE has the same shape */
     bool get_retained;  /* SUBSCRIBE alone */
     struct view uri;
 };
-struct rpc_ids { /* REGISTERED, UNREGISTER, SUBSCRIBED, UNSUBSCRIBE, PUBLISHED: second is theirs; UNREGISTERED, UNSUBSCRIBED: 0,
-                 * but with request 0 (the router took it away) it says which */
+/* REGISTERED, UNREGISTER, SUBSCRIBED, UNSUBSCRIBE, PUBLISHED: `second` is theirs. UNREGISTERED,
+ * UNSUBSCRIBED: it is 0, but with request 0 (the router took it away) it says which. */
+struct rpc_ids {
     uint64_t request, second;
 };
 struct rpc_publish {
@@ -101,7 +119,7 @@ struct rpc_msg {
     union {
         struct rpc_hello hello;
         struct rpc_welcome welcome;
-        struct rpc_abort abort;   /* and */
+        struct rpc_abort abort; /* and */
         struct rpc_abort goodbye;
         struct rpc_challenge challenge;
         struct rpc_authenticate authenticate;
@@ -110,7 +128,7 @@ struct rpc_msg {
         struct rpc_result result; /* and */
         struct rpc_result yield;
         struct rpc_invocation invocation;
-        struct rpc_register reg;  /* and */
+        struct rpc_register reg; /* and */
         struct rpc_register subscribe;
         struct rpc_ids ids;
         struct rpc_publish publish;
@@ -120,10 +138,13 @@ struct rpc_msg {
 
 /* One WAMP message from one WebSocket message. BAD_WIRE "CALL: procedure: empty component". */
 bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err);
-/* Appends the message; every dictionary is built anew from the fields here, nothing is copied through. */
+/* Appends the message; every dictionary is built anew from the fields here, nothing is copied
+ * through. */
 void rpc_msg_write(const struct rpc_msg *msg, struct buf *to);
 const char *rpc_type_name(enum rpc_type type); /* "CALL"; "unknown" */
-/* Loose URI of WAMP: components of characters other than space, '.', '#', none empty; at most 255 bytes. */
+/* Loose URI of WAMP: components of characters other than space, '.', '#', none empty; at most 255
+ * bytes. */
 bool rpc_uri_is_valid(struct view uri);
-/* Whether `uri` is `prefix` or stands below it, on a component boundary: ("peer.12", "peer.12.x") but not "peer.123". */
+/* Whether `uri` is `prefix` or stands below it, on a component boundary: ("peer.12", "peer.12.x")
+ * but not "peer.123". */
 bool rpc_uri_is_below(struct view prefix, struct view uri);

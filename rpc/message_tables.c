@@ -3,7 +3,10 @@
 #include "rpc/message_tables.h"
 
 #define AT(type, member) offsetof(struct rpc_##type, member)
-#define END              { RPC_S_END, NULL, 0, NULL }
+#define END                                                                                        \
+    {                                                                                              \
+        RPC_S_END, NULL, 0, NULL                                                                   \
+    }
 
 /* What each end announces: only what it does. */
 const struct rpc_role rpc_client_roles[] = {
@@ -15,7 +18,8 @@ const struct rpc_role rpc_client_roles[] = {
 };
 const struct rpc_role rpc_router_roles[] = {
     { "broker",
-      { "publisher_identification", "publisher_exclusion", "subscriber_blackwhite_listing", "event_retention" } },
+      { "publisher_identification", "publisher_exclusion", "subscriber_blackwhite_listing",
+        "event_retention" } },
     { "dealer", { "caller_identification", "progressive_call_results", "call_timeout" } },
     { NULL },
 };
@@ -77,7 +81,9 @@ static const struct rpc_shape authenticate[] = {
     END,
 };
 
-static const struct rpc_shape nothing[] = { END }; /* a dictionary of which nothing is read or written */
+static const struct rpc_shape nothing[] = {
+    END
+}; /* a dictionary of which nothing is read or written */
 
 static const struct rpc_shape error[] = {
     { RPC_S_ERROR_TYPE, "request type", AT(error, request_type), NULL },
@@ -105,7 +111,8 @@ static const struct rpc_shape result_details[] = {
     { RPC_S_BOOL, "progress", AT(result, progress), NULL },
     END,
 };
-static const struct rpc_shape result[] = { /* and YIELD */
+static const struct rpc_shape result[] = {
+    /* and YIELD */
     { RPC_S_ID, "request", AT(result, request), NULL },
     { RPC_S_DICT, "details", 0, result_details },
     { RPC_S_PAYLOAD, "payload", AT(result, payload), NULL },
@@ -152,12 +159,14 @@ static const struct rpc_shape subscribe[] = {
     END,
 };
 
-static const struct rpc_shape registration[] = { /* REGISTERED, UNREGISTER */
+static const struct rpc_shape registration[] = {
+    /* REGISTERED, UNREGISTER */
     { RPC_S_ID, "request", AT(ids, request), NULL },
     { RPC_S_ID, "registration", AT(ids, second), NULL },
     END,
 };
-static const struct rpc_shape subscription[] = { /* SUBSCRIBED, UNSUBSCRIBE */
+static const struct rpc_shape subscription[] = {
+    /* SUBSCRIBED, UNSUBSCRIBE */
     { RPC_S_ID, "request", AT(ids, request), NULL },
     { RPC_S_ID, "subscription", AT(ids, second), NULL },
     END,

@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shape of every message, as data: one reader and one writer (message.c) serve them all. Inside rpc/ only. */
+/* The shape of every message, as data: one reader and one writer (message.c) serve them all. Inside
+ * rpc/ only. */
 #pragma once
 
 #include "rpc/message.h"
 
-/* What a place in a message, or a key of a dictionary, holds; and the member of the message's struct it fills. */
+/* What a place in a message, or a key of a dictionary, holds; and the member of the message's
+ * struct it fills. */
 enum rpc_shape_kind {
     RPC_S_END,
-    RPC_S_ID,          /* 1..2^53 */
+    RPC_S_ID, /* 1..2^53 */
     RPC_S_URI,
-    RPC_S_TEXT,        /* at most RPC_MAX_URI bytes */
-    RPC_S_LONG_TEXT,   /* at most RPC_MAX_TEXT bytes; for people */
-    RPC_S_MAP,         /* raw, no key twice */
-    RPC_S_DICT,        /* read key by key, `dict` */
-    RPC_S_SIGNATURE,   /* bin or text */
-    RPC_S_ERROR_TYPE,  /* a request's type */
-    RPC_S_REVOKED,     /* optional details of UNREGISTERED and UNSUBSCRIBED with request 0 */
-    RPC_S_PAYLOAD,     /* args and kwargs, the tail */
+    RPC_S_TEXT,       /* at most RPC_MAX_URI bytes */
+    RPC_S_LONG_TEXT,  /* at most RPC_MAX_TEXT bytes; for people */
+    RPC_S_MAP,        /* raw, no key twice */
+    RPC_S_DICT,       /* read key by key, `dict` */
+    RPC_S_SIGNATURE,  /* bin or text */
+    RPC_S_ERROR_TYPE, /* a request's type */
+    RPC_S_REVOKED,    /* optional details of UNREGISTERED and UNSUBSCRIBED with request 0 */
+    RPC_S_PAYLOAD,    /* args and kwargs, the tail */
     /* in dictionaries alone */
-    RPC_S_U64,         /* up to 2^53; absent is 0 */
-    RPC_S_BOOL,        /* absent is false */
-    RPC_S_NOT,         /* the key says the opposite: exclude_me; absent leaves it false */
-    RPC_S_TEXTS,       /* an array of text, raw */
-    RPC_S_MATCH,       /* exact, prefix or wildcard */
-    RPC_S_NOBODY,      /* a list that narrows who gets an event, and that we do not serve: only an empty one passes,
-                        * since passing over it would show the event to more than its publisher wants */
-    RPC_S_CLIENT_ROLES, RPC_S_ROUTER_ROLES, /* written whole, read past */
+    RPC_S_U64,   /* up to 2^53; absent is 0 */
+    RPC_S_BOOL,  /* absent is false */
+    RPC_S_NOT,   /* the key says the opposite: exclude_me; absent leaves it false */
+    RPC_S_TEXTS, /* an array of text, raw */
+    RPC_S_MATCH, /* exact, prefix or wildcard */
+    /* A list that narrows who gets an event, and that we do not serve: only an empty one passes,
+     * since passing over it would show the event to more than its publisher wants. */
+    RPC_S_NOBODY,
+    RPC_S_CLIENT_ROLES,
+    RPC_S_ROUTER_ROLES, /* written whole, read past */
 };
 enum { RPC_MAX_TEXT = 4096, RPC_MAX_SIGNATURE = 4096 };
 

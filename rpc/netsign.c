@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/netsign.h"
 
-/* The statement that one side signs: nine fields, and the client's also says which heartbeat it was shown. */
+/* The statement that one side signs: nine fields, and the client's also says which heartbeat it was
+ * shown. */
 static void write_proof(const struct rpc_netsign *n, bool is_router, struct buf *to)
 {
     struct rpc_netsign_proof proof = {
@@ -21,7 +22,8 @@ static void write_proof(const struct rpc_netsign *n, bool is_router, struct buf 
     rpc_statement_write(is_router ? RPC_W_NETSIGN_ROUTER : RPC_W_NETSIGN_CLIENT, &proof, to);
 }
 
-void rpc_netsign_sign(const struct rpc_netsign *n, bool is_router, const struct key *key, uint8_t ret_sig[SIG_SIZE])
+void rpc_netsign_sign(const struct rpc_netsign *n, bool is_router, const struct key *key,
+                      uint8_t ret_sig[SIG_SIZE])
 {
     _buf_ bytes = { 0 };
 
@@ -29,18 +31,21 @@ void rpc_netsign_sign(const struct rpc_netsign *n, bool is_router, const struct 
     key_sign(key, buf_view(&bytes), ret_sig);
 }
 
-bool rpc_netsign_verify(const struct rpc_netsign *n, bool is_router, struct view sig, struct err *err)
+bool rpc_netsign_verify(const struct rpc_netsign *n, bool is_router, struct view sig,
+                        struct err *err)
 {
     static const char *const bindings[] = { RPC_BINDING_EXPORTER, "tls-server-end-point", "none" };
     struct view pk = is_router ? VIEW_ARR(n->router_pk) : VIEW_ARR(n->client_pk);
     _buf_ bytes = { 0 };
 
     for (size_t i = 0; strcmp(n->binding, bindings[i]) != 0;) {
-        if (++i == N_ELEMENTS(bindings)) /* from afar: not to be written, which would be our own fault */
+        if (++i ==
+            N_ELEMENTS(bindings)) /* from afar: not to be written, which would be our own fault */
             return err_set(err, ERR_BAD_SIGNATURE, "netsign: unknown binding");
     }
     write_proof(n, is_router, &bytes);
     return key_verify(pk, buf_view(&bytes), sig) ||
-           err_set(err, ERR_BAD_SIGNATURE, "netsign: the %s's proof does not verify: another key, or somebody in between",
+           err_set(err, ERR_BAD_SIGNATURE,
+                   "netsign: the %s's proof does not verify: another key, or somebody in between",
                    is_router ? "router" : "client");
 }

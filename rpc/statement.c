@@ -67,7 +67,8 @@ static bool take_item(struct view *list, struct view *ret_item)
     return view_take_u32(list, &len) && view_take(list, len, ret_item);
 }
 
-static const char *read_items(const struct rpc_field *field, struct view list, struct rpc_items *ret_items)
+static const char *read_items(const struct rpc_field *field, struct view list,
+                              struct rpc_items *ret_items)
 {
     struct rpc_items items = { 0 };
     uint16_t n;
@@ -82,7 +83,8 @@ static const char *read_items(const struct rpc_field *field, struct view list, s
             return "cut short";
         if (field->kind == RPC_F_HASHES && item.len != HASH_SIZE)
             return "not a hash";
-        if (field->kind == RPC_F_TEXTS && (item.len == 0 || item.len > field->size || !is_visible(item)))
+        if (field->kind == RPC_F_TEXTS &&
+            (item.len == 0 || item.len > field->size || !is_visible(item)))
             return "an item is empty, too long or not visible text";
         items.item[items.n] = item;
     }
@@ -95,7 +97,8 @@ static bool read_key(struct view bytes, struct rpc_key_entry *ret_entry)
     struct rpc_key_entry entry = { 0 };
     uint8_t role;
 
-    if (bytes.len != KEY_ENTRY || !view_take_u8(&bytes, &role) || role < RPC_KEY_DEN_LOGIN || role > RPC_KEY_ROUTER)
+    if (bytes.len != KEY_ENTRY || !view_take_u8(&bytes, &role) || role < RPC_KEY_DEN_LOGIN ||
+        role > RPC_KEY_ROUTER)
         return false;
     entry.role = (enum rpc_key_role)role;
     if (!view_take(&bytes, KEY_SIZE, &entry.pk) || !view_take_u64(&bytes, &entry.from) ||
@@ -182,7 +185,8 @@ static bool take_head(const struct rpc_word_shape *shape, struct view *bytes)
            view_take_u8(bytes, &n) && n == shape->n_fields;
 }
 
-static bool read_all(const struct rpc_word_shape *shape, struct view bytes, void *statement, struct err *err)
+static bool read_all(const struct rpc_word_shape *shape, struct view bytes, void *statement,
+                     struct err *err)
 {
     const char *why;
 
@@ -193,7 +197,8 @@ static bool read_all(const struct rpc_word_shape *shape, struct view bytes, void
     for (size_t i = 0; i < shape->n_fields; i++) {
         const struct rpc_field *field = &shape->fields[i];
         struct view item;
-        why = take_item(&bytes, &item) ? read_field(field, item, (char *)statement + field->at) : "cut short";
+        why = take_item(&bytes, &item) ? read_field(field, item, (char *)statement + field->at)
+                                       : "cut short";
         if (why)
             return err_set(err, ERR_BAD_STATEMENT, "%s: %s", field->name, why);
     }
@@ -219,7 +224,8 @@ bool rpc_statement_open(enum rpc_word word, struct view pk, struct view bytes, s
                         void *ret_statement, struct err *err)
 {
     if (bytes.len > RPC_MAX_STATEMENT || !key_verify(pk, bytes, sig))
-        return err_set(err, ERR_BAD_SIGNATURE, "%s: the signature does not verify", rpc_word_shape(word)->word);
+        return err_set(err, ERR_BAD_SIGNATURE, "%s: the signature does not verify",
+                       rpc_word_shape(word)->word);
     return rpc_statement_read(word, bytes, ret_statement, err);
 }
 
@@ -301,8 +307,8 @@ void rpc_statement_write(enum rpc_word word, const void *statement, struct buf *
     abort();
 }
 
-void rpc_statement_sign(enum rpc_word word, const void *statement, const struct key *key, struct buf *ret_bytes,
-                        uint8_t ret_sig[SIG_SIZE])
+void rpc_statement_sign(enum rpc_word word, const void *statement, const struct key *key,
+                        struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE])
 {
     buf_clear(ret_bytes);
     rpc_statement_write(word, statement, ret_bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signed statements: what one party relies on is signed end to end by the party that says it.
- * PROTOCOL.md, "Statements", has every word with its fields. A statement travels as opaque bytes with
- * its signature beside them: verify over the received bytes, then read; reading is strict. */
+ * PROTOCOL.md, "Statements", has every word with its fields. A statement travels as opaque bytes
+ * with its signature beside them: verify over the received bytes, then read; reading is strict. */
 #pragma once
 
 #include "base/buf.h"
@@ -9,13 +9,27 @@
 #include "base/key.h"
 
 enum {
-    RPC_MAX_STATEMENT = 16384, RPC_BEACON = 16, RPC_NONCE16 = 16, RPC_NONCE32 = 32, RPC_SID = 16,
-    RPC_MAX_ITEMS = 16, RPC_MAX_KEYS = 64,
+    RPC_MAX_STATEMENT = 16384,
+    RPC_BEACON = 16,
+    RPC_NONCE16 = 16,
+    RPC_NONCE32 = 32,
+    RPC_SID = 16,
+    RPC_MAX_ITEMS = 16,
+    RPC_MAX_KEYS = 64,
 };
 
 enum rpc_word {
-    RPC_W_MANIFEST, RPC_W_NETSIGN_ROUTER, RPC_W_NETSIGN_CLIENT, RPC_W_ENROL, RPC_W_ADMISSION,
-    RPC_W_REQUEST, RPC_W_DIAL, RPC_W_GRANT, RPC_W_ACCEPT, RPC_W_HEARTBEAT, RPC_N_WORDS
+    RPC_W_MANIFEST,
+    RPC_W_NETSIGN_ROUTER,
+    RPC_W_NETSIGN_CLIENT,
+    RPC_W_ENROL,
+    RPC_W_ADMISSION,
+    RPC_W_REQUEST,
+    RPC_W_DIAL,
+    RPC_W_GRANT,
+    RPC_W_ACCEPT,
+    RPC_W_HEARTBEAT,
+    RPC_N_WORDS
 };
 
 struct rpc_items { /* a list field: texts or hashes */
@@ -37,14 +51,15 @@ struct rpc_key_list {
 struct rpc_manifest {
     struct view netid, network;
     uint64_t manifest_no;
-    struct view previous; /* H of the previous statement, or 32 zero bytes */
+    struct view previous;                  /* H of the previous statement, or 32 zero bytes */
     struct rpc_items roots, intermediates; /* H of the DER */
     struct rpc_key_list keys;
     uint64_t issued_at, not_after;
 };
 struct rpc_netsign_proof { /* S1; S2 adds the heartbeat's hash */
-    struct view netid, network, binding, binding_data, nonce_router, nonce_client, router_pk, client_pk,
-        hello_hash, heartbeat_hash /* S2 alone: 32 bytes, or empty when there is none yet */;
+    struct view netid, network, binding, binding_data, nonce_router, nonce_client, router_pk,
+        client_pk, hello_hash,
+        heartbeat_hash /* S2 alone: 32 bytes, or empty when there is none yet */;
 };
 struct rpc_enrol {
     struct view netid, network, client_pk, beacon, nonce, token_pk, host;
@@ -89,19 +104,23 @@ struct rpc_heartbeat {
 };
 
 const char *rpc_word_name(enum rpc_word word); /* "admission" */
-/* `statement` is the struct of the word. Writing aborts on what its own reader would refuse (our bug). */
+/* `statement` is the struct of the word. Writing aborts on what its own reader would refuse (our
+ * bug). */
 void rpc_statement_write(enum rpc_word word, const void *statement, struct buf *to);
-/* Strict: word, field count, exact lengths, nothing left over, text charset. BAD_STATEMENT names the field. */
-bool rpc_statement_read(enum rpc_word word, struct view bytes, void *ret_statement, struct err *err);
+/* Strict: word, field count, exact lengths, nothing left over, text charset. BAD_STATEMENT names
+ * the field. */
+bool rpc_statement_read(enum rpc_word word, struct view bytes, void *ret_statement,
+                        struct err *err);
 /* Verifies with `pk`, then reads: the order that STATEMENTS ask for. BAD_SIGNATURE, BAD_STATEMENT. */
 bool rpc_statement_open(enum rpc_word word, struct view pk, struct view bytes, struct view sig,
                         void *ret_statement, struct err *err);
 /* Writes and signs. */
-void rpc_statement_sign(enum rpc_word word, const void *statement, const struct key *key, struct buf *ret_bytes,
-                        uint8_t ret_sig[SIG_SIZE]);
+void rpc_statement_sign(enum rpc_word word, const void *statement, const struct key *key,
+                        struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE]);
 
 /* ---- requests: every procedure of den that changes something takes [body, R, signature] ------- */
 
 /* Appends the args array [body bin, R bin, sig bin] for `procedure`. */
-void rpc_request_put(struct buf *to, const struct key *identity, const struct rpc_request *context /* netid, den_pk, id, beacon */,
+void rpc_request_put(struct buf *to, const struct key *identity,
+                     const struct rpc_request *context /* netid, den_pk, id, beacon */,
                      const char *procedure, struct view body);

@@ -40,14 +40,16 @@ static const char *check_manifest(const void *statement)
 
 #define PROOF                                                                                      \
     { "netid", RPC_F_FIXED, 32, AT(netsign_proof, netid) },                                        \
-    { "network", RPC_F_NETWORK, 0, AT(netsign_proof, network) },                                   \
-    { "binding", RPC_F_BINDING, 0, AT(netsign_proof, binding) },                                   \
-    { "binding_data", RPC_F_FIXED, 32, AT(netsign_proof, binding_data) },                          \
-    { "nonce_router", RPC_F_FIXED, 32, AT(netsign_proof, nonce_router) },                          \
-    { "nonce_client", RPC_F_FIXED, 32, AT(netsign_proof, nonce_client) },                          \
-    { "router_pk", RPC_F_FIXED, 32, AT(netsign_proof, router_pk) },                                \
-    { "client_pk", RPC_F_FIXED, 32, AT(netsign_proof, client_pk) },                                \
-    { "hello_hash", RPC_F_FIXED, 32, AT(netsign_proof, hello_hash) }
+        { "network", RPC_F_NETWORK, 0, AT(netsign_proof, network) },                               \
+        { "binding", RPC_F_BINDING, 0, AT(netsign_proof, binding) },                               \
+        { "binding_data", RPC_F_FIXED, 32, AT(netsign_proof, binding_data) },                      \
+        { "nonce_router", RPC_F_FIXED, 32, AT(netsign_proof, nonce_router) },                      \
+        { "nonce_client", RPC_F_FIXED, 32, AT(netsign_proof, nonce_client) },                      \
+        { "router_pk", RPC_F_FIXED, 32, AT(netsign_proof, router_pk) },                            \
+        { "client_pk", RPC_F_FIXED, 32, AT(netsign_proof, client_pk) },                            \
+    {                                                                                              \
+        "hello_hash", RPC_F_FIXED, 32, AT(netsign_proof, hello_hash)                               \
+    }
 
 static const struct rpc_field netsign_router[] = { PROOF };
 static const struct rpc_field netsign_client[] = {
@@ -146,7 +148,10 @@ static const struct rpc_field heartbeat[] = {
     { "audit_head", RPC_F_FIXED, 32, AT(heartbeat, audit_head) },
 };
 
-#define SHAPE(word, type, fields, check) { word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check }
+#define SHAPE(word, type, fields, check)                                                           \
+    {                                                                                              \
+        word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
+    }
 static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_MANIFEST] = SHAPE("manifest", manifest, manifest, check_manifest),
     [RPC_W_NETSIGN_ROUTER] = SHAPE("netsign-router", netsign_proof, netsign_router, NULL),

@@ -5,15 +5,19 @@
 #include "rpc/statement.h"
 
 enum rpc_field_kind {
-    RPC_F_FIXED,   /* exactly `size` bytes */
-    RPC_F_MAYBE,   /* the same, or none */
-    RPC_F_U8,      /* at most `size` */
-    RPC_F_TIME,    /* u64, and every number that may be 0 */
-    RPC_F_NUMBER,  /* u64 from 1 on */
-    RPC_F_NETWORK, RPC_F_ID, RPC_F_ROLE, RPC_F_BINDING, RPC_F_PROCEDURE,
-    RPC_F_HOST,    /* printable ASCII of at most `size` bytes, or none */
-    RPC_F_HASHES,  /* lists */
-    RPC_F_TEXTS,   /* of 1 to `size` printable characters without space */
+    RPC_F_FIXED,  /* exactly `size` bytes */
+    RPC_F_MAYBE,  /* the same, or none */
+    RPC_F_U8,     /* at most `size` */
+    RPC_F_TIME,   /* u64, and every number that may be 0 */
+    RPC_F_NUMBER, /* u64 from 1 on */
+    RPC_F_NETWORK,
+    RPC_F_ID,
+    RPC_F_ROLE,
+    RPC_F_BINDING,
+    RPC_F_PROCEDURE,
+    RPC_F_HOST,   /* printable ASCII of at most `size` bytes, or none */
+    RPC_F_HASHES, /* lists */
+    RPC_F_TEXTS,  /* of 1 to `size` printable characters without space */
     RPC_F_KEYS,
 };
 struct rpc_field {

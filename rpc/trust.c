@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-struct rpc_trust *rpc_trust_new(const char *network, const uint8_t pin[HASH_SIZE], rpc_manifest_judge *judge)
+struct rpc_trust *rpc_trust_new(const char *network, const uint8_t pin[HASH_SIZE],
+                                rpc_manifest_judge *judge)
 {
     struct rpc_trust *trust = mem_new(struct rpc_trust);
 
@@ -167,7 +168,8 @@ static bool is_signed_by(struct trial *t, size_t i, struct view hash)
     return true;
 }
 
-/* Each root that is listed but not in `known` has signed, in list order, from signature `i` on; and nobody else has. */
+/* Each root that is listed but not in `known` has signed, in list order, from signature `i` on; and
+ * nobody else has. */
 static bool check_added(struct trial *t, size_t i, const struct rpc_items *known, struct err *err)
 {
     for (size_t r = 0; r < t->m.roots.n; r++) {
@@ -177,7 +179,8 @@ static bool check_added(struct trial *t, size_t i, const struct rpc_items *known
             return err_set(err, ERR_BAD_SIGNATURE, "root %zu is new and has not signed", r + 1);
         i++;
     }
-    return i == t->n_sigs || err_set(err, ERR_BAD_SIGNATURE, "%zu signatures, expected %zu", t->n_sigs, i);
+    return i == t->n_sigs ||
+           err_set(err, ERR_BAD_SIGNATURE, "%zu signatures, expected %zu", t->n_sigs, i);
 }
 
 /* The first of all: its root is the network's, for ever. */
@@ -192,8 +195,8 @@ static bool check_first(struct trial *t, struct err *err)
     return check_added(t, 1, &itself, err);
 }
 
-/* What begins our chain must be signed by the root we were told of; of a later one nothing else can be checked, as what
- * went before is not known. */
+/* What begins our chain must be signed by the root we were told of; of a later one nothing else can
+ * be checked, as what went before is not known. */
 static bool check_anchor(struct trial *t, struct err *err)
 {
     struct view anchor = VIEW_ARR(t->trust->anchor);
@@ -217,16 +220,19 @@ static bool check_next(struct trial *t, struct err *err)
 
     hash_sha256(buf_view(&last->bytes), hash);
     if (t->m.manifest_no != last->number + 1)
-        return err_set(err, ERR_BAD_STATEMENT, "number %llu is missing", (unsigned long long)last->number + 1);
+        return err_set(err, ERR_BAD_STATEMENT, "number %llu is missing",
+                       (unsigned long long)last->number + 1);
     if (!view_eq(t->m.netid, t->trust->newest.netid))
         return err_set(err, ERR_BAD_STATEMENT, "netid: another network's");
     if (!view_eq(t->m.previous, VIEW_ARR(hash)))
-        return err_set(err, ERR_BAD_STATEMENT, "previous: not the hash of number %llu", (unsigned long long)last->number);
+        return err_set(err, ERR_BAD_STATEMENT, "previous: not the hash of number %llu",
+                       (unsigned long long)last->number);
     for (size_t r = 0; r < before->n; r++) {
         if (is_signed_by(t, 0, before->item[r]))
             return check_added(t, 1, before, err);
     }
-    return err_set(err, ERR_BAD_SIGNATURE, "not signed by a root of number %llu", (unsigned long long)last->number);
+    return err_set(err, ERR_BAD_SIGNATURE, "not signed by a root of number %llu",
+                   (unsigned long long)last->number);
 }
 
 static bool check_roots_known(struct trial *t, struct err *err)
@@ -238,12 +244,14 @@ static bool check_roots_known(struct trial *t, struct err *err)
     return true;
 }
 
-/* The oldest goes; the one after it becomes what our chain hangs from. It was verified, so its first signer is known. */
+/* The oldest goes; the one after it becomes what our chain hangs from. It was verified, so its
+ * first signer is known. */
 static void drop_oldest(struct rpc_trust *trust)
 {
     manifest_deinit(&trust->manifest[0]);
     trust->n_manifests--;
-    memmove(&trust->manifest[0], &trust->manifest[1], trust->n_manifests * sizeof(trust->manifest[0]));
+    memmove(&trust->manifest[0], &trust->manifest[1],
+            trust->n_manifests * sizeof(trust->manifest[0]));
     memset(&trust->manifest[trust->n_manifests], 0, sizeof(trust->manifest[0]));
     memcpy(trust->anchor, trust->manifest[0].signature[0].root, HASH_SIZE);
 }
@@ -266,7 +274,8 @@ static void take(struct rpc_trust *trust, const struct trial *t)
 }
 
 /* A number that is known already must be the same manifest. */
-static bool check_known(const struct rpc_trust *trust, uint64_t number, struct view bytes, struct err *err)
+static bool check_known(const struct rpc_trust *trust, uint64_t number, struct view bytes,
+                        struct err *err)
 {
     uint64_t first = trust->manifest[0].number;
 
@@ -283,7 +292,8 @@ static bool add_manifest(struct rpc_trust *trust, struct trial *t, struct err *e
         return err_set(err, ERR_BAD_SIGNATURE, "no signature, or more than %d", RPC_MAX_SIGNERS);
     for (size_t i = 0; i < t->n_sigs; i++) {
         if (t->sigs[i].len > RPC_MAX_MANIFEST_SIG)
-            return err_set(err, ERR_BAD_SIGNATURE, "a signature is longer than %d bytes", RPC_MAX_MANIFEST_SIG);
+            return err_set(err, ERR_BAD_SIGNATURE, "a signature is longer than %d bytes",
+                           RPC_MAX_MANIFEST_SIG);
     }
     if (!view_eq_text(t->m.network, trust->network))
         return err_set(err, ERR_BAD_STATEMENT, "network: another one's");
@@ -291,14 +301,15 @@ static bool add_manifest(struct rpc_trust *trust, struct trial *t, struct err *e
         return err_set(err, ERR_LIMIT, "more than %d roots", RPC_MAX_ROOTS);
     if (trust->n_manifests && t->m.manifest_no <= trust->newest.manifest_no)
         return check_known(trust, t->m.manifest_no, t->bytes, err);
-    if (!(trust->n_manifests ? check_next(t, err) : check_anchor(t, err)) || !check_roots_known(t, err))
+    if (!(trust->n_manifests ? check_next(t, err) : check_anchor(t, err)) ||
+        !check_roots_known(t, err))
         return false;
     take(trust, t);
     return true;
 }
 
-bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const struct view *sigs, size_t n_sigs,
-                            struct err *err)
+bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const struct view *sigs,
+                            size_t n_sigs, struct err *err)
 {
     struct trial t = { .trust = trust, .bytes = bytes, .sigs = sigs, .n_sigs = n_sigs };
 
@@ -343,12 +354,15 @@ const struct rpc_manifest *rpc_trust_manifest(const struct rpc_trust *trust)
 
 struct view rpc_trust_manifest_bytes(const struct rpc_trust *trust)
 {
-    return trust->n_manifests ? buf_view(&trust->manifest[trust->n_manifests - 1].bytes) : (struct view){ 0 };
+    return trust->n_manifests ? buf_view(&trust->manifest[trust->n_manifests - 1].bytes)
+                              : (struct view){ 0 };
 }
 
-bool rpc_trust_manifest_signature(const struct rpc_trust *trust, size_t i, struct view *ret_sig, struct view *ret_root_der)
+bool rpc_trust_manifest_signature(const struct rpc_trust *trust, size_t i, struct view *ret_sig,
+                                  struct view *ret_root_der)
 {
-    const struct rpc_trust_manifest *m = trust->n_manifests ? &trust->manifest[trust->n_manifests - 1] : NULL;
+    const struct rpc_trust_manifest *m =
+        trust->n_manifests ? &trust->manifest[trust->n_manifests - 1] : NULL;
     const struct rpc_trust_root *root;
 
     if (!m || i >= m->n_signatures)
@@ -377,7 +391,8 @@ static bool is_in_force(const struct rpc_key_entry *entry, uint64_t now)
     return entry->from <= now && now < entry->to;
 }
 
-bool rpc_trust_check_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk, uint64_t now, struct err *err)
+bool rpc_trust_check_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk,
+                         uint64_t now, struct err *err)
 {
     static const char *const roles[] = { "", "den-login", "den-sign", "router" };
     bool is_listed = false;
@@ -392,7 +407,8 @@ bool rpc_trust_check_key(const struct rpc_trust *trust, enum rpc_key_role role, 
     }
     return err_set(err, ERR_UNLISTED_KEY, "manifest %llu %s as a key of %s",
                    (unsigned long long)trust->newest.manifest_no,
-                   is_listed ? "lists this key for another time" : "does not list this key", roles[role]);
+                   is_listed ? "lists this key for another time" : "does not list this key",
+                   roles[role]);
 }
 
 bool rpc_trust_den_sign(const struct rpc_trust *trust, uint64_t now, struct view *ret_pk)
@@ -407,8 +423,8 @@ bool rpc_trust_den_sign(const struct rpc_trust *trust, uint64_t now, struct view
     return false;
 }
 
-bool rpc_trust_read(const struct rpc_trust *trust, enum rpc_word word, struct view bytes, void *ret_statement,
-                    struct err *err)
+bool rpc_trust_read(const struct rpc_trust *trust, enum rpc_word word, struct view bytes,
+                    void *ret_statement, struct err *err)
 {
     union rpc_any_statement any;
 
@@ -420,17 +436,18 @@ bool rpc_trust_read(const struct rpc_trust *trust, enum rpc_word word, struct vi
     return true;
 }
 
-bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct view bytes, struct view sig, uint64_t now,
-                    void *ret_statement, struct err *err)
+bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct view bytes,
+                    struct view sig, uint64_t now, void *ret_statement, struct err *err)
 {
     bool is_signed = false;
 
     for (size_t i = 0; i < trust->newest.keys.n && !is_signed; i++) {
         const struct rpc_key_entry *entry = &trust->newest.keys.item[i];
-        is_signed = entry->role == RPC_KEY_DEN_SIGN && is_in_force(entry, now) && key_verify(entry->pk, bytes, sig);
+        is_signed = entry->role == RPC_KEY_DEN_SIGN && is_in_force(entry, now) &&
+                    key_verify(entry->pk, bytes, sig);
     }
     if (!is_signed)
-        return err_set(err, ERR_BAD_SIGNATURE, "%s: not signed by a den-sign key of manifest %llu", rpc_word_name(word),
-                       (unsigned long long)trust->newest.manifest_no);
+        return err_set(err, ERR_BAD_SIGNATURE, "%s: not signed by a den-sign key of manifest %llu",
+                       rpc_word_name(word), (unsigned long long)trust->newest.manifest_no);
     return rpc_trust_read(trust, word, bytes, ret_statement, err);
 }

@@ -1,70 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a party knows for certain about its network: roots, the chain of manifests, the newest heartbeat, and the
- * time that follows from it. Peer, router and den each keep one, on disk, and it only moves forward. No I/O. */
+/* What a party knows for certain about its network: roots, the chain of manifests, the newest
+ * heartbeat, and the time that follows from it. Peer, router and den each keep one, on disk, and it
+ * only moves forward. No I/O. */
 #pragma once
 
 #include "rpc/statement.h"
 
 enum { RPC_MAX_MANIFESTS = 32, RPC_MAX_ROOTS = 8, RPC_MAX_ROOT_DER = 4096 };
 
-/* Verifies a manifest's signature with the public key of a root certificate (DER): rpc knows no X.509. */
-typedef bool rpc_manifest_judge(struct view root_der, struct view bytes, struct view sig, struct err *err);
+/* Verifies a manifest's signature with the public key of a root certificate (DER): rpc knows no
+ * X.509. */
+typedef bool rpc_manifest_judge(struct view root_der, struct view bytes, struct view sig,
+                                struct err *err);
 
 struct rpc_trust;
 
 /* Nothing is known yet but the pin: SHA-256 of a root. */
-struct rpc_trust *rpc_trust_new(const char *network, const uint8_t pin[HASH_SIZE], rpc_manifest_judge *judge);
+struct rpc_trust *rpc_trust_new(const char *network, const uint8_t pin[HASH_SIZE],
+                                rpc_manifest_judge *judge);
 void rpc_trust_free(struct rpc_trust *trust);
 OWN_FREEP(rpc_trust, struct rpc_trust)
 
-/* A root that is listed in a manifest, or will be; unlisted ones are of no effect. At most RPC_MAX_ROOTS. */
+/* A root that is listed in a manifest, or will be; unlisted ones are of no effect. At most
+ * RPC_MAX_ROOTS. */
 bool rpc_trust_add_root(struct rpc_trust *trust, struct view der, struct err *err);
-/* The next manifest: from the first that the pinned root signed, then in order without gaps; an already known number
- * must be byte-equal. One signature a signer: the roots of the previous manifest of which one must have signed first,
- * then each root it adds, in list order. BAD_PIN, BAD_SIGNATURE, BAD_STATEMENT, STALE (a lower number than is known). */
-bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const struct view *sigs, size_t n_sigs,
-                            struct err *err);
-/* All of a CHALLENGE's `roots` and `manifests` (msgpack values), then: the newest must be unexpired at `wall_now`. On
- * failure nothing was changed. */
-bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct view manifests, uint64_t wall_now,
-                              struct err *err);
-/* For the router: appends the values of `roots` and `manifests`, from `known_no` on (0 with pin: from the first manifest that
- * the pinned root signed; BAD_PIN when that root never headed this network). */
-bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin, struct buf *ret_roots,
-                             struct buf *ret_manifests, struct err *err);
+/* The next manifest: from the first that the pinned root signed, then in order without gaps; an
+ * already known number must be byte-equal. One signature a signer: the roots of the previous
+ * manifest of which one must have signed first, then each root it adds, in list order. BAD_PIN,
+ * BAD_SIGNATURE, BAD_STATEMENT, STALE (a lower number than is known). */
+bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const struct view *sigs,
+                            size_t n_sigs, struct err *err);
+/* All of a CHALLENGE's `roots` and `manifests` (msgpack values), then: the newest must be unexpired
+ * at `wall_now`. On failure nothing was changed. */
+bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct view manifests,
+                              uint64_t wall_now, struct err *err);
+/* For the router: appends the values of `roots` and `manifests`, from `known_no` on (0 with pin:
+ * from the first manifest that the pinned root signed; BAD_PIN when that root never headed this
+ * network). */
+bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin,
+                             struct buf *ret_roots, struct buf *ret_manifests, struct err *err);
 
 bool rpc_trust_is_ready(const struct rpc_trust *trust); /* has at least one manifest */
 const char *rpc_trust_network(const struct rpc_trust *trust);
-struct view rpc_trust_pin(const struct rpc_trust *trust);   /* 32 bytes, for HELLO while nothing else is known; borrowed */
-uint64_t rpc_trust_manifest_no(const struct rpc_trust *trust); /* the newest, for HELLO; 0 before the first */
-struct view rpc_trust_netid(const struct rpc_trust *trust); /* 32 bytes; the first root's hash; borrowed */
-const struct rpc_manifest *rpc_trust_manifest(const struct rpc_trust *trust);   /* the newest; NULL before */
+/* 32 bytes, borrowed: for HELLO while nothing else is known. */
+struct view rpc_trust_pin(const struct rpc_trust *trust);
+/* The newest, for HELLO; 0 before the first. */
+uint64_t rpc_trust_manifest_no(const struct rpc_trust *trust);
+/* 32 bytes, borrowed: the hash of the first root. */
+struct view rpc_trust_netid(const struct rpc_trust *trust);
+const struct rpc_manifest *
+rpc_trust_manifest(const struct rpc_trust *trust); /* the newest; NULL before */
 struct view rpc_trust_manifest_bytes(const struct rpc_trust *trust);
-/* The newest manifest's signature and the root that made it, number `i`; false when there are fewer. */
-bool rpc_trust_manifest_signature(const struct rpc_trust *trust, size_t i, struct view *ret_sig, struct view *ret_root_der);
-bool rpc_trust_root(const struct rpc_trust *trust, size_t i, struct view *ret_der); /* listed roots' DER, in order */
+/* The newest manifest's signature and the root that made it, number `i`; false when there are
+ * fewer. */
+bool rpc_trust_manifest_signature(const struct rpc_trust *trust, size_t i, struct view *ret_sig,
+                                  struct view *ret_root_der);
+bool rpc_trust_root(const struct rpc_trust *trust, size_t i,
+                    struct view *ret_der); /* listed roots' DER, in order */
 /* Whether the newest manifest lists `pk` for `role` at `now`: UNLISTED_KEY. */
-bool rpc_trust_check_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk, uint64_t now, struct err *err);
-/* The den-sign key in force; false when none is. Several: the newest first entry whose time is right. */
+bool rpc_trust_check_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk,
+                         uint64_t now, struct err *err);
+/* The den-sign key in force; false when none is. Several: the newest first entry whose time is
+ * right. */
 bool rpc_trust_den_sign(const struct rpc_trust *trust, uint64_t now, struct view *ret_pk);
 /* Verifies under any den-sign key in force, then reads. */
-bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct view bytes, struct view sig, uint64_t now,
-                    void *ret_statement, struct err *err);
+bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct view bytes,
+                    struct view sig, uint64_t now, void *ret_statement, struct err *err);
 
 /* ---- heartbeat ------------------------------------------------------------------------------ */
 
 enum rpc_heart { RPC_HEART_NEWER, RPC_HEART_SAME, RPC_HEART_OLDER };
-/* Verifies it (netid, den-sign key); takes it when its number is higher and none of its other numbers fell (STALE, and nothing
- * changes). `mono_now` anchors network time. */
-bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig, uint64_t mono_now, uint64_t wall_now,
-                             enum rpc_heart *ret_heart, struct err *err);
-const struct rpc_heartbeat *rpc_trust_heartbeat(const struct rpc_trust *trust); /* NULL before the first */
+/* Verifies it (netid, den-sign key); takes it when its number is higher and none of its other
+ * numbers fell (STALE, and nothing changes). `mono_now` anchors network time. */
+bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,
+                             uint64_t mono_now, uint64_t wall_now, enum rpc_heart *ret_heart,
+                             struct err *err);
+const struct rpc_heartbeat *
+rpc_trust_heartbeat(const struct rpc_trust *trust); /* NULL before the first */
 struct view rpc_trust_heartbeat_bytes(const struct rpc_trust *trust);
 struct view rpc_trust_heartbeat_sig(const struct rpc_trust *trust);
 /* Whether `beacon` is one of the last two: "fresh" without a clock. */
 bool rpc_trust_knows_beacon(const struct rpc_trust *trust, struct view beacon);
-/* Network time: the newest heartbeat's time and what the monotonic clock says since; the wall clock before the first in this
- * process (a heartbeat loaded from disk tells no time). */
+/* Network time: the newest heartbeat's time and what the monotonic clock says since; the wall clock
+ * before the first in this process (a heartbeat loaded from disk tells no time). */
 uint64_t rpc_trust_now(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now);
 /* ms since the newest heartbeat came; UINT64_MAX before the first of this process. */
 uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_now);
@@ -73,4 +91,5 @@ uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_no
 
 /* Everything as one file's bytes; loading verifies all of it again. */
 void rpc_trust_save(const struct rpc_trust *trust, struct buf *to);
-bool rpc_trust_load(struct view bytes, rpc_manifest_judge *judge, struct rpc_trust **ret_trust, struct err *err);
+bool rpc_trust_load(struct view bytes, rpc_manifest_judge *judge, struct rpc_trust **ret_trust,
+                    struct err *err);

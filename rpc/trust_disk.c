@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file: a line of text, then msgpack [network, pin, anchor, roots, manifests, H or nil, sig or nil]. */
+/* The file: a line of text, then msgpack [network, pin, anchor, roots, manifests, H or nil, sig or
+ * nil]. */
 #include "rpc/trust_state.h"
 #include "rpc/value.h"
 
@@ -23,7 +24,8 @@ void rpc_trust_save(const struct rpc_trust *trust, struct buf *to)
     }
 }
 
-static bool load(struct rpc_fields *f, rpc_manifest_judge *judge, struct rpc_trust **ret_trust, struct err *err)
+static bool load(struct rpc_fields *f, rpc_manifest_judge *judge, struct rpc_trust **ret_trust,
+                 struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     struct view network = rpc_fields_text(f, "network", 200);
@@ -40,7 +42,8 @@ static bool load(struct rpc_fields *f, rpc_manifest_judge *judge, struct rpc_tru
         return false;
     trust = rpc_trust_new(name, pin.data, judge);
     memcpy(trust->anchor, anchor.data, HASH_SIZE);
-    if (!rpc_trust_add_roots(trust, roots, err) || !rpc_trust_add_manifests(trust, manifests, &highest, err))
+    if (!rpc_trust_add_roots(trust, roots, err) ||
+        !rpc_trust_add_manifests(trust, manifests, &highest, err))
         return false;
     if (heart.len && !rpc_trust_restore_heartbeat(trust, heart, sig, err))
         return false;
@@ -48,7 +51,8 @@ static bool load(struct rpc_fields *f, rpc_manifest_judge *judge, struct rpc_tru
     return true;
 }
 
-bool rpc_trust_load(struct view bytes, rpc_manifest_judge *judge, struct rpc_trust **ret_trust, struct err *err)
+bool rpc_trust_load(struct view bytes, rpc_manifest_judge *judge, struct rpc_trust **ret_trust,
+                    struct err *err)
 {
     struct view body = view_sub(bytes, sizeof(head) - 1, bytes.len);
     struct rpc_fields f;

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-/* The first number of `new` that is below `old`'s; NULL: none. They only ever grow: a fall shows an older state of den. */
+/* The first number of `new` that is below `old`'s; NULL: none. They only ever grow: a fall shows an
+ * older state of den. */
 static const char *find_fall(const struct rpc_heartbeat *old, const struct rpc_heartbeat *new)
 {
     const struct {
@@ -34,15 +35,18 @@ static const char *find_fork(const struct rpc_heartbeat *old, const struct rpc_h
     return NULL;
 }
 
-static bool check_newer(const struct rpc_heartbeat *old, const struct rpc_heartbeat *new, struct err *err)
+static bool check_newer(const struct rpc_heartbeat *old, const struct rpc_heartbeat *new,
+                        struct err *err)
 {
     const char *name = find_fall(old, new);
     unsigned long long number = new->hb_no;
 
     if (name)
-        return err_set(err, ERR_STALE, "heartbeat %llu: %s fell: den shows an older state", number, name);
+        return err_set(err, ERR_STALE, "heartbeat %llu: %s fell: den shows an older state", number,
+                       name);
     name = find_fork(old, new);
-    return !name || err_set(err, ERR_BAD_STATEMENT, "heartbeat %llu: %s changed, but not its number", number, name);
+    return !name || err_set(err, ERR_BAD_STATEMENT,
+                            "heartbeat %llu: %s changed, but not its number", number, name);
 }
 
 /* Extra heartbeats keep the beacon; a new one pushes out the older of the two. */
@@ -77,12 +81,14 @@ static void take(struct rpc_trust *trust, struct view bytes, struct view sig)
         abort(); /* it was read before */
 }
 
-/* One number, one heartbeat: two that differ prove that den lies. What came from disk tells the time once it comes again. */
-static bool check_same(struct rpc_trust *trust, struct view bytes, uint64_t mono_now, enum rpc_heart *ret_heart,
-                       struct err *err)
+/* One number, one heartbeat: two that differ prove that den lies. What came from disk tells the
+ * time once it comes again. */
+static bool check_same(struct rpc_trust *trust, struct view bytes, uint64_t mono_now,
+                       enum rpc_heart *ret_heart, struct err *err)
 {
     if (!view_eq(buf_view(&trust->heart_bytes), bytes))
-        return err_set(err, ERR_BAD_STATEMENT, "heartbeat %llu: den signed two different ones of this number",
+        return err_set(err, ERR_BAD_STATEMENT,
+                       "heartbeat %llu: den signed two different ones of this number",
                        (unsigned long long)trust->heart.hb_no);
     if (!trust->has_time)
         anchor(trust, mono_now);
@@ -90,12 +96,14 @@ static bool check_same(struct rpc_trust *trust, struct view bytes, uint64_t mono
     return true;
 }
 
-bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig, uint64_t mono_now,
-                             uint64_t wall_now, enum rpc_heart *ret_heart, struct err *err)
+bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,
+                             uint64_t mono_now, uint64_t wall_now, enum rpc_heart *ret_heart,
+                             struct err *err)
 {
     struct rpc_heartbeat h;
 
-    if (!rpc_trust_open(trust, RPC_W_HEARTBEAT, bytes, sig, rpc_trust_now(trust, mono_now, wall_now), &h, err))
+    if (!rpc_trust_open(trust, RPC_W_HEARTBEAT, bytes, sig,
+                        rpc_trust_now(trust, mono_now, wall_now), &h, err))
         return false;
     if (h.hb_no < trust->heart.hb_no) {
         *ret_heart = RPC_HEART_OLDER;
@@ -120,19 +128,22 @@ static bool is_signed_by_a_den(const struct rpc_trust *trust, struct view bytes,
         if (!rpc_statement_read(RPC_W_MANIFEST, buf_view(&trust->manifest[i].bytes), &m, &err))
             abort();
         for (size_t k = 0; k < m.keys.n; k++) {
-            if (m.keys.item[k].role == RPC_KEY_DEN_SIGN && key_verify(m.keys.item[k].pk, bytes, sig))
+            if (m.keys.item[k].role == RPC_KEY_DEN_SIGN &&
+                key_verify(m.keys.item[k].pk, bytes, sig))
                 return true;
         }
     }
     return false;
 }
 
-bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig, struct err *err)
+bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,
+                                 struct err *err)
 {
     struct rpc_heartbeat h;
 
     if (!is_signed_by_a_den(trust, bytes, sig))
-        return err_set(err, ERR_BAD_SIGNATURE, "heartbeat: not signed by a den-sign key of any kept manifest");
+        return err_set(err, ERR_BAD_SIGNATURE,
+                       "heartbeat: not signed by a den-sign key of any kept manifest");
     if (!rpc_trust_read(trust, RPC_W_HEARTBEAT, bytes, &h, err))
         return false;
     take(trust, bytes, sig);
@@ -172,5 +183,6 @@ uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_no
 
 uint64_t rpc_trust_now(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now)
 {
-    return trust->has_time ? trust->heart.time + rpc_trust_heartbeat_age(trust, mono_now) : wall_now;
+    return trust->has_time ? trust->heart.time + rpc_trust_heartbeat_age(trust, mono_now)
+                           : wall_now;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What struct rpc_trust is made of. Inside rpc/ only: trust.c keeps manifests, trust_heart.c heartbeats, trust_wire.c
- * reads and writes a CHALLENGE, trust_disk.c the file. */
+/* What struct rpc_trust is made of. Inside rpc/ only: trust.c keeps manifests, trust_heart.c
+ * heartbeats, trust_wire.c reads and writes a CHALLENGE, trust_disk.c the file. */
 #pragma once
 
 #include "rpc/trust.h"
@@ -14,7 +14,8 @@ struct rpc_trust_root {
 
 struct rpc_trust_signature {
     struct buf sig;
-    uint8_t root[HASH_SIZE]; /* whose it is; zeros: not known (a predecessor's, of a manifest that begins our chain) */
+    /* Whose it is; zeros: not known, a predecessor's of a manifest that begins our chain. */
+    uint8_t root[HASH_SIZE];
 };
 
 struct rpc_trust_manifest {
@@ -26,8 +27,9 @@ struct rpc_trust_manifest {
 
 struct rpc_trust {
     char network[201];
-    uint8_t pin[HASH_SIZE];    /* the root that was pinned first: HELLO's */
-    uint8_t anchor[HASH_SIZE]; /* a root that signed manifest[0]: the pin until the oldest was dropped */
+    uint8_t pin[HASH_SIZE]; /* the root that was pinned first: HELLO's */
+    /* A root that signed manifest[0]: the pin until the oldest was dropped. */
+    uint8_t anchor[HASH_SIZE];
     rpc_manifest_judge *judge;
 
     struct rpc_trust_root root[RPC_MAX_ROOTS];
@@ -50,18 +52,23 @@ struct rpc_trust {
 /* NULL when it is not known. */
 const struct rpc_trust_root *rpc_trust_find_root(const struct rpc_trust *trust, struct view hash);
 bool rpc_trust_has_item(const struct rpc_items *items, struct view hash);
-void rpc_trust_prune_roots(struct rpc_trust *trust); /* those that no manifest lists or was signed by */
+/* Forgets those that no manifest lists or was signed by. */
+void rpc_trust_prune_roots(struct rpc_trust *trust);
 struct rpc_trust *rpc_trust_copy(const struct rpc_trust *trust);
 /* Everything of `from` goes to `trust`, whose former content goes with `from`, which is freed. */
 void rpc_trust_swap(struct rpc_trust *trust, struct rpc_trust *from);
 /* Reads what was verified, and refuses another network's. */
-bool rpc_trust_read(const struct rpc_trust *trust, enum rpc_word word, struct view bytes, void *ret_statement,
-                    struct err *err);
-/* The value of `roots`, and of `manifests` from number `from` on: as a CHALLENGE has them, and our file. */
+bool rpc_trust_read(const struct rpc_trust *trust, enum rpc_word word, struct view bytes,
+                    void *ret_statement, struct err *err);
+/* The value of `roots`, and of `manifests` from number `from` on: as a CHALLENGE has them, and our
+ * file. */
 void rpc_trust_put_roots(const struct rpc_trust *trust, struct buf *to);
 void rpc_trust_put_manifests(const struct rpc_trust *trust, uint64_t from, struct buf *to);
 /* Adds all of them, one after the other; what failed may have added some. */
 bool rpc_trust_add_roots(struct rpc_trust *trust, struct view roots, struct err *err);
-bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uint64_t *ret_highest, struct err *err);
-/* A heartbeat from our own file: signed by a key that any kept manifest lists, whatever the time. Tells no time. */
-bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig, struct err *err);
+bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uint64_t *ret_highest,
+                             struct err *err);
+/* A heartbeat from our own file: signed by a key that any kept manifest lists, whatever the time.
+ * Tells no time. */
+bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,
+                                 struct err *err);

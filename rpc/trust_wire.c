@@ -46,8 +46,8 @@ static uint64_t first_signed_by(const struct rpc_trust *trust, struct view pin)
     return 0;
 }
 
-bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin, struct buf *ret_roots,
-                             struct buf *ret_manifests, struct err *err)
+bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin,
+                             struct buf *ret_roots, struct buf *ret_manifests, struct err *err)
 {
     uint64_t from = known_no ? known_no : first_signed_by(trust, pin);
 
@@ -56,7 +56,8 @@ bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, s
     if (from == 0)
         return err_set(err, ERR_BAD_PIN, "the pinned root never headed this network");
     if (from < trust->manifest[0].number)
-        return err_set(err, ERR_NOT_FOUND, "manifest %llu is no longer kept: join again", (unsigned long long)from);
+        return err_set(err, ERR_NOT_FOUND, "manifest %llu is no longer kept: join again",
+                       (unsigned long long)from);
     /* Who knows a newer one than we do is shown ours, and sees that we are behind. */
     from = from < trust->newest.manifest_no ? from : trust->newest.manifest_no;
     rpc_trust_put_roots(trust, ret_roots);
@@ -97,7 +98,8 @@ static bool add_one(struct rpc_trust *trust, struct view value, uint64_t *highes
     return true;
 }
 
-bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uint64_t *ret_highest, struct err *err)
+bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uint64_t *ret_highest,
+                             struct err *err)
 {
     uint64_t highest = 0;
     struct rpc_fields f;
@@ -116,26 +118,28 @@ bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uin
     return true;
 }
 
-static bool take_into(struct rpc_trust *copy, struct view roots, struct view manifests, uint64_t wall_now,
-                      struct err *err)
+static bool take_into(struct rpc_trust *copy, struct view roots, struct view manifests,
+                      uint64_t wall_now, struct err *err)
 {
     uint64_t known = copy->newest.manifest_no, highest;
 
-    if (!rpc_trust_add_roots(copy, roots, err) || !rpc_trust_add_manifests(copy, manifests, &highest, err))
+    if (!rpc_trust_add_roots(copy, roots, err) ||
+        !rpc_trust_add_manifests(copy, manifests, &highest, err))
         return false;
     if (highest == 0)
         return err_set(err, ERR_BAD_WIRE, "manifests: none");
     if (highest < known)
-        return err_set(err, ERR_STALE, "the router knows manifest %llu, this machine %llu", (unsigned long long)highest,
-                       (unsigned long long)known);
+        return err_set(err, ERR_STALE, "the router knows manifest %llu, this machine %llu",
+                       (unsigned long long)highest, (unsigned long long)known);
     if (copy->newest.not_after <= wall_now)
-        return err_set(err, ERR_EXPIRED, "manifest %llu has expired", (unsigned long long)copy->newest.manifest_no);
+        return err_set(err, ERR_EXPIRED, "manifest %llu has expired",
+                       (unsigned long long)copy->newest.manifest_no);
     rpc_trust_prune_roots(copy);
     return true;
 }
 
-bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct view manifests, uint64_t wall_now,
-                              struct err *err)
+bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct view manifests,
+                              uint64_t wall_now, struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *copy = rpc_trust_copy(trust);
 

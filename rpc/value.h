@@ -8,22 +8,24 @@
 
 enum { RPC_MAX_DEPTH = 32 };
 
-/* Checks the one value at the front of `bytes`: structure, depth at most RPC_MAX_DEPTH, map keys text and not
- * "__proto__", text UTF-8, no ext types, every declared length within the bytes. Allocates nothing. */
+/* Checks the one value at the front of `bytes`: structure, depth at most RPC_MAX_DEPTH, map keys
+ * text and not "__proto__", text UTF-8, no ext types, every declared length within the bytes.
+ * Allocates nothing. */
 bool rpc_walk(struct view bytes, size_t *ret_len, struct err *err);
 
 /* ---- reading: on bytes that rpc_walk() has passed ------------------------------------------- */
 
 enum rpc_kind { RPC_NIL, RPC_BOOL, RPC_INT, RPC_FLOAT, RPC_TEXT, RPC_BIN, RPC_ARRAY, RPC_MAP };
 enum rpc_kind rpc_value_kind(struct view value);
-/* False when the value is of another kind or out of range; an integral float64 up to 2^53 counts as an integer. */
+/* False when the value is of another kind or out of range; an integral float64 up to 2^53 counts as
+ * an integer. */
 bool rpc_value_u64(struct view value, uint64_t *ret_n);
 bool rpc_value_bool(struct view value, bool *ret_is);
 bool rpc_value_text(struct view value, struct view *ret_text);
 bool rpc_value_bin(struct view value, struct view *ret_bytes);
 
-/* An array's (or payload's) elements in order. The first failure sticks: later reads give zero values, and
- * rpc_fields_end() reports it, or elements left over. */
+/* An array's (or payload's) elements in order. The first failure sticks: later reads give zero
+ * values, and rpc_fields_end() reports it, or elements left over. */
 struct rpc_fields {
     struct view rest;
     uint32_t n_left;
@@ -34,13 +36,15 @@ struct rpc_fields {
 void rpc_fields_open(struct rpc_fields *f, struct view array); /* not an array: fails */
 struct view rpc_fields_value(struct rpc_fields *f, const char *name);
 uint64_t rpc_fields_u64(struct rpc_fields *f, const char *name);
-uint64_t rpc_fields_id(struct rpc_fields *f, const char *name);                  /* 1..2^53 */
-struct view rpc_fields_text(struct rpc_fields *f, const char *name, size_t max); /* at most `max` bytes */
-struct view rpc_fields_text_or_nil(struct rpc_fields *f, const char *name, size_t max); /* left out is nil too */
-struct view rpc_fields_uri(struct rpc_fields *f, const char *name);              /* loose URI, at most 255 */
+uint64_t rpc_fields_id(struct rpc_fields *f, const char *name); /* 1..2^53 */
+/* At most `max` bytes, as for bin. What is left out is nil too. */
+struct view rpc_fields_text(struct rpc_fields *f, const char *name, size_t max);
+struct view rpc_fields_text_or_nil(struct rpc_fields *f, const char *name, size_t max);
+struct view rpc_fields_uri(struct rpc_fields *f, const char *name); /* loose URI, at most 255 */
 struct view rpc_fields_bin(struct rpc_fields *f, const char *name, size_t max);
-struct view rpc_fields_bin_or_nil(struct rpc_fields *f, const char *name, size_t max); /* left out is nil too */
-struct view rpc_fields_fixed(struct rpc_fields *f, const char *name, size_t size); /* bin of exactly `size` */
+struct view rpc_fields_bin_or_nil(struct rpc_fields *f, const char *name, size_t max);
+/* bin of exactly `size` */
+struct view rpc_fields_fixed(struct rpc_fields *f, const char *name, size_t size);
 struct view rpc_fields_array(struct rpc_fields *f, const char *name); /* the value's bytes */
 struct view rpc_fields_map(struct rpc_fields *f, const char *name);
 bool rpc_fields_more(const struct rpc_fields *f); /* elements are left, nothing failed */
@@ -54,9 +58,11 @@ bool rpc_map_text(struct view map, const char *key, struct view *ret_text);
 bool rpc_map_bin(struct view map, const char *key, struct view *ret_bytes);
 bool rpc_map_u64(struct view map, const char *key, uint64_t *ret_n);
 bool rpc_map_bool(struct view map, const char *key); /* false when absent */
-bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key, struct view *ret_value);
+bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key,
+                  struct view *ret_value);
 bool rpc_map_open(struct view map, struct view *ret_cursor, uint32_t *ret_n);
-bool rpc_map_has_duplicates(struct view map); /* at this level; maps of at most 64 keys, more count as bad */
+/* At this level; maps of at most 64 keys, more count as bad. */
+bool rpc_map_has_duplicates(struct view map);
 
 /* ---- writing: appends; on msgpack-c's packer -------------------------------------------------- */
 

@@ -7,14 +7,22 @@
 static const struct {
     uint8_t kind, width;
 } heads[32] = {
-    { RPC_NIL, 0 },       { RPC_TOKEN_RESERVED, 0 }, { RPC_BOOL, 0 },      { RPC_BOOL, 0 },
-    { RPC_BIN, 1 },       { RPC_BIN, 2 },            { RPC_BIN, 4 },       { RPC_TOKEN_EXT, 0 },
-    { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },      { RPC_FLOAT, 4 },     { RPC_FLOAT, 8 },
-    { RPC_INT, 1 },       { RPC_INT, 2 },            { RPC_INT, 4 },       { RPC_INT, 8 },
-    { RPC_INT, 1 },       { RPC_INT, 2 },            { RPC_INT, 4 },       { RPC_INT, 8 },
-    { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },      { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },
-    { RPC_TOKEN_EXT, 0 }, { RPC_TEXT, 1 },           { RPC_TEXT, 2 },      { RPC_TEXT, 4 },
-    { RPC_ARRAY, 2 },     { RPC_ARRAY, 4 },          { RPC_MAP, 2 },       { RPC_MAP, 4 },
+    { RPC_NIL, 0 },       { RPC_TOKEN_RESERVED, 0 },
+    { RPC_BOOL, 0 },      { RPC_BOOL, 0 },
+    { RPC_BIN, 1 },       { RPC_BIN, 2 },
+    { RPC_BIN, 4 },       { RPC_TOKEN_EXT, 0 },
+    { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },
+    { RPC_FLOAT, 4 },     { RPC_FLOAT, 8 },
+    { RPC_INT, 1 },       { RPC_INT, 2 },
+    { RPC_INT, 4 },       { RPC_INT, 8 },
+    { RPC_INT, 1 },       { RPC_INT, 2 },
+    { RPC_INT, 4 },       { RPC_INT, 8 },
+    { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },
+    { RPC_TOKEN_EXT, 0 }, { RPC_TOKEN_EXT, 0 },
+    { RPC_TOKEN_EXT, 0 }, { RPC_TEXT, 1 },
+    { RPC_TEXT, 2 },      { RPC_TEXT, 4 },
+    { RPC_ARRAY, 2 },     { RPC_ARRAY, 4 },
+    { RPC_MAP, 2 },       { RPC_MAP, 4 },
 };
 
 /* Heads that hold their number in themselves. */

@@ -19,7 +19,8 @@ static unsigned replay(const char *path)
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    _buf_ copy = buf_dup(buf_view(&bytes)); /* of its own size, so that a sanitizer sees where it ends */
+    _buf_ copy =
+        buf_dup(buf_view(&bytes)); /* of its own size, so that a sanitizer sees where it ends */
     LLVMFuzzerTestOneInput(copy.data, copy.len);
     return 1;
 }

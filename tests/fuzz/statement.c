@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The statement reader, for every word. What it takes has one form: writing it gives the same bytes. */
+/* The statement reader, for every word. What it takes has one form: writing it gives the same
+ * bytes. */
 #include "rpc/statement_words.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -54,13 +54,16 @@ TEST(errors_of_others_are_understood_or_named)
         { "den.error.stale", "[]", "{\"cause\": \"beacon 7\"}", ERR_STALE, "beacon 7" },
         { "den.error.stale", "[\"in args\"]", NULL, ERR_STALE, "in args" },
         { "den.error.stale", "[\"in args\"]", "{\"cause\": 5}", ERR_STALE, "in args" },
-        { "den.error.stale", "[1]", "{\"cause\": \"a\", \"cause\": \"b\"}", ERR_STALE, "it is bound to an old beacon" },
+        { "den.error.stale", "[1]", "{\"cause\": \"a\", \"cause\": \"b\"}", ERR_STALE,
+          "it is bound to an old beacon" },
         { "wamp.error.canceled", NULL, NULL, ERR_CANCELED, "it was canceled" },
         { "wamp.error.cancelled", NULL, NULL, ERR_CANCELED, "it was canceled" },
-        { "wamp.error.authorization_denied", NULL, NULL, ERR_NOT_AUTHORIZED, "this caller may not do that" },
+        { "wamp.error.authorization_denied", NULL, NULL, ERR_NOT_AUTHORIZED,
+          "this caller may not do that" },
         { "wamp.close.system_shutdown", NULL, NULL, ERR_CLOSED, "it is closed" },
         { "com.app.error.stale", "[\"x\"]", NULL, ERR_INTERNAL, "com.app.error.stale: x" },
-        { "den.error.nonsense", NULL, NULL, ERR_INTERNAL, "den.error.nonsense: a fault in this program" },
+        { "den.error.nonsense", NULL, NULL, ERR_INTERNAL,
+          "den.error.nonsense: a fault in this program" },
         { ".error.stale", NULL, NULL, ERR_INTERNAL, ".error.stale: a fault in this program" },
         { "den.error.", NULL, NULL, ERR_INTERNAL, "den.error.: a fault in this program" },
         { "den.error.none", NULL, NULL, ERR_INTERNAL, "den.error.none: a fault in this program" },
@@ -68,7 +71,9 @@ TEST(errors_of_others_are_understood_or_named)
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        _buf_ bytes = cases[i].args ? json_must(cases[i].args) : cases[i].kwargs ? json_must("[]") : (struct buf){ 0 };
+        _buf_ bytes = cases[i].args     ? json_must(cases[i].args)
+                      : cases[i].kwargs ? json_must("[]")
+                                        : (struct buf){ 0 };
         struct rpc_payload payload = { .n = bytes.len ? 1 : 0 };
         struct err got;
         if (cases[i].kwargs) {

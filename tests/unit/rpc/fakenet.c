@@ -20,7 +20,8 @@ void fake_root_deinit(struct fake_root *root)
 
 bool fake_judge(struct view root_der, struct view bytes, struct view sig, struct err *err)
 {
-    if (root_der.len < KEY_SIZE || !key_verify(VIEW(root_der.data + root_der.len - KEY_SIZE, KEY_SIZE), bytes, sig))
+    if (root_der.len < KEY_SIZE ||
+        !key_verify(VIEW(root_der.data + root_der.len - KEY_SIZE, KEY_SIZE), bytes, sig))
         return err_set(err, ERR_BAD_SIGNATURE, "fake root");
     return true;
 }
@@ -46,8 +47,10 @@ void fake_manifest_make(struct fake_manifest *m, const struct fake_says *says)
     const struct key *keys[] = { login, sign, router };
     uint8_t previous[HASH_SIZE] = { 0 };
     struct rpc_manifest says_m = {
-        .netid = VIEW_ARR(says->genesis->hash), .network = view_text(says->network ? says->network : "corp.example"),
-        .manifest_no = says->number, .issued_at = FAKE_ISSUED,
+        .netid = VIEW_ARR(says->genesis->hash),
+        .network = view_text(says->network ? says->network : "corp.example"),
+        .manifest_no = says->number,
+        .issued_at = FAKE_ISSUED,
         .not_after = says->not_after ? says->not_after : FAKE_NOT_AFTER,
     };
 
@@ -59,7 +62,10 @@ void fake_manifest_make(struct fake_manifest *m, const struct fake_says *says)
         says_m.roots.item[says_m.roots.n++] = VIEW_ARR(says->roots[i]->hash);
     for (size_t i = 0; i < N_ELEMENTS(keys); i++)
         says_m.keys.item[says_m.keys.n++] = (struct rpc_key_entry){
-            (enum rpc_key_role)(RPC_KEY_DEN_LOGIN + i), key_public_view(keys[i]), FAKE_ISSUED, FAKE_NOT_AFTER,
+            (enum rpc_key_role)(RPC_KEY_DEN_LOGIN + i),
+            key_public_view(keys[i]),
+            FAKE_ISSUED,
+            FAKE_NOT_AFTER,
         };
     rpc_statement_write(RPC_W_MANIFEST, &says_m, &m->bytes);
     for (size_t i = 0; i < N_ELEMENTS(says->signers) && says->signers[i]; i++) {

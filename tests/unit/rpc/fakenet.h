@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A network without X.509: a "root" is some bytes that end in an Ed25519 key, which the judge takes it to be. */
+/* A network without X.509: a "root" is some bytes that end in an Ed25519 key, which the judge takes
+ * it to be. */
 #pragma once
 
 #include "rpc/rpc.h"
@@ -26,13 +27,14 @@ void fake_manifest_deinit(struct fake_manifest *m);
 
 enum { FAKE_ISSUED = 1000000 };
 #define FAKE_NOT_AFTER (FAKE_ISSUED + 300 * DAY_MS)
-/* What fake_manifest_make() is told; keys are those of key_from_seed(all `role`), in force from FAKE_ISSUED to FAKE_NOT_AFTER. */
+/* What fake_manifest_make() is told; keys are those of key_from_seed(all `role`), in force from
+ * FAKE_ISSUED to FAKE_NOT_AFTER. */
 struct fake_says {
     uint64_t number;
     const struct fake_root *genesis;
     const struct fake_manifest *previous; /* NULL: none */
     const struct fake_root *roots[8], *signers[9];
-    uint64_t not_after; /* 0: FAKE_NOT_AFTER */
+    uint64_t not_after;  /* 0: FAKE_NOT_AFTER */
     const char *network; /* NULL: corp.example */
 };
 void fake_manifest_make(struct fake_manifest *m, const struct fake_says *says);

@@ -51,7 +51,10 @@ TEST(fields_name_the_first_that_is_wrong)
     };
     struct err err;
 
-    CHECK_OK(read_example("[9007199254740992, \"t\", \"a.b\", h'010203', h'0000', h'01', [1], {\"a\": 1}]", &err), err);
+    CHECK_OK(
+        read_example(
+            "[9007199254740992, \"t\", \"a.b\", h'010203', h'0000', h'01', [1], {\"a\": 1}]", &err),
+        err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         CHECK_ERR(read_example(cases[i].json, &err), err, ERR_BAD_WIRE);
         CHECK_STR(err.text, cases[i].why);
@@ -91,7 +94,8 @@ TEST(fields_failure_sticks)
 
 TEST(maps_are_read_by_key)
 {
-    _buf_ bytes = json_must("{\"n\": 5, \"t\": \"text\", \"b\": h'01', \"yes\": true, \"nil\": null, \"f\": 4294967296.0}");
+    _buf_ bytes = json_must("{\"n\": 5, \"t\": \"text\", \"b\": h'01', \"yes\": true, \"nil\": "
+                            "null, \"f\": 4294967296.0}");
     struct view map = buf_view(&bytes), got;
     uint64_t n;
 

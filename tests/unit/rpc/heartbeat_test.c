@@ -18,7 +18,8 @@ static void net_init(struct net *net)
     struct err err;
 
     fake_root_init(&net->root, 1);
-    fake_manifest_make(&net->m1, &(struct fake_says){ 1, &net->root, NULL, { &net->root }, { &net->root } });
+    fake_manifest_make(&net->m1,
+                       &(struct fake_says){ 1, &net->root, NULL, { &net->root }, { &net->root } });
     net->sign = fake_key(RPC_KEY_DEN_SIGN);
     net->trust = rpc_trust_new("corp.example", net->root.hash, fake_judge);
     CHECK(rpc_trust_add_root(net->trust, buf_view(&net->root.der), &err));
@@ -44,14 +45,25 @@ struct says {
     uint8_t rev_head, audit_head;
 };
 
-static void sign(const struct net *net, const struct key *key, const struct says *says, struct buf *bytes, uint8_t sig[SIG_SIZE])
+static void sign(const struct net *net, const struct key *key, const struct says *says,
+                 struct buf *bytes, uint8_t sig[SIG_SIZE])
 {
     uint8_t beacon[RPC_BEACON], rev_head[HASH_SIZE], audit_head[HASH_SIZE], crl[HASH_SIZE] = { 0 };
     struct rpc_heartbeat h = {
-        .netid = VIEW_ARR(net->root.hash), .hb_no = says->hb_no, .time = says->time, .next_in = 30000, .bound = 600000,
-        .beacon = VIEW_ARR(beacon), .crl_no = says->crl_no, .crl_hash = VIEW_ARR(crl), .rev_no = says->rev_no,
-        .rev_head = VIEW_ARR(rev_head), .manifest_no = says->manifest_no, .policy_no = says->policy_no,
-        .audit_no = says->audit_no, .audit_head = VIEW_ARR(audit_head),
+        .netid = VIEW_ARR(net->root.hash),
+        .hb_no = says->hb_no,
+        .time = says->time,
+        .next_in = 30000,
+        .bound = 600000,
+        .beacon = VIEW_ARR(beacon),
+        .crl_no = says->crl_no,
+        .crl_hash = VIEW_ARR(crl),
+        .rev_no = says->rev_no,
+        .rev_head = VIEW_ARR(rev_head),
+        .manifest_no = says->manifest_no,
+        .policy_no = says->policy_no,
+        .audit_no = says->audit_no,
+        .audit_head = VIEW_ARR(audit_head),
     };
 
     memset(beacon, says->beacon, sizeof(beacon));
@@ -60,16 +72,19 @@ static void sign(const struct net *net, const struct key *key, const struct says
     rpc_statement_sign(RPC_W_HEARTBEAT, &h, key, bytes, sig);
 }
 
-static bool add_at(struct net *net, const struct says *says, uint64_t mono, enum rpc_heart *ret_heart, struct err *err)
+static bool add_at(struct net *net, const struct says *says, uint64_t mono,
+                   enum rpc_heart *ret_heart, struct err *err)
 {
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
 
     sign(net, net->sign, says, &bytes, sig);
-    return rpc_trust_add_heartbeat(net->trust, buf_view(&bytes), VIEW_ARR(sig), mono, TIME, ret_heart, err);
+    return rpc_trust_add_heartbeat(net->trust, buf_view(&bytes), VIEW_ARR(sig), mono, TIME,
+                                   ret_heart, err);
 }
 
-static bool add(struct net *net, const struct says *says, enum rpc_heart *ret_heart, struct err *err)
+static bool add(struct net *net, const struct says *says, enum rpc_heart *ret_heart,
+                struct err *err)
 {
     return add_at(net, says, MONO, ret_heart, err);
 }
@@ -116,13 +131,26 @@ TEST(no_number_ever_falls_and_nothing_changes_when_one_does)
         enum err_code code;
         const char *why;
     } cases[] = {
-        { { 6, TIME, 2, 9, 10, 1, 10, 10, 7, 7 }, ERR_STALE, "heartbeat 6: crl_no fell: den shows an older state" },
-        { { 6, TIME, 2, 10, 9, 1, 10, 10, 7, 7 }, ERR_STALE, "heartbeat 6: rev_no fell: den shows an older state" },
-        { { 6, TIME, 2, 10, 10, 1, 9, 10, 7, 7 }, ERR_STALE, "heartbeat 6: policy_no fell: den shows an older state" },
-        { { 6, TIME, 2, 10, 10, 1, 10, 9, 7, 7 }, ERR_STALE, "heartbeat 6: audit_no fell: den shows an older state" },
-        { { 6, TIME, 2, 10, 10, 1, 10, 10, 8, 7 }, ERR_BAD_STATEMENT, "heartbeat 6: rev_head changed, but not its number" },
-        { { 6, TIME, 2, 10, 10, 1, 10, 10, 7, 8 }, ERR_BAD_STATEMENT, "heartbeat 6: audit_head changed, but not its number" },
-        { { 5, TIME + 1, 1, 10, 10, 1, 10, 10, 7, 7 }, ERR_BAD_STATEMENT,
+        { { 6, TIME, 2, 9, 10, 1, 10, 10, 7, 7 },
+          ERR_STALE,
+          "heartbeat 6: crl_no fell: den shows an older state" },
+        { { 6, TIME, 2, 10, 9, 1, 10, 10, 7, 7 },
+          ERR_STALE,
+          "heartbeat 6: rev_no fell: den shows an older state" },
+        { { 6, TIME, 2, 10, 10, 1, 9, 10, 7, 7 },
+          ERR_STALE,
+          "heartbeat 6: policy_no fell: den shows an older state" },
+        { { 6, TIME, 2, 10, 10, 1, 10, 9, 7, 7 },
+          ERR_STALE,
+          "heartbeat 6: audit_no fell: den shows an older state" },
+        { { 6, TIME, 2, 10, 10, 1, 10, 10, 8, 7 },
+          ERR_BAD_STATEMENT,
+          "heartbeat 6: rev_head changed, but not its number" },
+        { { 6, TIME, 2, 10, 10, 1, 10, 10, 7, 8 },
+          ERR_BAD_STATEMENT,
+          "heartbeat 6: audit_head changed, but not its number" },
+        { { 5, TIME + 1, 1, 10, 10, 1, 10, 10, 7, 7 },
+          ERR_BAD_STATEMENT,
           "heartbeat 5: den signed two different ones of this number" },
     };
     NET(net);
@@ -167,15 +195,18 @@ TEST(heartbeats_of_others_are_refused)
 
     fake_root_init(&other, 9);
     sign(&net, login, &base, &bytes, sig);
-    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME, &heart, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME,
+                                      &heart, &err),
+              err, ERR_BAD_SIGNATURE);
     sign(&net, net.sign, &base, &bytes, sig);
-    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, FAKE_NOT_AFTER, &heart, &err), err,
-              ERR_BAD_SIGNATURE); /* by the wall clock, before the first one told the time */
+    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO,
+                                      FAKE_NOT_AFTER, &heart, &err),
+              err, ERR_BAD_SIGNATURE); /* by the wall clock, before the first one told the time */
     memcpy(net.root.hash, other.hash, HASH_SIZE);
     sign(&net, net.sign, &base, &bytes, sig);
-    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME, &heart, &err), err,
-              ERR_BAD_STATEMENT);
+    CHECK_ERR(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME,
+                                      &heart, &err),
+              err, ERR_BAD_STATEMENT);
     CHECK_STR(err.text, "heartbeat: netid: another network's");
     CHECK(!rpc_trust_heartbeat(net.trust));
 }
@@ -218,7 +249,8 @@ TEST(network_time_runs_from_the_newest_heartbeat)
     CHECK_OK(add(&net, &h, &heart, &err), err);
     CHECK_U64(rpc_trust_now(net.trust, MONO + 250, 12345), TIME + 250);
     CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 250), 250);
-    CHECK_OK(add_at(&net, &h, MONO + 9000, &heart, &err), err); /* the same again is no sign of life */
+    CHECK_OK(add_at(&net, &h, MONO + 9000, &heart, &err),
+             err); /* the same again is no sign of life */
     CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 9000), 9000);
     h.hb_no++;
     h.time = TIME + 60000;
@@ -246,7 +278,8 @@ TEST(a_heartbeat_from_disk_keeps_its_numbers_but_tells_no_time)
     fallen.hb_no = 6;
     fallen.audit_no = 3;
     CHECK_ERR(add(&net, &fallen, &heart, &err), err, ERR_STALE);
-    CHECK_OK(add(&net, &base, &heart, &err), err); /* it comes again: now it was heard in this process */
+    CHECK_OK(add(&net, &base, &heart, &err),
+             err); /* it comes again: now it was heard in this process */
     CHECK_U64(heart, RPC_HEART_SAME);
     CHECK(knows(&net, 1));
     CHECK_U64(rpc_trust_now(net.trust, MONO + 1, 12345), TIME + 1);

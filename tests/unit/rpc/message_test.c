@@ -27,43 +27,56 @@ TEST(messages_that_are_malformed_are_refused_with_the_place)
         { "[49, 1, {}]", "message: type: 49 is none of ours" },
         { "[300]", "message: type: 300 is none of ours" },
         { "[18446744073709551615]", "message: type: 18446744073709551615 is none of ours" },
-        { "[4294967344, 1, {}, \"a\"]", "message: type: 4294967344 is none of ours" }, /* 48 + 2^32 */
+        { "[4294967344, 1, {}, \"a\"]",
+          "message: type: 4294967344 is none of ours" }, /* 48 + 2^32 */
         { "[48, -1, {}, \"a.b\"]", "CALL: request: not an id" },
         { "[48, 0, {}, \"a.b\"]", "CALL: request: not an id" },
         { "[48, 1.5, {}, \"a.b\"]", "CALL: request: not an id" },
         { "[48, 1, {}, \"a..b\"]", "CALL: procedure: empty component" },
         { "[48, 1, {}]", "CALL: procedure: missing" },
         { "[48, 1, [], \"a\"]", "CALL: options: not a map" },
-        { "[48, 1, {\"timeout\": 1, \"timeout\": 2}, \"a\"]", "CALL: options: a key twice, or more than 64" },
-        { "[48, 1, {\"timeout\": \"5\"}, \"a\"]", "CALL: options: timeout: not an integer up to 2^53" },
-        { "[48, 1, {\"timeout\": -5}, \"a\"]", "CALL: options: timeout: not an integer up to 2^53" },
-        { "[48, 1, {\"timeout\": 9007199254740993}, \"a\"]", "CALL: options: timeout: not an integer up to 2^53" },
-        { "[48, 1, {\"receive_progress\": 1}, \"a\"]", "CALL: options: receive_progress: not a boolean" },
+        { "[48, 1, {\"timeout\": 1, \"timeout\": 2}, \"a\"]",
+          "CALL: options: a key twice, or more than 64" },
+        { "[48, 1, {\"timeout\": \"5\"}, \"a\"]",
+          "CALL: options: timeout: not an integer up to 2^53" },
+        { "[48, 1, {\"timeout\": -5}, \"a\"]",
+          "CALL: options: timeout: not an integer up to 2^53" },
+        { "[48, 1, {\"timeout\": 9007199254740993}, \"a\"]",
+          "CALL: options: timeout: not an integer up to 2^53" },
+        { "[48, 1, {\"receive_progress\": 1}, \"a\"]",
+          "CALL: options: receive_progress: not a boolean" },
         { "[48, 1, {}, \"a\", {}]", "CALL: args: not an array" },
         { "[48, 1, {}, \"a\", null]", "CALL: args: not an array" },
         { "[48, 1, {}, \"a\", [], []]", "CALL: kwargs: not a map" },
         { "[48, 1, {}, \"a\", [], {}, 1]", "CALL: fields: more than expected" },
         { "[1, \"net work\", {}]", "HELLO: realm: '#', space or control character" },
         { "[1, \"a\", {\"roles\": []}]", "HELLO: details: roles: not a map" },
-        { "[1, \"a\", {\"authmethods\": \"netsign\"}]", "HELLO: details: authmethods: not an array of text" },
-        { "[1, \"a\", {\"authmethods\": [1]}]", "HELLO: details: authmethods: not an array of text" },
+        { "[1, \"a\", {\"authmethods\": \"netsign\"}]",
+          "HELLO: details: authmethods: not an array of text" },
+        { "[1, \"a\", {\"authmethods\": [1]}]",
+          "HELLO: details: authmethods: not an array of text" },
         { "[1, \"a\", {\"authextra\": []}]", "HELLO: details: authextra: not a map" },
-        { "[1, \"a\", {\"authextra\": {\"k\": 1, \"k\": 2}}]", "HELLO: details: authextra: a key twice, or more than 64" },
+        { "[1, \"a\", {\"authextra\": {\"k\": 1, \"k\": 2}}]",
+          "HELLO: details: authextra: a key twice, or more than 64" },
         { "[1, \"a\", {}, []]", "HELLO: fields: more than expected" },
-        { "[4, \"netsign\", {\"k\": 1, \"k\": 2}]", "CHALLENGE: extra: a key twice, or more than 64" },
+        { "[4, \"netsign\", {\"k\": 1, \"k\": 2}]",
+          "CHALLENGE: extra: a key twice, or more than 64" },
         { "[5, 1, {}]", "AUTHENTICATE: signature: neither binary nor text" },
         { "[5, null, {}]", "AUTHENTICATE: signature: neither binary nor text" },
         { "[5, \"s\", null]", "AUTHENTICATE: extra: not a map" },
         { "[8, 50, 1, {}, \"a\"]", "ERROR: request type: not a request's type" },
         { "[8, 4294967344, 1, {}, \"a\"]", "ERROR: request type: not a request's type" },
         { "[8, 48, 1, {}]", "ERROR: error: missing" },
-        { "[16, 1, {\"eligible_authid\": \"456000\"}, \"a\"]", "PUBLISH: options: eligible_authid: not an array of text" },
-        { "[16, 1, {\"exclude_me\": \"no\"}, \"a\"]", "PUBLISH: options: exclude_me: not a boolean" },
+        { "[16, 1, {\"eligible_authid\": \"456000\"}, \"a\"]",
+          "PUBLISH: options: eligible_authid: not an array of text" },
+        { "[16, 1, {\"exclude_me\": \"no\"}, \"a\"]",
+          "PUBLISH: options: exclude_me: not a boolean" },
         { "[35, 0]", "UNSUBSCRIBED: subscription: not an id" },
         { "[67, 0, {}]", "UNREGISTERED: registration: not an id" },
         { "[67, 1, []]", "UNREGISTERED: details: not a map" },
         { "[65, 1]", "REGISTERED: registration: missing" },
-        { "[68, 1, 2, {\"caller\": \"x\"}]", "INVOCATION: details: caller: not an integer up to 2^53" },
+        { "[68, 1, 2, {\"caller\": \"x\"}]",
+          "INVOCATION: details: caller: not an integer up to 2^53" },
         { "[6, {}, \"wamp.close.normal\", []]", "GOODBYE: fields: more than expected" },
     };
     _buf_ frame = { 0 };
@@ -76,17 +89,21 @@ TEST(messages_that_are_malformed_are_refused_with_the_place)
     }
 }
 
-/* One of every message, as JSON; what it reads back as is checked in vectors_test.c and protocol_test.c too. */
+/* One of every message, as JSON; what it reads back as is checked in vectors_test.c and
+ * protocol_test.c too. */
 static const char *const every_message[] = {
-    "[1, \"corp.example\", {\"roles\": {\"caller\": {}}, \"agent\": \"x/1\", \"authmethods\": [\"netsign\"], "
+    "[1, \"corp.example\", {\"roles\": {\"caller\": {}}, \"agent\": \"x/1\", \"authmethods\": "
+    "[\"netsign\"], "
     "\"authextra\": {\"nonce\": h'00'}}]",
-    "[2, 9007199254740991, {\"roles\": {}, \"authid\": \"456000\", \"authrole\": \"peer\", \"authextra\": {\"admission\": []}}]",
+    "[2, 9007199254740991, {\"roles\": {}, \"authid\": \"456000\", \"authrole\": \"peer\", "
+    "\"authextra\": {\"admission\": []}}]",
     "[3, {\"message\": \"away\"}, \"network.error.den_away\", [], {\"code\": \"den_away\"}]",
     "[4, \"netsign\", {\"nonce\": h'0102'}]",
     "[5, h'aabb', {\"enrol\": [h'00', h'01']}]",
     "[6, {}, \"wamp.close.normal\"]",
     "[8, 48, 1, {}, \"den.error.not_reachable\", [], {\"code\": \"not_reachable\"}]",
-    "[16, 1, {\"acknowledge\": true, \"exclude_me\": false, \"retain\": true, \"eligible_authid\": [\"456000\"]}, \"den.x\", [1]]",
+    "[16, 1, {\"acknowledge\": true, \"exclude_me\": false, \"retain\": true, \"eligible_authid\": "
+    "[\"456000\"]}, \"den.x\", [1]]",
     "[17, 1, 2]",
     "[32, 1, {\"get_retained\": true}, \"den.heartbeat\"]",
     "[33, 1, 2]",
@@ -100,7 +117,8 @@ static const char *const every_message[] = {
     "[66, 1, 2]",
     "[67, 1]",
     "[67, 0, {\"registration\": 7}]",
-    "[68, 1, 2, {\"caller\": 3, \"caller_authid\": \"456000\", \"caller_authrole\": \"peer\", \"procedure\": \"a.b\", "
+    "[68, 1, 2, {\"caller\": 3, \"caller_authid\": \"456000\", \"caller_authrole\": \"peer\", "
+    "\"procedure\": \"a.b\", "
     "\"_warren_source\": \"192.0.2.1\", \"receive_progress\": true}, [1]]",
     "[70, 1, {}, [], {}]",
 };
@@ -119,7 +137,8 @@ TEST(messages_survive_reading_and_writing)
         CHECK_U64(back.type, msg.type);
         rpc_msg_write(&back, &twice);
         CHECK_VIEW(buf_view(&twice), buf_view(&once));
-        if (msg.type != RPC_HELLO && msg.type != RPC_WELCOME) /* these are written with our own roles */
+        if (msg.type != RPC_HELLO &&
+            msg.type != RPC_WELCOME) /* these are written with our own roles */
             CHECK_VIEW(buf_view(&once), buf_view(&frame));
     }
 }
@@ -200,8 +219,12 @@ TEST(unknown_keys_and_nil_are_passed_over)
     struct rpc_msg msg;
     struct err err;
 
-    CHECK_OK(read_json("[48, 1, {\"timeout\": null, \"x_unknown\": [1, {\"y\": 2}], \"disclose_me\": true, "
-                       "\"receive_progress\": true}, \"a\"]", &frame, &msg, &err), err);
+    CHECK_OK(
+        read_json(
+            "[48, 1, {\"timeout\": null, \"x_unknown\": [1, {\"y\": 2}], \"disclose_me\": true, "
+            "\"receive_progress\": true}, \"a\"]",
+            &frame, &msg, &err),
+        err);
     CHECK_U64(msg.call.timeout, 0);
     CHECK(msg.call.receive_progress);
     rpc_msg_write(&msg, &out);
@@ -216,14 +239,21 @@ TEST(what_a_caller_writes_into_options_does_not_become_a_fact)
     struct rpc_msg call, inv = { .type = RPC_INVOCATION };
     struct err err;
 
-    CHECK_OK(read_json("[48, 1, {\"caller_authid\": \"den\", \"caller_authrole\": \"den\", \"caller\": 1}, \"a\", [7]]",
-                       &frame, &call, &err), err);
+    CHECK_OK(read_json("[48, 1, {\"caller_authid\": \"den\", \"caller_authrole\": \"den\", "
+                       "\"caller\": 1}, \"a\", [7]]",
+                       &frame, &call, &err),
+             err);
     inv.invocation = (struct rpc_invocation){
-        .request = 9, .registration = 8, .caller = 77, .caller_authid = VIEW_LIT("456000"),
-        .caller_authrole = VIEW_LIT("peer"), .payload = call.call.payload,
+        .request = 9,
+        .registration = 8,
+        .caller = 77,
+        .caller_authid = VIEW_LIT("456000"),
+        .caller_authrole = VIEW_LIT("peer"),
+        .payload = call.call.payload,
     };
     rpc_msg_write(&inv, &out);
-    _buf_ wanted = json_must("[68, 9, 8, {\"caller\": 77, \"caller_authid\": \"456000\", \"caller_authrole\": \"peer\"}, [7]]");
+    _buf_ wanted = json_must("[68, 9, 8, {\"caller\": 77, \"caller_authid\": \"456000\", "
+                             "\"caller_authrole\": \"peer\"}, [7]]");
     CHECK_VIEW(buf_view(&out), buf_view(&wanted));
 }
 
@@ -233,7 +263,8 @@ TEST(payload_is_a_suffix_of_the_frame)
     struct rpc_msg msg;
     struct err err;
 
-    CHECK_OK(read_json("[48, 1, {}, \"a\", [1, \"two\"], {\"k\": h'03'}]", &frame, &msg, &err), err);
+    CHECK_OK(read_json("[48, 1, {}, \"a\", [1, \"two\"], {\"k\": h'03'}]", &frame, &msg, &err),
+             err);
     CHECK_U64(msg.call.payload.n, 2);
     CHECK(msg.call.payload.bytes.data + msg.call.payload.bytes.len == frame.data + frame.len);
     _buf_ args = json_must("[1, \"two\"]");
@@ -254,7 +285,9 @@ TEST(the_router_may_take_a_registration_away)
     struct rpc_msg msg;
     struct err err;
 
-    CHECK_OK(read_json("[67, 0, {\"registration\": 7, \"reason\": \"wamp.x\"}]", &frame, &msg, &err), err);
+    CHECK_OK(
+        read_json("[67, 0, {\"registration\": 7, \"reason\": \"wamp.x\"}]", &frame, &msg, &err),
+        err);
     CHECK_U64(msg.ids.request, 0);
     CHECK_U64(msg.ids.second, 7);
 }
@@ -272,7 +305,8 @@ TEST(roles_are_announced)
     rpc_fields_text(&f, "realm", 100);
     details = rpc_fields_map(&f, "details");
     CHECK(rpc_map_get(details, "roles", &roles) && rpc_map_get(roles, "caller", &caller));
-    CHECK(rpc_map_get(caller, "features", &features) && rpc_map_bool(features, "progressive_call_results"));
+    CHECK(rpc_map_get(caller, "features", &features) &&
+          rpc_map_bool(features, "progressive_call_results"));
 }
 
 TEST(types_have_names)

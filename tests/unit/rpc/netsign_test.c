@@ -5,7 +5,9 @@
 
 static struct rpc_netsign handshake(const struct key *router, const struct key *client)
 {
-    struct rpc_netsign n = { .network = "corp.example", .binding = RPC_BINDING_EXPORTER, .has_heartbeat = true };
+    struct rpc_netsign n = { .network = "corp.example",
+                             .binding = RPC_BINDING_EXPORTER,
+                             .has_heartbeat = true };
 
     memset(n.netid, 1, sizeof(n.netid));
     memset(n.binding_data, 2, sizeof(n.binding_data));
@@ -32,7 +34,8 @@ TEST(both_sides_prove_themselves)
     CHECK_OK(rpc_netsign_verify(&n, false, VIEW_ARR(s2), &err), err);
     CHECK_ERR(rpc_netsign_verify(&n, true, VIEW_ARR(s2), &err), err, ERR_BAD_SIGNATURE);
     CHECK_ERR(rpc_netsign_verify(&n, false, VIEW_ARR(s1), &err), err, ERR_BAD_SIGNATURE);
-    CHECK_STR(err.text, "netsign: the client's proof does not verify: another key, or somebody in between");
+    CHECK_STR(err.text,
+              "netsign: the client's proof does not verify: another key, or somebody in between");
     CHECK_ERR(rpc_netsign_verify(&n, true, (struct view){ 0 }, &err), err, ERR_BAD_SIGNATURE);
 }
 

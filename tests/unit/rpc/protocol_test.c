@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PROTOCOL.md says what goes over the wire; this replays its examples and compares its tables with the code's. */
+/* PROTOCOL.md says what goes over the wire; this replays its examples and compares its tables with
+ * the code's. */
 #include "base/file.h"
 #include "base/text.h"
 #include "rpc/rpc.h"
@@ -46,7 +47,8 @@ static struct view take_paragraph(struct view *text)
 }
 
 /* The next block fenced with ```KIND NAME. */
-static bool take_block(struct view *text, const char *kind, struct view *ret_name, struct view *ret_body)
+static bool take_block(struct view *text, const char *kind, struct view *ret_name,
+                       struct view *ret_body)
 {
     _free_ char *fence = mem_format("```%s", kind);
     struct view line, start = view_text(fence);
@@ -150,8 +152,8 @@ static void put_error_row(struct buf *to, enum err_code code)
     _buf_ uri = { 0 };
 
     rpc_error_uri("<ns>", code, &uri);
-    buf_printf(to, "| `%s` | `%.*s` | %s | %s |\n", err_code_name(code), VIEW_FMT(buf_view(&uri)), err_code_line(code),
-               err_code_remedy(code));
+    buf_printf(to, "| `%s` | `%.*s` | %s | %s |\n", err_code_name(code), VIEW_FMT(buf_view(&uri)),
+               err_code_line(code), err_code_remedy(code));
 }
 
 TEST(every_error_stands_in_the_table)
@@ -310,7 +312,8 @@ static struct key *example_key(struct view line)
     static const char word[] = "signer-seed ";
     uint8_t seed[SEED_SIZE];
 
-    if (!view_starts(line, view_text(word)) || !text_read_hex(view_sub(line, strlen(word), line.len), seed, SEED_SIZE))
+    if (!view_starts(line, view_text(word)) ||
+        !text_read_hex(view_sub(line, strlen(word), line.len), seed, SEED_SIZE))
         return NULL;
     return key_from_seed(seed);
 }
@@ -318,7 +321,8 @@ static struct key *example_key(struct view line)
 /* Fields, bytes, signature; the manifest's is ECDSA by a root and is left out. */
 static void replay_statement(enum rpc_word word, struct view body)
 {
-    struct view fields = take_paragraph(&body), hex = take_paragraph(&body), sig_hex = take_paragraph(&body), line;
+    struct view fields = take_paragraph(&body), hex = take_paragraph(&body),
+                sig_hex = take_paragraph(&body), line;
     _buf_ bytes = unhex(hex);
     _buf_ sig = unhex(sig_hex);
     _buf_ said = { 0 };

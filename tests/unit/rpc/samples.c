@@ -28,19 +28,29 @@ struct key *sample_den(void)
     return from_first(0x20);
 }
 
-static const struct rpc_items caps = { { { (const uint8_t *)"chat", 4 }, { (const uint8_t *)"call:files", 10 } }, 2 };
+static const struct rpc_items caps = {
+    { { (const uint8_t *)"chat", 4 }, { (const uint8_t *)"call:files", 10 } }, 2
+};
 
 static struct rpc_manifest manifest(void)
 {
     struct rpc_manifest m = {
-        .netid = filled(32, 1), .network = VIEW_LIT("corp.example"), .manifest_no = 2, .previous = filled(32, 2),
-        .roots = { { filled(32, 1) }, 1 }, .intermediates = { { filled(32, 3) }, 1 },
-        .issued_at = 1800000000000, .not_after = 1831536000000,
+        .netid = filled(32, 1),
+        .network = VIEW_LIT("corp.example"),
+        .manifest_no = 2,
+        .previous = filled(32, 2),
+        .roots = { { filled(32, 1) }, 1 },
+        .intermediates = { { filled(32, 3) }, 1 },
+        .issued_at = 1800000000000,
+        .not_after = 1831536000000,
     };
 
     for (uint8_t role = RPC_KEY_DEN_LOGIN; role <= RPC_KEY_ROUTER; role++)
         m.keys.item[m.keys.n++] = (struct rpc_key_entry){
-            (enum rpc_key_role)role, filled(32, (uint8_t)(0x10 + role)), 1800000000000, 1831536000000,
+            (enum rpc_key_role)role,
+            filled(32, (uint8_t)(0x10 + role)),
+            1800000000000,
+            1831536000000,
         };
     return m;
 }
@@ -48,9 +58,15 @@ static struct rpc_manifest manifest(void)
 static struct rpc_netsign_proof proof(void)
 {
     return (struct rpc_netsign_proof){
-        .netid = filled(32, 1), .network = VIEW_LIT("corp.example"), .binding = VIEW_LIT("tls-exporter"),
-        .binding_data = filled(32, 4), .nonce_router = filled(32, 5), .nonce_client = filled(32, 6),
-        .router_pk = filled(32, 7), .client_pk = filled(32, 8), .hello_hash = filled(32, 9),
+        .netid = filled(32, 1),
+        .network = VIEW_LIT("corp.example"),
+        .binding = VIEW_LIT("tls-exporter"),
+        .binding_data = filled(32, 4),
+        .nonce_router = filled(32, 5),
+        .nonce_client = filled(32, 6),
+        .router_pk = filled(32, 7),
+        .client_pk = filled(32, 8),
+        .hello_hash = filled(32, 9),
     };
 }
 
@@ -70,47 +86,76 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
         return;
     case RPC_W_ENROL:
         ret_any->enrol = (struct rpc_enrol){
-            filled(32, 1), VIEW_LIT("corp.example"), filled(32, 8), filled(16, 0x11), filled(16, 0x22),
-            filled(32, 12), VIEW_LIT("Alice's laptop"),
+            filled(32, 1),
+            VIEW_LIT("corp.example"),
+            filled(32, 8),
+            filled(16, 0x11),
+            filled(16, 0x22),
+            filled(32, 12),
+            VIEW_LIT("Alice's laptop"),
         };
         return;
     case RPC_W_ADMISSION:
         ret_any->admission = (struct rpc_admission){
-            filled(32, 1), VIEW_LIT("corp.example"), VIEW_LIT("456000"), filled(32, 8), VIEW_LIT("peer"),
-            1, 1800000000000, 1800604800000, filled(32, 13),
+            filled(32, 1),      VIEW_LIT("corp.example"),
+            VIEW_LIT("456000"), filled(32, 8),
+            VIEW_LIT("peer"),   1,
+            1800000000000,      1800604800000,
+            filled(32, 13),
         };
         return;
     case RPC_W_REQUEST:
         ret_any->request = (struct rpc_request){
-            filled(32, 1), filled(32, 0x12), VIEW_LIT("456000"), VIEW_LIT("den.ca.sign"), filled(16, 0x11),
-            filled(16, 0x22), filled(32, 14),
+            filled(32, 1),    filled(32, 0x12), VIEW_LIT("456000"), VIEW_LIT("den.ca.sign"),
+            filled(16, 0x11), filled(16, 0x22), filled(32, 14),
         };
         return;
     case RPC_W_DIAL:
         ret_any->dial = (struct rpc_dial){
-            filled(32, 1), filled(16, 0x33), VIEW_LIT("456000"), filled(32, 8), VIEW_LIT("123456"), caps,
-            filled(32, 15), filled(32, 16), filled(16, 0x11),
+            filled(32, 1),  filled(16, 0x33),   VIEW_LIT("456000"),
+            filled(32, 8),  VIEW_LIT("123456"), caps,
+            filled(32, 15), filled(32, 16),     filled(16, 0x11),
         };
         return;
     case RPC_W_GRANT:
         ret_any->grant = (struct rpc_grant){
-            .netid = filled(32, 1), .sid = filled(16, 0x33), .a_id = VIEW_LIT("456000"), .a_pk = filled(32, 8),
-            .b_id = VIEW_LIT("123456"), .b_pk = filled(32, 17), .dial_hash = filled(32, 18), .caps = caps,
-            .consent = 1, .issued_at = 1800000000000, .beacon = filled(16, 0x11), .crl_no = 3, .policy_no = 4,
+            .netid = filled(32, 1),
+            .sid = filled(16, 0x33),
+            .a_id = VIEW_LIT("456000"),
+            .a_pk = filled(32, 8),
+            .b_id = VIEW_LIT("123456"),
+            .b_pk = filled(32, 17),
+            .dial_hash = filled(32, 18),
+            .caps = caps,
+            .consent = 1,
+            .issued_at = 1800000000000,
+            .beacon = filled(16, 0x11),
+            .crl_no = 3,
+            .policy_no = 4,
             .relay = { { VIEW_LIT("relay.corp.example:443") }, 1 },
         };
         return;
     case RPC_W_ACCEPT:
         ret_any->accept = (struct rpc_accept){
-            filled(32, 1), filled(16, 0x33), filled(32, 19), VIEW_LIT("123456"), filled(32, 17), caps,
-            filled(32, 20), filled(32, 21),
+            filled(32, 1), filled(16, 0x33), filled(32, 19), VIEW_LIT("123456"), filled(32, 17),
+            caps,          filled(32, 20),   filled(32, 21),
         };
         return;
     case RPC_W_HEARTBEAT:
         ret_any->heartbeat = (struct rpc_heartbeat){
-            .netid = filled(32, 1), .hb_no = 7, .time = 1800000000000, .next_in = 30000, .bound = 600000,
-            .beacon = filled(16, 0x11), .crl_no = 3, .crl_hash = filled(32, 22), .rev_head = filled(32, 0),
-            .manifest_no = 2, .policy_no = 4, .audit_no = 5, .audit_head = filled(32, 23),
+            .netid = filled(32, 1),
+            .hb_no = 7,
+            .time = 1800000000000,
+            .next_in = 30000,
+            .bound = 600000,
+            .beacon = filled(16, 0x11),
+            .crl_no = 3,
+            .crl_hash = filled(32, 22),
+            .rev_head = filled(32, 0),
+            .manifest_no = 2,
+            .policy_no = 4,
+            .audit_no = 5,
+            .audit_head = filled(32, 23),
         };
         return;
     case RPC_N_WORDS:

@@ -7,9 +7,11 @@
 /* Made with another implementation: the encoding, the hash and the signature. */
 TEST(the_test_vector)
 {
-    static const char hash_hex[] = "0d8303287a5d8c52cfebbcb8cdef213e8e83d5f8a1c0021ba994d31988e47009";
-    static const char sig_hex[] = "989cb50ec7524d9aec76142661ceaf4311d07291307f474a7c0228ec511fe22c"
-                                  "9989e1bcefb1e05602da53106da5732afda135cbcdc71a527aa564ef6f516c0d";
+    static const char hash_hex[] =
+        "0d8303287a5d8c52cfebbcb8cdef213e8e83d5f8a1c0021ba994d31988e47009";
+    static const char sig_hex[] =
+        "989cb50ec7524d9aec76142661ceaf4311d07291307f474a7c0228ec511fe22c"
+        "9989e1bcefb1e05602da53106da5732afda135cbcdc71a527aa564ef6f516c0d";
     static const uint8_t body[] = { 0x81, 0xa3, 0x63, 0x73, 0x72, 0xc4, 0x03, 0x01, 0x02, 0x03 };
     _cleanup_(key_freep) struct key *identity = sample_identity();
     _cleanup_(key_freep) struct key *den = sample_den();
@@ -24,8 +26,8 @@ TEST(the_test_vector)
     memset(beacon, 0x11, sizeof(beacon));
     memset(nonce, 0x22, sizeof(nonce));
     request = (struct rpc_request){
-        VIEW_ARR(netid), key_public_view(den), VIEW_LIT("456000"), VIEW_LIT("den.ca.sign"),
-        VIEW_ARR(beacon), VIEW_ARR(nonce), VIEW_ARR(body_hash),
+        VIEW_ARR(netid),  key_public_view(den), VIEW_LIT("456000"),  VIEW_LIT("den.ca.sign"),
+        VIEW_ARR(beacon), VIEW_ARR(nonce),      VIEW_ARR(body_hash),
     };
     rpc_statement_sign(RPC_W_REQUEST, &request, identity, &bytes, sig);
     CHECK_U64(bytes.len, 191);
@@ -35,8 +37,9 @@ TEST(the_test_vector)
     CHECK_VIEW(VIEW_ARR(hash), VIEW_ARR(wanted_hash));
     CHECK_VIEW(VIEW_ARR(sig), VIEW_ARR(wanted_sig));
 
-    CHECK_OK(rpc_statement_open(RPC_W_REQUEST, key_public_view(identity), buf_view(&bytes), VIEW_ARR(wanted_sig), &back,
-                                &err), err);
+    CHECK_OK(rpc_statement_open(RPC_W_REQUEST, key_public_view(identity), buf_view(&bytes),
+                                VIEW_ARR(wanted_sig), &back, &err),
+             err);
     CHECK_VIEW(back.procedure, VIEW_LIT("den.ca.sign"));
     CHECK_VIEW(back.body_hash, VIEW_ARR(body_hash));
 }
@@ -50,13 +53,15 @@ TEST(every_word_survives_and_is_no_other_word)
         struct err err;
         sample_statement(word, &any);
         rpc_statement_write(word, &any, &bytes);
-        CHECK(bytes.data[0] != 0x30 && bytes.len != 32); /* neither DER nor a cryptosign challenge */
+        CHECK(bytes.data[0] != 0x30 &&
+              bytes.len != 32); /* neither DER nor a cryptosign challenge */
         CHECK_OK(rpc_statement_read(word, buf_view(&bytes), &back, &err), err);
         rpc_statement_write(word, &back, &again);
         CHECK_VIEW(buf_view(&again), buf_view(&bytes));
         for (enum rpc_word other = 0; other < RPC_N_WORDS; other++) {
             if (other != word)
-                CHECK_ERR(rpc_statement_read(other, buf_view(&bytes), &back, &err), err, ERR_BAD_STATEMENT);
+                CHECK_ERR(rpc_statement_read(other, buf_view(&bytes), &back, &err), err,
+                          ERR_BAD_STATEMENT);
         }
     }
 }
@@ -71,7 +76,8 @@ TEST(every_strict_prefix_is_refused_and_so_is_one_byte_more)
         rpc_statement_write(word, &any, &bytes);
         for (size_t n = 0; n < bytes.len; n++) {
             _buf_ prefix = buf_dup(view_sub(buf_view(&bytes), 0, n));
-            CHECK_ERR(rpc_statement_read(word, buf_view(&prefix), &back, &err), err, ERR_BAD_STATEMENT);
+            CHECK_ERR(rpc_statement_read(word, buf_view(&prefix), &back, &err), err,
+                      ERR_BAD_STATEMENT);
         }
         buf_put_u8(&bytes, 0);
         CHECK_ERR(rpc_statement_read(word, buf_view(&bytes), &back, &err), err, ERR_BAD_STATEMENT);
@@ -79,7 +85,8 @@ TEST(every_strict_prefix_is_refused_and_so_is_one_byte_more)
     }
 }
 
-/* What a changed byte makes is refused, or is another statement that is written as these bytes: one form a statement. */
+/* What a changed byte makes is refused, or is another statement that is written as these bytes: one
+ * form a statement. */
 TEST(no_two_forms_of_one_statement)
 {
     for (enum rpc_word word = 0; word < RPC_N_WORDS; word++) {
@@ -146,28 +153,38 @@ TEST(bad_fields_are_named)
         { RPC_W_ENROL, 1, VIEW_LIT("Corp.example"), "enrol: network: not a network's name" },
         { RPC_W_ENROL, 5, VIEW_LIT("x"), "enrol: token_pk: of a wrong length" },
         { RPC_W_ENROL, 6, VIEW_LIT("a\nb"), "enrol: host: not printable, or too long" },
-        { RPC_W_ENROL, 6, VIEW_LIT("12345678901234567890123456789012345678901234567890123456789012345"),
+        { RPC_W_ENROL, 6,
+          VIEW_LIT("12345678901234567890123456789012345678901234567890123456789012345"),
           "enrol: host: not printable, or too long" },
         { RPC_W_ADMISSION, 4, VIEW_LIT("root"), "admission: role: neither peer nor admin" },
         { RPC_W_ADMISSION, 5, VIEW_LIT("\0\0\0\0\0\0\0\0"), "admission: adm_no: 0" },
         { RPC_W_ADMISSION, 6, VIEW_LIT("\0\0\0\1"), "admission: issued_at: not 8 bytes" },
-        { RPC_W_NETSIGN_ROUTER, 2, VIEW_LIT("tls-unique"), "netsign-router: binding: not a binding" },
+        { RPC_W_NETSIGN_ROUTER, 2, VIEW_LIT("tls-unique"),
+          "netsign-router: binding: not a binding" },
         { RPC_W_GRANT, 9, VIEW_LIT("\2"), "grant: consent: out of range" },
         { RPC_W_GRANT, 9, VIEW_LIT("\0\1"), "grant: consent: out of range" },
         { RPC_W_GRANT, 7, VIEW_LIT(""), "grant: caps: cut short" },
         { RPC_W_GRANT, 7, VIEW_LIT("\0\1"), "grant: caps: cut short" },
-        { RPC_W_GRANT, 7, VIEW_LIT("\0\1\0\0\0\0"), "grant: caps: an item is empty, too long or not visible text" },
-        { RPC_W_GRANT, 7, VIEW_LIT("\0\1\0\0\0\3a b"), "grant: caps: an item is empty, too long or not visible text" },
+        { RPC_W_GRANT, 7, VIEW_LIT("\0\1\0\0\0\0"),
+          "grant: caps: an item is empty, too long or not visible text" },
+        { RPC_W_GRANT, 7, VIEW_LIT("\0\1\0\0\0\3a b"),
+          "grant: caps: an item is empty, too long or not visible text" },
         { RPC_W_GRANT, 7, VIEW_LIT("\0\1\0\0\0\1a!"), "grant: caps: bytes left over" },
-        { RPC_W_GRANT, 7, VIEW_LIT("\0\1\xff\xff\xff\xff""a"), "grant: caps: cut short" },
+        { RPC_W_GRANT, 7,
+          VIEW_LIT("\0\1\xff\xff\xff\xff"
+                   "a"),
+          "grant: caps: cut short" },
         { RPC_W_GRANT, 7, VIEW_LIT("\0\x11"), "grant: caps: more than 16 items" },
         { RPC_W_MANIFEST, 4, VIEW_LIT("\0\0"), "manifest: roots: none" },
         { RPC_W_MANIFEST, 4, VIEW_LIT("\0\1\0\0\0\1a"), "manifest: roots: not a hash" },
         { RPC_W_MANIFEST, 6, VIEW_LIT("\0\1\0\0\0\1a"), "manifest: keys: not a key entry" },
         { RPC_W_MANIFEST, 6, VIEW_LIT("\0\x41"), "manifest: keys: more than 64 keys" },
-        { RPC_W_MANIFEST, 2, VIEW_LIT("\0\0\0\0\0\0\0\1"), "manifest: previous: zero in the first manifest, and only there" },
-        { RPC_W_MANIFEST, 7, VIEW_LIT("\0\0\1\xb0\0\0\0\0"), "manifest: not_after: more than 400 days after issued_at, or before it" },
-        { RPC_W_MANIFEST, 8, VIEW_LIT("\0\0\1\xb0\0\0\0\0"), "manifest: not_after: more than 400 days after issued_at, or before it" },
+        { RPC_W_MANIFEST, 2, VIEW_LIT("\0\0\0\0\0\0\0\1"),
+          "manifest: previous: zero in the first manifest, and only there" },
+        { RPC_W_MANIFEST, 7, VIEW_LIT("\0\0\1\xb0\0\0\0\0"),
+          "manifest: not_after: more than 400 days after issued_at, or before it" },
+        { RPC_W_MANIFEST, 8, VIEW_LIT("\0\0\1\xb0\0\0\0\0"),
+          "manifest: not_after: more than 400 days after issued_at, or before it" },
         { RPC_W_HEARTBEAT, 1, VIEW_LIT("\0\0\0\0\0\0\0\0"), "heartbeat: hb_no: 0" },
     };
     union rpc_any_statement any;
@@ -175,7 +192,8 @@ TEST(bad_fields_are_named)
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         _buf_ bytes = with_field(cases[i].word, cases[i].field, cases[i].bytes);
-        CHECK_ERR(rpc_statement_read(cases[i].word, buf_view(&bytes), &any, &err), err, ERR_BAD_STATEMENT);
+        CHECK_ERR(rpc_statement_read(cases[i].word, buf_view(&bytes), &any, &err), err,
+                  ERR_BAD_STATEMENT);
         CHECK_STR(err.text, cases[i].why);
     }
 }
@@ -185,7 +203,9 @@ TEST(empty_where_empty_is_allowed)
     static const struct {
         enum rpc_word word;
         size_t field;
-    } cases[] = { { RPC_W_ENROL, 5 }, { RPC_W_ENROL, 6 }, { RPC_W_ADMISSION, 8 }, { RPC_W_NETSIGN_CLIENT, 9 } };
+    } cases[] = {
+        { RPC_W_ENROL, 5 }, { RPC_W_ENROL, 6 }, { RPC_W_ADMISSION, 8 }, { RPC_W_NETSIGN_CLIENT, 9 }
+    };
     union rpc_any_statement any;
     struct err err;
 
@@ -206,23 +226,30 @@ TEST(a_wrong_signature_is_found_before_anything_is_read)
 
     sample_statement(RPC_W_DIAL, &any);
     rpc_statement_sign(RPC_W_DIAL, &any, identity, &bytes, sig);
-    CHECK_OK(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes), VIEW_ARR(sig), &any, &err), err);
-    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(den), buf_view(&bytes), VIEW_ARR(sig), &any, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_OK(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes),
+                                VIEW_ARR(sig), &any, &err),
+             err);
+    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(den), buf_view(&bytes), VIEW_ARR(sig),
+                                 &any, &err),
+              err, ERR_BAD_SIGNATURE);
     CHECK_STR(err.text, "dial: the signature does not verify");
-    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes), VIEW(sig, 63), &any, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes),
+                                 VIEW(sig, 63), &any, &err),
+              err, ERR_BAD_SIGNATURE);
     bytes.data[bytes.len - 1] ^= 1;
-    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes), VIEW_ARR(sig), &any, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes),
+                                 VIEW_ARR(sig), &any, &err),
+              err, ERR_BAD_SIGNATURE);
     buf_clear(&bytes);
-    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes), VIEW_ARR(sig), &any, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes),
+                                 VIEW_ARR(sig), &any, &err),
+              err, ERR_BAD_SIGNATURE);
     /* a good signature over another word */
     sample_statement(RPC_W_ACCEPT, &any);
     rpc_statement_sign(RPC_W_ACCEPT, &any, identity, &bytes, sig);
-    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes), VIEW_ARR(sig), &any, &err), err,
-              ERR_BAD_STATEMENT);
+    CHECK_ERR(rpc_statement_open(RPC_W_DIAL, key_public_view(identity), buf_view(&bytes),
+                                 VIEW_ARR(sig), &any, &err),
+              err, ERR_BAD_STATEMENT);
 }
 
 TEST(a_request_carries_body_statement_and_signature)
@@ -244,7 +271,8 @@ TEST(a_request_carries_body_statement_and_signature)
     r = rpc_fields_bin(&f, "request", RPC_MAX_STATEMENT);
     sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
     CHECK_OK(rpc_fields_end(&f, &err), err);
-    CHECK_OK(rpc_statement_open(RPC_W_REQUEST, key_public_view(identity), r, sig, &request, &err), err);
+    CHECK_OK(rpc_statement_open(RPC_W_REQUEST, key_public_view(identity), r, sig, &request, &err),
+             err);
     hash_sha256(body, hash);
     CHECK_VIEW(request.body_hash, VIEW_ARR(hash));
     CHECK_VIEW(request.procedure, VIEW_LIT("den.identity.refresh"));

@@ -15,7 +15,8 @@ static void story_init(struct story *s)
     fake_root_init(&s->b, 2);
     fake_root_init(&s->c, 3);
     fake_manifest_make(&s->m1, &(struct fake_says){ 1, &s->a, NULL, { &s->a }, { &s->a } });
-    fake_manifest_make(&s->m2, &(struct fake_says){ 2, &s->a, &s->m1, { &s->a, &s->b }, { &s->a, &s->b } });
+    fake_manifest_make(&s->m2,
+                       &(struct fake_says){ 2, &s->a, &s->m1, { &s->a, &s->b }, { &s->a, &s->b } });
     fake_manifest_make(&s->m3, &(struct fake_says){ 3, &s->a, &s->m2, { &s->b }, { &s->b } });
 }
 
@@ -96,28 +97,87 @@ TEST(manifests_that_are_wrong_are_refused_and_change_nothing)
         enum err_code code;
         const char *why;
     } cases[] = {
-        { 0, { 1, b, NULL, { b }, { b } }, ERR_BAD_PIN, "manifest 1: not signed by the pinned root" },
-        { 0, { 1, a, NULL, { a }, { b } }, ERR_BAD_SIGNATURE, "manifest 1: not signed by the network's first root" },
-        { 0, { 1, a, NULL, { a }, { NULL } }, ERR_BAD_SIGNATURE, "manifest 1: no signature, or more than 9" },
-        { 0, { 1, a, NULL, { a }, { a, a } }, ERR_BAD_SIGNATURE, "manifest 1: 2 signatures, expected 1" },
-        { 0, { 1, a, NULL, { a, b }, { a } }, ERR_BAD_SIGNATURE, "manifest 1: root 2 is new and has not signed" },
-        { 0, { 1, b, NULL, { a }, { a } }, ERR_BAD_STATEMENT, "manifest 1: netid: not one of its roots" },
-        { 0, { 1, a, NULL, { a }, { a }, 0, "other.example" }, ERR_BAD_STATEMENT, "manifest 1: network: another one's" },
-        { 0, { 1, a, NULL, { a, c }, { a, c } }, ERR_BAD_SIGNATURE, "manifest 1: root 2 is new and has not signed" },
-        { 1, { 2, a, &s.m1, { a }, { b } }, ERR_BAD_SIGNATURE, "manifest 2: not signed by a root of number 1" },
-        { 1, { 2, a, &s.m1, { a, b }, { a } }, ERR_BAD_SIGNATURE, "manifest 2: root 2 is new and has not signed" },
-        { 1, { 2, a, &s.m1, { a, b }, { b } }, ERR_BAD_SIGNATURE, "manifest 2: not signed by a root of number 1" },
-        { 1, { 2, a, &s.m1, { a, b }, { b, a } }, ERR_BAD_SIGNATURE, "manifest 2: not signed by a root of number 1" },
-        { 1, { 2, a, &s.m1, { a, b }, { a, b, b } }, ERR_BAD_SIGNATURE, "manifest 2: 3 signatures, expected 2" },
-        { 1, { 2, a, &s.m1, { b }, { b } }, ERR_BAD_SIGNATURE, "manifest 2: not signed by a root of number 1" },
-        { 1, { 2, a, &s.m2, { a }, { a } }, ERR_BAD_STATEMENT, "manifest 2: previous: not the hash of number 1" },
-        { 1, { 2, b, &s.m1, { a }, { a } }, ERR_BAD_STATEMENT, "manifest 2: netid: another network's" },
+        { 0,
+          { 1, b, NULL, { b }, { b } },
+          ERR_BAD_PIN,
+          "manifest 1: not signed by the pinned root" },
+        { 0,
+          { 1, a, NULL, { a }, { b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 1: not signed by the network's first root" },
+        { 0,
+          { 1, a, NULL, { a }, { NULL } },
+          ERR_BAD_SIGNATURE,
+          "manifest 1: no signature, or more than 9" },
+        { 0,
+          { 1, a, NULL, { a }, { a, a } },
+          ERR_BAD_SIGNATURE,
+          "manifest 1: 2 signatures, expected 1" },
+        { 0,
+          { 1, a, NULL, { a, b }, { a } },
+          ERR_BAD_SIGNATURE,
+          "manifest 1: root 2 is new and has not signed" },
+        { 0,
+          { 1, b, NULL, { a }, { a } },
+          ERR_BAD_STATEMENT,
+          "manifest 1: netid: not one of its roots" },
+        { 0,
+          { 1, a, NULL, { a }, { a }, 0, "other.example" },
+          ERR_BAD_STATEMENT,
+          "manifest 1: network: another one's" },
+        { 0,
+          { 1, a, NULL, { a, c }, { a, c } },
+          ERR_BAD_SIGNATURE,
+          "manifest 1: root 2 is new and has not signed" },
+        { 1,
+          { 2, a, &s.m1, { a }, { b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: not signed by a root of number 1" },
+        { 1,
+          { 2, a, &s.m1, { a, b }, { a } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: root 2 is new and has not signed" },
+        { 1,
+          { 2, a, &s.m1, { a, b }, { b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: not signed by a root of number 1" },
+        { 1,
+          { 2, a, &s.m1, { a, b }, { b, a } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: not signed by a root of number 1" },
+        { 1,
+          { 2, a, &s.m1, { a, b }, { a, b, b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: 3 signatures, expected 2" },
+        { 1,
+          { 2, a, &s.m1, { b }, { b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 2: not signed by a root of number 1" },
+        { 1,
+          { 2, a, &s.m2, { a }, { a } },
+          ERR_BAD_STATEMENT,
+          "manifest 2: previous: not the hash of number 1" },
+        { 1,
+          { 2, b, &s.m1, { a }, { a } },
+          ERR_BAD_STATEMENT,
+          "manifest 2: netid: another network's" },
         { 1, { 3, a, &s.m1, { a }, { a } }, ERR_BAD_STATEMENT, "manifest 3: number 2 is missing" },
-        { 1, { 1, a, NULL, { a }, { a }, FAKE_NOT_AFTER - 1 }, ERR_BAD_STATEMENT,
+        { 1,
+          { 1, a, NULL, { a }, { a }, FAKE_NOT_AFTER - 1 },
+          ERR_BAD_STATEMENT,
           "manifest 1: not the manifest that is known by this number" },
-        { 2, { 3, a, &s.m2, { a, b }, { c } }, ERR_BAD_SIGNATURE, "manifest 3: not signed by a root of number 2" },
-        { 3, { 4, a, &s.m3, { b }, { a } }, ERR_BAD_SIGNATURE, "manifest 4: not signed by a root of number 3" },
-        { 3, { 4, a, &s.m3, { a, b }, { b } }, ERR_BAD_SIGNATURE, "manifest 4: root 1 is new and has not signed" },
+        { 2,
+          { 3, a, &s.m2, { a, b }, { c } },
+          ERR_BAD_SIGNATURE,
+          "manifest 3: not signed by a root of number 2" },
+        { 3,
+          { 4, a, &s.m3, { b }, { a } },
+          ERR_BAD_SIGNATURE,
+          "manifest 4: not signed by a root of number 3" },
+        { 3,
+          { 4, a, &s.m3, { a, b }, { b } },
+          ERR_BAD_SIGNATURE,
+          "manifest 4: root 1 is new and has not signed" },
     };
     const struct fake_manifest *before[] = { &s.m1, &s.m2, &s.m3 };
 
@@ -183,7 +243,8 @@ TEST(a_pin_that_no_root_has_names_itself)
 /* ---- CHALLENGE ------------------------------------------------------------------------------ */
 
 static bool take(struct rpc_trust *trust, const struct fake_root *const *roots, size_t n_roots,
-                 const struct fake_manifest *const *manifests, size_t n_manifests, uint64_t now, struct err *err)
+                 const struct fake_manifest *const *manifests, size_t n_manifests, uint64_t now,
+                 struct err *err)
 {
     _buf_ r = { 0 };
     _buf_ m = { 0 };
@@ -196,7 +257,8 @@ static bool take(struct rpc_trust *trust, const struct fake_root *const *roots, 
 TEST(a_challenge_is_taken_whole_or_not_at_all)
 {
     STORY(s);
-    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = rpc_trust_new("corp.example", s.a.hash, fake_judge);
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust =
+        rpc_trust_new("corp.example", s.a.hash, fake_judge);
     const struct fake_root *roots[] = { &s.a, &s.b };
     _fake_manifest_ bad3;
     struct err err;
@@ -205,7 +267,8 @@ TEST(a_challenge_is_taken_whole_or_not_at_all)
     const struct fake_manifest *bad[] = { &s.m1, &s.m2, &bad3 }, *good[] = { &s.m1, &s.m2, &s.m3 };
     CHECK_ERR(take(trust, roots, 2, bad, 3, FAKE_ISSUED, &err), err, ERR_BAD_SIGNATURE);
     CHECK(!rpc_trust_is_ready(trust));
-    CHECK_ERR(take(trust, roots, 1, good, 3, FAKE_ISSUED, &err), err, ERR_BAD_SIGNATURE); /* root b is missing */
+    CHECK_ERR(take(trust, roots, 1, good, 3, FAKE_ISSUED, &err), err,
+              ERR_BAD_SIGNATURE); /* root b is missing */
     CHECK(!rpc_trust_is_ready(trust));
     CHECK_ERR(take(trust, roots, 2, good, 3, FAKE_NOT_AFTER, &err), err, ERR_EXPIRED);
     CHECK_STR(err.text, "manifest 3 has expired");
@@ -233,27 +296,32 @@ TEST(a_challenge_of_a_wrong_shape_is_refused)
     static const struct {
         const char *bytes;
         size_t len;
-    } shapes[] = { { "\xc0", 1 }, { "\x80", 1 }, { "\x91\x01", 2 }, { "\x91\x90", 2 }, { "\x91\x91\x01", 3 },
-                   { "\x91\x91\xc4\x00", 4 }, { "", 0 } };
+    } shapes[] = { { "\xc0", 1 },     { "\x80", 1 },         { "\x91\x01", 2 },
+                   { "\x91\x90", 2 }, { "\x91\x91\x01", 3 }, { "\x91\x91\xc4\x00", 4 },
+                   { "", 0 } };
     struct err err;
 
     fake_put_roots(&roots, all, 1);
     for (size_t i = 0; i < N_ELEMENTS(shapes); i++) {
-        _cleanup_(rpc_trust_freep) struct rpc_trust *trust = rpc_trust_new("corp.example", s.a.hash, fake_judge);
+        _cleanup_(rpc_trust_freep) struct rpc_trust *trust =
+            rpc_trust_new("corp.example", s.a.hash, fake_judge);
         _buf_ manifests = { 0 };
         struct view bad = VIEW(shapes[i].bytes, shapes[i].len);
         fake_put_manifests(&manifests, m1, 1);
         CHECK(!rpc_trust_take_challenge(trust, buf_view(&roots), bad, FAKE_ISSUED, &err));
         CHECK(!rpc_trust_take_challenge(trust, bad, buf_view(&manifests), FAKE_ISSUED, &err));
         CHECK(!rpc_trust_is_ready(trust));
-        CHECK_OK(rpc_trust_take_challenge(trust, buf_view(&roots), buf_view(&manifests), FAKE_ISSUED, &err), err);
+        CHECK_OK(rpc_trust_take_challenge(trust, buf_view(&roots), buf_view(&manifests),
+                                          FAKE_ISSUED, &err),
+                 err);
     }
 }
 
 TEST(junk_roots_are_bounded_and_not_kept)
 {
     STORY(s);
-    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = rpc_trust_new("corp.example", s.a.hash, fake_judge);
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust =
+        rpc_trust_new("corp.example", s.a.hash, fake_judge);
     struct fake_root junk[RPC_MAX_ROOTS];
     const struct fake_root *roots[RPC_MAX_ROOTS + 1] = { &s.a };
     const struct fake_manifest *m1[] = { &s.m1 };
@@ -285,13 +353,19 @@ TEST(a_router_gives_each_what_it_lacks)
         struct view pin;
         uint64_t first; /* of the manifests that come; 0: refused */
     } cases[] = {
-        { 0, VIEW_ARR(s.a.hash), 1 }, { 0, VIEW_ARR(s.b.hash), 2 }, { 0, VIEW_ARR(s.c.hash), 0 },
-        { 0, { 0 }, 0 },              { 1, { 0 }, 1 },              { 2, { 0 }, 2 },
-        { 3, { 0 }, 3 },              { 9, { 0 }, 3 },
+        { 0, VIEW_ARR(s.a.hash), 1 },
+        { 0, VIEW_ARR(s.b.hash), 2 },
+        { 0, VIEW_ARR(s.c.hash), 0 },
+        { 0, { 0 }, 0 },
+        { 1, { 0 }, 1 },
+        { 2, { 0 }, 2 },
+        { 3, { 0 }, 3 },
+        { 9, { 0 }, 3 },
     };
     _buf_ none = { 0 };
 
-    CHECK_ERR(rpc_trust_put_challenge(router, 0, VIEW_ARR(s.a.hash), &none, &none, &err), err, ERR_NOT_FOUND);
+    CHECK_ERR(rpc_trust_put_challenge(router, 0, VIEW_ARR(s.a.hash), &none, &none, &err), err,
+              ERR_NOT_FOUND);
     CHECK_OK(fake_add(router, &s.m1, &err), err);
     CHECK_OK(fake_add(router, &s.m2, &err), err);
     CHECK_OK(fake_add(router, &s.m3, &err), err);
@@ -300,17 +374,22 @@ TEST(a_router_gives_each_what_it_lacks)
         _buf_ manifests = { 0 };
         struct rpc_fields f;
         if (cases[i].first == 0) {
-            CHECK_ERR(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots, &manifests, &err), err,
-                      ERR_BAD_PIN);
+            CHECK_ERR(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots,
+                                              &manifests, &err),
+                      err, ERR_BAD_PIN);
             continue;
         }
-        CHECK_OK(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots, &manifests, &err), err);
+        CHECK_OK(rpc_trust_put_challenge(router, cases[i].known_no, cases[i].pin, &roots,
+                                         &manifests, &err),
+                 err);
         rpc_fields_open(&f, buf_view(&manifests));
         CHECK_U64(f.n_left, 4 - cases[i].first);
         if (cases[i].pin.len) { /* and it is enough for a newcomer */
             _cleanup_(rpc_trust_freep) struct rpc_trust *fresh =
                 rpc_trust_new("corp.example", cases[i].pin.data, fake_judge);
-            CHECK_OK(rpc_trust_take_challenge(fresh, buf_view(&roots), buf_view(&manifests), FAKE_ISSUED, &err), err);
+            CHECK_OK(rpc_trust_take_challenge(fresh, buf_view(&roots), buf_view(&manifests),
+                                              FAKE_ISSUED, &err),
+                     err);
             CHECK_U64(rpc_trust_manifest_no(fresh), 3);
         }
     }
@@ -327,15 +406,24 @@ TEST(keys_count_for_their_role_and_time)
     struct view pk;
     struct err err;
 
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED, &err), err, ERR_UNLISTED_KEY);
+    CHECK_ERR(
+        rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED, &err), err,
+        ERR_UNLISTED_KEY);
     CHECK(!rpc_trust_den_sign(trust, FAKE_ISSUED, &pk));
     CHECK_OK(fake_add(trust, &s.m1, &err), err);
-    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED, &err), err);
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_DEN_LOGIN, key_public_view(router), FAKE_ISSUED, &err), err, ERR_UNLISTED_KEY);
+    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED, &err),
+             err);
+    CHECK_ERR(
+        rpc_trust_check_key(trust, RPC_KEY_DEN_LOGIN, key_public_view(router), FAKE_ISSUED, &err),
+        err, ERR_UNLISTED_KEY);
     CHECK_STR(err.text, "manifest 1 does not list this key as a key of den-login");
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED - 1, &err), err, ERR_UNLISTED_KEY);
+    CHECK_ERR(
+        rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_ISSUED - 1, &err),
+        err, ERR_UNLISTED_KEY);
     CHECK_STR(err.text, "manifest 1 lists this key for another time as a key of router");
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_NOT_AFTER, &err), err, ERR_UNLISTED_KEY);
+    CHECK_ERR(
+        rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(router), FAKE_NOT_AFTER, &err),
+        err, ERR_UNLISTED_KEY);
     CHECK(rpc_trust_den_sign(trust, FAKE_ISSUED, &pk));
     CHECK_VIEW(pk, key_public_view(sign));
     CHECK(!rpc_trust_den_sign(trust, FAKE_NOT_AFTER, &pk));
@@ -344,7 +432,15 @@ TEST(keys_count_for_their_role_and_time)
 static struct rpc_admission admission(struct view netid, const struct key *client)
 {
     return (struct rpc_admission){
-        netid, VIEW_LIT("corp.example"), VIEW_LIT("456000"), key_public_view(client), VIEW_LIT("peer"), 1, 5, 6, { 0 },
+        netid,
+        VIEW_LIT("corp.example"),
+        VIEW_LIT("456000"),
+        key_public_view(client),
+        VIEW_LIT("peer"),
+        1,
+        5,
+        6,
+        { 0 },
     };
 }
 
@@ -354,24 +450,31 @@ TEST(dens_statements_open_under_its_key_and_for_this_network)
     NEWCOMER(trust, &s, &s.a);
     _cleanup_(key_freep) struct key *sign = fake_key(RPC_KEY_DEN_SIGN);
     _cleanup_(key_freep) struct key *login = fake_key(RPC_KEY_DEN_LOGIN);
-    struct rpc_admission a = admission(VIEW_ARR(s.a.hash), login), foreign = admission(VIEW_ARR(s.b.hash), login), back;
+    struct rpc_admission a = admission(VIEW_ARR(s.a.hash), login),
+                         foreign = admission(VIEW_ARR(s.b.hash), login), back;
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
     struct err err;
 
     CHECK_OK(fake_add(trust, &s.m1, &err), err);
     rpc_statement_sign(RPC_W_ADMISSION, &a, sign, &bytes, sig);
-    CHECK_OK(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED, &back, &err), err);
+    CHECK_OK(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED,
+                            &back, &err),
+             err);
     CHECK_VIEW(back.id, VIEW_LIT("456000"));
-    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_NOT_AFTER, &back, &err), err,
-              ERR_BAD_SIGNATURE);
-    rpc_statement_sign(RPC_W_ADMISSION, &a, login, &bytes, sig); /* den's other key signs other words */
-    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED, &back, &err), err,
-              ERR_BAD_SIGNATURE);
+    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig),
+                             FAKE_NOT_AFTER, &back, &err),
+              err, ERR_BAD_SIGNATURE);
+    rpc_statement_sign(RPC_W_ADMISSION, &a, login, &bytes,
+                       sig); /* den's other key signs other words */
+    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED,
+                             &back, &err),
+              err, ERR_BAD_SIGNATURE);
     CHECK_STR(err.text, "admission: not signed by a den-sign key of manifest 1");
     rpc_statement_sign(RPC_W_ADMISSION, &foreign, sign, &bytes, sig);
-    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED, &back, &err), err,
-              ERR_BAD_STATEMENT);
+    CHECK_ERR(rpc_trust_open(trust, RPC_W_ADMISSION, buf_view(&bytes), VIEW_ARR(sig), FAKE_ISSUED,
+                             &back, &err),
+              err, ERR_BAD_STATEMENT);
     CHECK_STR(err.text, "admission: netid: another network's");
 }
 
@@ -421,7 +524,8 @@ TEST(an_altered_file_is_refused)
     for (size_t i = 0; i < file.len; i += 3) {
         _cleanup_(rpc_trust_freep) struct rpc_trust *back = NULL;
         file.data[i] ^= 1;
-        /* a change that is taken is one of the pin, which manifests already replaced as what the chain hangs from */
+        /* a change that is taken is one of the pin, which manifests already replaced as what the
+         * chain hangs from */
         if (rpc_trust_load(buf_view(&file), fake_judge, &back, &err))
             CHECK(!view_eq(rpc_trust_pin(back), VIEW_ARR(s.a.hash)));
         file.data[i] ^= 1;
@@ -441,9 +545,11 @@ TEST(the_oldest_manifests_go_and_the_rest_stands)
     struct err err;
 
     fake_manifest_make(&m[0], &(struct fake_says){ 1, &s.a, NULL, { &s.a }, { &s.a } });
-    fake_manifest_make(&m[1], &(struct fake_says){ 2, &s.a, &m[0], { &s.a, &s.b }, { &s.a, &s.b } });
+    fake_manifest_make(&m[1],
+                       &(struct fake_says){ 2, &s.a, &m[0], { &s.a, &s.b }, { &s.a, &s.b } });
     for (size_t i = 2; i < n; i++)
-        fake_manifest_make(&m[i], &(struct fake_says){ i + 1, &s.a, &m[i - 1], { &s.b }, { &s.b } });
+        fake_manifest_make(&m[i],
+                           &(struct fake_says){ i + 1, &s.a, &m[i - 1], { &s.b }, { &s.b } });
     for (size_t i = 0; i < n; i++)
         CHECK_OK(fake_add(trust, &m[i], &err), err);
     CHECK_U64(rpc_trust_manifest_no(trust), n);
@@ -452,10 +558,12 @@ TEST(the_oldest_manifests_go_and_the_rest_stands)
     CHECK_OK(rpc_trust_load(buf_view(&file), fake_judge, &back, &err), err);
     CHECK_U64(rpc_trust_manifest_no(back), n);
     CHECK_VIEW(rpc_trust_pin(back), VIEW_ARR(s.a.hash));
-    CHECK_ERR(rpc_trust_put_challenge(trust, 4, (struct view){ 0 }, &roots, &manifests, &err), err, ERR_NOT_FOUND);
+    CHECK_ERR(rpc_trust_put_challenge(trust, 4, (struct view){ 0 }, &roots, &manifests, &err), err,
+              ERR_NOT_FOUND);
     CHECK_STR(err.text, "manifest 4 is no longer kept: join again");
     CHECK_OK(rpc_trust_put_challenge(trust, 5, (struct view){ 0 }, &roots, &manifests, &err), err);
-    CHECK_ERR(rpc_trust_put_challenge(trust, 0, VIEW_ARR(s.a.hash), &roots, &manifests, &err), err, ERR_BAD_PIN);
+    CHECK_ERR(rpc_trust_put_challenge(trust, 0, VIEW_ARR(s.a.hash), &roots, &manifests, &err), err,
+              ERR_BAD_PIN);
     CHECK_ERR(fake_add(trust, &m[0], &err), err, ERR_STALE);
     for (size_t i = 0; i < n; i++)
         fake_manifest_deinit(&m[i]);

@@ -47,7 +47,8 @@ static struct buf unhex(struct view text)
 
 /* ---- msgpack -------------------------------------------------------------------------------- */
 
-/* Whether `value` is what the suite says under `kind`, as far as we tell numbers apart: integers from 0 to 2^53. */
+/* Whether `value` is what the suite says under `kind`, as far as we tell numbers apart: integers
+ * from 0 to 2^53. */
 static bool is_value(struct view entry, struct view value)
 {
     struct view wanted, got, cursor;
@@ -70,7 +71,8 @@ static bool is_value(struct view entry, struct view value)
         return !f.has_failed && !g.has_failed && f.n_left == g.n_left;
     }
     if (rpc_map_get(entry, "map", &wanted))
-        return rpc_map_open(wanted, &cursor, &n_wanted) && rpc_map_open(value, &cursor, &n_got) && n_wanted == n_got;
+        return rpc_map_open(wanted, &cursor, &n_wanted) && rpc_map_open(value, &cursor, &n_got) &&
+               n_wanted == n_got;
     if (rpc_map_get(entry, "number", &wanted)) {
         enum rpc_kind kind = rpc_value_kind(value);
         if (rpc_value_kind(wanted) == RPC_INT && rpc_value_u64(wanted, &a) && kind == RPC_INT)
@@ -94,7 +96,8 @@ static void check_encoding(struct view entry, struct view hex, bool is_ext)
         return;
     }
     if (!ok || len != bytes.len || !is_value(entry, buf_view(&bytes)))
-        check_failed(__FILE__, __LINE__, "%.*s: %s", VIEW_FMT(hex), ok ? "another value" : err.text);
+        check_failed(__FILE__, __LINE__, "%.*s: %s", VIEW_FMT(hex),
+                     ok ? "another value" : err.text);
 }
 
 TEST(the_msgpack_suite_is_read_and_its_ext_types_refused)
@@ -113,7 +116,8 @@ TEST(the_msgpack_suite_is_read_and_its_ext_types_refused)
         while (rpc_fields_more(&f)) {
             struct view entry = rpc_fields_map(&f, "entry"), list;
             struct rpc_fields g;
-            bool is_ext = rpc_map_get(entry, "ext", &ignored) || rpc_map_get(entry, "timestamp", &ignored);
+            bool is_ext =
+                rpc_map_get(entry, "ext", &ignored) || rpc_map_get(entry, "timestamp", &ignored);
             CHECK(rpc_map_get(entry, "msgpack", &list));
             rpc_fields_open(&g, list);
             for (; rpc_fields_more(&g); n++)
@@ -214,7 +218,8 @@ static void check_attributes(struct view a, const struct rpc_msg *msg)
     }
 }
 
-/* What we write is what we read, unless we say more (roles), say it as binary, or leave out what we do not know. */
+/* What we write is what we read, unless we say more (roles), say it as binary, or leave out what we
+ * do not know. */
 static void check_rewrite(struct view attributes, const struct rpc_msg *msg, struct view frame)
 {
     struct view dict, ignored;
@@ -236,7 +241,8 @@ static void check_sample(struct view sample, size_t *n_read, size_t *n_refused)
     struct rpc_msg msg;
     struct err err;
 
-    if (!rpc_map_get(sample, "serializers", &serializers) || !rpc_map_get(serializers, "msgpack", &list) ||
+    if (!rpc_map_get(sample, "serializers", &serializers) ||
+        !rpc_map_get(serializers, "msgpack", &list) ||
         !rpc_map_get(sample, "expected_attributes", &attributes))
         return;
     rpc_fields_open(&f, list);
@@ -247,7 +253,8 @@ static void check_sample(struct view sample, size_t *n_read, size_t *n_refused)
         uint64_t type = 0;
         rpc_map_u64(attributes, "message_type", &type);
         /* a payload in place of args, and three types, belong to features that we do not announce */
-        if (rpc_map_get(attributes, "payload", &ignored) || type == 49 || type == 69 || type == 337) {
+        if (rpc_map_get(attributes, "payload", &ignored) || type == 49 || type == 69 ||
+            type == 337) {
             CHECK_ERR(rpc_msg_read(buf_view(&frame), &msg, &err), err, ERR_BAD_WIRE);
             ++*n_refused;
             continue;
@@ -260,12 +267,25 @@ static void check_sample(struct view sample, size_t *n_read, size_t *n_refused)
     }
 }
 
-/* A message with one option or detail, valid or not. Keys that we do not know are passed over, whatever they hold. */
+/* A message with one option or detail, valid or not. Keys that we do not know are passed over,
+ * whatever they hold. */
 static void check_option(struct view sample, size_t *n)
 {
     static const char *const ours[] = {
-        "publisher", "publisher_authid", "publisher_authrole", "retained", "acknowledge", "exclude_me", "exclude",
-        "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole", "retain", "match",
+        "publisher",
+        "publisher_authid",
+        "publisher_authrole",
+        "retained",
+        "acknowledge",
+        "exclude_me",
+        "exclude",
+        "exclude_authid",
+        "exclude_authrole",
+        "eligible",
+        "eligible_authid",
+        "eligible_authrole",
+        "retain",
+        "match",
         "get_retained",
     };
     struct view frame, key = { 0 }, value, cursor, ignored, description = { 0 };
@@ -293,19 +313,27 @@ static void check_option(struct view sample, size_t *n)
     } else if (!ok && !is_bad) { /* lists that we do not serve: empty ones alone */
         CHECK(strstr(err.text, "not supported"));
     } else if (ok == (is_ours && is_bad)) {
-        check_failed(__FILE__, __LINE__, "%.*s: %s", VIEW_FMT(description), ok ? "taken" : err.text);
+        check_failed(__FILE__, __LINE__, "%.*s: %s", VIEW_FMT(description),
+                     ok ? "taken" : err.text);
     }
 }
 
 TEST(the_wamp_specifications_samples)
 {
     static const char *const names[] = {
-        "basic/abort", "basic/authenticate", "basic/call", "basic/challenge", "basic/error", "basic/event",
-        "basic/goodbye", "basic/hello", "basic/invocation", "basic/publish", "basic/published", "basic/register",
-        "basic/registered", "basic/result", "basic/subscribe", "basic/subscribed", "basic/unregister",
-        "basic/unregistered", "basic/unsubscribe", "basic/unsubscribed", "basic/welcome", "basic/yield",
-        "advanced/cancel", "advanced/eventreceived", "advanced/interrupt",
-        "advanced/publish_with_publisher_exclusion_disabled",
+        "basic/abort",        "basic/authenticate",
+        "basic/call",         "basic/challenge",
+        "basic/error",        "basic/event",
+        "basic/goodbye",      "basic/hello",
+        "basic/invocation",   "basic/publish",
+        "basic/published",    "basic/register",
+        "basic/registered",   "basic/result",
+        "basic/subscribe",    "basic/subscribed",
+        "basic/unregister",   "basic/unregistered",
+        "basic/unsubscribe",  "basic/unsubscribed",
+        "basic/welcome",      "basic/yield",
+        "advanced/cancel",    "advanced/eventreceived",
+        "advanced/interrupt", "advanced/publish_with_publisher_exclusion_disabled",
     };
     size_t n_read = 0, n_refused = 0, n_options = 0;
 

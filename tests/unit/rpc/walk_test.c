@@ -21,7 +21,7 @@ TEST(walk_refuses_what_is_not_bounded_and_well_formed)
     } cases[] = {
         { "", "byte 0: cut short" },
         { "c1", "byte 0: an ext or reserved type" },
-        { "d40000", "byte 0: an ext or reserved type" },       /* what msgpackr makes of undefined */
+        { "d40000", "byte 0: an ext or reserved type" }, /* what msgpackr makes of undefined */
         { "91d40000", "byte 1: an ext or reserved type" },
         { "c70100ff", "byte 0: an ext or reserved type" },
         { "d6ff00000000", "byte 0: an ext or reserved type" }, /* a timestamp */
@@ -57,12 +57,28 @@ TEST(walk_takes_every_form_and_leaves_what_follows)
         const char *hex;
         size_t len;
     } cases[] = {
-        { "c0", 1 },         { "c2ff", 1 },           { "7f", 1 },           { "e0", 1 },
-        { "ccffaa", 2 },     { "cf0000000000000001", 9 }, { "d3ffffffffffffffff", 9 }, { "ca00000000", 5 },
-        { "c403010203", 5 }, { "c50001ff", 4 },       { "c600000001ff", 6 }, { "d90141", 3 },
-        { "da000141", 4 },   { "db0000000141", 6 },   { "dc0001c0", 4 },     { "dd00000001c0", 6 },
-        { "de0001a161c0", 6 }, { "df00000001a161c0", 8 }, { "9390809180", 5 }, { "a95f5f70726f746f5f5f", 10 },
-        { "de0000", 3 },     { "81a16193010203c0", 7 },
+        { "c0", 1 },
+        { "c2ff", 1 },
+        { "7f", 1 },
+        { "e0", 1 },
+        { "ccffaa", 2 },
+        { "cf0000000000000001", 9 },
+        { "d3ffffffffffffffff", 9 },
+        { "ca00000000", 5 },
+        { "c403010203", 5 },
+        { "c50001ff", 4 },
+        { "c600000001ff", 6 },
+        { "d90141", 3 },
+        { "da000141", 4 },
+        { "db0000000141", 6 },
+        { "dc0001c0", 4 },
+        { "dd00000001c0", 6 },
+        { "de0001a161c0", 6 },
+        { "df00000001a161c0", 8 },
+        { "9390809180", 5 },
+        { "a95f5f70726f746f5f5f", 10 },
+        { "de0000", 3 },
+        { "81a16193010203c0", 7 },
     };
     struct err err;
     size_t len;
@@ -110,14 +126,16 @@ TEST(walk_goes_32_deep_and_no_deeper)
 
 TEST(walk_refuses_every_strict_prefix)
 {
-    _buf_ bytes = json_must("[1, [true, null, 1.5, \"text\", h'0102'], {\"a\": {\"b\": [-5, 70000, 5000000000]}}]");
+    _buf_ bytes = json_must(
+        "[1, [true, null, 1.5, \"text\", h'0102'], {\"a\": {\"b\": [-5, 70000, 5000000000]}}]");
     struct err err;
     size_t len;
 
     CHECK_OK(rpc_walk(buf_view(&bytes), &len, &err), err);
     CHECK_U64(len, bytes.len);
     for (size_t n = 0; n < bytes.len; n++) {
-        _buf_ prefix = buf_dup(view_sub(buf_view(&bytes), 0, n)); /* of its own, so that a sanitizer sees its end */
+        _buf_ prefix = buf_dup(
+            view_sub(buf_view(&bytes), 0, n)); /* of its own, so that a sanitizer sees its end */
         CHECK_ERR(rpc_walk(buf_view(&prefix), &len, &err), err, ERR_BAD_WIRE);
     }
 }
@@ -137,9 +155,9 @@ TEST(integers_come_in_every_form)
         { "cf0020000000000000", true, (uint64_t)1 << 53 },
         { "cfffffffffffffffff", true, UINT64_MAX },
         { "d07f", true, 127 },
-        { "d30020000000000000", true, (uint64_t)1 << 53 },  /* BigInt of msgpackr */
-        { "cb4340000000000000", true, (uint64_t)1 << 53 },  /* 2^53 as msgpack5 writes it */
-        { "cb41f0000000000000", true, (uint64_t)1 << 32 },  /* 2^32 as msgpackr does */
+        { "d30020000000000000", true, (uint64_t)1 << 53 }, /* BigInt of msgpackr */
+        { "cb4340000000000000", true, (uint64_t)1 << 53 }, /* 2^53 as msgpack5 writes it */
+        { "cb41f0000000000000", true, (uint64_t)1 << 32 }, /* 2^32 as msgpackr does */
         { "cb0000000000000000", true, 0 },
         { "cb4340000000000001", false, 0 }, /* over 2^53 */
         { "cb3ff8000000000000", false, 0 }, /* 1.5 */
