@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,17 +16,24 @@ static const struct {
 #undef X
 };
 
-/* Copies `from` into `to` of `size` bytes as one printable line. */
+/* Copies `from` into `to` of `size` bytes as one printable line of UTF-8. */
 static void put_printable(char *to, size_t size, const char *from)
 {
-    size_t used = 0;
+    const uint8_t *s = (const uint8_t *)from;
+    size_t used = 0, left = strlen(from);
 
-    for (; *from != '\0' && used + 5 < size; from++) {
-        unsigned char c = (unsigned char)*from;
-        if (c >= 0x20 && c != 0x7f)
-            to[used++] = (char)c;
-        else
-            used += (size_t)snprintf(to + used, size - used, "\\x%02x", c);
+    while (left && used + 5 < size) {
+        size_t n = text_utf8_sequence(s, left);
+        bool is_control = n == 0 || (n == 1 && (*s < 0x20 || *s == 0x7f)) || (n == 2 && *s == 0xc2 && s[1] < 0xa0);
+        if (is_control) {
+            used += (size_t)snprintf(to + used, size - used, "\\x%02x", *s);
+            n = 1;
+        } else {
+            memcpy(to + used, s, n);
+            used += n;
+        }
+        s += n;
+        left -= n;
     }
     to[used] = '\0';
 }

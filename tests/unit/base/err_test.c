@@ -20,6 +20,8 @@ TEST(text_is_one_printable_line_and_bounded)
 
     err_set(&err, ERR_BAD_WIRE, "a\nb\033[2Jc");
     CHECK_STR(err.text, "a\\x0ab\\x1b[2Jc");
+    err_set(&err, ERR_BAD_WIRE, "gr\xc3\xbc\xc3\x9f \xff\xc2\x9b cut \xe2\x82");
+    CHECK_STR(err.text, "gr\xc3\xbc\xc3\x9f \\xff\\xc2\\x9b cut \\xe2\\x82");
     memset(flood, '\n', sizeof(flood));
     flood[sizeof(flood) - 1] = '\0';
     err_set(&err, ERR_BAD_WIRE, "%s", flood);
