@@ -31,7 +31,7 @@ bool router_config_parse(const char *name, struct view text, struct router_confi
                          struct err *err);
 void router_config_deinit(struct router_config *config);
 void router_config_help(struct buf *to);
-/* What `init` writes: `host`, `listen` (NULL: the default), and every other key as a comment with its default. */
+/* What `init` writes: `host`, `listen`, and every other key as a comment with its default. */
 void router_config_template(const char *host, const char *listen, struct buf *to);
 /* `listen` apart; *ret_host is NULL for "*". The caller frees it. */
 bool router_config_listen(const char *listen, char **ret_host, uint16_t *ret_port);

@@ -150,17 +150,18 @@ static int run(const struct arguments *a)
 
 static int init(const struct arguments *a)
 {
-    _free_ char *host = NULL, *listen_host = NULL;
+    _free_ char *host = NULL, *listen_host = NULL, *same_port = NULL;
     struct err err = { 0 };
-    uint16_t port;
+    uint16_t port, listen_port;
 
     if (a->n_verb != 2 || !a->host)
         return refuse_usage("init needs a folder and --host HOST:PORT");
     if (!conf_split_address(view_text(a->host), 0, &host, &port))
         return refuse_usage("--host: expected HOST:PORT or [IPv6]:PORT");
-    if (a->listen && !router_config_listen(a->listen, &listen_host, &port))
+    if (a->listen && !router_config_listen(a->listen, &listen_host, &listen_port))
         return refuse_usage("--listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT");
-    if (!state_init(a->verb[1], a->host, a->listen, &err))
+    same_port = mem_format("*:%u", (unsigned)port);
+    if (!state_init(a->verb[1], a->host, a->listen ? a->listen : same_port, &err))
         return fail(&err);
     printf("%s/" STATE_REQUEST "\n", a->verb[1]);
     return EXIT_SUCCESS;

@@ -198,7 +198,7 @@ TEST(a_folder_says_what_it_lacks)
     CHECK(strstr(err.text, "run `warren-router init` first") != NULL);
     CHECK_ERR(state_load(f.dir, WORLD_WALL, &state, &err), err, ERR_NOT_FOUND);
     CHECK(strstr(err.text, "warren-router accept") != NULL);
-    CHECK_ERR(state_init(f.dir, "a:1", NULL, &err), err, ERR_ALREADY_EXISTS);
+    CHECK_ERR(state_init(f.dir, "a:1", "*:1", &err), err, ERR_ALREADY_EXISTS);
 }
 
 TEST(exposed_folders_and_keys_are_refused)

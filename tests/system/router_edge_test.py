@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""warren-router at its edge: what a raw client gets that speaks TLS, HTTP, WebSocket or WAMP wrongly; and its signals."""
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+
+import tap
+from network import Failed, run
+
+UPGRADE = ("GET / HTTP/1.1\r\nHost: router\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n")
+PROTOCOL = "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"
+
+
+def start(net, *lines):
+    """The router with more lines in its configuration; returns the process and its port."""
+    router = net.path("router")
+    if not os.path.exists(router):
+        net.init()
+    conf, extra = os.path.join(router, "router.conf"), os.path.join(router, "test.conf")
+    with open(conf, encoding="ascii") as f:
+        text = re.sub(r"(?m)^listen = .*$", "listen = 127.0.0.1:0", f.read())
+    with open(extra, "w", encoding="ascii") as f:
+        f.write(text + "".join(line + "\n" for line in lines))
+    process = net.start("warren-router", [net.program("warren-router"), "--config", extra])
+    line = process.wait_line(process.err, r"event=listening")
+    return process, int(re.search(r"port=(\d+)", line).group(1))
+
+
+def stop(process):
+    process.process.send_signal(signal.SIGTERM)
+    tap.check(process.wait() == 0, "SIGTERM ends it with status 0")
+
+
+def dial(port, version=ssl.TLSVersion.TLSv1_3):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = version
+    plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+    try:
+        return context.wrap_socket(plain)
+    except (ssl.SSLError, OSError):
+        plain.close()
+        raise
+
+
+def read_all(sock):
+    """Until the other side closes."""
+    out = b""
+    try:
+        while True:
+            part = sock.recv(65536)
+            if not part:
+                return out
+            out += part
+    except (ConnectionError, ssl.SSLError):
+        return out
+
+
+def open_socket(port):
+    sock = dial(port)
+    sock.sendall((UPGRADE + PROTOCOL + "\r\n").encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        part = sock.recv(4096)
+        if not part:
+            raise Failed("closed during the upgrade: " + repr(head))
+        head += part
+    tap.check_in("101", head.decode().splitlines()[0])
+    tap.check_in("wamp.2.msgpack", head.decode())
+    return sock
+
+
+def frame(payload, opcode=2, fin=True):
+    head = bytes([(0x80 if fin else 0) | opcode])
+    if len(payload) < 126:
+        head += bytes([0x80 | len(payload)])
+    elif len(payload) < 65536:
+        head += bytes([0x80 | 126]) + struct.pack(">H", len(payload))
+    else:
+        head += bytes([0x80 | 127]) + struct.pack(">Q", len(payload))
+    return head + b"\0\0\0\0" + payload  # masked with zeros
+
+
+def frames(data):
+    """[(opcode, payload)] of what the router sent."""
+    out = []
+    while len(data) >= 2:
+        opcode, length, at = data[0] & 15, data[1] & 127, 2
+        if length == 126:
+            length, at = struct.unpack(">H", data[2:4])[0], 4
+        elif length == 127:
+            length, at = struct.unpack(">Q", data[2:10])[0], 10
+        out.append((opcode, data[at:at + length]))
+        data = data[at + length:]
+    return out
+
+
+def say(port, *sent):
+    """Everything that the router answers until it closes."""
+    sock = open_socket(port)
+    for one in sent:
+        sock.sendall(one)
+    answer = frames(read_all(sock))
+    sock.close()
+    return answer
+
+
+def check_abort(answer, reason):
+    tap.check(answer and answer[0][0] == 2, f"a binary message first, not {answer!r}")
+    tap.check(answer[0][1][1] == 3, "an ABORT")
+    tap.check_in(reason.encode(), answer[0][1])
+
+
+@tap.test
+def only_tls_1_3_is_spoken(net):
+    net.shared = start(net)
+    port = net.shared[1]
+    sock = dial(port)
+    tap.check(sock.version() == "TLSv1.3", sock.version())
+    sock.close()
+    try:
+        dial(port, ssl.TLSVersion.TLSv1_2).close()
+    except (ssl.SSLError, OSError) as e:
+        tap.check_in("PROTOCOL_VERSION", str(e).upper().replace(" ", "_"))
+        return
+    raise Failed("TLS 1.2 was accepted")
+
+
+@tap.test
+def other_protocols_get_nothing(net):
+    port = net.shared[1]
+    for what in ("GET / HTTP/1.1\r\nHost: router\r\n\r\n",
+                 "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n",
+                 UPGRADE + "\r\n",
+                 UPGRADE + "Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n",
+                 (UPGRADE + PROTOCOL + "\r\n").replace("websocket", "h2c")):
+        sock = dial(port)
+        sock.sendall(what.encode())
+        answer = read_all(sock)
+        sock.close()
+        tap.check(b" 101 " not in answer, f"{what!r} got {answer!r}")
+
+
+@tap.test
+def malformed_messages_are_told_so_and_closed(net):
+    port = net.shared[1]
+    for payload in (b"", b"\x94", b"\xdd\xff\xff\xff\xff", b"\x94\x30\x01\x80\xa2\xc3\x28", b"\x91" * 5000 + b"\xc0",
+                    b"\x94\x30\x01\x80\xacnetwork.ping", b"\x95\x30\x01\x80\xa3a.b\xd4\x00\x00"):
+        check_abort(say(port, frame(payload)), "wamp.error.protocol_violation")
+
+
+@tap.test
+def a_message_too_large_is_refused_before_it_came(net):
+    port = net.shared[1]
+    head = bytes([0x82, 0x80 | 127]) + struct.pack(">Q", 1 << 30) + b"\0\0\0\0" + b"x" * 10
+    answer = say(port, head)
+    tap.check(not any(opcode == 2 for opcode, _ in answer), f"no message for it: {answer!r}")
+    for opcode, payload in answer:
+        if opcode == 8:
+            tap.check(struct.unpack(">H", payload[:2])[0] == 1009, f"close code of {answer!r}")
+
+
+@tap.test
+def who_does_not_prove_itself_is_closed(net):
+    stop(net.shared[0])
+    process, port = start(net, "handshake_timeout = 300ms")
+    net.shared = process, port
+    check_abort(say(port), "wamp.error.timeout")
+    process.wait_line(process.err, r"event=refused .*state=greeting .*wamp\.error\.timeout")
+
+
+@tap.test
+def one_address_has_so_many_connections(net):
+    stop(net.shared[0])
+    process, port = start(net, "max_per_address = 3")
+    net.shared = process, port
+    held = [open_socket(port) for _ in range(3)]
+    try:
+        open_socket(port)
+    except (Failed, OSError, ssl.SSLError):
+        pass
+    else:
+        raise Failed("a fourth connection was accepted")
+    held.pop().close()
+    for _ in range(300):  # until the router saw it close
+        try:
+            held.append(open_socket(port))
+            break
+        except (Failed, OSError, ssl.SSLError):
+            pass
+    tap.check(len(held) == 3, "room again after one left")
+    for sock in held:
+        sock.close()
+
+
+@tap.test
+def signals_reload_and_end_it(net):
+    process, port = net.shared
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_line(process.err, r"event=reloaded manifest=1")
+    waiting = open_socket(port)
+    process.process.send_signal(signal.SIGTERM)
+    answer = frames(read_all(waiting))
+    tap.check(answer and b"wamp.close.system_shutdown" in answer[0][1], f"goodbye first: {answer!r}")
+    tap.check(process.wait() == 0, "status 0")
+
+
+@tap.test
+def one_folder_one_router(net):
+    process, _ = start(net)
+    second = run([net.program("warren-router"), "--config", net.path("router", "test.conf")], wanted=1)
+    tap.check_in("another process uses this folder", second.stderr)
+    stop(process)
+
+
+@tap.test
+def a_wrong_command_line_says_how(net):
+    program = net.program("warren-router")
+    for words, why in ((["init"], "init needs a folder and --host HOST:PORT"),
+                       (["init", net.path("x"), "--host", "nowhere"], "--host: expected HOST:PORT"),
+                       (["init", net.path("x"), "--host", "a:1", "--listen", "b"], "--listen: expected ADDRESS:PORT"),
+                       (["accept", net.path("router")], "accept needs a folder"),
+                       (["dance"], "no such verb"), ([], "what shall it do?"), (["--colour"], "usage:")):
+        tap.check_in(why, run([program, *words], wanted=2).stderr)
+    tap.check_in("handshake_timeout", run([program, "--help"]).stdout)
+    tap.check_in("configuration: ok", run([program, "--check-config", "--config", net.path("router/router.conf")]).stdout)
+
+
+tap.main(make=False)
