@@ -4,7 +4,7 @@
 enum { EPOCH_SHIFT = 48 }; /* a call's number: which session, then which request in it */
 #define UNSENT ((uint64_t)1 << (EPOCH_SHIFT - 1))
 
-/* ---- what leaves ------------------------------------------------------------------------------- */
+/* ---- what leaves ----------------------------------------------------------------------------- */
 
 void rpc_client_send_frame(struct rpc_client *c, struct view frame)
 {
@@ -41,7 +41,7 @@ uint64_t rpc_client_next_request(struct rpc_client *c)
     return ++c->last_request;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void call_free(struct rpc_client *c, struct rpc_client_call *call)
 {
@@ -51,7 +51,8 @@ static void call_free(struct rpc_client *c, struct rpc_client_call *call)
 }
 
 /* The call is over before its callback comes, which may make or forget others. */
-static void call_end(struct rpc_client *c, struct rpc_client_call *call, const struct rpc_outcome *outcome)
+static void call_end(struct rpc_client *c, struct rpc_client_call *call,
+                     const struct rpc_outcome *outcome)
 {
     rpc_on_outcome *on_outcome = call->on_outcome;
     void *user = call->user;
@@ -87,8 +88,8 @@ static struct rpc_client_call *find_call(struct rpc_client *c, uint64_t request)
     return map_get(c->calls, map_u64(&number));
 }
 
-static void send_call(struct rpc_client *c, uint64_t request, const char *procedure, struct view args,
-                      const struct rpc_client_call *call)
+static void send_call(struct rpc_client *c, uint64_t request, const char *procedure,
+                      struct view args, const struct rpc_client_call *call)
 {
     struct rpc_msg msg = { .type = RPC_CALL };
 
@@ -100,8 +101,9 @@ static void send_call(struct rpc_client *c, uint64_t request, const char *proced
     rpc_client_send(c, &msg);
 }
 
-uint64_t rpc_client_call(struct rpc_client *c, uint64_t now, const char *procedure, struct view args, uint64_t timeout,
-                         bool wants_progress, rpc_on_outcome *on_outcome, void *user)
+uint64_t rpc_client_call(struct rpc_client *c, uint64_t now, const char *procedure,
+                         struct view args, uint64_t timeout, bool wants_progress,
+                         rpc_on_outcome *on_outcome, void *user)
 {
     struct rpc_client_call *call = mem_new(struct rpc_client_call);
     bool is_up = rpc_client_is_up(c);
@@ -190,7 +192,7 @@ static void time_out_calls(struct rpc_client *c)
     fail_list(c, &late, &why);
 }
 
-/* ---- the session ------------------------------------------------------------------------------- */
+/* ---- the session ----------------------------------------------------------------------------- */
 
 /* The session's one end. What waits in `out` still goes. */
 static void end(struct rpc_client *c, const struct err *why)
@@ -247,7 +249,8 @@ static bool on_goodbye(struct rpc_client *c, const struct rpc_msg *msg, struct e
     (void)err;
     if (c->state != RPC_CLIENT_LEAVING)
         send_goodbye(c, "wamp.close.goodbye_and_out");
-    err_set(&why, ERR_CLOSED, c->state == RPC_CLIENT_LEAVING ? "goodbye said" : "the router said goodbye: %.*s",
+    err_set(&why, ERR_CLOSED,
+            c->state == RPC_CLIENT_LEAVING ? "goodbye said" : "the router said goodbye: %.*s",
             VIEW_FMT(msg->goodbye.reason));
     end(c, &why);
     return true;
@@ -318,7 +321,8 @@ static bool step(struct rpc_client *c, struct view frame, struct err *err)
     if (act)
         return act(c, &msg, err) || err_wrap(err, "%s", rpc_type_name(msg.type));
     return c->state == RPC_CLIENT_LEAVING ||
-           err_set(err, ERR_BAD_WIRE, "%s while %s", rpc_type_name(msg.type), state_names[c->state]);
+           err_set(err, ERR_BAD_WIRE, "%s while %s", rpc_type_name(msg.type),
+                   state_names[c->state]);
 }
 
 void rpc_client_input(struct rpc_client *c, uint64_t now, struct view frame)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A WAMP session that calls and serves: bytes in, messages out, no I/O. Its owner feeds whole WebSocket messages in,
- * takes whole messages out, and calls tick at the deadline. Callbacks come from inside input and tick; from them
- * everything may be called but free. Registrations and subscriptions outlive a session: they are made anew in the next. */
+/* A WAMP session that calls and serves: bytes in, messages out, no I/O. Its owner feeds whole
+ * WebSocket messages in, takes whole messages out, and calls tick at the deadline. Callbacks
+ * come from inside input and tick; from them everything may be called but free. Registrations
+ * and subscriptions outlive a session: they are made anew in the next. */
 #pragma once
 
 #include "rpc/error.h"
@@ -24,23 +25,25 @@ typedef void rpc_on_inv(void *user, const struct rpc_inv *inv);
 typedef void rpc_on_event(void *user, const struct rpc_event *event);
 
 struct rpc_client_config {
-    const char *agent;               /* "warren/0.1.0" */
-    const struct key *key;           /* identity or den-login */
-    struct rpc_trust *trust;         /* moved forward by what CHALLENGE brings */
+    const char *agent;       /* "warren/0.1.0" */
+    const struct key *key;   /* identity or den-login */
+    struct rpc_trust *trust; /* moved forward by what CHALLENGE brings */
     bool is_den;
-    uint8_t instance[16];            /* random, one a process */
-    /* What goes into AUTHENTICATE.extra: the admission, or an enrolment made now (its beacon comes from the heartbeat just
-     * received). Both empty for den. */
+    uint8_t instance[16]; /* random, one a process */
+    /* What goes into AUTHENTICATE.extra: the admission, or an enrolment made now (its beacon
+     * comes from the heartbeat just received). Both empty for den. */
     bool (*credentials)(void *user, struct buf *ret_extra /* a msgpack map */, struct err *err);
-    /* WELCOME.authextra's admission, after rpc checked netid, own key, den's signature, and authid = A.id; the owner checks the enrolment's hash and stores it.
-     * False aborts. */
-    bool (*admitted)(void *user, struct view admission, struct view sig, const struct rpc_admission *a, struct err *err);
-    void (*on_up)(void *user);                           /* ESTABLISHED: may call now */
-    void (*on_down)(void *user, const struct err *why);  /* the session ended or never began */
-    void (*on_trust)(void *user);                        /* manifests or heartbeat moved: store them */
-    /* May be NULL: the router refused a registration or subscription; it is tried again after a pause. */
+    /* WELCOME.authextra's admission, after rpc checked netid, own key, den's signature, and
+     * authid = A.id; the owner checks the enrolment's hash and stores it. False aborts. */
+    bool (*admitted)(void *user, struct view admission, struct view sig,
+                     const struct rpc_admission *a, struct err *err);
+    void (*on_up)(void *user);                          /* ESTABLISHED: may call now */
+    void (*on_down)(void *user, const struct err *why); /* the session ended or never began */
+    void (*on_trust)(void *user); /* manifests or heartbeat moved: store them */
+    /* May be NULL: the router refused a registration or subscription; it is tried again after a
+     * pause. */
     void (*on_refused)(void *user, const char *uri, const struct err *why);
-    uint64_t (*wall)(void);                              /* ms since 1970; NULL: clock_wall_ms() */
+    uint64_t (*wall)(void); /* ms since 1970; NULL: clock_wall_ms() */
     void *user;
 };
 struct rpc_client *rpc_client_new(const struct rpc_client_config *config);
@@ -56,31 +59,38 @@ bool rpc_client_output(struct rpc_client *client, struct buf *ret_frame);
 void rpc_client_closed(struct rpc_client *client, uint64_t now, const struct err *why);
 uint64_t rpc_client_deadline(const struct rpc_client *client);
 void rpc_client_tick(struct rpc_client *client, uint64_t now);
-bool rpc_client_wants_close(const struct rpc_client *client); /* flush what output gives, then close */
-const struct err *rpc_client_why(const struct rpc_client *client); /* the last session ended, or never began */
+/* Flush what output gives, then close. */
+bool rpc_client_wants_close(const struct rpc_client *client);
+/* Why the last session ended, or never began. */
+const struct err *rpc_client_why(const struct rpc_client *client);
 bool rpc_client_is_up(const struct rpc_client *client);
-const char *rpc_client_id(const struct rpc_client *client);      /* WELCOME.authid; "" before */
+const char *rpc_client_id(const struct rpc_client *client); /* WELCOME.authid; "" before */
 const char *rpc_client_role(const struct rpc_client *client);
-uint64_t rpc_client_session(const struct rpc_client *client);    /* the address */
+uint64_t rpc_client_session(const struct rpc_client *client); /* the address */
 void rpc_client_goodbye(struct rpc_client *client, uint64_t now);
 
-/* `args`: a msgpack array (empty view: none). `timeout` in ms, at least 1: then RPC_FAILED TIMEOUT. Not up:
- * fails at once through the callback of the next tick. Returns the call's number. */
-uint64_t rpc_client_call(struct rpc_client *client, uint64_t now, const char *procedure, struct view args,
-                         uint64_t timeout, bool wants_progress, rpc_on_outcome *on_outcome, void *user);
-void rpc_client_forget(struct rpc_client *client, uint64_t call); /* its callback never comes (again) */
-void rpc_client_register(struct rpc_client *client, uint64_t now, const char *procedure, rpc_on_inv *on_inv, void *user);
+/* `args`: a msgpack array (empty view: none). `timeout` in ms, at least 1: then RPC_FAILED
+ * TIMEOUT. Not up: fails at once through the callback of the next tick. Returns the call's
+ * number. */
+uint64_t rpc_client_call(struct rpc_client *client, uint64_t now, const char *procedure,
+                         struct view args, uint64_t timeout, bool wants_progress,
+                         rpc_on_outcome *on_outcome, void *user);
+/* Its callback never comes (again). */
+void rpc_client_forget(struct rpc_client *client, uint64_t call);
+void rpc_client_register(struct rpc_client *client, uint64_t now, const char *procedure,
+                         rpc_on_inv *on_inv, void *user);
 void rpc_client_unregister(struct rpc_client *client, uint64_t now, const char *procedure);
-void rpc_client_subscribe(struct rpc_client *client, uint64_t now, const char *topic, bool get_retained, rpc_on_event *on_event,
-                          void *user);
+void rpc_client_subscribe(struct rpc_client *client, uint64_t now, const char *topic,
+                          bool get_retained, rpc_on_event *on_event, void *user);
 /* Answers an invocation by its number; harmless when the session it came in is gone. */
 void rpc_client_yield(struct rpc_client *client, uint64_t inv, bool is_progress, struct view args);
-void rpc_client_refuse(struct rpc_client *client, uint64_t inv, const char *name_space, const struct err *why);
+void rpc_client_refuse(struct rpc_client *client, uint64_t inv, const char *name_space,
+                       const struct err *why);
 
 struct rpc_publish_options {
     bool retain;
     const char *const *eligible_authid; /* n_eligible of them; 0: everybody */
     size_t n_eligible;
 };
-void rpc_client_publish(struct rpc_client *client, uint64_t now, const char *topic, const struct rpc_publish_options *options,
-                        struct view args);
+void rpc_client_publish(struct rpc_client *client, uint64_t now, const char *topic,
+                        const struct rpc_publish_options *options, struct view args);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* netsign, the client's side (PROTOCOL.md, "netsign"): nothing is signed before the router has proved to be the one that
- * the network's manifest lists. */
+/* netsign, the client's side (PROTOCOL.md, "netsign"): nothing is signed before the router has
+ * proved to be the one that the network's manifest lists. */
 #include "rpc/client_state.h"
 
 #include <stdio.h>
@@ -59,13 +59,14 @@ void rpc_client_hail(struct rpc_client *c, const uint8_t exporter[32])
     rpc_client_send_frame(c, buf_view(&frame));
 }
 
-/* ---- CHALLENGE --------------------------------------------------------------------------------- */
+/* ---- CHALLENGE ------------------------------------------------------------------------------- */
 
 struct challenge {
     struct view pubkey, nonce, signature, roots, manifests, heartbeat;
 };
 
-static bool take_bin(struct view map, const char *key, size_t size, struct view *ret_bytes, struct err *err)
+static bool take_bin(struct view map, const char *key, size_t size, struct view *ret_bytes,
+                     struct err *err)
 {
     return (rpc_map_bin(map, key, ret_bytes) && ret_bytes->len == size) ||
            err_set(err, ERR_BAD_WIRE, "extra: %s: not %zu bytes", key, size);
@@ -76,12 +77,14 @@ static bool read_challenge(const struct rpc_challenge *msg, struct challenge *re
     struct challenge ch = { 0 };
 
     if (!view_eq_text(msg->method, "netsign"))
-        return err_set(err, ERR_BAD_WIRE, "the router asks for %.*s, we prove by netsign alone", VIEW_FMT(msg->method));
+        return err_set(err, ERR_BAD_WIRE, "the router asks for %.*s, we prove by netsign alone",
+                       VIEW_FMT(msg->method));
     if (!take_bin(msg->extra, "pubkey", KEY_SIZE, &ch.pubkey, err) ||
         !take_bin(msg->extra, "nonce", RPC_NONCE32, &ch.nonce, err) ||
         !take_bin(msg->extra, "signature", SIG_SIZE, &ch.signature, err))
         return false;
-    if (!rpc_map_get(msg->extra, "roots", &ch.roots) || !rpc_map_get(msg->extra, "manifests", &ch.manifests))
+    if (!rpc_map_get(msg->extra, "roots", &ch.roots) ||
+        !rpc_map_get(msg->extra, "manifests", &ch.manifests))
         return err_set(err, ERR_BAD_WIRE, "extra: roots or manifests are missing");
     rpc_map_get(msg->extra, "heartbeat", &ch.heartbeat);
     *ret = ch;
@@ -93,8 +96,8 @@ static uint64_t trust_now(const struct rpc_client *c)
     return rpc_trust_now(c->config.trust, c->now, c->config.wall());
 }
 
-/* STATEMENTS: a root hashes to the pin, manifests verify in order, the newest lists the router's key, and that key signed
- * both nonces, our HELLO and the channel as *we* see it. */
+/* STATEMENTS: a root hashes to the pin, manifests verify in order, the newest lists the router's
+ * key, and that key signed both nonces, our HELLO and the channel as *we* see it. */
 static bool check_router(struct rpc_client *c, const struct challenge *ch, struct err *err)
 {
     struct rpc_trust *trust = c->config.trust;
@@ -109,7 +112,8 @@ static bool check_router(struct rpc_client *c, const struct challenge *ch, struc
     return rpc_netsign_verify(proof, true, ch->signature, err);
 }
 
-static bool read_pair(struct view array, struct view *ret_bytes, struct view *ret_sig, struct err *err)
+static bool read_pair(struct view array, struct view *ret_bytes, struct view *ret_sig,
+                      struct err *err)
 {
     struct rpc_fields f;
 
@@ -130,7 +134,8 @@ static bool check_heartbeat(struct rpc_client *c, const struct challenge *ch, st
                err_set(err, ERR_DEN_AWAY, "the network's authority (den) was not there yet");
     }
     if (!read_pair(ch->heartbeat, &bytes, &sig, err) ||
-        !rpc_trust_add_heartbeat(c->config.trust, bytes, sig, c->now, c->config.wall(), &heart, err))
+        !rpc_trust_add_heartbeat(c->config.trust, bytes, sig, c->now, c->config.wall(), &heart,
+                                 err))
         return err_wrap(err, "heartbeat");
     if (heart == RPC_HEART_OLDER && !c->config.is_den)
         return err_set(err, ERR_STALE, "heartbeat: older than one that was seen before");
@@ -160,7 +165,8 @@ bool rpc_client_on_challenge(struct rpc_client *c, const struct rpc_msg *msg, st
 {
     struct challenge ch;
 
-    if (!read_challenge(&msg->challenge, &ch, err) || !check_router(c, &ch, err) || !check_heartbeat(c, &ch, err))
+    if (!read_challenge(&msg->challenge, &ch, err) || !check_router(c, &ch, err) ||
+        !check_heartbeat(c, &ch, err))
         return false;
     if (c->config.on_trust)
         c->config.on_trust(c->config.user);
@@ -171,21 +177,22 @@ bool rpc_client_on_challenge(struct rpc_client *c, const struct rpc_msg *msg, st
     return true;
 }
 
-/* ---- WELCOME ----------------------------------------------------------------------------------- */
+/* ---- WELCOME --------------------------------------------------------------------------------- */
 
-static bool match_admission(const struct rpc_client *c, const struct rpc_welcome *w, const struct rpc_admission *a,
-                            struct err *err)
+static bool match_admission(const struct rpc_client *c, const struct rpc_welcome *w,
+                            const struct rpc_admission *a, struct err *err)
 {
-    if (!view_eq(a->netid, rpc_trust_netid(c->config.trust)) || !view_eq_text(a->network, c->proof.network))
+    if (!view_eq(a->netid, rpc_trust_netid(c->config.trust)) ||
+        !view_eq_text(a->network, c->proof.network))
         return err_set(err, ERR_BAD_STATEMENT, "another network's");
     if (!view_eq(a->client_pk, VIEW_ARR(c->proof.client_pk)))
         return err_set(err, ERR_WRONG_KEY, "for another key than ours");
     if (!view_eq(a->id, w->authid))
-        return err_set(err, ERR_BAD_STATEMENT, "for %.*s, but the router calls us %.*s", VIEW_FMT(a->id),
-                       VIEW_FMT(w->authid));
+        return err_set(err, ERR_BAD_STATEMENT, "for %.*s, but the router calls us %.*s",
+                       VIEW_FMT(a->id), VIEW_FMT(w->authid));
     if (!view_eq(a->role, w->authrole))
-        return err_set(err, ERR_BAD_STATEMENT, "for role %.*s, but the router says %.*s", VIEW_FMT(a->role),
-                       VIEW_FMT(w->authrole));
+        return err_set(err, ERR_BAD_STATEMENT, "for role %.*s, but the router says %.*s",
+                       VIEW_FMT(a->role), VIEW_FMT(w->authrole));
     if (a->not_after <= trust_now(c))
         return err_set(err, ERR_EXPIRED, "it has expired");
     return true;
@@ -215,7 +222,8 @@ static bool check_welcome(struct rpc_client *c, const struct rpc_welcome *w, str
         return err_set(err, ERR_BAD_WIRE, "authid or authrole of an unusable length");
     if (!c->config.is_den)
         return check_admission(c, w, err);
-    return view_eq_text(w->authrole, "den") || err_set(err, ERR_BAD_WIRE, "the router does not know us as den");
+    return view_eq_text(w->authrole, "den") ||
+           err_set(err, ERR_BAD_WIRE, "the router does not know us as den");
 }
 
 bool rpc_client_on_welcome(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)

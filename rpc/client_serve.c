@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client offers and listens to: registrations and subscriptions outlive sessions, invocations do not. */
+/* What a client offers and listens to: registrations and subscriptions outlive sessions,
+ * invocations do not. */
 #include "rpc/client_state.h"
 
-/* ---- registrations and subscriptions ----------------------------------------------------------- */
+/* ---- registrations and subscriptions --------------------------------------------------------- */
 
 static struct rpc_client_reg *reg_new(struct list *list, const char *uri, void *user)
 {
@@ -38,7 +39,8 @@ static void ask(struct rpc_client *c, struct rpc_client_reg *reg)
     rpc_client_send(c, &msg);
 }
 
-void rpc_client_register(struct rpc_client *c, uint64_t now, const char *procedure, rpc_on_inv *on_inv, void *user)
+void rpc_client_register(struct rpc_client *c, uint64_t now, const char *procedure,
+                         rpc_on_inv *on_inv, void *user)
 {
     struct rpc_client_reg *reg = reg_new(&c->regs, procedure, user);
 
@@ -151,7 +153,7 @@ bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error)
     return true;
 }
 
-/* ---- over sessions ----------------------------------------------------------------------------- */
+/* ---- over sessions --------------------------------------------------------------------------- */
 
 void rpc_client_serve_up(struct rpc_client *c)
 {
@@ -237,9 +239,10 @@ void rpc_client_serve_free(struct rpc_client *c)
     drop_invs(c);
 }
 
-/* ---- being called ------------------------------------------------------------------------------ */
+/* ---- being called ---------------------------------------------------------------------------- */
 
-static void send_error(struct rpc_client *c, uint64_t request, const char *name_space, const struct err *why)
+static void send_error(struct rpc_client *c, uint64_t request, const char *name_space,
+                       const struct err *why)
 {
     struct rpc_msg msg = { .type = RPC_ERROR };
     _buf_ uri = { 0 };
@@ -254,7 +257,8 @@ static void send_error(struct rpc_client *c, uint64_t request, const char *name_
     rpc_client_send(c, &msg);
 }
 
-/* The stamp is the router's word about its caller: it must be whole. Its own calls carry a role alone. */
+/* The stamp is the router's word about its caller: it must be whole. Its own calls carry a role
+ * alone. */
 static bool check_stamp(const struct rpc_invocation *in, struct err *err)
 {
     if (in->caller_authrole.len && (in->caller == 0 || in->caller_authid.len))
@@ -273,7 +277,8 @@ bool rpc_client_on_invocation(struct rpc_client *c, const struct rpc_msg *msg, s
     if (!check_stamp(in, err))
         return false;
     if (!reg || map_count(c->invs) >= RPC_CLIENT_MAX_INVS) { /* just unregistered, or flooded */
-        err_set(&why, reg ? ERR_BUSY : ERR_NO_SUCH_PROCEDURE, reg ? "too many calls at once" : "not served any more");
+        err_set(&why, reg ? ERR_BUSY : ERR_NO_SUCH_PROCEDURE,
+                reg ? "too many calls at once" : "not served any more");
         send_error(c, in->request, "peer", &why);
         return true;
     }
@@ -302,7 +307,8 @@ void rpc_client_yield(struct rpc_client *c, uint64_t number, bool is_progress, s
         free(map_remove(c->invs, map_u64(&number)));
 }
 
-void rpc_client_refuse(struct rpc_client *c, uint64_t number, const char *name_space, const struct err *why)
+void rpc_client_refuse(struct rpc_client *c, uint64_t number, const char *name_space,
+                       const struct err *why)
 {
     struct rpc_client_inv *inv = map_remove(c->invs, map_u64(&number));
 
@@ -311,7 +317,7 @@ void rpc_client_refuse(struct rpc_client *c, uint64_t number, const char *name_s
     free(inv);
 }
 
-/* ---- events ------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 bool rpc_client_on_event(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
@@ -324,8 +330,8 @@ bool rpc_client_on_event(struct rpc_client *c, const struct rpc_msg *msg, struct
     return true;
 }
 
-void rpc_client_publish(struct rpc_client *c, uint64_t now, const char *topic, const struct rpc_publish_options *options,
-                        struct view args)
+void rpc_client_publish(struct rpc_client *c, uint64_t now, const char *topic,
+                        const struct rpc_publish_options *options, struct view args)
 {
     struct rpc_msg msg = { .type = RPC_PUBLISH };
     _buf_ eligible = { 0 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What struct rpc_client is made of. Inside rpc/ only: client.c moves the session and calls, client_join.c proves who both
- * ends are, client_serve.c registers, subscribes and answers. */
+/* What struct rpc_client is made of. Inside rpc/ only: client.c moves the session and calls,
+ * client_join.c proves who both ends are, client_serve.c registers, subscribes and answers. */
 #pragma once
 
 #include "base/clock.h"
@@ -9,11 +9,12 @@
 #include "rpc/client.h"
 
 enum {
-    RPC_CLIENT_PROVE_MS = 10000,  /* HELLO to CHALLENGE */
-    RPC_CLIENT_ADMIT_MS = 20000,  /* AUTHENTICATE to WELCOME: den may have to be asked */
-    RPC_CLIENT_LEAVE_MS = 2000,   /* GOODBYE to its answer */
-    RPC_CLIENT_RETRY_MS = 3000,   /* a refused registration: an older session of ours may still hold it */
-    RPC_CLIENT_MAX_INVS = 65536,  /* unanswered at one time */
+    RPC_CLIENT_PROVE_MS = 10000, /* HELLO to CHALLENGE */
+    RPC_CLIENT_ADMIT_MS = 20000, /* AUTHENTICATE to WELCOME: den may have to be asked */
+    RPC_CLIENT_LEAVE_MS = 2000,  /* GOODBYE to its answer */
+    RPC_CLIENT_RETRY_MS =
+        3000, /* a refused registration: an older session of ours may still hold it */
+    RPC_CLIENT_MAX_INVS = 65536, /* unanswered at one time */
 };
 
 enum rpc_client_state {
@@ -42,8 +43,8 @@ struct rpc_client_reg {
     rpc_on_event *on_event; /* a subscription's */
     void *user;
     bool get_retained, is_gone;
-    uint64_t request;       /* in flight; 0: none */
-    uint64_t id;            /* the router's; 0: none yet */
+    uint64_t request; /* in flight; 0: none */
+    uint64_t id;      /* the router's; 0: none yet */
     uint64_t retry_at;
 };
 
@@ -57,11 +58,11 @@ struct rpc_client {
     char *agent;
     enum rpc_client_state state;
     struct err why;
-    bool is_told;            /* on_down came for this session */
-    uint64_t now;            /* of the call that we are in */
-    uint64_t deadline;       /* of the state */
+    bool is_told;      /* on_down came for this session */
+    uint64_t now;      /* of the call that we are in */
+    uint64_t deadline; /* of the state */
 
-    struct buf out;          /* length u32 and message, one after the other */
+    struct buf out; /* length u32 and message, one after the other */
     size_t out_from;
 
     struct rpc_netsign proof;
@@ -69,15 +70,15 @@ struct rpc_client {
     uint64_t session, epoch; /* epoch: counts connections */
     uint64_t last_request;
 
-    struct map *calls;       /* by number */
-    struct list waiting;     /* struct rpc_client_call, sent */
-    struct list unsent;      /* made while not up: fail at the next tick */
+    struct map *calls;           /* by number */
+    struct list waiting;         /* struct rpc_client_call, sent */
+    struct list unsent;          /* made while not up: fail at the next tick */
     uint64_t next_call_deadline; /* never later than the earliest */
     uint64_t n_unsent;
 
-    struct list regs, subs;  /* struct rpc_client_reg */
+    struct list regs, subs; /* struct rpc_client_reg */
     struct map *regs_by_id;
-    struct map *invs;        /* struct rpc_client_inv by number */
+    struct map *invs; /* struct rpc_client_inv by number */
     uint64_t last_inv;
 };
 
@@ -94,11 +95,13 @@ void rpc_client_hail(struct rpc_client *c, const uint8_t exporter[32]);
 rpc_client_act rpc_client_on_challenge, rpc_client_on_welcome;
 
 /* client_serve.c */
-void rpc_client_serve_up(struct rpc_client *c);   /* registers and subscribes everything */
-void rpc_client_serve_down(struct rpc_client *c); /* the session is gone, and with it ids and invocations */
+void rpc_client_serve_up(struct rpc_client *c); /* registers and subscribes everything */
+void rpc_client_serve_down(
+    struct rpc_client *c); /* the session is gone, and with it ids and invocations */
 void rpc_client_serve_tick(struct rpc_client *c);
 uint64_t rpc_client_serve_deadline(const struct rpc_client *c);
 void rpc_client_serve_free(struct rpc_client *c);
-bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error); /* false: not about these */
-rpc_client_act rpc_client_on_registered, rpc_client_on_subscribed, rpc_client_on_invocation, rpc_client_on_event,
-    rpc_client_on_nothing;
+bool rpc_client_serve_error(struct rpc_client *c,
+                            const struct rpc_error *error); /* false: not about these */
+rpc_client_act rpc_client_on_registered, rpc_client_on_subscribed, rpc_client_on_invocation,
+    rpc_client_on_event, rpc_client_on_nothing;

@@ -75,8 +75,8 @@ void rpc_loop_free(struct rpc_loop *loop)
     }
     LIST_EACH(timer, &loop->timers, node)
         rpc_timer_free(timer);
-    /* Close callbacks come from the loop, which ends with its last handle. A handle that is still open
-     * then belongs to somebody who should have freed it before: our bug. */
+    /* Close callbacks come from the loop, which ends with its last handle. A handle that is
+     * still open then belongs to somebody who should have freed it before: our bug. */
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     assert(!uv_loop_alive(&loop->uv));
     LIST_EACH(ending, &loop->endings, node) {
@@ -102,7 +102,7 @@ void *rpc_loop_native(struct rpc_loop *loop)
     return &loop->uv;
 }
 
-/* ---- timers ------------------------------------------------------------------------------------ */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 static void on_uv_timer(uv_timer_t *uv)
 {
@@ -151,7 +151,7 @@ void rpc_timer_free(struct rpc_timer *timer)
     uv_close((uv_handle_t *)&timer->uv, free_handle);
 }
 
-/* ---- signals ----------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void on_uv_signal(uv_signal_t *uv, int signal_number)
 {
@@ -160,7 +160,8 @@ static void on_uv_signal(uv_signal_t *uv, int signal_number)
     watch->on_signal(watch->user, signal_number);
 }
 
-void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal, void *user)
+void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal,
+                        void *user)
 {
     struct rpc_signal *watch = mem_new(struct rpc_signal);
 
@@ -172,7 +173,7 @@ void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal 
     list_append(&loop->signals, &watch->node);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static void before_sleep(uv_prepare_t *uv)
 {

@@ -13,22 +13,28 @@ typedef void rpc_on_timer(void *user);
 typedef void rpc_on_signal(void *user, int signal_number);
 
 bool rpc_loop_new(struct rpc_loop **ret_loop, struct err *err);
-/* Closes what is left (timers, signals) and frees it. Free what uses the loop, such as rpc_ws, before. */
+/* Closes what is left (timers, signals) and frees it. Free what uses the loop, such as rpc_ws,
+ * before. */
 void rpc_loop_free(struct rpc_loop *loop);
 OWN_FREEP(rpc_loop, struct rpc_loop)
 void rpc_loop_run(struct rpc_loop *loop); /* until rpc_loop_stop() */
 void rpc_loop_stop(struct rpc_loop *loop);
-void *rpc_loop_native(struct rpc_loop *loop); /* uv_loop_t */
-struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, void *user); /* not set */
+void *rpc_loop_native(struct rpc_loop *loop); /* uv_loop_t, for rpc_ws_new() */
+/* Not set. */
+struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, void *user);
 void rpc_timer_set(struct rpc_timer *timer, uint64_t at); /* clock_mono_ms(); NEVER_MS: unset */
 void rpc_timer_free(struct rpc_timer *timer);
-void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal, void *user);
+void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal,
+                        void *user);
 
-/* ---- for rpc/ws.c ------------------------------------------------------------------------------ */
+/* ---- for rpc/ws.c ---------------------------------------------------------------------------- */
 
-/* Calls `on_turn` in every turn of the loop twice: before it sleeps, and after it has handled what woke it. */
+/* Calls `on_turn` in every turn of the loop twice: before it sleeps, and after it has handled
+ * what woke it. */
 struct rpc_turn;
-struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void *user), void *user);
+struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void *user),
+                              void *user);
 void rpc_turn_free(struct rpc_turn *turn);
-/* Calls `at_end` from rpc_loop_free(), when every handle is closed. `native` is rpc_loop_native()'s. */
+/* Calls `at_end` from rpc_loop_free(), when every handle is closed. `native` is
+ * rpc_loop_native()'s. */
 void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user);

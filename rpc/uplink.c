@@ -4,7 +4,8 @@
 #include "base/clock.h"
 
 enum {
-    PAUSE_MS = 500, MAX_PAUSE_MS = 30000,
+    PAUSE_MS = 500,
+    MAX_PAUSE_MS = 30000,
     STEADY_MS = 5000, /* a session that lasted this long starts the pauses anew */
 };
 
@@ -18,7 +19,7 @@ struct rpc_uplink {
     struct rpc_ws_timer *retry;
     size_t host;
     unsigned n_failures;
-    uint64_t up_at;                /* 0: not yet in this connection */
+    uint64_t up_at; /* 0: not yet in this connection */
 };
 
 static void try_later(struct rpc_uplink *u, const struct err *why)
@@ -102,7 +103,8 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
 {
     struct rpc_uplink *u = user;
 
-    return u ? u->config.judge(u->config.client.user, chain, n, err) : err_set(err, ERR_CANCELED, "not wanted any more");
+    return u ? u->config.judge(u->config.client.user, chain, n, err)
+             : err_set(err, ERR_CANCELED, "not wanted any more");
 }
 
 static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
@@ -133,7 +135,8 @@ static void on_deadline(void *user)
     rpc_uplink_flush(u);
 }
 
-bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink, struct err *err)
+bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink,
+                    struct err *err)
 {
     struct rpc_uplink *u;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client on the edge that comes back by itself: connects to one host after the other, authenticates, and after a loss retries
- * with growing, jittered pauses (0.5 s doubling to 30 s, each times 0.5 to 1.5). Used by den and by libpeer alike. */
+/* A client on the edge that comes back by itself: connects to one host after the other,
+ * authenticates, and after a loss retries with growing, jittered pauses (0.5 s doubling to 30 s,
+ * each times 0.5 to 1.5). Used by den and by libpeer alike. */
 #pragma once
 
 #include "rpc/client.h"
@@ -13,15 +14,19 @@ struct rpc_uplink_config {
     struct rpc_ws *ws;
     const struct rpc_join_host *hosts; /* copied */
     size_t n_hosts;
-    const char *server_name;           /* "router.<network>" */
-    /* Judges the router's chain once the network is known; NULL while joining. */
+    const char *server_name; /* "router.<network>" */
+    /* Judges the router's chain; NULL: anything passes until netsign's proof, as while joining. */
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
-    struct rpc_client_config client;   /* its callbacks and `user` are the uplink's owner's, and judge's */
-    void (*on_retry)(void *user, const struct err *why, uint64_t pause_ms); /* lost or refused; tries again after the pause */
+    /* Its callbacks and `user` are the uplink's owner's, and judge's. */
+    struct rpc_client_config client;
+    /* Lost or refused; tries again after the pause. */
+    void (*on_retry)(void *user, const struct err *why, uint64_t pause_ms);
 };
-bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink, struct err *err);
+bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink,
+                    struct err *err);
 void rpc_uplink_free(struct rpc_uplink *uplink); /* says GOODBYE; not from inside a callback */
 OWN_FREEP(rpc_uplink, struct rpc_uplink)
 struct rpc_client *rpc_uplink_client(struct rpc_uplink *uplink);
-/* To be called after anything was done with the client outside its callbacks: sends what waits, arms the timer. */
+/* To be called after anything was done with the client outside its callbacks: sends what waits,
+ * arms the timer. */
 void rpc_uplink_flush(struct rpc_uplink *uplink);

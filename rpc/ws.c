@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one file that knows libwebsockets 4.1. Holes of that library that are closed here:
- * every plain HTTP answer closes the connection, no Upgrade but "websocket" passes, CONNECT is refused
- * (CVE-2025-11677 and its relatives), accepting stops at our own limits (at EMFILE it would spin). */
+/* The one file that knows libwebsockets 4.1. Holes of that library that are closed here: every
+ * plain HTTP answer closes the connection, no Upgrade but "websocket" passes, CONNECT is refused
+ * (CVE-2025-11677 and its relatives), accepting stops at our own limits (at EMFILE it would
+ * spin). */
 #include "rpc/ws.h"
 
 #include "base/clock.h"
-#include "base/key.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "rpc/loop.h"
-#include "rpc/ws_address.h"
-#include "rpc/ws_frame.h"
+#include "rpc/ws_conn.h"
+#include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
 
 #include <assert.h>
@@ -18,26 +16,31 @@
 #include <signal.h>
 
 enum {
-    HANDSHAKE_SECS = 10, PING_SECS = 30, HANGUP_SECS = 45, CLOSE_SECS = 5, LINGER_SECS = 1,
-    RX_SERVER = 1024, RX_CLIENT = 4096,    /* what one idle connection's read buffer costs */
-    TX_CHUNK = 64 * 1024, TX_LIMIT = 2 * 1024 * 1024,
-    MAX_HTTP_HEADER = 2048, MAX_FRAGMENTS = 1024, MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
-    MASK_POOL = 64 * RPC_WS_MASK,
+    HANDSHAKE_SECS = 10,
+    PING_SECS = 30,
+    HANGUP_SECS = 45,
+    RX_SERVER = 1024,
+    RX_CLIENT = 4096, /* what one idle connection's read buffer costs */
+    TX_LIMIT = 2 * 1024 * 1024,
+    MAX_HTTP_HEADER = 2048,
+    MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
 };
 
-/* libpeer runs on GLib's loop and does not link libuv: there these stay undefined and are not called. */
+/* libpeer runs on GLib's loop and does not link libuv: there these stay undefined and are not
+ * called. */
 #pragma weak rpc_turn_new
 #pragma weak rpc_turn_free
 #pragma weak rpc_loop_at_end
 
 struct rpc_ws {
+    struct rpc_ws_hub hub;
     struct lws_context *context;
     enum rpc_ws_loop kind;
     void *native;
     bool is_closing, is_woken;
-    struct rpc_turn *turn;        /* on libuv: what was queued leaves at the end of the turn */
-    struct list conns, dirty;     /* dirty: have bytes to send */
-    struct list timers;
+    struct rpc_turn *turn; /* on libuv: what was queued leaves at the end of the turn */
+    struct rpc_ws_timers timers;
+    lws_sorted_usec_list_t timer; /* theirs */
 
     struct lws_vhost *server;
     struct lws_protocols server_protocols[3];
@@ -46,51 +49,21 @@ struct rpc_ws {
     struct rpc_ws_events events;
     void *user;
     uint32_t n_accepted;
-    struct map *addresses;
-    SSL_CTX *server_ssl;          /* the vhost's; borrowed */
+    SSL_CTX *server_ssl;            /* the vhost's; borrowed */
     const struct rpc_ws_pair *pair; /* while the vhost is being made */
 
     struct lws_vhost *client;
     struct lws_protocols client_protocols[2];
     SSL_CTX *client_ssl;
-    uint8_t masks[MASK_POOL];
-    size_t n_masks_left;
 };
 
-struct dial { /* what only a client's connection has */
+struct rpc_ws_dialing {
     struct rpc_ws_conn *conn;
     char *host, *server_name, *protocol;
     uint16_t port;
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     lws_sorted_usec_list_t start;
-    bool is_starting;             /* inside lws_client_connect_via_info() */
-};
-
-struct rpc_ws_conn {
-    struct rpc_ws *ws;
-    struct lws *wsi;              /* NULL: not begun, or gone */
-    struct list node, dirty;
-    struct rpc_ws_events events;
-    void *user;
-    struct dial *dial;            /* NULL: accepted */
-    struct rpc_ws_address *address;
-    char address_text[RPC_WS_ADDRESS_TEXT];
-    bool is_open, is_closing, has_asked_to_write;
-    struct err *why;              /* what closed() will say, once it is known */
-    size_t max_message, max_queue;
-    struct buf in, out;
-    size_t out_from;              /* bytes of `out` that are gone */
-    size_t handed;                /* bytes that libwebsockets took but could not send yet, at most */
-    uint32_t n_fragments;
-};
-
-struct rpc_ws_timer {
-    lws_sorted_usec_list_t sul;
-    struct rpc_ws *ws;
-    struct list node;
-    uint64_t at, armed_at;        /* NEVER_MS: unset */
-    void (*on_timer)(void *user);
-    void *user;
+    bool is_starting; /* inside lws_client_connect_via_info() */
 };
 
 /* libwebsockets looks at its timers only when one of its sockets had an event: give it one. */
@@ -102,7 +75,7 @@ static void wake(struct rpc_ws *ws)
     lws_cancel_service(ws->context);
 }
 
-/* ---- TLS --------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 static int load_server_tls(struct rpc_ws *ws, SSL_CTX *ssl)
 {
@@ -120,12 +93,6 @@ bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err 
     return rpc_ws_pair_read(tls, &pair, err) && rpc_ws_pair_use(pair, ws->server_ssl, err);
 }
 
-static void set_why(struct rpc_ws_conn *conn, const struct err *why)
-{
-    if (!conn->why)
-        conn->why = mem_dup(why, sizeof(*why));
-}
-
 /* The verdict on a server's chain: OpenSSL asks nobody else. */
 static bool on_chain(void *user, const SSL *ssl, const struct view *chain, size_t n)
 {
@@ -133,12 +100,12 @@ static bool on_chain(void *user, const SSL *ssl, const struct view *chain, size_
     struct rpc_ws_conn *conn;
     struct err err = { 0 };
 
-    LIST_EACH(conn, &ws->conns, node) {
+    LIST_EACH(conn, &ws->hub.conns, node) {
         if (!conn->dial || !conn->wsi || lws_get_ssl(conn->wsi) != ssl)
             continue;
         if (!conn->dial->judge || conn->dial->judge(conn->user, chain, n, &err))
             return true;
-        set_why(conn, &err);
+        rpc_ws_conn_set_why(conn, &err);
     }
     return false;
 }
@@ -148,296 +115,83 @@ bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
     return conn->wsi && rpc_ws_tls_exporter(lws_get_ssl(conn->wsi), ret_exporter);
 }
 
-/* ---- connections ------------------------------------------------------------------------------- */
+/* ---- what connections need of the wire ------------------------------------------------------- */
 
-static struct rpc_ws_conn *conn_new(struct rpc_ws *ws, const struct rpc_ws_events *events, void *user)
+/* Raw: libwebsockets would make a write, and so a TLS record, of every frame. */
+bool rpc_ws_wire_write(struct rpc_ws_conn *conn, size_t from, size_t len)
 {
-    struct rpc_ws_conn *conn = mem_new(struct rpc_ws_conn);
-
-    conn->ws = ws;
-    conn->events = *events;
-    conn->user = user;
-    list_init(&conn->dirty);
-    list_append(&ws->conns, &conn->node);
-    return conn;
+    return lws_write(conn->wsi, conn->out.bytes.data + from, len, LWS_WRITE_RAW) >= (int)len;
 }
 
-static void conn_free(struct rpc_ws_conn *conn)
+bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn)
 {
-    if (conn->dial) {
-        lws_sul_cancel(&conn->dial->start);
-        free(conn->dial->host);
-        free(conn->dial->server_name);
-        free(conn->dial->protocol);
-        free(conn->dial);
-    }
-    list_remove(&conn->node);
-    list_remove(&conn->dirty);
-    rpc_ws_address_release(conn->ws->addresses, conn->address);
-    buf_free(&conn->in);
-    buf_free(&conn->out);
-    free(conn->why);
-    free(conn);
+    return lws_partial_buffered(conn->wsi);
 }
 
-/* The end, from the loop: tells the owner, and libwebsockets to forget us. */
-static void conn_end(struct rpc_ws_conn *conn, const struct err *why)
+void rpc_ws_wire_ask(struct rpc_ws_conn *conn)
 {
-    if (conn->wsi)
-        lws_set_opaque_user_data(conn->wsi, NULL);
-    conn->wsi = NULL;
-    list_remove(&conn->dirty);
-    if (conn->is_open || conn->dial)
-        conn->events.closed(conn->user, conn, conn->why ? conn->why : why);
-    conn_free(conn);
-}
-
-static void conn_lost(struct rpc_ws_conn *conn)
-{
-    struct err why;
-
-    err_set(&why, ERR_NETWORK_FAILURE, "the connection was lost");
-    conn_end(conn, &why);
-}
-
-/* At once, without asking the other side; closed() comes from the loop. */
-static void conn_kill(struct rpc_ws_conn *conn)
-{
-    conn->is_closing = true;
-    list_remove(&conn->dirty);
-    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-    wake(conn->ws);
-}
-
-void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
-{
-    conn->user = user;
-}
-
-void *rpc_ws_user(const struct rpc_ws_conn *conn)
-{
-    return conn->user;
-}
-
-void rpc_ws_set_trusted(struct rpc_ws_conn *conn)
-{
-    if (!conn->dial)
-        conn->max_message = conn->ws->listener.max_message;
-}
-
-const char *rpc_ws_address(const struct rpc_ws_conn *conn)
-{
-    return conn->address_text;
-}
-
-/* ---- sending ----------------------------------------------------------------------------------- */
-
-size_t rpc_ws_queued(const struct rpc_ws_conn *conn)
-{
-    return conn->out.len - conn->out_from + conn->handed;
-}
-
-static const uint8_t *next_mask(struct rpc_ws *ws)
-{
-    if (ws->n_masks_left == 0) {
-        random_bytes(ws->masks, sizeof(ws->masks));
-        ws->n_masks_left = MASK_POOL / RPC_WS_MASK;
-    }
-    ws->n_masks_left--;
-    return ws->masks + ws->n_masks_left * RPC_WS_MASK;
-}
-
-static void want_write(struct rpc_ws_conn *conn)
-{
-    if (conn->has_asked_to_write)
-        return;
-    conn->has_asked_to_write = true;
     lws_callback_on_writable(conn->wsi);
 }
 
-/* Hands over whole frames, some 64 KiB at a time, until the socket is full. Whole, because libwebsockets puts its own
- * control frames between two writes. */
-static bool conn_flush(struct rpc_ws_conn *conn)
+void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs)
 {
-    list_remove(&conn->dirty);
-    while (conn->out_from < conn->out.len) {
-        struct view rest = view_sub(buf_view(&conn->out), conn->out_from, SIZE_MAX);
-        size_t run = rpc_ws_frame_run(rest, TX_CHUNK);
-
-        if (lws_partial_buffered(conn->wsi)) {
-            want_write(conn);
-            return true;
-        }
-        if (lws_write(conn->wsi, conn->out.data + conn->out_from, run, LWS_WRITE_RAW) < (int)run)
-            return false;
-        conn->handed = lws_partial_buffered(conn->wsi) ? run : 0;
-        conn->out_from += run;
-    }
-    buf_free(&conn->out);
-    conn->out_from = 0;
-    if (conn->handed)
-        want_write(conn);
-    return true;
-}
-
-static void flush_dirty(void *user)
-{
-    struct rpc_ws *ws = user;
-    struct rpc_ws_conn *conn;
-
-    LIST_EACH(conn, &ws->dirty, dirty)
-        if (!conn_flush(conn))
-            conn_kill(conn);
-}
-
-static int on_writable(struct rpc_ws_conn *conn)
-{
-    conn->has_asked_to_write = false;
-    if (!lws_partial_buffered(conn->wsi))
-        conn->handed = 0;
-    return conn_flush(conn) ? 0 : -1;
-}
-
-static void mark_dirty(struct rpc_ws_conn *conn)
-{
-    if (!conn->ws->turn)
-        want_write(conn);
-    else if (list_is_empty(&conn->dirty) && !conn->has_asked_to_write)
-        list_append(&conn->ws->dirty, &conn->dirty);
-}
-
-void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
-{
-    struct err why;
-
-    if (!conn->wsi || !conn->is_open || conn->is_closing)
-        return;
-    if (rpc_ws_queued(conn) + message.len > conn->max_queue) {
-        err_set(&why, ERR_LIMIT, "too slow: more than %zu bytes would wait to be sent", conn->max_queue);
-        set_why(conn, &why);
-        conn_kill(conn);
-        return;
-    }
-    if (conn->out_from > TX_LIMIT) {
-        buf_drop_front(&conn->out, conn->out_from);
-        conn->out_from = 0;
-    }
-    rpc_ws_frame_put(&conn->out, message, conn->dial ? next_mask(conn->ws) : NULL);
-    mark_dirty(conn);
-}
-
-/* Our own close frame behind what is queued: libwebsockets on libuv cuts the connection without sending its one. The
- * other side answers and closes; it has `secs` for that. */
-static void say_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason, int secs)
-{
-    conn->is_closing = true;
-    rpc_ws_frame_put_close(&conn->out, code, reason, conn->dial ? next_mask(conn->ws) : NULL);
-    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, secs);
-    mark_dirty(conn);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_REASON_BASE, secs ? secs : LWS_TO_KILL_ASYNC);
     wake(conn->ws);
 }
 
-void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+void rpc_ws_wire_forget(struct rpc_ws_conn *conn)
 {
-    struct err why;
-
-    if (conn->is_closing)
-        return;
-    err_set(&why, ERR_CLOSED, "closed here: %s", reason);
-    set_why(conn, &why);
-    if (conn->wsi && conn->is_open)
-        say_close(conn, code, reason, CLOSE_SECS);
-    else if (conn->wsi)
-        conn_kill(conn);
-    else /* a dial that has not begun: it will look */
-        conn->is_closing = true;
+    lws_set_opaque_user_data(conn->wsi, NULL);
 }
 
-/* ---- receiving --------------------------------------------------------------------------------- */
-
-static int refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+static struct rpc_ws_conn *conn_new(struct rpc_ws *ws, const struct rpc_ws_events *events,
+                                    void *user)
 {
-    struct err why;
+    struct rpc_ws_conn *conn = rpc_ws_conn_new(&ws->hub, events, user);
 
-    err_set(&why, code == LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE ? ERR_TOO_LARGE : ERR_BAD_WIRE, "closed here: %s",
-            reason);
-    set_why(conn, &why);
-    say_close(conn, code, reason, LINGER_SECS);
-    buf_free(&conn->in);
-    return conn_flush(conn) ? 0 : -1;
+    conn->ws = ws;
+    return conn;
 }
 
-/* A piece of a message. What a header announces is refused before any of it is held. */
-static int on_receive(struct rpc_ws_conn *conn, const void *in, size_t len)
+static bool receive(struct rpc_ws_conn *conn, struct view piece)
 {
-    size_t left = lws_remaining_packet_payload(conn->wsi);
-    struct buf whole = { 0 };
-
-    if (conn->is_closing)
-        return 0;
     if (!lws_frame_is_binary(conn->wsi))
-        return refuse(conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "a text message");
-    if (left > conn->max_message || conn->in.len + len + left > conn->max_message)
-        return refuse(conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "a message over the limit");
-    if (left == 0 && ++conn->n_fragments > MAX_FRAGMENTS)
-        return refuse(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION, "a message in too many fragments");
-    if (!lws_is_final_fragment(conn->wsi)) {
-        buf_put(&conn->in, VIEW(in, len));
-        return 0;
-    }
-    conn->n_fragments = 0;
-    if (conn->in.len == 0) {
-        conn->events.message(conn->user, conn, VIEW(in, len));
-        return 0;
-    }
-    buf_put(&conn->in, VIEW(in, len));
-    whole = conn->in;
-    conn->in = (struct buf){ 0 };
-    conn->events.message(conn->user, conn, buf_view(&whole));
-    buf_free(&whole);
-    return 0;
-}
-
-static void on_peer_close(struct rpc_ws_conn *conn, const uint8_t *in, size_t len)
-{
-    struct view payload = VIEW(in, len);
-    uint16_t code = 1005; /* RFC 6455, 7.4.1: none given */
-    struct err why;
-
-    view_take_u16(&payload, &code);
-    err_set(&why, ERR_CLOSED, "the other side closed: %u %.*s", code, VIEW_FMT(payload));
-    set_why(conn, &why);
+        return rpc_ws_conn_refuse_text(conn);
+    return rpc_ws_conn_receive(conn, piece, lws_remaining_packet_payload(conn->wsi),
+                               lws_is_final_fragment(conn->wsi));
 }
 
 /* What both sides have in common once a connection is open. */
-static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reason, void *in, size_t len)
+static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reason, void *in,
+                        size_t len)
 {
     switch ((int)reason) {
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        return on_receive(conn, in, len);
+        return receive(conn, VIEW(in, len)) ? 0 : -1;
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return on_writable(conn);
+        return rpc_ws_conn_writable(conn) ? 0 : -1;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        on_peer_close(conn, in, len);
+        rpc_ws_conn_peer_closes(conn, VIEW(in, len));
         return 0;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLIENT_CLOSED:
-        conn_lost(conn);
+        rpc_ws_conn_lost(conn);
         return 0;
     default:
         return 0;
     }
 }
 
-/* ---- the server -------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------ */
 
 static bool peer_of(int fd, struct sockaddr_storage *ret_from, uint8_t ret_key[16])
 {
     socklen_t len = sizeof(*ret_from);
 
-    return getpeername(fd, (struct sockaddr *)ret_from, &len) == 0 && rpc_ws_address_key(ret_from, ret_key);
+    return getpeername(fd, (struct sockaddr *)ret_from, &len) == 0 &&
+           rpc_ws_address_key(ret_from, ret_key);
 }
 
 /* Accepted sockets count from the first byte on, or a flood of handshakes would be invisible. */
@@ -446,9 +200,10 @@ static int filter_socket(struct rpc_ws *ws, int fd)
     struct sockaddr_storage from;
     uint8_t key[16];
 
-    if (ws->is_closing || ws->n_accepted >= ws->listener.max_connections || !peer_of(fd, &from, key))
+    if (ws->is_closing || ws->n_accepted >= ws->listener.max_connections ||
+        !peer_of(fd, &from, key))
         return 1;
-    return rpc_ws_address_count(ws->addresses, key) >= ws->listener.max_per_address;
+    return rpc_ws_address_count(ws->hub.addresses, key) >= ws->listener.max_per_address;
 }
 
 static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
@@ -461,9 +216,9 @@ static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
         return -1;
     conn = conn_new(ws, &ws->events, ws->user);
     conn->wsi = wsi;
-    conn->max_message = ws->listener.max_message_before;
+    conn->in.max = ws->listener.max_message_before;
     conn->max_queue = ws->listener.max_queue;
-    conn->address = rpc_ws_address_take(ws->addresses, key);
+    conn->address = rpc_ws_address_take(ws->hub.addresses, key);
     rpc_ws_address_text(&from, conn->address_text);
     lws_set_opaque_user_data(wsi, conn);
     return 0;
@@ -484,17 +239,19 @@ static int filter_protocol(struct lws *wsi)
 {
     const struct lws_protocols *protocol = lws_get_protocol(wsi);
 
-    return protocol && protocol->id != 0 && lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ? 0 : -1;
+    return protocol && protocol->id != 0 && lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ? 0
+                                                                                              : -1;
 }
 
 static int answer_http(struct lws *wsi)
 {
     static const char upgrade[] = "websocket";
-    uint8_t bytes[LWS_PRE + 512], *start = bytes + LWS_PRE, *at = start, *end = bytes + sizeof(bytes) - 1;
+    uint8_t bytes[LWS_PRE + 512], *start = bytes + LWS_PRE, *at = start,
+                                  *end = bytes + sizeof(bytes) - 1;
 
     if (lws_add_http_header_status(wsi, 426, &at, end) == 0 &&
-        lws_add_http_header_by_token(wsi, WSI_TOKEN_UPGRADE, (const unsigned char *)upgrade, sizeof(upgrade) - 1,
-                                     &at, end) == 0 &&
+        lws_add_http_header_by_token(wsi, WSI_TOKEN_UPGRADE, (const unsigned char *)upgrade,
+                                     sizeof(upgrade) - 1, &at, end) == 0 &&
         lws_add_http_header_content_length(wsi, 0, &at, end) == 0 &&
         lws_finalize_http_header(wsi, &at, end) == 0)
         lws_write(wsi, start, (size_t)(at - start), LWS_WRITE_HTTP_HEADERS);
@@ -503,12 +260,12 @@ static int answer_http(struct lws *wsi)
 
 static int on_established(struct rpc_ws_conn *conn)
 {
-    conn->is_open = true;
-    conn->events.opened(conn->user, conn);
+    rpc_ws_conn_opened(conn);
     return 0;
 }
 
-static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callback_reasons reason, void *in)
+static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callback_reasons reason,
+                            void *in)
 {
     switch ((int)reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
@@ -532,7 +289,8 @@ static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callbac
     }
 }
 
-static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                     size_t len)
 {
     struct rpc_ws *ws = lws_context_user(lws_get_context(wsi));
     struct rpc_ws_conn *conn;
@@ -550,7 +308,7 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
         if (ws->n_accepted > 0)
             ws->n_accepted--;
         if (conn) /* it never opened */
-            conn_end(conn, NULL);
+            rpc_ws_conn_end(conn, NULL);
         return 0;
     }
     if (conn && reason == LWS_CALLBACK_ESTABLISHED)
@@ -565,11 +323,15 @@ static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *liste
     ws->listener = *listener;
     ws->listener.host = ws->listener.protocol = NULL;
     ws->listener.tls = (struct rpc_ws_tls){ 0 };
+    ws->hub.max_trusted = listener->max_message;
     snprintf(ws->protocol, sizeof(ws->protocol), "%s", listener->protocol);
     ws->server_protocols[0] = (struct lws_protocols){ .name = "http", .callback = on_server };
     ws->server_protocols[1] = (struct lws_protocols){
-        .name = ws->protocol, .callback = on_server, .id = 1,
-        .rx_buffer_size = RX_SERVER, .tx_packet_size = TX_LIMIT,
+        .name = ws->protocol,
+        .callback = on_server,
+        .id = 1,
+        .rx_buffer_size = RX_SERVER,
+        .tx_packet_size = TX_LIMIT,
     };
 }
 
@@ -578,8 +340,8 @@ static const lws_retry_bo_t liveness = {
     .secs_since_valid_hangup = HANGUP_SECS,
 };
 
-bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, const struct rpc_ws_events *events,
-                   void *user, struct err *err)
+bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
+                   const struct rpc_ws_events *events, void *user, struct err *err)
 {
     _cleanup_(rpc_ws_pair_freep) struct rpc_ws_pair *pair = NULL;
     struct lws_context_creation_info info = { 0 };
@@ -590,9 +352,10 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, co
     set_up_server(ws, listener);
     ws->events = *events;
     ws->user = user;
-    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
-                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-                   (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
+    info.options =
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
+        LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+        (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
     info.vhost_name = "server";
     info.iface = listener->host;
     info.port = listener->port;
@@ -606,8 +369,8 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, co
     ws->pair = NULL;
     if (ws->server)
         return true;
-    return err_set(err, ERR_SYSTEM, "listening: %s port %u cannot be bound", listener->host ? listener->host : "*",
-                   listener->port);
+    return err_set(err, ERR_SYSTEM, "listening: %s port %u cannot be bound",
+                   listener->host ? listener->host : "*", listener->port);
 }
 
 uint16_t rpc_ws_port(const struct rpc_ws *ws)
@@ -615,22 +378,22 @@ uint16_t rpc_ws_port(const struct rpc_ws *ws)
     return ws->server ? (uint16_t)lws_get_vhost_listen_port(ws->server) : 0;
 }
 
-/* ---- the client -------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
 {
     struct view text = in ? VIEW(in, strnlen(in, len)) : VIEW_LIT("no route, or no such host");
     struct err why;
 
-    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host, conn->dial->port,
-            VIEW_FMT(text));
-    conn_end(conn, &why);
+    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host,
+            conn->dial->port, VIEW_FMT(text));
+    rpc_ws_conn_end(conn, &why);
 }
 
 static void dial_start(struct rpc_ws_conn *conn)
 {
     struct lws_client_connect_info info = { 0 };
-    struct dial *dial = conn->dial;
+    struct rpc_ws_dialing *dial = conn->dial;
 
     info.context = conn->ws->context;
     info.vhost = conn->ws->client;
@@ -655,7 +418,7 @@ static void dial_start(struct rpc_ws_conn *conn)
 
 static void on_dial_time(lws_sorted_usec_list_t *sul)
 {
-    struct rpc_ws_conn *conn = CONTAINER(sul, struct dial, start)->conn;
+    struct rpc_ws_conn *conn = CONTAINER(sul, struct rpc_ws_dialing, start)->conn;
 
     if (!conn->is_closing)
         dial_start(conn);
@@ -663,9 +426,9 @@ static void on_dial_time(lws_sorted_usec_list_t *sul)
         dial_failed(conn, NULL, 0);
 }
 
-static struct dial *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
+static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
 {
-    struct dial *dial = mem_new(struct dial);
+    struct rpc_ws_dialing *dial = mem_new(struct rpc_ws_dialing);
 
     dial->conn = conn;
     dial->host = mem_text(from->host);
@@ -676,8 +439,20 @@ static struct dial *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn 
     return dial;
 }
 
-bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial, const struct rpc_ws_events *events,
-                    void *user, struct rpc_ws_conn **ret_conn, struct err *err)
+void rpc_ws_dialing_free(struct rpc_ws_dialing *dial)
+{
+    if (!dial)
+        return;
+    lws_sul_cancel(&dial->start);
+    free(dial->host);
+    free(dial->server_name);
+    free(dial->protocol);
+    free(dial);
+}
+
+bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
+                    const struct rpc_ws_events *events, void *user, struct rpc_ws_conn **ret_conn,
+                    struct err *err)
 {
     struct rpc_ws_conn *conn;
 
@@ -685,7 +460,7 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial, const str
         return err_set(err, ERR_CLOSED, "connecting: shutting down");
     conn = conn_new(ws, events, user);
     conn->dial = dial_new(dial, conn);
-    conn->max_message = dial->max_message;
+    conn->in.max = dial->max_message;
     conn->max_queue = MAX_CLIENT_QUEUE;
     lws_sul_schedule(ws->context, 0, &conn->dial->start, on_dial_time, 1);
     wake(ws);
@@ -702,7 +477,7 @@ static int filter_server(struct rpc_ws_conn *conn)
         return 0;
     err_set(&why, ERR_BAD_WIRE, "connecting to %s port %u: no %s is spoken there", conn->dial->host,
             conn->dial->port, conn->dial->protocol);
-    set_why(conn, &why);
+    rpc_ws_conn_set_why(conn, &why);
     return -1;
 }
 
@@ -716,7 +491,8 @@ static int on_connected(struct rpc_ws_conn *conn)
     return on_established(conn);
 }
 
-static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                     size_t len)
 {
     struct rpc_ws *ws = lws_context_user(lws_get_context(wsi));
     struct rpc_ws_conn *conn = NULL;
@@ -739,14 +515,36 @@ static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *us
         dial_failed(conn, in, len);
         return 0;
     case LWS_CALLBACK_CLIENT_CLOSED:
-        conn_lost(conn);
+        rpc_ws_conn_lost(conn);
         return 0;
     default:
         return 0;
     }
 }
 
-/* ---- the edge itself --------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+static void on_timer(lws_sorted_usec_list_t *sul)
+{
+    rpc_ws_timers_fire(&CONTAINER(sul, struct rpc_ws, timer)->timers);
+}
+
+static void arm_timer(void *user, uint64_t at)
+{
+    struct rpc_ws *ws = user;
+    uint64_t now = clock_mono_ms(), wait = at > now ? at - now : 0;
+
+    lws_sul_schedule(ws->context, 0, &ws->timer, on_timer,
+                     (lws_usec_t)(min_u64(wait, DAY_MS) * 1000 + 1));
+    wake(ws);
+}
+
+struct rpc_ws_timers *rpc_ws_timers_of(struct rpc_ws *ws)
+{
+    return &ws->timers;
+}
+
+/* ---- the edge itself ------------------------------------------------------------------------- */
 
 static bool make_context(struct rpc_ws *ws, void *native, struct err *err)
 {
@@ -767,15 +565,19 @@ static bool make_context(struct rpc_ws *ws, void *native, struct err *err)
     info.gid = -1;
     info.uid = -1;
     info.user = ws;
-    /* On libuv the last callbacks come after rpc_ws_free(): libwebsockets frees `ws` at its very end. */
+    /* On libuv the last callbacks come after rpc_ws_free(): libwebsockets frees `ws` at its very
+     * end. */
     info.external_baggage_free_on_destroy = ws;
     lws_set_log_level(0, NULL);
-    sigaction(SIGPIPE, NULL, &pipe_before); /* lws_create_context() ignores it: that is the program's decision */
+    sigaction(SIGPIPE, NULL,
+              &pipe_before); /* lws_create_context() ignores it: that is the program's decision */
     ws->context = lws_create_context(&info);
     sigaction(SIGPIPE, &pipe_before, NULL);
     if (!ws->context)
-        return err_set(err, ERR_SYSTEM, "libwebsockets cannot start: is the package libwebsockets-evlib-%s installed?",
-                       ws->kind == RPC_WS_UV ? "uv" : "glib");
+        return err_set(
+            err, ERR_SYSTEM,
+            "libwebsockets cannot start: is the package libwebsockets-evlib-%s installed?",
+            ws->kind == RPC_WS_UV ? "uv" : "glib");
     return true;
 }
 
@@ -786,7 +588,10 @@ static bool make_client(struct rpc_ws *ws, struct err *err)
     if (!rpc_ws_tls_client(on_chain, ws, &ws->client_ssl, err))
         return false;
     ws->client_protocols[0] = (struct lws_protocols){
-        .name = "client", .callback = on_client, .rx_buffer_size = RX_CLIENT, .tx_packet_size = TX_LIMIT,
+        .name = "client",
+        .callback = on_client,
+        .rx_buffer_size = RX_CLIENT,
+        .tx_packet_size = TX_LIMIT,
     };
     info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
     info.vhost_name = "client";
@@ -807,16 +612,17 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
 
     ws->kind = kind;
     ws->native = native;
-    list_init(&ws->conns);
-    list_init(&ws->dirty);
-    list_init(&ws->timers);
+    list_init(&ws->hub.conns);
+    list_init(&ws->hub.dirty);
+    rpc_ws_timers_init(&ws->timers, arm_timer, ws);
     if (!make_context(ws, native, err)) {
         free(ws);
         return err_wrap(err, "the WebSocket edge");
     }
-    ws->addresses = map_new();
+    ws->hub.addresses = map_new();
+    ws->hub.has_turns = kind == RPC_WS_UV;
     if (kind == RPC_WS_UV)
-        ws->turn = rpc_turn_new(native, flush_dirty, ws);
+        ws->turn = rpc_turn_new(native, rpc_ws_hub_flush, &ws->hub);
     if (!make_client(ws, err)) {
         rpc_ws_free(ws);
         return err_wrap(err, "the WebSocket edge");
@@ -831,11 +637,11 @@ static void end_conns(struct rpc_ws *ws)
     struct err why;
 
     err_set(&why, ERR_CLOSED, "shutting down");
-    LIST_EACH(conn, &ws->conns, node)
+    LIST_EACH(conn, &ws->hub.conns, node)
         if (conn->is_open && conn->wsi)
-            conn_flush(conn); /* what fits: a GOODBYE */
-    while (!list_is_empty(&ws->conns))
-        conn_end(LIST_ITEM(ws->conns.next, struct rpc_ws_conn, node), &why);
+            rpc_ws_conn_flush(conn); /* what fits: a GOODBYE */
+    while (!list_is_empty(&ws->hub.conns))
+        rpc_ws_conn_end(LIST_ITEM(ws->hub.conns.next, struct rpc_ws_conn, node), &why);
 }
 
 /* On libuv libwebsockets closes its handles first, and wants to be told again when that is done. */
@@ -846,7 +652,6 @@ static void finish(void *context)
 
 void rpc_ws_free(struct rpc_ws *ws)
 {
-    struct rpc_ws_timer *timer;
     struct lws_context *context;
     SSL_CTX *client_ssl;
 
@@ -854,12 +659,9 @@ void rpc_ws_free(struct rpc_ws *ws)
         return;
     ws->is_closing = true;
     end_conns(ws);
-    LIST_EACH(timer, &ws->timers, node) {
-        lws_sul_cancel(&timer->sul);
-        list_remove(&timer->node);
-        timer->ws = NULL;
-    }
-    map_free(ws->addresses);
+    rpc_ws_timers_deinit(&ws->timers);
+    lws_sul_cancel(&ws->timer);
+    map_free(ws->hub.addresses);
     client_ssl = ws->client_ssl;
     context = ws->context;
     if (ws->kind == RPC_WS_UV) {
@@ -868,62 +670,4 @@ void rpc_ws_free(struct rpc_ws *ws)
     }
     lws_context_destroy(context); /* on GLib `ws` is gone after it */
     rpc_ws_tls_free(client_ssl);
-}
-
-/* ---- timers ------------------------------------------------------------------------------------ */
-
-static void arm(struct rpc_ws_timer *timer);
-
-static void on_sul(lws_sorted_usec_list_t *sul)
-{
-    struct rpc_ws_timer *timer = CONTAINER(sul, struct rpc_ws_timer, sul);
-
-    timer->armed_at = NEVER_MS;
-    if (timer->at == NEVER_MS)
-        return;
-    if (clock_mono_ms() < timer->at) { /* it was moved to a later time */
-        arm(timer);
-        return;
-    }
-    timer->at = NEVER_MS;
-    timer->on_timer(timer->user);
-}
-
-static void arm(struct rpc_ws_timer *timer)
-{
-    uint64_t now = clock_mono_ms(), wait = timer->at > now ? timer->at - now : 0;
-
-    timer->armed_at = timer->at;
-    lws_sul_schedule(timer->ws->context, 0, &timer->sul, on_sul, (lws_usec_t)(min_u64(wait, DAY_MS) * 1000 + 1));
-}
-
-struct rpc_ws_timer *rpc_ws_timer_new(struct rpc_ws *ws, void (*on_timer)(void *user), void *user)
-{
-    struct rpc_ws_timer *timer = mem_new(struct rpc_ws_timer);
-
-    timer->ws = ws;
-    timer->at = timer->armed_at = NEVER_MS;
-    timer->on_timer = on_timer;
-    timer->user = user;
-    list_append(&ws->timers, &timer->node);
-    return timer;
-}
-
-/* A deadline that moves to later, as most do, costs nothing: the timer finds out when it fires. */
-void rpc_ws_timer_set(struct rpc_ws_timer *timer, uint64_t at)
-{
-    timer->at = at;
-    if (!timer->ws || at >= timer->armed_at) /* NEVER_MS too */
-        return;
-    arm(timer);
-    wake(timer->ws);
-}
-
-void rpc_ws_timer_free(struct rpc_ws_timer *timer)
-{
-    if (!timer)
-        return;
-    lws_sul_cancel(&timer->sul);
-    list_remove(&timer->node);
-    free(timer);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The WebSocket edge (RFC 6455), server and client, on libwebsockets: an edge without logic. TLS 1.3 alone. It joins a libuv loop
- * (daemons) or a GLib one (libpeer); one thread. Frames of one loop turn go out together. */
+/* The WebSocket edge (RFC 6455), server and client, on libwebsockets: an edge without logic. TLS
+ * 1.3 alone. It joins a libuv loop (daemons) or a GLib one (libpeer); one thread. Frames of one
+ * loop turn go out together. */
 #pragma once
 
 #include "base/buf.h"
@@ -9,34 +10,38 @@
 struct rpc_ws;
 struct rpc_ws_conn;
 
-enum rpc_ws_loop { RPC_WS_UV, RPC_WS_GLIB }; /* native: uv_loop_t *, GMainLoop * */
+enum rpc_ws_loop { RPC_WS_UV, RPC_WS_GLIB }; /* native: rpc_loop_native(), GMainLoop * */
 bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, struct err *err);
-void rpc_ws_free(struct rpc_ws *ws); /* closes everything; closed() comes for each; not from inside a callback */
+/* Closes everything; closed() comes for each. Not from inside a callback. On libuv, before
+ * rpc_loop_free(). */
+void rpc_ws_free(struct rpc_ws *ws);
 OWN_FREEP(rpc_ws, struct rpc_ws)
 
-/* Comes from the loop, never from inside a call made here. `user` is the listener's or the dial's, until rpc_ws_set_user(). */
+/* Comes from the loop, never from inside a call made here. `user` is the listener's or the
+ * dial's, until rpc_ws_set_user(). */
 struct rpc_ws_events {
     void (*opened)(void *user, struct rpc_ws_conn *conn);
     void (*message)(void *user, struct rpc_ws_conn *conn, struct view message); /* whole */
-    void (*closed)(void *user, struct rpc_ws_conn *conn, const struct err *why); /* the last: conn is gone after it */
+    /* The last one: conn is gone after it. */
+    void (*closed)(void *user, struct rpc_ws_conn *conn, const struct err *why);
 };
 
 struct rpc_ws_tls {
     const struct view *chain; /* DER, leaf first */
     size_t n_chain;
-    struct view key;          /* PKCS#8 DER */
+    struct view key; /* PKCS#8 DER */
 };
 struct rpc_ws_listener {
-    const char *host;             /* address to bind; NULL: all */
-    uint16_t port;                /* 0: any, see rpc_ws_port() */
-    struct rpc_ws_tls tls;        /* copied */
-    const char *protocol;         /* the WebSocket sub-protocol: "wamp.2.msgpack" */
+    const char *host;      /* address to bind; NULL: all */
+    uint16_t port;         /* 0: any, see rpc_ws_port() */
+    struct rpc_ws_tls tls; /* copied */
+    const char *protocol;  /* the WebSocket sub-protocol: "wamp.2.msgpack" */
     uint32_t max_connections, max_per_address;
     size_t max_message_before, max_message; /* before and after rpc_ws_set_trusted() */
-    size_t max_queue;             /* bytes waiting to be sent per connection: over it, it is closed */
+    size_t max_queue; /* bytes waiting to be sent per connection: over it, it is closed */
 };
-bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener, const struct rpc_ws_events *events, void *user,
-                   struct err *err);
+bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
+                   const struct rpc_ws_events *events, void *user, struct err *err);
 uint16_t rpc_ws_port(const struct rpc_ws *ws);
 /* Another certificate for new connections; old ones keep theirs. */
 bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err);
@@ -47,25 +52,30 @@ struct rpc_ws_dial {
     const char *server_name; /* SNI and Host, "router.corp.example"; NULL: the host */
     const char *protocol;
     size_t max_message;
-    /* Judges the server's chain, leaf first; NULL: anything passes (joining, until netsign's proof). */
+    /* Judges the server's chain, leaf first; NULL: anything passes (joining, until netsign's
+     * proof). */
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
 };
 /* closed() comes when it fails. *ret_conn may be given to rpc_ws_close() before opened(). */
-bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial, const struct rpc_ws_events *events, void *user,
-                    struct rpc_ws_conn **ret_conn, struct err *err);
+bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
+                    const struct rpc_ws_events *events, void *user, struct rpc_ws_conn **ret_conn,
+                    struct err *err);
 
-void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);  /* binary; queued, goes out at the end of the loop turn */
-size_t rpc_ws_queued(const struct rpc_ws_conn *conn);             /* bytes waiting */
-void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason); /* after what is queued */
+/* Binary; queued, goes out at the end of the loop turn. */
+void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);
+size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
+/* After what is queued; nothing is delivered any more. closed() comes in at most five seconds. */
+void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user);
 void *rpc_ws_user(const struct rpc_ws_conn *conn);
-void rpc_ws_set_trusted(struct rpc_ws_conn *conn);                /* authenticated: the larger limits */
+void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger limits */
 /* RFC 9266: 32 bytes of EXPORTER-Channel-Binding. From opened() on. */
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32]);
-const char *rpc_ws_address(const struct rpc_ws_conn *conn);       /* of the other side, without port */
+const char *rpc_ws_address(const struct rpc_ws_conn *conn); /* of the other side, without port */
 
 /* A timer that works on either loop. */
 struct rpc_ws_timer;
 struct rpc_ws_timer *rpc_ws_timer_new(struct rpc_ws *ws, void (*on_timer)(void *user), void *user);
-void rpc_ws_timer_set(struct rpc_ws_timer *timer, uint64_t at); /* clock_mono_ms(); UINT64_MAX: unset */
+void rpc_ws_timer_set(struct rpc_ws_timer *timer,
+                      uint64_t at); /* clock_mono_ms(); NEVER_MS: unset */
 void rpc_ws_timer_free(struct rpc_ws_timer *timer);

@@ -19,4 +19,5 @@ void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_
 uint32_t rpc_ws_address_count(const struct map *addresses, const uint8_t key[16]);
 /* One more; give it back with release. */
 struct rpc_ws_address *rpc_ws_address_take(struct map *addresses, const uint8_t key[16]);
-void rpc_ws_address_release(struct map *addresses, struct rpc_ws_address *address); /* NULL is fine */
+void rpc_ws_address_release(struct map *addresses,
+                            struct rpc_ws_address *address); /* NULL is fine */

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_frame.h"
 
-enum { FIN_BINARY = 0x82, FIN_CLOSE = 0x88, MASKED = 0x80, LENGTH_16 = 126, LENGTH_64 = 127, MAX_REASON = 120 };
+#include "base/key.h"
+
+enum {
+    FIN_BINARY = 0x82,
+    FIN_CLOSE = 0x88,
+    MASKED = 0x80,
+    LENGTH_16 = 126,
+    LENGTH_64 = 127,
+    MAX_REASON = 120
+};
 
 static void put_header(struct buf *out, uint8_t kind, size_t len, const uint8_t *mask)
 {
@@ -93,4 +102,14 @@ size_t rpc_ws_frame_run(struct view out, size_t at_least)
     while (run < at_least && run < out.len)
         run += frame_len(view_sub(out, run, RPC_WS_MAX_HEADER));
     return run;
+}
+
+const uint8_t *rpc_ws_mask(struct rpc_ws_masks *masks)
+{
+    if (masks->n_left == 0) {
+        random_bytes(masks->pool, sizeof(masks->pool));
+        masks->n_left = sizeof(masks->pool) / RPC_WS_MASK;
+    }
+    masks->n_left--;
+    return masks->pool + masks->n_left * RPC_WS_MASK;
 }

@@ -7,7 +7,7 @@ enum { MAX_CHAIN = 8 };
 
 struct rpc_ws_pair {
     X509 *leaf;
-    STACK_OF(X509) *above; /* the chain without the leaf */
+    STACK_OF(X509) * above; /* the chain without the leaf */
     EVP_PKEY *key;
 };
 
@@ -45,7 +45,8 @@ static bool read_chain(struct rpc_ws_pair *pair, const struct rpc_ws_tls *tls, s
     for (size_t i = 0; i < tls->n_chain; i++) {
         X509 *cert = read_der(tls->chain[i]);
         if (!cert)
-            return err_set(err, ERR_BAD_CERTIFICATE, "TLS: certificate %zu of the chain is not readable", i + 1);
+            return err_set(err, ERR_BAD_CERTIFICATE,
+                           "TLS: certificate %zu of the chain is not readable", i + 1);
         if (i == 0)
             pair->leaf = cert;
         else
@@ -84,10 +85,11 @@ bool rpc_ws_tls_profile(SSL_CTX *ssl)
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
-           SSL_CTX_set1_groups_list(ssl, "X25519:P-256") == 1 && SSL_CTX_set_num_tickets(ssl, 0) == 1;
+           SSL_CTX_set1_groups_list(ssl, "X25519:P-256") == 1 &&
+           SSL_CTX_set_num_tickets(ssl, 0) == 1;
 }
 
-static bool judge_chain(const struct judge *judge, const SSL *ssl, STACK_OF(X509) *sent)
+static bool judge_chain(const struct judge *judge, const SSL *ssl, STACK_OF(X509) * sent)
 {
     struct view chain[MAX_CHAIN];
     unsigned char *der[MAX_CHAIN] = { NULL };
@@ -146,6 +148,6 @@ bool rpc_ws_tls_exporter(SSL *ssl, uint8_t ret_exporter[32])
 {
     static const char label[] = "EXPORTER-Channel-Binding"; /* RFC 9266 */
 
-    return SSL_export_keying_material(ssl, ret_exporter, 32, label, sizeof(label) - 1, (const unsigned char *)"", 0,
-                                      1) == 1;
+    return SSL_export_keying_material(ssl, ret_exporter, 32, label, sizeof(label) - 1,
+                                      (const unsigned char *)"", 0, 1) == 1;
 }

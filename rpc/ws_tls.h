@@ -15,7 +15,9 @@ bool rpc_ws_pair_use(const struct rpc_ws_pair *pair, struct ssl_ctx_st *ssl, str
 
 bool rpc_ws_tls_profile(struct ssl_ctx_st *ssl);
 /* `chain` is what the server sent, leaf first. */
-typedef bool rpc_ws_on_chain(void *user, const struct ssl_st *ssl, const struct view *chain, size_t n);
-bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st **ret_ssl, struct err *err);
+typedef bool rpc_ws_on_chain(void *user, const struct ssl_st *ssl, const struct view *chain,
+                             size_t n);
+bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st **ret_ssl,
+                       struct err *err);
 void rpc_ws_tls_free(struct ssl_ctx_st *ssl);
 bool rpc_ws_tls_exporter(struct ssl_st *ssl, uint8_t ret_exporter[32]);

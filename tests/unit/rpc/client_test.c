@@ -55,7 +55,8 @@ static void on_refused(void *user, const char *uri, const struct err *why)
     CHECK_U64(why->code, ERR_ALREADY_EXISTS);
 }
 
-static bool admitted(void *user, struct view bytes, struct view sig, const struct rpc_admission *a, struct err *err)
+static bool admitted(void *user, struct view bytes, struct view sig, const struct rpc_admission *a,
+                     struct err *err)
 {
     struct talk *t = user;
 
@@ -76,8 +77,16 @@ static bool credentials(void *user, struct buf *ret_extra, struct err *err)
 static void talk_init(struct talk *t, bool is_den)
 {
     struct rpc_client_config config = {
-        .agent = "test/1", .is_den = is_den, .credentials = credentials, .admitted = admitted, .on_up = on_up,
-        .on_down = on_down, .on_trust = on_trust, .on_refused = on_refused, .wall = fake_wall, .user = t,
+        .agent = "test/1",
+        .is_den = is_den,
+        .credentials = credentials,
+        .admitted = admitted,
+        .on_up = on_up,
+        .on_down = on_down,
+        .on_trust = on_trust,
+        .on_refused = on_refused,
+        .wall = fake_wall,
+        .user = t,
     };
     struct err err;
 
@@ -150,7 +159,7 @@ static struct view numbers(struct buf *to, uint64_t n)
     return buf_view(to);
 }
 
-/* ---- joining ----------------------------------------------------------------------------------- */
+/* ---- joining --------------------------------------------------------------------------------- */
 
 TEST(a_peer_joins)
 {
@@ -195,18 +204,27 @@ TEST(den_is_let_in_with_an_older_heartbeat_than_its_own)
 
 TEST(a_router_that_lies_gets_nothing_signed)
 {
-    static const struct { enum fake_lie lie; enum err_code code; const char *text; } cases[] = {
-        { LIE_METHOD, ERR_BAD_WIRE, "CHALLENGE: the router asks for ticket, we prove by netsign alone" },
+    static const struct {
+        enum fake_lie lie;
+        enum err_code code;
+        const char *text;
+    } cases[] = {
+        { LIE_METHOD, ERR_BAD_WIRE,
+          "CHALLENGE: the router asks for ticket, we prove by netsign alone" },
         { LIE_PIN, ERR_BAD_PIN, NULL },
         { LIE_KEY, ERR_UNLISTED_KEY, NULL },
         { LIE_SIGNER, ERR_BAD_SIGNATURE,
-          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in between" },
+          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in "
+          "between" },
         { LIE_EXPORTER, ERR_BAD_SIGNATURE,
-          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in between" },
+          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in "
+          "between" },
         { LIE_NONCE, ERR_BAD_SIGNATURE,
-          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in between" },
+          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in "
+          "between" },
         { LIE_NO_NONCE, ERR_BAD_WIRE, "CHALLENGE: extra: nonce: not 32 bytes" },
-        { LIE_NO_HEARTBEAT, ERR_DEN_AWAY, "CHALLENGE: the network's authority (den) was not there yet" },
+        { LIE_NO_HEARTBEAT, ERR_DEN_AWAY,
+          "CHALLENGE: the network's authority (den) was not there yet" },
         { LIE_HEARTBEAT_SIGNER, ERR_BAD_SIGNATURE, NULL },
         { LIE_WELCOME_AT_ONCE, ERR_BAD_WIRE, "WELCOME while waiting for CHALLENGE" },
         { LIE_NONSENSE, ERR_BAD_WIRE, NULL },
@@ -230,12 +248,18 @@ TEST(a_router_that_lies_gets_nothing_signed)
 
 TEST(an_admission_that_is_not_ours_is_refused)
 {
-    static const struct { enum fake_lie lie; enum err_code code; const char *text; } cases[] = {
+    static const struct {
+        enum fake_lie lie;
+        enum err_code code;
+        const char *text;
+    } cases[] = {
         { LIE_NO_ADMISSION, ERR_BAD_WIRE, "WELCOME: no admission in authextra" },
         { LIE_ADMISSION_SIGNER, ERR_BAD_SIGNATURE, NULL },
         { LIE_ADMISSION_PK, ERR_WRONG_KEY, "WELCOME: admission: for another key than ours" },
-        { LIE_ADMISSION_ID, ERR_BAD_STATEMENT, "WELCOME: admission: for 456001, but the router calls us 456000" },
-        { LIE_ADMISSION_ROLE, ERR_BAD_STATEMENT, "WELCOME: admission: for role admin, but the router says peer" },
+        { LIE_ADMISSION_ID, ERR_BAD_STATEMENT,
+          "WELCOME: admission: for 456001, but the router calls us 456000" },
+        { LIE_ADMISSION_ROLE, ERR_BAD_STATEMENT,
+          "WELCOME: admission: for role admin, but the router says peer" },
         { LIE_ADMISSION_EXPIRED, ERR_EXPIRED, "WELCOME: admission: it has expired" },
         { LIE_ADMISSION_NETWORK, ERR_BAD_STATEMENT, "WELCOME: admission: another network's" },
     };
@@ -307,7 +331,7 @@ TEST(a_silent_router_is_given_ten_seconds)
     CHECK_STR(t.down.text, "the router did not answer while waiting for CHALLENGE");
 }
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 struct answer {
     unsigned n_progress, n_results, n_failures;
@@ -330,21 +354,24 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
     answer->first = rpc_fields_u64(&f, "first");
 }
 
-static uint64_t call(struct talk *t, const char *procedure, bool wants_progress, struct answer *answer)
+static uint64_t call(struct talk *t, const char *procedure, bool wants_progress,
+                     struct answer *answer)
 {
     _buf_ args = { 0 };
 
-    return rpc_client_call(t->client, t->now, procedure, numbers(&args, 42), 1000, wants_progress, on_outcome, answer);
+    return rpc_client_call(t->client, t->now, procedure, numbers(&args, 42), 1000, wants_progress,
+                           on_outcome, answer);
 }
 
 TEST(calls_bring_results_errors_and_progress)
 {
-    static const struct { const char *procedure; bool wants_progress; unsigned n_progress, n_results, n_failures; } cases[] = {
-        { "a.echo", false, 0, 1, 0 },
-        { "a.steps", true, 2, 1, 0 },
-        { "a.steps", false, 0, 1, 0 },
-        { "a.fail", false, 0, 0, 1 },
-        { "a.silent", false, 0, 0, 0 },
+    static const struct {
+        const char *procedure;
+        bool wants_progress;
+        unsigned n_progress, n_results, n_failures;
+    } cases[] = {
+        { "a.echo", false, 0, 1, 0 }, { "a.steps", true, 2, 1, 0 },   { "a.steps", false, 0, 1, 0 },
+        { "a.fail", false, 0, 0, 1 }, { "a.silent", false, 0, 0, 0 },
     };
     _talk_ t;
 
@@ -481,7 +508,8 @@ TEST(a_lost_connection_fails_what_waits_even_when_that_calls_again)
     open_session(&t);
     rpc_client_call(t.client, t.now, "a.silent", VIEW_LIT(""), 1000, false, call_again, &answer);
     pump(&t);
-    rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "the connection was lost" });
+    rpc_client_closed(t.client, t.now,
+                      &(struct err){ ERR_NETWORK_FAILURE, "the connection was lost" });
     CHECK_U64(answer.n_failures, 1);
     CHECK_STR(answer.err.text, "the connection was lost");
     CHECK_U64(t.n_down, 1);
@@ -490,7 +518,7 @@ TEST(a_lost_connection_fails_what_waits_even_when_that_calls_again)
     CHECK_U64(again_answer.n_failures, 1);
 }
 
-/* ---- being called, events ---------------------------------------------------------------------- */
+/* ---- being called, events -------------------------------------------------------------------- */
 
 struct served {
     unsigned n;
@@ -505,8 +533,10 @@ static void on_inv(void *user, const struct rpc_inv *inv)
 
     served->n++;
     served->number = inv->number;
-    snprintf(served->authid, sizeof(served->authid), "%.*s", VIEW_FMT(inv->invocation->caller_authid));
-    snprintf(served->authrole, sizeof(served->authrole), "%.*s", VIEW_FMT(inv->invocation->caller_authrole));
+    snprintf(served->authid, sizeof(served->authid), "%.*s",
+             VIEW_FMT(inv->invocation->caller_authid));
+    snprintf(served->authrole, sizeof(served->authrole), "%.*s",
+             VIEW_FMT(inv->invocation->caller_authrole));
     rpc_fields_open(&f, rpc_payload_args(inv->invocation->payload));
     served->first = rpc_fields_u64(&f, "first");
 }
@@ -664,7 +694,7 @@ TEST(events_reach_every_subscriber_in_every_session)
     }
 }
 
-/* ---- leaving ----------------------------------------------------------------------------------- */
+/* ---- leaving --------------------------------------------------------------------------------- */
 
 TEST(goodbye_is_answered_on_both_sides)
 {
@@ -707,9 +737,13 @@ TEST(a_goodbye_without_an_answer_ends_all_the_same)
 
 TEST(messages_that_may_not_come_end_the_session)
 {
-    static const struct { struct rpc_msg msg; const char *text; } cases[] = {
+    static const struct {
+        struct rpc_msg msg;
+        const char *text;
+    } cases[] = {
         { { .type = RPC_CHALLENGE }, "CHALLENGE while established" },
-        { { .type = RPC_REGISTERED, .ids = { 77, 1 } }, "REGISTERED: nothing was asked under this number" },
+        { { .type = RPC_REGISTERED, .ids = { 77, 1 } },
+          "REGISTERED: nothing was asked under this number" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

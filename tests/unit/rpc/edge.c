@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* ---- certificate ------------------------------------------------------------------------------- */
+/* ---- certificate ----------------------------------------------------------------------------- */
 
 static void take_der(struct buf *to, unsigned char *der, int len)
 {
@@ -30,7 +30,8 @@ void edge_cert_make(struct edge_cert *cert, const char *name)
     X509_gmtime_adj(X509_getm_notBefore(x509), -60);
     X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
     X509_set_pubkey(x509, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(x509, X509_get_subject_name(x509));
     X509_sign(x509, key, EVP_sha256());
     *cert = (struct edge_cert){ 0 };
@@ -50,7 +51,7 @@ void edge_cert_free(struct edge_cert *cert)
     buf_wipe(&cert->key);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 struct wait {
     struct rpc_loop *loop;
@@ -75,7 +76,9 @@ static void look(void *user)
 
 bool edge_until(struct rpc_loop *loop, bool (*is)(void *user), void *user)
 {
-    struct wait wait = { .loop = loop, .is = is, .user = user, .give_up_at = clock_mono_ms() + 10000 };
+    struct wait wait = {
+        .loop = loop, .is = is, .user = user, .give_up_at = clock_mono_ms() + 10000
+    };
 
     wait.timer = rpc_timer_new(loop, look, &wait);
     rpc_timer_set(wait.timer, clock_mono_ms());
@@ -84,7 +87,7 @@ bool edge_until(struct rpc_loop *loop, bool (*is)(void *user), void *user)
     return wait.has_come;
 }
 
-/* ---- a client that is not ours ----------------------------------------------------------------- */
+/* ---- a client that is not ours --------------------------------------------------------------- */
 
 struct edge_raw {
     pthread_t thread;
@@ -133,7 +136,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct edge_raw *edge_raw_start(uint16_t port, struct view request, struct view then, int max_tls_version)
+struct edge_raw *edge_raw_start(uint16_t port, struct view request, struct view then,
+                                int max_tls_version)
 {
     struct edge_raw *raw = mem_new(struct edge_raw);
 

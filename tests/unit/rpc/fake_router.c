@@ -12,9 +12,11 @@ void fake_router_init(struct fake_router *r)
     *r = (struct fake_router){ .hb_no = 7 };
     fake_root_init(&r->root, 1);
     fake_root_init(&r->other_root, 2);
-    fake_manifest_make(&r->manifest, &(struct fake_says){ 1, &r->root, NULL, { &r->root }, { &r->root } });
-    fake_manifest_make(&r->other_manifest,
-                       &(struct fake_says){ 1, &r->other_root, NULL, { &r->other_root }, { &r->other_root } });
+    fake_manifest_make(&r->manifest,
+                       &(struct fake_says){ 1, &r->root, NULL, { &r->root }, { &r->root } });
+    fake_manifest_make(
+        &r->other_manifest,
+        &(struct fake_says){ 1, &r->other_root, NULL, { &r->other_root }, { &r->other_root } });
     r->router_key = fake_key(RPC_KEY_ROUTER);
     r->den_sign = fake_key(RPC_KEY_DEN_SIGN);
     r->den_login = fake_key(RPC_KEY_DEN_LOGIN);
@@ -59,7 +61,7 @@ void fake_router_opened(struct fake_router *r, const uint8_t exporter[32])
     memcpy(r->proof.binding_data, exporter, 32);
 }
 
-/* ---- the handshake ----------------------------------------------------------------------------- */
+/* ---- the handshake --------------------------------------------------------------------------- */
 
 static void take_hello(struct fake_router *r, const struct rpc_hello *hello, struct view frame)
 {
@@ -77,7 +79,8 @@ static void take_hello(struct fake_router *r, const struct rpc_hello *hello, str
         !CHECK(rpc_map_u64(hello->authextra, "manifest", &manifest)))
         return;
     CHECK_VIEW(hello->realm, VIEW_LIT("corp.example"));
-    CHECK(manifest == 1 || (rpc_map_bin(hello->authextra, "pin", &pin) && view_eq(pin, VIEW_ARR(r->root.hash))));
+    CHECK(manifest == 1 ||
+          (rpc_map_bin(hello->authextra, "pin", &pin) && view_eq(pin, VIEW_ARR(r->root.hash))));
     memcpy(r->proof.client_pk, pk.data, pk.len);
     memcpy(r->proof.nonce_client, nonce.data, nonce.len);
     snprintf(r->proof.binding, sizeof(r->proof.binding), "%.*s", VIEW_FMT(binding));
@@ -87,14 +90,25 @@ static void put_heartbeat(struct fake_router *r, struct buf *to)
 {
     static const uint8_t zeros[HASH_SIZE];
     struct rpc_heartbeat h = {
-        .netid = VIEW_ARR(r->root.hash), .hb_no = r->hb_no, .time = FAKE_NOW, .next_in = 30000, .bound = 600000,
-        .beacon = VIEW(zeros, RPC_BEACON), .crl_no = 1, .crl_hash = VIEW_ARR(zeros), .rev_head = VIEW_ARR(zeros),
-        .manifest_no = 1, .policy_no = 1, .audit_no = 1, .audit_head = VIEW_ARR(zeros),
+        .netid = VIEW_ARR(r->root.hash),
+        .hb_no = r->hb_no,
+        .time = FAKE_NOW,
+        .next_in = 30000,
+        .bound = 600000,
+        .beacon = VIEW(zeros, RPC_BEACON),
+        .crl_no = 1,
+        .crl_hash = VIEW_ARR(zeros),
+        .rev_head = VIEW_ARR(zeros),
+        .manifest_no = 1,
+        .policy_no = 1,
+        .audit_no = 1,
+        .audit_head = VIEW_ARR(zeros),
     };
     _buf_ bytes = { 0 };
     uint8_t sig[SIG_SIZE];
 
-    rpc_statement_sign(RPC_W_HEARTBEAT, &h, r->lie == LIE_HEARTBEAT_SIGNER ? r->stranger : r->den_sign, &bytes, sig);
+    rpc_statement_sign(RPC_W_HEARTBEAT, &h,
+                       r->lie == LIE_HEARTBEAT_SIGNER ? r->stranger : r->den_sign, &bytes, sig);
     hash_sha256(buf_view(&bytes), r->proof.heartbeat_hash);
     r->proof.has_heartbeat = true;
     rpc_put_str(to, "heartbeat");
@@ -109,7 +123,9 @@ static void sign_challenge(struct fake_router *r, uint8_t ret_sig[SIG_SIZE])
 
     said.binding_data[0] ^= r->lie == LIE_EXPORTER;
     said.nonce_client[0] ^= r->lie == LIE_NONCE;
-    rpc_netsign_sign(&said, true, r->lie == LIE_SIGNER || r->lie == LIE_KEY ? r->stranger : r->router_key, ret_sig);
+    rpc_netsign_sign(&said, true,
+                     r->lie == LIE_SIGNER || r->lie == LIE_KEY ? r->stranger : r->router_key,
+                     ret_sig);
 }
 
 static void send_challenge(struct fake_router *r)
@@ -146,11 +162,14 @@ static void send_challenge(struct fake_router *r)
 static void put_admission(struct fake_router *r, struct buf *to)
 {
     struct rpc_admission a = {
-        .netid = VIEW_ARR(r->root.hash), .network = view_text("corp.example"),
+        .netid = VIEW_ARR(r->root.hash),
+        .network = view_text("corp.example"),
         .id = r->lie == LIE_ADMISSION_ID ? VIEW_LIT("456001") : VIEW_LIT("456000"),
         .client_pk = VIEW_ARR(r->proof.client_pk),
         .role = r->lie == LIE_ADMISSION_ROLE ? VIEW_LIT("admin") : VIEW_LIT("peer"),
-        .adm_no = 1, .issued_at = FAKE_ISSUED, .not_after = r->lie == LIE_ADMISSION_EXPIRED ? FAKE_NOW : FAKE_NOW + DAY_MS,
+        .adm_no = 1,
+        .issued_at = FAKE_ISSUED,
+        .not_after = r->lie == LIE_ADMISSION_EXPIRED ? FAKE_NOW : FAKE_NOW + DAY_MS,
     };
     _buf_ bytes = { 0 };
     uint8_t sig[SIG_SIZE];
@@ -159,7 +178,8 @@ static void put_admission(struct fake_router *r, struct buf *to)
         a.client_pk = key_public_view(r->stranger);
     if (r->lie == LIE_ADMISSION_NETWORK)
         a.network = view_text("other.example");
-    rpc_statement_sign(RPC_W_ADMISSION, &a, r->lie == LIE_ADMISSION_SIGNER ? r->stranger : r->den_sign, &bytes, sig);
+    rpc_statement_sign(RPC_W_ADMISSION, &a,
+                       r->lie == LIE_ADMISSION_SIGNER ? r->stranger : r->den_sign, &bytes, sig);
     rpc_put_map(to, 1);
     rpc_put_str(to, "admission");
     rpc_put_array(to, 2);
@@ -223,9 +243,10 @@ static void answer_authenticate(struct fake_router *r, const struct rpc_authenti
     send_welcome(r);
 }
 
-/* ---- the session ------------------------------------------------------------------------------- */
+/* ---- the session ----------------------------------------------------------------------------- */
 
-static void send_error(struct fake_router *r, enum rpc_type type, uint64_t request, const struct err *why)
+static void send_error(struct fake_router *r, enum rpc_type type, uint64_t request,
+                       const struct err *why)
 {
     struct rpc_msg msg = { .type = RPC_ERROR };
     _buf_ uri = { 0 };
@@ -265,7 +286,8 @@ static void answer_call(struct fake_router *r, const struct rpc_call *call)
         send_error(r, RPC_CALL, call->request, &why);
 }
 
-static void answer_register(struct fake_router *r, const struct rpc_register *reg, bool is_subscription)
+static void answer_register(struct fake_router *r, const struct rpc_register *reg,
+                            bool is_subscription)
 {
     struct rpc_msg msg = { .type = is_subscription ? RPC_SUBSCRIBED : RPC_REGISTERED };
     struct err why;
@@ -342,7 +364,8 @@ void fake_router_input(struct fake_router *r, struct view frame)
     }
 }
 
-void fake_router_invoke(struct fake_router *r, uint64_t registration, const char *authrole, struct view args)
+void fake_router_invoke(struct fake_router *r, uint64_t registration, const char *authrole,
+                        struct view args)
 {
     struct rpc_msg msg = { .type = RPC_INVOCATION };
 

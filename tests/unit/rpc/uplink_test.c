@@ -21,11 +21,11 @@ struct road {
     unsigned n_accepted, n_up, n_down, n_retries, n_judged;
     bool refuses_certificate;
     uint64_t pauses[16];
-    struct err why;           /* of the last retry */
+    struct err why; /* of the last retry */
     unsigned n_results, n_failures;
 };
 
-/* ---- the router's side ------------------------------------------------------------------------- */
+/* ---- the router's side ----------------------------------------------------------------------- */
 
 static void send_to_client(void *user, struct view frame)
 {
@@ -67,9 +67,15 @@ static void road_listen(struct road *road)
 {
     struct view chain = buf_view(&road->cert.der);
     struct rpc_ws_listener listener = {
-        .host = "127.0.0.1", .port = road->port, .tls = { &chain, 1, buf_view(&road->cert.key) },
-        .protocol = "wamp.2.msgpack", .max_connections = 10, .max_per_address = 10, .max_message_before = 1 << 20,
-        .max_message = 1 << 20, .max_queue = 1 << 20,
+        .host = "127.0.0.1",
+        .port = road->port,
+        .tls = { &chain, 1, buf_view(&road->cert.key) },
+        .protocol = "wamp.2.msgpack",
+        .max_connections = 10,
+        .max_per_address = 10,
+        .max_message_before = 1 << 20,
+        .max_message = 1 << 20,
+        .max_queue = 1 << 20,
     };
     struct err err;
 
@@ -78,7 +84,7 @@ static void road_listen(struct road *road)
     road->port = rpc_ws_port(road->server);
 }
 
-/* ---- the client's side ------------------------------------------------------------------------- */
+/* ---- the client's side ----------------------------------------------------------------------- */
 
 static void on_up(void *user)
 {
@@ -138,12 +144,22 @@ static void road_init(struct road *road)
 
 static void road_uplink(struct road *road, uint16_t first_port)
 {
-    struct rpc_join_host hosts[] = { { "127.0.0.1", first_port ? first_port : road->port }, { "127.0.0.1", road->port } };
+    struct rpc_join_host hosts[] = { { "127.0.0.1", first_port ? first_port : road->port },
+                                     { "127.0.0.1", road->port } };
     struct rpc_uplink_config config = {
-        .ws = road->ws, .hosts = hosts, .n_hosts = first_port ? 2 : 1, .server_name = "router.corp.example",
-        .judge = judge, .on_retry = on_retry,
-        .client = { .agent = "test/1", .key = road->key, .trust = road->trust, .on_up = on_up, .on_down = on_down,
-                    .wall = fake_wall, .user = road },
+        .ws = road->ws,
+        .hosts = hosts,
+        .n_hosts = first_port ? 2 : 1,
+        .server_name = "router.corp.example",
+        .judge = judge,
+        .on_retry = on_retry,
+        .client = { .agent = "test/1",
+                    .key = road->key,
+                    .trust = road->trust,
+                    .on_up = on_up,
+                    .on_down = on_down,
+                    .wall = fake_wall,
+                    .user = road },
     };
     struct err err;
 
@@ -205,7 +221,8 @@ TEST(an_uplink_joins_and_calls)
     CHECK(edge_until(road.loop, is_up, &road));
     CHECK(road.router.has_proved);
     CHECK_U64(road.n_judged, 1);
-    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.echo", VIEW_LIT(""), 5000, false, on_outcome, &road);
+    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.echo", VIEW_LIT(""), 5000,
+                    false, on_outcome, &road);
     rpc_uplink_flush(road.uplink);
     CHECK(edge_until(road.loop, has_outcome, &road));
     CHECK_U64(road.n_results, 1);
@@ -219,7 +236,8 @@ TEST(the_deadline_of_a_call_is_kept_by_the_loop)
     road_listen(&road);
     road_uplink(&road, 0);
     CHECK(edge_until(road.loop, is_up, &road));
-    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.silent", VIEW_LIT(""), 20, false, on_outcome, &road);
+    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.silent", VIEW_LIT(""), 20,
+                    false, on_outcome, &road);
     rpc_uplink_flush(road.uplink);
     CHECK(edge_until(road.loop, has_outcome, &road));
     CHECK_U64(road.n_failures, 1);
@@ -232,7 +250,8 @@ TEST(a_call_before_there_is_a_session_fails_by_itself)
     road_init(&road);
     road.port = 1;
     road_uplink(&road, 0);
-    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.echo", VIEW_LIT(""), 5000, false, on_outcome, &road);
+    rpc_client_call(rpc_uplink_client(road.uplink), clock_mono_ms(), "a.echo", VIEW_LIT(""), 5000,
+                    false, on_outcome, &road);
     rpc_uplink_flush(road.uplink);
     CHECK(edge_until(road.loop, has_outcome, &road));
     CHECK_U64(road.n_failures, 1);
@@ -282,12 +301,20 @@ TEST(the_next_host_is_tried_when_one_is_dead)
 
 TEST(a_refused_router_is_told_with_its_reason)
 {
-    static const struct { enum fake_lie lie; bool bad_certificate; enum err_code code; const char *text; } cases[] = {
+    static const struct {
+        enum fake_lie lie;
+        bool bad_certificate;
+        enum err_code code;
+        const char *text;
+    } cases[] = {
         { LIE_NONE, true, ERR_BAD_CERTIFICATE, "it has expired" },
         { LIE_SIGNER, false, ERR_BAD_SIGNATURE,
-          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in between" },
-        { LIE_NO_HEARTBEAT, false, ERR_DEN_AWAY, "CHALLENGE: the network's authority (den) was not there yet" },
-        { LIE_ABORT, false, ERR_NO_SUCH_REALM, "the router refused: the router does not serve this network" },
+          "CHALLENGE: netsign: the router's proof does not verify: another key, or somebody in "
+          "between" },
+        { LIE_NO_HEARTBEAT, false, ERR_DEN_AWAY,
+          "CHALLENGE: the network's authority (den) was not there yet" },
+        { LIE_ABORT, false, ERR_NO_SUCH_REALM,
+          "the router refused: the router does not serve this network" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

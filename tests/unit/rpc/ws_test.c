@@ -101,11 +101,19 @@ static void road_init(struct road *road)
     CHECK_OK(rpc_loop_new(&road->loop, &err), err);
     CHECK_OK(rpc_ws_new(RPC_WS_UV, rpc_loop_native(road->loop), &road->ws, &err), err);
     road->listener = (struct rpc_ws_listener){
-        .host = "127.0.0.1", .protocol = PROTOCOL, .max_connections = 100, .max_per_address = 100,
-        .max_message_before = 1 << 20, .max_message = 1 << 20, .max_queue = 4 << 20,
+        .host = "127.0.0.1",
+        .protocol = PROTOCOL,
+        .max_connections = 100,
+        .max_per_address = 100,
+        .max_message_before = 1 << 20,
+        .max_message = 1 << 20,
+        .max_queue = 4 << 20,
     };
     road->dial = (struct rpc_ws_dial){
-        .host = "127.0.0.1", .server_name = "router.demo.warren", .protocol = PROTOCOL, .max_message = 1 << 20,
+        .host = "127.0.0.1",
+        .server_name = "router.demo.warren",
+        .protocol = PROTOCOL,
+        .max_message = 1 << 20,
         .judge = judge,
     };
 }
@@ -185,11 +193,14 @@ static void send_numbered(struct rpc_ws_conn *conn, uint32_t number, size_t size
     rpc_ws_send(conn, buf_view(&message));
 }
 
-/* ---- frames ------------------------------------------------------------------------------------ */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 TEST(frames_have_the_shortest_header)
 {
-    static const struct { size_t len; size_t header; } cases[] = {
+    static const struct {
+        size_t len;
+        size_t header;
+    } cases[] = {
         { 0, 2 }, { 125, 2 }, { 126, 4 }, { 65535, 4 }, { 65536, 10 },
     };
     static const uint8_t mask[] = { 1, 2, 3, 4 };
@@ -210,7 +221,8 @@ TEST(frames_have_the_shortest_header)
 TEST(masked_frames_are_those_of_rfc_6455)
 {
     static const uint8_t mask[] = { 0x37, 0xfa, 0x21, 0x3d };
-    static const uint8_t wanted[] = { 0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58 };
+    static const uint8_t wanted[] = { 0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d,
+                                      0x7f, 0x9f, 0x4d, 0x51, 0x58 };
     _buf_ out = { 0 };
 
     rpc_ws_frame_put(&out, VIEW_LIT("Hello"), mask); /* 5.7's example, but binary */
@@ -230,7 +242,7 @@ TEST(runs_end_where_a_frame_ends)
     CHECK_U64(rpc_ws_frame_run(buf_view(&out), 10000), 912);
 }
 
-/* ---- both ends --------------------------------------------------------------------------------- */
+/* ---- both ends ------------------------------------------------------------------------------- */
 
 TEST(both_ends_open_and_see_the_same_exporter)
 {
@@ -269,7 +281,8 @@ TEST(thousands_of_messages_keep_their_order)
 
 static bool has_3(void *user)
 {
-    return ((const struct road *)user)->client.n_messages >= 3 || ((const struct road *)user)->client.n_closed;
+    return ((const struct road *)user)->client.n_messages >= 3 ||
+           ((const struct road *)user)->client.n_closed;
 }
 
 TEST(a_whole_mebibyte_comes_back)
@@ -303,7 +316,11 @@ TEST(a_close_tells_the_other_side_code_and_reason)
 
 TEST(messages_over_the_limit_are_refused_until_trusted)
 {
-    static const struct { bool is_trusted; size_t size; const char *why; } cases[] = {
+    static const struct {
+        bool is_trusted;
+        size_t size;
+        const char *why;
+    } cases[] = {
         { false, 1024, NULL },
         { false, 1025, "a message over the limit" },
         { false, 300000, "a message over the limit" },
@@ -416,7 +433,8 @@ static void check_accept_limit(uint32_t max_connections, uint32_t max_per_addres
     }
     rpc_ws_close(clients[0].conn, 1000, "making room");
     CHECK(edge_until(road.loop, is_closed, &clients[0]));
-    for (size_t i = 0; i < 100 && !clients[3].n_opened; i++) { /* the server may see the end a turn later */
+    for (size_t i = 0; i < 100 && !clients[3].n_opened;
+         i++) { /* the server may see the end a turn later */
         clients[3] = (struct end){ 0 };
         road_dial(&road, &clients[3]);
         CHECK(edge_until(road.loop, is_settled, &clients[3]));
@@ -447,38 +465,50 @@ TEST(a_new_certificate_serves_new_connections)
     road_open(&road);
     edge_cert_make(&other, "router");
     chain = buf_view(&other.der);
-    CHECK_OK(rpc_ws_set_tls(road.ws, &(struct rpc_ws_tls){ &chain, 1, buf_view(&other.key) }, &err), err);
+    CHECK_OK(rpc_ws_set_tls(road.ws, &(struct rpc_ws_tls){ &chain, 1, buf_view(&other.key) }, &err),
+             err);
     road_dial(&road, &second);
     CHECK(edge_until(road.loop, is_open, &second));
     CHECK_VIEW(buf_view(&road.leaf), buf_view(&other.der));
-    CHECK_ERR(rpc_ws_set_tls(road.ws, &(struct rpc_ws_tls){ &chain, 1, buf_view(&road.cert.key) }, &err), err,
-              ERR_INVALID_ARGUMENT);
+    CHECK_ERR(
+        rpc_ws_set_tls(road.ws, &(struct rpc_ws_tls){ &chain, 1, buf_view(&road.cert.key) }, &err),
+        err, ERR_INVALID_ARGUMENT);
     CHECK_STR(err.text, "TLS: the key is not the certificate's");
     edge_cert_free(&other);
     rpc_ws_free(STEAL(road.ws));
 }
 
-/* ---- clients that are not ours ----------------------------------------------------------------- */
+/* ---- clients that are not ours --------------------------------------------------------------- */
 
 #define UPGRADE(to, more)                                                                          \
-    "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: " to "\r\n"                       \
+    "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: " to "\r\n"                      \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" more "\r\n"
 #define JOIN      UPGRADE("websocket", "Sec-WebSocket-Protocol: " PROTOCOL "\r\n")
 #define CLOSED(c) "\x88" c
 
 TEST(strange_requests_are_answered_and_closed)
 {
-    static const struct { const char *name; struct view request; const char *wanted; } cases[] = {
+    static const struct {
+        const char *name;
+        struct view request;
+        const char *wanted;
+    } cases[] = {
         { "plain HTTP", VIEW_LIT("GET / HTTP/1.1\r\nHost: r\r\n\r\n"), "HTTP/1.1 426 " },
         { "HTTP, kept alive, then an unknown upgrade",
-          VIEW_LIT("GET / HTTP/1.1\r\nHost: r\r\nConnection: keep-alive\r\n\r\n" UPGRADE("foo", "")), "HTTP/1.1 426 " },
-        { "HTTP/2 in the clear", VIEW_LIT(UPGRADE("h2c", "HTTP2-Settings: AAMAAABkAAQAAP__\r\n")), "" },
+          VIEW_LIT(
+              "GET / HTTP/1.1\r\nHost: r\r\nConnection: keep-alive\r\n\r\n" UPGRADE("foo", "")),
+          "HTTP/1.1 426 " },
+        { "HTTP/2 in the clear", VIEW_LIT(UPGRADE("h2c", "HTTP2-Settings: AAMAAABkAAQAAP__\r\n")),
+          "" },
         { "an unknown upgrade", VIEW_LIT(UPGRADE("foo", "")), "HTTP/1.0 403 " },
         { "CONNECT", VIEW_LIT("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nbytes"), "" },
         { "no sub-protocol", VIEW_LIT(UPGRADE("websocket", "")), "" },
-        { "the handler's own name", VIEW_LIT(UPGRADE("websocket", "Sec-WebSocket-Protocol: http\r\n")), "" },
+        { "the handler's own name",
+          VIEW_LIT(UPGRADE("websocket", "Sec-WebSocket-Protocol: http\r\n")), "" },
         { "no HTTP at all", VIEW_LIT("\x16\x03\x01 what is this\r\n\r\n"), "HTTP/1.0 403 " },
-        { "POST with a body", VIEW_LIT("POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 4\r\n\r\nabcd"), "HTTP/1.1 426 " },
+        { "POST with a body",
+          VIEW_LIT("POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 4\r\n\r\nabcd"),
+          "HTTP/1.1 426 " },
     };
     _road_ road;
 
@@ -490,7 +520,8 @@ TEST(strange_requests_are_answered_and_closed)
         if (!CHECK(edge_until(road.loop, edge_raw_is_done, raw)))
             check_failed(__FILE__, __LINE__, "%s: still open", cases[i].name);
         edge_raw_take(raw, &got);
-        if (!check_view(__FILE__, __LINE__, view_sub(buf_view(&got), 0, strlen(cases[i].wanted)), view_text(cases[i].wanted)) ||
+        if (!check_view(__FILE__, __LINE__, view_sub(buf_view(&got), 0, strlen(cases[i].wanted)),
+                        view_text(cases[i].wanted)) ||
             (!*cases[i].wanted && got.len))
             check_failed(__FILE__, __LINE__, "%s: %s", cases[i].name, buf_cstr(&got));
     }
@@ -499,12 +530,24 @@ TEST(strange_requests_are_answered_and_closed)
 
 TEST(frames_that_may_not_be_are_closed_with_their_code)
 {
-    static const struct { const char *name; struct view request; struct view wanted; } cases[] = {
-        { "text", VIEW_LIT(JOIN "\x81\x82\0\0\0\0hi"), VIEW_LIT("\x03\xeb" "a text message") },
-        { "a header that announces too much", VIEW_LIT(JOIN "\x82\xff\0\0\0\0\0\x10\0\x01\0\0\0\0" "0123456789"),
-          VIEW_LIT("\x03\xf1" "a message over the limit") },
-        { "a length beyond all sense", VIEW_LIT(JOIN "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0" "0123456789"),
-          VIEW_LIT("\x03\xf1" "a message over the limit") },
+    static const struct {
+        const char *name;
+        struct view request;
+        struct view wanted;
+    } cases[] = {
+        { "text", VIEW_LIT(JOIN "\x81\x82\0\0\0\0hi"),
+          VIEW_LIT("\x03\xeb"
+                   "a text message") },
+        { "a header that announces too much",
+          VIEW_LIT(JOIN "\x82\xff\0\0\0\0\0\x10\0\x01\0\0\0\0"
+                        "0123456789"),
+          VIEW_LIT("\x03\xf1"
+                   "a message over the limit") },
+        { "a length beyond all sense",
+          VIEW_LIT(JOIN "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"
+                        "0123456789"),
+          VIEW_LIT("\x03\xf1"
+                   "a message over the limit") },
     };
     _road_ road;
 
@@ -537,7 +580,10 @@ TEST(a_message_in_too_many_pieces_is_refused)
     raw = edge_raw_start(road.dial.port, VIEW_LIT(JOIN), buf_view(&frames), 0);
     CHECK(edge_until(road.loop, edge_raw_is_done, raw));
     edge_raw_take(raw, &got);
-    if (!CHECK(memmem(got.data, got.len, "\x03\xf0" "a message in too many fragments", 33)))
+    if (!CHECK(memmem(got.data, got.len,
+                      "\x03\xf0"
+                      "a message in too many fragments",
+                      33)))
         check_failed(__FILE__, __LINE__, "%s; %s", buf_cstr(&got), road.server.why.text);
 }
 
@@ -549,13 +595,14 @@ TEST(only_tls_1_3_is_spoken)
 
     road_init(&road);
     road_listen(&road);
-    raw = edge_raw_start(road.dial.port, VIEW_LIT("GET / HTTP/1.1\r\n\r\n"), VIEW_LIT(""), TLS1_2_VERSION);
+    raw = edge_raw_start(road.dial.port, VIEW_LIT("GET / HTTP/1.1\r\n\r\n"), VIEW_LIT(""),
+                         TLS1_2_VERSION);
     CHECK(edge_until(road.loop, edge_raw_is_done, raw));
     edge_raw_take(raw, &got);
     CHECK_VIEW(buf_view(&got), VIEW_LIT("no TLS"));
 }
 
-/* ---- listening --------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 TEST(a_port_in_use_is_an_error)
 {
@@ -586,12 +633,13 @@ TEST(a_key_of_another_certificate_is_refused)
     edge_cert_make(&other, "router");
     chain = buf_view(&road.cert.der);
     road.listener.tls = (struct rpc_ws_tls){ &chain, 1, buf_view(&other.key) };
-    CHECK_ERR(rpc_ws_listen(road.ws, &road.listener, &events, NULL, &err), err, ERR_INVALID_ARGUMENT);
+    CHECK_ERR(rpc_ws_listen(road.ws, &road.listener, &events, NULL, &err), err,
+              ERR_INVALID_ARGUMENT);
     CHECK_STR(err.text, "listening: TLS: the key is not the certificate's");
     edge_cert_free(&other);
 }
 
-/* ---- timers, loops ----------------------------------------------------------------------------- */
+/* ---- timers, loops --------------------------------------------------------------------------- */
 
 struct ticks {
     struct rpc_ws_timer *timer;
@@ -628,7 +676,8 @@ TEST(timers_are_never_early_and_can_be_moved)
     rpc_ws_timer_set(ticks.timer, start + 10);
     rpc_ws_timer_set(ticks.timer, start + 30); /* later again */
     CHECK(edge_until(road.loop, ticked_thrice, &ticks));
-    CHECK(ticks.at[0] >= start + 30 && ticks.at[1] >= ticks.at[0] + 20 && ticks.at[2] >= ticks.at[1] + 20);
+    CHECK(ticks.at[0] >= start + 30 && ticks.at[1] >= ticks.at[0] + 20 &&
+          ticks.at[2] >= ticks.at[1] + 20);
     CHECK_U64(never.n, 0);
     rpc_ws_timer_free(ticks.timer);
     rpc_ws_timer_free(never.timer);

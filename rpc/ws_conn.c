@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/ws_conn.h"
+
+enum {
+    CLOSE_SECS = 5,
+    LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
+    CLOSE_BAD_KIND = 1003,
+    CLOSE_NONE = 1005,
+    CLOSE_POLICY = 1008,
+    CLOSE_TOO_BIG = 1009,
+};
+
+struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_events *events,
+                                    void *user)
+{
+    struct rpc_ws_conn *conn = mem_new(struct rpc_ws_conn);
+
+    conn->hub = hub;
+    conn->events = *events;
+    conn->user = user;
+    list_init(&conn->dirty);
+    list_append(&hub->conns, &conn->node);
+    return conn;
+}
+
+static void conn_free(struct rpc_ws_conn *conn)
+{
+    rpc_ws_dialing_free(conn->dial);
+    list_remove(&conn->node);
+    list_remove(&conn->dirty);
+    rpc_ws_address_release(conn->hub->addresses, conn->address);
+    rpc_ws_in_clear(&conn->in);
+    buf_free(&conn->out.bytes);
+    free(conn->why);
+    free(conn);
+}
+
+void rpc_ws_conn_set_why(struct rpc_ws_conn *conn, const struct err *why)
+{
+    if (!conn->why)
+        conn->why = mem_dup(why, sizeof(*why));
+}
+
+void rpc_ws_conn_end(struct rpc_ws_conn *conn, const struct err *why)
+{
+    if (conn->wsi)
+        rpc_ws_wire_forget(conn);
+    conn->wsi = NULL;
+    list_remove(&conn->dirty);
+    if (conn->is_open || conn->dial)
+        conn->events.closed(conn->user, conn, conn->why ? conn->why : why);
+    conn_free(conn);
+}
+
+void rpc_ws_conn_lost(struct rpc_ws_conn *conn)
+{
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "the connection was lost");
+    rpc_ws_conn_end(conn, &why);
+}
+
+void rpc_ws_conn_opened(struct rpc_ws_conn *conn)
+{
+    conn->is_open = true;
+    conn->events.opened(conn->user, conn);
+}
+
+/* Soon, without asking the other side; closed() comes from the loop. */
+static void conn_kill(struct rpc_ws_conn *conn)
+{
+    conn->is_closing = true;
+    list_remove(&conn->dirty);
+    rpc_ws_wire_limit(conn, 0);
+}
+
+void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void *rpc_ws_user(const struct rpc_ws_conn *conn)
+{
+    return conn->user;
+}
+
+void rpc_ws_set_trusted(struct rpc_ws_conn *conn)
+{
+    if (!conn->dial)
+        conn->in.max = conn->hub->max_trusted;
+}
+
+const char *rpc_ws_address(const struct rpc_ws_conn *conn)
+{
+    return conn->address_text;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+size_t rpc_ws_queued(const struct rpc_ws_conn *conn)
+{
+    return rpc_ws_out_waiting(&conn->out);
+}
+
+static const uint8_t *mask_for(struct rpc_ws_conn *conn)
+{
+    return conn->dial ? rpc_ws_mask(&conn->hub->masks) : NULL;
+}
+
+static void want_write(struct rpc_ws_conn *conn)
+{
+    if (conn->has_asked_to_write)
+        return;
+    conn->has_asked_to_write = true;
+    rpc_ws_wire_ask(conn);
+}
+
+/* Whole frames until the socket is full: the wire puts its own control frames between two
+ * writes. */
+bool rpc_ws_conn_flush(struct rpc_ws_conn *conn)
+{
+    list_remove(&conn->dirty);
+    while (rpc_ws_out_has_more(&conn->out) && !rpc_ws_wire_is_stuck(conn)) {
+        size_t len = rpc_ws_out_next(&conn->out).len;
+        if (!rpc_ws_wire_write(conn, conn->out.from, len))
+            return false;
+        rpc_ws_out_taken(&conn->out, len, rpc_ws_wire_is_stuck(conn));
+    }
+    if (rpc_ws_out_waiting(&conn->out))
+        want_write(conn);
+    return true;
+}
+
+void rpc_ws_hub_flush(void *user)
+{
+    struct rpc_ws_hub *hub = user;
+    struct rpc_ws_conn *conn;
+
+    LIST_EACH(conn, &hub->dirty, dirty) {
+        if (!rpc_ws_conn_flush(conn))
+            conn_kill(conn);
+    }
+}
+
+bool rpc_ws_conn_writable(struct rpc_ws_conn *conn)
+{
+    conn->has_asked_to_write = false;
+    if (!rpc_ws_wire_is_stuck(conn))
+        conn->out.handed = 0;
+    return rpc_ws_conn_flush(conn);
+}
+
+static void mark_dirty(struct rpc_ws_conn *conn)
+{
+    if (!conn->hub->has_turns)
+        want_write(conn);
+    else if (list_is_empty(&conn->dirty) && !conn->has_asked_to_write)
+        list_append(&conn->hub->dirty, &conn->dirty);
+}
+
+void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
+{
+    struct err why;
+
+    if (!conn->wsi || !conn->is_open || conn->is_closing)
+        return;
+    if (rpc_ws_queued(conn) + message.len > conn->max_queue) {
+        err_set(&why, ERR_LIMIT, "too slow: more than %zu bytes would wait to be sent",
+                conn->max_queue);
+        rpc_ws_conn_set_why(conn, &why);
+        conn_kill(conn);
+        return;
+    }
+    rpc_ws_out_put(&conn->out, message, mask_for(conn));
+    mark_dirty(conn);
+}
+
+/* Our own close frame behind what is queued: libwebsockets on libuv cuts the connection without
+ * sending its one. The other side answers and closes; it has `secs` for that. */
+static void say_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason, int secs)
+{
+    conn->is_closing = true;
+    rpc_ws_frame_put_close(&conn->out.bytes, code, reason, mask_for(conn));
+    rpc_ws_wire_limit(conn, secs);
+    mark_dirty(conn);
+}
+
+void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+{
+    struct err why;
+
+    if (conn->is_closing)
+        return;
+    err_set(&why, ERR_CLOSED, "closed here: %s", reason);
+    rpc_ws_conn_set_why(conn, &why);
+    if (conn->wsi && conn->is_open)
+        say_close(conn, code, reason, CLOSE_SECS);
+    else if (conn->wsi)
+        conn_kill(conn);
+    else /* a dial that has not begun: it will look */
+        conn->is_closing = true;
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+static bool refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+{
+    struct err why;
+
+    err_set(&why, code == CLOSE_TOO_BIG ? ERR_TOO_LARGE : ERR_BAD_WIRE, "closed here: %s", reason);
+    rpc_ws_conn_set_why(conn, &why);
+    say_close(conn, code, reason, LINGER_SECS);
+    rpc_ws_in_clear(&conn->in);
+    return rpc_ws_conn_flush(conn);
+}
+
+bool rpc_ws_conn_refuse_text(struct rpc_ws_conn *conn)
+{
+    return conn->is_closing || refuse(conn, CLOSE_BAD_KIND, "a text message");
+}
+
+bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final)
+{
+    struct view whole;
+
+    if (conn->is_closing)
+        return true;
+    switch (rpc_ws_in_take(&conn->in, piece, left, is_final, &whole)) {
+    case RPC_WS_PIECE:
+        break;
+    case RPC_WS_WHOLE:
+        conn->events.message(conn->user, conn, whole);
+        rpc_ws_in_clear(&conn->in);
+        break;
+    case RPC_WS_TOO_LARGE:
+        return refuse(conn, CLOSE_TOO_BIG, "a message over the limit");
+    case RPC_WS_TOO_MANY:
+        return refuse(conn, CLOSE_POLICY, "a message in too many fragments");
+    }
+    return true;
+}
+
+void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload)
+{
+    uint16_t code = CLOSE_NONE;
+    struct err why;
+
+    view_take_u16(&payload, &code);
+    err_set(&why, ERR_CLOSED, "the other side closed: %u %.*s", code, VIEW_FMT(payload));
+    rpc_ws_conn_set_why(conn, &why);
+    conn->is_closing = true; /* RFC 6455, 5.5.1: nothing may follow the answer */
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection of the edge: what it queues, holds, says and refuses. What it needs of the wire
+ * are the few verbs below, which ws.c knows how to do. Inside rpc/ only. */
+#pragma once
+
+#include "base/list.h"
+#include "rpc/ws.h"
+#include "rpc/ws_address.h"
+#include "rpc/ws_box.h"
+
+struct lws;
+struct rpc_ws_dialing; /* what only a client's connection has; ws.c's */
+
+/* What all connections of an edge share. */
+struct rpc_ws_hub {
+    struct list conns, dirty; /* dirty: have bytes to send at the end of the turn */
+    bool has_turns;           /* otherwise they ask the wire to be called when it can take more */
+    struct map *addresses;
+    struct rpc_ws_masks masks;
+    size_t max_trusted; /* the longest message of an authenticated client */
+};
+
+struct rpc_ws_conn {
+    struct rpc_ws_hub *hub;
+    struct rpc_ws *ws;
+    struct lws *wsi; /* NULL: not begun, or gone */
+    struct list node, dirty;
+    struct rpc_ws_events events;
+    void *user;
+    struct rpc_ws_dialing *dial; /* NULL: accepted */
+    struct rpc_ws_address *address;
+    char address_text[RPC_WS_ADDRESS_TEXT];
+    bool is_open, is_closing, has_asked_to_write;
+    struct err *why; /* what closed() will say, once it is known */
+    size_t max_queue;
+    struct rpc_ws_in in;
+    struct rpc_ws_out out;
+};
+
+struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_events *events,
+                                    void *user);
+/* The end, from the loop: tells the owner, makes the wire forget us, and frees it. */
+void rpc_ws_conn_end(struct rpc_ws_conn *conn, const struct err *why);
+void rpc_ws_conn_lost(struct rpc_ws_conn *conn);
+void rpc_ws_conn_opened(struct rpc_ws_conn *conn);
+void rpc_ws_conn_set_why(struct rpc_ws_conn *conn,
+                         const struct err *why);  /* the first one counts */
+bool rpc_ws_conn_flush(struct rpc_ws_conn *conn); /* false: the wire is broken */
+void rpc_ws_hub_flush(void *hub);                 /* what is dirty */
+
+/* A piece came; its frame has `left` bytes more. False: cut the connection. */
+bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final);
+bool rpc_ws_conn_refuse_text(struct rpc_ws_conn *conn);
+bool rpc_ws_conn_writable(struct rpc_ws_conn *conn);
+void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload);
+
+/* ---- done by ws.c ---------------------------------------------------------------------------- */
+
+bool rpc_ws_wire_write(struct rpc_ws_conn *conn, size_t from, size_t len); /* of conn->out.bytes */
+bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn); /* not all that was written has left */
+void rpc_ws_wire_ask(struct rpc_ws_conn *conn); /* rpc_ws_conn_writable() when it can take more */
+void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs); /* cut after so long; 0: soon */
+void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
+void rpc_ws_dialing_free(struct rpc_ws_dialing *dial); /* NULL is fine */
