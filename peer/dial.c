@@ -77,7 +77,6 @@ static bool check_answer(struct session *session, struct err *err)
         !check_grant_answer(&self, buf_view(&session->dial), &dial, buf_view(&session->grant),
                             VIEW_ARR(session->grant_sig), &session->g, err))
         return false;
-    session->has_grant = true;
     if (!check_accept(&session->g, buf_view(&session->grant), buf_view(&session->accept), VIEW_ARR(session->accept_sig),
                       buf_view(&session->their_ice), &accept, err))
         return false;
@@ -103,6 +102,7 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
         return;
     }
     session->call = 0;
+    session->is_known_to_den = outcome->what == RPC_RESULTED;
     if (outcome->what == RPC_FAILED && is_worth_another_try(session, &err)) {
         ask_den(session);
         return;
@@ -130,6 +130,7 @@ static void ask_den(struct session *session)
     rpc_put_bin(&args, VIEW_ARR(session->dial_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
     rpc_put_nil(&args);
+    session->is_known_to_den = true;
     session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open", buf_view(&args), OPEN_MS,
                                     true, on_outcome, session);
     core_flush_soon(session->core);

@@ -101,6 +101,7 @@ void session_refresh(struct session *session)
 
     if (!handle || session->state != SESSION_UP)
         return;
+    session->refreshed_at = clock_mono_ms();
     hub_lock(session->core->hub);
     struct peer_link_facts facts = handle->facts;
     bool is_first = !handle->has_facts;

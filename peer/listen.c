@@ -129,7 +129,7 @@ void listen_continue(struct session *session)
 
     switch (judge_offer(session, &err)) {
     case OFFER_GOOD:
-        session->has_grant = true;
+        session->is_known_to_den = true;
         ask_application(session);
         break;
     case OFFER_WAITS:

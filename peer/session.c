@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 600000, AFTER_EXPIRY_MS = 300000 };
+enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 600000, AFTER_EXPIRY_MS = 300000, REFRESH_MS = 200 };
 
 static void on_timer(void *user);
 
@@ -95,7 +95,7 @@ static void close_at_den(struct session *session, const char *reason)
     struct rpc_request context = { .netid = rpc_trust_netid(core->trust), .id = view_text(core->id) };
     _buf_ body = { 0 }, args = { 0 };
 
-    if (!session->has_grant || session->is_closed_by_den || !core->is_up || !heart ||
+    if (!session->is_known_to_den || session->is_closed_by_den || !core->is_up || !heart ||
         !rpc_trust_den_sign(core->trust, core_now(core), &context.den_pk))
         return;
     session->is_closed_by_den = true;
@@ -328,6 +328,8 @@ void session_pump(struct session *session)
     while (link_next_event(session->link, &event))
         session_on_link_event(session, &event);
     session->is_pumping = false;
+    if (session->state == SESSION_UP && clock_mono_ms() - session->refreshed_at >= REFRESH_MS)
+        session_refresh(session);
     loop_timer_at(session->link_timer, link_deadline(session->link));
 }
 

@@ -41,7 +41,7 @@ struct session {
     struct buf grant, dial, accept, their_ice, our_ice;
     uint8_t grant_sig[SIG_SIZE], dial_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     struct rpc_grant g;   /* borrows from `grant` */
-    bool has_grant;
+    bool is_known_to_den; /* it may have to be told of the end */
     struct rpc_items asked, caps; /* asked: of the dial; caps: of the accept; they borrow likewise */
     uint64_t ends_at;     /* network time: live_until, or five minutes after a certificate's end; 0: none */
     uint64_t close_code;  /* when it does */
@@ -54,7 +54,7 @@ struct session {
     struct loop_timer *link_timer;
     bool is_pumping;
     struct list flows;
-    uint64_t facts_at;
+    uint64_t refreshed_at; /* the facts; clock_mono_ms() */
 
     uint64_t call;        /* caller: den.session.open */
     unsigned n_tries;
