@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/loop.h"
+
+#include "base/mem.h"
+#include "tests/check.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+struct seen {
+    struct rpc_loop *loop;
+    struct rpc_timer *timer;
+    unsigned n_ticks, n_signals, n_turns, n_ends;
+    uint64_t at;
+};
+
+static void stop(void *user)
+{
+    struct seen *seen = user;
+
+    seen->n_ticks++;
+    seen->at = clock_mono_ms();
+    rpc_loop_stop(seen->loop);
+}
+
+static void count_tick(void *user)
+{
+    ((struct seen *)user)->n_ticks += 100;
+}
+
+static void on_signal(void *user, int number)
+{
+    struct seen *seen = user;
+
+    CHECK_U64(number, SIGUSR1);
+    seen->n_signals++;
+    rpc_loop_stop(seen->loop);
+}
+
+static void on_turn(void *user)
+{
+    ((struct seen *)user)->n_turns++;
+}
+
+static void on_end(void *user)
+{
+    ((struct seen *)user)->n_ends++;
+}
+
+TEST(a_timer_is_never_early)
+{
+    struct seen seen = { 0 };
+    uint64_t start = clock_mono_ms();
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&seen.loop, &err), err);
+    for (uint64_t i = 0; i < 5; i++) {
+        seen.timer = rpc_timer_new(seen.loop, stop, &seen);
+        rpc_timer_set(seen.timer, start + 7 * i);
+        rpc_loop_run(seen.loop);
+        CHECK_U64(seen.n_ticks, i + 1);
+        CHECK(seen.at >= start + 7 * i);
+        rpc_timer_free(seen.timer);
+    }
+    rpc_loop_free(seen.loop);
+}
+
+TEST(a_timer_can_be_moved_unset_and_freed)
+{
+    struct seen seen = { 0 };
+    struct rpc_timer *unset, *freed;
+    uint64_t start = clock_mono_ms();
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&seen.loop, &err), err);
+    unset = rpc_timer_new(seen.loop, count_tick, &seen);
+    freed = rpc_timer_new(seen.loop, count_tick, &seen);
+    seen.timer = rpc_timer_new(seen.loop, stop, &seen);
+    rpc_timer_set(unset, start);
+    rpc_timer_set(unset, NEVER_MS);
+    rpc_timer_set(freed, start);
+    rpc_timer_free(freed);
+    rpc_timer_set(seen.timer, start + 60000);
+    rpc_timer_set(seen.timer, start + 5);
+    rpc_loop_run(seen.loop);
+    CHECK_U64(seen.n_ticks, 1);
+    rpc_loop_free(seen.loop); /* with two timers left */
+}
+
+TEST(signals_come_through_the_loop)
+{
+    struct seen seen = { 0 };
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&seen.loop, &err), err);
+    rpc_loop_on_signal(seen.loop, SIGUSR1, on_signal, &seen);
+    kill(getpid(), SIGUSR1);
+    rpc_loop_run(seen.loop);
+    CHECK_U64(seen.n_signals, 1);
+    rpc_loop_free(seen.loop);
+}
+
+TEST(turns_are_told_and_the_end_comes_last)
+{
+    struct seen seen = { 0 };
+    struct rpc_turn *turn;
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&seen.loop, &err), err);
+    turn = rpc_turn_new(rpc_loop_native(seen.loop), on_turn, &seen);
+    rpc_loop_at_end(rpc_loop_native(seen.loop), on_end, &seen);
+    seen.timer = rpc_timer_new(seen.loop, stop, &seen);
+    rpc_timer_set(seen.timer, clock_mono_ms() + 2);
+    rpc_loop_run(seen.loop);
+    CHECK(seen.n_turns >= 2);
+    rpc_turn_free(turn);
+    CHECK_U64(seen.n_ends, 0);
+    rpc_loop_free(seen.loop);
+    CHECK_U64(seen.n_ends, 1);
+}
