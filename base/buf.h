@@ -18,11 +18,12 @@ struct buf {
     size_t len, cap;
 };
 
-#define VIEW(p, n)   ((struct view){ (const uint8_t *)(p), (n) })
-#define VIEW_LIT(s)  ((struct view){ (const uint8_t *)("" s), sizeof(s) - 1 })
-#define VIEW_ARR(a)  ((struct view){ (const uint8_t *)(a), sizeof(a) })
+#define VIEW(p, n)  ((struct view){ (const uint8_t *)(p), (n) })
+#define VIEW_LIT(s) ((struct view){ (const uint8_t *)("" s), sizeof(s) - 1 })
+#define VIEW_ARR(a) ((struct view){ (const uint8_t *)(a), sizeof(a) })
 /* For printf: "%.*s", VIEW_FMT(view) */
-#define VIEW_FMT(v)  ((int)((v).len > 4096 ? 4096 : (v).len)), ((v).len ? (const char *)(v).data : "")
+#define VIEW_FMT(v)                                                                                \
+    ((int)((v).len > 4096 ? 4096 : (v).len)), ((v).len ? (const char *)(v).data : "")
 
 static inline struct view view_text(const char *text)
 {

@@ -14,11 +14,14 @@ struct unit {
     uint64_t factor;
 };
 
-static const struct unit durations[] = { { "ms", 1 },       { "s", SECOND_MS }, { "m", MINUTE_MS },
+static const struct unit durations[] = { { "ms", 1 },      { "s", SECOND_MS }, { "m", MINUTE_MS },
                                          { "h", HOUR_MS }, { "d", DAY_MS },    { NULL, 0 } };
-static const struct unit sizes[] = {
-    { "", 1 }, { "B", 1 }, { "KiB", 1024 }, { "MiB", 1024 * 1024 }, { "GiB", 1024ull * 1024 * 1024 }, { NULL, 0 }
-};
+static const struct unit sizes[] = { { "", 1 },
+                                     { "B", 1 },
+                                     { "KiB", 1024 },
+                                     { "MiB", 1024 * 1024 },
+                                     { "GiB", 1024ull * 1024 * 1024 },
+                                     { NULL, 0 } };
 
 static const char *const expected[] = {
     [CONF_TEXT] = "text",
@@ -61,7 +64,8 @@ static struct view trim(struct view text)
     return text;
 }
 
-bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host, uint16_t *ret_port)
+bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host,
+                        uint16_t *ret_port)
 {
     struct view host = text, port = { 0 };
     const uint8_t *end;
@@ -97,7 +101,8 @@ static char *resolve_path(const char *file, struct view value)
 }
 
 /* Stores `value` into the option's field; false when it is not of the option's type. */
-static bool store(const char *file, const struct conf_option *option, struct view value, void *config)
+static bool store(const char *file, const struct conf_option *option, struct view value,
+                  void *config)
 {
     void *field = (char *)config + option->offset;
     char **text = field;
@@ -185,8 +190,8 @@ static void read_line(struct reading *r, unsigned line, struct view text)
             complain(r, line, "%s: given twice", option->name);
         r->seen |= (uint64_t)1 << i;
         if (!store(r->file, option, value, r->config))
-            complain(r, line, "%s: expected %s, found \"%.*s\"", option->name, expected[option->type],
-                     VIEW_FMT(value));
+            complain(r, line, "%s: expected %s, found \"%.*s\"", option->name,
+                     expected[option->type], VIEW_FMT(value));
         return;
     }
     complain(r, line, "unknown key \"%.*s\"", VIEW_FMT(key));
@@ -202,8 +207,8 @@ static struct view uncomment(struct view text)
     return trim(text);
 }
 
-bool conf_parse(const char *name, struct view text, const struct conf_option *options, size_t n_options,
-                void *config, struct buf *ret_all, struct err *err)
+bool conf_parse(const char *name, struct view text, const struct conf_option *options,
+                size_t n_options, void *config, struct buf *ret_all, struct err *err)
 {
     struct reading r = { name, options, n_options, config, 0, ret_all, err, false };
     unsigned line = 0;
@@ -223,8 +228,10 @@ bool conf_parse(const char *name, struct view text, const struct conf_option *op
         if (r.seen & (uint64_t)1 << i)
             continue;
         if (!options[i].fallback)
-            complain(&r, 0, "%s is missing: expected %s", options[i].name, expected[options[i].type]);
-        else if (*options[i].fallback && !store(name, &options[i], view_text(options[i].fallback), config))
+            complain(&r, 0, "%s is missing: expected %s", options[i].name,
+                     expected[options[i].type]);
+        else if (*options[i].fallback &&
+                 !store(name, &options[i], view_text(options[i].fallback), config))
             abort(); /* a default that its own type refuses */
     }
     return !r.failed;

@@ -24,14 +24,14 @@ enum conf_type {
     CONF_NETWORK,  /* char *: the network's name */
 };
 
-#define CONF_FIELD_TEXT(name)     char *name;
-#define CONF_FIELD_PATH(name)     char *name;
-#define CONF_FIELD_NUMBER(name)   uint64_t name;
-#define CONF_FIELD_SIZE(name)     uint64_t name;
-#define CONF_FIELD_DURATION(name) uint64_t name;
-#define CONF_FIELD_BOOL(name)     bool name;
-#define CONF_FIELD_ADDRESS(name)  char *name;
-#define CONF_FIELD_NETWORK(name)  char *name;
+#define CONF_FIELD_TEXT(name)                  char *name;
+#define CONF_FIELD_PATH(name)                  char *name;
+#define CONF_FIELD_NUMBER(name)                uint64_t name;
+#define CONF_FIELD_SIZE(name)                  uint64_t name;
+#define CONF_FIELD_DURATION(name)              uint64_t name;
+#define CONF_FIELD_BOOL(name)                  bool name;
+#define CONF_FIELD_ADDRESS(name)               char *name;
+#define CONF_FIELD_NETWORK(name)               char *name;
 #define CONF_FIELD(name, type, fallback, help) CONF_FIELD_##type(name)
 
 struct conf_option {
@@ -50,12 +50,13 @@ struct conf_option {
 bool conf_read(const char *path, const struct conf_option *options, size_t n_options, void *config,
                struct buf *ret_all, struct err *err);
 /* The same from text; `name` stands for the file in errors. */
-bool conf_parse(const char *name, struct view text, const struct conf_option *options, size_t n_options,
-                void *config, struct buf *ret_all, struct err *err);
+bool conf_parse(const char *name, struct view text, const struct conf_option *options,
+                size_t n_options, void *config, struct buf *ret_all, struct err *err);
 void conf_deinit(const struct conf_option *options, size_t n_options, void *config);
 /* A line per option: name, type, default, help. */
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to);
 /* "HOST:PORT" or "[v6]:PORT" apart; `fallback_port` 0 means that a port must be there. */
-bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host, uint16_t *ret_port);
+bool conf_split_address(struct view text, uint16_t fallback_port, char **ret_host,
+                        uint16_t *ret_port);
 /* "45s", "24h", "7d" as milliseconds, for options of a command. */
 bool conf_duration(struct view text, uint64_t *ret_ms);

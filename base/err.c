@@ -9,10 +9,9 @@
 
 static const struct {
     const char *name, *line, *remedy;
-} codes[ERR_N_CODES] = {
-    [ERR_NONE] = { "none", "nothing failed", "nothing to do" },
+} codes[ERR_N_CODES] = { [ERR_NONE] = { "none", "nothing failed", "nothing to do" },
 #define X(id, wire, who, line, remedy) [ERR_##id] = { wire, line, remedy },
-    ERR_CODES(X)
+                         ERR_CODES(X)
 #undef X
 };
 
@@ -24,7 +23,8 @@ static void put_printable(char *to, size_t size, const char *from)
 
     while (left && used + 5 < size) {
         size_t n = text_utf8_sequence(s, left);
-        bool is_control = n == 0 || (n == 1 && (*s < 0x20 || *s == 0x7f)) || (n == 2 && *s == 0xc2 && s[1] < 0xa0);
+        bool is_control = n == 0 || (n == 1 && (*s < 0x20 || *s == 0x7f)) ||
+                          (n == 2 && *s == 0xc2 && s[1] < 0xa0);
         if (is_control) {
             used += (size_t)snprintf(to + used, size - used, "\\x%02x", *s);
             n = 1;
@@ -38,7 +38,8 @@ static void put_printable(char *to, size_t size, const char *from)
     to[used] = '\0';
 }
 
-static _printf_(2, 0) void set_text(struct err *err, const char *fmt, va_list args, const char *tail)
+static _printf_(2, 0) void set_text(struct err *err, const char *fmt, va_list args,
+                                    const char *tail)
 {
     char head[sizeof(err->text)], whole[2 * sizeof(err->text) + 4];
 

@@ -95,7 +95,8 @@ struct err {
 /* Both return false, to fail in one line. Bytes that are not printable come out as \xNN. */
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...) _printf_(3, 4);
 bool err_wrap(struct err *err, const char *fmt, ...) _printf_(2, 3);
-bool err_errno(struct err *err, const char *fmt, ...) _printf_(2, 3); /* SYSTEM, adds strerror(errno) */
+bool err_errno(struct err *err, const char *fmt, ...)
+    _printf_(2, 3); /* SYSTEM, adds strerror(errno) */
 
 const char *err_code_name(enum err_code code);   /* "not_reachable" */
 const char *err_code_line(enum err_code code);   /* one line for humans */

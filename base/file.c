@@ -41,7 +41,8 @@ bool file_read_fd(int fd, size_t max, struct buf *ret_bytes, struct err *err)
     return true;
 }
 
-static bool read_checked(const char *path, size_t max, bool is_secret, struct buf *ret, struct err *err)
+static bool read_checked(const char *path, size_t max, bool is_secret, struct buf *ret,
+                         struct err *err)
 {
     _cleanup_(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
@@ -97,7 +98,8 @@ static bool sync_parent(const char *path, struct err *err)
     return true;
 }
 
-static bool put_file(const char *path, struct view bytes, unsigned mode, bool may_replace, struct err *err)
+static bool put_file(const char *path, struct view bytes, unsigned mode, bool may_replace,
+                     struct err *err)
 {
     _free_ char *temporary = mem_format("%s.new-%ld", path, (long)getpid());
     _cleanup_(fd_close) int fd = -1;
@@ -183,7 +185,8 @@ bool file_lock(const char *path, int *ret_fd, struct err *err)
         if (!is_held)
             err_errno(err, "%s", path);
         close(fd);
-        return is_held ? err_set(err, ERR_BUSY, "%s: another process uses this folder", path) : false;
+        return is_held ? err_set(err, ERR_BUSY, "%s: another process uses this folder", path)
+                       : false;
     }
     *ret_fd = fd;
     return true;

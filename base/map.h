@@ -12,9 +12,9 @@ void map_free(struct map *map);
 OWN_FREEP(map, struct map)
 
 size_t map_count(const struct map *map);
-void *map_get(const struct map *map, struct view key);              /* NULL when absent */
-void *map_set(struct map *map, struct view key, void *value);       /* the value it replaces, or NULL */
-void *map_remove(struct map *map, struct view key);                 /* the value removed, or NULL */
+void *map_get(const struct map *map, struct view key);        /* NULL when absent */
+void *map_set(struct map *map, struct view key, void *value); /* the value it replaces, or NULL */
+void *map_remove(struct map *map, struct view key);           /* the value removed, or NULL */
 /* Walks all entries in no order: start with *cursor = 0. Nothing may be set meanwhile; the entry
  * just returned may be removed. */
 bool map_next(const struct map *map, size_t *cursor, struct view *ret_key, void **ret_value);

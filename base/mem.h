@@ -7,12 +7,12 @@
 
 #include <stdlib.h>
 
-void *mem_zero(size_t n, size_t size);         /* zeroed; n * size checked; free() it */
+void *mem_zero(size_t n, size_t size); /* zeroed; n * size checked; free() it */
 void *mem_resize(void *p, size_t n, size_t size);
 void *mem_dup(const void *p, size_t size);
-char *mem_text(const char *text);              /* NULL gives NULL */
+char *mem_text(const char *text); /* NULL gives NULL */
 char *mem_format(const char *fmt, ...) _printf_(1, 2);
-void mem_wipe(void *p, size_t size);           /* for secrets: never optimised away */
+void mem_wipe(void *p, size_t size); /* for secrets: never optimised away */
 
 #define mem_new(type)      ((type *)mem_zero(1, sizeof(type)))
 #define mem_array(type, n) ((type *)mem_zero((n), sizeof(type)))

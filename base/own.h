@@ -5,10 +5,10 @@
 
 #include <stddef.h>
 
-#define _cleanup_(f)  __attribute__((cleanup(f)))
-#define _unused_      __attribute__((unused))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
+#define _unused_       __attribute__((unused))
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
-#define _must_check_  __attribute__((warn_unused_result))
+#define _must_check_   __attribute__((warn_unused_result))
 
 #define STEAL(p)                                                                                   \
     ({                                                                                             \
@@ -24,5 +24,5 @@
         name##_free(*p);                                                                           \
     }
 
-#define N_ELEMENTS(a) (sizeof(a) / sizeof(*(a)))
-#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define N_ELEMENTS(a)                (sizeof(a) / sizeof(*(a)))
+#define CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

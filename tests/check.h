@@ -53,19 +53,22 @@ const char *check_source_root(void);
 #define CHECK_OK(call, e)                                                                          \
     do {                                                                                           \
         if (!(call)) {                                                                             \
-            check_failed(__FILE__, __LINE__, "%s: %s (%s)", #call, (e).text, err_code_name((e).code)); \
+            check_failed(__FILE__, __LINE__, "%s: %s (%s)", #call, (e).text,                       \
+                         err_code_name((e).code));                                                 \
             return;                                                                                \
         }                                                                                          \
     } while (0)
-#define CHECK_STR(got, wanted)  check_str(__FILE__, __LINE__, (got), (wanted))
-#define CHECK_U64(got, wanted)  check_u64(__FILE__, __LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
+#define CHECK_STR(got, wanted) check_str(__FILE__, __LINE__, (got), (wanted))
+#define CHECK_U64(got, wanted)                                                                     \
+    check_u64(__FILE__, __LINE__, #got, (uint64_t)(got), (uint64_t)(wanted))
 #define CHECK_VIEW(got, wanted) check_view(__FILE__, __LINE__, (got), (wanted))
 /* The call failed with that code: CHECK_ERR(f(&err), err, ERR_DENIED); */
 #define CHECK_ERR(call, e, wanted)                                                                 \
     do {                                                                                           \
         (e) = (struct err){ 0 };                                                                   \
         if (call)                                                                                  \
-            check_failed(__FILE__, __LINE__, "succeeded, wanted %s: %s", err_code_name(wanted), #call); \
+            check_failed(__FILE__, __LINE__, "succeeded, wanted %s: %s", err_code_name(wanted),    \
+                         #call);                                                                   \
         else if ((e).code != (wanted))                                                             \
             check_failed(__FILE__, __LINE__, "got %s (%s), wanted %s", err_code_name((e).code),    \
                          (e).text, err_code_name(wanted));                                         \

@@ -12,15 +12,15 @@ enum { LINE_MAX_BYTES = 8192 };
 struct chat {
     const struct cli *cli;
     struct peer *peer;
-    struct peer_link *link;     /* the conversation, or the call being asked about */
+    struct peer_link *link; /* the conversation, or the call being asked about */
     struct peer_stream *stream;
     char remote_id[16];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
     bool input_ended, we_ended, they_ended, is_over;
     int status;
-    char in[LINE_MAX_BYTES];    /* typed, not yet sent */
+    char in[LINE_MAX_BYTES]; /* typed, not yet sent */
     size_t n_in;
-    char line[LINE_MAX_BYTES];  /* received, no newline yet */
+    char line[LINE_MAX_BYTES]; /* received, no newline yet */
     size_t n_line;
 };
 
@@ -87,8 +87,8 @@ static void say_facts(const struct chat *chat)
 
     if (!peer_link_facts(chat->link, &facts))
         return;
-    cli_say("linked with %s: %s %s, verified as %s", facts.remote_id, facts.tls_version, facts.cipher,
-            facts.verified_name);
+    cli_say("linked with %s: %s %s, verified as %s", facts.remote_id, facts.tls_version,
+            facts.cipher, facts.verified_name);
     cli_say("certificate of %s, by %s", facts.remote_subject, facts.remote_issuer);
     cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
     cli_say("grant: %s", facts.grant_text);
@@ -103,7 +103,8 @@ static void forget_link(struct chat *chat, int status)
     chat->stream = NULL;
     chat->is_up = chat->is_asking = chat->we_ended = chat->they_ended = false;
     chat->n_line = 0;
-    if (chat->is_caller || (chat->input_ended && chat->n_in == 0 && status == 0 && chat->status == 0)) {
+    if (chat->is_caller ||
+        (chat->input_ended && chat->n_in == 0 && status == 0 && chat->status == 0)) {
         chat->is_over = true;
         chat->status = status;
     } else {
@@ -163,7 +164,8 @@ static void send_typed(struct chat *chat)
 static void close_if_done(struct chat *chat)
 {
     if (chat->is_up && !chat->stream && chat->we_ended && chat->they_ended)
-        peer_link_close(chat->link, "done"); /* the stream is closed: all of ours was acknowledged */
+        peer_link_close(chat->link,
+                        "done"); /* the stream is closed: all of ours was acknowledged */
 }
 
 static void answer_call(struct chat *chat, bool yes)
@@ -288,7 +290,8 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         cli_say("online");
         break;
     case PEER_EVENT_OFFLINE:
-        cli_say("offline: %s; trying again in %.1f s", event->error.text, (double)event->pause_ms / 1000);
+        cli_say("offline: %s; trying again in %.1f s", event->error.text,
+                (double)event->pause_ms / 1000);
         break;
     case PEER_EVENT_FAILED:
         chat->is_over = true;
@@ -362,8 +365,10 @@ static bool wants_input(const struct chat *chat)
 int cli_chat(const struct cli *cli)
 {
     static struct chat chat;
-    struct peer_config config = { .size = sizeof(config), .state_dir = cli->state_dir,
-                                  .capabilities = wanted, .allow_loopback = cli->loopback };
+    struct peer_config config = { .size = sizeof(config),
+                                  .state_dir = cli->state_dir,
+                                  .capabilities = wanted,
+                                  .allow_loopback = cli->loopback };
     struct peer_event event;
     struct peer_error error;
 

@@ -60,7 +60,7 @@ int cli_id(const struct cli *cli)
     put_member("issuer", identity.issuer, ", ");
     put_member("names", identity.names, ", ");
     put_member("serial", identity.serial, ", ");
-    printf(", \"not_before\": %llu, \"not_after\": %llu}\n", (unsigned long long)identity.not_before,
-           (unsigned long long)identity.not_after);
+    printf(", \"not_before\": %llu, \"not_after\": %llu}\n",
+           (unsigned long long)identity.not_before, (unsigned long long)identity.not_after);
     return 0;
 }

@@ -81,10 +81,12 @@ static bool take_argument(const char *argument, char *to, size_t size)
     const char *pin = strchr(argument, '#');
 
     if (pin && strchr(pin, '.')) {
-        fprintf(stderr, "warren: join: a join string with a token is a secret and is not taken as an argument, "
-                        "where every user of this machine could read it\n"
-                        "what to do: warren join < FILE, or warren join --join-file FILE; and ask for a new "
-                        "token, this one may have been seen\n");
+        fprintf(
+            stderr,
+            "warren: join: a join string with a token is a secret and is not taken as an argument, "
+            "where every user of this machine could read it\n"
+            "what to do: warren join < FILE, or warren join --join-file FILE; and ask for a new "
+            "token, this one may have been seen\n");
         return false;
     }
     snprintf(to, size, "%s", argument);
@@ -116,7 +118,8 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
                 cli_say("the router has proved itself, and took our key");
             if (event.type == PEER_EVENT_OFFLINE) {
                 last = event.error;
-                cli_say("%s; trying again in %.1f s", event.error.text, (double)event.pause_ms / 1000);
+                cli_say("%s; trying again in %.1f s", event.error.text,
+                        (double)event.pause_ms / 1000);
             }
         }
     }
@@ -130,7 +133,8 @@ int cli_join(const struct cli *cli)
     char join[MAX_JOIN];
     int status;
 
-    if (cli->argument ? !take_argument(cli->argument, join, sizeof(join)) : !read_join(cli, join, sizeof(join)))
+    if (cli->argument ? !take_argument(cli->argument, join, sizeof(join))
+                      : !read_join(cli, join, sizeof(join)))
         return 2;
     config.join = join;
     peer = peer_new(&config, &error);

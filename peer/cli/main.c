@@ -31,16 +31,18 @@ static void usage(FILE *out)
     fprintf(out, "usage: warren [--state DIR] VERB\n\n");
     for (size_t i = 0; i < N_VERBS; i++)
         fprintf(out, "  warren %-40s %s\n", verbs[i].usage, verbs[i].help);
-    fprintf(out, "\n"
-                 "  --state DIR       the state folder (mode 0700); default $XDG_STATE_HOME/warren or\n"
-                 "                    ~/.local/state/warren\n"
-                 "  --join-file FILE  join: read the join string from there instead of standard input\n"
-                 "  --timeout SECONDS join: give up after so long (default 60)\n"
-                 "  --accept          chat: take every call that policy allows, without asking\n"
-                 "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as JSON\n"
-                 "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
-                 "  --json            id: as JSON\n"
-                 "  --help, --version\n");
+    fprintf(out,
+            "\n"
+            "  --state DIR       the state folder (mode 0700); default $XDG_STATE_HOME/warren or\n"
+            "                    ~/.local/state/warren\n"
+            "  --join-file FILE  join: read the join string from there instead of standard input\n"
+            "  --timeout SECONDS join: give up after so long (default 60)\n"
+            "  --accept          chat: take every call that policy allows, without asking\n"
+            "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
+            "JSON\n"
+            "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
+            "  --json            id: as JSON\n"
+            "  --help, --version\n");
 }
 
 void cli_say(const char *fmt, ...)
@@ -110,27 +112,40 @@ unsigned long long cli_now(void)
 static bool read_options(int argc, char **argv, struct cli *cli, bool *ret_done)
 {
     static const struct option options[] = {
-        { "state", required_argument, NULL, 's' },     { "join-file", required_argument, NULL, 'j' },
-        { "timeout", required_argument, NULL, 't' },   { "accept", no_argument, NULL, 'a' },
-        { "facts", required_argument, NULL, 'f' },     { "loopback", no_argument, NULL, 'l' },
-        { "json", no_argument, NULL, 'J' },            { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },         { NULL, 0, NULL, 0 },
+        { "state", required_argument, NULL, 's' },   { "join-file", required_argument, NULL, 'j' },
+        { "timeout", required_argument, NULL, 't' }, { "accept", no_argument, NULL, 'a' },
+        { "facts", required_argument, NULL, 'f' },   { "loopback", no_argument, NULL, 'l' },
+        { "json", no_argument, NULL, 'J' },          { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },       { NULL, 0, NULL, 0 },
     };
     char *end;
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (c) {
-        case 's': cli->state_dir = optarg; break;
-        case 'j': cli->join_file = optarg; break;
-        case 'a': cli->accept = true; break;
-        case 'f': cli->facts_file = optarg; break;
-        case 'l': cli->loopback = true; break;
-        case 'J': cli->json = true; break;
+        case 's':
+            cli->state_dir = optarg;
+            break;
+        case 'j':
+            cli->join_file = optarg;
+            break;
+        case 'a':
+            cli->accept = true;
+            break;
+        case 'f':
+            cli->facts_file = optarg;
+            break;
+        case 'l':
+            cli->loopback = true;
+            break;
+        case 'J':
+            cli->json = true;
+            break;
         case 't':
             cli->timeout_s = strtod(optarg, &end);
             if (*end != '\0' || !(cli->timeout_s > 0)) {
-                fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n", optarg);
+                fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n",
+                        optarg);
                 return false;
             }
             break;

@@ -20,7 +20,8 @@ enum { PATIENCE_MS = 50000 };
 
 static int fail(const char *what, const struct peer_error *error)
 {
-    fprintf(stderr, "evil: %s: %s: %s\n", what, error ? error->name : "-", error ? error->text : "-");
+    fprintf(stderr, "evil: %s: %s: %s\n", what, error ? error->name : "-",
+            error ? error->text : "-");
     return 2;
 }
 
@@ -112,7 +113,8 @@ static void sign_self(struct core *core, void *user)
     snprintf(san, sizeof(san), "DNS:%s.%s", core->id, core->join.network);
     X509_set_version(x, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(x), 4711);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)core->id, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const uint8_t *)core->id, -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_gmtime_adj(X509_getm_notBefore(x), -300);
     X509_gmtime_adj(X509_getm_notAfter(x), 86400);
@@ -153,7 +155,9 @@ static bool wait_event(struct peer *peer, uint32_t wanted, struct peer_event *re
 
 static struct peer *start(const char *state_dir)
 {
-    struct peer_config config = { .size = sizeof(config), .state_dir = state_dir, .allow_loopback = true };
+    struct peer_config config = { .size = sizeof(config),
+                                  .state_dir = state_dir,
+                                  .allow_loopback = true };
     struct peer_error error = { "timeout", "not joined in time", "" };
     struct peer *peer = peer_new(&config, &error);
     struct peer_event event;
@@ -176,7 +180,9 @@ static int dial(struct peer *peer, const char *id)
 
     if (!peer_dial(peer, id, (const char *const[]){ "chat", NULL }, &error))
         return fail("dial", &error);
-    if (!wait_event(peer, 1u << PEER_EVENT_LINK_UP | 1u << PEER_EVENT_LINK_DOWN | 1u << PEER_EVENT_FAILED, &event))
+    if (!wait_event(peer,
+                    1u << PEER_EVENT_LINK_UP | 1u << PEER_EVENT_LINK_DOWN | 1u << PEER_EVENT_FAILED,
+                    &event))
         return fail("nothing happened", NULL);
     if (event.type == PEER_EVENT_LINK_UP || event.error.name[0] == '\0') {
         printf("NOT refused\n");

@@ -15,7 +15,8 @@ TEST(integers_round_trip_big_endian)
     buf_put_u16(&buf, 0x1234);
     buf_put_u32(&buf, 0xdeadbeef);
     buf_put_u64(&buf, 0x0102030405060708);
-    CHECK_VIEW(buf_view(&buf), VIEW_LIT("\xfe\x12\x34\xde\xad\xbe\xef\x01\x02\x03\x04\x05\x06\x07\x08"));
+    CHECK_VIEW(buf_view(&buf),
+               VIEW_LIT("\xfe\x12\x34\xde\xad\xbe\xef\x01\x02\x03\x04\x05\x06\x07\x08"));
     view = buf_view(&buf);
     CHECK(view_take_u8(&view, &u8) && u8 == 0xfe);
     CHECK(view_take_u16(&view, &u16) && u16 == 0x1234);

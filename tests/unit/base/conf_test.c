@@ -21,7 +21,8 @@ static const struct conf_option options[] = { OPTIONS(ROW) };
 static bool parse(const char *text, struct config *config, struct buf *all, struct err *err)
 {
     *config = (struct config){ 0 };
-    return conf_parse("/etc/x/test.conf", view_text(text), options, N_ELEMENTS(options), config, all, err);
+    return conf_parse("/etc/x/test.conf", view_text(text), options, N_ELEMENTS(options), config,
+                      all, err);
 }
 
 TEST(values_and_defaults)
@@ -29,7 +30,10 @@ TEST(values_and_defaults)
     struct config c;
     struct err err;
 
-    CHECK_OK(parse("# a comment\n\n listen = [::1]:443 # here\nidle=10m\necho = yes\nstate = keys\r\n", &c, NULL, &err), err);
+    CHECK_OK(
+        parse("# a comment\n\n listen = [::1]:443 # here\nidle=10m\necho = yes\nstate = keys\r\n",
+              &c, NULL, &err),
+        err);
     CHECK_STR(c.listen, "[::1]:443");
     CHECK_STR(c.network, "corp.example");
     CHECK_U64(c.idle, 600000);
@@ -47,19 +51,25 @@ TEST(bad_lines_name_file_line_and_what_was_expected)
         const char *text, *why;
     } cases[] = {
         { "listen = a:1\ncolour = red\n", "/etc/x/test.conf:2: unknown key \"colour\"" },
-        { "listen = a:1\n\nidle = fast\n",
-          "/etc/x/test.conf:3: idle: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"fast\"" },
+        { "listen = a:1\n\nidle = fast\n", "/etc/x/test.conf:3: idle: expected a duration such as "
+                                           "500ms, 45s, 10m, 24h or 7d, found \"fast\"" },
         { "listen = a:1\nidle = 99999999999999999999d\n",
-          "/etc/x/test.conf:2: idle: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"99999999999999999999d\"" },
-        { "listen = a:70000\n", "/etc/x/test.conf:1: listen: expected HOST:PORT or [IPv6]:PORT, found \"a:70000\"" },
+          "/etc/x/test.conf:2: idle: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found "
+          "\"99999999999999999999d\"" },
+        { "listen = a:70000\n",
+          "/etc/x/test.conf:1: listen: expected HOST:PORT or [IPv6]:PORT, found \"a:70000\"" },
         { "listen = a:1\nlisten = b:1\n", "/etc/x/test.conf:2: listen: given twice" },
-        { "listen = a:1\nmax = 1MB\n", "/etc/x/test.conf:2: max: expected a size such as 64KiB or 1MiB, found \"1MB\"" },
-        { "listen = a:1\necho = true\n", "/etc/x/test.conf:2: echo: expected yes or no, found \"true\"" },
-        { "listen = a:1\ncount = -1\n", "/etc/x/test.conf:2: count: expected a whole number, 0 or more, found \"-1\"" },
-        { "listen = a:1\nnetwork = Corp\n",
-          "/etc/x/test.conf:2: network: expected a network name such as corp.example, in lower case, found \"Corp\"" },
+        { "listen = a:1\nmax = 1MB\n",
+          "/etc/x/test.conf:2: max: expected a size such as 64KiB or 1MiB, found \"1MB\"" },
+        { "listen = a:1\necho = true\n",
+          "/etc/x/test.conf:2: echo: expected yes or no, found \"true\"" },
+        { "listen = a:1\ncount = -1\n",
+          "/etc/x/test.conf:2: count: expected a whole number, 0 or more, found \"-1\"" },
+        { "listen = a:1\nnetwork = Corp\n", "/etc/x/test.conf:2: network: expected a network name "
+                                            "such as corp.example, in lower case, found \"Corp\"" },
         { "listen = a:1\nurl =\n", "/etc/x/test.conf:2: url: expected text, found \"\"" },
-        { "listen = a:1\nnonsense\n", "/etc/x/test.conf:2: expected KEY = VALUE, found \"nonsense\"" },
+        { "listen = a:1\nnonsense\n",
+          "/etc/x/test.conf:2: expected KEY = VALUE, found \"nonsense\"" },
         { "", "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT" },
     };
 
@@ -79,9 +89,10 @@ TEST(all_errors_of_a_file_come_at_once)
     struct err err;
 
     CHECK(!parse("colour = red\necho = perhaps\n", &c, &all, &err));
-    CHECK_STR(buf_cstr(&all), "/etc/x/test.conf:1: unknown key \"colour\"\n"
-                              "/etc/x/test.conf:2: echo: expected yes or no, found \"perhaps\"\n"
-                              "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT\n");
+    CHECK_STR(buf_cstr(&all),
+              "/etc/x/test.conf:1: unknown key \"colour\"\n"
+              "/etc/x/test.conf:2: echo: expected yes or no, found \"perhaps\"\n"
+              "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT\n");
     conf_deinit(options, N_ELEMENTS(options), &c);
 }
 
@@ -91,11 +102,16 @@ TEST(addresses_apart)
         const char *text, *host;
         uint16_t fallback, port;
     } cases[] = {
-        { "a.example:443", "a.example", 0, 443 }, { "[2001:db8::1]:8443", "2001:db8::1", 0, 8443 },
-        { "a.example", "a.example", 443, 443 },   { "[::1]", "::1", 443, 443 },
-        { "a.example", NULL, 0, 0 },              { ":443", NULL, 0, 0 },
-        { "a:0", NULL, 443, 0 },                  { "a:65536", NULL, 0, 0 },
-        { "[::1", NULL, 443, 0 },                 { "[::1]x", NULL, 443, 0 },
+        { "a.example:443", "a.example", 0, 443 },
+        { "[2001:db8::1]:8443", "2001:db8::1", 0, 8443 },
+        { "a.example", "a.example", 443, 443 },
+        { "[::1]", "::1", 443, 443 },
+        { "a.example", NULL, 0, 0 },
+        { ":443", NULL, 0, 0 },
+        { "a:0", NULL, 443, 0 },
+        { "a:65536", NULL, 0, 0 },
+        { "[::1", NULL, 443, 0 },
+        { "[::1]x", NULL, 443, 0 },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

@@ -9,10 +9,13 @@
 /* RFC 8032, 7.1, test 2. */
 TEST(ed25519_is_the_one_of_rfc_8032)
 {
-    static const char seed_hex[] = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-                      public_hex[] = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-                      sig_hex[] = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-                                  "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+    static const char seed_hex[] =
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                      public_hex[] =
+                          "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+                      sig_hex[] =
+                          "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                          "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
     _cleanup_(key_freep) struct key *key = NULL;
     uint8_t seed[SEED_SIZE], public_key[KEY_SIZE], wanted[SIG_SIZE], sig[SIG_SIZE], message = 0x72;
 
@@ -52,8 +55,10 @@ TEST(bad_key_files)
     } cases[] = {
         { "", ERR_BAD_CONFIG },
         { "warren-ed25519 00\n", ERR_BAD_CONFIG },
-        { "warren-ed25519 zz00000000000000000000000000000000000000000000000000000000000000\n", ERR_BAD_CONFIG },
-        { "warren-ed25519 0000000000000000000000000000000000000000000000000000000000000000", ERR_BAD_CONFIG },
+        { "warren-ed25519 zz00000000000000000000000000000000000000000000000000000000000000\n",
+          ERR_BAD_CONFIG },
+        { "warren-ed25519 0000000000000000000000000000000000000000000000000000000000000000",
+          ERR_BAD_CONFIG },
     };
     _free_ char *path = file_path(check_dir(), "bad.key");
     struct key *back;

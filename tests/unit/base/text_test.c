@@ -46,7 +46,7 @@ TEST(utf8_follows_rfc_3629)
         { VIEW_LIT("\xe0\x80\x80"), false },     /* overlong */
         { VIEW_LIT("\xf4\x90\x80\x80"), false }, /* over U+10FFFF */
         { VIEW_LIT("\xff"), false },
-        { VIEW_LIT("12345678\xc3"), false },     /* cut off */
+        { VIEW_LIT("12345678\xc3"), false }, /* cut off */
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)
