@@ -84,11 +84,12 @@ static void write_facts(const struct chat *chat, const struct peer_link_facts *f
 static void say_facts(const struct chat *chat)
 {
     struct peer_link_facts facts;
+    char id[24];
 
     if (!peer_link_facts(chat->link, &facts))
         return;
-    cli_say("linked with %s: %s %s, verified as %s", facts.remote_id, facts.tls_version,
-            facts.cipher, facts.verified_name);
+    cli_say("linked with %s: %s %s, verified as %s", cli_show_id(facts.remote_id, id),
+            facts.tls_version, facts.cipher, facts.verified_name);
     cli_say("certificate of %s, by %s", facts.remote_subject, facts.remote_issuer);
     cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
     cli_say("grant: %s", facts.grant_text);
