@@ -204,7 +204,7 @@ void candidate_write(const struct candidate *c, struct buf *to)
 
 bool ice_candidate_check(struct view line, bool allow_loopback, struct err *err)
 {
-    struct candidate c;
+    struct candidate c = { 0 };
 
     if (!candidate_read(line, &c, err))
         return false;

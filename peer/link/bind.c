@@ -54,7 +54,7 @@ void bind_check_up(struct link *link)
     link->state = LINK_OPEN;
     bind_send_heart(link);
     LIST_EACH(stream, &link->streams, in_streams)
-    stream_look_at_header(stream);
+        stream_look_at_header(stream);
 }
 
 static bool on_bind(struct link *link, struct view payload, struct err *err)

@@ -3,8 +3,15 @@
 
 #include <stdio.h>
 
+/* The two agents do not get ready in the same instant: the first packets of the quicker end are
+ * kept until ours has verified the pair too. Without that a handshake starts a second late. */
+enum { MAX_EARLY = 8, MAX_EARLY_SIZE = 1500 };
+
 struct carrier_ice {
     struct path_carrier base;
+    bool is_up;
+    struct buf early[MAX_EARLY];
+    size_t n_early;
     struct path *path;
     struct ice_agent *agent;
     struct carrier_ice_events events;
@@ -38,14 +45,47 @@ static const struct path_carrier_ops carrier_ops = {
     .facts = carrier_facts,
 };
 
+static void drop_early(struct carrier_ice *carrier)
+{
+    for (size_t i = 0; i < carrier->n_early; i++)
+        buf_free(&carrier->early[i]);
+    carrier->n_early = 0;
+}
+
+static void keep_early(struct carrier_ice *carrier, const struct view *packets, size_t n)
+{
+    for (size_t i = 0; i < n && carrier->n_early < MAX_EARLY; i++)
+        if (packets[i].len <= MAX_EARLY_SIZE)
+            carrier->early[carrier->n_early++] = buf_dup(packets[i]);
+}
+
+static void go_up(struct carrier_ice *carrier)
+{
+    struct view packets[MAX_EARLY];
+
+    carrier->is_up = true;
+    path_carrier_up(carrier->path, &carrier->base);
+    for (size_t i = 0; i < carrier->n_early; i++)
+        packets[i] = buf_view(&carrier->early[i]);
+    if (carrier->n_early)
+        path_carrier_received(carrier->path, &carrier->base, packets, carrier->n_early);
+    drop_early(carrier);
+}
+
+static void go_down(struct carrier_ice *carrier)
+{
+    carrier->is_up = false;
+    path_carrier_down(carrier->path, &carrier->base);
+}
+
 static void on_state(void *user, enum ice_state state)
 {
     struct carrier_ice *carrier = user;
 
     if (state == ICE_READY)
-        path_carrier_up(carrier->path, &carrier->base);
+        go_up(carrier);
     else if (state == ICE_FAILED)
-        path_carrier_down(carrier->path, &carrier->base);
+        go_down(carrier);
     if (carrier->events.on_state)
         carrier->events.on_state(carrier->user, state);
 }
@@ -70,7 +110,10 @@ static void on_packets(void *user, const struct view *packets, size_t n)
 {
     struct carrier_ice *carrier = user;
 
-    path_carrier_received(carrier->path, &carrier->base, packets, n);
+    if (carrier->is_up)
+        path_carrier_received(carrier->path, &carrier->base, packets, n);
+    else
+        keep_early(carrier, packets, n);
 }
 
 static void on_writable(void *user)
@@ -115,6 +158,7 @@ void carrier_ice_free(struct carrier_ice *carrier)
     if (!carrier)
         return;
     path_carrier_down(carrier->path, &carrier->base);
+    drop_early(carrier);
     ice_agent_free(carrier->agent);
     free(carrier);
 }

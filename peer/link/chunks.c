@@ -63,7 +63,7 @@ void chunks_drop(struct chunks *q, size_t len)
         len -= q->first->to - q->first->from;
         drop_first(q);
     }
-    if (len)
+    if (len && q->first)
         q->first->from += len;
 }
 

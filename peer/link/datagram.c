@@ -100,8 +100,8 @@ void datagrams_free(struct link *link)
     struct datagram *datagram;
 
     LIST_EACH(datagram, &link->datagrams_in, in_queue)
-    free(datagram);
+        free(datagram);
     LIST_EACH(datagram, &link->datagrams_out, in_queue)
-    free(datagram);
+        free(datagram);
     free(link->told_datagram);
 }

@@ -151,6 +151,17 @@ struct datagram {
     uint8_t data[];
 };
 
+/* For libraries whose structs say that they might write where they only read. */
+static inline uint8_t *unconst(const uint8_t *bytes)
+{
+    union {
+        const uint8_t *from;
+        uint8_t *to;
+    } same = { bytes };
+
+    return same.to;
+}
+
 /* link.c */
 bool link_new_as(const struct link_config *config, const struct tls_profile *profile,
                  uint64_t now_ns, struct link **ret_link, struct err *err);

@@ -71,10 +71,10 @@ void link_free(struct link *link)
     tls_deinit(&link->tls);
     stream_free(link->gone);
     LIST_EACH(stream, &link->streams, in_streams)
-    stream_free(stream);
+        stream_free(stream);
     stream_free(link->control);
     LIST_EACH(note, &link->notes, in_notes)
-    note_free(note);
+        note_free(note);
     note_free(link->told);
     datagrams_free(link);
     control_reader_deinit(&link->frames);

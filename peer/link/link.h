@@ -7,7 +7,12 @@
  * time is an argument in nanoseconds of one monotonic clock. Events come out of
  * link_next_event(). The control stream is QUIC stream 0, opened by the caller; the first frame
  * both ways is BIND, and no event but LINK_FAILED comes before both were right.
- * peer/link/PROTOCOL.md has stream header, control frames and close codes. */
+ * peer/link/PROTOCOL.md has stream header, control frames and close codes.
+ *
+ * Make it when the path is usable; a caller's first packet goes with the first link_resume() or
+ * link_tick(). After any call: take link_next_event() until it is false, then be back with
+ * link_tick() at link_deadline(). A callee that never sees a packet waits for ever: its owner
+ * decides how long. What the config points to is called from inside and must not call the link. */
 #pragma once
 
 #include "base/buf.h"
@@ -54,13 +59,13 @@ enum link_event_type {
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
-    LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end */
+    LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end; told again when more came */
     LINK_STREAM_WRITABLE, /* room is back after link_stream_write() took less than all */
     LINK_STREAM_RESET,    /* by the other side: code */
-    LINK_STREAM_CLOSED,   /* both directions done: the handle is gone after this event */
+    LINK_STREAM_CLOSED,   /* both directions done: the handle is gone with the next call */
     LINK_DATAGRAM,        /* data */
-    LINK_DOWN,            /* it was up; err says why, close_code, by_remote */
-    LINK_FAILED,          /* it never came up; err says why */
+    LINK_DOWN,   /* it was up: err, code, by_remote. Streams can be read until link_free() */
+    LINK_FAILED, /* it never came up; err says why */
 };
 
 struct link_event {

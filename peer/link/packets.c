@@ -92,8 +92,7 @@ static ngtcp2_ssize offer(struct link *link, struct link_stream *stream, ngtcp2_
     n = chunks_pieces(&stream->out, (size_t)(stream->out_sent - stream->out_acked), pieces,
                       MAX_PIECES);
     for (size_t i = 0; i < n; i++) {
-        vectors[i] =
-            (ngtcp2_vec){ .base = (uint8_t *)(uintptr_t)pieces[i].data, .len = pieces[i].len };
+        vectors[i] = (ngtcp2_vec){ .base = unconst(pieces[i].data), .len = pieces[i].len };
         offered += pieces[i].len;
     }
     is_last = stream->is_end_wanted && stream->out_sent + offered == stream->out_written;

@@ -214,18 +214,19 @@ void stream_received(struct link_stream *stream, struct view bytes, bool is_end)
 size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size,
                         bool *ret_end)
 {
+    struct link *link = stream->link;
     size_t n = chunks_peek(&stream->in, to, size);
 
     chunks_drop(&stream->in, n);
     *ret_end = stream->in.len == 0 && stream->has_end;
+    give_credit(stream, n);
     if (*ret_end && !stream->is_in_done) {
         stream->is_in_done = true;
         settle(stream);
     }
-    if (stream->link->state != LINK_OVER) {
-        stream->link->now = now_ns;
-        give_credit(stream, n);
-        packets_flush(stream->link);
+    if (link->state != LINK_OVER) {
+        link->now = now_ns;
+        packets_flush(link);
     }
     return n;
 }

@@ -60,8 +60,7 @@ static void pcerts_deinit(gnutls_pcert_st *pcerts, size_t n)
 
 static gnutls_datum_t datum_of(struct view view)
 {
-    return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)view.data,
-                             .size = (unsigned)view.len };
+    return (gnutls_datum_t){ .data = unconst(view.data), .size = (unsigned)view.len };
 }
 
 static bool import_key(struct view der, gnutls_privkey_t *ret_key, struct err *err)
@@ -99,7 +98,7 @@ static bool import_chain(const struct link_config *config, gnutls_pcert_st *pcer
 static bool set_key(struct tls *tls, const struct link_config *config, struct err *err)
 {
     gnutls_pcert_st pcerts[LINK_MAX_CHAIN];
-    gnutls_privkey_t key;
+    gnutls_privkey_t key = NULL;
     int rc;
 
     if (config->n_chain < 1 || config->n_chain > LINK_MAX_CHAIN)

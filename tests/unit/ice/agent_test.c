@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 struct side {
     struct ice_agent *agent;
@@ -282,5 +282,22 @@ TEST(an_agent_may_be_freed_inside_its_own_callback)
     n_states = a.n_states;
     CHECK(TURN_UNTIL(context, ice_n_closing() == 0));
     CHECK_U64(a.n_states, n_states);
+    end(context, &a, &b);
+}
+
+TEST(a_path_whose_other_end_is_gone_is_noticed)
+{
+    GMainContext *context = g_main_context_new();
+    struct side a = { 0 }, b = { 0 };
+    struct err err = { 0 };
+    struct ice_path path;
+
+    CHECK_OK(start(context, &a, true, true, &err) && start(context, &b, false, true, &err), err);
+    CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
+    CHECK(TURN_UNTIL(context, a.state == ICE_READY && b.state == ICE_READY));
+    ice_agent_free(b.agent);
+    b.agent = NULL;
+    CHECK(TURN_UNTIL(context, a.state == ICE_FAILED)); /* consent (RFC 7675) is not renewed */
+    CHECK(!ice_agent_path(a.agent, &path));
     end(context, &a, &b);
 }

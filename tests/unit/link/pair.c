@@ -135,8 +135,8 @@ void read_again(struct pair_end *end)
     struct link_stream *stream;
 
     LIST_EACH(stream, &end->link->streams, in_streams)
-    if (stream->is_announced && !stream->is_in_done)
-        read_stream(end, stream);
+        if (stream->is_announced && !stream->is_in_done)
+            read_stream(end, stream);
 }
 
 static void keep(struct buf *to, struct view bytes)
@@ -226,8 +226,7 @@ static void deliver(struct pair_end *end)
     struct packet *packets[256], *packet;
     size_t n = 0;
 
-    LIST_EACH(packet, &end->pair->packets, in_packets)
-    {
+    LIST_EACH(packet, &end->pair->packets, in_packets) {
         if (packet->at > end->pair->now || n == N_ELEMENTS(views))
             break;
         if (packet->to != end)
@@ -344,7 +343,7 @@ void pair_free(struct pair *pair)
     deinit_end(&pair->caller);
     deinit_end(&pair->callee);
     LIST_EACH(packet, &pair->packets, in_packets)
-    free(packet);
+        free(packet);
     free(pair);
 }
 

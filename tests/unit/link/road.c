@@ -91,8 +91,6 @@ static void on_usable(void *user)
     road_touch(road);
 }
 
-/* The other end may have its path a moment earlier: what comes before ours is sent again by
- * QUIC. */
 static void on_packets(void *user, const struct view *packets, size_t n)
 {
     struct road *road = user;
