@@ -76,7 +76,7 @@ bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_
 {
     struct request request;
     struct store_session session;
-    struct view sid, reason;
+    struct view sid = { 0 }, reason = { 0 };
     struct open *open;
     struct err canceled = { 0 };
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "den/record.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -117,6 +118,7 @@ static bool add_identity(struct den_core *core, const struct enrolment *in,
         return false;
     if (!draw_id(core, is_open ? OPEN_DIGITS : core->c.id_digits, who.id, err))
         return false;
+    assert(in->e.client_pk.data); /* of the reader's length */
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     memcpy(who.role, token.role, sizeof(who.role));
     if (!store_identity_add(core->c.store, &who, err) ||
@@ -206,7 +208,7 @@ bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc
                     struct err *err)
 {
     struct store_identity who;
-    struct enrolment in;
+    struct enrolment in = { 0 };
     uint8_t hash[HASH_SIZE];
 
     if (!read_enrolment(args, &in, err) || !check_enrolment(core, &in, err) ||

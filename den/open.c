@@ -33,8 +33,10 @@ void open_free(struct open *open)
 
 void open_drop_all(struct den_core *core)
 {
-    while (!list_is_empty(&core->opens))
-        open_free(LIST_ITEM(core->opens.next, struct open, node));
+    struct open *open;
+
+    LIST_EACH(open, &core->opens, node)
+        open_free(open);
 }
 
 /* ---- towards the router and the two ends --------------------------------------------------- */
