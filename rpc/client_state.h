@@ -96,12 +96,12 @@ rpc_client_act rpc_client_on_challenge, rpc_client_on_welcome;
 
 /* client_serve.c */
 void rpc_client_serve_up(struct rpc_client *c); /* registers and subscribes everything */
-void rpc_client_serve_down(
-    struct rpc_client *c); /* the session is gone, and with it ids and invocations */
+/* The session is gone, and with it ids and invocations. */
+void rpc_client_serve_down(struct rpc_client *c);
 void rpc_client_serve_tick(struct rpc_client *c);
 uint64_t rpc_client_serve_deadline(const struct rpc_client *c);
 void rpc_client_serve_free(struct rpc_client *c);
-bool rpc_client_serve_error(struct rpc_client *c,
-                            const struct rpc_error *error); /* false: not about these */
+/* False: not about these. */
+bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error);
 rpc_client_act rpc_client_on_registered, rpc_client_on_subscribed, rpc_client_on_invocation,
     rpc_client_on_event, rpc_client_on_nothing;

@@ -688,15 +688,17 @@ TEST(the_signal_dispositions_are_left_alone)
     static const int signals[] = { SIGPIPE, SIGINT, SIGTERM, SIGSEGV, SIGHUP };
     struct rpc_loop *loop;
     struct rpc_ws *ws;
-    struct sigaction now;
+    struct sigaction before[N_ELEMENTS(signals)], now;
     struct err err;
 
     signal(SIGPIPE, SIG_DFL);
+    for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+        sigaction(signals[i], NULL, &before[i]);
     CHECK_OK(rpc_loop_new(&loop, &err), err);
     CHECK_OK(rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &ws, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(signals); i++) {
         sigaction(signals[i], NULL, &now);
-        CHECK(now.sa_handler == SIG_DFL);
+        CHECK(now.sa_handler == before[i].sa_handler);
     }
     rpc_ws_free(ws);
     rpc_loop_free(loop);
