@@ -792,3 +792,17 @@ TEST(closing_what_still_rings_answers_its_caller)
     CHECK(world_pending(s.w, "network.grant.remove") != NULL);
     check_told(&s, "canceled");
 }
+
+TEST(nobody_is_told_of_a_session_that_could_not_be_recorded)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv = send_dial(s.w, &dial);
+
+    world_disk_is_full = true;
+    say_online(s.w, true);
+    world_disk_is_full = false;
+    check_refused(s.w, inv, ERR_SYSTEM, "den could not do it; its log says why");
+    CHECK(!world_pending(s.w, "network.grant.install"));
+    CHECK_STR(state_of(s.w, dial.sid), "");
+}

@@ -167,3 +167,41 @@ TEST(a_disk_that_is_full_stops_nothing_for_long)
     CHECK_U64(w->n_events, n + 1);
     CHECK(den_core_fatal(w->core) == NULL);
 }
+
+/* What the router kept is a witness too: its heartbeat comes with the CHALLENGE. */
+TEST(a_newer_heartbeat_of_our_own_that_we_do_not_remember_stops_den)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    struct rpc_heartbeat h = world_heartbeat(w);
+    enum rpc_heart heart;
+    uint8_t sig[SIG_SIZE];
+    _buf_ bytes = { 0 };
+    struct err err;
+
+    h.hb_no += 100;
+    rpc_statement_sign(RPC_W_HEARTBEAT, &h, w->sign, &bytes, sig);
+    CHECK_OK(rpc_trust_add_heartbeat(w->trust, buf_view(&bytes), VIEW_ARR(sig), w->mono, w->wall,
+                                     &heart, &err),
+             err);
+    size_t n = w->n_events;
+    world_pass(w, 30 * SECOND_MS);
+    CHECK_U64(w->n_events, n);
+    if (!CHECK(den_core_fatal(w->core)))
+        return;
+    CHECK(den_core_fatal(w->core)->code == ERR_STALE);
+    CHECK_U64(den_core_deadline(w->core), NEVER_MS); /* and it does not go on trying */
+}
+
+TEST(a_heartbeat_that_could_not_be_counted_is_not_sent)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    size_t n = w->n_events;
+    uint64_t number = numbers_of(w).hb;
+
+    world_disk_is_full = true;
+    world_pass(w, 35 * SECOND_MS);
+    world_disk_is_full = false;
+    CHECK_U64(w->n_events, n);
+    world_pass(w, 3 * SECOND_MS);
+    CHECK_U64(numbers_of(w).hb, number + 1);
+}

@@ -319,3 +319,28 @@ TEST(refusals_are_audited_but_bounded)
     world_handle(w, "den.identity.admit", "guest", "", &args);
     CHECK_U64(world_audited(w, "request.refused", "left_out_before=150"), 1);
 }
+
+TEST(what_could_not_be_written_was_not_given_out)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *token = world_token(w, "peer", 1, 0);
+    uint8_t nonce[RPC_NONCE16];
+    struct rpc_enrol e = world_enrol(w, peer, token, nonce);
+    struct store_token kept;
+    enum store_found found;
+    struct err err;
+    uint64_t n = 1;
+
+    world_disk_is_full = true;
+    uint64_t inv = admit(w, &e, peer->key, token);
+    world_disk_is_full = false;
+    check_refused(w, inv, ERR_SYSTEM, "den could not do it; its log says why");
+    CHECK_OK(store_identity_count(w->store, &n, &err), err);
+    CHECK_U64(n, 0);
+    CHECK_OK(store_token_find(w->store, key_public_view(token), &found, &kept, &err), err);
+    CHECK(found == STORE_FOUND);
+    CHECK_U64(kept.uses_left, 1);
+    CHECK_U64(world_audited(w, "identity.enrolled", NULL), 0);
+    CHECK_U64(admission_of(w, admit(w, &e, peer->key, token)).adm_no, 1); /* space is back */
+}

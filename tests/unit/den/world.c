@@ -6,6 +6,17 @@
 
 #include <stdio.h>
 
+bool world_disk_is_full;
+
+bool __real_store_commit(struct store *s, struct err *err);
+bool __wrap_store_commit(struct store *s, struct err *err);
+bool __wrap_store_commit(struct store *s, struct err *err)
+{
+    if (world_disk_is_full)
+        return err_set(err, ERR_SYSTEM, "database or disk is full");
+    return __real_store_commit(s, err);
+}
+
 /* ---- the port ------------------------------------------------------------------------------ */
 
 static uint64_t get_mono(void *user)
