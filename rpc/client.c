@@ -70,15 +70,19 @@ static void call_fail(struct rpc_client *c, struct rpc_client_call *call, const 
 
 static void fail_list(struct rpc_client *c, struct list *calls, const struct err *why)
 {
+    struct rpc_client_call *call;
     struct list ending; /* callbacks may make new calls: those stay */
 
-    if (list_is_empty(calls))
-        return;
-    ending = *calls;
-    ending.next->prev = ending.prev->next = &ending;
-    list_init(calls);
-    while (!list_is_empty(&ending))
-        call_fail(c, LIST_ITEM(ending.next, struct rpc_client_call, node), why);
+    list_init(&ending);
+    LIST_EACH(call, calls, node) {
+        list_remove(&call->node);
+        list_append(&ending, &call->node);
+    }
+    while (!list_is_empty(&ending)) {
+        call = LIST_ITEM(ending.next, struct rpc_client_call, node);
+        list_remove(&call->node);
+        call_fail(c, call, why);
+    }
 }
 
 static struct rpc_client_call *find_call(struct rpc_client *c, uint64_t request)
