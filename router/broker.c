@@ -8,7 +8,7 @@
 enum { MAX_ELIGIBLE = 64 };
 
 struct topic {
-    uint64_t id;           /* of the subscription: one for all who listen */
+    uint64_t id; /* of the subscription: one for all who listen */
     struct buf uri;
     struct list listeners; /* struct sub */
     struct buf retained;   /* the payload; empty: none */
@@ -101,7 +101,7 @@ void broker_leave(struct conn *conn)
         sub_free(LIST_ITEM(conn->subscriptions.next, struct sub, of_conn));
 }
 
-/* ---- listening ------------------------------------------------------------------------------ */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static struct sub *find_sub(struct conn *conn, const struct topic *topic)
 {
@@ -114,15 +114,16 @@ static struct sub *find_sub(struct conn *conn, const struct topic *topic)
     return NULL;
 }
 
-static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, struct charge *ret_charge,
-                            struct err *err)
+static bool check_subscribe(struct conn *conn, const struct rpc_register *ask,
+                            struct charge *ret_charge, struct err *err)
 {
     if (!conn_may(conn, POLICY_SUBSCRIBE, ask->uri, err))
         return false;
     if (ask->match.len && !view_eq_text(ask->match, "exact"))
         return err_set(err, ERR_INVALID_ARGUMENT, "match: only \"exact\" is served");
     if (!quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, ret_charge))
-        return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions", conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
+        return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions",
+                       conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
     return true;
 }
 
@@ -171,7 +172,8 @@ bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ s
     }
     topic = make_topic(conn->router->broker, ask->uri);
     listen_to(conn, topic, charge);
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_SUBSCRIBED, .ids = { ask->request, topic->id } });
+    conn_send(conn,
+              &(struct rpc_msg){ .type = RPC_SUBSCRIBED, .ids = { ask->request, topic->id } });
     if (ask->get_retained && topic->retained.len)
         send_retained(conn, topic);
     return true;
@@ -185,7 +187,8 @@ bool broker_unsubscribe(struct conn *conn, const struct conn_input *in, _unused_
     struct err why;
 
     if (!sub) {
-        err_set(&why, ERR_NO_SUCH_SUBSCRIPTION, "%" PRIu64 " is no subscription of this session", ask->second);
+        err_set(&why, ERR_NO_SUCH_SUBSCRIPTION, "%" PRIu64 " is no subscription of this session",
+                ask->second);
         conn_refuse(conn, RPC_UNSUBSCRIBE, ask->request, &why);
         return true;
     }
@@ -194,7 +197,7 @@ bool broker_unsubscribe(struct conn *conn, const struct conn_input *in, _unused_
     return true;
 }
 
-/* ---- publishing ----------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 struct eligible {
     struct view id[MAX_ELIGIBLE];
@@ -229,15 +232,16 @@ static bool is_eligible(const struct eligible *eligible, const struct conn *conn
     return eligible->is_all;
 }
 
-static bool check_publish(struct conn *conn, const struct rpc_publish *ask, struct eligible *ret_eligible,
-                          struct err *err)
+static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
+                          struct eligible *ret_eligible, struct err *err)
 {
     if (!conn_may(conn, POLICY_PUBLISH, ask->topic, err))
         return false;
     if (!read_eligible(ask->eligible_authid, ret_eligible, err))
         return false;
     if (ask->retain && (conn->role != ROLE_DEN || !ret_eligible->is_all))
-        return err_set(err, ERR_NOT_AUTHORIZED, "retain: for den alone, and for events that all may see");
+        return err_set(err, ERR_NOT_AUTHORIZED,
+                       "retain: for den alone, and for events that all may see");
     if (view_eq_text(ask->topic, "den.heartbeat"))
         return network_take_heartbeat(conn->router, ask->payload, err);
     return true;
@@ -260,8 +264,9 @@ void broker_retain(struct broker *broker, const char *topic, struct view args)
 }
 
 /* Written once, sent to all. One who does not keep up loses it. */
-static void distribute(const struct conn *from, const struct topic *topic, const struct rpc_publish *ask,
-                       const struct eligible *eligible, uint64_t publication)
+static void distribute(const struct conn *from, const struct topic *topic,
+                       const struct rpc_publish *ask, const struct eligible *eligible,
+                       uint64_t publication)
 {
     struct router *router = from->router;
     struct rpc_msg event = {
@@ -287,8 +292,8 @@ static void distribute(const struct conn *from, const struct topic *topic, const
     }
 }
 
-static void publish(struct conn *conn, const struct rpc_publish *ask, const struct eligible *eligible,
-                    uint64_t publication)
+static void publish(struct conn *conn, const struct rpc_publish *ask,
+                    const struct eligible *eligible, uint64_t publication)
 {
     struct broker *broker = conn->router->broker;
     struct topic *topic =
@@ -299,7 +304,8 @@ static void publish(struct conn *conn, const struct rpc_publish *ask, const stru
     if (ask->retain)
         retain(topic, publication, ask->payload);
     distribute(conn, topic, ask, eligible, publication);
-    if (list_is_empty(&topic->listeners) && topic->retained.len == 0) /* retained nothing, for nobody */
+    if (list_is_empty(&topic->listeners) &&
+        topic->retained.len == 0) /* retained nothing, for nobody */
         topic_free(broker, topic);
 }
 
@@ -311,8 +317,8 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, _unused_ str
     struct err why = { 0 };
 
     if (!check_publish(conn, ask, &eligible, &why)) {
-        log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id, log_quote(ask->topic),
-                  log_quote_text(why.text));
+        log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
+                  log_quote(ask->topic), log_quote_text(why.text));
         if (ask->acknowledge)
             conn_refuse(conn, RPC_PUBLISH, ask->request, &why);
         return true;
@@ -321,6 +327,7 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, _unused_ str
     publication++;
     publish(conn, ask, &eligible, publication);
     if (ask->acknowledge)
-        conn_send(conn, &(struct rpc_msg){ .type = RPC_PUBLISHED, .ids = { ask->request, publication } });
+        conn_send(conn,
+                  &(struct rpc_msg){ .type = RPC_PUBLISHED, .ids = { ask->request, publication } });
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: who listens to a topic, and the last event of those that are retained. Exact match. An event is written once and
- * sent to all. WAMP calls this part the broker. */
+/* Events: who listens to a topic, and the last event of those that are retained. Exact match. An
+ * event is written once and sent to all. WAMP calls this part the broker. */
 #pragma once
 
 #include "router/conn.h"

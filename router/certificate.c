@@ -20,8 +20,8 @@ static bool make_trust(const struct rpc_trust *trust, struct pki_trust **ret_tru
     return true;
 }
 
-bool certificate_judge(const struct certificate_question *question, const struct view *chain, size_t n,
-                       uint64_t *ret_not_after, struct err *err)
+bool certificate_judge(const struct certificate_question *question, const struct view *chain,
+                       size_t n, uint64_t *ret_not_after, struct err *err)
 {
     _cleanup_(pki_trust_freep) struct pki_trust *trust = NULL;
     _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;

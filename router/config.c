@@ -14,7 +14,10 @@ struct range {
     size_t offset;
     uint64_t least, most;
 };
-#define RANGE(name, least, most) { #name, offsetof(struct router_config, name), (least), (most) }
+#define RANGE(name, least, most)                                                                   \
+    {                                                                                              \
+#name, offsetof(struct router_config, name), (least), (most)                               \
+    }
 static const struct range ranges[] = {
     RANGE(handshake_timeout, 100, MINUTE_MS * 10),
     RANGE(admission_stale, MINUTE_MS, DAY_MS * 365),
@@ -69,15 +72,17 @@ static bool check(const char *name, const struct router_config *config, struct e
         const struct range *range = &ranges[i];
         uint64_t n = *(const uint64_t *)(const void *)((const char *)config + range->offset);
         if (n < range->least || n > range->most)
-            return err_set(err, ERR_BAD_CONFIG, "%s: %s: expected %llu to %llu, found %llu", name, range->name,
-                           (unsigned long long)range->least, (unsigned long long)range->most,
-                           (unsigned long long)n);
+            return err_set(err, ERR_BAD_CONFIG, "%s: %s: expected %llu to %llu, found %llu", name,
+                           range->name, (unsigned long long)range->least,
+                           (unsigned long long)range->most, (unsigned long long)n);
     }
     if (!router_config_listen(config->listen, &host, &port))
-        return err_set(err, ERR_BAD_CONFIG, "%s: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"",
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"",
                        name, config->listen);
     if (!router_config_log_level(config->log_level, &level))
-        return err_set(err, ERR_BAD_CONFIG, "%s: log_level: expected debug, info, warn or error, found \"%s\"", name,
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: log_level: expected debug, info, warn or error, found \"%s\"", name,
                        config->log_level);
     return true;
 }
@@ -91,8 +96,8 @@ static void tidy(char *path)
         path[len - 2] = '\0';
 }
 
-bool router_config_parse(const char *name, struct view text, struct router_config *config, struct buf *ret_all,
-                         struct err *err)
+bool router_config_parse(const char *name, struct view text, struct router_config *config,
+                         struct buf *ret_all, struct err *err)
 {
     if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
         return false;
@@ -104,7 +109,8 @@ bool router_config_parse(const char *name, struct view text, struct router_confi
     return false;
 }
 
-bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all, struct err *err)
+bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all,
+                        struct err *err)
 {
     _buf_ text = { 0 };
 
@@ -130,7 +136,8 @@ void router_config_template(const char *host, const char *listen, struct buf *to
 
     if (!listen) /* the port that peers are told is the one to listen on */
         listen = same_port;
-    buf_put_text(to, "# router.conf(5) says more. Lines that are commented out show the defaults.\n\n");
+    buf_put_text(to,
+                 "# router.conf(5) says more. Lines that are commented out show the defaults.\n\n");
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
         const struct conf_option *option = &options[i];
         buf_printf(to, "# %s\n", option->help);

@@ -6,7 +6,8 @@
 #include "base/log.h"
 
 #define ROUTER_OPTIONS(X)                                                                          \
-    X(listen, TEXT, "*:443", "ADDRESS:PORT to listen on; * for all addresses, port 0 for any free one") \
+    X(listen, TEXT, "*:443",                                                                       \
+      "ADDRESS:PORT to listen on; * for all addresses, port 0 for any free one")                   \
     X(host, ADDRESS, NULL, "HOST:PORT that peers connect to, as the join string has it")           \
     X(state, PATH, ".", "folder with the router's keys and what it knows of its network")          \
     X(handshake_timeout, DURATION, "10s", "time for a new connection to prove who it is")          \
@@ -16,7 +17,8 @@
     X(max_per_address, NUMBER, "64", "connections from one address")                               \
     X(max_message, SIZE, "1MiB", "one message, after authentication")                              \
     X(max_queue, SIZE, "4MiB", "waiting for one connection: events are dropped at half of it")     \
-    X(max_pending_calls, NUMBER, "64", "calls of one session that wait for an answer; den has 65536") \
+    X(max_pending_calls, NUMBER, "64",                                                             \
+      "calls of one session that wait for an answer; den has 65536")                               \
     X(max_registrations, NUMBER, "256", "procedures that one session serves")                      \
     X(max_subscriptions, NUMBER, "256", "topics that one session listens to")                      \
     X(log_level, TEXT, "info", "debug, info, warn or error")
@@ -26,9 +28,10 @@ struct router_config {
 };
 
 /* BAD_CONFIG; *ret_all (may be NULL) gets a line per error. router_config_deinit() in any case. */
-bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all, struct err *err);
-bool router_config_parse(const char *name, struct view text, struct router_config *config, struct buf *ret_all,
-                         struct err *err);
+bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all,
+                        struct err *err);
+bool router_config_parse(const char *name, struct view text, struct router_config *config,
+                         struct buf *ret_all, struct err *err);
 void router_config_deinit(struct router_config *config);
 void router_config_help(struct buf *to);
 /* What `init` writes: `host`, `listen`, and every other key as a comment with its default. */

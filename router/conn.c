@@ -47,25 +47,26 @@ static const struct move moves[CONN_STATES][CONN_EVENTS] = {
     },
 };
 
-/* What a message is to the table above. `is_numbered`: its request ID has to be higher than the one before. */
+/* What a message is to the table above. `is_numbered`: its request ID has to be higher than the
+ * one before. */
 struct route {
     enum conn_event event;
     conn_action *act;
     bool is_numbered;
 };
 static const struct route routes[] = {
-    [RPC_HELLO]        = { EV_HELLO, NULL, false },
+    [RPC_HELLO] = { EV_HELLO, NULL, false },
     [RPC_AUTHENTICATE] = { EV_AUTHENTICATE, NULL, false },
-    [RPC_ABORT]        = { EV_ABORT, NULL, false },
-    [RPC_GOODBYE]      = { EV_GOODBYE, NULL, false },
-    [RPC_CALL]         = { EV_REQUEST, dealer_call, true },
-    [RPC_REGISTER]     = { EV_REQUEST, dealer_register, true },
-    [RPC_UNREGISTER]   = { EV_REQUEST, dealer_unregister, true },
-    [RPC_YIELD]        = { EV_REQUEST, dealer_yield, false },
-    [RPC_ERROR]        = { EV_REQUEST, dealer_error, false },
-    [RPC_PUBLISH]      = { EV_REQUEST, broker_publish, true },
-    [RPC_SUBSCRIBE]    = { EV_REQUEST, broker_subscribe, true },
-    [RPC_UNSUBSCRIBE]  = { EV_REQUEST, broker_unsubscribe, true },
+    [RPC_ABORT] = { EV_ABORT, NULL, false },
+    [RPC_GOODBYE] = { EV_GOODBYE, NULL, false },
+    [RPC_CALL] = { EV_REQUEST, dealer_call, true },
+    [RPC_REGISTER] = { EV_REQUEST, dealer_register, true },
+    [RPC_UNREGISTER] = { EV_REQUEST, dealer_unregister, true },
+    [RPC_YIELD] = { EV_REQUEST, dealer_yield, false },
+    [RPC_ERROR] = { EV_REQUEST, dealer_error, false },
+    [RPC_PUBLISH] = { EV_REQUEST, broker_publish, true },
+    [RPC_SUBSCRIBE] = { EV_REQUEST, broker_subscribe, true },
+    [RPC_UNSUBSCRIBE] = { EV_REQUEST, broker_unsubscribe, true },
 };
 
 static const struct route *route_of(enum rpc_type type)
@@ -77,7 +78,8 @@ static const struct route *route_of(enum rpc_type type)
 
 const char *conn_state_name(enum conn_state state)
 {
-    static const char *const names[] = { "greeting", "proving", "admitting", "established", "closing" };
+    static const char *const names[] = { "greeting", "proving", "admitting", "established",
+                                         "closing" };
 
     return names[state];
 }
@@ -91,7 +93,8 @@ static void on_silence(struct deadline *deadline)
         conn_abort(conn, &err);
 }
 
-struct conn *conn_new(struct router *router, void *wire, const char *address, const uint8_t *exporter)
+struct conn *conn_new(struct router *router, void *wire, const char *address,
+                      const uint8_t *exporter)
 {
     const struct router_config *config = router->config;
     struct conn *conn = mem_new(struct conn);
@@ -143,11 +146,13 @@ static void enter(struct conn *conn, enum conn_state next)
 
 static bool refuse_event(const struct conn *conn, const struct conn_input *in, struct err *err)
 {
-    return err_set(err, ERR_BAD_WIRE, "%s while %s", in && in->msg ? rpc_type_name(in->msg->type) : "an event",
+    return err_set(err, ERR_BAD_WIRE, "%s while %s",
+                   in && in->msg ? rpc_type_name(in->msg->type) : "an event",
                    conn_state_name(conn->state));
 }
 
-bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input *in, struct err *err)
+bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input *in,
+               struct err *err)
 {
     const struct move *move = &moves[conn->state][event];
 
@@ -194,7 +199,7 @@ void conn_input(struct conn *conn, struct view frame)
         conn_abort(conn, &err);
 }
 
-/* ---- actions -------------------------------------------------------------------------------- */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static bool route(struct conn *conn, const struct conn_input *in, struct err *err)
 {
@@ -210,7 +215,8 @@ static bool route(struct conn *conn, const struct conn_input *in, struct err *er
     return found->act(conn, in, err);
 }
 
-static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *in, _unused_ struct err *err)
+static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *in,
+                           _unused_ struct err *err)
 {
     conn_goodbye(conn, "wamp.close.goodbye_and_out", "");
     return true;
@@ -227,8 +233,8 @@ static bool leave_quietly(struct conn *conn, const struct conn_input *in, _unuse
 {
     struct rpc_abort abort = in->msg->abort;
 
-    log_event(LOG_INFO, "aborted", "address=%s reason=%s message=%s", conn->address, log_quote(abort.reason),
-              log_quote(abort.message));
+    log_event(LOG_INFO, "aborted", "address=%s reason=%s message=%s", conn->address,
+              log_quote(abort.reason), log_quote(abort.message));
     part(conn, "aborted");
     return true;
 }
@@ -238,12 +244,13 @@ static bool give_up(struct conn *conn, _unused_ const struct conn_input *in, str
     return err_set(err, ERR_TIMEOUT, "no proof in time: still %s", conn_state_name(conn->state));
 }
 
-static bool ignore(_unused_ struct conn *conn, _unused_ const struct conn_input *in, _unused_ struct err *err)
+static bool ignore(_unused_ struct conn *conn, _unused_ const struct conn_input *in,
+                   _unused_ struct err *err)
 {
     return true;
 }
 
-/* ---- speaking ------------------------------------------------------------------------------- */
+/* ---- speaking -------------------------------------------------------------------------------- */
 
 void conn_send(struct conn *conn, const struct rpc_msg *msg)
 {
@@ -288,20 +295,23 @@ void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const 
 
     put_error_uri(type, why->code, &uri);
     rpc_error_put_payload(why, &payload);
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_ERROR,
-                                       .error = { type, request, buf_view(&uri), { buf_view(&payload), 2 } } });
+    conn_send(conn, &(struct rpc_msg){
+                        .type = RPC_ERROR,
+                        .error = { type, request, buf_view(&uri), { buf_view(&payload), 2 } } });
 }
 
-void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload, const char *why)
+void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload,
+                     const char *why)
 {
     bool was_known = conn->state == CONN_ESTABLISHED;
 
     if (conn->state == CONN_CLOSING)
         return;
-    log_event(LOG_WARN, was_known ? "closed" : "refused", "id=%s address=%s state=%s reason=%s why=%s",
-              was_known ? conn->id : "-", conn->address, conn_state_name(conn->state), log_quote(reason),
-              log_quote_text(why));
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_ABORT, .abort = { reason, view_text(why), payload } });
+    log_event(LOG_WARN, was_known ? "closed" : "refused",
+              "id=%s address=%s state=%s reason=%s why=%s", was_known ? conn->id : "-",
+              conn->address, conn_state_name(conn->state), log_quote(reason), log_quote_text(why));
+    conn_send(conn,
+              &(struct rpc_msg){ .type = RPC_ABORT, .abort = { reason, view_text(why), payload } });
     part(conn, "refused");
 }
 
@@ -322,8 +332,8 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
     if (conn->state == CONN_CLOSING)
         return;
     if (*conn->id)
-        log_event(LOG_INFO, "left", "id=%s role=%s address=%s session=%" PRIu64 " reason=%s", conn->id,
-                  role_name(conn->role), conn->address, conn->session, reason);
+        log_event(LOG_INFO, "left", "id=%s role=%s address=%s session=%" PRIu64 " reason=%s",
+                  conn->id, role_name(conn->role), conn->address, conn->session, reason);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = goodbye });
     part(conn, "goodbye");
 }
@@ -343,7 +353,8 @@ bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, s
     if (verdict == POLICY_ALLOWED)
         return true;
     policy_refuse(verdict, &ask, err);
-    log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied", "id=%s role=%s uri=%s why=%s", conn->id,
-              role_name(conn->role), log_quote(uri), log_quote_text(err->text));
+    log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
+              "id=%s role=%s uri=%s why=%s", conn->id, role_name(conn->role), log_quote(uri),
+              log_quote_text(err->text));
     return false;
 }

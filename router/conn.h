@@ -12,9 +12,23 @@
 struct router;
 struct handshake;
 
-enum conn_state { CONN_GREETING, CONN_PROVING, CONN_ADMITTING, CONN_ESTABLISHED, CONN_CLOSING, CONN_STATES };
+enum conn_state {
+    CONN_GREETING,
+    CONN_PROVING,
+    CONN_ADMITTING,
+    CONN_ESTABLISHED,
+    CONN_CLOSING,
+    CONN_STATES
+};
 enum conn_event {
-    EV_HELLO, EV_AUTHENTICATE, EV_ADMITTED, EV_REQUEST, EV_GOODBYE, EV_ABORT, EV_SILENCE, CONN_EVENTS,
+    EV_HELLO,
+    EV_AUTHENTICATE,
+    EV_ADMITTED,
+    EV_REQUEST,
+    EV_GOODBYE,
+    EV_ABORT,
+    EV_SILENCE,
+    CONN_EVENTS,
 };
 
 struct conn {
@@ -22,10 +36,10 @@ struct conn {
     void *wire;
     enum conn_state state;
     struct list of_router;
-    char address[64];             /* where it connects from */
+    char address[64]; /* where it connects from */
     uint8_t exporter[32];
-    struct deadline silence;      /* of the handshake */
-    struct handshake *handshake;  /* until established */
+    struct deadline silence;     /* of the handshake */
+    struct handshake *handshake; /* until established */
 
     /* Proved; set when it is established. */
     uint64_t session;
@@ -33,8 +47,8 @@ struct conn {
     enum role role;
     uint8_t pk[KEY_SIZE], instance[16];
 
-    uint64_t last_request;        /* of the client's; they only grow */
-    uint64_t last_invocation;     /* of ours */
+    uint64_t last_request;    /* of the client's; they only grow */
+    uint64_t last_invocation; /* of ours */
     uint64_t n_events_dropped;
     struct quota quota;
     struct list registrations, subscriptions; /* struct reg, struct sub */
@@ -46,10 +60,12 @@ struct conn_input {
     struct view frame; /* the bytes that msg was read from */
 };
 
-struct conn *conn_new(struct router *router, void *wire, const char *address, const uint8_t *exporter);
+struct conn *conn_new(struct router *router, void *wire, const char *address,
+                      const uint8_t *exporter);
 void conn_free(struct conn *conn); /* ends what it still holds */
 /* On false the conn's owner tells the other side why, and closes it: conn_abort(). */
-bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input *in, struct err *err);
+bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input *in,
+               struct err *err);
 void conn_input(struct conn *conn, struct view frame);
 
 void conn_send(struct conn *conn, const struct rpc_msg *msg);
@@ -58,7 +74,9 @@ bool conn_is_slow(const struct conn *conn); /* half of its queue is full */
 void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why);
 /* Both release everything and close the wire after what is queued. */
 void conn_abort(struct conn *conn, const struct err *why);
-void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload, const char *why); /* somebody's own words */
+/* The same in somebody's own words. */
+void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload,
+                     const char *why);
 void conn_goodbye(struct conn *conn, const char *reason, const char *message);
 const char *conn_state_name(enum conn_state state);
 static inline struct view conn_id(const struct conn *conn)

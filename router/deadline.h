@@ -20,7 +20,8 @@ struct deadlines {
 void deadlines_deinit(struct deadlines *all);
 /* Sets it, or moves it. */
 void deadline_set(struct deadlines *all, struct deadline *deadline, uint64_t at);
-void deadline_clear(struct deadlines *all, struct deadline *deadline); /* harmless when it is not set */
-uint64_t deadlines_next(const struct deadlines *all);                  /* NEVER_MS: none */
+/* Harmless when it is not set. */
+void deadline_clear(struct deadlines *all, struct deadline *deadline);
+uint64_t deadlines_next(const struct deadlines *all); /* NEVER_MS: none */
 /* Clears each that has passed, and calls it. */
 void deadlines_run(struct deadlines *all, uint64_t now);

@@ -75,7 +75,7 @@ bool dealer_serves(const struct dealer *dealer, struct view procedure)
     return map_get(dealer->by_uri, procedure) != NULL;
 }
 
-/* ---- procedures ----------------------------------------------------------------------------- */
+/* ---- procedures ------------------------------------------------------------------------------ */
 
 static void reg_free(struct reg *reg)
 {
@@ -111,7 +111,8 @@ bool dealer_register(struct conn *conn, const struct conn_input *in, _unused_ st
     struct reg *reg;
 
     if (check_register(conn, ask, &why) && !quota_take(&conn->quota, QUOTA_REGISTRATIONS, &charge))
-        err_set(&why, ERR_LIMIT, "%" PRIu64 " registrations", conn->quota.limit[QUOTA_REGISTRATIONS]);
+        err_set(&why, ERR_LIMIT, "%" PRIu64 " registrations",
+                conn->quota.limit[QUOTA_REGISTRATIONS]);
     if (why.code) {
         conn_refuse(conn, RPC_REGISTER, ask->request, &why);
         return true;
@@ -136,7 +137,8 @@ bool dealer_unregister(struct conn *conn, const struct conn_input *in, _unused_ 
     struct err why;
 
     if (!reg || reg->owner != conn) {
-        err_set(&why, ERR_NO_SUCH_REGISTRATION, "%" PRIu64 " is no registration of this session", ask->second);
+        err_set(&why, ERR_NO_SUCH_REGISTRATION, "%" PRIu64 " is no registration of this session",
+                ask->second);
         conn_refuse(conn, RPC_UNREGISTER, ask->request, &why);
         return true;
     }
@@ -146,7 +148,7 @@ bool dealer_unregister(struct conn *conn, const struct conn_input *in, _unused_ 
     return true;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void call_free(struct call *call)
 {
@@ -218,11 +220,13 @@ static struct call *call_new(struct router *router, struct conn *caller, struct 
 
 static void wait_for(struct call *call)
 {
-    deadline_set(&call->router->deadlines, &call->deadline, call->router->now.mono + call->patience);
+    deadline_set(&call->router->deadlines, &call->deadline,
+                 call->router->now.mono + call->patience);
 }
 
 /* Every word of the details is ours: nothing of what the caller wrote gets in here. */
-static void invoke(struct call *call, const struct reg *reg, const char *source, struct rpc_payload payload)
+static void invoke(struct call *call, const struct reg *reg, const char *source,
+                   struct rpc_payload payload)
 {
     const struct conn *caller = call->caller;
     struct rpc_invocation invocation = {
@@ -248,30 +252,34 @@ static void serve_here(struct conn *conn, const struct rpc_call *ask)
         conn_refuse(conn, RPC_CALL, ask->request, &why);
         return;
     }
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_RESULT,
-                                       .result = { ask->request, false, rpc_args(buf_view(&args)) } });
+    conn_send(conn,
+              &(struct rpc_msg){ .type = RPC_RESULT,
+                                 .result = { ask->request, false, rpc_args(buf_view(&args)) } });
 }
 
 static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
 {
-    if (rpc_uri_is_below(VIEW_LIT("den"), procedure) && !names_find(conn->router->names, VIEW_LIT("den")))
+    if (rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
+        !names_find(conn->router->names, VIEW_LIT("den")))
         return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
     return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
 }
 
-static bool check_call(struct conn *conn, const struct reg *reg, struct view procedure, struct charge *ret_charge,
-                       struct err *err)
+static bool check_call(struct conn *conn, const struct reg *reg, struct view procedure,
+                       struct charge *ret_charge, struct err *err)
 {
     if (!reg)
         return say_nobody(conn, procedure, err);
     if (conn_is_slow(reg->owner))
         return err_set(err, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(procedure));
     if (!quota_take(&conn->quota, QUOTA_CALLS, ret_charge))
-        return err_set(err, ERR_LIMIT, "%" PRIu64 " calls wait for an answer", conn->quota.limit[QUOTA_CALLS]);
+        return err_set(err, ERR_LIMIT, "%" PRIu64 " calls wait for an answer",
+                       conn->quota.limit[QUOTA_CALLS]);
     return true;
 }
 
-static void start(struct conn *conn, const struct rpc_call *ask, const struct reg *reg, struct charge charge)
+static void start(struct conn *conn, const struct rpc_call *ask, const struct reg *reg,
+                  struct charge charge)
 {
     struct router *router = conn->router;
     struct call *call = call_new(router, conn, reg->owner);
@@ -309,14 +317,16 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, _unused_ struct
     return true;
 }
 
-/* The call that `conn` answers. *ret_call is NULL when it was over before (the caller left, or time passed): then
- * the answer is dropped. A number that we never gave out is a protocol error. */
-static bool find_answered(struct conn *conn, uint64_t invocation, struct call **ret_call, struct err *err)
+/* The call that `conn` answers. *ret_call is NULL when it was over before (the caller left, or
+ * time passed): then the answer is dropped. A number that we never gave out is a protocol error. */
+static bool find_answered(struct conn *conn, uint64_t invocation, struct call **ret_call,
+                          struct err *err)
 {
     struct call_key key = { conn->session, invocation };
 
     if (invocation > conn->last_invocation)
-        return err_set(err, ERR_BAD_WIRE, "answer to invocation %" PRIu64 ", which never was", invocation);
+        return err_set(err, ERR_BAD_WIRE, "answer to invocation %" PRIu64 ", which never was",
+                       invocation);
     *ret_call = map_get(conn->router->dealer->calls, VIEW(&key, sizeof(key)));
     return true;
 }
@@ -336,8 +346,9 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
     }
     wait_for(call);
     if (call->caller && call->wants_progress && !conn_is_slow(call->caller))
-        conn_send(call->caller, &(struct rpc_msg){ .type = RPC_RESULT,
-                                                   .result = { call->request, true, yield->payload } });
+        conn_send(call->caller,
+                  &(struct rpc_msg){ .type = RPC_RESULT,
+                                     .result = { call->request, true, yield->payload } });
     return true;
 }
 
@@ -362,11 +373,12 @@ void dealer_leave(struct conn *conn)
     while (!list_is_empty(&conn->asked))
         call_free(LIST_ITEM(conn->asked.next, struct call, of_caller));
     while (!list_is_empty(&conn->serving))
-        fail(LIST_ITEM(conn->serving.next, struct call, of_callee), ERR_CANCELED, "its server left");
+        fail(LIST_ITEM(conn->serving.next, struct call, of_callee), ERR_CANCELED,
+             "its server left");
 }
 
-struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload, const char *source,
-                        dealer_on_answer *on_answer, void *user)
+struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,
+                        const char *source, dealer_on_answer *on_answer, void *user)
 {
     const struct reg *reg = map_get(router->dealer->by_uri, view_text(procedure));
     struct call *call;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls: who serves a procedure, and which calls wait for an answer. Exact match; the caller is disclosed from the connection's
- * proved state, always. WAMP calls this part the dealer. */
+/* Calls: who serves a procedure, and which calls wait for an answer. Exact match; the caller is
+ * disclosed from the connection's proved state, always. WAMP calls this part the dealer. */
 #pragma once
 
 #include "router/conn.h"
@@ -17,7 +17,8 @@ bool dealer_unregister(struct conn *conn, const struct conn_input *in, struct er
 bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err);
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err);
 bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *err);
-/* The session ends: its procedures go, calls to it fail with `canceled`, answers for it will be dropped. */
+/* The session ends: its procedures go, calls to it fail with `canceled`, answers for it will be
+ * dropped. */
 void dealer_leave(struct conn *conn);
 
 /* The router itself asks: answered exactly once, unless it is forgotten. */
@@ -28,8 +29,8 @@ struct dealer_answer {
 };
 typedef void dealer_on_answer(void *user, const struct dealer_answer *answer);
 /* NULL: nobody serves it. `source` goes out as `_warren_source`. */
-struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload, const char *source,
-                        dealer_on_answer *on_answer, void *user);
+struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,
+                        const char *source, dealer_on_answer *on_answer, void *user);
 void dealer_forget(struct call *call);
 bool dealer_serves(const struct dealer *dealer, struct view procedure);
 /* Registrations and pending calls, for the tests. */

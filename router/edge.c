@@ -31,7 +31,7 @@ static void arm(struct edge *edge)
     rpc_timer_set(edge->timer, router_deadline(edge->router));
 }
 
-/* ---- what the core asks for ------------------------------------------------------------------- */
+/* ---- what the core asks for ------------------------------------------------------------------ */
 
 static void send_out(void *wire, struct view message)
 {
@@ -70,7 +70,7 @@ static bool install_chain(void *user, const struct view *chain, size_t n, struct
     return state_save_chain(edge->config->state, chain, n, err);
 }
 
-/* ---- what the wire says ----------------------------------------------------------------------- */
+/* ---- what the wire says ---------------------------------------------------------------------- */
 
 static void on_opened(void *user, struct rpc_ws_conn *wire)
 {
@@ -119,9 +119,10 @@ static void on_timer(void *user)
     arm(edge);
 }
 
-/* ---- starting --------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
-/* As many as the system gives, before the edge sizes its tables; some are kept for files and the loop. */
+/* As many as the system gives, before the edge sizes its tables; some are kept for files and the
+ * loop. */
 static uint64_t raise_files(uint64_t wanted)
 {
     struct rlimit files;
@@ -135,7 +136,8 @@ static uint64_t raise_files(uint64_t wanted)
     return min_u64(wanted, files.rlim_cur - SPARE_FILES);
 }
 
-static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections, struct err *err)
+static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections,
+                      struct err *err)
 {
     static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
     const struct router_config *config = edge->config;
@@ -175,7 +177,8 @@ static void make_core(struct edge *edge, struct state *state)
     edge->router = router_new(&setup, now());
 }
 
-bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge, struct err *err)
+bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge,
+              struct err *err)
 {
     _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
     _cleanup_(state_deinit) struct state state = { 0 };
@@ -186,7 +189,8 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
     edge->lock_fd = -1;
     if (!state_load(config->state, clock_wall_ms(), &state, err))
         return false;
-    if (!file_lock(lock, &edge->lock_fd, err) || !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
+    if (!file_lock(lock, &edge->lock_fd, err) ||
+        !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
         return false;
     edge->timer = rpc_timer_new(loop, on_timer, edge);
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
@@ -213,7 +217,7 @@ void edge_free(struct edge *edge)
     free(edge);
 }
 
-/* ---- signals ---------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static bool reload(struct edge *edge, struct err *err)
 {
@@ -239,7 +243,8 @@ void edge_reload(struct edge *edge)
     struct err err = { 0 };
 
     if (reload(edge, &err))
-        log_event(LOG_INFO, "reloaded", "manifest=%" PRIu64, rpc_trust_manifest(edge->router->trust)->manifest_no);
+        log_event(LOG_INFO, "reloaded", "manifest=%" PRIu64,
+                  rpc_trust_manifest(edge->router->trust)->manifest_no);
     else
         log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(err.text));
 }

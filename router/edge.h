@@ -7,10 +7,12 @@
 
 struct edge;
 
-/* Loads the folder, listens, and logs `event=listening address=... port=...`. `config` is borrowed. */
-bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge, struct err *err);
+/* Loads the folder, listens, and logs `event=listening address=... port=...`. `config` is
+ * borrowed. */
+bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge,
+              struct err *err);
 void edge_free(struct edge *edge);
 OWN_FREEP(edge, struct edge)
-void edge_reload(struct edge *edge);      /* SIGHUP: trust and certificate, as they are on disk now */
+void edge_reload(struct edge *edge); /* SIGHUP: trust and certificate, as they are on disk now */
 void edge_say_goodbye(struct edge *edge); /* SIGTERM: then edge_is_empty() or a little patience */
 bool edge_is_empty(const struct edge *edge);

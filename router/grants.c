@@ -14,7 +14,7 @@ struct grant {
     struct list of_pair;
     struct pair *pair;
     uint8_t sid[RPC_SID];
-    struct buf bytes;       /* G as it came */
+    struct buf bytes;        /* G as it came */
     struct rpc_grant fields; /* borrows from bytes */
 };
 
@@ -38,7 +38,8 @@ void grants_set_trust(struct grants *grants, const struct rpc_trust *trust)
     grants->trust = trust;
 }
 
-/* The two IDs in order: the pair has one key whichever way it is asked for. IDs are digits: '-' cannot stand in one. */
+/* The two IDs in order: the pair has one key whichever way it is asked for. IDs are digits: '-'
+ * cannot stand in one. */
 static void put_pair_key(struct buf *to, struct view a, struct view b)
 {
     size_t len = a.len < b.len ? a.len : b.len;
@@ -119,7 +120,8 @@ static void sweep(struct grants *grants, uint64_t now)
     }
 }
 
-static bool check(const struct grants *grants, const struct rpc_grant *g, uint64_t now, struct err *err)
+static bool check(const struct grants *grants, const struct rpc_grant *g, uint64_t now,
+                  struct err *err)
 {
     if (!view_eq(g->netid, rpc_trust_netid(grants->trust)))
         return err_set(err, ERR_BAD_STATEMENT, "netid: of another network");
@@ -196,8 +198,8 @@ static bool gives(const struct grant *grant, struct view caller, struct view cap
     return false;
 }
 
-enum grants_answer grants_ask(const struct grants *grants, struct view caller, struct view callee, struct view cap,
-                              uint64_t now)
+enum grants_answer grants_ask(const struct grants *grants, struct view caller, struct view callee,
+                              struct view cap, uint64_t now)
 {
     struct pair *pair = find_pair(grants, caller, callee);
     enum grants_answer answer = GRANTS_NONE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grants that den installed: who may call whom, for what, until when. One that says nothing else is no permission. No I/O. */
+/* The grants that den installed: who may call whom, for what, until when. One that says nothing
+ * else is no permission. No I/O. */
 #pragma once
 
 #include "rpc/rpc.h"
@@ -14,15 +15,16 @@ void grants_free(struct grants *grants);
 OWN_FREEP(grants, struct grants)
 void grants_set_trust(struct grants *grants, const struct rpc_trust *trust);
 
-/* Verifies G by den-sign, its network, its beacon and its end, then holds it. The same statement again changes nothing.
- * BAD_SIGNATURE, BAD_STATEMENT, STALE, EXPIRED, REPLAYED (the sid stands for another grant), LIMIT. `now`: network time. */
+/* Verifies G by den-sign, its network, its beacon and its end, then holds it. The same statement
+ * again changes nothing. BAD_SIGNATURE, BAD_STATEMENT, STALE, EXPIRED, REPLAYED (the sid stands
+ * for another grant), LIMIT. `now`: network time. */
 bool grants_install(struct grants *grants, struct view bytes, struct view sig, uint64_t now,
                     struct rpc_grant *ret_grant /* borrows from bytes */, struct err *err);
 bool grants_remove(struct grants *grants, struct view sid); /* false: there is none */
 size_t grants_count(const struct grants *grants);
 
 enum grants_answer { GRANTS_NONE, GRANTS_WITHOUT_CAP, GRANTS_ALLOWED };
-/* Whether `caller` may reach `callee` at `now`: under any grant between the two when `cap` is empty, else under one
- * that gives the caller this capability. */
-enum grants_answer grants_ask(const struct grants *grants, struct view caller, struct view callee, struct view cap,
-                              uint64_t now);
+/* Whether `caller` may reach `callee` at `now`: under any grant between the two when `cap` is
+ * empty, else under one that gives the caller this capability. */
+enum grants_answer grants_ask(const struct grants *grants, struct view caller, struct view callee,
+                              struct view cap, uint64_t now);

@@ -7,10 +7,10 @@
 
 struct handshake {
     struct conn *conn;
-    struct rpc_netsign netsign;      /* what both ends signed */
+    struct rpc_netsign netsign; /* what both ends signed */
     uint8_t instance[16];
-    struct call *asking;             /* den.identity.admit is under way */
-    uint8_t enrol_hash[HASH_SIZE];   /* of the enrolment that den was asked about */
+    struct call *asking;           /* den.identity.admit is under way */
+    uint8_t enrol_hash[HASH_SIZE]; /* of the enrolment that den was asked about */
     bool has_enrol;
     bool is_decided;
     enum role role;
@@ -35,7 +35,7 @@ bool handshake_is_decided(const struct conn *conn)
     return conn->state == CONN_ADMITTING && conn->handshake->is_decided;
 }
 
-/* ---- HELLO, CHALLENGE ------------------------------------------------------------------------- */
+/* ---- HELLO, CHALLENGE ------------------------------------------------------------------------ */
 
 static bool offers_netsign(struct view authmethods)
 {
@@ -51,12 +51,14 @@ static bool offers_netsign(struct view authmethods)
     return false;
 }
 
-static bool read_fixed(struct view extra, const char *key, uint8_t *to, size_t size, struct err *err)
+static bool read_fixed(struct view extra, const char *key, uint8_t *to, size_t size,
+                       struct err *err)
 {
     struct view bytes;
 
     if (!rpc_map_bin(extra, key, &bytes) || bytes.len != size)
-        return err_set(err, ERR_BAD_WIRE, "HELLO: authextra: %s: not binary of %zu bytes", key, size);
+        return err_set(err, ERR_BAD_WIRE, "HELLO: authextra: %s: not binary of %zu bytes", key,
+                       size);
     memcpy(to, bytes.data, size);
     return true;
 }
@@ -101,8 +103,8 @@ static void put_signed(struct buf *to, struct view bytes, struct view sig)
 }
 
 /* CHALLENGE.extra: who we are, what the root says about it, and the newest heartbeat. */
-static bool put_challenge(const struct conn *conn, const struct rpc_netsign *n, struct view hello_extra, struct buf *to,
-                          struct err *err)
+static bool put_challenge(const struct conn *conn, const struct rpc_netsign *n,
+                          struct view hello_extra, struct buf *to, struct err *err)
 {
     const struct rpc_trust *trust = conn->router->trust;
     _buf_ roots = { 0 };
@@ -144,7 +146,8 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
         return err_set(err, ERR_NO_SUCH_REALM, "HELLO: realm: this router serves %s, not %.*s",
                        rpc_trust_network(conn->router->trust), VIEW_FMT(hello->realm));
     if (!offers_netsign(hello->authmethods))
-        return err_set(err, ERR_NOT_AUTHORIZED, "HELLO: authmethods: this router takes netsign alone");
+        return err_set(err, ERR_NOT_AUTHORIZED,
+                       "HELLO: authmethods: this router takes netsign alone");
     if (!read_extra(h, hello->authextra, err))
         return false;
     h->conn = conn;
@@ -157,11 +160,11 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
     return true;
 }
 
-/* ---- AUTHENTICATE ----------------------------------------------------------------------------- */
+/* ---- AUTHENTICATE ---------------------------------------------------------------------------- */
 
 /* [X, sig] or, with `ret_third`, [X, sig, third or nil]. */
-static bool read_signed(const char *what, struct view array, struct view *ret_bytes, struct view *ret_sig,
-                        struct view *ret_third, struct err *err)
+static bool read_signed(const char *what, struct view array, struct view *ret_bytes,
+                        struct view *ret_sig, struct view *ret_third, struct err *err)
 {
     struct rpc_fields f;
 
@@ -182,7 +185,8 @@ static bool check_not_stale(const struct router *router, struct err *err)
     if (age == UINT64_MAX) /* it is from disk: what the wall clock says since */
         age = router->now.wall > heartbeat->time ? router->now.wall - heartbeat->time : 0;
     if (age > router->config->admission_stale)
-        return err_set(err, ERR_DEN_AWAY, "den was last heard of %" PRIu64 " s ago", age / SECOND_MS);
+        return err_set(err, ERR_DEN_AWAY, "den was last heard of %" PRIu64 " s ago",
+                       age / SECOND_MS);
     return true;
 }
 
@@ -197,12 +201,14 @@ static bool read_role(struct view text, enum role *ret_role)
     return true;
 }
 
-static bool check_admission(const struct handshake *h, const struct rpc_admission *a, struct err *err)
+static bool check_admission(const struct handshake *h, const struct rpc_admission *a,
+                            struct err *err)
 {
     if (!view_eq(a->netid, VIEW_ARR(h->netsign.netid)))
         return err_set(err, ERR_BAD_STATEMENT, "netid: of another network");
     if (!view_eq(a->client_pk, VIEW_ARR(h->netsign.client_pk)))
-        return err_set(err, ERR_WRONG_KEY, "client_pk: of another key than the one that was proved");
+        return err_set(err, ERR_WRONG_KEY,
+                       "client_pk: of another key than the one that was proved");
     if (a->not_after <= router_network_time(h->conn->router))
         return err_set(err, ERR_EXPIRED, "not_after: has passed");
     if (h->has_enrol && !view_eq(a->enrol_hash, VIEW_ARR(h->enrol_hash)))
@@ -217,7 +223,8 @@ static bool take_admission(struct handshake *h, struct view bytes, struct view s
     const struct router *router = h->conn->router;
     struct rpc_admission a;
 
-    if (!rpc_trust_open(router->trust, RPC_W_ADMISSION, bytes, sig, router_network_time(router), &a, err))
+    if (!rpc_trust_open(router->trust, RPC_W_ADMISSION, bytes, sig, router_network_time(router), &a,
+                        err))
         return err_wrap(err, "admission");
     if (!check_admission(h, &a, err))
         return err_wrap(err, "admission");
@@ -243,7 +250,8 @@ static void on_admitted(void *user, const struct dealer_answer *answer)
         conn_abort_with(conn, answer->uri, answer->payload, err.text);
         return;
     }
-    if (!read_signed("den.identity.admit", rpc_payload_args(answer->payload), &bytes, &sig, NULL, &err) ||
+    if (!read_signed("den.identity.admit", rpc_payload_args(answer->payload), &bytes, &sig, NULL,
+                     &err) ||
         !take_admission(h, bytes, sig, &err) || !conn_step(conn, EV_ADMITTED, NULL, &err))
         conn_abort(conn, &err);
 }
@@ -255,7 +263,8 @@ static bool check_enrol(struct handshake *h, struct view bytes, struct view sig,
 
     if (!rpc_statement_open(RPC_W_ENROL, VIEW_ARR(h->netsign.client_pk), bytes, sig, &e, err))
         return err_wrap(err, "enrolment");
-    if (!view_eq(e.netid, VIEW_ARR(h->netsign.netid)) || !view_eq(e.client_pk, VIEW_ARR(h->netsign.client_pk)))
+    if (!view_eq(e.netid, VIEW_ARR(h->netsign.netid)) ||
+        !view_eq(e.client_pk, VIEW_ARR(h->netsign.client_pk)))
         return err_set(err, ERR_BAD_STATEMENT, "enrolment: of another network or key");
     hash_sha256(bytes, h->enrol_hash);
     h->has_enrol = true;
@@ -278,8 +287,8 @@ static bool ask_den(struct handshake *h, struct view enrol, struct err *err)
         rpc_put_bin(&args, token_sig);
     else
         rpc_put_nil(&args);
-    h->asking = dealer_ask(h->conn->router, "den.identity.admit", rpc_args(buf_view(&args)), h->conn->address,
-                           on_admitted, h);
+    h->asking = dealer_ask(h->conn->router, "den.identity.admit", rpc_args(buf_view(&args)),
+                           h->conn->address, on_admitted, h);
     if (!h->asking)
         return err_set(err, ERR_DEN_AWAY, "den is not connected: no enrolment now");
     return true;
@@ -318,14 +327,17 @@ bool handshake_authenticate(struct conn *conn, const struct conn_input *in, stru
     return err_set(err, ERR_BAD_WIRE, "AUTHENTICATE: extra: neither admission nor enrol");
 }
 
-/* ---- WELCOME ---------------------------------------------------------------------------------- */
+/* ---- WELCOME --------------------------------------------------------------------------------- */
 
-/* One key, one session: the newest stays. Two processes with one key are a clone, or a copied state folder. */
+/* One key, one session: the newest stays. Two processes with one key are a clone, or a copied
+ * state folder. */
 static void replace(const struct handshake *h, struct conn *before)
 {
     if (memcmp(before->instance, h->instance, sizeof(h->instance)) != 0)
-        log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->id, h->conn->address, before->address);
-    conn_goodbye(before, "network.close.replaced", "this ID connected again; the newest connection stays");
+        log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->id, h->conn->address,
+                  before->address);
+    conn_goodbye(before, "network.close.replaced",
+                 "this ID connected again; the newest connection stays");
 }
 
 static uint64_t draw_session(void)
@@ -361,7 +373,8 @@ static void establish(struct conn *conn, const struct handshake *h)
     router->outside.trusted(conn->wire);
 }
 
-bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in, _unused_ struct err *err)
+bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
+                       _unused_ struct err *err)
 {
     struct handshake *h = conn->handshake;
     struct rpc_welcome welcome = {
@@ -382,8 +395,8 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in, 
         put_signed(&extra, buf_view(&h->admission), buf_view(&h->signature));
     }
     welcome.authextra = buf_view(&extra);
-    log_event(LOG_INFO, "joined", "id=%s role=%s address=%s session=%" PRIu64, conn->id, role_name(conn->role),
-              conn->address, conn->session);
+    log_event(LOG_INFO, "joined", "id=%s role=%s address=%s session=%" PRIu64, conn->id,
+              role_name(conn->role), conn->address, conn->session);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_WELCOME, .welcome = welcome });
     handshake_free(STEAL(conn->handshake));
     return true;

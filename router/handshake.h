@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's side of netsign: HELLO, CHALLENGE, AUTHENTICATE, an admission shown or fetched from den, WELCOME. */
+/* The router's side of netsign: HELLO, CHALLENGE, AUTHENTICATE, an admission shown or fetched from
+ * den, WELCOME. */
 #pragma once
 
 #include "router/conn.h"
@@ -9,4 +10,5 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
 bool handshake_authenticate(struct conn *conn, const struct conn_input *in, struct err *err);
 bool handshake_welcome(struct conn *conn, const struct conn_input *in, struct err *err);
 bool handshake_is_decided(const struct conn *conn); /* EV_ADMITTED may come */
-void handshake_free(struct handshake *handshake);   /* NULL is fine; den's answer is not waited for any longer */
+/* NULL is fine; den's answer is not waited for any longer */
+void handshake_free(struct handshake *handshake);

@@ -19,9 +19,11 @@ static const char usage[] =
 
 static const char about[] =
     "\n"
-    "The rendezvous of a Warren network: peers and den connect to it, it carries their calls and events.\n"
+    "The rendezvous of a Warren network: peers and den connect to it, it carries their calls and "
+    "events.\n"
     "\n"
-    "  init DIR        makes the router's keys and router.conf in DIR, and DIR/router.request for den\n"
+    "  init DIR        makes the router's keys and router.conf in DIR, and DIR/router.request for "
+    "den\n"
     "  accept DIR FILE installs what den answered\n"
     "  --config FILE   runs in the foreground and logs to standard error\n"
     "  --check-config  only reads the configuration and the folder, and says what is wrong\n"
@@ -37,7 +39,8 @@ struct arguments {
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "warren-router: %s\nwarren-router: %s\n", err->text, err_code_remedy(err->code));
+    fprintf(stderr, "warren-router: %s\nwarren-router: %s\n", err->text,
+            err_code_remedy(err->code));
     return EXIT_FAILURE;
 }
 
@@ -56,7 +59,7 @@ static int show_help(void)
     return EXIT_SUCCESS;
 }
 
-/* ---- the daemon ------------------------------------------------------------------------------- */
+/* ---- the daemon ------------------------------------------------------------------------------ */
 
 struct daemon {
     struct rpc_loop *loop;
@@ -121,7 +124,8 @@ static bool check_only(const struct router_config *config, struct err *err)
 
     if (!state_load(config->state, clock_wall_ms(), &state, err))
         return false;
-    printf("configuration: ok\nnetwork: %s\ncertificate until: %s\n", rpc_trust_network(state.trust),
+    printf("configuration: ok\nnetwork: %s\ncertificate until: %s\n",
+           rpc_trust_network(state.trust),
            state.not_after ? clock_text(state.not_after, at) : "expired");
     return true;
 }
@@ -146,7 +150,7 @@ static int run(const struct arguments *a)
     return ok ? EXIT_SUCCESS : fail(&err);
 }
 
-/* ---- the verbs -------------------------------------------------------------------------------- */
+/* ---- the verbs ------------------------------------------------------------------------------- */
 
 static int init(const struct arguments *a)
 {
@@ -175,7 +179,8 @@ static int accept_answer(const struct arguments *a)
         return refuse_usage("accept needs a folder and the file that warren-den wrote");
     if (!state_accept(a->verb[1], a->verb[2], clock_wall_ms(), &err))
         return fail(&err);
-    printf("%s: accepted; start it with warren-router --config %s/" STATE_CONF "\n", a->verb[1], a->verb[1]);
+    printf("%s: accepted; start it with warren-router --config %s/" STATE_CONF "\n", a->verb[1],
+           a->verb[1]);
     return EXIT_SUCCESS;
 }
 
@@ -195,9 +200,12 @@ static int act(const struct arguments *a)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "check-config", no_argument, NULL, 'k' },
-        { "host", required_argument, NULL, 'H' },   { "listen", required_argument, NULL, 'l' },
-        { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
+        { "config", required_argument, NULL, 'c' },
+        { "check-config", no_argument, NULL, 'k' },
+        { "host", required_argument, NULL, 'H' },
+        { "listen", required_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
         { 0 },
     };
     struct arguments a = { 0 };
@@ -206,13 +214,26 @@ int main(int argc, char **argv)
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'c': a.config = optarg; break;
-        case 'k': a.is_check = true; break;
-        case 'H': a.host = optarg; break;
-        case 'l': a.listen = optarg; break;
-        case 'h': return show_help();
-        case 'v': printf("warren-router " WARREN_VERSION "\n"); return EXIT_SUCCESS;
-        default: fputs(usage, stderr); return EXIT_USAGE;
+        case 'c':
+            a.config = optarg;
+            break;
+        case 'k':
+            a.is_check = true;
+            break;
+        case 'H':
+            a.host = optarg;
+            break;
+        case 'l':
+            a.listen = optarg;
+            break;
+        case 'h':
+            return show_help();
+        case 'v':
+            printf("warren-router " WARREN_VERSION "\n");
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
         }
     }
     a.verb = argv + optind;

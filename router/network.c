@@ -13,7 +13,8 @@ static void put_pair_u64(struct buf *to, const char *key, uint64_t n)
     rpc_put_u64(to, n);
 }
 
-typedef bool serve_action(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err);
+typedef bool serve_action(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                          struct err *err);
 
 static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
@@ -68,13 +69,15 @@ static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to
         return false;
     holder = names_find(caller->router->names, service);
     if (!holder)
-        return err_set(err, ERR_NOT_REACHABLE, "%.*s: no such service is connected", VIEW_FMT(service));
+        return err_set(err, ERR_NOT_REACHABLE, "%.*s: no such service is connected",
+                       VIEW_FMT(service));
     rpc_put_array(to, 1);
     rpc_put_u64(to, holder->session);
     return true;
 }
 
-static bool grant_install(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+static bool grant_install(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                          struct err *err)
 {
     struct view bytes = rpc_fields_bin(args, "grant", RPC_MAX_STATEMENT);
     struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
@@ -82,17 +85,19 @@ static bool grant_install(struct conn *caller, struct rpc_fields *args, struct b
 
     if (!rpc_fields_end(args, err))
         return false;
-    if (!grants_install(caller->router->grants, bytes, sig, router_network_time(caller->router), &grant, err)) {
+    if (!grants_install(caller->router->grants, bytes, sig, router_network_time(caller->router),
+                        &grant, err)) {
         log_event(LOG_WARN, "grant_refused", "why=%s", log_quote_text(err->text));
         return false;
     }
-    log_event(LOG_INFO, "grant_installed", "a=%.*s b=%.*s n=%zu", VIEW_FMT(grant.a_id), VIEW_FMT(grant.b_id),
-              grants_count(caller->router->grants));
+    log_event(LOG_INFO, "grant_installed", "a=%.*s b=%.*s n=%zu", VIEW_FMT(grant.a_id),
+              VIEW_FMT(grant.b_id), grants_count(caller->router->grants));
     rpc_put_array(to, 0);
     return true;
 }
 
-static bool grant_remove(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+static bool grant_remove(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                         struct err *err)
 {
     struct view sid = rpc_fields_fixed(args, "sid", RPC_SID);
 
@@ -118,9 +123,10 @@ static bool peer_get(struct conn *caller, struct rpc_fields *args, struct buf *t
     return true;
 }
 
-/* ---- the router's certificate ----------------------------------------------------------------- */
+/* ---- the router's certificate ---------------------------------------------------------------- */
 
-static bool router_status(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+static bool router_status(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                          struct err *err)
 {
     const struct router *router = caller->router;
 
@@ -151,7 +157,8 @@ static bool take_manifest(struct rpc_trust *trust, struct view array, struct err
     return rpc_fields_end(&f, err) && rpc_trust_add_manifest(trust, bytes, sigs, n, err);
 }
 
-/* New ones move the trust set forward, whatever becomes of the certificate: they are signed by the root. */
+/* New ones move the trust set forward, whatever becomes of the certificate: they are signed by the
+ * root. */
 static bool take_manifests(struct router *router, struct view array, struct err *err)
 {
     uint64_t before = rpc_trust_manifest(router->trust)->manifest_no;
@@ -167,7 +174,8 @@ static bool take_manifests(struct router *router, struct view array, struct err 
         return err_wrap(err, "manifests");
     if (rpc_trust_manifest(router->trust)->manifest_no == before)
         return true;
-    log_event(LOG_INFO, "manifest", "number=%" PRIu64, rpc_trust_manifest(router->trust)->manifest_no);
+    log_event(LOG_INFO, "manifest", "number=%" PRIu64,
+              rpc_trust_manifest(router->trust)->manifest_no);
     return router_save_trust(router, err);
 }
 
@@ -183,12 +191,15 @@ static bool read_chain(struct view array, struct view *chain, size_t *ret_n, str
     return rpc_fields_end(&f, err) || err_wrap(err, "chain");
 }
 
-static bool router_certificate(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+static bool router_certificate(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                               struct err *err)
 {
-    struct view certificates = rpc_fields_array(args, "chain"), manifests = rpc_fields_array(args, "manifests");
+    struct view certificates = rpc_fields_array(args, "chain"),
+                manifests = rpc_fields_array(args, "manifests");
     struct router *router = caller->router;
     struct view chain[PKI_MAX_CHAIN];
-    struct certificate_question question = { router->trust, router->tls_spki, router_network_time(router) };
+    struct certificate_question question = { router->trust, router->tls_spki,
+                                             router_network_time(router) };
     uint64_t not_after;
     char at[CLOCK_TEXT];
     size_t n;
@@ -207,7 +218,7 @@ static bool router_certificate(struct conn *caller, struct rpc_fields *args, str
     return true;
 }
 
-/* ---- the heartbeat ---------------------------------------------------------------------------- */
+/* ---- the heartbeat --------------------------------------------------------------------------- */
 
 bool network_take_heartbeat(struct router *router, struct rpc_payload payload, struct err *err)
 {
@@ -220,20 +231,17 @@ bool network_take_heartbeat(struct router *router, struct rpc_payload payload, s
     sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "den.heartbeat");
-    if (!rpc_trust_add_heartbeat(router->trust, bytes, sig, router->now.mono, router->now.wall, &heart, err))
+    if (!rpc_trust_add_heartbeat(router->trust, bytes, sig, router->now.mono, router->now.wall,
+                                 &heart, err))
         return err_wrap(err, "den.heartbeat");
-    switch (heart) {
-    case RPC_HEART_NEWER:
-        return router_save_trust(router, err) || err_wrap(err, "den.heartbeat");
-    case RPC_HEART_SAME:
+    if (heart == RPC_HEART_OLDER)
+        return err_set(err, ERR_STALE, "den.heartbeat: older than the one that is known");
+    if (heart == RPC_HEART_SAME && !router->is_trust_unsaved)
         return true;
-    case RPC_HEART_OLDER:
-        break;
-    }
-    return err_set(err, ERR_STALE, "den.heartbeat: older than the one that is known");
+    return router_save_trust(router, err) || err_wrap(err, "den.heartbeat");
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct service {
     const char *procedure;
@@ -250,7 +258,8 @@ static const struct service {
     { "network.router.certificate", router_certificate },
 };
 
-bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf *ret_args, struct err *err)
+bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf *ret_args,
+                   struct err *err)
 {
     struct rpc_fields args;
 
@@ -258,7 +267,9 @@ bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf 
         if (!view_eq_text(call->procedure, services[i].procedure))
             continue;
         rpc_fields_open(&args, rpc_payload_args(call->payload));
-        return services[i].act(caller, &args, ret_args, err) || err_wrap(err, "%s", services[i].procedure);
+        return services[i].act(caller, &args, ret_args, err) ||
+               err_wrap(err, "%s", services[i].procedure);
     }
-    return err_set(err, ERR_NO_SUCH_PROCEDURE, "the router does not serve %.*s", VIEW_FMT(call->procedure));
+    return err_set(err, ERR_NO_SUCH_PROCEDURE, "the router does not serve %.*s",
+                   VIEW_FMT(call->procedure));
 }

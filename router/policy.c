@@ -2,10 +2,19 @@
 #include "router/policy.h"
 #include "base/text.h"
 
-enum { GUEST = 1 << ROLE_GUEST, PEER = 1 << ROLE_PEER, ADMIN = 1 << ROLE_ADMIN, DEN = 1 << ROLE_DEN };
+enum {
+    GUEST = 1 << ROLE_GUEST,
+    PEER = 1 << ROLE_PEER,
+    ADMIN = 1 << ROLE_ADMIN,
+    DEN = 1 << ROLE_DEN
+};
 enum { PEERS = PEER | ADMIN, ALL = GUEST | PEERS | DEN };
-enum { CALL = 1 << POLICY_CALL, REGISTER = 1 << POLICY_REGISTER, PUBLISH = 1 << POLICY_PUBLISH,
-       SUBSCRIBE = 1 << POLICY_SUBSCRIBE };
+enum {
+    CALL = 1 << POLICY_CALL,
+    REGISTER = 1 << POLICY_REGISTER,
+    PUBLISH = 1 << POLICY_PUBLISH,
+    SUBSCRIBE = 1 << POLICY_SUBSCRIBE
+};
 
 /* The first row decides whose verb fits and whose name the URI is or stands below. peer.<id> is not
  * in here: its rows are by_owner and by_other, for what follows the ID. */
@@ -84,7 +93,8 @@ static bool read_owner(struct view uri, struct view *ret_id, struct view *ret_re
     return ret_rest->len > 0;
 }
 
-static enum policy_verdict by_grant(const struct policy_ask *ask, struct view owner, struct view cap)
+static enum policy_verdict by_grant(const struct policy_ask *ask, struct view owner,
+                                    struct view cap)
 {
     switch (grants_ask(ask->grants, ask->id, owner, cap, ask->now)) {
     case GRANTS_ALLOWED:
@@ -109,7 +119,8 @@ static enum policy_verdict by_cap(const struct policy_ask *ask, struct view owne
     return by_grant(ask, owner, buf_view(&cap));
 }
 
-static enum policy_verdict decide_peer(const struct policy_ask *ask, struct view owner, struct view rest)
+static enum policy_verdict decide_peer(const struct policy_ask *ask, struct view owner,
+                                       struct view rest)
 {
     unsigned verb = 1u << ask->verb, role = 1u << ask->role;
 
@@ -123,7 +134,8 @@ static enum policy_verdict decide_peer(const struct policy_ask *ask, struct view
             return POLICY_FORBIDDEN;
         if (row->by == BY_ROLE)
             return POLICY_ALLOWED;
-        return row->by == BY_GRANT ? by_grant(ask, owner, (struct view){ 0 }) : by_cap(ask, owner, rest);
+        return row->by == BY_GRANT ? by_grant(ask, owner, (struct view){ 0 })
+                                   : by_cap(ask, owner, rest);
     }
     return POLICY_FORBIDDEN;
 }
@@ -148,15 +160,15 @@ bool policy_refuse(enum policy_verdict verdict, const struct policy_ask *ask, st
 
     switch (verdict) {
     case POLICY_NO_GRANT:
-        return err_set(err, ERR_NOT_AUTHORIZED, "no grant of den lets %.*s call %.*s", VIEW_FMT(ask->id),
-                       VIEW_FMT(ask->uri));
+        return err_set(err, ERR_NOT_AUTHORIZED, "no grant of den lets %.*s call %.*s",
+                       VIEW_FMT(ask->id), VIEW_FMT(ask->uri));
     case POLICY_NO_CAPABILITY:
-        return err_set(err, ERR_CAPABILITY, "the grant does not let %.*s call %.*s", VIEW_FMT(ask->id),
-                       VIEW_FMT(ask->uri));
+        return err_set(err, ERR_CAPABILITY, "the grant does not let %.*s call %.*s",
+                       VIEW_FMT(ask->id), VIEW_FMT(ask->uri));
     case POLICY_FORBIDDEN:
     case POLICY_ALLOWED:
         break;
     }
-    return err_set(err, ERR_NOT_AUTHORIZED, "%s may not %s %.*s", role_name(ask->role), verbs[ask->verb],
-                   VIEW_FMT(ask->uri));
+    return err_set(err, ERR_NOT_AUTHORIZED, "%s may not %s %.*s", role_name(ask->role),
+                   verbs[ask->verb], VIEW_FMT(ask->uri));
 }

@@ -17,5 +17,6 @@ struct charge {
     enum quota_kind kind;
 };
 
-bool quota_take(struct quota *quota, enum quota_kind kind, struct charge *ret_charge); /* false: over the limit */
+/* False: over the limit */
+bool quota_take(struct quota *quota, enum quota_kind kind, struct charge *ret_charge);
 void charge_release(struct charge *charge); /* harmless on one that is released */

@@ -47,8 +47,8 @@ void router_free(struct router *router)
     free(router);
 }
 
-struct conn *router_opened(struct router *router, struct moment now, void *wire, const char *address,
-                           const uint8_t *exporter)
+struct conn *router_opened(struct router *router, struct moment now, void *wire,
+                           const char *address, const uint8_t *exporter)
 {
     struct conn *conn;
 
@@ -69,11 +69,11 @@ void router_closed(struct conn *conn, struct moment now, const char *why)
 {
     conn->router->now = now;
     if (conn->state == CONN_ESTABLISHED)
-        log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id, role_name(conn->role),
-                  conn->address, log_quote_text(why));
+        log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id,
+                  role_name(conn->role), conn->address, log_quote_text(why));
     else if (conn->state != CONN_CLOSING)
-        log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address, conn_state_name(conn->state),
-                  log_quote_text(why));
+        log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address,
+                  conn_state_name(conn->state), log_quote_text(why));
     conn_free(conn);
 }
 
@@ -98,7 +98,8 @@ void router_say_goodbye(struct router *router, struct moment now)
         conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
 }
 
-bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust, struct err *err)
+bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,
+                         struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *taken = trust;
     struct rpc_trust *before = router->trust;
@@ -129,5 +130,7 @@ bool router_save_trust(struct router *router, struct err *err)
     _buf_ bytes = { 0 };
 
     rpc_trust_save(router->trust, &bytes);
-    return router->outside.save_trust(router->outside.user, buf_view(&bytes), err);
+    router->is_trust_unsaved =
+        !router->outside.save_trust(router->outside.user, buf_view(&bytes), err);
+    return !router->is_trust_unsaved;
 }

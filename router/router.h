@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's core: owns connections, routes between them. No I/O: it is handed frames and time, and says through
- * `struct router_outside` what is to be sent, closed and stored. Nothing out there calls back from inside those. */
+/* The router's core: owns connections, routes between them. No I/O: it is handed frames and time,
+ * and says through `struct router_outside` what is to be sent, closed and stored. Nothing out
+ * there calls back from inside those. */
 #pragma once
 
 #include "base/list.h"
@@ -13,10 +14,10 @@
 #include "router/names.h"
 
 struct router_outside {
-    void (*send)(void *wire, struct view message);   /* copies it */
-    size_t (*queued)(void *wire);                    /* bytes waiting there */
-    void (*close)(void *wire, const char *reason);   /* after what is queued */
-    void (*trusted)(void *wire);                     /* authenticated: the larger limits */
+    void (*send)(void *wire, struct view message); /* copies it */
+    size_t (*queued)(void *wire);                  /* bytes waiting there */
+    void (*close)(void *wire, const char *reason); /* after what is queued */
+    void (*trusted)(void *wire);                   /* authenticated: the larger limits */
     bool (*save_trust)(void *user, struct view bytes, struct err *err);
     /* Writes the chain (leaf first) and uses it for new connections; the key stays. */
     bool (*install_chain)(void *user, const struct view *chain, size_t n, struct err *err);
@@ -43,16 +44,17 @@ struct router {
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;
-    struct moment now;    /* of the call being made on the router */
+    struct moment now; /* of the call being made on the router */
     struct deadlines deadlines;
     struct list conns;
-    struct map *by_id;    /* established, by authid */
+    struct map *by_id; /* established, by authid */
     struct names *names;
     struct grants *grants;
     struct dealer *dealer;
     struct broker *broker;
-    struct buf scratch;   /* the message being written */
+    struct buf scratch; /* the message being written */
     bool is_closing;
+    bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 
 struct router *router_new(const struct router_setup *setup, struct moment now);
@@ -60,15 +62,19 @@ void router_free(struct router *router); /* every connection must be closed */
 OWN_FREEP(router, struct router)
 
 /* `exporter`: 32 bytes of tls-exporter. */
-struct conn *router_opened(struct router *router, struct moment now, void *wire, const char *address,
-                           const uint8_t *exporter);
+struct conn *router_opened(struct router *router, struct moment now, void *wire,
+                           const char *address, const uint8_t *exporter);
 void router_input(struct conn *conn, struct moment now, struct view frame);
-void router_closed(struct conn *conn, struct moment now, const char *why); /* the wire is gone; conn is freed */
+/* The wire is gone; conn is freed */
+void router_closed(struct conn *conn, struct moment now, const char *why);
 uint64_t router_deadline(const struct router *router);
 void router_tick(struct router *router, struct moment now);
-void router_say_goodbye(struct router *router, struct moment now); /* to all; new connections are refused */
-/* Takes another trust set (SIGHUP) when it knows a newer manifest than ours; takes `trust` in any case. */
-bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust, struct err *err);
+/* To all; new connections are refused */
+void router_say_goodbye(struct router *router, struct moment now);
+/* Takes another trust set (SIGHUP) when it knows a newer manifest than ours; takes `trust` in any
+ * case. */
+bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,
+                         struct err *err);
 
 uint64_t router_network_time(const struct router *router);
 struct conn *router_find(const struct router *router, struct view id); /* established, or NULL */

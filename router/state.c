@@ -6,6 +6,8 @@
 #include "router/certificate.h"
 #include "router/config.h"
 
+#include <unistd.h>
+
 enum { MAX_KEY_FILE = 8192, MAX_CHAIN_FILE = 128 * 1024, MAX_TRUST_FILE = 1024 * 1024 };
 
 void state_deinit(struct state *state)
@@ -64,7 +66,8 @@ bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err 
                           " to warren-den, then run `warren-router accept`");
         return false;
     }
-    return rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, ret_trust, err) || err_wrap(err, "%s", path);
+    return rpc_trust_load(buf_view(&bytes), pki_verify_by_cert, ret_trust, err) ||
+           err_wrap(err, "%s", path);
 }
 
 static bool load_chain(const char *dir, struct state *state, struct err *err)
@@ -74,7 +77,8 @@ static bool load_chain(const char *dir, struct state *state, struct err *err)
 
     if (!file_read(path, MAX_CHAIN_FILE, &pem, err))
         return false;
-    return pki_pem_read_all(buf_view(&pem), "CERTIFICATE", state->chain, PKI_MAX_CHAIN, &state->n_chain, err) ||
+    return pki_pem_read_all(buf_view(&pem), "CERTIFICATE", state->chain, PKI_MAX_CHAIN,
+                            &state->n_chain, err) ||
            err_wrap(err, "%s", path);
 }
 
@@ -94,7 +98,8 @@ bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct e
 {
     _cleanup_(state_deinit) struct state state = { 0 };
 
-    if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) || !load_chain(dir, &state, err))
+    if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) ||
+        !load_chain(dir, &state, err))
         return false;
     if (!check(&state, now, &state.not_after, err)) {
         if (err->code != ERR_EXPIRED)
@@ -123,7 +128,7 @@ bool state_save_chain(const char *dir, const struct view *chain, size_t n, struc
     return file_write(path, buf_view(&pem), 0600, err);
 }
 
-/* ---- init ------------------------------------------------------------------------------------- */
+/* ---- init ------------------------------------------------------------------------------------ */
 
 static bool make_tls_key(const char *dir, struct buf *ret_csr, struct err *err)
 {
@@ -166,20 +171,34 @@ bool state_init(const char *dir, const char *host, const char *listen, struct er
            write_text(dir, STATE_REQUEST, buf_view(&request), err);
 }
 
-/* ---- accept ----------------------------------------------------------------------------------- */
+/* ---- accept ---------------------------------------------------------------------------------- */
 
 /* Moves the answer's parts into `state`. */
-static bool take_answer(const struct rpc_router_answer *answer, struct state *state, struct err *err)
+static bool take_answer(const struct rpc_router_answer *answer, struct state *state,
+                        struct err *err)
 {
     if (!rpc_trust_load(buf_view(&answer->trust), pki_verify_by_cert, &state->trust, err))
         return err_wrap(err, "trust");
     if (strcmp(rpc_trust_network(state->trust), answer->network) != 0)
-        return err_set(err, ERR_BAD_CONFIG, "network: %s, but its manifest says %s", answer->network,
-                       rpc_trust_network(state->trust));
+        return err_set(err, ERR_BAD_CONFIG, "network: %s, but its manifest says %s",
+                       answer->network, rpc_trust_network(state->trust));
     state->chain[0] = buf_dup(buf_view(&answer->certificate));
     state->chain[1] = buf_dup(buf_view(&answer->chain));
     state->n_chain = 2;
     return true;
+}
+
+/* The answer brings no newer heartbeat than the router has seen: its number must not fall. One
+ * that the new manifest's keys did not sign is of no use any more. */
+static void keep_heartbeat(const struct rpc_trust *before, struct rpc_trust *trust)
+{
+    enum rpc_heart heart;
+    struct err ignored;
+
+    if (rpc_trust_heartbeat(before))
+        (void)rpc_trust_add_heartbeat(trust, rpc_trust_heartbeat_bytes(before),
+                                      rpc_trust_heartbeat_sig(before), clock_mono_ms(),
+                                      clock_wall_ms(), &heart, &ignored);
 }
 
 /* A router that is in a network stays in it: another network's answer is a mistake, or worse. */
@@ -193,9 +212,12 @@ static bool check_same_network(const char *dir, const struct state *state, struc
     if (!state_load_trust(dir, &before, err))
         return false;
     if (!view_eq(rpc_trust_netid(before), rpc_trust_netid(state->trust)))
-        return err_set(err, ERR_BAD_PIN, "this router belongs to another network, %s", rpc_trust_network(before));
+        return err_set(err, ERR_BAD_PIN, "this router belongs to another network, %s",
+                       rpc_trust_network(before));
     if (rpc_trust_manifest(state->trust)->manifest_no < rpc_trust_manifest(before)->manifest_no)
-        return err_set(err, ERR_STALE, "the answer is older than what is installed: ask den for a new one");
+        return err_set(err, ERR_STALE,
+                       "the answer is older than what is installed: ask den for a new one");
+    keep_heartbeat(before, state->trust);
     return true;
 }
 
@@ -209,7 +231,15 @@ static bool install(const char *dir, const struct state *state, struct err *err)
     return state_save_chain(dir, chain, n, err) && state_save_trust(dir, buf_view(&trust), err);
 }
 
-bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct err *err)
+/* A running router keeps the trust set in memory and would write its own over ours. */
+static bool lock(const char *dir, int *ret_fd, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_LOCK);
+
+    return file_lock(path, ret_fd, err) || err_wrap(err, "stop the router first");
+}
+
+static bool accept_locked(const char *dir, const char *answer_path, uint64_t now, struct err *err)
 {
     _cleanup_(rpc_router_answer_deinit) struct rpc_router_answer answer = { 0 };
     _cleanup_(state_deinit) struct state state = { 0 };
@@ -224,4 +254,16 @@ bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct
         !check_same_network(dir, &state, err))
         return err_wrap(err, "%s", answer_path);
     return install(dir, &state, err);
+}
+
+bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct err *err)
+{
+    bool is_accepted;
+    int fd;
+
+    if (!file_check_private_dir(dir, err) || !lock(dir, &fd, err))
+        return false;
+    is_accepted = accept_locked(dir, answer_path, now, err);
+    close(fd);
+    return is_accepted;
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's folder: its keys, and what it knows of its network. Everything is checked when it is read. */
+/* The router's folder: its keys, and what it knows of its network. Everything is checked when it
+ * is read. */
 #pragma once
 
 #include "pki/pki.h"
 #include "rpc/rpc.h"
 
 #define STATE_CONF    "router.conf"
-#define STATE_KEY     "router.key"     /* Ed25519: netsign */
-#define STATE_TLS_KEY "tls.key"        /* P-256, PKCS#8 PEM */
-#define STATE_CHAIN   "tls.pem"        /* leaf, then intermediate */
-#define STATE_TRUST   "trust"          /* rpc_trust_save() */
+#define STATE_KEY     "router.key" /* Ed25519: netsign */
+#define STATE_TLS_KEY "tls.key"    /* P-256, PKCS#8 PEM */
+#define STATE_CHAIN   "tls.pem"    /* leaf, then intermediate */
+#define STATE_TRUST   "trust"      /* rpc_trust_save() */
 #define STATE_REQUEST "router.request"
 #define STATE_LOCK    "lock"
 
@@ -23,13 +24,15 @@ struct state {
     uint64_t not_after; /* of the certificate; 0: it has expired */
 };
 void state_deinit(struct state *state);
-/* EXPOSED, NOT_FOUND (and what to run first), UNLISTED_KEY, BAD_CERTIFICATE ... An expired certificate alone does not keep the
- * router from starting: the log says so. `now`: the wall clock. */
+/* EXPOSED, NOT_FOUND (and what to run first), UNLISTED_KEY, BAD_CERTIFICATE ... An expired
+ * certificate alone does not keep the router from starting: the log says so. `now`: the wall
+ * clock. */
 bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err);
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
 bool state_save_trust(const char *dir, struct view bytes, struct err *err);
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
-size_t state_chain_views(const struct state *state, struct view *chain); /* room for PKI_MAX_CHAIN */
+/* Room for PKI_MAX_CHAIN */
+size_t state_chain_views(const struct state *state, struct view *chain);
 
 /* The verbs `init` and `accept`. */
 bool state_init(const char *dir, const char *host, const char *listen, struct err *err);

@@ -57,7 +57,8 @@ static void put_hex_line(struct buf *to, const char *key, struct view bytes)
     buf_put_text(to, "\n");
 }
 
-static bool read_hex(const char *key, const char *hex, size_t max, struct buf *ret_bytes, struct err *err)
+static bool read_hex(const char *key, const char *hex, size_t max, struct buf *ret_bytes,
+                     struct err *err)
 {
     size_t n = strlen(hex) / 2;
 
@@ -78,11 +79,12 @@ static bool read_fixed(const char *key, const char *hex, uint8_t *to, size_t siz
 static bool check_form(const char *key, uint64_t version, struct err *err)
 {
     if (version != VERSION)
-        return err_set(err, ERR_BAD_CONFIG, "%s: a form of this file that this version does not know", key);
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: a form of this file that this version does not know", key);
     return true;
 }
 
-/* ---- the request ---------------------------------------------------------------------------- */
+/* ---- the request ----------------------------------------------------------------------------- */
 
 void rpc_router_request_deinit(struct rpc_router_request *request)
 {
@@ -90,22 +92,26 @@ void rpc_router_request_deinit(struct rpc_router_request *request)
     buf_free(&request->csr);
 }
 
-void rpc_router_request_write(const char *host, struct view csr, const struct key *key, struct buf *ret_text)
+void rpc_router_request_write(const char *host, struct view csr, const struct key *key,
+                              struct buf *ret_text)
 {
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
 
     put_signed(&bytes, view_text(host), csr);
     key_sign(key, buf_view(&bytes), sig);
-    buf_put_text(ret_text, "# A router asks to be taken into a network; `warren-den init` or `warren-den router add`\n"
-                           "# answers it. Nothing in here is secret.\n");
+    buf_put_text(
+        ret_text,
+        "# A router asks to be taken into a network; `warren-den init` or `warren-den router add`\n"
+        "# answers it. Nothing in here is secret.\n");
     buf_printf(ret_text, "request = %d\nhost = %s\n", VERSION, host);
     put_hex_line(ret_text, "public_key", key_public_view(key));
     put_hex_line(ret_text, "csr", csr);
     put_hex_line(ret_text, "signature", VIEW_ARR(sig));
 }
 
-static bool read_request(const struct request_file *file, struct rpc_router_request *request, struct err *err)
+static bool read_request(const struct request_file *file, struct rpc_router_request *request,
+                         struct err *err)
 {
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
@@ -125,7 +131,8 @@ static bool read_request(const struct request_file *file, struct rpc_router_requ
     return true;
 }
 
-bool rpc_router_request_read(const char *name, struct view text, struct rpc_router_request *ret_request, struct err *err)
+bool rpc_router_request_read(const char *name, struct view text,
+                             struct rpc_router_request *ret_request, struct err *err)
 {
     _cleanup_(request_file_deinit) struct request_file file = { 0 };
     _cleanup_(rpc_router_request_deinit) struct rpc_router_request request = { 0 };
@@ -139,7 +146,7 @@ bool rpc_router_request_read(const char *name, struct view text, struct rpc_rout
     return true;
 }
 
-/* ---- the answer ----------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 void rpc_router_answer_deinit(struct rpc_router_answer *answer)
 {
@@ -151,15 +158,18 @@ void rpc_router_answer_deinit(struct rpc_router_answer *answer)
 
 void rpc_router_answer_write(const struct rpc_router_answer *answer, struct buf *ret_text)
 {
-    buf_put_text(ret_text, "# The network's answer to a router: `warren-router accept DIR FILE` installs it.\n"
-                           "# Nothing in here is secret.\n");
+    buf_put_text(
+        ret_text,
+        "# The network's answer to a router: `warren-router accept DIR FILE` installs it.\n"
+        "# Nothing in here is secret.\n");
     buf_printf(ret_text, "answer = %d\nnetwork = %s\n", VERSION, answer->network);
     put_hex_line(ret_text, "certificate", buf_view(&answer->certificate));
     put_hex_line(ret_text, "chain", buf_view(&answer->chain));
     put_hex_line(ret_text, "trust", buf_view(&answer->trust));
 }
 
-static bool read_answer(const struct answer_file *file, struct rpc_router_answer *answer, struct err *err)
+static bool read_answer(const struct answer_file *file, struct rpc_router_answer *answer,
+                        struct err *err)
 {
     if (!check_form("answer", file->answer, err))
         return false;
@@ -173,7 +183,8 @@ static bool read_answer(const struct answer_file *file, struct rpc_router_answer
     return true;
 }
 
-bool rpc_router_answer_read(const char *name, struct view text, struct rpc_router_answer *ret_answer, struct err *err)
+bool rpc_router_answer_read(const char *name, struct view text,
+                            struct rpc_router_answer *ret_answer, struct err *err)
 {
     _cleanup_(answer_file_deinit) struct answer_file file = { 0 };
     _cleanup_(rpc_router_answer_deinit) struct rpc_router_answer answer = { 0 };

@@ -8,7 +8,9 @@ TEST(the_defaults_are_what_the_manual_says)
     struct router_config config = { 0 };
     struct err err = { 0 };
 
-    CHECK_OK(router_config_parse("dir/router.conf", VIEW_LIT("host = rendezvous.example:443\n"), &config, NULL, &err), err);
+    CHECK_OK(router_config_parse("dir/router.conf", VIEW_LIT("host = rendezvous.example:443\n"),
+                                 &config, NULL, &err),
+             err);
     CHECK_STR(config.listen, "*:443");
     CHECK_STR(config.state, "dir");
     CHECK_U64(config.handshake_timeout, 10000);
@@ -30,9 +32,12 @@ TEST(bad_configurations_are_refused_by_line)
         { "host = a:1\nhots = b\n", "router.conf:2: unknown key \"hots\"" },
         { "host = a\n", "router.conf:1: host: expected HOST:PORT or [IPv6]:PORT, found \"a\"" },
         { "host = a:1\ncall_timeout = soon\n",
-          "router.conf:2: call_timeout: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"soon\"" },
-        { "host = a:1\nmax_message = 2MiB\n", "router.conf: max_message: expected 16384 to 1048576, found 2097152" },
-        { "host = a:1\nmax_connections = 0\n", "router.conf: max_connections: expected 1 to 1000000, found 0" },
+          "router.conf:2: call_timeout: expected a duration such as 500ms, 45s, 10m, 24h or 7d, "
+          "found \"soon\"" },
+        { "host = a:1\nmax_message = 2MiB\n",
+          "router.conf: max_message: expected 16384 to 1048576, found 2097152" },
+        { "host = a:1\nmax_connections = 0\n",
+          "router.conf: max_connections: expected 1 to 1000000, found 0" },
         { "host = a:1\nlisten = nowhere\n",
           "router.conf: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"nowhere\"" },
         { "host = a:1\nlisten = ::1:443\n",
@@ -47,7 +52,8 @@ TEST(bad_configurations_are_refused_by_line)
         struct router_config config = { 0 };
         struct err err = { 0 };
         _buf_ all = { 0 };
-        CHECK_ERR(router_config_parse("router.conf", view_text(cases[i].text), &config, &all, &err), err, ERR_BAD_CONFIG);
+        CHECK_ERR(router_config_parse("router.conf", view_text(cases[i].text), &config, &all, &err),
+                  err, ERR_BAD_CONFIG);
         CHECK_STR(err.text, cases[i].why);
         CHECK(all.len > 0);
         router_config_deinit(&config);
@@ -60,7 +66,10 @@ TEST(listen_addresses)
         const char *text, *host;
         uint16_t port;
     } cases[] = {
-        { "*:443", NULL, 443 }, { "127.0.0.1:0", "127.0.0.1", 0 }, { "[::1]:7443", "::1", 7443 }, { "[::]:1", "::", 1 },
+        { "*:443", NULL, 443 },
+        { "127.0.0.1:0", "127.0.0.1", 0 },
+        { "[::1]:7443", "::1", 7443 },
+        { "[::]:1", "::", 1 },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

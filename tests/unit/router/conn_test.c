@@ -24,7 +24,8 @@ static const struct {
     { "an ext type", "95300180a3612e62d40000", "ABORT wamp.error.protocol_violation" },
     { "request 0", "94300080a3612e62", "ABORT wamp.error.protocol_violation" },
     { "an empty component", "94300180a4612e2e62", "ABORT wamp.error.protocol_violation" },
-    { "__proto__", "95300180a3612e629181a95f5f70726f746f5f5f01", "ABORT wamp.error.protocol_violation" },
+    { "__proto__", "95300180a3612e629181a95f5f70726f746f5f5f01",
+      "ABORT wamp.error.protocol_violation" },
 };
 
 static void say_hex(struct wire *wire, const char *hex)
@@ -58,7 +59,8 @@ TEST(malformed_messages_end_a_connection)
         struct wire *stranger = wire_new(w, "192.0.2.9"), *peer = join_peer(w, "456000");
         say_hex(stranger, bad_frames[i].hex);
         say_hex(peer, bad_frames[i].hex);
-        if (!CHECK_STR(answer_to(stranger), bad_frames[i].reason) || !CHECK_STR(answer_to(peer), bad_frames[i].reason))
+        if (!CHECK_STR(answer_to(stranger), bad_frames[i].reason) ||
+            !CHECK_STR(answer_to(peer), bad_frames[i].reason))
             check_failed(__FILE__, __LINE__, "case: %s", bad_frames[i].what);
         CHECK(stranger->is_closed && peer->is_closed);
         wire_drop(stranger);
@@ -114,7 +116,7 @@ TEST(only_hello_opens)
         "94400180a3612e62",                   /* REGISTER */
         "94200180a3612e62",                   /* SUBSCRIBE */
         "930680a3612e62",                     /* GOODBYE */
-        "9305c400" "80",                      /* AUTHENTICATE */
+        "9305c40080",                         /* AUTHENTICATE */
     };
     _cleanup_(world_freep) struct world *w = world_new();
 
@@ -147,7 +149,8 @@ TEST(a_closed_session_is_deaf)
 
     join_den(w);
     peer = join_peer(w, "456000");
-    wire_send(peer, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = { .reason = VIEW_LIT("wamp.close.normal") } });
+    wire_send(peer, &(struct rpc_msg){ .type = RPC_GOODBYE,
+                                       .goodbye = { .reason = VIEW_LIT("wamp.close.normal") } });
     CHECK_STR(answer_to(peer), "GOODBYE wamp.close.goodbye_and_out");
     CHECK(peer->is_closed);
     CHECK(!router_find(w->router, VIEW_LIT("456000")));

@@ -38,12 +38,16 @@ static uint64_t invoked(struct wire *callee)
 
 static void yield(struct wire *callee, uint64_t invocation, bool is_progress, struct view args)
 {
-    wire_send(callee, &(struct rpc_msg){ .type = RPC_YIELD, .yield = { invocation, is_progress, rpc_args(args) } });
+    wire_send(callee, &(struct rpc_msg){ .type = RPC_YIELD,
+                                         .yield = { invocation, is_progress, rpc_args(args) } });
 }
 
-static void call_with(struct wire *caller, const char *procedure, bool wants_progress, uint64_t timeout)
+static void call_with(struct wire *caller, const char *procedure, bool wants_progress,
+                      uint64_t timeout)
 {
-    struct rpc_call call = { .request = wire_request(caller), .procedure = view_text(procedure), .timeout = timeout,
+    struct rpc_call call = { .request = wire_request(caller),
+                             .procedure = view_text(procedure),
+                             .timeout = timeout,
                              .receive_progress = wants_progress };
 
     wire_send(caller, &(struct rpc_msg){ .type = RPC_CALL, .call = call });
@@ -71,7 +75,8 @@ TEST(a_call_reaches_its_server_and_its_result_the_caller)
     CHECK_VIEW(msg.result.payload.bytes, VIEW_ARR(two));
 }
 
-/* [48, 1, {"caller": 7, "caller_authid": "999999", "caller_authrole": "den", "_warren_source": "x"}, "den.session.open"] */
+/* [48, 1, {"caller": 7, "caller_authid": "999999", "caller_authrole": "den", "_warren_source":
+ * "x"}, "den.session.open"] */
 TEST(a_caller_cannot_forge_who_it_is)
 {
     _scene_ s = scene_new();
@@ -129,7 +134,8 @@ TEST(an_error_travels_with_its_uri_and_payload)
 
     send_call(s.alice, "den.session.open", VIEW_ARR(one));
     wire_send(s.den, &(struct rpc_msg){ .type = RPC_ERROR,
-                                        .error = { RPC_INVOCATION, invoked(s.den), VIEW_LIT("den.error.not_reachable"),
+                                        .error = { RPC_INVOCATION, invoked(s.den),
+                                                   VIEW_LIT("den.error.not_reachable"),
                                                    rpc_args(VIEW_ARR(two)) } });
     if (!CHECK(wire_next(s.alice, &msg)))
         return;
@@ -180,8 +186,9 @@ TEST(answers_for_a_caller_that_left_are_dropped)
     CHECK_U64(dealer_n_calls(s.w->router->dealer), 0);
     yield(s.den, number, true, VIEW_ARR(one));
     yield(s.den, number, false, VIEW_ARR(one));
-    wire_send(s.den, &(struct rpc_msg){ .type = RPC_ERROR,
-                                        .error = { RPC_INVOCATION, number, VIEW_LIT("a.b"), { { 0 }, 0 } } });
+    wire_send(s.den, &(struct rpc_msg){
+                         .type = RPC_ERROR,
+                         .error = { RPC_INVOCATION, number, VIEW_LIT("a.b"), { { 0 }, 0 } } });
     CHECK(!s.den->is_closed && !wire_next(s.den, &msg));
 }
 
@@ -190,7 +197,8 @@ TEST(an_answer_to_what_was_never_asked_is_a_protocol_violation)
     _scene_ s = scene_new();
 
     send_call(s.alice, "den.session.open", VIEW_ARR(one));
-    yield(s.alice, 1, false, VIEW_ARR(two)); /* somebody else's invocation: alice was never asked anything */
+    yield(s.alice, 1, false,
+          VIEW_ARR(two)); /* somebody else's invocation: alice was never asked anything */
     CHECK_STR(answer_to(s.alice), "ABORT wamp.error.protocol_violation");
     yield(s.den, invoked(s.den) + 1, false, VIEW_ARR(two));
     CHECK_STR(answer_to(s.den), "ABORT wamp.error.protocol_violation");
@@ -264,7 +272,8 @@ TEST(registrations_are_counted_and_come_back)
         last = msg.ids.second;
     }
     CHECK_STR(try_register(alice, "peer.456000.app.more"), "network.error.limit");
-    wire_send(alice, &(struct rpc_msg){ .type = RPC_UNREGISTER, .ids = { wire_request(alice), last } });
+    wire_send(alice,
+              &(struct rpc_msg){ .type = RPC_UNREGISTER, .ids = { wire_request(alice), last } });
     CHECK_STR(answer_to(alice), "UNREGISTERED");
     CHECK_STR(try_register(alice, "peer.456000.app.more"), "REGISTERED");
 }
@@ -281,7 +290,8 @@ TEST(nobody_unregisters_for_somebody_else)
     _scene_ s = scene_new();
 
     for (uint64_t id = 1; id <= 2; id++) { /* 1 is den's, 2 is nobody's */
-        wire_send(s.alice, &(struct rpc_msg){ .type = RPC_UNREGISTER, .ids = { wire_request(s.alice), id } });
+        wire_send(s.alice, &(struct rpc_msg){ .type = RPC_UNREGISTER,
+                                              .ids = { wire_request(s.alice), id } });
         CHECK_STR(answer_to(s.alice), "wamp.error.no_such_registration");
     }
     send_call(s.alice, "den.session.open", VIEW_ARR(one));
@@ -304,8 +314,10 @@ TEST(patterns_and_sharing_are_refused_not_ignored)
     join_den(w);
     alice = join_peer(w, "456000");
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        struct rpc_register ask = { .request = wire_request(alice), .match = view_text(cases[i].match),
-                                    .invoke = view_text(cases[i].invoke), .uri = VIEW_LIT("peer.456000.a.b") };
+        struct rpc_register ask = { .request = wire_request(alice),
+                                    .match = view_text(cases[i].match),
+                                    .invoke = view_text(cases[i].invoke),
+                                    .uri = VIEW_LIT("peer.456000.a.b") };
         wire_send(alice, &(struct rpc_msg){ .type = RPC_REGISTER, .reg = ask });
         CHECK_STR(answer_to(alice), cases[i].answer);
     }
@@ -328,7 +340,8 @@ TEST(den_offers_a_session_to_a_peer)
     struct wire *den = join_den(w), *bob = join_peer(w, "123456");
     struct rpc_msg msg;
 
-    CHECK_STR(try_call(den, "peer.123456.session.offer", VIEW_ARR(one)), "wamp.error.no_such_procedure");
+    CHECK_STR(try_call(den, "peer.123456.session.offer", VIEW_ARR(one)),
+              "wamp.error.no_such_procedure");
     CHECK_STR(try_register(bob, "peer.123456.session.offer"), "REGISTERED");
     send_call(den, "peer.123456.session.offer", VIEW_ARR(one));
     if (!CHECK(wire_next(bob, &msg)))
@@ -339,10 +352,11 @@ TEST(den_offers_a_session_to_a_peer)
     CHECK_STR(answer_to(den), "RESULT");
 }
 
-/* ---- a model ------------------------------------------------------------------------------------ */
+/* ---- a model --------------------------------------------------------------------------------- */
 
-/* Random steps of four peers that serve and call each other, against what has to hold after each: every call that was
- * accepted gets exactly one last answer, unless its caller left; nothing is held for those who are gone. */
+/* Random steps of four peers that serve and call each other, against what has to hold after each:
+ * every call that was accepted gets exactly one last answer, unless its caller left; nothing is
+ * held for those who are gone. */
 enum { PEERS = 4, STEPS = 4000 };
 static const char *const ids[PEERS] = { "100001", "100002", "100003", "100004" };
 
@@ -351,7 +365,7 @@ struct model {
     struct wire *peer[PEERS];
     uint64_t serving[PEERS][64]; /* invocations not answered yet */
     size_t n_serving[PEERS];
-    size_t n_waiting[PEERS];     /* calls without a last answer */
+    size_t n_waiting[PEERS]; /* calls without a last answer */
     uint32_t seed;
 };
 
@@ -405,8 +419,11 @@ static void model_answer(struct model *m, size_t i)
 
     yield(m->peer[i], m->serving[i][which], draw(m, 4) == 0, VIEW_ARR(two));
     if (draw(m, 2) == 0)
-        wire_send(m->peer[i], &(struct rpc_msg){ .type = RPC_ERROR,
-                                                 .error = { RPC_INVOCATION, m->serving[i][which], VIEW_LIT("a.b"), { { 0 }, 0 } } });
+        wire_send(
+            m->peer[i],
+            &(struct rpc_msg){
+                .type = RPC_ERROR,
+                .error = { RPC_INVOCATION, m->serving[i][which], VIEW_LIT("a.b"), { { 0 }, 0 } } });
     else
         yield(m->peer[i], m->serving[i][which], false, VIEW_ARR(two));
     m->serving[i][which] = m->serving[i][--m->n_serving[i]];
@@ -439,7 +456,9 @@ static void model_grants(struct wire *den)
 
     for (size_t a = 0; a < PEERS; a++) {
         for (size_t b = a + 1; b < PEERS; b++) {
-            struct grant_facts facts = { .sid = ++sid, .a = ids[a], .b = ids[b], .cap = "call:app", .cap_back = "call:app" };
+            struct grant_facts facts = {
+                .sid = ++sid, .a = ids[a], .b = ids[b], .cap = "call:app", .cap_back = "call:app"
+            };
             CHECK_STR(install_grant(den, &facts), "RESULT");
         }
     }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/router/world.h"
 
-static const struct grant_facts alice_to_bob = { .sid = 1, .a = "456000", .b = "123456", .cap = "call:chat", .cap_back = "call:news" };
+static const struct grant_facts alice_to_bob = {
+    .sid = 1, .a = "456000", .b = "123456", .cap = "call:chat", .cap_back = "call:news"
+};
 
 static const char *code_of(struct world *w, struct view args)
 {
@@ -16,7 +18,8 @@ TEST(a_grant_opens_what_it_names_both_ways)
         bool is_bob;
         const char *procedure, *answer;
     } cases[] = {
-        { false, "peer.123456.ice.update", "wamp.error.no_such_procedure" }, /* allowed: nobody serves it here */
+        { false, "peer.123456.ice.update",
+          "wamp.error.no_such_procedure" }, /* allowed: nobody serves it here */
         { true, "peer.456000.ice.update", "wamp.error.no_such_procedure" },
         { false, "peer.123456.chat.say", "wamp.error.no_such_procedure" },
         { true, "peer.456000.news.read", "wamp.error.no_such_procedure" },
@@ -34,7 +37,8 @@ TEST(a_grant_opens_what_it_names_both_ways)
 
     CHECK_STR(install_grant(den, &alice_to_bob), "RESULT");
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        if (!CHECK_STR(try_call(cases[i].is_bob ? bob : alice, cases[i].procedure, VIEW_LIT("")), cases[i].answer))
+        if (!CHECK_STR(try_call(cases[i].is_bob ? bob : alice, cases[i].procedure, VIEW_LIT("")),
+                       cases[i].answer))
             check_failed(__FILE__, __LINE__, "case: %s", cases[i].procedure);
     }
     CHECK_STR(try_call(eve, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.not_authorized");
@@ -53,7 +57,8 @@ TEST(a_removed_grant_closes_again)
     rpc_put_bin(&args, VIEW_ARR(sid));
     CHECK_STR(try_call(den, "network.grant.remove", buf_view(&args)), "network.error.not_found");
     CHECK_STR(install_grant(den, &alice_to_bob), "RESULT");
-    CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.no_such_procedure");
+    CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")),
+              "wamp.error.no_such_procedure");
     CHECK_STR(try_call(den, "network.grant.remove", buf_view(&args)), "RESULT");
     CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.not_authorized");
     CHECK_U64(grants_count(w->router->grants), 0);
@@ -68,7 +73,8 @@ TEST(a_grant_ends_when_it_says_so)
     facts.live_until = w->now.wall + 60 * SECOND_MS;
     CHECK_STR(install_grant(den, &facts), "RESULT");
     world_pass(w, 59 * SECOND_MS);
-    CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.no_such_procedure");
+    CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")),
+              "wamp.error.no_such_procedure");
     world_pass(w, SECOND_MS);
     CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.not_authorized");
 }
@@ -101,7 +107,8 @@ TEST(bad_grants_are_refused)
     world_grant(w, &facts, NULL, &other_network);
     w->netid[0] ^= 1;
     CHECK_STR(code_of(w, buf_view(&other_network)), "network.error.bad_statement");
-    world_grant(w, &facts, NULL, &old); /* two heartbeats later it is nobody's permission any more */
+    world_grant(w, &facts, NULL,
+                &old); /* two heartbeats later it is nobody's permission any more */
     den_beat(den);
     den_beat(den);
     CHECK_STR(code_of(w, buf_view(&old)), "network.error.stale");
@@ -115,7 +122,8 @@ TEST(one_sid_one_grant)
     struct grant_facts facts = alice_to_bob;
 
     CHECK_STR(install_grant(den, &facts), "RESULT");
-    CHECK_STR(install_grant(den, &facts), "RESULT"); /* the same again: den repeats itself after a lost answer */
+    CHECK_STR(install_grant(den, &facts),
+              "RESULT"); /* the same again: den repeats itself after a lost answer */
     facts.cap = "call:everything";
     CHECK_STR(install_grant(den, &facts), "network.error.replayed");
     CHECK_U64(grants_count(w->router->grants), 1);

@@ -13,7 +13,8 @@ static struct wire *challenged(struct world *w, const struct key *key)
     return wire;
 }
 
-static void show_admission(struct wire *wire, const struct key *key, struct view bytes, struct view sig)
+static void show_admission(struct wire *wire, const struct key *key, struct view bytes,
+                           struct view sig)
 {
     _buf_ extra = { 0 };
 
@@ -92,11 +93,15 @@ TEST(bad_admissions_are_refused)
         int64_t life;
         bool other_key, other_signer, is_altered;
     } cases[] = {
-        { "expired", "456000", "peer", "ABORT network.error.expired", "admission: not_after: has passed", -1, false, false, false },
+        { "expired", "456000", "peer", "ABORT network.error.expired",
+          "admission: not_after: has passed", -1, false, false, false },
         { "another key's", "456000", "peer", "ABORT network.error.wrong_key",
-          "admission: client_pk: of another key than the one that was proved", 1000, true, false, false },
-        { "self-signed", "456000", "peer", "ABORT network.error.bad_signature", NULL, 1000, false, true, false },
-        { "altered", "456000", "peer", "ABORT network.error.bad_signature", NULL, 1000, false, false, true },
+          "admission: client_pk: of another key than the one that was proved", 1000, true, false,
+          false },
+        { "self-signed", "456000", "peer", "ABORT network.error.bad_signature", NULL, 1000, false,
+          true, false },
+        { "altered", "456000", "peer", "ABORT network.error.bad_signature", NULL, 1000, false,
+          false, true },
     };
     _cleanup_(world_freep) struct world *w = world_new();
 
@@ -164,7 +169,7 @@ TEST(a_proof_is_bound_to_its_connection)
 TEST(another_keys_proof_is_refused)
 {
     _cleanup_(world_freep) struct world *w = world_new();
-    _cleanup_(key_freep) struct key *key = key_new(), *other = key_new();
+    _cleanup_(key_freep) struct key *other = key_new();
     struct wire *wire;
     _buf_ extra = { 0 };
 
@@ -179,7 +184,8 @@ TEST(another_keys_proof_is_refused)
 }
 
 /* HELLO with one thing wrong. */
-static void say_hello(struct wire *wire, const char *realm, const char *method, const char *binding, size_t nonce_len)
+static void say_hello(struct wire *wire, const char *realm, const char *method, const char *binding,
+                      size_t nonce_len)
 {
     uint8_t bytes[32] = { 1 };
     struct rpc_msg msg = { .type = RPC_HELLO, .hello = { .realm = view_text(realm) } };
@@ -217,9 +223,11 @@ TEST(bad_hellos_are_refused)
         { WORLD_NETWORK, "cryptosign", "tls-exporter", 32, "ABORT wamp.error.not_authorized" },
         { WORLD_NETWORK, "anonymous", "tls-exporter", 32, "ABORT wamp.error.not_authorized" },
         { WORLD_NETWORK, "netsign", "none", 32, "ABORT wamp.error.protocol_violation" },
-        { WORLD_NETWORK, "netsign", "tls-server-end-point", 32, "ABORT wamp.error.protocol_violation" },
+        { WORLD_NETWORK, "netsign", "tls-server-end-point", 32,
+          "ABORT wamp.error.protocol_violation" },
         { WORLD_NETWORK, "netsign", "tls-exporter", 31, "ABORT wamp.error.protocol_violation" },
-        { WORLD_NETWORK, "netsign", "tls-exporter", 32, "ABORT network.error.bad_pin" }, /* an unknown root */
+        { WORLD_NETWORK, "netsign", "tls-exporter", 32,
+          "ABORT network.error.bad_pin" }, /* an unknown root */
     };
     _cleanup_(world_freep) struct world *w = world_new();
 
@@ -246,7 +254,8 @@ TEST(a_handshake_has_ten_seconds)
 {
     _cleanup_(world_freep) struct world *w = world_new();
     _cleanup_(key_freep) struct key *key = key_new();
-    struct wire *silent = wire_new(w, "192.0.2.7"), *halfway = challenged(w, key), *den = join_den(w);
+    struct wire *silent = wire_new(w, "192.0.2.7"), *halfway = challenged(w, key),
+                *den = join_den(w);
 
     world_pass(w, 9999);
     CHECK(!silent->is_closed && !halfway->is_closed);
@@ -258,7 +267,8 @@ TEST(a_handshake_has_ten_seconds)
 
 /* ---- enrolment ------------------------------------------------------------------------------- */
 
-static void put_enrolment(struct world *w, const struct key *key, struct buf *ret_extra, uint8_t ret_hash[HASH_SIZE])
+static void put_enrolment(struct world *w, const struct key *key, struct buf *ret_extra,
+                          uint8_t ret_hash[HASH_SIZE])
 {
     uint8_t nonce[16] = { 3 }, sig[SIG_SIZE];
     struct rpc_enrol e = {
@@ -277,7 +287,8 @@ static void put_enrolment(struct world *w, const struct key *key, struct buf *re
 }
 
 /* den answers the invocation that waits with an admission over `enrol_hash`. */
-static void den_admits(struct wire *den, const struct key *key, const char *id, const uint8_t enrol_hash[HASH_SIZE])
+static void den_admits(struct wire *den, const struct key *key, const char *id,
+                       const uint8_t enrol_hash[HASH_SIZE])
 {
     struct world *w = den->world;
     struct rpc_admission a = {
@@ -306,8 +317,9 @@ static void den_admits(struct wire *den, const struct key *key, const char *id, 
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, buf_view(&bytes));
     rpc_put_bin(&args, VIEW_ARR(sig));
-    wire_send(den, &(struct rpc_msg){ .type = RPC_YIELD,
-                                      .yield = { msg.invocation.request, false, rpc_args(buf_view(&args)) } });
+    wire_send(den, &(struct rpc_msg){
+                       .type = RPC_YIELD,
+                       .yield = { msg.invocation.request, false, rpc_args(buf_view(&args)) } });
 }
 
 static struct wire *den_that_admits(struct world *w)
@@ -348,7 +360,8 @@ TEST(an_admission_for_another_enrolment_or_key_is_refused)
         wire_authenticate(wire, key, buf_view(&extra));
         hash[0] ^= i == 0;
         den_admits(den, i == 1 ? other : key, "123456", hash);
-        CHECK_STR(answer_to(wire), i == 0 ? "ABORT network.error.bad_statement" : "ABORT network.error.wrong_key");
+        CHECK_STR(answer_to(wire),
+                  i == 0 ? "ABORT network.error.bad_statement" : "ABORT network.error.wrong_key");
         CHECK(wire->is_closed);
     }
 }
@@ -371,8 +384,10 @@ TEST(dens_refusal_reaches_the_newcomer_word_for_word)
     err_set(&no, ERR_BAD_TOKEN, "the token is spent");
     rpc_error_put_payload(&no, &payload);
     wire_send(den, &(struct rpc_msg){ .type = RPC_ERROR,
-                                      .error = { RPC_INVOCATION, msg.invocation.request,
-                                                 VIEW_LIT("den.error.bad_token"), { buf_view(&payload), 2 } } });
+                                      .error = { RPC_INVOCATION,
+                                                 msg.invocation.request,
+                                                 VIEW_LIT("den.error.bad_token"),
+                                                 { buf_view(&payload), 2 } } });
     if (!CHECK(wire_next(wire, &msg)) || !CHECK(msg.type == RPC_ABORT))
         return;
     CHECK_VIEW(msg.abort.reason, VIEW_LIT("den.error.bad_token"));
@@ -398,7 +413,8 @@ TEST(an_enrolment_waits_for_nobody)
     wire_authenticate(wire, key, buf_view(&extra));
     wire_drop(wire); /* gone before the answer: which is dropped then */
     CHECK(wire_next(den, &msg));
-    wire_send(den, &(struct rpc_msg){ .type = RPC_YIELD, .yield = { msg.invocation.request, false, { { 0 }, 0 } } });
+    wire_send(den, &(struct rpc_msg){ .type = RPC_YIELD,
+                                      .yield = { msg.invocation.request, false, { { 0 }, 0 } } });
     CHECK(!den->is_closed);
 
     wire = challenged(w, key);
@@ -422,7 +438,7 @@ TEST(an_enrolment_signed_by_another_key_does_not_reach_den)
     CHECK(!wire_next(den, &msg));
 }
 
-/* ---- the same ID twice ------------------------------------------------------------------------ */
+/* ---- the same ID twice ----------------------------------------------------------------------- */
 
 TEST(the_newest_connection_of_an_id_stays)
 {
@@ -437,7 +453,8 @@ TEST(the_newest_connection_of_an_id_stays)
     CHECK_STR(answer_to(first), "GOODBYE network.close.replaced");
     CHECK(first->is_closed && !second->is_closed);
     CHECK(router_find(w->router, VIEW_LIT("456000")) == second->conn);
-    CHECK_STR(try_register(second, "peer.456000.x.y"), "REGISTERED"); /* the old one's went with it */
+    CHECK_STR(try_register(second, "peer.456000.x.y"),
+              "REGISTERED"); /* the old one's went with it */
     wire_drop(first);
     CHECK(router_find(w->router, VIEW_LIT("456000")) == second->conn);
 }

@@ -2,7 +2,8 @@
 #include "tests/unit/router/world.h"
 
 /* The result's first value, of network.<name>. */
-static bool ask(struct wire *wire, const char *procedure, struct view args, struct rpc_msg *msg, struct view *ret_value)
+static bool ask(struct wire *wire, const char *procedure, struct view args, struct rpc_msg *msg,
+                struct view *ret_value)
 {
     struct rpc_fields f;
 
@@ -107,7 +108,7 @@ TEST(den_asks_who_is_online)
     }
 }
 
-/* ---- the router's certificate ------------------------------------------------------------------- */
+/* ---- the router's certificate ---------------------------------------------------------------- */
 
 struct order {
     enum pki_profile profile;
@@ -120,8 +121,11 @@ static void put_certificate_args(struct world *w, const struct order *order, str
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    struct pki_order what = { .profile = order->profile, .label = order->label, .network = WORLD_NETWORK,
-                              .now = order->now, .life_ms = order->profile == PKI_ROUTER ? 30 * DAY_MS : DAY_MS };
+    struct pki_order what = { .profile = order->profile,
+                              .label = order->label,
+                              .network = WORLD_NETWORK,
+                              .now = order->now,
+                              .life_ms = order->profile == PKI_ROUTER ? 30 * DAY_MS : DAY_MS };
     struct err err = { 0 };
     _buf_ der = { 0 };
 
@@ -145,7 +149,8 @@ TEST(den_renews_the_routers_certificate)
     uint64_t n;
     _buf_ args = { 0 };
 
-    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall }, &args);
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall },
+                         &args);
     CHECK_STR(try_call(den, "network.router.certificate", buf_view(&args)), "RESULT");
     CHECK_U64(w->n_installed, 1);
     if (!ask(den, "network.router.status", VIEW_LIT(""), &msg, &value))
@@ -167,12 +172,17 @@ TEST(a_certificate_that_is_not_for_this_router_is_refused)
     _buf_ expired = { 0 };
 
     CHECK_OK(pki_key_new(PKI_P256, &other, &err), err);
-    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", other, w->now.wall }, &foreign_key);
-    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&foreign_key)), "network.error.wrong_key");
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", other, w->now.wall },
+                         &foreign_key);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&foreign_key)),
+              "network.error.wrong_key");
     put_certificate_args(w, &(struct order){ PKI_PEER, "456000", w->tls_key, w->now.wall }, &peers);
-    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&peers)), "network.error.name_mismatch");
-    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall }, &expired);
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&peers)),
+              "network.error.name_mismatch");
+    put_certificate_args(w, &(struct order){ PKI_ROUTER, "router", w->tls_key, w->now.wall },
+                         &expired);
     world_pass(w, 31 * DAY_MS);
-    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&expired)), "network.error.expired");
+    CHECK_STR(try_call(den, "network.router.certificate", buf_view(&expired)),
+              "network.error.expired");
     CHECK_U64(w->n_installed, 0);
 }

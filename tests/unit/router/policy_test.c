@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/router/world.h"
 
-enum { G = 1 << ROLE_GUEST, P = 1 << ROLE_PEER, A = 1 << ROLE_ADMIN, D = 1 << ROLE_DEN, ALL = G | P | A | D };
+enum {
+    G = 1 << ROLE_GUEST,
+    P = 1 << ROLE_PEER,
+    A = 1 << ROLE_ADMIN,
+    D = 1 << ROLE_DEN,
+    ALL = G | P | A | D
+};
 
-/* Who may do what, without any grant; the peer and the admin are 456000. Everything that is not in `who` is refused. */
+/* Who may do what, without any grant; the peer and the admin are 456000. Everything that is not in
+ * `who` is refused. */
 static const struct {
     enum policy_verb verb;
     const char *uri;
@@ -84,16 +91,19 @@ TEST(every_role_may_what_the_table_says_and_nothing_else)
             struct policy_ask ask = {
                 .verb = cases[i].verb,
                 .role = (enum role)role,
-                .id = role == ROLE_DEN ? VIEW_LIT("den") : role == ROLE_GUEST ? VIEW_LIT("") : VIEW_LIT("456000"),
+                .id = role == ROLE_DEN     ? VIEW_LIT("den")
+                      : role == ROLE_GUEST ? VIEW_LIT("")
+                                           : VIEW_LIT("456000"),
                 .uri = view_text(cases[i].uri),
                 .grants = w->router->grants,
                 .now = WORLD_WALL,
             };
             bool may = policy_decide(&ask) == POLICY_ALLOWED;
             if (may != !!(cases[i].who & 1 << role))
-                check_failed(__FILE__, __LINE__, "%s %s %s: %s", role_name(ask.role),
-                             (const char *[]){ "call", "register", "publish", "subscribe" }[ask.verb], cases[i].uri,
-                             may ? "allowed" : "refused");
+                check_failed(
+                    __FILE__, __LINE__, "%s %s %s: %s", role_name(ask.role),
+                    (const char *[]){ "call", "register", "publish", "subscribe" }[ask.verb],
+                    cases[i].uri, may ? "allowed" : "refused");
         }
     }
 }
@@ -112,7 +122,8 @@ TEST(refusals_reach_the_wire_with_their_uri)
     CHECK_STR(try_subscribe(alice, "network.peer.on_join"), "wamp.error.not_authorized");
     CHECK_STR(try_call(alice, "network.grant.install", VIEW_LIT("")), "wamp.error.not_authorized");
     CHECK_STR(try_call(alice, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.not_authorized");
-    CHECK_STR(try_call(alice, "peer.123456.session.offer", VIEW_LIT("")), "wamp.error.not_authorized");
+    CHECK_STR(try_call(alice, "peer.123456.session.offer", VIEW_LIT("")),
+              "wamp.error.not_authorized");
     CHECK(!alice->is_closed && !den->is_closed); /* a refusal is an answer, not a fault */
 }
 

@@ -11,7 +11,7 @@ TEST(charges_are_taken_and_given_back_once)
     CHECK(quota_take(&quota, QUOTA_CALLS, &b));
     CHECK(!quota_take(&quota, QUOTA_CALLS, &c));
     CHECK(!quota_take(&quota, QUOTA_SUBSCRIPTIONS, &c)); /* each kind has its own limit */
-    charge_release(&c); /* nothing was charged */
+    charge_release(&c);                                  /* nothing was charged */
     CHECK_U64(quota.used[QUOTA_CALLS], 2);
     charge_release(&a);
     charge_release(&a);

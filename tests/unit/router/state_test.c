@@ -37,11 +37,14 @@ static void make_trust(struct folder *f, const uint8_t *router_pk, struct buf *r
         .previous = VIEW_ARR(zeros),
         .roots = { { VIEW_ARR(w->netid) }, 1 },
         .intermediates = { { VIEW_ARR(intermediate) }, 1 },
-        .keys = { { { RPC_KEY_ROUTER, VIEW(router_pk, KEY_SIZE), WORLD_WALL - DAY_MS, WORLD_WALL + 100 * DAY_MS } }, 1 },
+        .keys = { { { RPC_KEY_ROUTER, VIEW(router_pk, KEY_SIZE), WORLD_WALL - DAY_MS,
+                      WORLD_WALL + 100 * DAY_MS } },
+                  1 },
         .issued_at = WORLD_WALL - DAY_MS,
         .not_after = WORLD_WALL + 300 * DAY_MS,
     };
-    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = rpc_trust_new(WORLD_NETWORK, w->netid, pki_verify_by_cert);
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust =
+        rpc_trust_new(WORLD_NETWORK, w->netid, pki_verify_by_cert);
     struct err err = { 0 };
     struct view sig;
     _buf_ bytes = { 0 };
@@ -56,12 +59,15 @@ static void make_trust(struct folder *f, const uint8_t *router_pk, struct buf *r
     rpc_trust_save(trust, ret_bytes);
 }
 
-static void make_certificate(struct folder *f, const char *label, struct view csr_der, struct buf *ret_der)
+static void make_certificate(struct folder *f, const char *label, struct view csr_der,
+                             struct buf *ret_der)
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    struct pki_order order = { .profile = strcmp(label, "router") == 0 ? PKI_ROUTER : PKI_PEER, .label = label,
-                               .network = WORLD_NETWORK, .now = WORLD_WALL };
+    struct pki_order order = { .profile = strcmp(label, "router") == 0 ? PKI_ROUTER : PKI_PEER,
+                               .label = label,
+                               .network = WORLD_NETWORK,
+                               .now = WORLD_WALL };
     struct err err = { 0 };
 
     order.life_ms = order.profile == PKI_ROUTER ? 30 * DAY_MS : DAY_MS;
@@ -155,7 +161,8 @@ TEST(answers_that_are_not_for_this_router_are_refused)
 
     make_certificate(&f, "router", buf_view(&csr), &f.answer.certificate); /* for another TLS key */
     CHECK_ERR(accept_it(&f, &err), err, ERR_WRONG_KEY);
-    make_certificate(&f, "456000", buf_view(&f.request.csr), &f.answer.certificate); /* a peer's name */
+    make_certificate(&f, "456000", buf_view(&f.request.csr),
+                     &f.answer.certificate); /* a peer's name */
     CHECK_ERR(accept_it(&f, &err), err, ERR_NAME_MISMATCH);
     make_certificate(&f, "router", buf_view(&f.request.csr), &f.answer.certificate);
 
@@ -228,7 +235,8 @@ TEST(an_expired_certificate_alone_does_not_stop_it)
     struct err err = { 0 };
 
     CHECK_OK(accept_it(&f, &err), err);
-    CHECK_OK(state_load(f.dir, WORLD_WALL + 31 * DAY_MS, &state, &err), err); /* den renews it over the network */
+    CHECK_OK(state_load(f.dir, WORLD_WALL + 31 * DAY_MS, &state, &err),
+             err); /* den renews it over the network */
     CHECK_U64(state.not_after, 0);
     CHECK_ERR(state_load(f.dir, WORLD_WALL + 101 * DAY_MS, &none, &err), err, ERR_UNLISTED_KEY);
 }

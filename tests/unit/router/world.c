@@ -15,7 +15,7 @@
         }                                                                                          \
     } while (0)
 
-/* ---- the router's outside --------------------------------------------------------------------- */
+/* ---- the router's outside -------------------------------------------------------------------- */
 
 static void fake_send(void *user, struct view message)
 {
@@ -58,7 +58,8 @@ static bool fake_save(void *user, struct view bytes, struct err *err)
     return true;
 }
 
-static bool fake_install(void *user, _unused_ const struct view *chain, _unused_ size_t n, _unused_ struct err *err)
+static bool fake_install(void *user, _unused_ const struct view *chain, _unused_ size_t n,
+                         _unused_ struct err *err)
 {
     struct world *world = user;
 
@@ -66,22 +67,25 @@ static bool fake_install(void *user, _unused_ const struct view *chain, _unused_
     return true;
 }
 
-/* ---- the world ------------------------------------------------------------------------------ */
+/* ---- the world ------------------------------------------------------------------------------- */
 
 static void make_ca(struct world *w)
 {
     struct pki_key *root_key, *key;
 
     MUST(pki_key_new(PKI_P384, &root_key, &err));
-    MUST(pki_ca_new_root(WORLD_NETWORK, WORLD_WALL - DAY_MS, 3650 * DAY_MS, root_key, &w->root, &err));
+    MUST(pki_ca_new_root(WORLD_NETWORK, WORLD_WALL - DAY_MS, 3650 * DAY_MS, root_key, &w->root,
+                         &err));
     MUST(pki_key_new(PKI_P256, &key, &err));
-    MUST(pki_ca_new_intermediate(w->root, WORLD_NETWORK, WORLD_WALL - DAY_MS, 1000 * DAY_MS, key, &w->intermediate, &err));
+    MUST(pki_ca_new_intermediate(w->root, WORLD_NETWORK, WORLD_WALL - DAY_MS, 1000 * DAY_MS, key,
+                                 &w->intermediate, &err));
     pki_cert_hash(pki_ca_cert(w->root), w->netid);
 }
 
 static struct rpc_key_entry entry(enum rpc_key_role role, const struct key *key)
 {
-    return (struct rpc_key_entry){ role, key_public_view(key), WORLD_WALL - DAY_MS, WORLD_WALL + 300 * DAY_MS };
+    return (struct rpc_key_entry){ role, key_public_view(key), WORLD_WALL - DAY_MS,
+                                   WORLD_WALL + 300 * DAY_MS };
 }
 
 static void make_manifest(struct world *w)
@@ -95,7 +99,8 @@ static void make_manifest(struct world *w)
         .roots = { { VIEW_ARR(w->netid) }, 1 },
         .intermediates = { { VIEW_ARR(intermediate) }, 1 },
         .keys = { { entry(RPC_KEY_DEN_LOGIN, w->den_login), entry(RPC_KEY_DEN_SIGN, w->den_sign),
-                    entry(RPC_KEY_ROUTER, w->router_key) }, 3 },
+                    entry(RPC_KEY_ROUTER, w->router_key) },
+                  3 },
         .issued_at = WORLD_WALL - DAY_MS,
         .not_after = WORLD_WALL + 300 * DAY_MS,
     };
@@ -211,7 +216,7 @@ void world_pass(struct world *w, uint64_t ms)
     }
 }
 
-/* ---- wires ---------------------------------------------------------------------------------- */
+/* ---- wires ----------------------------------------------------------------------------------- */
 
 struct wire *wire_new(struct world *w, const char *address)
 {
@@ -234,7 +239,8 @@ void wire_drop(struct wire *wire)
 
 void wire_say(struct wire *wire, struct view frame)
 {
-    _buf_ exact = buf_dup(frame); /* a copy of its own, so that a sanitizer sees a read past its end */
+    _buf_ exact =
+        buf_dup(frame); /* a copy of its own, so that a sanitizer sees a read past its end */
 
     router_input(wire->conn, wire->world->now, buf_view(&exact));
 }
@@ -271,7 +277,7 @@ uint64_t wire_request(struct wire *wire)
     return ++wire->last_request;
 }
 
-/* ---- netsign -------------------------------------------------------------------------------- */
+/* ---- netsign --------------------------------------------------------------------------------- */
 
 static void put_hello_extra(struct wire *wire, const struct key *key, struct buf *to)
 {
@@ -295,7 +301,9 @@ void wire_hello(struct wire *wire, const struct key *key)
     _buf_ frame = { 0 };
     _buf_ extra = { 0 };
     _buf_ methods = { 0 };
-    struct rpc_msg msg = { .type = RPC_HELLO, .hello = { .realm = VIEW_LIT(WORLD_NETWORK), .agent = VIEW_LIT("test") } };
+    struct rpc_msg msg = {
+        .type = RPC_HELLO, .hello = { .realm = VIEW_LIT(WORLD_NETWORK), .agent = VIEW_LIT("test") }
+    };
 
     random_bytes(wire->nonce, sizeof(wire->nonce));
     put_hello_extra(wire, key, &extra);
@@ -322,7 +330,8 @@ bool wire_challenge(struct wire *wire)
 
     if (!wire_next(wire, &msg) || msg.type != RPC_CHALLENGE)
         return false;
-    if (!rpc_map_bin(msg.challenge.extra, "pubkey", &pk) || !rpc_map_bin(msg.challenge.extra, "nonce", &nonce) ||
+    if (!rpc_map_bin(msg.challenge.extra, "pubkey", &pk) ||
+        !rpc_map_bin(msg.challenge.extra, "nonce", &nonce) ||
         !rpc_map_bin(msg.challenge.extra, "signature", &sig))
         return false;
     memcpy(wire->proof.router_pk, pk.data, KEY_SIZE);
@@ -333,7 +342,8 @@ bool wire_challenge(struct wire *wire)
         hash_sha256(bytes, wire->proof.heartbeat_hash);
         wire->proof.has_heartbeat = true;
     }
-    return view_eq(pk, key_public_view(wire->world->router_key)) && rpc_netsign_verify(&wire->proof, true, sig, &err);
+    return view_eq(pk, key_public_view(wire->world->router_key)) &&
+           rpc_netsign_verify(&wire->proof, true, sig, &err);
 }
 
 void wire_authenticate(struct wire *wire, const struct key *key, struct view extra)
@@ -341,7 +351,8 @@ void wire_authenticate(struct wire *wire, const struct key *key, struct view ext
     uint8_t sig[SIG_SIZE];
 
     rpc_netsign_sign(&wire->proof, false, key, sig);
-    wire_send(wire, &(struct rpc_msg){ .type = RPC_AUTHENTICATE, .authenticate = { VIEW_ARR(sig), extra } });
+    wire_send(wire, &(struct rpc_msg){ .type = RPC_AUTHENTICATE,
+                                       .authenticate = { VIEW_ARR(sig), extra } });
 }
 
 bool wire_welcome(struct wire *wire)
@@ -356,8 +367,8 @@ bool wire_welcome(struct wire *wire)
     return true;
 }
 
-void world_admission(struct world *w, const struct key *key, const char *id, const char *role, uint64_t not_after,
-                     struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE])
+void world_admission(struct world *w, const struct key *key, const char *id, const char *role,
+                     uint64_t not_after, struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE])
 {
     struct rpc_admission a = {
         .netid = VIEW_ARR(w->netid),
@@ -419,7 +430,7 @@ struct wire *join_den(struct world *w)
     return wire;
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 const char *answer_to(struct wire *wire)
 {
@@ -432,7 +443,8 @@ const char *answer_to(struct wire *wire)
     if (msg.type == RPC_ERROR)
         snprintf(text, sizeof(text), "%.*s", VIEW_FMT(msg.error.uri));
     else if (msg.type == RPC_ABORT || msg.type == RPC_GOODBYE)
-        snprintf(text, sizeof(text), "%s %.*s", rpc_type_name(msg.type), VIEW_FMT(msg.abort.reason));
+        snprintf(text, sizeof(text), "%s %.*s", rpc_type_name(msg.type),
+                 VIEW_FMT(msg.abort.reason));
     else
         snprintf(text, sizeof(text), "%s", rpc_type_name(msg.type));
     return text;
@@ -456,7 +468,9 @@ const char *try_subscribe(struct wire *wire, const char *uri)
 
 const char *try_publish(struct wire *wire, const char *uri)
 {
-    struct rpc_publish ask = { .request = wire_request(wire), .acknowledge = true, .topic = view_text(uri) };
+    struct rpc_publish ask = { .request = wire_request(wire),
+                               .acknowledge = true,
+                               .topic = view_text(uri) };
 
     wire_send(wire, &(struct rpc_msg){ .type = RPC_PUBLISH, .publish = ask });
     return answer_to(wire);
@@ -464,7 +478,9 @@ const char *try_publish(struct wire *wire, const char *uri)
 
 void send_call(struct wire *wire, const char *procedure, struct view args)
 {
-    struct rpc_call call = { .request = wire_request(wire), .procedure = view_text(procedure), .payload = rpc_args(args) };
+    struct rpc_call call = { .request = wire_request(wire),
+                             .procedure = view_text(procedure),
+                             .payload = rpc_args(args) };
 
     wire_send(wire, &(struct rpc_msg){ .type = RPC_CALL, .call = call });
 }
@@ -475,7 +491,7 @@ const char *try_call(struct wire *wire, const char *procedure, struct view args)
     return answer_to(wire);
 }
 
-/* ---- den's statements ------------------------------------------------------------------------- */
+/* ---- den's statements ------------------------------------------------------------------------ */
 
 void world_heartbeat(struct world *w, struct buf *ret_args)
 {
@@ -506,7 +522,9 @@ void world_heartbeat(struct world *w, struct buf *ret_args)
 
 void den_beat(struct wire *den)
 {
-    struct rpc_publish ask = { .request = wire_request(den), .acknowledge = true, .retain = true,
+    struct rpc_publish ask = { .request = wire_request(den),
+                               .acknowledge = true,
+                               .retain = true,
                                .topic = VIEW_LIT("den.heartbeat") };
     _buf_ args = { 0 };
 
@@ -521,7 +539,8 @@ static struct rpc_items one_cap(const char *cap)
     return cap ? (struct rpc_items){ { view_text(cap) }, 1 } : (struct rpc_items){ 0 };
 }
 
-void world_grant(struct world *w, const struct grant_facts *facts, const struct key *key, struct buf *ret_args)
+void world_grant(struct world *w, const struct grant_facts *facts, const struct key *key,
+                 struct buf *ret_args)
 {
     uint8_t sid[RPC_SID], pk[KEY_SIZE] = { 7 }, hash[HASH_SIZE] = { 9 }, sig[SIG_SIZE];
     struct rpc_grant g = {

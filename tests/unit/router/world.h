@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole network around the router's core, in memory and in virtual time: the CA, den's keys, and wires that tests write
- * messages to and read the router's answers from. */
+/* A whole network around the router's core, in memory and in virtual time: the CA, den's keys, and
+ * wires that tests write messages to and read the router's answers from. */
 #pragma once
 
 #include "pki/pki.h"
@@ -12,10 +12,10 @@
 
 struct wire {
     struct world *world;
-    struct conn *conn;    /* NULL after wire_drop() */
-    struct buf out;       /* frames that the router sent: length u32, bytes */
-    struct buf frame;     /* the one that wire_next() gave last */
-    size_t queued;        /* what the router is told about the queue */
+    struct conn *conn; /* NULL after wire_drop() */
+    struct buf out;    /* frames that the router sent: length u32, bytes */
+    struct buf frame;  /* the one that wire_next() gave last */
+    size_t queued;     /* what the router is told about the queue */
     bool is_closed, is_trusted;
     uint8_t instance[16], nonce[RPC_NONCE32], exporter[32];
     struct rpc_netsign proof;
@@ -33,7 +33,7 @@ struct world {
     struct buf manifest, manifest_sig;
     uint8_t netid[HASH_SIZE], beacon[RPC_BEACON];
     uint64_t hb_no;
-    struct buf saved;      /* what save_trust() was given last */
+    struct buf saved; /* what save_trust() was given last */
     unsigned n_saved, n_installed;
     bool fails_to_save;
     struct wire *wires[64];
@@ -44,7 +44,8 @@ struct world *world_new(void);
 void world_free(struct world *world);
 OWN_FREEP(world, struct world)
 void world_restart(struct world *world); /* the router, from what it saved; wires are gone */
-void world_pass(struct world *world, uint64_t ms); /* time; ticks the router at each deadline on the way */
+/* Time; ticks the router at each deadline on the way */
+void world_pass(struct world *world, uint64_t ms);
 
 struct wire *wire_new(struct world *world, const char *address);
 void wire_drop(struct wire *wire); /* the connection breaks */
@@ -52,23 +53,26 @@ void wire_say(struct wire *wire, struct view frame);
 void wire_send(struct wire *wire, const struct rpc_msg *msg);
 /* The next message from the router; its views live until the next call. False: none. */
 bool wire_next(struct wire *wire, struct rpc_msg *ret_msg);
-void wire_skip(struct wire *wire); /* all that waits */
+void wire_skip(struct wire *wire);        /* all that waits */
 uint64_t wire_request(struct wire *wire); /* the next request's number */
 
 /* netsign up to the CHALLENGE, and the proof. */
 void wire_hello(struct wire *wire, const struct key *key);
-bool wire_challenge(struct wire *wire);                          /* reads it and checks the router's signature */
-void wire_authenticate(struct wire *wire, const struct key *key, struct view extra); /* signs what was challenged */
-bool wire_welcome(struct wire *wire);                            /* reads WELCOME */
-void world_admission(struct world *world, const struct key *key, const char *id, const char *role, uint64_t not_after,
-                     struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE]);
+bool wire_challenge(struct wire *wire); /* reads it and checks the router's signature */
+/* Signs what was challenged */
+void wire_authenticate(struct wire *wire, const struct key *key, struct view extra);
+bool wire_welcome(struct wire *wire); /* reads WELCOME */
+void world_admission(struct world *world, const struct key *key, const char *id, const char *role,
+                     uint64_t not_after, struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE]);
 void put_admission_extra(struct buf *to, const char *what, struct view bytes, struct view sig);
 
-struct wire *join_den(struct world *world);                     /* and publishes a first heartbeat */
-struct wire *join_peer(struct world *world, const char *id);    /* with a fresh key and an admission */
-struct wire *join_with(struct world *world, const struct key *key, const char *id, const char *role);
+struct wire *join_den(struct world *world);                  /* and publishes a first heartbeat */
+struct wire *join_peer(struct world *world, const char *id); /* with a fresh key and an admission */
+struct wire *join_with(struct world *world, const struct key *key, const char *id,
+                       const char *role);
 
-/* What an answer came to: "RESULT", "REGISTERED", "" (no answer) or the error's URI. Lives until the next call. */
+/* What an answer came to: "RESULT", "REGISTERED", "" (no answer) or the error's URI. Lives until
+ * the next call. */
 const char *answer_to(struct wire *wire);
 const char *try_register(struct wire *wire, const char *uri);
 const char *try_subscribe(struct wire *wire, const char *uri);
@@ -85,5 +89,6 @@ struct grant_facts {
     uint64_t live_until;
 };
 /* Args [G, sig] signed with `key` (NULL: den-sign). */
-void world_grant(struct world *world, const struct grant_facts *facts, const struct key *key, struct buf *ret_args);
+void world_grant(struct world *world, const struct grant_facts *facts, const struct key *key,
+                 struct buf *ret_args);
 const char *install_grant(struct wire *den, const struct grant_facts *facts);

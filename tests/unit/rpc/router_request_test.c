@@ -50,13 +50,17 @@ TEST(bad_requests_are_refused)
     } cases[] = {
         { "host = rendezvous", "host = somewhere", ERR_BAD_SIGNATURE,
           "router.request: signature: not by public_key over host and csr" },
-        { "3003020107", "3003020108", ERR_BAD_SIGNATURE, "router.request: signature: not by public_key over host and csr" },
+        { "3003020107", "3003020108", ERR_BAD_SIGNATURE,
+          "router.request: signature: not by public_key over host and csr" },
         { "3003020107", "300302010", ERR_BAD_CONFIG, "router.request: csr: not hexadecimal" },
-        { "public_key = ", "public_key = 00", ERR_BAD_CONFIG, "router.request: public_key: not 32 bytes in hexadecimal" },
-        { "signature = ", "signature = x", ERR_BAD_CONFIG, "router.request: signature: not 64 bytes in hexadecimal" },
+        { "public_key = ", "public_key = 00", ERR_BAD_CONFIG,
+          "router.request: public_key: not 32 bytes in hexadecimal" },
+        { "signature = ", "signature = x", ERR_BAD_CONFIG,
+          "router.request: signature: not 64 bytes in hexadecimal" },
         { "request = 1", "request = 2", ERR_BAD_CONFIG,
           "router.request: request: a form of this file that this version does not know" },
-        { "request = 1", "# request", ERR_BAD_CONFIG, "router.request: request is missing: expected a whole number, 0 or more" },
+        { "request = 1", "# request", ERR_BAD_CONFIG,
+          "router.request: request is missing: expected a whole number, 0 or more" },
         { "host = ", "hots = ", ERR_BAD_CONFIG, "router.request:4: unknown key \"hots\"" },
     };
     _cleanup_(key_freep) struct key *key = NULL;
@@ -69,15 +73,18 @@ TEST(bad_requests_are_refused)
         _buf_ text = { 0 };
         make_request(&text, key);
         replace(&text, cases[i].from, cases[i].to);
-        CHECK_ERR(rpc_router_request_read("router.request", buf_view(&text), &request, &err), err, cases[i].code);
+        CHECK_ERR(rpc_router_request_read("router.request", buf_view(&text), &request, &err), err,
+                  cases[i].code);
         CHECK_STR(err.text, cases[i].why);
     }
 }
 
 TEST(an_answer_round_trips)
 {
-    struct rpc_router_answer answer = { .network = mem_text("corp.example"), .certificate = buf_dup(VIEW_LIT("leaf")),
-                                        .chain = buf_dup(VIEW_LIT("intermediate")), .trust = buf_dup(VIEW_LIT("trust")) };
+    struct rpc_router_answer answer = { .network = mem_text("corp.example"),
+                                        .certificate = buf_dup(VIEW_LIT("leaf")),
+                                        .chain = buf_dup(VIEW_LIT("intermediate")),
+                                        .trust = buf_dup(VIEW_LIT("trust")) };
     struct rpc_router_answer back = { 0 };
     struct err err = { 0 };
     _buf_ text = { 0 };
@@ -89,6 +96,7 @@ TEST(an_answer_round_trips)
     CHECK_VIEW(buf_view(&back.chain), VIEW_LIT("intermediate"));
     CHECK_VIEW(buf_view(&back.trust), VIEW_LIT("trust"));
     rpc_router_answer_deinit(&back);
-    CHECK_ERR(rpc_router_answer_read("router.answer", VIEW_LIT("answer = 1\n"), &back, &err), err, ERR_BAD_CONFIG);
+    CHECK_ERR(rpc_router_answer_read("router.answer", VIEW_LIT("answer = 1\n"), &back, &err), err,
+              ERR_BAD_CONFIG);
     rpc_router_answer_deinit(&answer);
 }
