@@ -373,8 +373,6 @@ static void time_out_state(struct rpc_client *c)
 {
     struct err why;
 
-    if (c->now < c->deadline)
-        return;
     err_set(&why, ERR_TIMEOUT, "the router did not answer while %s", state_names[c->state]);
     abort_with(c, &why);
 }
@@ -382,7 +380,10 @@ static void time_out_state(struct rpc_client *c)
 void rpc_client_tick(struct rpc_client *c, uint64_t now)
 {
     c->now = now;
-    time_out_state(c);
+    if (now >= c->deadline) { /* that was the end of all else; what it made due comes next time */
+        time_out_state(c);
+        return;
+    }
     time_out_calls(c);
     rpc_client_serve_tick(c);
 }

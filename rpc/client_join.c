@@ -163,7 +163,7 @@ static bool authenticate(struct rpc_client *c, struct err *err)
 
 bool rpc_client_on_challenge(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
-    struct challenge ch;
+    struct challenge ch = { 0 };
 
     if (!read_challenge(&msg->challenge, &ch, err) || !check_router(c, &ch, err) ||
         !check_heartbeat(c, &ch, err))
