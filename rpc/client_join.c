@@ -62,14 +62,18 @@ void rpc_client_hail(struct rpc_client *c, const uint8_t exporter[32])
 /* ---- CHALLENGE ------------------------------------------------------------------------------- */
 
 struct challenge {
-    struct view pubkey, nonce, signature, roots, manifests, heartbeat;
+    uint8_t pubkey[KEY_SIZE], nonce[RPC_NONCE32], signature[SIG_SIZE];
+    struct view roots, manifests, heartbeat;
 };
 
-static bool take_bin(struct view map, const char *key, size_t size, struct view *ret_bytes,
-                     struct err *err)
+static bool take_bin(struct view map, const char *key, uint8_t *to, size_t size, struct err *err)
 {
-    return (rpc_map_bin(map, key, ret_bytes) && ret_bytes->len == size) ||
-           err_set(err, ERR_BAD_WIRE, "extra: %s: not %zu bytes", key, size);
+    struct view bytes = { 0 };
+
+    if (!rpc_map_bin(map, key, &bytes) || bytes.len != size || !bytes.data)
+        return err_set(err, ERR_BAD_WIRE, "extra: %s: not %zu bytes", key, size);
+    memcpy(to, bytes.data, size);
+    return true;
 }
 
 static bool read_challenge(const struct rpc_challenge *msg, struct challenge *ret, struct err *err)
@@ -79,9 +83,9 @@ static bool read_challenge(const struct rpc_challenge *msg, struct challenge *re
     if (!view_eq_text(msg->method, "netsign"))
         return err_set(err, ERR_BAD_WIRE, "the router asks for %.*s, we prove by netsign alone",
                        VIEW_FMT(msg->method));
-    if (!take_bin(msg->extra, "pubkey", KEY_SIZE, &ch.pubkey, err) ||
-        !take_bin(msg->extra, "nonce", RPC_NONCE32, &ch.nonce, err) ||
-        !take_bin(msg->extra, "signature", SIG_SIZE, &ch.signature, err))
+    if (!take_bin(msg->extra, "pubkey", ch.pubkey, sizeof(ch.pubkey), err) ||
+        !take_bin(msg->extra, "nonce", ch.nonce, sizeof(ch.nonce), err) ||
+        !take_bin(msg->extra, "signature", ch.signature, sizeof(ch.signature), err))
         return false;
     if (!rpc_map_get(msg->extra, "roots", &ch.roots) ||
         !rpc_map_get(msg->extra, "manifests", &ch.manifests))
@@ -104,12 +108,12 @@ static bool check_router(struct rpc_client *c, const struct challenge *ch, struc
     struct rpc_netsign *proof = &c->proof;
 
     if (!rpc_trust_take_challenge(trust, ch->roots, ch->manifests, c->config.wall(), err) ||
-        !rpc_trust_check_key(trust, RPC_KEY_ROUTER, ch->pubkey, trust_now(c), err))
+        !rpc_trust_check_key(trust, RPC_KEY_ROUTER, VIEW_ARR(ch->pubkey), trust_now(c), err))
         return false;
     memcpy(proof->netid, rpc_trust_netid(trust).data, sizeof(proof->netid));
-    memcpy(proof->router_pk, ch->pubkey.data, sizeof(proof->router_pk));
-    memcpy(proof->nonce_router, ch->nonce.data, sizeof(proof->nonce_router));
-    return rpc_netsign_verify(proof, true, ch->signature, err);
+    memcpy(proof->router_pk, ch->pubkey, sizeof(proof->router_pk));
+    memcpy(proof->nonce_router, ch->nonce, sizeof(proof->nonce_router));
+    return rpc_netsign_verify(proof, true, VIEW_ARR(ch->signature), err);
 }
 
 static bool read_pair(struct view array, struct view *ret_bytes, struct view *ret_sig,
