@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/den/scene.h"
+
+#include <stdio.h>
+
+static uint8_t wrong[HASH_SIZE] = { 1 };
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+static uint64_t send_close(struct world *w, const struct world_peer *by, struct view sid,
+                           const char *reason)
+{
+    struct buf args = { 0 };
+    _buf_ body = { 0 };
+
+    rpc_put_map(&body, 2);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, sid);
+    rpc_put_str(&body, "reason");
+    rpc_put_str(&body, reason);
+    world_put_request(w, &args, by->key, by->id, "den.session.close", buf_view(&body));
+    return world_handle(w, "den.session.close", "peer", by->id, &args);
+}
+
+static void check_told(const struct scene *s, const char *reason)
+{
+    const struct world_event *event = world_last_event(s->w, "den.session.on_state");
+    char ends[64];
+    struct rpc_fields f;
+
+    snprintf(ends, sizeof(ends), "%s,%s", s->alice->id, s->bob->id);
+    if (!CHECK(event))
+        return;
+    CHECK_STR(event->eligible, ends);
+    CHECK(!event->is_retained);
+    rpc_fields_open(&f, buf_view(&event->args));
+    CHECK_U64(rpc_fields_fixed(&f, "sid", RPC_SID).len, RPC_SID);
+    CHECK_VIEW(rpc_fields_text(&f, "state", 16), VIEW_LIT("closed"));
+    CHECK_VIEW(rpc_fields_text(&f, "reason", 100), view_text(reason));
+}
+
+TEST(either_end_closes_a_session_and_nobody_else)
+{
+    SCENE(s);
+    const struct world_peer *const closers[] = { s.alice, s.bob };
+
+    for (size_t i = 0; i < N_ELEMENTS(closers); i++) {
+        DIAL(dial, s.w, s.alice, s.bob->id);
+        uint64_t inv;
+        struct offer offer;
+        struct accept accept;
+        struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+        if (!call || !scene_read_offer(s.w, call, &offer))
+            return;
+        accept_begin(&accept, s.w, &offer, s.bob);
+        scene_accept(call, &accept);
+        scene_check_refused(s.w, send_close(s.w, s.carol, VIEW_ARR(dial.sid), "mine"),
+                            ERR_NOT_FOUND, "close: no such session of yours");
+        CHECK_STR(scene_state_of(s.w, dial.sid), "accepted");
+        inv = send_close(s.w, closers[i], VIEW_ARR(dial.sid), "done");
+        CHECK(world_answer(s.w, inv) && world_answer(s.w, inv)->what == WORLD_YIELDED);
+        CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+        check_told(&s, "done");
+        struct world_call *removal = world_pending(s.w, "network.grant.remove");
+        struct buf none = { 0 };
+        if (CHECK(removal))
+            world_result(removal, &none);
+        size_t n_events = s.w->n_events;
+        inv = send_close(s.w, closers[i], VIEW_ARR(dial.sid), "again"); /* harmless */
+        CHECK(world_answer(s.w, inv) && world_answer(s.w, inv)->what == WORLD_YIELDED);
+        CHECK_U64(s.w->n_events, n_events);
+    }
+    scene_check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong, RPC_SID), "x"), ERR_NOT_FOUND,
+                        "close: no such session of yours");
+    scene_check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong, 3), "x"), ERR_BAD_WIRE,
+                        "close: body: sid: missing, or not 16 bytes");
+}
+
+TEST(closing_what_still_rings_answers_its_caller)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+    if (!call)
+        return;
+    send_close(s.w, s.alice, VIEW_ARR(dial.sid), "changed my mind");
+    scene_check_refused(s.w, inv, ERR_CANCELED, "closed before it was answered");
+    CHECK(call->is_forgotten);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+    CHECK(world_pending(s.w, "network.grant.remove") != NULL);
+    check_told(&s, "canceled");
+}
