@@ -60,6 +60,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->audit_rate = buckets_new(&config->audit_rate);
     core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
     list_init(&core->opens);
+    list_init(&core->ungrants);
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
     if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
@@ -73,8 +74,8 @@ void den_core_free(struct den_core *core)
 {
     if (!core)
         return;
-    if (core->opens.next)
-        open_drop_all(core);
+    open_drop_all(core);
+    ungrant_drop_all(core);
     fresh_free(core->fresh);
     policy_free(core->policy);
     buckets_free(core->csr_rate);
@@ -267,6 +268,7 @@ void den_core_up(struct den_core *core)
     core->is_renewing = false;
     core->renew_at = core->c.router_csr.len ? core_mono(core) : NEVER_MS;
     heart_extra(core);
+    ungrant_again(core);
     renew_tick(core);
 }
 

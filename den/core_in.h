@@ -34,6 +34,8 @@ struct den_core {
 
     struct list opens; /* struct open of open.h */
     size_t n_opens;
+    struct list ungrants; /* struct ungrant of ungrant.c */
+    size_t n_ungrants;
 
     uint64_t renew_at; /* mono: when to ask the router how long its certificate lives */
     bool is_renewing;
@@ -88,7 +90,9 @@ void heart_tick(struct den_core *core);
 void heart_extra(struct den_core *core);
 uint64_t heart_deadline(const struct den_core *core);
 
-/* ---- open.c, renew.c ----------------------------------------------------------------------- */
+/* ---- open.c, ungrant.c, renew.c -------------------------------------------------------------- */
 
 void open_drop_all(struct den_core *core);
+void ungrant_again(struct den_core *core); /* what the router was not there to hear */
+void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);

@@ -41,25 +41,6 @@ void open_drop_all(struct den_core *core)
 
 /* ---- towards the router and the two ends --------------------------------------------------- */
 
-/* Calls of which only a failure is worth a line. */
-static void on_removed(void *user, const struct rpc_outcome *outcome)
-{
-    (void)user;
-    if (outcome->what == RPC_FAILED)
-        log_event(LOG_WARN, "grant.not_removed", "code=%s cause=%s",
-                  err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
-}
-
-void open_remove_grant(struct den_core *core, struct view sid)
-{
-    _buf_ args = { 0 };
-
-    rpc_put_array(&args, 1);
-    rpc_put_bin(&args, sid);
-    core->c.port->call(core->c.port->user, "network.grant.remove", buf_view(&args),
-                       CORE_CALL_TIMEOUT, false, on_removed, NULL);
-}
-
 void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                     struct view reason)
 {

@@ -76,6 +76,29 @@ TEST(either_end_closes_a_session_and_nobody_else)
                         "close: body: sid: missing, or not 16 bytes");
 }
 
+TEST(a_grant_that_the_router_could_not_be_told_to_forget_is_not_forgotten_here)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    struct buf none = { 0 };
+
+    if (!call)
+        return;
+    world_fail(call, ERR_NETWORK_FAILURE); /* the router is gone, and the offer with it */
+    den_core_down(s.w->core);
+    world_fail(world_pending(s.w, "network.grant.remove"), ERR_NETWORK_FAILURE);
+    CHECK(!world_pending(s.w, "network.grant.remove"));
+    den_core_up(s.w->core);
+    struct world_call *again = world_pending(s.w, "network.grant.remove");
+    if (!CHECK(again))
+        return;
+    world_result(again, &none);
+    den_core_up(s.w->core);
+    CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
 TEST(closing_what_still_rings_answers_its_caller)
 {
     SCENE(s);
