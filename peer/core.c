@@ -205,7 +205,7 @@ static void settle_soon(void *user)
 
 void core_step_done(struct core *core, enum step step, const struct err *err)
 {
-    uint64_t pause = RETRY_MS << min_u64(core->steps[step].failures, 6);
+    uint64_t pause = (uint64_t)RETRY_MS << min_u64(core->steps[step].failures, 6);
 
     core->steps[step].is_pending = false;
     core->has_answered |= core->is_up;

@@ -71,7 +71,7 @@ TEST(only_the_answer_to_our_own_enrolment_is_an_admission)
 {
     static const uint8_t ours[HASH_SIZE] = { 1 }, theirs[HASH_SIZE] = { 2 };
     static const struct view carried = VIEW_LIT("what we carry"), fresh = VIEW_LIT("another");
-    static const struct {
+    const struct {
         const char *id;
         const uint8_t *enrol_hash;
         struct view bytes, a_id, a_hash;
