@@ -458,3 +458,26 @@ TEST(the_newest_connection_of_an_id_stays)
     wire_drop(first);
     CHECK(router_find(w->router, VIEW_LIT("456000")) == second->conn);
 }
+
+TEST(no_number_of_reconnects_leaves_anything_behind)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = join_den(w), *peer = NULL;
+
+    for (unsigned i = 0; i < 50; i++) {
+        struct wire *before = peer;
+        peer = join_with(w, key, "456000", "peer");
+        CHECK_STR(try_register(peer, "peer.456000.session.offer"), "REGISTERED");
+        CHECK_STR(try_subscribe(peer, "den.heartbeat"), "SUBSCRIBED");
+        send_call(den, "peer.456000.session.offer", VIEW_LIT(""));
+        if (before)
+            CHECK_STR(answer_to(den), "wamp.error.canceled"); /* the one before never answered */
+        if (before && i % 2)
+            wire_drop(before);
+    }
+    CHECK_U64(map_count(w->router->by_id), 2);
+    CHECK_U64(dealer_n_registrations(w->router->dealer), 1);
+    CHECK_U64(dealer_n_calls(w->router->dealer), 1);
+    CHECK_U64(broker_n_subscriptions(w->router->broker), 1);
+}

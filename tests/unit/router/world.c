@@ -187,6 +187,7 @@ void world_free(struct world *w)
     buf_free(&w->manifest);
     buf_free(&w->manifest_sig);
     buf_free(&w->saved);
+    free(w->wires);
     free(w);
 }
 
@@ -222,8 +223,7 @@ struct wire *wire_new(struct world *w, const char *address)
 {
     struct wire *wire = mem_new(struct wire);
 
-    if (w->n_wires == N_ELEMENTS(w->wires))
-        abort();
+    w->wires = mem_resize(w->wires, w->n_wires + 1, sizeof(*w->wires));
     w->wires[w->n_wires++] = wire;
     wire->world = w;
     random_bytes(wire->exporter, sizeof(wire->exporter));

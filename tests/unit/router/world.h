@@ -36,7 +36,7 @@ struct world {
     struct buf saved; /* what save_trust() was given last */
     unsigned n_saved, n_installed;
     bool fails_to_save;
-    struct wire *wires[64];
+    struct wire **wires;
     size_t n_wires;
 };
 
