@@ -32,6 +32,12 @@ static bool read_status(struct rpc_payload payload, struct status *ret_status, s
     return true;
 }
 
+/* Often enough for certificates of an hour too. */
+static uint64_t ask_every(const struct den_core *core)
+{
+    return min_u64(ASK_EVERY, core->c.router_life / 10);
+}
+
 static void finish(struct den_core *core, uint64_t ask_again_in)
 {
     core->is_renewing = false;
@@ -49,7 +55,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
                   err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
     else
         log_event(LOG_INFO, "router.certificate.renewed", "at=router");
-    finish(core, outcome->what == RPC_FAILED ? ASK_AGAIN : ASK_EVERY);
+    finish(core, outcome->what == RPC_FAILED ? ASK_AGAIN : ask_every(core));
 }
 
 static bool install(struct den_core *core, struct view leaf, struct err *err)
@@ -135,7 +141,7 @@ static void on_status(void *user, const struct rpc_outcome *outcome)
         log_event(LOG_WARN, "router.certificate.failed", "code=%s cause=%s",
                   err_code_name(err.code), log_quote_text(err.text));
     if (!is_ok || !is_asked)
-        finish(core, is_ok ? ASK_EVERY : ASK_AGAIN);
+        finish(core, is_ok ? ask_every(core) : ASK_AGAIN);
 }
 
 void renew_tick(struct den_core *core)
