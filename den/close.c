@@ -9,8 +9,8 @@ static struct open *find_open(struct den_core *core, struct view sid)
     struct open *open;
 
     LIST_EACH(open, &core->opens, node)
-    if (open->is_granted && view_eq(open->d.sid, sid))
-        return open;
+        if (open->is_granted && view_eq(open->d.sid, sid))
+            return open;
     return NULL;
 }
 

@@ -84,7 +84,7 @@ static bool check_room(struct den_core *core, const char *id, struct err *err)
     struct open *other;
 
     LIST_EACH(other, &core->opens, node)
-    n_own += strcmp(other->a.id, id) == 0;
+        n_own += strcmp(other->a.id, id) == 0;
     if (core->n_opens > CORE_MAX_OPENS ||
         n_own > CORE_MAX_OPENS_PER_ID) /* this one is among them */
         return err_set(err, ERR_LIMIT, "too many dials at once: wait for the others");
