@@ -97,8 +97,10 @@ static void sub_free(struct sub *sub)
 
 void broker_leave(struct conn *conn)
 {
-    while (!list_is_empty(&conn->subscriptions))
-        sub_free(LIST_ITEM(conn->subscriptions.next, struct sub, of_conn));
+    struct sub *sub;
+
+    LIST_EACH(sub, &conn->subscriptions, of_conn)
+        sub_free(sub);
 }
 
 /* ---- listening ------------------------------------------------------------------------------- */

@@ -50,23 +50,23 @@ static const struct move moves[CONN_STATES][CONN_EVENTS] = {
 /* What a message is to the table above. `is_numbered`: its request ID has to be higher than the
  * one before. */
 struct route {
-    enum conn_event event;
     conn_action *act;
+    enum conn_event event;
     bool is_numbered;
 };
 static const struct route routes[] = {
-    [RPC_HELLO] = { EV_HELLO, NULL, false },
-    [RPC_AUTHENTICATE] = { EV_AUTHENTICATE, NULL, false },
-    [RPC_ABORT] = { EV_ABORT, NULL, false },
-    [RPC_GOODBYE] = { EV_GOODBYE, NULL, false },
-    [RPC_CALL] = { EV_REQUEST, dealer_call, true },
-    [RPC_REGISTER] = { EV_REQUEST, dealer_register, true },
-    [RPC_UNREGISTER] = { EV_REQUEST, dealer_unregister, true },
-    [RPC_YIELD] = { EV_REQUEST, dealer_yield, false },
-    [RPC_ERROR] = { EV_REQUEST, dealer_error, false },
-    [RPC_PUBLISH] = { EV_REQUEST, broker_publish, true },
-    [RPC_SUBSCRIBE] = { EV_REQUEST, broker_subscribe, true },
-    [RPC_UNSUBSCRIBE] = { EV_REQUEST, broker_unsubscribe, true },
+    [RPC_HELLO] = { NULL, EV_HELLO, false },
+    [RPC_AUTHENTICATE] = { NULL, EV_AUTHENTICATE, false },
+    [RPC_ABORT] = { NULL, EV_ABORT, false },
+    [RPC_GOODBYE] = { NULL, EV_GOODBYE, false },
+    [RPC_CALL] = { dealer_call, EV_REQUEST, true },
+    [RPC_REGISTER] = { dealer_register, EV_REQUEST, true },
+    [RPC_UNREGISTER] = { dealer_unregister, EV_REQUEST, true },
+    [RPC_YIELD] = { dealer_yield, EV_REQUEST, false },
+    [RPC_ERROR] = { dealer_error, EV_REQUEST, false },
+    [RPC_PUBLISH] = { broker_publish, EV_REQUEST, true },
+    [RPC_SUBSCRIBE] = { broker_subscribe, EV_REQUEST, true },
+    [RPC_UNSUBSCRIBE] = { broker_unsubscribe, EV_REQUEST, true },
 };
 
 static const struct route *route_of(enum rpc_type type)

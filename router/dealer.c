@@ -334,7 +334,7 @@ static bool find_answered(struct conn *conn, uint64_t invocation, struct call **
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_result *yield = &in->msg->yield;
-    struct call *call;
+    struct call *call = NULL;
 
     if (!find_answered(conn, yield->request, &call, err))
         return err_wrap(err, "YIELD");
@@ -355,7 +355,7 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
 bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_error *error = &in->msg->error;
-    struct call *call;
+    struct call *call = NULL;
 
     if (error->request_type != RPC_INVOCATION)
         return err_set(err, ERR_BAD_WIRE, "ERROR: request type: not that of an INVOCATION");
@@ -368,13 +368,15 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
 
 void dealer_leave(struct conn *conn)
 {
-    while (!list_is_empty(&conn->registrations))
-        reg_free(LIST_ITEM(conn->registrations.next, struct reg, of_owner));
-    while (!list_is_empty(&conn->asked))
-        call_free(LIST_ITEM(conn->asked.next, struct call, of_caller));
-    while (!list_is_empty(&conn->serving))
-        fail(LIST_ITEM(conn->serving.next, struct call, of_callee), ERR_CANCELED,
-             "its server left");
+    struct reg *reg;
+    struct call *call;
+
+    LIST_EACH(reg, &conn->registrations, of_owner)
+        reg_free(reg);
+    LIST_EACH(call, &conn->asked, of_caller)
+        call_free(call);
+    LIST_EACH(call, &conn->serving, of_callee) /* who is told ends no other call of this list */
+        fail(call, ERR_CANCELED, "its server left");
 }
 
 struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,

@@ -2,6 +2,7 @@
 #include "router/handshake.h"
 #include "router/router.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -385,6 +386,7 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     };
     _buf_ extra = { 0 };
 
+    assert(h); /* the table: EV_ADMITTED comes while admitting */
     establish(conn, h);
     welcome.session = conn->session;
     welcome.authid = conn_id(conn);

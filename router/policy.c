@@ -17,44 +17,43 @@ enum {
 };
 
 /* The first row decides whose verb fits and whose name the URI is or stands below. peer.<id> is not
- * in here: its rows are by_owner and by_other, for what follows the ID. */
+ * in here: its rows are by_other, for what follows the ID. */
 struct row {
-    unsigned verbs;
     const char *name;
-    unsigned roles;
+    unsigned verbs, roles;
 };
 static const struct row rows[] = {
-    { CALL, "network.info", ALL },
-    { CALL, "network.whoami", ALL },
-    { CALL, "network.ping", ALL },
-    { CALL, "network.resolve", ALL },
-    { CALL, "network.grant.install", DEN },
-    { CALL, "network.grant.remove", DEN },
-    { CALL, "network.router.certificate", DEN },
-    { CALL, "network.router.status", DEN },
-    { CALL, "network.peer.get", DEN },
-    { SUBSCRIBE, "network.peer", DEN | ADMIN },
+    { "network.info", CALL, ALL },
+    { "network.whoami", CALL, ALL },
+    { "network.ping", CALL, ALL },
+    { "network.resolve", CALL, ALL },
+    { "network.grant.install", CALL, DEN },
+    { "network.grant.remove", CALL, DEN },
+    { "network.router.certificate", CALL, DEN },
+    { "network.router.status", CALL, DEN },
+    { "network.peer.get", CALL, DEN },
+    { "network.peer", SUBSCRIBE, DEN | ADMIN },
 
-    { CALL, "den.identity.admit", GUEST },
-    { CALL, "den.identity.refresh", PEERS },
-    { CALL, "den.directory", PEERS },
-    { CALL, "den.name", PEERS },
-    { CALL, "den.ca.chain", ALL },
-    { CALL, "den.ca.crl", ALL },
-    { CALL, "den.ca.revocations", ALL },
-    { CALL, "den.time", ALL },
-    { CALL, "den.ca.sign", PEERS },
-    { CALL, "den.ca.revoke", PEERS },
-    { CALL, "den.session", PEERS },
-    { CALL, "den.policy", ADMIN },
-    { CALL, "den.audit", ADMIN },
-    { CALL, "den.token", ADMIN },
-    { CALL, "den.cert", ADMIN },
-    { CALL, "den.router", ADMIN },
-    { SUBSCRIBE, "den.heartbeat", ALL },
-    { SUBSCRIBE, "den.ca.on_revoke", ALL },
-    { SUBSCRIBE, "den.session.on_state", PEERS },
-    { REGISTER | PUBLISH | SUBSCRIBE, "den", DEN },
+    { "den.identity.admit", CALL, GUEST },
+    { "den.identity.refresh", CALL, PEERS },
+    { "den.directory", CALL, PEERS },
+    { "den.name", CALL, PEERS },
+    { "den.ca.chain", CALL, ALL },
+    { "den.ca.crl", CALL, ALL },
+    { "den.ca.revocations", CALL, ALL },
+    { "den.time", CALL, ALL },
+    { "den.ca.sign", CALL, PEERS },
+    { "den.ca.revoke", CALL, PEERS },
+    { "den.session", CALL, PEERS },
+    { "den.policy", CALL, ADMIN },
+    { "den.audit", CALL, ADMIN },
+    { "den.token", CALL, ADMIN },
+    { "den.cert", CALL, ADMIN },
+    { "den.router", CALL, ADMIN },
+    { "den.heartbeat", SUBSCRIBE, ALL },
+    { "den.ca.on_revoke", SUBSCRIBE, ALL },
+    { "den.session.on_state", SUBSCRIBE, PEERS },
+    { "den", REGISTER | PUBLISH | SUBSCRIBE, DEN },
 };
 
 /* Below peer.<id>, for everybody but <id> itself. */
