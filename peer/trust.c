@@ -125,6 +125,8 @@ void trust_moved(struct core *core)
     if (core->anchors_manifest_no != manifest_no(core))
         rebuild(core, &err);
     core_publish(core);
+    for (size_t i = 0; i < CORE_STEPS; i++)
+        core->steps[i].not_before = 0; /* den is there: what failed before has its turn again */
     session_gossip(core);
     listen_settle(core);
     core_settle(core);
