@@ -5,7 +5,13 @@
 
 #include <stdio.h>
 
-enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 600000, AFTER_EXPIRY_MS = 300000, REFRESH_MS = 200 };
+enum {
+    CLOSE_CALL_MS = 10000,
+    GRACE_MS = 1000,
+    LOOK_MS = 600000,
+    AFTER_EXPIRY_MS = 300000,
+    REFRESH_MS = 200
+};
 
 static void on_timer(void *user);
 
@@ -55,8 +61,7 @@ struct session *session_find(struct core *core, struct view sid)
 {
     struct session *session;
 
-    LIST_EACH(session, &core->sessions, node)
-    {
+    LIST_EACH(session, &core->sessions, node) {
         if (view_eq(VIEW_ARR(session->sid), sid))
             return session;
     }
@@ -69,7 +74,8 @@ size_t session_count(const struct core *core, bool unanswered_only)
     size_t n = 0;
 
     LIST_EACH(session, &core->sessions, node)
-        n += !unanswered_only || session->state == SESSION_VERIFYING || session->state == SESSION_ASKING;
+        n += !unanswered_only || session->state == SESSION_VERIFYING ||
+             session->state == SESSION_ASKING;
     return n;
 }
 
@@ -92,7 +98,8 @@ static void close_at_den(struct session *session, const char *reason)
 {
     struct core *core = session->core;
     const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
-    struct rpc_request context = { .netid = rpc_trust_netid(core->trust), .id = view_text(core->id) };
+    struct rpc_request context = { .netid = rpc_trust_netid(core->trust),
+                                   .id = view_text(core->id) };
     _buf_ body = { 0 }, args = { 0 };
 
     if (!session->is_known_to_den || session->is_closed_by_den || !core->is_up || !heart ||
@@ -106,8 +113,8 @@ static void close_at_den(struct session *session, const char *reason)
     rpc_put_str(&body, "reason");
     rpc_put_str(&body, reason);
     rpc_request_put(&args, core->key, &context, "den.session.close", buf_view(&body));
-    rpc_client_call(core->client, clock_mono_ms(), "den.session.close", buf_view(&args), CLOSE_CALL_MS, false,
-                    on_closed_at_den, NULL);
+    rpc_client_call(core->client, clock_mono_ms(), "den.session.close", buf_view(&args),
+                    CLOSE_CALL_MS, false, on_closed_at_den, NULL);
     core_flush_soon(core);
 }
 
@@ -141,7 +148,8 @@ void session_over(struct session *session, const struct err *why)
     session_set_state(session, SESSION_CLOSING, session->link ? SESSION_CLOSING_MS : 0);
 }
 
-void session_close(struct session *session, uint64_t code, const char *reason, const struct err *why)
+void session_close(struct session *session, uint64_t code, const char *reason,
+                   const struct err *why)
 {
     if (session->state == SESSION_CLOSING)
         return;
@@ -172,13 +180,24 @@ static void on_up_timer(struct session *session)
         err_set(&err, ERR_CLOSED, "den closed the session");
         session_close(session, LINK_CLOSE_ADMIN, "closed by den", &err);
     } else if (session->ends_at && now >= session->ends_at) {
-        err_set(&err, ERR_EXPIRED, session->close_code == LINK_CLOSE_EXPIRED ? "the other side's certificate ran out"
-                                                                            : "the grant's time is over");
+        err_set(&err, ERR_EXPIRED,
+                session->close_code == LINK_CLOSE_EXPIRED ? "the other side's certificate ran out"
+                                                          : "the grant's time is over");
         session_close(session, session->close_code, err.text, &err);
     } else {
         session_refresh(session);
-        loop_timer_in(session->timer, session->ends_at ? min_u64(session->ends_at - now, LOOK_MS) : LOOK_MS);
+        loop_timer_in(session->timer,
+                      session->ends_at ? min_u64(session->ends_at - now, LOOK_MS) : LOOK_MS);
     }
+}
+
+/* Den said that the session is closed, and no last word came over the path: the reason is the other end's code, if any. */
+static void set_gave_up(const struct session *session, struct err *err)
+{
+    const char *reason = session->den_reason;
+    enum err_code code = err_code_find(reason, strlen(reason));
+
+    err_set(err, code == ERR_INTERNAL ? ERR_CANCELED : code, "the other side gave up: %s", reason);
 }
 
 static void on_timer(void *user)
@@ -190,13 +209,16 @@ static void on_timer(void *user)
     case SESSION_OPENING:
         break;
     case SESSION_VERIFYING:
-        err_set(&err, ERR_STALE, "the offer is newer than the newest list or heartbeat that could be had");
+        err_set(&err, ERR_STALE,
+                "the offer is newer than the newest list or heartbeat that could be had");
         break;
     case SESSION_ASKING:
         err_set(&err, ERR_TIMEOUT, "nobody answered the call");
         break;
     case SESSION_CONNECTING:
-        if (session->link && session->path && path_is_usable(session->path))
+        if (session->is_closed_by_den)
+            set_gave_up(session, &err);
+        else if (session->link && session->path && path_is_usable(session->path))
             err_set(&err, ERR_TIMEOUT, "a path was found, but the link did not come up");
         else
             err_set(&err, ERR_NO_PATH, "no path to %s was found in time", session->remote_id);
@@ -218,7 +240,9 @@ void session_on_state(void *user, const struct rpc_event *event)
     struct err err = { 0 };
 
     rpc_fields_open(&f, rpc_payload_args(event->payload));
-    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID), state = rpc_fields_text(&f, "state", 32);
+    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID),
+                state = rpc_fields_text(&f, "state", 32),
+                reason = rpc_fields_text(&f, "reason", SESSION_REASON);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, &err) || !view_eq_text(state, "closed"))
         return;
@@ -227,8 +251,10 @@ void session_on_state(void *user, const struct rpc_event *event)
     if (!session || session->state == SESSION_CLOSING)
         return;
     session->is_closed_by_den = true;
-    if (session->state == SESSION_UP) {
-        loop_timer_in(session->timer, GRACE_MS); /* the other end's own last word may be under way */
+    if (session->state == SESSION_UP || session->state == SESSION_CONNECTING) {
+        snprintf(session->den_reason, sizeof(session->den_reason), "%.*s", VIEW_FMT(reason));
+        loop_timer_in(session->timer,
+                      GRACE_MS); /* the other end's own last word may be under way */
         return;
     }
     err_set(&err, ERR_CANCELED, "the other side gave up");
@@ -244,8 +270,12 @@ static bool judge(void *user, const struct view *chain, size_t n, struct err *er
     _free_ char *name = mem_format("%s.%s", session->remote_id, core->join.network);
     _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;
     const struct pki_question question = {
-        .name = name, .network = core->join.network, .role = session->is_caller ? PKI_SERVER : PKI_CLIENT,
-        .now = core_now(core), .spki = session->remote_spki, .needs_crl = true,
+        .name = name,
+        .network = core->join.network,
+        .role = session->is_caller ? PKI_SERVER : PKI_CLIENT,
+        .now = core_now(core),
+        .spki = session->remote_spki,
+        .needs_crl = true,
     };
 
     if (core->has_crl ? core->crl_no < session->g.crl_no : session->g.crl_no > 0)
@@ -268,7 +298,8 @@ static bool judge(void *user, const struct view *chain, size_t n, struct err *er
 
 bool session_may_open(const struct session *session, bool outgoing, struct view cap)
 {
-    return check_has_cap(outgoing == session->is_caller ? &session->caps : &session->g.caps_back, cap);
+    return check_has_cap(outgoing == session->is_caller ? &session->caps : &session->g.caps_back,
+                         cap);
 }
 
 static bool may_open(void *user, bool outgoing, struct view cap)
@@ -294,7 +325,8 @@ static void on_link_timer(void *user)
 void session_put_heart(const struct core *core, struct buf *to)
 {
     if (rpc_trust_heartbeat(core->trust))
-        state_put_signed(to, rpc_trust_heartbeat_bytes(core->trust), rpc_trust_heartbeat_sig(core->trust));
+        state_put_signed(to, rpc_trust_heartbeat_bytes(core->trust),
+                         rpc_trust_heartbeat_sig(core->trust));
 }
 
 static bool make_link(struct session *session, struct err *err)
@@ -303,8 +335,13 @@ static bool make_link(struct session *session, struct err *err)
     struct view chain[PKI_MAX_CHAIN];
     _buf_ heart = { 0 };
     struct link_config config = {
-        .is_caller = session->is_caller, .chain = chain, .n_chain = cert->n_chain,
-        .key_der = buf_view(&cert->key_der), .judge = judge, .may_open = may_open, .send = send_packets,
+        .is_caller = session->is_caller,
+        .chain = chain,
+        .n_chain = cert->n_chain,
+        .key_der = buf_view(&cert->key_der),
+        .judge = judge,
+        .may_open = may_open,
+        .send = send_packets,
         .user = session,
     };
 
@@ -350,8 +387,10 @@ static void on_up(struct session *session)
 
     /* A full disk costs the memory of this peer, not the link. */
     known_remember(core->state, session->remote_id, session->remote_pk, now, &err);
-    session_set_state(session, SESSION_UP, session->ends_at ? min_u64(session->ends_at > now ? session->ends_at - now : 0, LOOK_MS)
-                                                            : LOOK_MS);
+    session_set_state(session, SESSION_UP,
+                      session->ends_at
+                          ? min_u64(session->ends_at > now ? session->ends_at - now : 0, LOOK_MS)
+                          : LOOK_MS);
     session_refresh(session);
     hub_lock(core->hub);
     copy_caps(session);
@@ -431,8 +470,7 @@ void session_gossip(struct core *core)
     _buf_ heart = { 0 };
 
     session_put_heart(core, &heart);
-    LIST_EACH(session, &core->sessions, node)
-    {
+    LIST_EACH(session, &core->sessions, node) {
         if (session->state != SESSION_UP)
             continue;
         link_send_heart(session->link, clock_mono_ns(), buf_view(&heart));
@@ -492,7 +530,8 @@ static void on_ice_state(void *user, enum ice_state state)
 
     if (state != ICE_FAILED || session->state != SESSION_CONNECTING)
         return;
-    err_set(&err, ERR_NO_PATH, "none of the addresses of %s can be reached from here", session->remote_id);
+    err_set(&err, ERR_NO_PATH, "none of the addresses of %s can be reached from here",
+            session->remote_id);
     session_over(session, &err);
 }
 
@@ -518,8 +557,11 @@ bool session_gather(struct session *session, struct err *err)
     static const struct path_events path_events = { on_packets, on_usable, on_changed, on_lost };
     static const struct carrier_ice_events ice_events = { on_candidate, on_gathered, on_ice_state };
     const struct carrier_ice_config config = {
-        .context = loop_context(session->core->loop), .is_controlling = session->is_caller,
-        .allow_loopback = session->core->allow_loopback, .events = &ice_events, .user = session,
+        .context = loop_context(session->core->loop),
+        .is_controlling = session->is_caller,
+        .allow_loopback = session->core->allow_loopback,
+        .events = &ice_events,
+        .user = session,
     };
     struct ice_description ours = { 0 };
 
@@ -550,7 +592,8 @@ bool session_connect(struct session *session, struct err *err)
     if (!ok)
         return err_wrap(err, "the other side's ICE description");
     for (size_t i = 0; i < session->n_theirs; i++)
-        ice_agent_add_remote(agent, view_text(session->theirs[i]), err); /* a bad one is passed over */
+        ice_agent_add_remote(agent, view_text(session->theirs[i]),
+                             err); /* a bad one is passed over */
     session->n_theirs_later = session->n_theirs;
     if (session->theirs_ended)
         ice_agent_end_remote(agent);
@@ -607,7 +650,7 @@ void session_tell_candidates(struct session *session)
         rpc_put_bool(&args, true);
         session->ours_end_told = true;
     }
-    rpc_client_call(session->core->client, clock_mono_ms(), procedure, buf_view(&args), CLOSE_CALL_MS, false, on_told,
-                    NULL);
+    rpc_client_call(session->core->client, clock_mono_ms(), procedure, buf_view(&args),
+                    CLOSE_CALL_MS, false, on_told, NULL);
     core_flush_soon(session->core);
 }

@@ -16,15 +16,16 @@ enum session_state {
     SESSION_ASKING,     /* callee: the application was asked */
     SESSION_CONNECTING, /* both know all; ICE, then the handshake */
     SESSION_UP,
-    SESSION_CLOSING,    /* over; the last packets may still be answered */
+    SESSION_CLOSING, /* over; the last packets may still be answered */
 };
 
 enum {
-    SESSION_MAX = 256,             /* at once */
-    SESSION_MAX_UNANSWERED = 16,   /* offers not yet accepted or declined */
-    SESSION_ANSWER_MS = 60000,     /* for consent; den waits as long */
-    SESSION_CONNECT_MS = 45000,    /* from the accept to the link */
+    SESSION_MAX = 256,           /* at once */
+    SESSION_MAX_UNANSWERED = 16, /* offers not yet accepted or declined */
+    SESSION_ANSWER_MS = 60000,   /* for consent; den waits as long */
+    SESSION_CONNECT_MS = 45000,  /* from the accept to the link */
     SESSION_CLOSING_MS = 1000,
+    SESSION_REASON = 128,
 };
 
 struct session {
@@ -42,12 +43,15 @@ struct session {
     uint8_t grant_sig[SIG_SIZE], dial_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     struct rpc_grant g;   /* borrows from `grant` */
     bool is_known_to_den; /* it may have to be told of the end */
-    struct rpc_items asked, caps; /* asked: of the dial; caps: of the accept; they borrow likewise */
-    uint64_t ends_at;     /* network time: live_until, or five minutes after a certificate's end; 0: none */
-    uint64_t close_code;  /* when it does */
+    struct rpc_items asked,
+        caps; /* asked: of the dial; caps: of the accept; they borrow likewise */
+    uint64_t
+        ends_at; /* network time: live_until, or five minutes after a certificate's end; 0: none */
+    uint64_t close_code; /* when it does */
     bool is_closed_by_den;
+    char den_reason[SESSION_REASON + 1]; /* why, as den was told */
 
-    struct cert *cert;    /* ours, held */
+    struct cert *cert; /* ours, held */
     struct path *path;
     struct carrier_ice *carrier;
     struct link *link;
@@ -56,13 +60,13 @@ struct session {
     struct list flows;
     uint64_t refreshed_at; /* the facts; clock_mono_ms() */
 
-    uint64_t call;        /* caller: den.session.open */
+    uint64_t call; /* caller: den.session.open */
     unsigned n_tries;
-    uint64_t inv;         /* callee: the offer to answer; 0: answered */
+    uint64_t inv;                /* callee: the offer to answer; 0: answered */
     char *theirs[ICE_MAX_LATER]; /* candidates that came before their description */
     size_t n_theirs, n_theirs_later;
     bool theirs_ended;
-    char *ours[ICE_MAX_LATER];   /* candidates that wait for the grant */
+    char *ours[ICE_MAX_LATER]; /* candidates that wait for the grant */
     size_t n_ours;
     bool ours_ended, ours_end_told;
 
@@ -85,7 +89,8 @@ void session_tell_candidates(struct session *session);
 /* It is over: LINK_DOWN with `why` (code NONE: nothing failed), the offer answered, den told, the rest freed later. */
 void session_over(struct session *session, const struct err *why);
 /* The same from our side, with a last word to the other one. */
-void session_close(struct session *session, uint64_t code, const char *reason, const struct err *why);
+void session_close(struct session *session, uint64_t code, const char *reason,
+                   const struct err *why);
 void session_gossip(struct core *core); /* the newest heartbeat to every link */
 void session_close_all(struct core *core);
 void session_on_state(void *core, const struct rpc_event *event); /* den.session.on_state */
@@ -96,12 +101,15 @@ void session_refresh(struct session *session); /* the facts that the application
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);
 
 /* ---- dial.c ---- */
-void dial_start(struct core *core, struct peer_link *handle, const char *id, const char *const *caps);
+void dial_start(struct core *core, struct peer_link *handle, const char *id,
+                const char *const *caps);
 
 /* ---- listen.c ---- */
-void listen_answer(struct session *session, bool accept, const char *const *caps, const char *reason);
-void listen_refuse(struct session *session, const struct err *why); /* the offer, if it is not answered */
-void listen_continue(struct session *session);                        /* one that waited */
+void listen_answer(struct session *session, bool accept, const char *const *caps,
+                   const char *reason);
+void listen_refuse(struct session *session,
+                   const struct err *why);     /* the offer, if it is not answered */
+void listen_continue(struct session *session); /* one that waited */
 
 /* ---- stream.c ---- */
 struct flow { /* one stream, the thread's half */
@@ -109,7 +117,7 @@ struct flow { /* one stream, the thread's half */
     struct session *session;
     struct link_stream *stream;
     struct peer_stream *handle; /* held */
-    bool end_told; /* to the link */
+    bool end_told;              /* to the link */
 };
 void flow_opened(struct session *session, const struct link_event *event);
 void flow_event(struct session *session, const struct link_event *event);
