@@ -11,7 +11,8 @@ bool check_is_cap(struct view cap)
         return false;
     for (size_t i = 0; i < cap.len; i++) {
         uint8_t c = cap.data[i];
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_' && c != ':')
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' &&
+            c != '_' && c != ':')
             return false;
     }
     return true;
@@ -76,7 +77,7 @@ static bool is_hash_of(struct view hash, struct view bytes)
 static bool open_grant(const struct check_self *self, struct view bytes, struct view sig,
                        struct rpc_grant *ret_grant, struct err *err)
 {
-    struct rpc_grant g;
+    struct rpc_grant g = { 0 };
 
     if (!rpc_trust_open(self->trust, RPC_W_GRANT, bytes, sig, self->now, &g, err))
         return false; /* the network is checked there too */
@@ -90,10 +91,10 @@ static bool open_grant(const struct check_self *self, struct view bytes, struct 
     return true;
 }
 
-bool check_grant(const struct check_self *self, struct view bytes, struct view sig, struct rpc_grant *ret_grant,
-                 struct err *err)
+bool check_grant(const struct check_self *self, struct view bytes, struct view sig,
+                 struct rpc_grant *ret_grant, struct err *err)
 {
-    struct rpc_grant g;
+    struct rpc_grant g = { 0 };
 
     if (!open_grant(self, bytes, sig, &g, err))
         return false;
@@ -109,10 +110,11 @@ bool check_grant(const struct check_self *self, struct view bytes, struct view s
     return true;
 }
 
-bool check_grant_answer(const struct check_self *self, struct view dial_bytes, const struct rpc_dial *dial,
-                        struct view bytes, struct view sig, struct rpc_grant *ret_grant, struct err *err)
+bool check_grant_answer(const struct check_self *self, struct view dial_bytes,
+                        const struct rpc_dial *dial, struct view bytes, struct view sig,
+                        struct rpc_grant *ret_grant, struct err *err)
 {
-    struct rpc_grant g;
+    struct rpc_grant g = { 0 };
 
     if (!open_grant(self, bytes, sig, &g, err))
         return false;
@@ -135,7 +137,7 @@ bool check_grant_answer(const struct check_self *self, struct view dial_bytes, c
 bool check_dial(const struct rpc_grant *grant, struct view bytes, struct view sig, struct view ice,
                 struct rpc_dial *ret_dial, struct err *err)
 {
-    struct rpc_dial d;
+    struct rpc_dial d = { 0 };
 
     if (!rpc_statement_open(RPC_W_DIAL, grant->a_pk, bytes, sig, &d, err))
         return false;
@@ -158,10 +160,10 @@ bool check_dial(const struct rpc_grant *grant, struct view bytes, struct view si
     return true;
 }
 
-bool check_accept(const struct rpc_grant *grant, struct view grant_bytes, struct view bytes, struct view sig,
-                  struct view ice, struct rpc_accept *ret_accept, struct err *err)
+bool check_accept(const struct rpc_grant *grant, struct view grant_bytes, struct view bytes,
+                  struct view sig, struct view ice, struct rpc_accept *ret_accept, struct err *err)
 {
-    struct rpc_accept c;
+    struct rpc_accept c = { 0 };
 
     if (!rpc_statement_open(RPC_W_ACCEPT, grant->b_pk, bytes, sig, &c, err))
         return false;
@@ -183,7 +185,8 @@ bool check_accept(const struct rpc_grant *grant, struct view grant_bytes, struct
     return true;
 }
 
-struct view check_signer(const struct rpc_trust *trust, uint64_t now, struct view bytes, struct view sig)
+struct view check_signer(const struct rpc_trust *trust, uint64_t now, struct view bytes,
+                         struct view sig)
 {
     const struct rpc_manifest *manifest = rpc_trust_manifest(trust);
 

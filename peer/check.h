@@ -19,16 +19,18 @@ bool check_has_cap(const struct rpc_items *caps, struct view cap);
 
 /* The callee's checks of a grant: den's signature, this network, for us and our key, one of the last two beacons, not
  * over. BAD_SIGNATURE, BAD_STATEMENT, WRONG_KEY, STALE, EXPIRED, CAPABILITY. */
-bool check_grant(const struct check_self *self, struct view bytes, struct view sig, struct rpc_grant *ret_grant,
-                 struct err *err);
+bool check_grant(const struct check_self *self, struct view bytes, struct view sig,
+                 struct rpc_grant *ret_grant, struct err *err);
 /* The caller's: the same with the ends changed, and it answers our dial `dial` and no other. */
-bool check_grant_answer(const struct check_self *self, struct view dial_bytes, const struct rpc_dial *dial,
-                        struct view bytes, struct view sig, struct rpc_grant *ret_grant, struct err *err);
+bool check_grant_answer(const struct check_self *self, struct view dial_bytes,
+                        const struct rpc_dial *dial, struct view bytes, struct view sig,
+                        struct rpc_grant *ret_grant, struct err *err);
 /* The callee's checks of the dial that came with a checked grant, and of the ICE description beside it. */
 bool check_dial(const struct rpc_grant *grant, struct view bytes, struct view sig, struct view ice,
                 struct rpc_dial *ret_dial, struct err *err);
 /* The caller's checks of the accept. */
-bool check_accept(const struct rpc_grant *grant, struct view grant_bytes, struct view bytes, struct view sig,
-                  struct view ice, struct rpc_accept *ret_accept, struct err *err);
+bool check_accept(const struct rpc_grant *grant, struct view grant_bytes, struct view bytes,
+                  struct view sig, struct view ice, struct rpc_accept *ret_accept, struct err *err);
 /* The den-sign key in force that signed it; empty when none did. */
-struct view check_signer(const struct rpc_trust *trust, uint64_t now, struct view bytes, struct view sig);
+struct view check_signer(const struct rpc_trust *trust, uint64_t now, struct view bytes,
+                         struct view sig);

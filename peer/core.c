@@ -159,7 +159,8 @@ bool core_is_ready(const struct core *core, struct err *err)
     if (!core->is_up)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
     if (heart && age != UINT64_MAX && age > heart->bound)
-        return err_set(err, ERR_STALE, "no heartbeat of den came for %llu s: nobody knows what was revoked since",
+        return err_set(err, ERR_STALE,
+                       "no heartbeat of den came for %llu s: nobody knows what was revoked since",
                        (unsigned long long)(age / SECOND_MS));
     return true;
 }

@@ -34,15 +34,20 @@ struct snapshot {
     size_t n_signatures;
 };
 
-enum step { STEP_CHAIN, STEP_CRL, STEP_CERT, CORE_STEPS }; /* what is fetched from den, in this order */
+enum step {
+    STEP_CHAIN,
+    STEP_CRL,
+    STEP_CERT,
+    CORE_STEPS
+}; /* what is fetched from den, in this order */
 
 struct core {
     struct peer *peer;
     struct hub *hub;
     struct loop *loop;
     struct state *state;
-    struct rpc_join join;    /* hosts, network, pin; the token until we are admitted */
-    struct key *key;         /* the identity */
+    struct rpc_join join; /* hosts, network, pin; the token until we are admitted */
+    struct key *key;      /* the identity */
     struct rpc_trust *trust;
     uint8_t instance[16];
     bool allow_loopback, takes_calls;
@@ -53,41 +58,44 @@ struct core {
     /* join.c */
     struct rpc_ws *ws;
     struct rpc_uplink *uplink;
-    struct rpc_client *client;      /* the uplink's */
+    struct rpc_client *client; /* the uplink's */
     struct loop_timer *settle_timer;
     struct buf admission, admission_sig;
-    uint8_t enrol_hash[HASH_SIZE];  /* of the E that went out last */
-    bool has_enrolled;              /* in this connection */
-    bool must_enrol;                /* the admission we carry was refused */
-    bool is_joined;                 /* `network` is on disk */
+    uint8_t enrol_hash[HASH_SIZE]; /* of the E that went out last */
+    bool has_enrolled;             /* in this connection */
+    bool must_enrol;               /* the admission we carry was refused */
+    bool is_joined;                /* `network` is on disk */
     bool is_up, was_ready, has_failed, is_closing;
     bool has_registered, is_flush_queued;
-    char id[TEXT_ID];        /* "" before */
+    char id[TEXT_ID]; /* "" before */
 
     /* what is fetched from den */
     struct {
         bool is_pending;
         uint64_t failures, not_before; /* clock_mono_ms(): no try before */
     } steps[CORE_STEPS];
-    bool has_answered;              /* den or the router answered a call since the connection came up */
+    bool has_answered; /* den or the router answered a call since the connection came up */
 
     /* trust.c */
     struct pki_trust *anchors;
     struct buf intermediates[CORE_MAX_INTERMEDIATES];
     size_t n_intermediates;
-    uint64_t chain_manifest_no;     /* of the manifest that `intermediates` were fetched for */
+    uint64_t chain_manifest_no; /* of the manifest that `intermediates` were fetched for */
     struct buf crl;
     uint64_t crl_no;
     bool has_crl;
     uint64_t anchors_manifest_no;
 
     /* identity.c */
-    struct cert *cert;              /* NULL: none yet */
-    struct pki_key *next_key;       /* in a request that is not answered */
+    struct cert *cert;        /* NULL: none yet */
+    struct pki_key *next_key; /* in a request that is not answered */
 
     /* session.c, listen.c */
     struct list sessions;
-    struct { uint8_t sid[RPC_SID]; uint64_t until; } sids[CORE_MAX_SIDS]; /* offers seen */
+    struct {
+        uint8_t sid[RPC_SID];
+        uint64_t until;
+    } sids[CORE_MAX_SIDS]; /* offers seen */
 };
 
 uint64_t core_now(const struct core *core); /* network time */
@@ -108,7 +116,7 @@ void core_flush_soon(struct core *core);
 void core_settle(struct core *core);
 void core_step_done(struct core *core, enum step step, const struct err *err /* NULL: it worked */);
 bool core_is_ready(const struct core *core, struct err *err); /* whether links may be made now */
-void core_publish(struct core *core); /* the snapshot anew */
+void core_publish(struct core *core);                         /* the snapshot anew */
 
 /* ---- join.c ---- */
 bool join_begin(struct core *core, struct err *err);
@@ -122,20 +130,24 @@ struct enrol_context {
     const struct key *identity, *token; /* token may be NULL */
 };
 /* Appends the extra {enrol: [E, sig, token_sig?]}; the hash is what the admission must name. */
-void enrol_put(const struct enrol_context *context, struct buf *ret_extra, uint8_t ret_hash[HASH_SIZE]);
+void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
+               uint8_t ret_hash[HASH_SIZE]);
 /* Whether an admission is ours: of this ID if we have one, and for this enrolment, or byte-equal to the one we carry. BAD_STATEMENT. */
 struct enrol_wanted {
-    const char *id;                /* "" : any */
-    const uint8_t *enrol_hash;     /* NULL: we did not enrol in this connection */
-    struct view carried;           /* the admission that we carry; may be empty */
+    const char *id;            /* "" : any */
+    const uint8_t *enrol_hash; /* NULL: we did not enrol in this connection */
+    struct view carried;       /* the admission that we carry; may be empty */
 };
-bool enrol_check(const struct enrol_wanted *wanted, struct view bytes, const struct rpc_admission *a, struct err *err);
+bool enrol_check(const struct enrol_wanted *wanted, struct view bytes,
+                 const struct rpc_admission *a, struct err *err);
 void enrol_host_text(char to[65]); /* this machine's name, for the operator's list */
 
 /* ---- trust.c ---- */
-bool trust_load(struct core *core, struct err *err); /* the CRL from the state folder; builds the anchors */
+bool trust_load(struct core *core,
+                struct err *err); /* the CRL from the state folder; builds the anchors */
 bool trust_store(struct core *core, struct err *err);
-void trust_moved(struct core *core); /* manifests or heartbeat moved: store, rebuild, tell the links */
+void trust_moved(
+    struct core *core); /* manifests or heartbeat moved: store, rebuild, tell the links */
 void trust_on_heartbeat(void *core, const struct rpc_event *event);
 bool trust_take_heart(struct core *core, struct view bytes, struct view sig, struct err *err);
 bool trust_needs_chain(const struct core *core);
@@ -144,16 +156,18 @@ void trust_fetch_chain(struct core *core);
 void trust_fetch_crl(struct core *core);
 
 /* ---- identity.c ---- */
-bool identity_load(struct core *core, struct err *err); /* certificate and key from the state folder, if usable */
+bool identity_load(struct core *core,
+                   struct err *err); /* certificate and key from the state folder, if usable */
 bool identity_needs_cert(const struct core *core);
 void identity_request(struct core *core);
-struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain, struct err *err);
+struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain,
+                      struct err *err);
 struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 /* What new links use from now on. */
 void identity_use(struct core *core, struct cert *cert_taken);
-void identity_describe(const struct key *key, const char *id, const char *network, const struct pki_cert *leaf,
-                       struct peer_identity *ret_identity);
+void identity_describe(const struct key *key, const char *id, const char *network,
+                       const struct pki_cert *leaf, struct peer_identity *ret_identity);
 
 /* ---- listen.c ---- */
 void listen_register(struct core *core); /* peer.<id>.session.offer, peer.<id>.ice.update; once */

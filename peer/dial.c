@@ -24,10 +24,14 @@ static void sign_dial(struct session *session, const struct rpc_items *caps)
 
     hash_sha256(buf_view(&session->our_ice), ice_hash);
     const struct rpc_dial dial = {
-        .netid = rpc_trust_netid(core->trust), .sid = VIEW_ARR(session->sid),
-        .a_id = view_text(core->id), .a_pk = key_public_view(core->key),
-        .b_id = view_text(session->remote_id), .caps = *caps,
-        .a_spki = VIEW_ARR(session->cert->spki), .a_ice = VIEW_ARR(ice_hash),
+        .netid = rpc_trust_netid(core->trust),
+        .sid = VIEW_ARR(session->sid),
+        .a_id = view_text(core->id),
+        .a_pk = key_public_view(core->key),
+        .b_id = view_text(session->remote_id),
+        .caps = *caps,
+        .a_spki = VIEW_ARR(session->cert->spki),
+        .a_ice = VIEW_ARR(ice_hash),
         .beacon = rpc_trust_heartbeat(core->trust)->beacon,
     };
     struct buf bytes = { 0 };
@@ -69,7 +73,8 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
 static bool check_answer(struct session *session, struct err *err)
 {
     struct core *core = session->core;
-    const struct check_self self = { core->trust, core->id, key_public_view(core->key), core_now(core) };
+    const struct check_self self = { core->trust, core->id, key_public_view(core->key),
+                                     core_now(core) };
     struct rpc_dial dial;
     struct rpc_accept accept;
 
@@ -77,8 +82,8 @@ static bool check_answer(struct session *session, struct err *err)
         !check_grant_answer(&self, buf_view(&session->dial), &dial, buf_view(&session->grant),
                             VIEW_ARR(session->grant_sig), &session->g, err))
         return false;
-    if (!check_accept(&session->g, buf_view(&session->grant), buf_view(&session->accept), VIEW_ARR(session->accept_sig),
-                      buf_view(&session->their_ice), &accept, err))
+    if (!check_accept(&session->g, buf_view(&session->grant), buf_view(&session->accept),
+                      VIEW_ARR(session->accept_sig), buf_view(&session->their_ice), &accept, err))
         return false;
     session->caps = accept.caps;
     memcpy(session->remote_pk, accept.b_pk.data, KEY_SIZE);
@@ -131,8 +136,8 @@ static void ask_den(struct session *session)
     rpc_put_bin(&args, buf_view(&session->our_ice));
     rpc_put_nil(&args);
     session->is_known_to_den = true;
-    session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open", buf_view(&args), OPEN_MS,
-                                    true, on_outcome, session);
+    session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open",
+                                    buf_view(&args), OPEN_MS, true, on_outcome, session);
     core_flush_soon(session->core);
 }
 
@@ -150,7 +155,8 @@ static bool start(struct session *session, const char *const *caps, struct err *
     return session_gather(session, err);
 }
 
-void dial_start(struct core *core, struct peer_link *handle, const char *id, const char *const *caps)
+void dial_start(struct core *core, struct peer_link *handle, const char *id,
+                const char *const *caps)
 {
     struct err err = { 0 };
 

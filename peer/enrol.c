@@ -21,7 +21,8 @@ void enrol_host_text(char to[65])
     to[used] = '\0';
 }
 
-void enrol_put(const struct enrol_context *context, struct buf *ret_extra, uint8_t ret_hash[HASH_SIZE])
+void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
+               uint8_t ret_hash[HASH_SIZE])
 {
     uint8_t nonce[RPC_NONCE16], sig[SIG_SIZE], token_sig[SIG_SIZE];
     _buf_ bytes = { 0 };
@@ -49,16 +50,18 @@ void enrol_put(const struct enrol_context *context, struct buf *ret_extra, uint8
     hash_sha256(buf_view(&bytes), ret_hash);
 }
 
-bool enrol_check(const struct enrol_wanted *wanted, struct view bytes, const struct rpc_admission *a, struct err *err)
+bool enrol_check(const struct enrol_wanted *wanted, struct view bytes,
+                 const struct rpc_admission *a, struct err *err)
 {
     if (wanted->id[0] != '\0' && !view_eq_text(a->id, wanted->id))
-        return err_set(err, ERR_BAD_STATEMENT, "admission: gives the ID %.*s, but ours is %s", VIEW_FMT(a->id),
-                       wanted->id);
+        return err_set(err, ERR_BAD_STATEMENT, "admission: gives the ID %.*s, but ours is %s",
+                       VIEW_FMT(a->id), wanted->id);
     if (wanted->carried.len && view_eq(bytes, wanted->carried))
         return true;
     if (wanted->enrol_hash && !view_eq_secret(a->enrol_hash, VIEW(wanted->enrol_hash, HASH_SIZE)))
         return err_set(err, ERR_BAD_STATEMENT, "admission: answers another enrolment than ours");
     if (!wanted->enrol_hash && a->enrol_hash.len)
-        return err_set(err, ERR_BAD_STATEMENT, "admission: answers an enrolment that we did not send");
+        return err_set(err, ERR_BAD_STATEMENT,
+                       "admission: answers an enrolment that we did not send");
     return true;
 }

@@ -108,6 +108,7 @@ void errand_datagram(struct errand *errand)
     hub_unlock(&errand->peer->hub);
     if (!session || session->state != SESSION_UP)
         return;
-    link_datagram_send(session->link, clock_mono_ns(), buf_view(&errand->data), &err); /* lost, if it does not go */
+    link_datagram_send(session->link, clock_mono_ns(), buf_view(&errand->data),
+                       &err); /* lost, if it does not go */
     session_pump(session);
 }

@@ -8,8 +8,8 @@ struct peer {
     struct hub hub;
     bool has_hub;
     struct loop *loop;
-    struct core *core;        /* the thread's; its snapshot alone is read here, under the lock */
-    struct list links;        /* that the application holds */
+    struct core *core;         /* the thread's; its snapshot alone is read here, under the lock */
+    struct list links;         /* that the application holds */
     struct hub_event *current; /* what peer_next_event() showed last */
 };
 

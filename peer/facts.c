@@ -78,8 +78,10 @@ static void put_path(const struct path *path, struct peer_link_facts *facts)
     if (!path || !path_facts(path, &found))
         return;
     snprintf(facts->path_kind, sizeof(facts->path_kind), "%s", path_kind_name(found.kind));
-    snprintf(facts->path_local, sizeof(facts->path_local), "%.60s %s", found.local, found.local_type);
-    snprintf(facts->path_remote, sizeof(facts->path_remote), "%.60s %s", found.remote, found.remote_type);
+    snprintf(facts->path_local, sizeof(facts->path_local), "%.60s %s", found.local,
+             found.local_type);
+    snprintf(facts->path_remote, sizeof(facts->path_remote), "%.60s %s", found.remote,
+             found.remote_type);
 }
 
 static void put_link(const struct session *session, struct peer_link_facts *facts)

@@ -40,18 +40,18 @@ struct peer_link {
 struct peer_stream {
     struct peer_link *link; /* held */
     struct hub *hub;
-    unsigned refs; /* atomic */
+    unsigned refs;    /* atomic */
     struct list node; /* the application's, as its reference */
     void *user;
     struct flow *flow; /* the library thread's; NULL once it is over */
 
     /* under the hub's lock */
     struct ring in, out;
-    bool has_ended;           /* nothing comes after what is in `in` */
-    bool wants_end;           /* nothing comes after what is in `out` */
-    bool wants_room;          /* a write was cut short: WRITABLE when there is room */
-    bool is_starved;          /* the thread has more than fits into `in` */
-    bool is_over;             /* takes no bytes any more */
+    bool has_ended;  /* nothing comes after what is in `in` */
+    bool wants_end;  /* nothing comes after what is in `out` */
+    bool wants_room; /* a write was cut short: WRITABLE when there is room */
+    bool is_starved; /* the thread has more than fits into `in` */
+    bool is_over;    /* takes no bytes any more */
     bool is_pump_queued, is_readable_queued, is_writable_queued;
 };
 

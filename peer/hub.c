@@ -21,8 +21,7 @@ void hub_deinit(struct hub *hub)
 {
     struct hub_event *event;
 
-    LIST_EACH(event, &hub->events, node)
-    {
+    LIST_EACH(event, &hub->events, node) {
         list_remove(&event->node);
         hub_event_free(event);
     }

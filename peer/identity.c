@@ -31,7 +31,8 @@ static void cert_unrefp(struct cert **cert)
     cert_unref(*cert);
 }
 
-struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain, struct err *err)
+struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain,
+                      struct err *err)
 {
     _cleanup_(cert_unrefp) struct cert *cert = mem_new(struct cert);
     uint8_t spki[HASH_SIZE];
@@ -42,7 +43,8 @@ struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_
         err_set(err, ERR_BAD_CERTIFICATE, "a chain of %zu certificates", n_chain);
         return NULL;
     }
-    if (!pki_cert_read(chain[0], &cert->leaf, err) || !pki_key_der(cert->key, &cert->key_der, err) ||
+    if (!pki_cert_read(chain[0], &cert->leaf, err) ||
+        !pki_key_der(cert->key, &cert->key_der, err) ||
         !pki_key_spki_hash(cert->key, cert->spki, err))
         return NULL;
     pki_cert_spki_hash(cert->leaf, spki);
@@ -68,8 +70,8 @@ static void copy_text(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from ? from : "");
 }
 
-void identity_describe(const struct key *key, const char *id, const char *network, const struct pki_cert *leaf,
-                       struct peer_identity *ret_identity)
+void identity_describe(const struct key *key, const char *id, const char *network,
+                       const struct pki_cert *leaf, struct peer_identity *ret_identity)
 {
     struct peer_identity identity = { 0 };
     _buf_ pk = { 0 }, print = { 0 };
@@ -100,7 +102,10 @@ static bool judge_own(const struct core *core, const struct cert *cert, struct e
     _free_ char *name = mem_format("%s.%s", core->id, core->join.network);
     struct view chain[PKI_MAX_CHAIN];
     const struct pki_question question = {
-        .name = name, .network = core->join.network, .role = PKI_SERVER, .now = core_now(core),
+        .name = name,
+        .network = core->join.network,
+        .role = PKI_SERVER,
+        .now = core_now(core),
         .spki = cert->spki,
     };
 
@@ -120,7 +125,8 @@ static bool read_stored(struct core *core, struct cert **ret_cert, struct err *e
     struct pki_key *key = NULL;
     size_t n = 0;
 
-    if (!state_read(core->state, STATE_TLS_KEY, &key_pem, err) || !state_read(core->state, STATE_CERT, &pem, err) ||
+    if (!state_read(core->state, STATE_TLS_KEY, &key_pem, err) ||
+        !state_read(core->state, STATE_CERT, &pem, err) ||
         !pki_pem_read_all(buf_view(&pem), "CERTIFICATE", der, PKI_MAX_CHAIN, &n, err))
         return false;
     for (size_t i = 0; i < n; i++)
@@ -206,7 +212,8 @@ static void on_signed(void *user, const struct rpc_outcome *outcome)
 static bool put_request(struct core *core, struct buf *args, struct err *err)
 {
     const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
-    struct rpc_request context = { .netid = rpc_trust_netid(core->trust), .id = view_text(core->id) };
+    struct rpc_request context = { .netid = rpc_trust_netid(core->trust),
+                                   .id = view_text(core->id) };
     _buf_ csr = { 0 }, body = { 0 };
 
     /* A request that was not answered is repeated with its key: den answers with the certificate already issued. */
@@ -230,7 +237,8 @@ void identity_request(struct core *core)
     struct err err;
 
     if (put_request(core, &args, &err))
-        rpc_client_call(core->client, clock_mono_ms(), "den.ca.sign", buf_view(&args), CALL_MS, false, on_signed, core);
+        rpc_client_call(core->client, clock_mono_ms(), "den.ca.sign", buf_view(&args), CALL_MS,
+                        false, on_signed, core);
     else
         core_step_done(core, STEP_CERT, &err);
 }

@@ -17,7 +17,8 @@ bool join_load(struct core *core, struct err *err)
         return true;
     if (!state_read_signed(buf_view(&bytes), &statement, &sig) ||
         !rpc_statement_read(RPC_W_ADMISSION, statement, &a, err))
-        return err_set(err, ERR_BAD_CONFIG, "%s: not an admission", state_path(core->state, STATE_ADMISSION));
+        return err_set(err, ERR_BAD_CONFIG, "%s: not an admission",
+                       state_path(core->state, STATE_ADMISSION));
     if (!view_eq(a.client_pk, key_public_view(core->key)))
         return err_set(err, ERR_BAD_CONFIG, "%s: is for another key than identity.key",
                        state_path(core->state, STATE_ADMISSION));
@@ -34,7 +35,8 @@ static bool can_show_admission(const struct core *core)
 
     if (core->must_enrol || core->admission.len == 0)
         return false;
-    return rpc_statement_read(RPC_W_ADMISSION, buf_view(&core->admission), &a, &err) && a.not_after > core_now(core);
+    return rpc_statement_read(RPC_W_ADMISSION, buf_view(&core->admission), &a, &err) &&
+           a.not_after > core_now(core);
 }
 
 static void put_admission(struct core *core, struct buf *to)
@@ -60,11 +62,16 @@ static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
     if (!heart)
         return err_set(err, ERR_DEN_AWAY, "there is no heartbeat to enrol with");
 
-    _cleanup_(key_freep) struct key *token = core->join.has_token ? rpc_token_key(core->join.token) : NULL;
+    _cleanup_(key_freep) struct key *token =
+        core->join.has_token ? rpc_token_key(core->join.token) : NULL;
     enrol_host_text(host);
     const struct enrol_context context = {
-        .netid = rpc_trust_netid(core->trust), .beacon = heart->beacon,
-        .network = core->join.network, .host = host, .identity = core->key, .token = token,
+        .netid = rpc_trust_netid(core->trust),
+        .beacon = heart->beacon,
+        .network = core->join.network,
+        .host = host,
+        .identity = core->key,
+        .token = token,
     };
     enrol_put(&context, ret_extra, core->enrol_hash);
     core->has_enrolled = true;
@@ -82,12 +89,13 @@ static bool store_all(struct core *core, struct view admission, struct view sig,
     rpc_join_write(&join, &network);
     buf_put_u8(&network, '\n');
     rpc_join_wipe(&join);
-    return trust_store(core, err) && state_write(core->state, STATE_ADMISSION, buf_view(&signed_bytes), err) &&
+    return trust_store(core, err) &&
+           state_write(core->state, STATE_ADMISSION, buf_view(&signed_bytes), err) &&
            state_write(core->state, STATE_NETWORK, buf_view(&network), err);
 }
 
-static bool on_admitted(void *user, struct view admission, struct view sig, const struct rpc_admission *a,
-                        struct err *err)
+static bool on_admitted(void *user, struct view admission, struct view sig,
+                        const struct rpc_admission *a, struct err *err)
 {
     struct core *core = user;
     const struct enrol_wanted wanted = {
@@ -111,7 +119,8 @@ static bool on_admitted(void *user, struct view admission, struct view sig, cons
     snprintf(core->id, sizeof(core->id), "%.*s", VIEW_FMT(a->id));
     core->is_joined = true;
     core->must_enrol = false;
-    mem_wipe(core->join.token, sizeof(core->join.token)); /* spent: the key is what counts from now on */
+    mem_wipe(core->join.token,
+             sizeof(core->join.token)); /* spent: the key is what counts from now on */
     core->join.has_token = false;
     return true;
 }
@@ -126,8 +135,10 @@ static void on_up(void *user)
         core->steps[i].not_before = core->steps[i].failures = 0;
     if (!core->has_registered) {
         listen_register(core);
-        rpc_client_subscribe(core->client, clock_mono_ms(), "den.heartbeat", true, trust_on_heartbeat, core);
-        rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false, session_on_state, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.heartbeat", true,
+                             trust_on_heartbeat, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false,
+                             session_on_state, core);
         core->has_registered = true;
     }
     core_publish(core);
@@ -139,7 +150,8 @@ static void on_up(void *user)
 static bool blames_admission(enum err_code code)
 {
     static const enum err_code codes[] = {
-        ERR_EXPIRED, ERR_STALE, ERR_NOT_AUTHORIZED, ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT, ERR_UNLISTED_KEY,
+        ERR_EXPIRED,       ERR_STALE,         ERR_NOT_AUTHORIZED,
+        ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT, ERR_UNLISTED_KEY,
     };
 
     for (size_t i = 0; i < N_ELEMENTS(codes); i++) {
@@ -155,7 +167,8 @@ static void on_down(void *user, const struct err *why)
 
     /* Enrolling anew with the same key gives the same ID; where that fails, the admission gets its turn again. */
     if (!core->is_up)
-        core->must_enrol = !core->has_enrolled && core->admission.len && blames_admission(why->code);
+        core->must_enrol =
+            !core->has_enrolled && core->admission.len && blames_admission(why->code);
     core->is_up = false;
 }
 
@@ -164,8 +177,9 @@ static void on_down(void *user, const struct err *why)
 static bool is_final(const struct core *core, enum err_code code)
 {
     static const enum err_code final_before[] = {
-        ERR_BAD_PIN, ERR_BAD_TOKEN, ERR_NO_SUCH_REALM, ERR_UNLISTED_KEY, ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT,
-        ERR_NOT_AUTHORIZED, ERR_REVOKED, ERR_EXPOSED,
+        ERR_BAD_PIN,        ERR_BAD_TOKEN,     ERR_NO_SUCH_REALM,
+        ERR_UNLISTED_KEY,   ERR_BAD_SIGNATURE, ERR_BAD_STATEMENT,
+        ERR_NOT_AUTHORIZED, ERR_REVOKED,       ERR_EXPOSED,
     };
 
     for (size_t i = 0; !core->is_joined && i < N_ELEMENTS(final_before); i++) {
@@ -205,7 +219,10 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
     struct core *core = user;
     _free_ char *name = mem_format("router.%s", core->join.network);
     const struct pki_question question = {
-        .name = name, .network = core->join.network, .role = PKI_SERVER, .now = core_now(core),
+        .name = name,
+        .network = core->join.network,
+        .role = PKI_SERVER,
+        .now = core_now(core),
     };
 
     if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined)
@@ -219,11 +236,20 @@ bool join_begin(struct core *core, struct err *err)
 {
     _free_ char *name = mem_format("router.%s", core->join.network);
     struct rpc_uplink_config config = {
-        .hosts = core->join.hosts, .n_hosts = core->join.n_hosts, .server_name = name, .judge = on_judge,
+        .hosts = core->join.hosts,
+        .n_hosts = core->join.n_hosts,
+        .server_name = name,
+        .judge = on_judge,
         .on_retry = on_retry,
-        .client = { .agent = "libpeer/" WARREN_VERSION, .key = core->key, .trust = core->trust,
-                    .credentials = on_credentials, .admitted = on_admitted, .on_up = on_up, .on_down = on_down,
-                    .on_trust = on_trust, .user = core },
+        .client = { .agent = "libpeer/" WARREN_VERSION,
+                    .key = core->key,
+                    .trust = core->trust,
+                    .credentials = on_credentials,
+                    .admitted = on_admitted,
+                    .on_up = on_up,
+                    .on_down = on_down,
+                    .on_trust = on_trust,
+                    .user = core },
     };
 
     memcpy(config.client.instance, core->instance, sizeof(config.client.instance));

@@ -30,8 +30,8 @@ static bool line_read(struct view text, struct line *ret_line)
     pk = next_word(&rest);
     ret_line->time = next_word(&rest);
     more = next_word(&rest);
-    return text_is_id(ret_line->id) && text_read_hex(pk, ret_line->pk, KEY_SIZE) && ret_line->time.len &&
-           more.len == 0;
+    return text_is_id(ret_line->id) && text_read_hex(pk, ret_line->pk, KEY_SIZE) &&
+           ret_line->time.len && more.len == 0;
 }
 
 static struct view next_line(struct view *rest)
@@ -57,7 +57,9 @@ bool known_find(struct view text, const char *id, const uint8_t pk[KEY_SIZE], en
         if (text_line.len == 0 || text_line.data[0] == '#')
             continue;
         if (!line_read(text_line, &line))
-            return err_set(err, ERR_BAD_CONFIG, "line %zu: expected an ID, its key as 64 hexadecimal digits, and a time", n);
+            return err_set(err, ERR_BAD_CONFIG,
+                           "line %zu: expected an ID, its key as 64 hexadecimal digits, and a time",
+                           n);
         if (*ret_known != KNOWN_NEW || !view_eq_text(line.id, id))
             continue;
         *ret_known = view_eq(VIEW_ARR(line.pk), VIEW(pk, KEY_SIZE)) ? KNOWN_SAME : KNOWN_CHANGED;
@@ -77,8 +79,8 @@ void known_put(struct buf *text, const char *id, const uint8_t pk[KEY_SIZE], uin
     buf_printf(text, " %s\n", clock_text(now, time));
 }
 
-static bool look_up(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE], struct buf *ret_text,
-                    enum known *ret_known, struct err *err)
+static bool look_up(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                    struct buf *ret_text, enum known *ret_known, struct err *err)
 {
     const char *path = state_path(state, STATE_KNOWN);
     char shown[TEXT_ID];
@@ -90,12 +92,14 @@ static bool look_up(const struct state *state, const char *id, const uint8_t pk[
     if (!known_find(buf_view(ret_text), id, pk, ret_known, &line, err))
         return err_wrap(err, "%s", path);
     if (*ret_known == KNOWN_CHANGED)
-        return err_set(err, ERR_IDENTITY_CHANGED, "%s came with another identity key than the one in %s, line %zu",
+        return err_set(err, ERR_IDENTITY_CHANGED,
+                       "%s came with another identity key than the one in %s, line %zu",
                        text_id(id, shown), path, line);
     return true;
 }
 
-bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE], struct err *err)
+bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                 struct err *err)
 {
     _buf_ text = { 0 };
     enum known known;
@@ -103,8 +107,8 @@ bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY
     return look_up(state, id, pk, &text, &known, err);
 }
 
-bool known_remember(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE], uint64_t now,
-                    struct err *err)
+bool known_remember(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                    uint64_t now, struct err *err)
 {
     _buf_ text = { 0 };
     enum known known;

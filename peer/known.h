@@ -21,7 +21,8 @@ bool known_find(struct view text, const char *id, const uint8_t pk[KEY_SIZE], en
 void known_put(struct buf *text, const char *id, const uint8_t pk[KEY_SIZE], uint64_t now);
 
 /* On the file, which is read each time because people may have edited it. IDENTITY_CHANGED names file and line. */
-bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE], struct err *err);
+bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                 struct err *err);
 /* Remembers a peer that has proved itself; nothing happens when it is known. */
-bool known_remember(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE], uint64_t now,
-                    struct err *err);
+bool known_remember(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                    uint64_t now, struct err *err);

@@ -67,12 +67,14 @@ static bool serves_any(const struct core *core, const struct rpc_items *caps, st
 static bool check_offer(struct session *session, struct err *err)
 {
     struct core *core = session->core;
-    const struct check_self self = { core->trust, core->id, key_public_view(core->key), core_now(core) };
+    const struct check_self self = { core->trust, core->id, key_public_view(core->key),
+                                     core_now(core) };
     struct rpc_dial dial;
 
-    if (!check_grant(&self, buf_view(&session->grant), VIEW_ARR(session->grant_sig), &session->g, err) ||
-        !check_dial(&session->g, buf_view(&session->dial), VIEW_ARR(session->dial_sig), buf_view(&session->their_ice),
-                    &dial, err))
+    if (!check_grant(&self, buf_view(&session->grant), VIEW_ARR(session->grant_sig), &session->g,
+                     err) ||
+        !check_dial(&session->g, buf_view(&session->dial), VIEW_ARR(session->dial_sig),
+                    buf_view(&session->their_ice), &dial, err))
         return false;
     snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(dial.a_id));
     memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
@@ -112,10 +114,15 @@ static void ask_application(struct session *session)
     core_flush_soon(core);
 }
 
-static enum { OFFER_GOOD, OFFER_WAITS, OFFER_BAD } judge_offer(struct session *session, struct err *err)
+static enum {
+    OFFER_GOOD,
+    OFFER_WAITS,
+    OFFER_BAD
+} judge_offer(struct session *session, struct err *err)
 {
     if (!check_offer(session, err)) /* an unknown beacon may be one that has not reached us yet */
-        return err->code == ERR_STALE && session->state != SESSION_VERIFYING ? OFFER_WAITS : OFFER_BAD;
+        return err->code == ERR_STALE && session->state != SESSION_VERIFYING ? OFFER_WAITS
+                                                                             : OFFER_BAD;
     if (needs_newer_list(session))
         return OFFER_WAITS;
     if (!core_is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err))
@@ -146,8 +153,7 @@ void listen_settle(struct core *core)
 {
     struct session *session;
 
-    LIST_EACH(session, &core->sessions, node)
-    {
+    LIST_EACH(session, &core->sessions, node) {
         if (session->state == SESSION_VERIFYING)
             listen_continue(session);
     }
@@ -163,7 +169,8 @@ static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *
         return err_set(err, ERR_DECLINED, "this machine takes no calls");
     if (!core_is_ready(core, err))
         return false;
-    if (session_count(core, false) >= SESSION_MAX || session_count(core, true) >= SESSION_MAX_UNANSWERED)
+    if (session_count(core, false) >= SESSION_MAX ||
+        session_count(core, true) >= SESSION_MAX_UNANSWERED)
         return err_set(err, ERR_BUSY, "too many calls at once");
     return true;
 }
@@ -183,7 +190,8 @@ static void on_offer(void *user, const struct rpc_inv *inv)
     session_set_state(session, SESSION_OPENING, NEVER_MS);
     session->inv = inv->number;
     if (!read_offer(session, inv->invocation->payload, &err) ||
-        !rpc_statement_read(RPC_W_GRANT, buf_view(&session->grant), &g, &err) || !take_sid(core, g.sid, &err)) {
+        !rpc_statement_read(RPC_W_GRANT, buf_view(&session->grant), &g, &err) ||
+        !take_sid(core, g.sid, &err)) {
         session_over(session, &err);
         return;
     }
@@ -235,7 +243,8 @@ static void on_update(void *user, const struct rpc_inv *inv)
     struct err err = { 0 };
 
     rpc_fields_open(&f, rpc_payload_args(inv->invocation->payload));
-    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID), list = rpc_fields_array(&f, "candidates");
+    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID),
+                list = rpc_fields_array(&f, "candidates");
     struct view more = rpc_fields_more(&f) ? rpc_fields_map(&f, "more") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, &err)) {
@@ -265,7 +274,8 @@ void listen_register(struct core *core)
 /* ---- the answer ------------------------------------------------------------------------------------------ */
 
 /* Of what was granted: what the application names, or all that is served here. */
-static void choose_caps(const struct session *session, const char *const *caps, struct rpc_items *ret_caps)
+static void choose_caps(const struct session *session, const char *const *caps,
+                        struct rpc_items *ret_caps)
 {
     ret_caps->n = 0;
     for (size_t i = 0; i < session->g.caps.n; i++) {
@@ -286,9 +296,14 @@ static void sign_accept(struct session *session)
     hash_sha256(buf_view(&session->our_ice), ice_hash);
     hash_sha256(buf_view(&session->grant), grant_hash);
     const struct rpc_accept accept = {
-        .netid = session->g.netid, .sid = session->g.sid, .grant_hash = VIEW_ARR(grant_hash),
-        .b_id = session->g.b_id, .b_pk = session->g.b_pk, .caps = session->caps,
-        .b_spki = VIEW_ARR(session->cert->spki), .b_ice = VIEW_ARR(ice_hash),
+        .netid = session->g.netid,
+        .sid = session->g.sid,
+        .grant_hash = VIEW_ARR(grant_hash),
+        .b_id = session->g.b_id,
+        .b_pk = session->g.b_pk,
+        .caps = session->caps,
+        .b_spki = VIEW_ARR(session->cert->spki),
+        .b_ice = VIEW_ARR(ice_hash),
     };
     rpc_statement_sign(RPC_W_ACCEPT, &accept, core->key, &session->accept, session->accept_sig);
 }
@@ -313,7 +328,8 @@ static bool accept_offer(struct session *session, const char *const *caps, struc
     return session_connect(session, err);
 }
 
-void listen_answer(struct session *session, bool accept, const char *const *caps, const char *reason)
+void listen_answer(struct session *session, bool accept, const char *const *caps,
+                   const char *reason)
 {
     struct err err = { 0 };
 
@@ -321,7 +337,8 @@ void listen_answer(struct session *session, bool accept, const char *const *caps
         return; /* too late: LINK_DOWN is under way */
     if (!accept) {
         bool is_busy = reason && strcmp(reason, "busy") == 0;
-        err_set(&err, is_busy ? ERR_BUSY : ERR_DECLINED, "%s", reason && *reason ? reason : "declined");
+        err_set(&err, is_busy ? ERR_BUSY : ERR_DECLINED, "%s",
+                reason && *reason ? reason : "declined");
         listen_refuse(session, &err);
         err = (struct err){ 0 };
         session_over(session, &err);

@@ -18,8 +18,9 @@ void *loop_native(struct loop *loop);  /* GMainLoop: for rpc_ws */
 
 /* Starts the thread: `begin` runs first on it, `end` last, once loop_quit() was called. All signals are blocked there. */
 bool loop_start(struct loop *loop, loop_fn *begin, loop_fn *end, void *user, struct err *err);
-void loop_invoke(struct loop *loop, loop_fn *fn, void *user); /* from any thread; errands run in order */
-void loop_quit(struct loop *loop);                            /* from its own thread */
+void loop_invoke(struct loop *loop, loop_fn *fn,
+                 void *user);      /* from any thread; errands run in order */
+void loop_quit(struct loop *loop); /* from its own thread */
 void loop_join(struct loop *loop);
 /* Runs what waits until `is_done`, or for `ms`: the last words of `end`. */
 void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms);
@@ -27,5 +28,6 @@ void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms);
 /* Timers with the grain of the kernel's (timerfd), for the link's pacing. The thread's own. */
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *user);
 void loop_timer_free(struct loop_timer *timer); /* also from its own callback; NULL is fine */
-void loop_timer_at(struct loop_timer *timer, uint64_t mono_ns); /* clock_mono_ns(); UINT64_MAX: unset */
-void loop_timer_in(struct loop_timer *timer, uint64_t ms);      /* from now; NEVER_MS: unset */
+void loop_timer_at(struct loop_timer *timer,
+                   uint64_t mono_ns);                      /* clock_mono_ns(); UINT64_MAX: unset */
+void loop_timer_in(struct loop_timer *timer, uint64_t ms); /* from now; NEVER_MS: unset */

@@ -50,8 +50,9 @@ static bool settle_network(struct core *core, bool has_join, struct err *err)
     if (!rpc_join_read(buf_view(&text), &stored, err))
         return err_wrap(err, "%s", state_path(core->state, STATE_NETWORK));
     if (has_join && strcmp(stored.network, core->join.network) != 0)
-        return err_set(err, ERR_INVALID_ARGUMENT, "this state folder has joined %s; use another one for %s",
-                       stored.network, core->join.network);
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "this state folder has joined %s; use another one for %s", stored.network,
+                       core->join.network);
     if (has_join) {
         memcpy(stored.hosts, core->join.hosts, sizeof(stored.hosts));
         stored.n_hosts = core->join.n_hosts;
@@ -83,7 +84,8 @@ static void copy_served(struct core *core, const char *const *caps)
     for (size_t i = 0; caps && caps[i]; i++)
         buf_put_text(&core->serves_bytes, caps[i]);
     for (size_t i = 0, at = 0; caps && caps[i]; at += strlen(caps[i]), i++)
-        core->serves.item[core->serves.n++] = view_sub(buf_view(&core->serves_bytes), at, strlen(caps[i]));
+        core->serves.item[core->serves.n++] =
+            view_sub(buf_view(&core->serves_bytes), at, strlen(caps[i]));
 }
 
 static bool load(struct core *core, const struct peer_config *config, struct err *err)
@@ -95,13 +97,14 @@ static bool load(struct core *core, const struct peer_config *config, struct err
         return false;
     if (has_join && !rpc_join_read(view_text(config->join), &core->join, err))
         return err_wrap(err, "join string");
-    if (!state_default_dir(config->state_dir, &dir, err) || !state_open(dir, has_join, &core->state, err) ||
-        !settle_network(core, has_join, err) || !state_identity(core->state, has_join, &core->key, err) ||
-        !load_trust(core, err))
+    if (!state_default_dir(config->state_dir, &dir, err) ||
+        !state_open(dir, has_join, &core->state, err) || !settle_network(core, has_join, err) ||
+        !state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
         return false;
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
-    return !core->is_joined || (join_load(core, err) && trust_load(core, err) && identity_load(core, err));
+    return !core->is_joined ||
+           (join_load(core, err) && trust_load(core, err) && identity_load(core, err));
 }
 
 static struct peer *fail_new(struct peer *peer, const struct err *err, struct peer_error *ret_error)
@@ -133,7 +136,8 @@ struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_e
     if (!loop_new(&peer->loop, &err))
         return fail_new(peer, &err, ret_error);
     peer->core = core_new(peer, &peer->hub, peer->loop);
-    if (!load(peer->core, &copy, &err) || !loop_start(peer->loop, core_begin, core_end, peer->core, &err))
+    if (!load(peer->core, &copy, &err) ||
+        !loop_start(peer->loop, core_begin, core_end, peer->core, &err))
         return fail_new(peer, &err, ret_error);
     return peer;
 }
@@ -224,7 +228,8 @@ static bool is_stale(const struct hub_event *event)
 
     if (e->type == PEER_EVENT_INCOMING || e->type == PEER_EVENT_STREAM)
         return e->type == PEER_EVENT_STREAM && list_is_empty(&e->link->node);
-    return (e->link && list_is_empty(&e->link->node)) || (e->stream && list_is_empty(&e->stream->node));
+    return (e->link && list_is_empty(&e->link->node)) ||
+           (e->stream && list_is_empty(&e->stream->node));
 }
 
 bool peer_next_event(struct peer *peer, struct peer_event *ret_event)
@@ -290,7 +295,8 @@ size_t peer_manifest(const struct peer *peer, void *to, size_t size)
     return len;
 }
 
-bool peer_manifest_signature(const struct peer *peer, size_t i, struct peer_manifest_signature *ret_signature)
+bool peer_manifest_signature(const struct peer *peer, size_t i,
+                             struct peer_manifest_signature *ret_signature)
 {
     hub_lock(peer->core->hub);
     bool exists = i < peer->core->snapshot.n_signatures;
@@ -307,8 +313,8 @@ const char *peer_version(void)
 
 /* ---- links ---------------------------------------------------------------------------------------------- */
 
-static bool check_dialled(struct peer *peer, const char *id, const char *const *caps, char ret_id[TEXT_ID],
-                          struct err *err)
+static bool check_dialled(struct peer *peer, const char *id, const char *const *caps,
+                          char ret_id[TEXT_ID], struct err *err)
 {
     struct peer_identity own;
 
@@ -345,7 +351,8 @@ struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const
     return link;
 }
 
-bool peer_link_accept(struct peer_link *link, const char *const *capabilities, struct peer_error *ret_error)
+bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
+                      struct peer_error *ret_error)
 {
     struct errand *errand;
     struct err err = { 0 };
@@ -403,7 +410,8 @@ void *peer_link_user(const struct peer_link *link)
 
 /* ---- streams -------------------------------------------------------------------------------------------- */
 
-static bool may_open(const struct peer_link *link, const char *cap, const char *arg, struct err *err)
+static bool may_open(const struct peer_link *link, const char *cap, const char *arg,
+                     struct err *err)
 {
     bool is_up, is_ours = false;
 
@@ -421,8 +429,8 @@ static bool may_open(const struct peer_link *link, const char *cap, const char *
     return true;
 }
 
-struct peer_stream *peer_stream_open(struct peer_link *link, const char *capability, const char *argument,
-                                     struct peer_error *ret_error)
+struct peer_stream *peer_stream_open(struct peer_link *link, const char *capability,
+                                     const char *argument, struct peer_error *ret_error)
 {
     struct err err = { 0 };
 
@@ -487,7 +495,8 @@ size_t peer_stream_read(struct peer_stream *stream, void *to, size_t size, bool 
     hub_lock(stream->hub);
     n = ring_get(&stream->in, to, size);
     *ret_end = n == 0 && stream->has_ended && stream->in.len == 0;
-    needs_pump = stream->is_starved && !stream->is_pump_queued && ring_left(&stream->in) >= STREAM_RING / 2;
+    needs_pump =
+        stream->is_starved && !stream->is_pump_queued && ring_left(&stream->in) >= STREAM_RING / 2;
     stream->is_pump_queued |= needs_pump;
     stream->is_starved &= !needs_pump;
     hub_unlock(stream->hub);
@@ -517,7 +526,8 @@ void *peer_stream_user(const struct peer_stream *stream)
     return stream->user;
 }
 
-bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size, struct peer_error *ret_error)
+bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
+                        struct peer_error *ret_error)
 {
     struct err err = { 0 };
 
@@ -544,7 +554,8 @@ bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size, 
 
 /* ---- without connecting ---------------------------------------------------------------------------------- */
 
-static bool load_identity(const char *state_dir, struct peer_identity *ret_identity, struct err *err)
+static bool load_identity(const char *state_dir, struct peer_identity *ret_identity,
+                          struct err *err)
 {
     _cleanup_(state_freep) struct state *state = NULL;
     _cleanup_(key_freep) struct key *key = NULL;
@@ -555,14 +566,16 @@ static bool load_identity(const char *state_dir, struct peer_identity *ret_ident
     _free_ char *dir = NULL;
     struct err none;
 
-    if (!key_init(err) || !state_default_dir(state_dir, &dir, err) || !state_look(dir, &state, err) ||
-        !state_identity(state, false, &key, err))
+    if (!key_init(err) || !state_default_dir(state_dir, &dir, err) ||
+        !state_look(dir, &state, err) || !state_identity(state, false, &key, err))
         return false;
     if (!state_read(state, STATE_ADMISSION, &bytes, err))
-        return err->code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_JOINED, "%s has no ID yet", dir) : false;
+        return err->code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_JOINED, "%s has no ID yet", dir)
+                                          : false;
     if (!state_read_signed(buf_view(&bytes), &admission, &sig) ||
         !rpc_statement_read(RPC_W_ADMISSION, admission, &a, err))
-        return err_set(err, ERR_BAD_CONFIG, "%s: not an admission", state_path(state, STATE_ADMISSION));
+        return err_set(err, ERR_BAD_CONFIG, "%s: not an admission",
+                       state_path(state, STATE_ADMISSION));
     if (state_read(state, STATE_CERT, &pem, &none)) /* there may be none yet */
         pki_cert_read_pem(buf_view(&pem), &leaf, &none);
 
@@ -571,7 +584,8 @@ static bool load_identity(const char *state_dir, struct peer_identity *ret_ident
     return true;
 }
 
-bool peer_identity_load(const char *state_dir, struct peer_identity *ret_identity, struct peer_error *ret_error)
+bool peer_identity_load(const char *state_dir, struct peer_identity *ret_identity,
+                        struct peer_error *ret_error)
 {
     struct err err = { 0 };
 

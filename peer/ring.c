@@ -48,7 +48,8 @@ struct view ring_front(const struct ring *ring)
 {
     size_t up_to_wrap = ring->cap - ring->start;
 
-    return VIEW(ring->data ? ring->data + ring->start : NULL, ring->len < up_to_wrap ? ring->len : up_to_wrap);
+    return VIEW(ring->data ? ring->data + ring->start : NULL,
+                ring->len < up_to_wrap ? ring->len : up_to_wrap);
 }
 
 void ring_drop(struct ring *ring, size_t len)
@@ -61,7 +62,7 @@ size_t ring_get(struct ring *ring, void *to, size_t size)
 {
     size_t done = 0;
 
-    while (done < size && ring->len) {
+    while (ring->data && done < size && ring->len) {
         struct view front = ring_front(ring);
         size_t n = size - done < front.len ? size - done : front.len;
         memcpy((uint8_t *)to + done, front.data, n);

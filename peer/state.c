@@ -36,7 +36,8 @@ bool state_default_dir(const char *dir, char **ret_dir, struct err *err)
     else if (home && *home == '/')
         *ret_dir = mem_format("%s/.local/state/warren", home);
     else
-        return err_set(err, ERR_INVALID_ARGUMENT, "no state folder: neither given, nor XDG_STATE_HOME, nor HOME");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "no state folder: neither given, nor XDG_STATE_HOME, nor HOME");
     return true;
 }
 
@@ -94,24 +95,27 @@ const char *state_path(const struct state *state, enum state_file file)
     return state->path[file];
 }
 
-bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes, struct err *err)
+bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes,
+                struct err *err)
 {
     return file_read_secret(state->path[file], files[file].max, ret_bytes, err);
 }
 
-bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes, bool *ret_exists,
-                   struct err *err)
+bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes,
+                   bool *ret_exists, struct err *err)
 {
     *ret_exists = state_read(state, file, ret_bytes, err);
     return *ret_exists || err->code == ERR_NOT_FOUND;
 }
 
-bool state_write(const struct state *state, enum state_file file, struct view bytes, struct err *err)
+bool state_write(const struct state *state, enum state_file file, struct view bytes,
+                 struct err *err)
 {
     return file_write(state->path[file], bytes, 0600, err);
 }
 
-bool state_identity(const struct state *state, bool may_create, struct key **ret_key, struct err *err)
+bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
+                    struct err *err)
 {
     if (key_read(state->identity, ret_key, err))
         return true;

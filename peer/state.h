@@ -19,7 +19,14 @@
 #include "base/key.h"
 
 enum state_file {
-    STATE_NETWORK, STATE_TRUST, STATE_ADMISSION, STATE_TLS_KEY, STATE_CERT, STATE_CRL, STATE_KNOWN, STATE_N_FILES
+    STATE_NETWORK,
+    STATE_TRUST,
+    STATE_ADMISSION,
+    STATE_TLS_KEY,
+    STATE_CERT,
+    STATE_CRL,
+    STATE_KNOWN,
+    STATE_N_FILES
 };
 
 struct state;
@@ -35,13 +42,16 @@ OWN_FREEP(state, struct state)
 
 const char *state_path(const struct state *state, enum state_file file); /* owned by the state */
 /* NOT_FOUND when there is none; EXPOSED. */
-bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes, struct err *err);
+bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes,
+                struct err *err);
 /* False in *ret_exists instead of NOT_FOUND. */
-bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes, bool *ret_exists,
-                   struct err *err);
-bool state_write(const struct state *state, enum state_file file, struct view bytes, struct err *err);
+bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes,
+                   bool *ret_exists, struct err *err);
+bool state_write(const struct state *state, enum state_file file, struct view bytes,
+                 struct err *err);
 /* The identity key: read, or made once where `may_create`; NOT_JOINED. */
-bool state_identity(const struct state *state, bool may_create, struct key **ret_key, struct err *err);
+bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
+                    struct err *err);
 
 /* A statement with den's signature, as `admission` has it and as hearts go over links. */
 void state_put_signed(struct buf *to, struct view statement, struct view sig);

@@ -5,7 +5,8 @@
 
 enum { STREAM_ROOM_AGAIN = STREAM_RING / 2 };
 
-static struct flow *flow_new(struct session *session, struct link_stream *stream, struct peer_stream *handle)
+static struct flow *flow_new(struct session *session, struct link_stream *stream,
+                             struct peer_stream *handle)
 {
     struct flow *flow = mem_new(struct flow);
 
@@ -39,8 +40,7 @@ void flow_free_all(struct session *session)
 {
     struct flow *flow;
 
-    LIST_EACH(flow, &session->flows, node)
-    {
+    LIST_EACH(flow, &session->flows, node) {
         if (session->link && session->state == SESSION_UP)
             flow_pump(flow);
         flow_free(flow);
@@ -133,7 +133,8 @@ static void push(struct flow *flow)
     while (!flow->end_told && push_piece(flow))
         ;
     hub_lock(handle->hub);
-    tells = handle->wants_room && !handle->is_writable_queued && ring_left(&handle->out) >= STREAM_ROOM_AGAIN;
+    tells = handle->wants_room && !handle->is_writable_queued &&
+            ring_left(&handle->out) >= STREAM_ROOM_AGAIN;
     handle->is_writable_queued |= tells;
     handle->wants_room &= !tells;
     hub_unlock(handle->hub);
@@ -192,7 +193,8 @@ void flow_open(struct peer_stream *handle, const char *cap, const char *arg)
 
     if (!session || session->state != SESSION_UP)
         return; /* LINK_DOWN is under way, and the stream goes with the link */
-    if (!link_stream_open(session->link, clock_mono_ns(), view_text(cap), view_text(arg), &stream, &err)) {
+    if (!link_stream_open(session->link, clock_mono_ns(), view_text(cap), view_text(arg), &stream,
+                          &err)) {
         mark_over(handle);
         tell_closed(handle, &err);
         return;

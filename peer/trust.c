@@ -97,7 +97,8 @@ bool trust_load(struct core *core, struct err *err)
         return false;
     if (has_crl && !take_crl(core, buf_view(&crl), err))
         return err_wrap(err, "%s", state_path(core->state, STATE_CRL));
-    if (has_pem && !pki_pem_read_all(buf_view(&pem), "CERTIFICATE", intermediates, PKI_MAX_CHAIN, &n, err))
+    if (has_pem &&
+        !pki_pem_read_all(buf_view(&pem), "CERTIFICATE", intermediates, PKI_MAX_CHAIN, &n, err))
         return err_wrap(err, "%s", state_path(core->state, STATE_CERT));
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
@@ -136,7 +137,8 @@ bool trust_take_heart(struct core *core, struct view bytes, struct view sig, str
 {
     enum rpc_heart heart;
 
-    if (!rpc_trust_add_heartbeat(core->trust, bytes, sig, clock_mono_ms(), clock_wall_ms(), &heart, err))
+    if (!rpc_trust_add_heartbeat(core->trust, bytes, sig, clock_mono_ms(), clock_wall_ms(), &heart,
+                                 err))
         return err_wrap(err, "heartbeat");
     if (heart == RPC_HEART_NEWER)
         trust_moved(core);
@@ -175,7 +177,8 @@ static bool take_chain(struct core *core, struct rpc_payload payload, struct err
     if (!rpc_trust_take_challenge(core->trust, roots, manifests, clock_wall_ms(), err))
         return false;
 
-    const struct rpc_manifest *manifest = rpc_trust_manifest(core->trust); /* the newest, after that */
+    const struct rpc_manifest *manifest =
+        rpc_trust_manifest(core->trust); /* the newest, after that */
     rpc_fields_open(&list, cas);
     while (rpc_fields_more(&list)) {
         struct view der = rpc_fields_bin(&list, "intermediate", PKI_MAX_CERT);
@@ -198,7 +201,8 @@ static void on_chain(void *user, const struct rpc_outcome *outcome)
 
 void trust_fetch_chain(struct core *core)
 {
-    rpc_client_call(core->client, clock_mono_ms(), "den.ca.chain", VIEW(NULL, 0), CALL_MS, false, on_chain, core);
+    rpc_client_call(core->client, clock_mono_ms(), "den.ca.chain", VIEW(NULL, 0), CALL_MS, false,
+                    on_chain, core);
 }
 
 /* ---- the revocation list ------------------------------------------------------------------------ */
@@ -224,7 +228,8 @@ static bool take_fetched_crl(struct core *core, struct rpc_payload payload, stru
     hash_sha256(der, hash);
     if (!heart || !view_eq(heart->crl_hash, VIEW_ARR(hash)))
         return err_set(err, ERR_STALE, "it is not the one that the newest heartbeat names");
-    return take_crl(core, der, err) && rebuild(core, err) && state_write(core->state, STATE_CRL, der, err);
+    return take_crl(core, der, err) && rebuild(core, err) &&
+           state_write(core->state, STATE_CRL, der, err);
 }
 
 static void on_crl(void *user, const struct rpc_outcome *outcome)
@@ -242,5 +247,6 @@ static void on_crl(void *user, const struct rpc_outcome *outcome)
 
 void trust_fetch_crl(struct core *core)
 {
-    rpc_client_call(core->client, clock_mono_ms(), "den.ca.crl", VIEW(NULL, 0), CALL_MS, false, on_crl, core);
+    rpc_client_call(core->client, clock_mono_ms(), "den.ca.crl", VIEW(NULL, 0), CALL_MS, false,
+                    on_crl, core);
 }

@@ -15,8 +15,8 @@ static void make(struct enrolment *e, bool with_token)
     CHECK(key_init(&err));
     *e = (struct enrolment){ .identity = key_new(), .token = with_token ? key_new() : NULL };
     memset(e->beacon, 5, sizeof(e->beacon));
-    const struct enrol_context context = { VIEW_ARR(e->netid), VIEW_ARR(e->beacon), "corp.example", "alice-laptop",
-                                           e->identity, e->token };
+    const struct enrol_context context = { VIEW_ARR(e->netid), VIEW_ARR(e->beacon), "corp.example",
+                                           "alice-laptop",     e->identity,         e->token };
     enrol_put(&context, &e->extra, e->hash);
 }
 
@@ -41,16 +41,19 @@ static void check_enrolment(bool with_token)
     CHECK_U64(len, e.extra.len);
     CHECK(rpc_map_get(buf_view(&e.extra), "enrol", &list));
     rpc_fields_open(&f, list);
-    struct view bytes = rpc_fields_bin(&f, "E", RPC_MAX_STATEMENT), sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct view bytes = rpc_fields_bin(&f, "E", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     struct view token_sig = rpc_fields_bin_or_nil(&f, "token_sig", SIG_SIZE);
     CHECK_OK(rpc_fields_end(&f, &err), err);
-    CHECK_OK(rpc_statement_open(RPC_W_ENROL, key_public_view(e.identity), bytes, sig, &enrol, &err), err);
+    CHECK_OK(rpc_statement_open(RPC_W_ENROL, key_public_view(e.identity), bytes, sig, &enrol, &err),
+             err);
     CHECK_VIEW(enrol.client_pk, key_public_view(e.identity));
     CHECK_VIEW(enrol.beacon, VIEW_ARR(e.beacon));
     CHECK_VIEW(enrol.host, VIEW_LIT("alice-laptop"));
     CHECK_U64(token_sig.len, with_token ? SIG_SIZE : 0);
     if (with_token)
-        CHECK(key_verify(enrol.token_pk, bytes, token_sig) && view_eq(enrol.token_pk, key_public_view(e.token)));
+        CHECK(key_verify(enrol.token_pk, bytes, token_sig) &&
+              view_eq(enrol.token_pk, key_public_view(e.token)));
 
     uint8_t hash[HASH_SIZE];
     hash_sha256(bytes, hash);
@@ -78,14 +81,21 @@ TEST(only_the_answer_to_our_own_enrolment_is_an_admission)
         const char *why; /* NULL: good */
     } cases[] = {
         { "", ours, fresh, VIEW_LIT("456000"), VIEW_ARR(ours), NULL },
-        { "", ours, fresh, VIEW_LIT("456000"), VIEW_ARR(theirs), "admission: answers another enrolment than ours" },
-        { "", ours, fresh, VIEW_LIT("456000"), { NULL, 0 }, "admission: answers another enrolment than ours" },
+        { "", ours, fresh, VIEW_LIT("456000"), VIEW_ARR(theirs),
+          "admission: answers another enrolment than ours" },
+        { "",
+          ours,
+          fresh,
+          VIEW_LIT("456000"),
+          { NULL, 0 },
+          "admission: answers another enrolment than ours" },
         { "456000", NULL, carried, VIEW_LIT("456000"), VIEW_ARR(theirs), NULL },
         { "456000", NULL, fresh, VIEW_LIT("456000"), { NULL, 0 }, NULL },
         { "456000", NULL, fresh, VIEW_LIT("456000"), VIEW_ARR(theirs),
           "admission: answers an enrolment that we did not send" },
         { "456000", ours, fresh, VIEW_LIT("456000"), VIEW_ARR(ours), NULL },
-        { "456000", ours, fresh, VIEW_LIT("123456"), VIEW_ARR(ours), "admission: gives the ID 123456, but ours is 456000" },
+        { "456000", ours, fresh, VIEW_LIT("123456"), VIEW_ARR(ours),
+          "admission: gives the ID 123456, but ours is 456000" },
         { "456000", NULL, carried, VIEW_LIT("123456"), VIEW_ARR(ours),
           "admission: gives the ID 123456, but ours is 456000" },
     };

@@ -24,9 +24,9 @@ TEST(a_peer_is_new_the_same_or_changed)
         enum known known;
         size_t line;
     } cases[] = {
-        { "456000", 0x11, KNOWN_SAME, 3 },    { "456000", 0x22, KNOWN_CHANGED, 3 },
-        { "123456", 0x22, KNOWN_SAME, 4 },    { "123456", 0x11, KNOWN_CHANGED, 4 },
-        { "999999", 0x11, KNOWN_NEW, 0 },     { "4560000", 0x11, KNOWN_NEW, 0 },
+        { "456000", 0x11, KNOWN_SAME, 3 }, { "456000", 0x22, KNOWN_CHANGED, 3 },
+        { "123456", 0x22, KNOWN_SAME, 4 }, { "123456", 0x11, KNOWN_CHANGED, 4 },
+        { "999999", 0x11, KNOWN_NEW, 0 },  { "4560000", 0x11, KNOWN_NEW, 0 },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -45,8 +45,13 @@ TEST(a_peer_is_new_the_same_or_changed)
 TEST(a_line_that_is_not_understood_is_named)
 {
     static const char *const cases[] = {
-        "456000\n", "456000 1111 2026\n", "45600 " KEY_1 " x\n", "456000 " KEY_1 "\n", "456000 " KEY_1 " x y\n",
-        "45600a " KEY_1 " x\n", "456000 " KEY_1 "1 x\n",
+        "456000\n",
+        "456000 1111 2026\n",
+        "45600 " KEY_1 " x\n",
+        "456000 " KEY_1 "\n",
+        "456000 " KEY_1 " x y\n",
+        "45600a " KEY_1 " x\n",
+        "456000 " KEY_1 "1 x\n",
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -58,7 +63,8 @@ TEST(a_line_that_is_not_understood_is_named)
 
         fill(pk, 1);
         buf_printf(&text, "# one\n%s", cases[i]);
-        CHECK_ERR(known_find(buf_view(&text), "456000", pk, &known, &line, &err), err, ERR_BAD_CONFIG);
+        CHECK_ERR(known_find(buf_view(&text), "456000", pk, &known, &line, &err), err,
+                  ERR_BAD_CONFIG);
         CHECK_STR(err.text, "line 2: expected an ID, its key as 64 hexadecimal digits, and a time");
     }
 }
@@ -77,15 +83,18 @@ TEST(what_is_remembered_is_found_and_a_change_names_its_line)
     CHECK_OK(known_check(state, "456000", pk, &err), err); /* no file yet: new */
     CHECK_OK(known_remember(state, "123456", other, 1795000000000, &err), err);
     CHECK_OK(known_remember(state, "456000", pk, 1795000000000, &err), err);
-    CHECK_OK(known_remember(state, "456000", pk, 1795000000000, &err), err); /* again: nothing happens */
+    CHECK_OK(known_remember(state, "456000", pk, 1795000000000, &err),
+             err); /* again: nothing happens */
     CHECK_OK(known_check(state, "456000", pk, &err), err);
 
-    _free_ char *wanted = mem_format("456 000 came with another identity key than the one in %s/known_peers, line 2", dir);
+    _free_ char *wanted = mem_format(
+        "456 000 came with another identity key than the one in %s/known_peers, line 2", dir);
     CHECK_ERR(known_check(state, "456000", other, &err), err, ERR_IDENTITY_CHANGED);
     CHECK_STR(err.text, wanted);
     CHECK_ERR(known_remember(state, "456000", other, 1, &err), err, ERR_IDENTITY_CHANGED);
 
     _buf_ text = { 0 };
     CHECK_OK(state_read(state, STATE_KNOWN, &text, &err), err);
-    CHECK_STR(buf_cstr(&text), "123456 " KEY_2 " 2026-11-18T11:06:40Z\n456000 " KEY_1 " 2026-11-18T11:06:40Z\n");
+    CHECK_STR(buf_cstr(&text),
+              "123456 " KEY_2 " 2026-11-18T11:06:40Z\n456000 " KEY_1 " 2026-11-18T11:06:40Z\n");
 }

@@ -21,18 +21,25 @@ TEST(a_peer_that_cannot_start_says_why)
         size_t size;
         const char *error, *text;
     } cases[] = {
-        { "fresh", NULL, chat, sizeof(struct peer_config), "not_joined", "there is no state folder " },
-        { "fresh", "warren://host/corp.example#" PIN "0", chat, sizeof(struct peer_config), "invalid_argument",
+        { "fresh", NULL, chat, sizeof(struct peer_config), "not_joined",
+          "there is no state folder " },
+        { "fresh", "warren://host/corp.example#" PIN "0", chat, sizeof(struct peer_config),
+          "invalid_argument", "join string: " },
+        { "fresh", "http://host/", chat, sizeof(struct peer_config), "invalid_argument",
           "join string: " },
-        { "fresh", "http://host/", chat, sizeof(struct peer_config), "invalid_argument", "join string: " },
-        { "fresh", NULL, bad_caps, sizeof(struct peer_config), "invalid_argument", "capabilities " },
+        { "fresh", NULL, bad_caps, sizeof(struct peer_config), "invalid_argument",
+          "capabilities " },
         { "fresh", NULL, chat, 1, "invalid_argument", "config.size must be " },
-        { "", NULL, chat, sizeof(struct peer_config), "invalid_argument", "the state folder's name is empty" },
+        { "", NULL, chat, sizeof(struct peer_config), "invalid_argument",
+          "the state folder's name is empty" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        _free_ char *dir = cases[i].name[0] != '\0' ? file_path(check_dir(), cases[i].name) : mem_text("");
-        const struct peer_config config = { .size = cases[i].size, .state_dir = dir, .join = cases[i].join,
+        _free_ char *dir =
+            cases[i].name[0] != '\0' ? file_path(check_dir(), cases[i].name) : mem_text("");
+        const struct peer_config config = { .size = cases[i].size,
+                                            .state_dir = dir,
+                                            .join = cases[i].join,
                                             .capabilities = cases[i].caps };
         struct peer_error error = { 0 };
 
@@ -63,7 +70,9 @@ static bool next_event(struct peer *peer, struct peer_event *ret_event)
 TEST(without_a_router_it_keeps_trying_and_says_so)
 {
     _free_ char *dir = file_path(check_dir(), "nowhere");
-    const struct peer_config config = { .size = sizeof(config), .state_dir = dir, .join = NOWHERE, .capabilities = chat };
+    const struct peer_config config = {
+        .size = sizeof(config), .state_dir = dir, .join = NOWHERE, .capabilities = chat
+    };
     struct peer_identity identity;
     struct peer_error error;
     struct peer_event event;
@@ -108,10 +117,12 @@ TEST(a_joined_folder_refuses_another_network)
     struct err err;
 
     CHECK_OK(file_private_dir(dir, &err), err);
-    CHECK_OK(file_write(network, VIEW_LIT("warren://host/other.example#" PIN "\n"), 0600, &err), err);
+    CHECK_OK(file_write(network, VIEW_LIT("warren://host/other.example#" PIN "\n"), 0600, &err),
+             err);
     CHECK(!peer_new(&config, &error));
     CHECK_STR(error.name, "invalid_argument");
-    CHECK_STR(error.text, "this state folder has joined other.example; use another one for corp.example");
+    CHECK_STR(error.text,
+              "this state folder has joined other.example; use another one for corp.example");
 }
 
 TEST(freeing_nothing_is_fine_and_the_version_is_known)

@@ -6,8 +6,8 @@
 #include "tests/check.h"
 #include "tests/unit/rpc/fakenet.h"
 
-#define WORLD_A "111222"
-#define WORLD_B "333444"
+#define WORLD_A   "111222"
+#define WORLD_B   "333444"
 #define WORLD_NOW (FAKE_ISSUED + 60000)
 
 struct world {
@@ -16,7 +16,8 @@ struct world {
     struct rpc_trust *trust; /* has seen beacons 1, 2 and 3 */
     struct key *den, *a, *b, *stranger;
     uint8_t sid[RPC_SID], beacon[RPC_BEACON], spki_a[HASH_SIZE], spki_b[HASH_SIZE];
-    uint8_t ice_a_hash[HASH_SIZE], ice_b_hash[HASH_SIZE], dial_hash[HASH_SIZE], grant_hash[HASH_SIZE], other[HASH_SIZE];
+    uint8_t ice_a_hash[HASH_SIZE], ice_b_hash[HASH_SIZE], dial_hash[HASH_SIZE],
+        grant_hash[HASH_SIZE], other[HASH_SIZE];
     struct view ice_a, ice_b;
 
     struct rpc_dial d;
