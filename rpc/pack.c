@@ -41,6 +41,20 @@ void rpc_put_u64(struct buf *to, uint64_t n)
     msgpack_pack_uint64(&pk, n);
 }
 
+void rpc_put_i64(struct buf *to, int64_t n)
+{
+    msgpack_packer pk = packer(to);
+
+    msgpack_pack_int64(&pk, n);
+}
+
+void rpc_put_double(struct buf *to, double n)
+{
+    msgpack_packer pk = packer(to);
+
+    msgpack_pack_double(&pk, n);
+}
+
 void rpc_put_text(struct buf *to, struct view text)
 {
     msgpack_packer pk = packer(to);

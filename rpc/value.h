@@ -69,6 +69,8 @@ bool rpc_map_has_duplicates(struct view map);
 void rpc_put_nil(struct buf *to);
 void rpc_put_bool(struct buf *to, bool is);
 void rpc_put_u64(struct buf *to, uint64_t n); /* shortest form */
+void rpc_put_i64(struct buf *to, int64_t n);  /* likewise */
+void rpc_put_double(struct buf *to, double n);
 void rpc_put_text(struct buf *to, struct view text);
 void rpc_put_str(struct buf *to, const char *text);
 void rpc_put_bin(struct buf *to, struct view bytes);
