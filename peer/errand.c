@@ -1,6 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
 
+enum { MAX_CAPS = 16 };
+
+bool errand_check_caps(const char *const *caps, struct err *err)
+{
+    struct rpc_items items = { 0 };
+
+    for (; caps && caps[items.n]; items.n++) {
+        if (items.n == MAX_CAPS)
+            return err_set(err, ERR_INVALID_ARGUMENT, "more than %d capabilities", MAX_CAPS);
+        items.item[items.n] = view_text(caps[items.n]);
+    }
+    if (!check_caps(&items, err)) {
+        err->code = ERR_INVALID_ARGUMENT;
+        return err_wrap(err, "capabilities (a-z 0-9 - . _ : are allowed, at most 64)");
+    }
+    return true;
+}
+
+void errand_put_error(const struct err *err, struct peer_error *ret_error)
+{
+    if (ret_error)
+        hub_error(err, ret_error);
+}
+
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream)
 {
     struct errand *errand = mem_new(struct errand);

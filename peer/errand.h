@@ -24,6 +24,10 @@ struct errand {
     void (*run)(struct errand *errand);
 };
 
+/* At most 16, each a capability: INVALID_ARGUMENT. NULL is fine. */
+bool errand_check_caps(const char *const *caps, struct err *err);
+void errand_put_error(const struct err *err, struct peer_error *ret_error /* may be NULL */);
+
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream);
 void errand_copy_caps(struct errand *errand, const char *const *caps);
 void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand));

@@ -96,6 +96,8 @@ void session_close_all(struct core *core);
 void session_on_state(void *core, const struct rpc_event *event); /* den.session.on_state */
 void session_put_heart(const struct core *core, struct buf *to);
 void session_set_state(struct session *session, enum session_state state, uint64_t for_ms);
+bool session_make_link(struct session *session, struct err *err);
+void session_set_up(struct session *session);
 void session_on_link_event(struct session *session, const struct link_event *event);
 void session_refresh(struct session *session); /* the facts that the application reads */
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams and datagrams, as the application sees them. */
+#include "peer/errand.h"
+
+static bool may_open(const struct peer_link *link, const char *cap, const char *arg,
+                     struct err *err)
+{
+    bool is_up, is_ours = false;
+
+    hub_lock(link->hub);
+    is_up = link->is_up;
+    for (size_t i = 0; cap && link->outgoing[i]; i++)
+        is_ours |= strcmp(link->outgoing[i], cap) == 0;
+    hub_unlock(link->hub);
+    if (!cap || (arg && strlen(arg) > 1024))
+        return err_set(err, ERR_INVALID_ARGUMENT, "no capability, or an argument over 1024 bytes");
+    if (!is_up)
+        return err_set(err, ERR_CLOSED, "the link is not up");
+    if (!is_ours)
+        return err_set(err, ERR_CAPABILITY, "this session does not let us open %s", cap);
+    return true;
+}
+
+struct peer_stream *peer_stream_open(struct peer_link *link, const char *capability,
+                                     const char *argument, struct peer_error *ret_error)
+{
+    struct err err = { 0 };
+
+    if (!may_open(link, capability, argument, &err)) {
+        errand_put_error(&err, ret_error);
+        return NULL;
+    }
+
+    struct peer_stream *stream = peer_stream_new(link);
+    struct errand *errand = errand_new(link->peer, link, stream);
+    list_append(&link->streams, &stream->node);
+    errand->text = mem_text(capability);
+    errand->argument = mem_text(argument ? argument : "");
+    errand_send(errand, errand_open);
+    return stream;
+}
+
+struct peer_link *peer_stream_link(const struct peer_stream *stream)
+{
+    return stream->link;
+}
+
+/* One errand at a time moves all that lies in the rings. */
+static void pump_later(struct peer_stream *stream)
+{
+    errand_send(errand_new(stream->link->peer, stream->link, stream), errand_pump);
+}
+
+size_t peer_stream_write(struct peer_stream *stream, const void *bytes, size_t size)
+{
+    bool needs_pump;
+    size_t n = 0;
+
+    hub_lock(stream->hub);
+    if (!stream->is_over && !stream->wants_end)
+        n = ring_put(&stream->out, VIEW(bytes, size));
+    stream->wants_room |= n < size;
+    needs_pump = n > 0 && !stream->is_pump_queued;
+    stream->is_pump_queued |= needs_pump;
+    hub_unlock(stream->hub);
+    if (needs_pump)
+        pump_later(stream);
+    return n;
+}
+
+void peer_stream_finish(struct peer_stream *stream)
+{
+    hub_lock(stream->hub);
+    stream->wants_end = true;
+    bool needs_pump = !stream->is_pump_queued;
+    stream->is_pump_queued = true;
+    hub_unlock(stream->hub);
+    if (needs_pump)
+        pump_later(stream);
+}
+
+size_t peer_stream_read(struct peer_stream *stream, void *to, size_t size, bool *ret_end)
+{
+    bool needs_pump;
+    size_t n;
+
+    hub_lock(stream->hub);
+    n = ring_get(&stream->in, to, size);
+    *ret_end = n == 0 && stream->has_ended && stream->in.len == 0;
+    needs_pump =
+        stream->is_starved && !stream->is_pump_queued && ring_left(&stream->in) >= STREAM_RING / 2;
+    stream->is_pump_queued |= needs_pump;
+    stream->is_starved &= !needs_pump;
+    hub_unlock(stream->hub);
+    if (needs_pump)
+        pump_later(stream);
+    return n;
+}
+
+void peer_stream_reset(struct peer_stream *stream, uint64_t code)
+{
+    struct errand *errand = errand_new(stream->link->peer, stream->link, stream);
+
+    hub_lock(stream->hub);
+    stream->is_over = true;
+    hub_unlock(stream->hub);
+    errand->code = code;
+    errand_send(errand, errand_reset);
+}
+
+void peer_stream_set_user(struct peer_stream *stream, void *user)
+{
+    stream->user = user;
+}
+
+void *peer_stream_user(const struct peer_stream *stream)
+{
+    return stream->user;
+}
+
+bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
+                        struct peer_error *ret_error)
+{
+    struct err err = { 0 };
+
+    hub_lock(link->hub);
+    if (!link->is_up)
+        err_set(&err, ERR_CLOSED, "the link is not up");
+    else if (size > link->datagram_max)
+        err_set(&err, ERR_TOO_LARGE, "%zu bytes fit into a datagram now", link->datagram_max);
+    else if (link->n_datagrams_out >= HUB_MAX_DATAGRAMS)
+        err_set(&err, ERR_LIMIT, "%d datagrams wait already", HUB_MAX_DATAGRAMS);
+    else
+        link->n_datagrams_out++;
+    hub_unlock(link->hub);
+    if (err.code != ERR_NONE) {
+        errand_put_error(&err, ret_error);
+        return false;
+    }
+
+    struct errand *errand = errand_new(link->peer, link, NULL);
+    errand->data = buf_dup(VIEW(bytes, size));
+    errand_send(errand, errand_datagram);
+    return true;
+}
