@@ -83,7 +83,7 @@ size_t broker_n_subscriptions(const struct broker *broker)
 
 static void sub_free(struct sub *sub)
 {
-    struct broker *broker = sub->conn->router->broker;
+    struct broker *broker = sub->conn->realm->broker;
     struct topic *topic = sub->topic;
 
     list_remove(&sub->of_topic);
@@ -143,7 +143,7 @@ static void listen_to(struct conn *conn, struct topic *topic, struct charge char
     sub->charge = charge;
     list_append(&topic->listeners, &sub->of_topic);
     list_append(&conn->subscriptions, &sub->of_conn);
-    conn->router->broker->n_subscriptions++;
+    conn->realm->broker->n_subscriptions++;
 }
 
 /* Only den's events are retained: its name is all that there is to disclose. */
@@ -172,7 +172,7 @@ bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ s
         conn_refuse(conn, RPC_SUBSCRIBE, ask->request, &why);
         return true;
     }
-    topic = make_topic(conn->router->broker, ask->uri);
+    topic = make_topic(conn->realm->broker, ask->uri);
     listen_to(conn, topic, charge);
     conn_send(conn,
               &(struct rpc_msg){ .type = RPC_SUBSCRIBED, .ids = { ask->request, topic->id } });
@@ -184,7 +184,7 @@ bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ s
 bool broker_unsubscribe(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_ids *ask = &in->msg->ids;
-    const struct topic *topic = map_get(conn->router->broker->by_id, map_u64(&ask->second));
+    const struct topic *topic = map_get(conn->realm->broker->by_id, map_u64(&ask->second));
     struct sub *sub = topic ? find_sub(conn, topic) : NULL;
     struct err why;
 
@@ -277,7 +277,7 @@ static void distribute(const struct conn *from, const struct topic *topic,
                    .publication = publication,
                    .publisher = from->session,
                    .publisher_authid = conn_id(from),
-                   .publisher_authrole = view_text(role_name(from->role)),
+                   .publisher_authrole = view_text(from->authrole),
                    .payload = ask->payload },
     };
     struct sub *sub;
@@ -297,7 +297,7 @@ static void distribute(const struct conn *from, const struct topic *topic,
 static void publish(struct conn *conn, const struct rpc_publish *ask,
                     const struct eligible *eligible, uint64_t publication)
 {
-    struct broker *broker = conn->router->broker;
+    struct broker *broker = conn->realm->broker;
     struct topic *topic =
         ask->retain ? make_topic(broker, ask->topic) : map_get(broker->by_uri, ask->topic);
 

@@ -123,8 +123,11 @@ static void release(struct conn *conn)
 
     deadline_clear(&router->deadlines, &conn->silence);
     handshake_free(STEAL(conn->handshake));
+    if (!conn->session)
+        return;
     dealer_leave(conn);
     broker_leave(conn);
+    map_remove(conn->realm->by_session, map_u64(&conn->session));
     if (*conn->id && map_get(router->by_id, conn_id(conn)) == conn) {
         map_remove(router->by_id, conn_id(conn));
         names_drop(router->names, VIEW_LIT("den"), conn);
@@ -333,7 +336,7 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
         return;
     if (*conn->id)
         log_event(LOG_INFO, "left", "id=%s role=%s address=%s session=%" PRIu64 " reason=%s",
-                  conn->id, role_name(conn->role), conn->address, conn->session, reason);
+                  conn->id, conn->authrole, conn->address, conn->session, reason);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = goodbye });
     part(conn, "goodbye");
 }
@@ -354,7 +357,7 @@ bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, s
         return true;
     policy_refuse(verdict, &ask, err);
     log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
-              "id=%s role=%s uri=%s why=%s", conn->id, role_name(conn->role), log_quote(uri),
+              "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),
               log_quote_text(err->text));
     return false;
 }

@@ -7,9 +7,11 @@
 #include "router/deadline.h"
 #include "router/policy.h"
 #include "router/quota.h"
+#include "router/realms.h"
 #include "rpc/rpc.h"
 
 struct router;
+struct realm;
 struct handshake;
 
 enum conn_state {
@@ -31,6 +33,8 @@ enum conn_event {
     CONN_EVENTS,
 };
 
+enum { CONN_ID = 64 };
+
 struct conn {
     struct router *router;
     void *wire;
@@ -42,9 +46,11 @@ struct conn {
     struct handshake *handshake; /* until established */
 
     /* Proved; set when it is established. */
+    struct realm *realm; /* from HELLO on; NULL before */
     uint64_t session;
-    char id[TEXT_ID];
+    char id[CONN_ID]; /* its authid */
     enum role role;
+    char authrole[REALM_ROLE];
     uint8_t pk[KEY_SIZE], instance[16];
 
     uint64_t last_request;    /* of the client's; they only grow */

@@ -79,7 +79,7 @@ bool dealer_serves(const struct dealer *dealer, struct view procedure)
 
 static void reg_free(struct reg *reg)
 {
-    struct dealer *dealer = reg->owner->router->dealer;
+    struct dealer *dealer = reg->owner->realm->dealer;
 
     map_remove(dealer->by_uri, buf_view(&reg->uri));
     map_remove(dealer->by_id, map_u64(&reg->id));
@@ -97,7 +97,7 @@ static bool check_register(const struct conn *conn, const struct rpc_register *a
         return err_set(err, ERR_INVALID_ARGUMENT, "match: only \"exact\" is served");
     if (ask->invoke.len && !view_eq_text(ask->invoke, "single"))
         return err_set(err, ERR_INVALID_ARGUMENT, "invoke: only \"single\" is served");
-    if (dealer_serves(conn->router->dealer, ask->uri))
+    if (dealer_serves(conn->realm->dealer, ask->uri))
         return err_set(err, ERR_ALREADY_EXISTS, "%.*s is registered already", VIEW_FMT(ask->uri));
     return true;
 }
@@ -105,7 +105,7 @@ static bool check_register(const struct conn *conn, const struct rpc_register *a
 bool dealer_register(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_register *ask = &in->msg->reg;
-    struct dealer *dealer = conn->router->dealer;
+    struct dealer *dealer = conn->realm->dealer;
     struct charge charge = { 0 };
     struct err why = { 0 };
     struct reg *reg;
@@ -133,7 +133,7 @@ bool dealer_register(struct conn *conn, const struct conn_input *in, _unused_ st
 bool dealer_unregister(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_ids *ask = &in->msg->ids;
-    struct reg *reg = map_get(conn->router->dealer->by_id, map_u64(&ask->second));
+    struct reg *reg = map_get(conn->realm->dealer->by_id, map_u64(&ask->second));
     struct err why;
 
     if (!reg || reg->owner != conn) {
@@ -154,7 +154,7 @@ static void call_free(struct call *call)
 {
     struct call_key key = { call->callee->session, call->invocation };
 
-    map_remove(call->router->dealer->calls, VIEW(&key, sizeof(key)));
+    map_remove(call->callee->realm->dealer->calls, VIEW(&key, sizeof(key)));
     list_remove(&call->of_caller);
     list_remove(&call->of_callee);
     deadline_clear(&call->router->deadlines, &call->deadline);
@@ -214,7 +214,7 @@ static struct call *call_new(struct router *router, struct conn *caller, struct 
         list_append(&caller->asked, &call->of_caller);
     list_append(&callee->serving, &call->of_callee);
     key = (struct call_key){ callee->session, call->invocation };
-    map_set(router->dealer->calls, VIEW(&key, sizeof(key)), call);
+    map_set(callee->realm->dealer->calls, VIEW(&key, sizeof(key)), call);
     return call;
 }
 
@@ -235,7 +235,7 @@ static void invoke(struct call *call, const struct reg *reg, const char *source,
         .caller = caller ? caller->session : 0,
         .receive_progress = call->wants_progress,
         .caller_authid = caller ? conn_id(caller) : (struct view){ 0 },
-        .caller_authrole = view_text(caller ? role_name(caller->role) : "router"),
+        .caller_authrole = view_text(caller ? caller->authrole : "router"),
         .source = view_text(source),
         .payload = payload,
     };
@@ -309,7 +309,7 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, _unused_ struct
         serve_here(conn, ask);
         return true;
     }
-    reg = map_get(conn->router->dealer->by_uri, ask->procedure);
+    reg = map_get(conn->realm->dealer->by_uri, ask->procedure);
     if (check_call(conn, reg, ask->procedure, &charge, &why))
         start(conn, ask, reg, charge);
     else
@@ -327,7 +327,7 @@ static bool find_answered(struct conn *conn, uint64_t invocation, struct call **
     if (invocation > conn->last_invocation)
         return err_set(err, ERR_BAD_WIRE, "answer to invocation %" PRIu64 ", which never was",
                        invocation);
-    *ret_call = map_get(conn->router->dealer->calls, VIEW(&key, sizeof(key)));
+    *ret_call = map_get(conn->realm->dealer->calls, VIEW(&key, sizeof(key)));
     return true;
 }
 
@@ -382,7 +382,7 @@ void dealer_leave(struct conn *conn)
 struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,
                         const char *source, dealer_on_answer *on_answer, void *user)
 {
-    const struct reg *reg = map_get(router->dealer->by_uri, view_text(procedure));
+    const struct reg *reg = map_get(router->home->dealer->by_uri, view_text(procedure));
     struct call *call;
 
     if (!reg || conn_is_slow(reg->owner))

@@ -359,11 +359,14 @@ static void establish(struct conn *conn, const struct handshake *h)
 
     if (before)
         replace(h, before);
+    conn->realm = router->home;
     conn->session = draw_session();
     snprintf(conn->id, sizeof(conn->id), "%s", h->id);
     conn->role = h->role;
     memcpy(conn->pk, h->netsign.client_pk, sizeof(conn->pk));
     memcpy(conn->instance, h->instance, sizeof(conn->instance));
+    snprintf(conn->authrole, sizeof(conn->authrole), "%s", role_name(h->role));
+    map_set(conn->realm->by_session, map_u64(&conn->session), conn);
     map_set(router->by_id, conn_id(conn), conn);
     if (conn->role == ROLE_DEN) {
         names_set(router->names, VIEW_LIT("den"), conn);
@@ -390,7 +393,7 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     establish(conn, h);
     welcome.session = conn->session;
     welcome.authid = conn_id(conn);
-    welcome.authrole = view_text(role_name(conn->role));
+    welcome.authrole = view_text(conn->authrole);
     rpc_put_map(&extra, h->admission.len ? 1 : 0);
     if (h->admission.len) {
         rpc_put_str(&extra, "admission");
@@ -398,7 +401,7 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     }
     welcome.authextra = buf_view(&extra);
     log_event(LOG_INFO, "joined", "id=%s role=%s address=%s session=%" PRIu64, conn->id,
-              role_name(conn->role), conn->address, conn->session);
+              conn->authrole, conn->address, conn->session);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_WELCOME, .welcome = welcome });
     handshake_free(STEAL(conn->handshake));
     return true;

@@ -47,7 +47,7 @@ static bool whoami(struct conn *caller, struct rpc_fields *args, struct buf *to,
     rpc_put_str(to, "id");
     rpc_put_str(to, caller->id);
     rpc_put_str(to, "role");
-    rpc_put_str(to, role_name(caller->role));
+    rpc_put_str(to, caller->authrole);
     return true;
 }
 

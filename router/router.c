@@ -17,13 +17,16 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->by_id = map_new();
     router->names = names_new();
     router->grants = grants_new(router->trust);
-    router->dealer = dealer_new(router);
-    router->broker = broker_new(router);
+    router->realms_config =
+        setup->realms ? setup->realms : realms_new(rpc_trust_network(router->trust));
+    for (size_t i = 0; i < router->realms_config->n; i++)
+        router->realms[router->n_realms++] = realm_new(router, router->realms_config->item[i]);
+    router->home = router->realms[0];
     if (rpc_trust_heartbeat(router->trust)) { /* from disk: whoever asks gets it, den or no den */
         rpc_put_array(&args, 2);
         rpc_put_bin(&args, rpc_trust_heartbeat_bytes(router->trust));
         rpc_put_bin(&args, rpc_trust_heartbeat_sig(router->trust));
-        broker_retain(router->broker, "den.heartbeat", buf_view(&args));
+        broker_retain(router->home->broker, "den.heartbeat", buf_view(&args));
     }
     return router;
 }
@@ -36,8 +39,9 @@ void router_free(struct router *router)
         return;
     LIST_EACH(conn, &router->conns, of_router)
         conn_free(conn);
-    broker_free(router->broker);
-    dealer_free(router->dealer);
+    for (size_t i = 0; i < router->n_realms; i++)
+        realm_free(router->realms[i]);
+    realms_free(router->realms_config);
     grants_free(router->grants);
     names_free(router->names);
     map_free(router->by_id);
@@ -70,7 +74,7 @@ void router_closed(struct conn *conn, struct moment now, const char *why)
     conn->router->now = now;
     if (conn->state == CONN_ESTABLISHED)
         log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id,
-                  role_name(conn->role), conn->address, log_quote_text(why));
+                  conn->authrole, conn->address, log_quote_text(why));
     else if (conn->state != CONN_CLOSING)
         log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address,
                   conn_state_name(conn->state), log_quote_text(why));

@@ -12,6 +12,7 @@
 #include "router/dealer.h"
 #include "router/grants.h"
 #include "router/names.h"
+#include "router/realm.h"
 
 struct router_outside {
     void (*send)(void *wire, struct view message); /* copies it */
@@ -30,6 +31,7 @@ struct moment {
 
 struct router_setup {
     const struct router_config *config; /* borrowed */
+    struct realms *realms;              /* taken; NULL: the network's own alone */
     const struct key *key;              /* borrowed */
     struct rpc_trust *trust;            /* taken */
     uint8_t tls_spki[HASH_SIZE];
@@ -39,6 +41,7 @@ struct router_setup {
 
 struct router {
     const struct router_config *config;
+    struct realms *realms_config;
     const struct key *key;
     struct rpc_trust *trust;
     uint8_t tls_spki[HASH_SIZE];
@@ -50,8 +53,9 @@ struct router {
     struct map *by_id; /* established, by authid */
     struct names *names;
     struct grants *grants;
-    struct dealer *dealer;
-    struct broker *broker;
+    struct realm *realms[REALMS_MAX];
+    size_t n_realms;
+    struct realm *home; /* realms[0]: that of the network */
     struct buf scratch; /* the message being written */
     bool is_closing;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */

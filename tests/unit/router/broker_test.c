@@ -191,7 +191,7 @@ TEST(the_same_topic_twice_is_one_subscription)
         ids[i] = msg.ids.second;
     }
     CHECK_U64(ids[0], ids[1]);
-    CHECK_U64(broker_n_subscriptions(w->router->broker), 1);
+    CHECK_U64(broker_n_subscriptions(w->router->home->broker), 1);
     wire_send(alice,
               &(struct rpc_msg){ .type = RPC_UNSUBSCRIBE, .ids = { wire_request(alice), ids[0] } });
     CHECK_STR(answer_to(alice), "UNSUBSCRIBED");

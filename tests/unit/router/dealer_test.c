@@ -124,7 +124,7 @@ TEST(progress_comes_before_the_result_and_only_when_asked_for)
     CHECK(wire_next(s.alice, &msg) && msg.type == RPC_RESULT && msg.result.progress);
     CHECK(wire_next(s.alice, &msg) && msg.type == RPC_RESULT && !msg.result.progress);
     CHECK(!wire_next(s.alice, &msg));
-    CHECK_U64(dealer_n_calls(s.w->router->dealer), 1);
+    CHECK_U64(dealer_n_calls(s.w->router->home->dealer), 1);
 }
 
 TEST(an_error_travels_with_its_uri_and_payload)
@@ -171,7 +171,7 @@ TEST(a_server_that_leaves_cancels_its_calls)
     wire_drop(s.den);
     CHECK_STR(answer_to(s.alice), "wamp.error.canceled");
     CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(one)), "network.error.den_away");
-    CHECK_U64(dealer_n_registrations(s.w->router->dealer), 0);
+    CHECK_U64(dealer_n_registrations(s.w->router->home->dealer), 0);
 }
 
 TEST(answers_for_a_caller_that_left_are_dropped)
@@ -183,7 +183,7 @@ TEST(answers_for_a_caller_that_left_are_dropped)
     send_call(s.alice, "den.session.open", VIEW_ARR(one));
     number = invoked(s.den);
     wire_drop(s.alice);
-    CHECK_U64(dealer_n_calls(s.w->router->dealer), 0);
+    CHECK_U64(dealer_n_calls(s.w->router->home->dealer), 0);
     yield(s.den, number, true, VIEW_ARR(one));
     yield(s.den, number, false, VIEW_ARR(one));
     wire_send(s.den, &(struct rpc_msg){
@@ -250,7 +250,7 @@ TEST(sixty_four_calls_may_wait)
     yield(s.den, invoked(s.den), false, VIEW_ARR(one));
     CHECK_STR(answer_to(s.alice), "RESULT");
     send_call(s.alice, "den.session.open", VIEW_ARR(one)); /* room again */
-    CHECK_U64(dealer_n_calls(s.w->router->dealer), 64);
+    CHECK_U64(dealer_n_calls(s.w->router->home->dealer), 64);
 }
 
 TEST(registrations_are_counted_and_come_back)
@@ -331,7 +331,7 @@ TEST(a_server_that_does_not_keep_up_is_left_alone)
     s.den->queued = s.w->config.max_queue / 2 + 1;
     CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(one)), "wamp.error.unavailable");
     CHECK(!wire_next(s.den, &msg));
-    CHECK_U64(dealer_n_calls(s.w->router->dealer), 0);
+    CHECK_U64(dealer_n_calls(s.w->router->home->dealer), 0);
 }
 
 TEST(den_offers_a_session_to_a_peer)
@@ -478,7 +478,7 @@ TEST(every_accepted_call_gets_one_last_answer)
         n_waiting = 0;
         for (size_t i = 0; i < PEERS; i++)
             n_waiting += m.n_waiting[i];
-        if (!CHECK_U64(dealer_n_calls(w->router->dealer), n_waiting)) {
+        if (!CHECK_U64(dealer_n_calls(w->router->home->dealer), n_waiting)) {
             fprintf(stderr, "# step %u of seed 20261120\n", step);
             return;
         }
@@ -486,7 +486,7 @@ TEST(every_accepted_call_gets_one_last_answer)
     CHECK(n_leaves > 10);
     world_pass(w, 61 * SECOND_MS); /* what was not answered is answered by time */
     model_drain(&m);
-    CHECK_U64(dealer_n_calls(w->router->dealer), 0);
+    CHECK_U64(dealer_n_calls(w->router->home->dealer), 0);
     for (size_t i = 0; i < PEERS; i++)
         CHECK_U64(m.n_waiting[i], 0);
 }

@@ -477,7 +477,7 @@ TEST(no_number_of_reconnects_leaves_anything_behind)
             wire_drop(before);
     }
     CHECK_U64(map_count(w->router->by_id), 2);
-    CHECK_U64(dealer_n_registrations(w->router->dealer), 1);
-    CHECK_U64(dealer_n_calls(w->router->dealer), 1);
-    CHECK_U64(broker_n_subscriptions(w->router->broker), 1);
+    CHECK_U64(dealer_n_registrations(w->router->home->dealer), 1);
+    CHECK_U64(dealer_n_calls(w->router->home->dealer), 1);
+    CHECK_U64(broker_n_subscriptions(w->router->home->broker), 1);
 }

@@ -172,9 +172,9 @@ void world_free(struct world *w)
     if (!w)
         return;
     drop_wires(w);
-    CHECK_U64(dealer_n_registrations(w->router->dealer), 0); /* nothing outlives its connection */
-    CHECK_U64(dealer_n_calls(w->router->dealer), 0);
-    CHECK_U64(broker_n_subscriptions(w->router->broker), 0);
+    CHECK_U64(dealer_n_registrations(w->router->home->dealer), 0); /* nothing outlives its connection */
+    CHECK_U64(dealer_n_calls(w->router->home->dealer), 0);
+    CHECK_U64(broker_n_subscriptions(w->router->home->broker), 0);
     CHECK_U64(map_count(w->router->by_id), 0);
     router_free(w->router);
     router_config_deinit(&w->config);

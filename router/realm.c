@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/realm.h"
+#include "router/router.h"
+
+struct realm *realm_new(struct router *router, const struct realm_config *config)
+{
+    struct realm *realm = mem_new(struct realm);
+
+    realm->router = router;
+    realm->config = config;
+    realm->by_session = map_new();
+    realm->dealer = dealer_new(router);
+    realm->broker = broker_new(router);
+    return realm;
+}
+
+void realm_free(struct realm *realm)
+{
+    if (!realm)
+        return;
+    broker_free(realm->broker);
+    dealer_free(realm->dealer);
+    map_free(realm->by_session);
+    free(realm);
+}
+
+bool realm_may_meta(const struct realm *realm, struct view role)
+{
+    for (size_t i = 0; i < realm->config->n_meta; i++) {
+        if (view_eq_text(role, realm->config->meta[i]))
+            return true;
+    }
+    return false;
+}

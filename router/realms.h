@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The realms that a router serves, as realms.conf(5) has them: how to authenticate, who may come
+ * in as whom, and by which rules. No I/O but files, when they are read. */
+#pragma once
+
+#include "base/key.h"
+#include "base/map.h"
+
+enum { REALMS_MAX = 64, REALM_NAME = 200, REALM_ROLE = 32, REALM_AUTHID = 64 };
+enum { REALM_MAX_KEYS = 8, REALM_MAX_META = 8 };
+
+enum realm_profile { REALM_WARREN, REALM_STANDARD };
+enum realm_disclosure { REALM_ALWAYS, REALM_ON_REQUEST, REALM_NEVER };
+/* Ways to prove who one is. */
+enum realm_method {
+    REALM_NETSIGN,
+    REALM_CRYPTOSIGN,
+    REALM_WAMPCRA,
+    REALM_TICKET,
+    REALM_ANONYMOUS,
+    REALM_METHODS
+};
+const char *realm_method_name(enum realm_method method); /* "netsign" */
+
+/* Somebody who may come in with a secret or key that the operator wrote down. */
+struct principal {
+    char authid[REALM_AUTHID], role[REALM_ROLE];
+    struct buf ticket; /* empty: not by ticket; wiped */
+    struct buf secret; /* the HMAC key of wampcra; likewise */
+    char *salt;        /* NULL: the secret is used as it is */
+    uint64_t iterations, keylen;
+    uint8_t keys[REALM_MAX_KEYS][KEY_SIZE]; /* of cryptosign */
+    size_t n_keys;
+};
+
+struct realm_config {
+    char name[REALM_NAME + 1];
+    enum realm_profile profile;
+    enum realm_disclosure disclosure;
+    bool has_method[REALM_METHODS];
+    char anonymous_role[REALM_ROLE];
+    char meta[REALM_MAX_META][REALM_ROLE]; /* the roles that may use the meta API */
+    size_t n_meta;
+    struct key *key;        /* proves the router in cryptosign; NULL: it does not */
+    struct map *principals; /* struct principal, by authid */
+};
+
+struct realms {
+    struct realm_config *item[REALMS_MAX]; /* [0]: the network's own */
+    size_t n;
+};
+
+/* The network's realm alone, with its defaults. */
+struct realms *realms_new(const char *network);
+void realms_free(struct realms *realms);
+OWN_FREEP(realms, struct realms)
