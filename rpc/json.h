@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON (RFC 8259) to msgpack and back, so that a client which speaks JSON and one which speaks
- * msgpack meet. PROTOCOL.md, section 9, says how the values correspond. Both directions are strict and bounded, as
+ * msgpack meet. PROTOCOL.md, section 10, says how the values correspond. Both directions are strict and bounded, as
  * rpc_walk() is: depth at most RPC_MAX_DEPTH, text UTF-8, keys text and never "__proto__", nothing
  * lost. A key twice passes, as there: whoever reads a dictionary refuses it. */
 #pragma once

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "rpc/value.h"          /* msgpack values: bounded reading, writing */
+#include "rpc/json.h"           /* the same in JSON */
 #include "rpc/message.h"        /* WAMP messages */
 #include "rpc/error.h"          /* error URIs <-> struct err */
 #include "rpc/statement.h"      /* what each party signs */

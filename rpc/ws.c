@@ -24,6 +24,7 @@ enum {
     TX_LIMIT = 2 * 1024 * 1024,
     MAX_HTTP_HEADER = 2048,
     MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
+    MAX_PROTOCOLS = 8,
 };
 
 /* libpeer runs on GLib's loop and does not link libuv: there these stay undefined and are not
@@ -43,8 +44,9 @@ struct rpc_ws {
     lws_sorted_usec_list_t timer; /* theirs */
 
     struct lws_vhost *server;
-    struct lws_protocols server_protocols[3];
-    char protocol[64];
+    struct lws_protocols server_protocols[2 + MAX_PROTOCOLS]; /* HTTP first, an empty one last */
+    struct rpc_ws_protocol protocols[MAX_PROTOCOLS];
+    char protocol_names[MAX_PROTOCOLS][64];
     struct rpc_ws_listener listener; /* limits; its texts and TLS are not kept */
     struct rpc_ws_events events;
     void *user;
@@ -59,7 +61,9 @@ struct rpc_ws {
 
 struct rpc_ws_dialing {
     struct rpc_ws_conn *conn;
-    char *host, *server_name, *protocol;
+    char *host, *server_name;
+    struct rpc_ws_protocol protocol;
+    char *protocol_name;
     uint16_t port;
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     lws_sorted_usec_list_t start;
@@ -155,8 +159,8 @@ static struct rpc_ws_conn *conn_new(struct rpc_ws *ws, const struct rpc_ws_event
 
 static bool receive(struct rpc_ws_conn *conn, struct view piece)
 {
-    if (!lws_frame_is_binary(conn->wsi))
-        return rpc_ws_conn_refuse_text(conn);
+    if (!lws_frame_is_binary(conn->wsi) != conn->protocol->is_json)
+        return rpc_ws_conn_refuse_kind(conn);
     return rpc_ws_conn_receive(conn, piece, lws_remaining_packet_payload(conn->wsi),
                                lws_is_final_fragment(conn->wsi));
 }
@@ -311,28 +315,44 @@ static int on_server(struct lws *wsi, enum lws_callback_reasons reason, void *us
             rpc_ws_conn_end(conn, NULL);
         return 0;
     }
-    if (conn && reason == LWS_CALLBACK_ESTABLISHED)
+    if (conn && reason == LWS_CALLBACK_ESTABLISHED) {
+        conn->protocol = lws_get_protocol(wsi)->user;
         return on_established(conn);
+    }
     if (conn && conn->is_open)
         return on_open_conn(conn, reason, in, len);
     return on_server_socket(ws, wsi, reason, in);
 }
 
-static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *listener)
+/* libwebsockets goes through the client's list, and takes the first that stands in ours. */
+static void add_protocol(struct rpc_ws *ws, size_t i, const char *name)
 {
-    ws->listener = *listener;
-    ws->listener.host = ws->listener.protocol = NULL;
-    ws->listener.tls = (struct rpc_ws_tls){ 0 };
-    ws->hub.max_trusted = listener->max_message;
-    snprintf(ws->protocol, sizeof(ws->protocol), "%s", listener->protocol);
-    ws->server_protocols[0] = (struct lws_protocols){ .name = "http", .callback = on_server };
-    ws->server_protocols[1] = (struct lws_protocols){
-        .name = ws->protocol,
+    assert(i < MAX_PROTOCOLS);
+    snprintf(ws->protocol_names[i], sizeof(ws->protocol_names[i]), "%s", name);
+    ws->protocols[i] = rpc_ws_protocol_named(ws->protocol_names[i]);
+    ws->server_protocols[1 + i] = (struct lws_protocols){
+        .name = ws->protocols[i].name,
         .callback = on_server,
-        .id = 1,
+        .id = (unsigned)i + 1,
         .rx_buffer_size = RX_SERVER,
         .tx_packet_size = TX_LIMIT,
+        .user = &ws->protocols[i],
     };
+}
+
+static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *listener)
+{
+    const char *const one[] = { listener->protocol, NULL };
+    const char *const *names = listener->protocols ? listener->protocols : one;
+
+    ws->listener = *listener;
+    ws->listener.host = ws->listener.protocol = NULL;
+    ws->listener.protocols = NULL;
+    ws->listener.tls = (struct rpc_ws_tls){ 0 };
+    ws->hub.max_trusted = listener->max_message;
+    ws->server_protocols[0] = (struct lws_protocols){ .name = "http", .callback = on_server };
+    for (size_t i = 0; names[i]; i++)
+        add_protocol(ws, i, names[i]);
 }
 
 static const lws_retry_bo_t liveness = {
@@ -401,7 +421,7 @@ static void dial_start(struct rpc_ws_conn *conn)
     info.port = dial->port;
     info.host = dial->server_name;
     info.path = "/";
-    info.protocol = dial->protocol;
+    info.protocol = dial->protocol.name;
     info.local_protocol_name = conn->ws->client_protocols[0].name;
     info.alpn = "http/1.1";
     /* on_verify() is the judge of certificates and names. */
@@ -433,7 +453,8 @@ static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rp
     dial->conn = conn;
     dial->host = mem_text(from->host);
     dial->server_name = mem_text(from->server_name ? from->server_name : from->host);
-    dial->protocol = mem_text(from->protocol);
+    dial->protocol_name = mem_text(from->protocol);
+    dial->protocol = rpc_ws_protocol_named(dial->protocol_name);
     dial->port = from->port;
     dial->judge = from->judge;
     return dial;
@@ -446,7 +467,7 @@ void rpc_ws_dialing_free(struct rpc_ws_dialing *dial)
     lws_sul_cancel(&dial->start);
     free(dial->host);
     free(dial->server_name);
-    free(dial->protocol);
+    free(dial->protocol_name);
     free(dial);
 }
 
@@ -460,6 +481,7 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
         return err_set(err, ERR_CLOSED, "connecting: shutting down");
     conn = conn_new(ws, events, user);
     conn->dial = dial_new(dial, conn);
+    conn->protocol = &conn->dial->protocol;
     conn->in.max = dial->max_message;
     conn->max_queue = MAX_CLIENT_QUEUE;
     lws_sul_schedule(ws->context, 0, &conn->dial->start, on_dial_time, 1);
@@ -476,7 +498,7 @@ static int filter_server(struct rpc_ws_conn *conn)
     if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_PROTOCOL) > 0)
         return 0;
     err_set(&why, ERR_BAD_WIRE, "connecting to %s port %u: no %s is spoken there", conn->dial->host,
-            conn->dial->port, conn->dial->protocol);
+            conn->dial->port, conn->dial->protocol.name);
     rpc_ws_conn_set_why(conn, &why);
     return -1;
 }

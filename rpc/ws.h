@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "rpc/ws_protocol.h"
 
 struct rpc_ws;
 struct rpc_ws_conn;
@@ -21,7 +22,8 @@ OWN_FREEP(rpc_ws, struct rpc_ws)
  * dial's, until rpc_ws_set_user(). */
 struct rpc_ws_events {
     void (*opened)(void *user, struct rpc_ws_conn *conn);
-    void (*message)(void *user, struct rpc_ws_conn *conn, struct view message); /* whole */
+    /* Whole, of a batch one after the other; text or binary as the sub-protocol says. */
+    void (*message)(void *user, struct rpc_ws_conn *conn, struct view message);
     /* The last one: conn is gone after it. */
     void (*closed)(void *user, struct rpc_ws_conn *conn, const struct err *why);
 };
@@ -36,6 +38,8 @@ struct rpc_ws_listener {
     uint16_t port;         /* 0: any, see rpc_ws_port() */
     struct rpc_ws_tls tls; /* copied */
     const char *protocol;  /* the WebSocket sub-protocol: "wamp.2.msgpack" */
+    /* Or several, up to a NULL: a client gets the first of its own list that is served. */
+    const char *const *protocols;
     uint32_t max_connections, max_per_address;
     size_t max_message_before, max_message; /* before and after rpc_ws_set_trusted() */
     size_t max_queue; /* bytes waiting to be sent per connection: over it, it is closed */
@@ -61,11 +65,14 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
                     const struct rpc_ws_events *events, void *user, struct rpc_ws_conn **ret_conn,
                     struct err *err);
 
-/* Binary; queued, goes out at the end of the loop turn. */
+/* One message of the sub-protocol, without its batching; queued, goes out at the end of the loop
+ * turn. */
 void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);
 size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
 /* After what is queued; nothing is delivered any more. closed() comes in at most five seconds. */
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);
+/* The one that was agreed on; from opened() on. */
+const struct rpc_ws_protocol *rpc_ws_protocol(const struct rpc_ws_conn *conn);
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user);
 void *rpc_ws_user(const struct rpc_ws_conn *conn);
 void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger limits */

@@ -13,13 +13,13 @@ bool rpc_ws_out_has_more(const struct rpc_ws_out *out)
     return out->from < out->bytes.len;
 }
 
-void rpc_ws_out_put(struct rpc_ws_out *out, struct view message, const uint8_t *mask)
+void rpc_ws_out_put(struct rpc_ws_out *out, bool is_text, struct view message, const uint8_t *mask)
 {
     if (out->from > MAX_GONE) {
         buf_drop_front(&out->bytes, out->from);
         out->from = 0;
     }
-    rpc_ws_frame_put(&out->bytes, message, mask);
+    rpc_ws_frame_put(&out->bytes, is_text, message, mask);
 }
 
 struct view rpc_ws_out_next(const struct rpc_ws_out *out)

@@ -15,7 +15,7 @@ struct rpc_ws_out {
 };
 size_t rpc_ws_out_waiting(const struct rpc_ws_out *out);
 bool rpc_ws_out_has_more(const struct rpc_ws_out *out);
-void rpc_ws_out_put(struct rpc_ws_out *out, struct view message, const uint8_t *mask);
+void rpc_ws_out_put(struct rpc_ws_out *out, bool is_text, struct view message, const uint8_t *mask);
 /* Whole frames to hand over next, some 64 KiB of them; valid until something is put. */
 struct view rpc_ws_out_next(const struct rpc_ws_out *out);
 /* They were taken; `is_stuck`: not all of it left. */

@@ -2,10 +2,12 @@
 #include "rpc/ws_conn.h"
 
 enum {
+    MAX_BATCH = 64 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
     CLOSE_BAD_KIND = 1003,
     CLOSE_NONE = 1005,
+    CLOSE_BAD_DATA = 1007,
     CLOSE_POLICY = 1008,
     CLOSE_TOO_BIG = 1009,
 };
@@ -13,9 +15,11 @@ enum {
 struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_events *events,
                                     void *user)
 {
+    static const struct rpc_ws_protocol none = { .name = "" };
     struct rpc_ws_conn *conn = mem_new(struct rpc_ws_conn);
 
     conn->hub = hub;
+    conn->protocol = &none;
     conn->events = *events;
     conn->user = user;
     list_init(&conn->dirty);
@@ -31,6 +35,7 @@ static void conn_free(struct rpc_ws_conn *conn)
     rpc_ws_address_release(conn->hub->addresses, conn->address);
     rpc_ws_in_clear(&conn->in);
     buf_free(&conn->out.bytes);
+    buf_free(&conn->batch);
     free(conn->why);
     free(conn);
 }
@@ -74,6 +79,11 @@ static void conn_kill(struct rpc_ws_conn *conn)
     rpc_ws_wire_limit(conn, 0);
 }
 
+const struct rpc_ws_protocol *rpc_ws_protocol(const struct rpc_ws_conn *conn)
+{
+    return conn->protocol;
+}
+
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
 {
     conn->user = user;
@@ -99,12 +109,32 @@ const char *rpc_ws_address(const struct rpc_ws_conn *conn)
 
 size_t rpc_ws_queued(const struct rpc_ws_conn *conn)
 {
-    return rpc_ws_out_waiting(&conn->out);
+    return rpc_ws_out_waiting(&conn->out) + conn->batch.len;
 }
 
 static const uint8_t *mask_for(struct rpc_ws_conn *conn)
 {
     return conn->dial ? rpc_ws_mask(&conn->hub->masks) : NULL;
+}
+
+static void put_message(struct rpc_ws_conn *conn, struct view message)
+{
+    rpc_ws_out_put(&conn->out, conn->protocol->is_json, message, mask_for(conn));
+}
+
+/* What waits to become one message becomes it. */
+static void end_batch(struct rpc_ws_conn *conn)
+{
+    if (conn->batch.len)
+        put_message(conn, buf_view(&conn->batch));
+    buf_free(&conn->batch); /* an idle connection holds no buffer */
+}
+
+static void put_in_batch(struct rpc_ws_conn *conn, struct view message)
+{
+    if (conn->batch.len + message.len > MAX_BATCH)
+        end_batch(conn);
+    rpc_batch_put(conn->protocol->batch, message, &conn->batch);
 }
 
 static void want_write(struct rpc_ws_conn *conn)
@@ -120,6 +150,7 @@ static void want_write(struct rpc_ws_conn *conn)
 bool rpc_ws_conn_flush(struct rpc_ws_conn *conn)
 {
     list_remove(&conn->dirty);
+    end_batch(conn);
     while (rpc_ws_out_has_more(&conn->out) && !rpc_ws_wire_is_stuck(conn)) {
         size_t len = rpc_ws_out_next(&conn->out).len;
         if (!rpc_ws_wire_write(conn, conn->out.from, len))
@@ -171,7 +202,10 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
         conn_kill(conn);
         return;
     }
-    rpc_ws_out_put(&conn->out, message, mask_for(conn));
+    if (conn->protocol->batch == RPC_BATCH_NONE)
+        put_message(conn, message);
+    else
+        put_in_batch(conn, message);
     mark_dirty(conn);
 }
 
@@ -180,6 +214,7 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
 static void say_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason, int secs)
 {
     conn->is_closing = true;
+    end_batch(conn);
     rpc_ws_frame_put_close(&conn->out.bytes, code, reason, mask_for(conn));
     rpc_ws_wire_limit(conn, secs);
     mark_dirty(conn);
@@ -214,14 +249,35 @@ static bool refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
     return rpc_ws_conn_flush(conn);
 }
 
-bool rpc_ws_conn_refuse_text(struct rpc_ws_conn *conn)
+bool rpc_ws_conn_refuse_kind(struct rpc_ws_conn *conn)
 {
-    return conn->is_closing || refuse(conn, CLOSE_BAD_KIND, "a text message");
+    return conn->is_closing ||
+           refuse(conn, CLOSE_BAD_KIND,
+                  conn->protocol->is_json ? "a binary message" : "a text message");
+}
+
+/* A batch is looked at whole before any of it is told. */
+static bool tell(struct rpc_ws_conn *conn, struct view whole)
+{
+    enum rpc_batch kind = conn->protocol->batch;
+    struct view message = whole;
+    struct err why;
+
+    if (kind == RPC_BATCH_NONE) {
+        conn->events.message(conn->user, conn, whole);
+        return true;
+    }
+    if (!rpc_batch_check(kind, whole, &why))
+        return refuse(conn, CLOSE_BAD_DATA, why.text);
+    while (!conn->is_closing && rpc_batch_next(kind, &whole, &message))
+        conn->events.message(conn->user, conn, message);
+    return true;
 }
 
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final)
 {
     struct view whole;
+    bool is_alive = true;
 
     if (conn->is_closing)
         return true;
@@ -229,7 +285,7 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
     case RPC_WS_PIECE:
         break;
     case RPC_WS_WHOLE:
-        conn->events.message(conn->user, conn, whole);
+        is_alive = tell(conn, whole);
         rpc_ws_in_clear(&conn->in);
         break;
     case RPC_WS_TOO_LARGE:
@@ -237,7 +293,7 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
     case RPC_WS_TOO_MANY:
         return refuse(conn, CLOSE_POLICY, "a message in too many fragments");
     }
-    return true;
+    return is_alive;
 }
 
 void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload)

@@ -33,6 +33,8 @@ struct rpc_ws_conn {
     bool is_open, is_closing, has_asked_to_write;
     struct err *why; /* what closed() will say, once it is known */
     size_t max_queue;
+    const struct rpc_ws_protocol *protocol;
+    struct buf batch; /* messages that will be one, of a sub-protocol that has it */
     struct rpc_ws_in in;
     struct rpc_ws_out out;
 };
@@ -50,7 +52,7 @@ void rpc_ws_hub_flush(void *hub);                 /* what is dirty */
 
 /* A piece came; its frame has `left` bytes more. False: cut the connection. */
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final);
-bool rpc_ws_conn_refuse_text(struct rpc_ws_conn *conn);
+bool rpc_ws_conn_refuse_kind(struct rpc_ws_conn *conn); /* text for binary, or the reverse */
 bool rpc_ws_conn_writable(struct rpc_ws_conn *conn);
 void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload);
 

@@ -4,6 +4,7 @@
 #include "base/key.h"
 
 enum {
+    FIN_TEXT = 0x81,
     FIN_BINARY = 0x82,
     FIN_CLOSE = 0x88,
     MASKED = 0x80,
@@ -58,9 +59,9 @@ static void put_frame(struct buf *out, uint8_t kind, struct view payload, const 
         put_masked(buf_grow(out, payload.len), payload, mask);
 }
 
-void rpc_ws_frame_put(struct buf *out, struct view message, const uint8_t *mask)
+void rpc_ws_frame_put(struct buf *out, bool is_text, struct view message, const uint8_t *mask)
 {
-    put_frame(out, FIN_BINARY, message, mask);
+    put_frame(out, is_text ? FIN_TEXT : FIN_BINARY, message, mask);
 }
 
 void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason, const uint8_t *mask)

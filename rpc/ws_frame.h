@@ -6,8 +6,8 @@
 
 enum { RPC_WS_MASK = 4, RPC_WS_MAX_HEADER = 14 };
 
-/* Appends `message` as one binary frame; a client gives a fresh mask, a server NULL. */
-void rpc_ws_frame_put(struct buf *out, struct view message, const uint8_t *mask);
+/* Appends `message` as one frame, text or binary; a client gives a fresh mask, a server NULL. */
+void rpc_ws_frame_put(struct buf *out, bool is_text, struct view message, const uint8_t *mask);
 /* A close frame (5.5.1); the reason is cut to fit. */
 void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason,
                             const uint8_t *mask);

@@ -209,8 +209,8 @@ TEST(frames_have_the_shortest_header)
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         _buf_ plain = { 0 };
         _buf_ masked = { 0 };
-        rpc_ws_frame_put(&plain, VIEW(bytes, cases[i].len), NULL);
-        rpc_ws_frame_put(&masked, VIEW(bytes, cases[i].len), mask);
+        rpc_ws_frame_put(&plain, false, VIEW(bytes, cases[i].len), NULL);
+        rpc_ws_frame_put(&masked, false, VIEW(bytes, cases[i].len), mask);
         CHECK_U64(plain.len, cases[i].header + cases[i].len);
         CHECK_U64(masked.len, cases[i].header + 4 + cases[i].len);
         CHECK_U64(rpc_ws_frame_run(buf_view(&plain), 1), plain.len);
@@ -225,7 +225,7 @@ TEST(masked_frames_are_those_of_rfc_6455)
                                       0x7f, 0x9f, 0x4d, 0x51, 0x58 };
     _buf_ out = { 0 };
 
-    rpc_ws_frame_put(&out, VIEW_LIT("Hello"), mask); /* 5.7's example, but binary */
+    rpc_ws_frame_put(&out, false, VIEW_LIT("Hello"), mask); /* 5.7's example, but binary */
     CHECK_VIEW(buf_view(&out), VIEW_ARR(wanted));
 }
 
@@ -235,7 +235,7 @@ TEST(runs_end_where_a_frame_ends)
     static uint8_t bytes[300];
 
     for (int i = 0; i < 3; i++)
-        rpc_ws_frame_put(&out, VIEW_ARR(bytes), NULL);
+        rpc_ws_frame_put(&out, false, VIEW_ARR(bytes), NULL);
     CHECK_U64(rpc_ws_frame_run(buf_view(&out), 1), 304);
     CHECK_U64(rpc_ws_frame_run(buf_view(&out), 304), 304);
     CHECK_U64(rpc_ws_frame_run(buf_view(&out), 305), 608);
