@@ -8,6 +8,8 @@ import statistics
 import subprocess
 import sys
 
+import bench_router
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROUNDS = 5
 
@@ -43,18 +45,27 @@ def bench_link(build):
     yield {"suite": "link", "figure": "loopback", "unit": "Mbit/s", "value": found.pop("ours"), "beside": found}
 
 
+def bench_router_suite(build):
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den"], check=True, stdout=subprocess.DEVNULL)
+    return bench_router.figures(build, lambda name: program(build, name))
+
+
 def nothing_yet(_build):
     return []
 
 
-SUITES = {"router": nothing_yet, "den": nothing_yet, "link": bench_link, "reach": nothing_yet}
+SUITES = {"router": bench_router_suite, "den": nothing_yet, "link": bench_link, "reach": nothing_yet}
+
+
+def shown(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def table(figures):
     rows = [("suite", "figure", "unit", "Warren", "beside")]
     for f in figures:
-        beside = ", ".join(f"{name}: {value:.0f}" for name, value in f["beside"].items())
-        rows.append((f["suite"], f["figure"], f["unit"], f"{f['value']:.0f}", beside))
+        beside = ", ".join(f"{name}: {shown(value)}" for name, value in f["beside"].items())
+        rows.append((f["suite"], f["figure"], f["unit"], shown(f["value"]), beside))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
