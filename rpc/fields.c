@@ -157,7 +157,10 @@ struct view rpc_fields_text_or_nil(struct rpc_fields *f, const char *name, size_
     return take_absent(f) ? (struct view){ 0 } : rpc_fields_text(f, name, max);
 }
 
-static const char *uri_fault(struct view uri)
+/* Which components may be empty: what a pattern of that kind leaves open. */
+enum uri_kind { URI_PLAIN, URI_PREFIX, URI_WILDCARD };
+
+static const char *uri_fault(struct view uri, enum uri_kind kind)
 {
     bool is_empty = true;
 
@@ -165,18 +168,18 @@ static const char *uri_fault(struct view uri)
         return "longer than 255 bytes";
     for (size_t i = 0; i < uri.len; i++) {
         uint8_t c = uri.data[i];
-        if (c == '.' && is_empty)
+        if (c == '.' && is_empty && kind != URI_WILDCARD)
             return "empty component";
         if (c == '#' || c <= ' ' || c == 0x7f)
             return "'#', space or control character";
         is_empty = c == '.';
     }
-    return is_empty ? "empty component" : NULL;
+    return is_empty && kind == URI_PLAIN ? "empty component" : NULL;
 }
 
 bool rpc_uri_is_valid(struct view uri)
 {
-    return uri_fault(uri) == NULL;
+    return uri_fault(uri, URI_PLAIN) == NULL;
 }
 
 bool rpc_uri_is_below(struct view prefix, struct view uri)
@@ -184,19 +187,29 @@ bool rpc_uri_is_below(struct view prefix, struct view uri)
     return view_starts(uri, prefix) && (uri.len == prefix.len || uri.data[prefix.len] == '.');
 }
 
-struct view rpc_fields_uri(struct rpc_fields *f, const char *name)
+static struct view take_uri(struct rpc_fields *f, const char *name, enum uri_kind kind)
 {
     struct view uri = rpc_fields_text(f, name, SIZE_MAX);
     const char *fault;
 
     if (f->has_failed)
         return uri;
-    fault = uri_fault(uri);
+    fault = uri_fault(uri, kind);
     if (fault) {
         rpc_fields_fail(f, name, fault);
         return (struct view){ 0 };
     }
     return uri;
+}
+
+struct view rpc_fields_uri(struct rpc_fields *f, const char *name)
+{
+    return take_uri(f, name, URI_PLAIN);
+}
+
+struct view rpc_fields_pattern(struct rpc_fields *f, const char *name, bool is_wildcard)
+{
+    return take_uri(f, name, is_wildcard ? URI_WILDCARD : URI_PREFIX);
 }
 
 struct view rpc_fields_bin(struct rpc_fields *f, const char *name, size_t max)

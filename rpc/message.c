@@ -38,28 +38,36 @@ static const char *read_text(struct view value, size_t max, struct view *ret_tex
     return ret_text->len > max ? "too long" : NULL;
 }
 
-static const char *read_match(struct view value, struct view *ret_match)
+static bool is_ids(struct view value)
+{
+    struct rpc_fields f;
+    struct err err;
+
+    rpc_fields_open(&f, value);
+    while (rpc_fields_more(&f))
+        rpc_fields_id(&f, "item");
+    return rpc_fields_end(&f, &err);
+}
+
+/* One of three words. */
+static const char *read_word(struct view value, const char *const words[3], const char *why,
+                             struct view *ret_word)
 {
     struct view text;
 
     if (!rpc_value_text(value, &text))
         return "not text";
-    if (!view_eq_text(text, "exact") && !view_eq_text(text, "prefix") &&
-        !view_eq_text(text, "wildcard"))
-        return "neither exact, prefix nor wildcard";
-    *ret_match = text;
-    return NULL;
+    for (size_t i = 0; i < 3; i++) {
+        if (view_eq_text(text, words[i])) {
+            *ret_word = text;
+            return NULL;
+        }
+    }
+    return why;
 }
 
-static const char *check_nobody(struct view value)
-{
-    struct rpc_fields f;
-
-    rpc_fields_open(&f, value);
-    if (f.has_failed)
-        return "not an array";
-    return f.n_left ? "not supported: use eligible_authid" : NULL;
-}
+static const char *const matches[] = { "exact", "prefix", "wildcard" };
+static const char *const modes[] = { "skip", "kill", "killnowait" };
 
 /* One value of a dictionary. Returns what is wrong, or NULL. */
 static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, struct view value)
@@ -94,12 +102,20 @@ static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, 
         SET(struct view) = value;
         return NULL;
     case RPC_S_MATCH:
-        return read_match(value, &SET(struct view));
-    case RPC_S_NOBODY:
-        return check_nobody(value);
+        return read_word(value, matches, "neither exact, prefix nor wildcard", &SET(struct view));
+    case RPC_S_MODE:
+        return read_word(value, modes, "neither skip, kill nor killnowait", &SET(struct view));
+    case RPC_S_IDS:
+        if (!is_ids(value))
+            return "not an array of ids";
+        SET(struct view) = value;
+        return NULL;
     case RPC_S_CLIENT_ROLES:
     case RPC_S_ROUTER_ROLES:
-        return rpc_value_kind(value) == RPC_MAP ? NULL : "not a map";
+        if (rpc_value_kind(value) != RPC_MAP)
+            return "not a map";
+        SET(struct view) = value;
+        return NULL;
     default:
         abort(); /* the tables are ours */
     }
@@ -169,8 +185,18 @@ static void read_revoked(struct rpc_fields *f, struct rpc_ids *ids, const char *
         rpc_fields_fail(f, key, "not an id");
     else if (request > RPC_MAX_ID)
         rpc_fields_fail(f, "request", "not an id");
+    rpc_map_text(details, "reason", &ids->reason);
     ids->request = request;
     ids->second = second;
+}
+
+/* Only the options say what the text may be: they stand before it. */
+static struct view read_pattern(struct rpc_fields *f, const char *name, struct view match)
+{
+    bool is_prefix = view_eq_text(match, "prefix"), is_wildcard = view_eq_text(match, "wildcard");
+
+    return is_prefix || is_wildcard ? rpc_fields_pattern(f, name, is_wildcard)
+                                    : rpc_fields_uri(f, name);
 }
 
 static struct rpc_payload read_payload(struct rpc_fields *f)
@@ -199,6 +225,9 @@ static void read_shape(struct rpc_fields *f, struct rpc_msg *msg, const struct r
         break;
     case RPC_S_URI:
         SET(struct view) = rpc_fields_uri(f, shape->name);
+        break;
+    case RPC_S_PATTERN:
+        SET(struct view) = read_pattern(f, shape->name, msg->reg.match);
         break;
     case RPC_S_TEXT:
         SET(struct view) = rpc_fields_text(f, shape->name, RPC_MAX_URI);
@@ -269,6 +298,14 @@ struct view rpc_payload_kwargs(struct rpc_payload payload)
     return view_sub(payload.bytes, rpc_value_len(payload.bytes), payload.bytes.len);
 }
 
+bool rpc_roles_have(struct view roles, const char *role, const char *feature)
+{
+    struct view of_role, features;
+
+    return rpc_map_get(roles, role, &of_role) && rpc_map_get(of_role, "features", &features) &&
+           rpc_map_bool(features, feature);
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static void put_roles(struct buf *to, const struct rpc_role *roles)
@@ -300,8 +337,6 @@ static bool is_present(const struct rpc_msg *msg, const struct rpc_shape *shape)
     case RPC_S_BOOL:
     case RPC_S_NOT:
         return GET(bool);
-    case RPC_S_NOBODY:
-        return false;
     case RPC_S_CLIENT_ROLES:
     case RPC_S_ROUTER_ROLES:
         return true;
@@ -317,6 +352,7 @@ static void put_key(struct buf *to, const struct rpc_msg *msg, const struct rpc_
     case RPC_S_TEXT:
     case RPC_S_LONG_TEXT:
     case RPC_S_MATCH:
+    case RPC_S_MODE:
         rpc_put_text(to, GET(struct view));
         break;
     case RPC_S_U64:
@@ -327,6 +363,7 @@ static void put_key(struct buf *to, const struct rpc_msg *msg, const struct rpc_
         rpc_put_bool(to, shape->kind == RPC_S_BOOL);
         break;
     case RPC_S_TEXTS:
+    case RPC_S_IDS:
     case RPC_S_MAP:
         rpc_put_raw(to, GET(struct view));
         break;
@@ -359,9 +396,13 @@ static void put_revoked(struct buf *to, const struct rpc_ids *ids, const char *k
     rpc_put_u64(to, ids->request);
     if (ids->request)
         return;
-    rpc_put_map(to, 1);
+    rpc_put_map(to, ids->reason.len ? 2 : 1);
     rpc_put_str(to, key);
     rpc_put_u64(to, ids->second);
+    if (!ids->reason.len)
+        return;
+    rpc_put_str(to, "reason");
+    rpc_put_text(to, ids->reason);
 }
 
 static void put_map_or_empty(struct buf *to, struct view map)
@@ -387,6 +428,7 @@ static void put_shape(struct buf *to, const struct rpc_msg *msg, const struct rp
         rpc_put_u64(to, GET(uint64_t));
         break;
     case RPC_S_URI:
+    case RPC_S_PATTERN:
     case RPC_S_TEXT:
         rpc_put_text(to, GET(struct view));
         break;

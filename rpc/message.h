@@ -24,12 +24,14 @@ enum rpc_type {
     RPC_UNSUBSCRIBED = 35,
     RPC_EVENT = 36,
     RPC_CALL = 48,
+    RPC_CANCEL = 49,
     RPC_RESULT = 50,
     RPC_REGISTER = 64,
     RPC_REGISTERED = 65,
     RPC_UNREGISTER = 66,
     RPC_UNREGISTERED = 67,
     RPC_INVOCATION = 68,
+    RPC_INTERRUPT = 69,
     RPC_YIELD = 70,
 };
 
@@ -45,14 +47,21 @@ static inline struct rpc_payload rpc_args(struct view array) /* a payload of arg
     return (struct rpc_payload){ array, array.len ? 1 : 0 };
 }
 
+/* Payload passthru mode: how the two ends packed the payload, passed on as it is. */
+struct rpc_ppt {
+    struct view scheme, serializer, cipher, keyid;
+};
+
 struct rpc_hello {
     struct view realm, agent;
     struct view authmethods; /* array of text, raw; empty bytes when absent */
     struct view authextra;   /* map, raw; likewise */
+    struct view roles;       /* map, raw; read alone: what is written is what we do */
 };
 struct rpc_welcome {
     uint64_t session;
     struct view realm, authid, authrole, authmethod, authprovider, agent, authextra;
+    struct view roles; /* as HELLO's */
 };
 struct rpc_abort { /* GOODBYE has the same shape */
     struct view reason, message;
@@ -70,35 +79,54 @@ struct rpc_error {
     uint64_t request;
     struct view uri;
     struct rpc_payload payload;
+    struct rpc_ppt ppt;
 };
 struct rpc_call {
     uint64_t request, timeout; /* timeout in ms, 0: none */
     bool receive_progress;
     struct view procedure;
     struct rpc_payload payload;
+    bool progress; /* more of the payload follows, under the same number */
+    bool disclose_me;
+    struct rpc_ppt ppt;
+};
+struct rpc_cancel {
+    uint64_t request;
+    struct view mode; /* "skip", "kill", "killnowait" or empty */
+};
+struct rpc_interrupt {
+    uint64_t request; /* the INVOCATION's */
+    struct view mode, reason;
 };
 struct rpc_result { /* YIELD has the same shape */
     uint64_t request;
     bool progress;
     struct rpc_payload payload;
+    struct rpc_ppt ppt;
 };
 struct rpc_invocation {
     uint64_t request, registration, caller; /* caller 0: the router itself */
     bool receive_progress;
     struct view caller_authid, caller_authrole, procedure, source; /* source: `_warren_source` */
     struct rpc_payload payload;
+    bool progress;    /* as CALL's */
+    uint64_t timeout; /* when the callee wants to watch it itself; 0: none */
+    struct rpc_ppt ppt;
 };
 struct rpc_register { /* SUBSCRIBE has the same shape */
     uint64_t request;
-    struct view match;  /* "exact" or empty */
+    struct view match;  /* "exact", "prefix", "wildcard" or empty */
     struct view invoke; /* REGISTER alone */
     bool get_retained;  /* SUBSCRIBE alone */
-    struct view uri;
+    struct view uri;    /* a pattern when `match` says so: prefixes may end, wildcards may have
+                           any component empty */
+    bool disclose_caller, forward_timeout; /* REGISTER alone */
 };
 /* REGISTERED, UNREGISTER, SUBSCRIBED, UNSUBSCRIBE, PUBLISHED: `second` is theirs. UNREGISTERED,
- * UNSUBSCRIBED: it is 0, but with request 0 (the router took it away) it says which. */
+ * UNSUBSCRIBED: it is 0, but with request 0 (the router took it away) it says which, and why. */
 struct rpc_ids {
     uint64_t request, second;
+    struct view reason;
 };
 struct rpc_publish {
     uint64_t request;
@@ -106,12 +134,19 @@ struct rpc_publish {
     struct view eligible_authid; /* array of text, raw; empty bytes: everybody */
     struct view topic;
     struct rpc_payload payload;
+    bool disclose_me;
+    /* Likewise: an absent list narrows nothing, an empty one of `eligible` lets nobody through. */
+    struct view eligible_authrole, exclude_authid, exclude_authrole;
+    struct view eligible, exclude; /* arrays of ids */
+    struct rpc_ppt ppt;
 };
 struct rpc_event {
     uint64_t subscription, publication, publisher;
     bool retained;
     struct view publisher_authid, publisher_authrole;
     struct rpc_payload payload;
+    struct view topic; /* for those who subscribed to a pattern */
+    struct rpc_ppt ppt;
 };
 
 struct rpc_msg {
@@ -125,6 +160,8 @@ struct rpc_msg {
         struct rpc_authenticate authenticate;
         struct rpc_error error;
         struct rpc_call call;
+        struct rpc_cancel cancel;
+        struct rpc_interrupt interrupt;
         struct rpc_result result; /* and */
         struct rpc_result yield;
         struct rpc_invocation invocation;
@@ -145,6 +182,8 @@ const char *rpc_type_name(enum rpc_type type); /* "CALL"; "unknown" */
 /* Loose URI of WAMP: components of characters other than space, '.', '#', none empty; at most 255
  * bytes. */
 bool rpc_uri_is_valid(struct view uri);
+/* Whether roles.<role>.features.<feature> is true in a HELLO's or a WELCOME's `roles`. */
+bool rpc_roles_have(struct view roles, const char *role, const char *feature);
 /* Whether `uri` is `prefix` or stands below it, on a component boundary: ("peer.12", "peer.12.x")
  * but not "peer.123". */
 bool rpc_uri_is_below(struct view prefix, struct view uri);

@@ -24,8 +24,16 @@ const struct rpc_role rpc_router_roles[] = {
     { NULL },
 };
 
+#define PPT(type)                                                                                  \
+    { RPC_S_TEXT, "ppt_scheme", AT(type, ppt.scheme), NULL },                                      \
+        { RPC_S_TEXT, "ppt_serializer", AT(type, ppt.serializer), NULL },                          \
+        { RPC_S_TEXT, "ppt_cipher", AT(type, ppt.cipher), NULL },                                  \
+    {                                                                                              \
+        RPC_S_TEXT, "ppt_keyid", AT(type, ppt.keyid), NULL                                         \
+    }
+
 static const struct rpc_shape hello_details[] = {
-    { RPC_S_CLIENT_ROLES, "roles", 0, NULL },
+    { RPC_S_CLIENT_ROLES, "roles", AT(hello, roles), NULL },
     { RPC_S_TEXT, "agent", AT(hello, agent), NULL },
     { RPC_S_TEXTS, "authmethods", AT(hello, authmethods), NULL },
     { RPC_S_MAP, "authextra", AT(hello, authextra), NULL },
@@ -38,7 +46,7 @@ static const struct rpc_shape hello[] = {
 };
 
 static const struct rpc_shape welcome_details[] = {
-    { RPC_S_ROUTER_ROLES, "roles", 0, NULL },
+    { RPC_S_ROUTER_ROLES, "roles", AT(welcome, roles), NULL },
     { RPC_S_TEXT, "realm", AT(welcome, realm), NULL },
     { RPC_S_TEXT, "authid", AT(welcome, authid), NULL },
     { RPC_S_TEXT, "authrole", AT(welcome, authrole), NULL },
@@ -81,14 +89,11 @@ static const struct rpc_shape authenticate[] = {
     END,
 };
 
-static const struct rpc_shape nothing[] = {
-    END
-}; /* a dictionary of which nothing is read or written */
-
+static const struct rpc_shape error_details[] = { PPT(error), END };
 static const struct rpc_shape error[] = {
     { RPC_S_ERROR_TYPE, "request type", AT(error, request_type), NULL },
     { RPC_S_ID, "request", AT(error, request), NULL },
-    { RPC_S_DICT, "details", 0, nothing },
+    { RPC_S_DICT, "details", 0, error_details },
     { RPC_S_URI, "error", AT(error, uri), NULL },
     { RPC_S_PAYLOAD, "payload", AT(error, payload), NULL },
     END,
@@ -97,6 +102,9 @@ static const struct rpc_shape error[] = {
 static const struct rpc_shape call_options[] = {
     { RPC_S_U64, "timeout", AT(call, timeout), NULL },
     { RPC_S_BOOL, "receive_progress", AT(call, receive_progress), NULL },
+    { RPC_S_BOOL, "progress", AT(call, progress), NULL },
+    { RPC_S_BOOL, "disclose_me", AT(call, disclose_me), NULL },
+    PPT(call),
     END,
 };
 static const struct rpc_shape call[] = {
@@ -107,8 +115,29 @@ static const struct rpc_shape call[] = {
     END,
 };
 
+static const struct rpc_shape cancel_options[] = {
+    { RPC_S_MODE, "mode", AT(cancel, mode), NULL },
+    END,
+};
+static const struct rpc_shape cancel[] = {
+    { RPC_S_ID, "request", AT(cancel, request), NULL },
+    { RPC_S_DICT, "options", 0, cancel_options },
+    END,
+};
+static const struct rpc_shape interrupt_options[] = {
+    { RPC_S_MODE, "mode", AT(interrupt, mode), NULL },
+    { RPC_S_TEXT, "reason", AT(interrupt, reason), NULL },
+    END,
+};
+static const struct rpc_shape interrupt[] = {
+    { RPC_S_ID, "request", AT(interrupt, request), NULL },
+    { RPC_S_DICT, "options", 0, interrupt_options },
+    END,
+};
+
 static const struct rpc_shape result_details[] = {
     { RPC_S_BOOL, "progress", AT(result, progress), NULL },
+    PPT(result),
     END,
 };
 static const struct rpc_shape result[] = {
@@ -126,6 +155,9 @@ static const struct rpc_shape invocation_details[] = {
     { RPC_S_TEXT, "procedure", AT(invocation, procedure), NULL },
     { RPC_S_TEXT, "_warren_source", AT(invocation, source), NULL },
     { RPC_S_BOOL, "receive_progress", AT(invocation, receive_progress), NULL },
+    { RPC_S_BOOL, "progress", AT(invocation, progress), NULL },
+    { RPC_S_U64, "timeout", AT(invocation, timeout), NULL },
+    PPT(invocation),
     END,
 };
 static const struct rpc_shape invocation[] = {
@@ -139,12 +171,14 @@ static const struct rpc_shape invocation[] = {
 static const struct rpc_shape register_options[] = {
     { RPC_S_MATCH, "match", AT(register, match), NULL },
     { RPC_S_TEXT, "invoke", AT(register, invoke), NULL },
+    { RPC_S_BOOL, "disclose_caller", AT(register, disclose_caller), NULL },
+    { RPC_S_BOOL, "forward_timeout", AT(register, forward_timeout), NULL },
     END,
 };
 static const struct rpc_shape register_[] = {
     { RPC_S_ID, "request", AT(register, request), NULL },
     { RPC_S_DICT, "options", 0, register_options },
-    { RPC_S_URI, "procedure", AT(register, uri), NULL },
+    { RPC_S_PATTERN, "procedure", AT(register, uri), NULL },
     END,
 };
 static const struct rpc_shape subscribe_options[] = {
@@ -155,7 +189,7 @@ static const struct rpc_shape subscribe_options[] = {
 static const struct rpc_shape subscribe[] = {
     { RPC_S_ID, "request", AT(register, request), NULL },
     { RPC_S_DICT, "options", 0, subscribe_options },
-    { RPC_S_URI, "topic", AT(register, uri), NULL },
+    { RPC_S_PATTERN, "topic", AT(register, uri), NULL },
     END,
 };
 
@@ -189,12 +223,14 @@ static const struct rpc_shape publish_options[] = {
     { RPC_S_BOOL, "acknowledge", AT(publish, acknowledge), NULL },
     { RPC_S_NOT, "exclude_me", AT(publish, include_me), NULL },
     { RPC_S_BOOL, "retain", AT(publish, retain), NULL },
+    { RPC_S_BOOL, "disclose_me", AT(publish, disclose_me), NULL },
+    { RPC_S_IDS, "eligible", AT(publish, eligible), NULL },
     { RPC_S_TEXTS, "eligible_authid", AT(publish, eligible_authid), NULL },
-    { RPC_S_NOBODY, "eligible", 0, NULL },
-    { RPC_S_NOBODY, "eligible_authrole", 0, NULL },
-    { RPC_S_NOBODY, "exclude", 0, NULL },
-    { RPC_S_NOBODY, "exclude_authid", 0, NULL },
-    { RPC_S_NOBODY, "exclude_authrole", 0, NULL },
+    { RPC_S_TEXTS, "eligible_authrole", AT(publish, eligible_authrole), NULL },
+    { RPC_S_IDS, "exclude", AT(publish, exclude), NULL },
+    { RPC_S_TEXTS, "exclude_authid", AT(publish, exclude_authid), NULL },
+    { RPC_S_TEXTS, "exclude_authrole", AT(publish, exclude_authrole), NULL },
+    PPT(publish),
     END,
 };
 static const struct rpc_shape publish[] = {
@@ -210,6 +246,8 @@ static const struct rpc_shape event_details[] = {
     { RPC_S_TEXT, "publisher_authid", AT(event, publisher_authid), NULL },
     { RPC_S_TEXT, "publisher_authrole", AT(event, publisher_authrole), NULL },
     { RPC_S_BOOL, "retained", AT(event, retained), NULL },
+    { RPC_S_TEXT, "topic", AT(event, topic), NULL },
+    PPT(event),
     END,
 };
 static const struct rpc_shape event[] = {
@@ -240,12 +278,14 @@ static const struct {
     [RPC_UNSUBSCRIBED] = { "UNSUBSCRIBED", unsubscribed, false },
     [RPC_EVENT] = { "EVENT", event, false },
     [RPC_CALL] = { "CALL", call, true },
+    [RPC_CANCEL] = { "CANCEL", cancel, false },
     [RPC_RESULT] = { "RESULT", result, false },
     [RPC_REGISTER] = { "REGISTER", register_, true },
     [RPC_REGISTERED] = { "REGISTERED", registration, false },
     [RPC_UNREGISTER] = { "UNREGISTER", registration, true },
     [RPC_UNREGISTERED] = { "UNREGISTERED", unregistered, false },
     [RPC_INVOCATION] = { "INVOCATION", invocation, true },
+    [RPC_INTERRUPT] = { "INTERRUPT", interrupt, false },
     [RPC_YIELD] = { "YIELD", result, false },
 };
 

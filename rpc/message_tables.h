@@ -11,6 +11,7 @@ enum rpc_shape_kind {
     RPC_S_END,
     RPC_S_ID, /* 1..2^53 */
     RPC_S_URI,
+    RPC_S_PATTERN,    /* REGISTER's and SUBSCRIBE's: a URI, or what `match` makes of one */
     RPC_S_TEXT,       /* at most RPC_MAX_URI bytes */
     RPC_S_LONG_TEXT,  /* at most RPC_MAX_TEXT bytes; for people */
     RPC_S_MAP,        /* raw, no key twice */
@@ -25,11 +26,10 @@ enum rpc_shape_kind {
     RPC_S_NOT,   /* the key says the opposite: exclude_me; absent leaves it false */
     RPC_S_TEXTS, /* an array of text, raw */
     RPC_S_MATCH, /* exact, prefix or wildcard */
-    /* A list that narrows who gets an event, and that we do not serve: only an empty one passes,
-     * since passing over it would show the event to more than its publisher wants. */
-    RPC_S_NOBODY,
+    RPC_S_IDS,   /* an array of ids, raw */
+    RPC_S_MODE,  /* skip, kill or killnowait */
     RPC_S_CLIENT_ROLES,
-    RPC_S_ROUTER_ROLES, /* written whole, read past */
+    RPC_S_ROUTER_ROLES, /* written whole from the tables below; read raw */
 };
 enum { RPC_MAX_TEXT = 4096, RPC_MAX_SIGNATURE = 4096 };
 
@@ -45,6 +45,6 @@ bool rpc_type_is_request(enum rpc_type type); /* what an ERROR may answer */
 
 struct rpc_role {
     const char *name;
-    const char *features[6]; /* ends with NULL */
+    const char *features[16]; /* ends with NULL */
 };
 extern const struct rpc_role rpc_client_roles[], rpc_router_roles[]; /* end with a NULL name */

@@ -41,6 +41,8 @@ uint64_t rpc_fields_id(struct rpc_fields *f, const char *name); /* 1..2^53 */
 struct view rpc_fields_text(struct rpc_fields *f, const char *name, size_t max);
 struct view rpc_fields_text_or_nil(struct rpc_fields *f, const char *name, size_t max);
 struct view rpc_fields_uri(struct rpc_fields *f, const char *name); /* loose URI, at most 255 */
+/* A prefix may end in a dot or be empty, a wildcard may have any component empty. */
+struct view rpc_fields_pattern(struct rpc_fields *f, const char *name, bool is_wildcard);
 struct view rpc_fields_bin(struct rpc_fields *f, const char *name, size_t max);
 struct view rpc_fields_bin_or_nil(struct rpc_fields *f, const char *name, size_t max);
 /* bin of exactly `size` */

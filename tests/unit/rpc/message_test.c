@@ -24,7 +24,15 @@ TEST(messages_that_are_malformed_are_refused_with_the_place)
         { "[-1]", "message: type: not a non-negative integer" },
         { "[0]", "message: type: 0 is none of ours" },
         { "[7]", "message: type: 7 is none of ours" },
-        { "[49, 1, {}]", "message: type: 49 is none of ours" },
+        { "[51, 1, {}]", "message: type: 51 is none of ours" },
+        { "[49, 1, {\"mode\": \"stop\"}]",
+          "CANCEL: options: mode: neither skip, kill nor killnowait" },
+        { "[69, 1, {\"mode\": 1}]", "INTERRUPT: options: mode: not text" },
+        { "[64, 1, {\"match\": \"prefix\"}, \"a..b\"]", "REGISTER: procedure: empty component" },
+        { "[64, 1, {}, \"a.\"]", "REGISTER: procedure: empty component" },
+        { "[32, 1, {\"match\": \"wildcard\"}, \"a. .b\"]",
+          "SUBSCRIBE: topic: '#', space or control character" },
+        { "[16, 1, {\"exclude\": [0]}, \"a\"]", "PUBLISH: options: exclude: not an array of ids" },
         { "[300]", "message: type: 300 is none of ours" },
         { "[18446744073709551615]", "message: type: 18446744073709551615 is none of ours" },
         { "[4294967344, 1, {}, \"a\"]",
@@ -111,7 +119,21 @@ static const char *const every_message[] = {
     "[35, 1]",
     "[36, 1, 2, {\"publisher\": 5, \"publisher_authid\": \"den\", \"retained\": true}, [h'00']]",
     "[48, 1, {\"timeout\": 5000, \"receive_progress\": true}, \"den.ca.sign\", [1, 2], {\"k\": 3}]",
+    "[48, 1, {\"progress\": true, \"disclose_me\": true, \"ppt_scheme\": \"x_net_box\", "
+    "\"ppt_serializer\": \"msgpack\", \"ppt_cipher\": \"c\", \"ppt_keyid\": \"k\"}, \"a\", "
+    "[h'00']]",
+    "[49, 1, {\"mode\": \"kill\"}]",
     "[50, 1, {\"progress\": true}, [\"ringing\"]]",
+    "[16, 1, {\"disclose_me\": true, \"eligible\": [1, 2], \"eligible_authrole\": [\"peer\"], "
+    "\"exclude\": [], \"exclude_authid\": [\"den\"], \"exclude_authrole\": []}, \"a\"]",
+    "[32, 1, {\"match\": \"wildcard\"}, \".a..b.\"]",
+    "[36, 1, 2, {\"topic\": \"a.b\", \"ppt_scheme\": \"x_a\"}]",
+    "[64, 1, {\"match\": \"prefix\", \"invoke\": \"roundrobin\", \"disclose_caller\": true, "
+    "\"forward_timeout\": true}, \"a.\"]",
+    "[64, 1, {\"match\": \"prefix\"}, \"\"]",
+    "[67, 0, {\"registration\": 7, \"reason\": \"a.b\"}]",
+    "[68, 1, 2, {\"progress\": true, \"timeout\": 5}]",
+    "[69, 1, {\"mode\": \"killnowait\", \"reason\": \"wamp.error.timeout\"}]",
     "[64, 1, {\"match\": \"exact\", \"invoke\": \"single\"}, \"peer.456000.chat\"]",
     "[65, 1, 2]",
     "[66, 1, 2]",
@@ -220,10 +242,9 @@ TEST(unknown_keys_and_nil_are_passed_over)
     struct err err;
 
     CHECK_OK(
-        read_json(
-            "[48, 1, {\"timeout\": null, \"x_unknown\": [1, {\"y\": 2}], \"disclose_me\": true, "
-            "\"receive_progress\": true}, \"a\"]",
-            &frame, &msg, &err),
+        read_json("[48, 1, {\"timeout\": null, \"x_unknown\": [1, {\"y\": 2}], \"x_me\": true, "
+                  "\"receive_progress\": true}, \"a\"]",
+                  &frame, &msg, &err),
         err);
     CHECK_U64(msg.call.timeout, 0);
     CHECK(msg.call.receive_progress);
