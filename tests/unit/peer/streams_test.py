@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""libpeer's links, streams and datagrams between two peers in one process, on a real network."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "system"))
+import network  # noqa: E402
+import tap  # noqa: E402
+
+SCENARIOS = {
+    "bulk": "eight_mebibytes_there_and_back",
+    "many": "forty_streams_at_once",
+    "deaf": "a_side_that_does_not_read_stops_the_other_and_loses_nothing",
+    "reset": "a_reset_reaches_the_other_side",
+    "datagrams": "datagrams_go_both_ways",
+    "capabilities": "streams_are_opened_within_the_session_only",
+    "again": "links_come_and_go",
+    "farewell": "what_has_arrived_can_be_read",
+}
+
+
+def make(scenario, name):
+    def run(net):
+        if not net.ids:
+            net.join("alice")
+            net.join("bob")
+            net.allow(f"allow from {net.ids['alice']} to {net.ids['bob']} can chat,file back echo")
+        network.run([sys.argv[1], scenario, net.path("alice"), net.path("bob")])
+    run.__name__ = name
+    return run
+
+
+for key, title in SCENARIOS.items():
+    tap.test(make(key, title))
+
+if __name__ == "__main__":
+    tap.main()
