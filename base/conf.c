@@ -146,7 +146,8 @@ struct reading {
     uint64_t seen; /* a bit per option */
     struct buf *all;
     struct err *err;
-    bool failed;
+    bool failed; /* this section, or the file when there are none */
+    bool has_error;
 };
 
 static void complain(struct reading *r, unsigned line, const char *fmt, ...) _printf_(3, 4);
@@ -166,9 +167,9 @@ static void complain(struct reading *r, unsigned line, const char *fmt, ...)
         err_set(&one, ERR_BAD_CONFIG, "%s: %s", r->file, what);
     if (r->all)
         buf_printf(r->all, "%s\n", one.text);
-    if (!r->failed)
+    if (!r->has_error)
         *r->err = one;
-    r->failed = true;
+    r->failed = r->has_error = true;
 }
 
 static void read_line(struct reading *r, unsigned line, struct view text)
@@ -207,34 +208,135 @@ static struct view uncomment(struct view text)
     return trim(text);
 }
 
+/* The next line without its comment, off the front of *text; false at the end. */
+static bool take_line(struct view *text, unsigned *line, struct view *ret_line)
+{
+    const uint8_t *end = text->len ? memchr(text->data, '\n', text->len) : NULL;
+    size_t len = end ? (size_t)(end - text->data) : text->len;
+
+    if (text->len == 0)
+        return false;
+    *ret_line = uncomment(view_sub(*text, 0, len));
+    *text = view_sub(*text, len + 1, text->len);
+    (*line)++;
+    return true;
+}
+
+/* Defaults for what was not given. `line`: where the section began, 0 for a whole file. */
+static void fill(struct reading *r, unsigned line)
+{
+    for (size_t i = 0; i < r->n_options; i++) {
+        const struct conf_option *option = &r->options[i];
+        if (r->seen & (uint64_t)1 << i)
+            continue;
+        if (!option->fallback)
+            complain(r, line, "%s is missing: expected %s", option->name, expected[option->type]);
+        else if (*option->fallback &&
+                 !store(r->file, option, view_text(option->fallback), r->config))
+            abort(); /* a default that its own type refuses */
+    }
+}
+
 bool conf_parse(const char *name, struct view text, const struct conf_option *options,
                 size_t n_options, void *config, struct buf *ret_all, struct err *err)
 {
-    struct reading r = { name, options, n_options, config, 0, ret_all, err, false };
+    struct reading r = { name, options, n_options, config, 0, ret_all, err, false, false };
     unsigned line = 0;
+    struct view one;
 
     if (n_options > 64)
         abort();
-    while (text.len) {
-        const uint8_t *end = memchr(text.data, '\n', text.len);
-        size_t len = end ? (size_t)(end - text.data) : text.len;
-        struct view one = uncomment(view_sub(text, 0, len));
-        text = view_sub(text, len + 1, text.len);
-        line++;
+    while (take_line(&text, &line, &one)) {
         if (one.len)
             read_line(&r, line, one);
     }
-    for (size_t i = 0; i < n_options; i++) {
-        if (r.seen & (uint64_t)1 << i)
-            continue;
-        if (!options[i].fallback)
-            complain(&r, 0, "%s is missing: expected %s", options[i].name,
-                     expected[options[i].type]);
-        else if (*options[i].fallback &&
-                 !store(name, &options[i], view_text(options[i].fallback), config))
-            abort(); /* a default that its own type refuses */
-    }
+    fill(&r, 0);
     return !r.failed;
+}
+
+/* ---- sections -------------------------------------------------------------------------------- */
+
+struct sections {
+    struct reading reading; /* of the section that is open; config is NULL: none is */
+    const struct conf_kind *kinds, *open;
+    size_t n_kinds;
+    struct view name;
+    unsigned line; /* where it began */
+    void *user;
+};
+
+static void close_section(struct sections *s)
+{
+    struct reading *r = &s->reading;
+    const struct conf_kind *kind = s->open;
+    struct err err = { 0 };
+
+    if (!kind)
+        return;
+    fill(r, s->line);
+    if (!r->failed && !kind->take(s->user, s->name, r->config, &err))
+        complain(r, s->line, "[%s %.*s]: %s", kind->word, VIEW_FMT(s->name), err.text);
+    conf_wipe(kind->options, kind->n_options, r->config);
+    free(STEAL(r->config));
+    s->open = NULL;
+}
+
+/* "[WORD NAME]" */
+static void open_section(struct sections *s, unsigned line, struct view header)
+{
+    struct reading *r = &s->reading;
+    struct view inside = trim(view_sub(header, 1, header.len - 2)), word = inside;
+    const uint8_t *space = inside.len ? memchr(inside.data, ' ', inside.len) : NULL;
+
+    close_section(s);
+    if (space)
+        word.len = (size_t)(space - inside.data);
+    s->name = trim(view_sub(inside, word.len, inside.len));
+    for (size_t i = 0; i < s->n_kinds && !s->open; i++) {
+        if (header.data[header.len - 1] == ']' && s->name.len &&
+            view_eq_text(word, s->kinds[i].word))
+            s->open = &s->kinds[i];
+    }
+    s->line = line;
+    r->failed = false;
+    r->seen = 0;
+    if (!s->open) {
+        complain(r, line, "expected a section such as [%s NAME], found \"%.*s\"", s->kinds[0].word,
+                 VIEW_FMT(header));
+        return;
+    }
+    r->options = s->open->options;
+    r->n_options = s->open->n_options;
+    r->config = mem_zero(1, s->open->size);
+}
+
+bool conf_parse_sections(const char *name, struct view text, const struct conf_kind *kinds,
+                         size_t n_kinds, void *user, struct buf *ret_all, struct err *err)
+{
+    struct sections s = {
+        .reading = { .file = name, .all = ret_all, .err = err },
+        .kinds = kinds,
+        .n_kinds = n_kinds,
+        .user = user,
+    };
+    struct view one;
+    unsigned line = 0;
+    bool is_lost = false; /* below a header that was refused: its lines say nothing */
+
+    while (take_line(&text, &line, &one)) {
+        if (one.len && one.data[0] == '[') {
+            open_section(&s, line, one);
+            is_lost = !s.open;
+        } else if (one.len && s.open) {
+            read_line(&s.reading, line, one);
+        } else if (one.len && !is_lost) {
+            complain(&s.reading, line, "expected a section such as [%s NAME] first, found \"%.*s\"",
+                     kinds[0].word, VIEW_FMT(one));
+            is_lost = true;
+        }
+    }
+    close_section(&s);
+    return !s.reading.has_error;
 }
 
 bool conf_read(const char *path, const struct conf_option *options, size_t n_options, void *config,
@@ -247,7 +349,8 @@ bool conf_read(const char *path, const struct conf_option *options, size_t n_opt
     return conf_parse(path, buf_view(&text), options, n_options, config, ret_all, err);
 }
 
-void conf_deinit(const struct conf_option *options, size_t n_options, void *config)
+static void release(const struct conf_option *options, size_t n_options, void *config,
+                    bool is_secret)
 {
     for (size_t i = 0; i < n_options; i++) {
         char **text = (void *)((char *)config + options[i].offset);
@@ -256,6 +359,8 @@ void conf_deinit(const struct conf_option *options, size_t n_options, void *conf
         case CONF_PATH:
         case CONF_ADDRESS:
         case CONF_NETWORK:
+            if (is_secret && *text)
+                mem_wipe(*text, strlen(*text));
             free(*text);
             *text = NULL;
             break;
@@ -266,6 +371,16 @@ void conf_deinit(const struct conf_option *options, size_t n_options, void *conf
             break;
         }
     }
+}
+
+void conf_deinit(const struct conf_option *options, size_t n_options, void *config)
+{
+    release(options, n_options, config, false);
+}
+
+void conf_wipe(const struct conf_option *options, size_t n_options, void *config)
+{
+    release(options, n_options, config, true);
 }
 
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to)

@@ -53,6 +53,22 @@ bool conf_read(const char *path, const struct conf_option *options, size_t n_opt
 bool conf_parse(const char *name, struct view text, const struct conf_option *options,
                 size_t n_options, void *config, struct buf *ret_all, struct err *err);
 void conf_deinit(const struct conf_option *options, size_t n_options, void *config);
+/* The same, wiping texts first. */
+void conf_wipe(const struct conf_option *options, size_t n_options, void *config);
+
+/* A file of sections: "[WORD NAME]" on a line of its own begins one, and the lines up to the next
+ * belong to it. */
+struct conf_kind {
+    const char *word;
+    const struct conf_option *options;
+    size_t n_options;
+    size_t size; /* of the struct that holds the options' fields */
+    /* A section that was read without error. False is an error at the line where it began. The
+     * config is wiped and freed after it; `name` lives as long as the text. */
+    bool (*take)(void *user, struct view name, const void *config, struct err *err);
+};
+bool conf_parse_sections(const char *name, struct view text, const struct conf_kind *kinds,
+                         size_t n_kinds, void *user, struct buf *ret_all, struct err *err);
 /* A line per option: name, type, default, help. */
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to);
 /* "HOST:PORT" or "[v6]:PORT" apart; `fallback_port` 0 means that a port must be there. */

@@ -113,6 +113,16 @@ void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE])
     crypto_generichash(ret_hash, HASH_SIZE, bytes.data, bytes.len, NULL, 0);
 }
 
+void hmac_sha256(struct view key, struct view bytes, uint8_t ret_mac[HASH_SIZE])
+{
+    crypto_auth_hmacsha256_state state;
+
+    crypto_auth_hmacsha256_init(&state, key.data, key.len);
+    crypto_auth_hmacsha256_update(&state, bytes.data, bytes.len);
+    crypto_auth_hmacsha256_final(&state, ret_mac);
+    mem_wipe(&state, sizeof(state));
+}
+
 void random_bytes(void *to, size_t size)
 {
     randombytes_buf(to, size);

@@ -30,5 +30,7 @@ bool key_read(const char *path, struct key **ret_key, struct err *err);   /* EXP
 
 void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE]);
 void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE]); /* BLAKE2b, 32 bytes, no key */
+/* RFC 2104; a key of any length. */
+void hmac_sha256(struct view key, struct view bytes, uint8_t ret_mac[HASH_SIZE]);
 void random_bytes(void *to, size_t size);
 uint32_t random_below(uint32_t bound); /* uniform */

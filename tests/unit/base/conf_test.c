@@ -125,3 +125,84 @@ TEST(addresses_apart)
         }
     }
 }
+
+/* ---- sections -------------------------------------------------------------------------------- */
+
+#define ROOM_OPTIONS(X)                                                                            \
+    X(seats, NUMBER, NULL, "how many")                                                             \
+    X(code, TEXT, "none", "what opens it")
+
+struct room {
+    ROOM_OPTIONS(CONF_FIELD)
+};
+#define ROOM_ROW(...) CONF_ROW(struct room, __VA_ARGS__)
+static const struct conf_option room_options[] = { ROOM_OPTIONS(ROOM_ROW) };
+
+static bool take_room(void *user, struct view name, const void *config, struct err *err)
+{
+    const struct room *room = config;
+
+    if (room->seats == 13)
+        return err_set(err, ERR_BAD_CONFIG, "seats: not thirteen");
+    buf_printf(user, "%.*s %llu %s;", VIEW_FMT(name), (unsigned long long)room->seats, room->code);
+    return true;
+}
+
+static const struct conf_kind room_kinds[] = {
+    { "room", room_options, N_ELEMENTS(room_options), sizeof(struct room), take_room },
+};
+
+static bool parse_rooms(const char *text, struct buf *rooms, struct buf *all, struct err *err)
+{
+    return conf_parse_sections("r.conf", view_text(text), room_kinds, 1, rooms, all, err);
+}
+
+TEST(sections_one_after_the_other)
+{
+    static const struct {
+        const char *text, *rooms;
+    } cases[] = {
+        { "", "" },
+        { "# nothing\n\n", "" },
+        { "[room a]\nseats = 4\n", "a 4 none;" },
+        { "[ room  big hall ] # here\nseats=4\ncode = x\n\n[room b]\ncode = y # z\nseats = 5",
+          "big hall 4 x;b 5 y;" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _buf_ rooms = { 0 };
+        struct err err;
+        CHECK_OK(parse_rooms(cases[i].text, &rooms, NULL, &err), err);
+        CHECK_STR(buf_cstr(&rooms), cases[i].rooms);
+    }
+}
+
+TEST(bad_sections_name_file_and_line)
+{
+    static const struct {
+        const char *text, *why, *rooms;
+    } cases[] = {
+        { "seats = 1\n",
+          "r.conf:1: expected a section such as [room NAME] first, found \"seats = 1\"\n", "" },
+        { "[room]\nseats = 1\n",
+          "r.conf:1: expected a section such as [room NAME], found \"[room]\"\n", "" },
+        { "[", "r.conf:1: expected a section such as [room NAME], found \"[\"\n", "" },
+        { "\n[hall a]\nseats = 1\n[room b]\nseats = 2\n",
+          "r.conf:2: expected a section such as [room NAME], found \"[hall a]\"\n", "b 2 none;" },
+        { "[room a]\n[room b]\nseats = 2\n",
+          "r.conf:1: seats is missing: expected a whole number, 0 or more\n", "b 2 none;" },
+        { "[room a]\nseats = 2\nseats = 3\nchairs = 4\n",
+          "r.conf:3: seats: given twice\nr.conf:4: unknown key \"chairs\"\n", "" },
+        { "[room c]\nseats = 1\n[room a]\nseats = 13\n",
+          "r.conf:3: [room a]: seats: not thirteen\n", "c 1 none;" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _buf_ rooms = { 0 };
+        _buf_ all = { 0 };
+        struct err err;
+        CHECK_ERR(parse_rooms(cases[i].text, &rooms, &all, &err), err, ERR_BAD_CONFIG);
+        CHECK_STR(buf_cstr(&all), cases[i].why);
+        CHECK_STR(buf_cstr(&rooms), cases[i].rooms);
+    }
+}

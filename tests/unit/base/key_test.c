@@ -69,3 +69,24 @@ TEST(bad_key_files)
         CHECK_ERR(key_read(path, &back, &err), err, cases[i].code);
     }
 }
+
+TEST(hmac_sha256_of_rfc_4231)
+{
+    static const struct {
+        const char *key, *text, *mac;
+    } cases[] = {
+        { "4a656665", "what do ya want for nothing?",
+          "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" },
+        { "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "Hi There",
+          "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        uint8_t key[32], want[HASH_SIZE], mac[HASH_SIZE];
+        size_t len = strlen(cases[i].key) / 2;
+        CHECK(text_read_hex(view_text(cases[i].key), key, len));
+        CHECK(text_read_hex(view_text(cases[i].mac), want, sizeof(want)));
+        hmac_sha256(VIEW(key, len), view_text(cases[i].text), mac);
+        CHECK_VIEW(VIEW_ARR(mac), VIEW_ARR(want));
+    }
+}
