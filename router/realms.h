@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The realms that a router serves, as realms.conf(5) has them: how to authenticate, who may come
- * in as whom, and by which rules. No I/O but files, when they are read. */
+ * in as whom, and by which rules. */
 #pragma once
 
+#include "base/conf.h"
 #include "base/key.h"
 #include "base/map.h"
 
 enum { REALMS_MAX = 64, REALM_NAME = 200, REALM_ROLE = 32, REALM_AUTHID = 64 };
-enum { REALM_MAX_KEYS = 8, REALM_MAX_META = 8 };
+enum { REALM_MAX_KEYS = 8, REALM_MAX_META = 8, REALM_MAX_PRINCIPALS = 65536 };
 
 enum realm_profile { REALM_WARREN, REALM_STANDARD };
 enum realm_disclosure { REALM_ALWAYS, REALM_ON_REQUEST, REALM_NEVER };
@@ -22,14 +23,14 @@ enum realm_method {
 };
 const char *realm_method_name(enum realm_method method); /* "netsign" */
 
-/* Somebody who may come in with a secret or key that the operator wrote down. */
+/* Somebody who may come in with a secret or a key that the operator wrote down. */
 struct principal {
     char authid[REALM_AUTHID], role[REALM_ROLE];
-    struct buf ticket; /* empty: not by ticket; wiped */
-    struct buf secret; /* the HMAC key of wampcra; likewise */
+    struct buf ticket; /* empty: not by ticket */
+    struct buf secret; /* wampcra: the HMAC key; empty: not by wampcra */
     char *salt;        /* NULL: the secret is used as it is */
     uint64_t iterations, keylen;
-    uint8_t keys[REALM_MAX_KEYS][KEY_SIZE]; /* of cryptosign */
+    uint8_t keys[REALM_MAX_KEYS][KEY_SIZE]; /* cryptosign */
     size_t n_keys;
 };
 
@@ -43,6 +44,7 @@ struct realm_config {
     size_t n_meta;
     struct key *key;        /* proves the router in cryptosign; NULL: it does not */
     struct map *principals; /* struct principal, by authid */
+    struct map *by_key;     /* the same, by each key of cryptosign */
 };
 
 struct realms {
@@ -52,5 +54,11 @@ struct realms {
 
 /* The network's realm alone, with its defaults. */
 struct realms *realms_new(const char *network);
+/* Reads realms.conf, and the files of principals and keys that it names. BAD_CONFIG, EXPOSED;
+ * *ret_all (may be NULL) gets a line per error. */
+bool realms_read(const char *path, const char *network, struct realms **ret_realms,
+                 struct buf *ret_all, struct err *err);
 void realms_free(struct realms *realms);
 OWN_FREEP(realms, struct realms)
+/* Whether a key may come in by cryptosign somewhere: then it may not by netsign. */
+bool realms_has_key(const struct realms *realms, struct view public_key);
