@@ -8,11 +8,12 @@
 #include "peer/check.h"
 #include "peer/hub.h"
 #include "peer/loop.h"
+#include "peer/seen.h"
 #include "peer/state.h"
 #include "pki/pki.h"
 #include "rpc/rpc.h"
 
-enum { CORE_MAX_INTERMEDIATES = 16, CORE_MAX_SIDS = 1024 };
+enum { CORE_MAX_INTERMEDIATES = 16 };
 
 /* A certificate with its key, as links use it. Sessions keep theirs when a newer one comes. */
 struct cert {
@@ -92,10 +93,7 @@ struct core {
 
     /* session.c, listen.c */
     struct list sessions;
-    struct {
-        uint8_t sid[RPC_SID];
-        uint64_t until;
-    } sids[CORE_MAX_SIDS]; /* offers seen */
+    struct seen seen; /* offers */
 };
 
 uint64_t core_now(const struct core *core); /* network time */

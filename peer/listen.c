@@ -7,30 +7,7 @@
 
 #include <stdio.h>
 
-enum { VERIFY_MS = 5000, SID_MS = 300000 };
-
-/* ---- numbers that were offered ---------------------------------------------------------------------- */
-
-/* Grants are good for two beacons, a minute; a number is remembered longer, and a full table refuses. */
-static bool take_sid(struct core *core, struct view sid, struct err *err)
-{
-    uint64_t now = clock_mono_ms();
-    size_t room = CORE_MAX_SIDS;
-
-    for (size_t i = 0; i < CORE_MAX_SIDS; i++) {
-        if (core->sids[i].until <= now)
-            room = i;
-        else if (view_eq(VIEW_ARR(core->sids[i].sid), sid))
-            return err_set(err, ERR_REPLAYED, "this session was offered before");
-    }
-    if (session_find(core, sid))
-        return err_set(err, ERR_REPLAYED, "this session was offered before");
-    if (room == CORE_MAX_SIDS)
-        return err_set(err, ERR_BUSY, "too many offers in a short time");
-    memcpy(core->sids[room].sid, sid.data, RPC_SID);
-    core->sids[room].until = now + SID_MS;
-    return true;
-}
+enum { VERIFY_MS = 5000 };
 
 /* ---- checking an offer -------------------------------------------------------------------------------- */
 
@@ -173,6 +150,13 @@ static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *
         session_count(core, true) >= SESSION_MAX_UNANSWERED)
         return err_set(err, ERR_BUSY, "too many calls at once");
     return true;
+}
+
+static bool take_sid(struct core *core, struct view sid, struct err *err)
+{
+    if (session_find(core, sid)) /* also one that we dialled */
+        return err_set(err, ERR_REPLAYED, "this session was offered before");
+    return seen_take(&core->seen, sid, clock_mono_ms(), err);
 }
 
 static void on_offer(void *user, const struct rpc_inv *inv)

@@ -95,11 +95,12 @@ enum peer_event_type {
     PEER_EVENT_INCOMING,    /* somebody calls: link, remote_id, capabilities; answer with accept or decline */
     PEER_EVENT_RINGING,     /* our dial reached the other side, which is being asked */
     PEER_EVENT_LINK_UP,     /* the link stands and both ends are proved: peer_link_facts() */
-    PEER_EVENT_LINK_DOWN,   /* it ended or never began: error; the handle is gone after the next call */
+    PEER_EVENT_LINK_DOWN,   /* it ended or never began: error; the handle is gone after the next call, and
+                             * those of its streams with it, without a STREAM_CLOSED */
     PEER_EVENT_PATH,        /* the path changed: peer_link_facts() */
 
     PEER_EVENT_STREAM,      /* the other side opened one: stream, capability, argument */
-    PEER_EVENT_READABLE,    /* peer_stream_read() gives bytes or the end */
+    PEER_EVENT_READABLE,    /* peer_stream_read() gives bytes or the end: read until it returns 0 */
     PEER_EVENT_WRITABLE,    /* room is back */
     PEER_EVENT_STREAM_CLOSED, /* done in both directions or reset: the handle is gone after the next call */
     PEER_EVENT_DATAGRAM,    /* data, size */
