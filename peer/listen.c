@@ -194,17 +194,36 @@ static uint64_t take_inv(struct session *session)
     return inv;
 }
 
+/* What the other side is told of a refusal. The names of our files and the state of our disk are not its business. */
+static void set_told(const struct err *why, struct err *ret_told)
+{
+    static const struct {
+        enum err_code code, told;
+        const char *text;
+    } rows[] = {
+        { ERR_NONE, ERR_DECLINED, "declined" },
+        { ERR_IDENTITY_CHANGED, ERR_IDENTITY_CHANGED,
+          "the caller came with another identity key than the one that is known here" },
+        { ERR_BAD_CONFIG, ERR_BUSY, "this machine cannot check who calls" },
+        { ERR_EXPOSED, ERR_BUSY, "this machine cannot check who calls" },
+        { ERR_SYSTEM, ERR_BUSY, "this machine cannot check who calls" },
+    };
+
+    *ret_told = *why;
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        if (rows[i].code == why->code)
+            err_set(ret_told, rows[i].told, "%s", rows[i].text);
+    }
+}
+
 void listen_refuse(struct session *session, const struct err *why)
 {
-    struct err canceled = { 0 };
+    struct err told;
 
     if (session->inv == 0 || !session->core->client)
         return;
-    if (why->code == ERR_NONE) {
-        err_set(&canceled, ERR_DECLINED, "declined");
-        why = &canceled;
-    }
-    rpc_client_refuse(session->core->client, take_inv(session), "peer", why);
+    set_told(why, &told);
+    rpc_client_refuse(session->core->client, take_inv(session), "peer", &told);
     core_flush_soon(session->core);
 }
 

@@ -3,6 +3,7 @@
  * thread; it never touches a socket, a session or a key after peer_new(). Here: a peer's life and its events. self.c
  * has what it knows of itself, call.c links, channel.c streams and datagrams. */
 #include "peer/errand.h"
+#include "peer/known.h"
 
 /* ---- starting ---- */
 
@@ -75,8 +76,8 @@ static bool load(struct core *core, const struct peer_config *config, struct err
         return false;
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
-    return !core->is_joined ||
-           (join_load(core, err) && trust_load(core, err) && identity_load(core, err));
+    return !core->is_joined || (join_load(core, err) && trust_load(core, err) &&
+                                identity_load(core, err) && known_load(core->state, err));
 }
 
 static struct peer *fail_new(struct peer *peer, const struct err *err, struct peer_error *ret_error)

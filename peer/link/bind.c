@@ -77,14 +77,15 @@ static bool on_bind(struct link *link, struct view payload, struct err *err)
     return true;
 }
 
-static bool on_close(struct link *link, struct view payload)
+static bool on_close(struct link *link, struct view payload, struct err *err_wire)
 {
     struct err err = { 0 };
     struct view reason;
     uint64_t code = 0;
 
-    if (control_close_read(payload, &code, &reason))
-        close_say(code, reason, &err);
+    if (!control_close_read(payload, &code, &reason))
+        return err_set(err_wire, ERR_BAD_WIRE, "CLOSE: a code over 2^62 - 1");
+    close_say(code, reason, &err);
     link->is_failure_theirs = !link->has_failure;
     link_note_failure(link, code, &err);
     return true;
@@ -105,7 +106,7 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
         link_note(link, frame->type == CONTROL_HEART ? LINK_HEART : LINK_REVOKE, frame->payload);
         return true;
     case CONTROL_CLOSE:
-        return on_close(link, frame->payload);
+        return on_close(link, frame->payload, err);
     case CONTROL_REAUTH: /* reserved: bounds checked, nothing done */
     case CONTROL_SWITCH:
     case CONTROL_SAS:

@@ -124,6 +124,7 @@ void close_by_us(struct link *link, uint64_t code, const char *reason, const str
 
     if (link->state == LINK_OVER)
         return;
+    code = code < LINK_MAX_CODE ? code : LINK_MAX_CODE; /* ngtcp2 aborts on more */
     ngtcp2_connection_close_error_set_application_error(&error, code, text.data, text.len);
     send_close(link, &error);
     end(link, link->is_failure_theirs, code, err);

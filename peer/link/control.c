@@ -109,7 +109,7 @@ void control_write_bind(struct buf *to, const uint8_t sid[LINK_SID],
 
 bool control_close_read(struct view payload, uint64_t *ret_code, struct view *ret_reason)
 {
-    if (!view_take_u64(&payload, ret_code))
+    if (!view_take_u64(&payload, ret_code) || *ret_code > LINK_MAX_CODE)
         return false;
     *ret_reason = payload;
     return true;

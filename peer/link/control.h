@@ -44,7 +44,7 @@ void control_write(struct buf *to, enum control_type type, struct view payload);
 void control_write_bind(struct buf *to, const uint8_t sid[LINK_SID],
                         const uint8_t grant_hash[HASH_SIZE]);
 
-/* CLOSE's payload apart. */
+/* CLOSE's payload apart; false: a code that QUIC has no number for. */
 bool control_close_read(struct view payload, uint64_t *ret_code, struct view *ret_reason);
 
 /* The header of a stream. */

@@ -20,6 +20,8 @@
 #include "base/key.h"
 
 enum { LINK_SID = 16, LINK_MAX_CAP = 64, LINK_MAX_ARG = 1024 };
+/* Codes travel as QUIC's integers (RFC 9000, 16); a higher one of ours is sent as this. */
+#define LINK_MAX_CODE ((UINT64_C(1) << 62) - 1)
 
 /* Application close codes. */
 enum link_close {

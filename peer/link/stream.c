@@ -265,6 +265,7 @@ void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t cod
 
     if (link->state == LINK_OVER)
         return;
+    code = code < LINK_MAX_CODE ? code : LINK_MAX_CODE; /* ngtcp2 aborts on more */
     link->now = now_ns;
     stream->events &= ~(unsigned)(STREAM_EV_READABLE | STREAM_EV_WRITABLE);
     shut(stream, code);

@@ -98,3 +98,22 @@ TEST(what_is_remembered_is_found_and_a_change_names_its_line)
     CHECK_STR(buf_cstr(&text),
               "123456 " KEY_2 " 2026-11-18T11:06:40Z\n456000 " KEY_1 " 2026-11-18T11:06:40Z\n");
 }
+
+TEST(a_file_that_is_not_understood_is_found_at_the_start)
+{
+    _free_ char *dir = file_path(check_dir(), "broken");
+    _cleanup_(state_freep) struct state *state = NULL;
+    struct err err;
+
+    CHECK_OK(state_open(dir, true, &state, &err), err);
+    CHECK_OK(known_load(state, &err), err); /* there is none */
+    CHECK_OK(state_write(state, STATE_KNOWN, view_text(file), &err), err);
+    CHECK_OK(known_load(state, &err), err);
+    CHECK_OK(state_write(state, STATE_KNOWN, VIEW_LIT("who?\n"), &err), err);
+    CHECK_ERR(known_load(state, &err), err, ERR_BAD_CONFIG);
+
+    _free_ char *wanted = mem_format("%s/known_peers: line 1: expected an ID, its key as 64 "
+                                     "hexadecimal digits, and a time",
+                                     dir);
+    CHECK_STR(err.text, wanted);
+}
