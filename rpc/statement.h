@@ -29,6 +29,7 @@ enum rpc_word {
     RPC_W_GRANT,
     RPC_W_ACCEPT,
     RPC_W_HEARTBEAT,
+    RPC_W_TIME,
     RPC_N_WORDS
 };
 
@@ -101,6 +102,10 @@ struct rpc_heartbeat {
     struct view rev_head;
     uint64_t manifest_no, policy_no, audit_no;
     struct view audit_head;
+};
+struct rpc_time { /* den's answer to a nonce of the asker's: made after the question */
+    struct view netid, nonce;
+    uint64_t time;
 };
 
 const char *rpc_word_name(enum rpc_word word); /* "admission" */

@@ -148,6 +148,12 @@ static const struct rpc_field heartbeat[] = {
     { "audit_head", RPC_F_FIXED, 32, AT(heartbeat, audit_head) },
 };
 
+static const struct rpc_field time_fields[] = {
+    { "netid", RPC_F_FIXED, 32, AT(time, netid) },
+    { "nonce", RPC_F_FIXED, 16, AT(time, nonce) },
+    { "time", RPC_F_TIME, 0, AT(time, time) },
+};
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -163,6 +169,7 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_GRANT] = SHAPE("grant", grant, grant, NULL),
     [RPC_W_ACCEPT] = SHAPE("accept", accept, accept, NULL),
     [RPC_W_HEARTBEAT] = SHAPE("heartbeat", heartbeat, heartbeat, NULL),
+    [RPC_W_TIME] = SHAPE("time", time, time_fields, NULL),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

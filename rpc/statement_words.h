@@ -44,5 +44,6 @@ union rpc_any_statement {
     struct rpc_grant grant;
     struct rpc_accept accept;
     struct rpc_heartbeat heartbeat;
+    struct rpc_time time;
     struct view netid; /* every struct starts with it */
 };

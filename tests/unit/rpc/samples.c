@@ -158,6 +158,9 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
             .audit_head = filled(32, 23),
         };
         return;
+    case RPC_W_TIME:
+        ret_any->time = (struct rpc_time){ filled(32, 1), filled(16, 0x22), 1800000000000 };
+        return;
     case RPC_N_WORDS:
         abort();
     }

@@ -186,6 +186,8 @@ TEST(bad_fields_are_named)
         { RPC_W_MANIFEST, 8, VIEW_LIT("\0\0\1\xb0\0\0\0\0"),
           "manifest: not_after: more than 400 days after issued_at, or before it" },
         { RPC_W_HEARTBEAT, 1, VIEW_LIT("\0\0\0\0\0\0\0\0"), "heartbeat: hb_no: 0" },
+        { RPC_W_TIME, 1, VIEW_LIT("not 16 bytes"), "time: nonce: of a wrong length" },
+        { RPC_W_TIME, 2, VIEW_LIT("short"), "time: time: not 8 bytes" },
     };
     union rpc_any_statement any;
     struct err err;
