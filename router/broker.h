@@ -16,4 +16,6 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, struct err *
 void broker_leave(struct conn *conn);
 /* What the router itself knows: retained under `topic` as den's. */
 void broker_retain(struct broker *broker, const char *topic, struct view args);
+/* An event of the router itself, to all who listen. */
+void broker_announce(struct broker *broker, const char *topic, struct view args);
 size_t broker_n_subscriptions(const struct broker *broker);

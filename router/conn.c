@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/conn.h"
 #include "router/handshake.h"
+#include "router/network.h"
 #include "router/router.h"
 
 #include <inttypes.h>
@@ -23,6 +24,7 @@ static const struct move moves[CONN_STATES][CONN_EVENTS] = {
     },
     [CONN_PROVING] = {
         [EV_AUTHENTICATE] = { handshake_authenticate, CONN_ADMITTING },
+        [EV_ADMITTED]     = { handshake_welcome, CONN_ESTABLISHED }, /* nothing to prove */
         [EV_ABORT]        = { leave_quietly, CONN_CLOSING },
         [EV_SILENCE]      = { give_up, CONN_CLOSING },
     },
@@ -100,9 +102,12 @@ struct conn *conn_new(struct router *router, void *wire, const char *address,
     struct conn *conn = mem_new(struct conn);
 
     conn->router = router;
+    conn->number = ++router->last_conn;
     conn->wire = wire;
     snprintf(conn->address, sizeof(conn->address), "%s", address);
-    memcpy(conn->exporter, exporter, sizeof(conn->exporter));
+    conn->has_exporter = exporter != NULL;
+    if (exporter)
+        memcpy(conn->exporter, exporter, sizeof(conn->exporter));
     conn->quota.limit[QUOTA_REGISTRATIONS] = config->max_registrations;
     conn->quota.limit[QUOTA_SUBSCRIPTIONS] = config->max_subscriptions;
     conn->quota.limit[QUOTA_CALLS] = config->max_pending_calls;
@@ -127,7 +132,8 @@ static void release(struct conn *conn)
         return;
     dealer_leave(conn);
     broker_leave(conn);
-    map_remove(conn->realm->by_session, map_u64(&conn->session));
+    if (map_remove(conn->realm->by_session, map_u64(&conn->session)))
+        network_say_left(conn);
     if (*conn->id && map_get(router->by_id, conn_id(conn)) == conn) {
         map_remove(router->by_id, conn_id(conn));
         names_drop(router->names, VIEW_LIT("den"), conn);
@@ -348,6 +354,8 @@ bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, s
         .role = conn->role,
         .id = conn_id(conn),
         .uri = uri,
+        .is_standard = realm_is_standard(conn->realm),
+        .may_meta = realm_may_meta(conn->realm, view_text(conn->authrole)),
         .grants = conn->router->grants,
         .now = router_network_time(conn->router),
     };

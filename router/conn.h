@@ -42,14 +42,19 @@ struct conn {
     struct list of_router;
     char address[64]; /* where it connects from */
     uint8_t exporter[32];
+    bool has_exporter;           /* false: a proxy ended TLS, or there is none */
+    bool is_json;                /* what it sends and gets is not what is read and written here */
     struct deadline silence;     /* of the handshake */
     struct handshake *handshake; /* until established */
 
     /* Proved; set when it is established. */
     struct realm *realm; /* from HELLO on; NULL before */
+    uint64_t number;     /* of this connection, from 1 */
     uint64_t session;
     char id[CONN_ID]; /* its authid */
     enum role role;
+    enum realm_method method;
+    uint64_t joined_at; /* network time */
     char authrole[REALM_ROLE];
     uint8_t pk[KEY_SIZE], instance[16];
 

@@ -259,7 +259,7 @@ static void serve_here(struct conn *conn, const struct rpc_call *ask)
 
 static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
 {
-    if (rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
+    if (!realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
         !names_find(conn->router->names, VIEW_LIT("den")))
         return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
     return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
@@ -305,7 +305,7 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, _unused_ struct
         conn_refuse(conn, RPC_CALL, ask->request, &why);
         return true;
     }
-    if (rpc_uri_is_below(VIEW_LIT("network"), ask->procedure)) {
+    if (network_is_ours(conn, ask->procedure)) {
         serve_here(conn, ask);
         return true;
     }

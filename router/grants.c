@@ -11,7 +11,8 @@ struct pair {
 };
 
 struct grant {
-    struct list of_pair;
+    struct list of_pair, of_all;
+    uint64_t number;
     struct pair *pair;
     uint8_t sid[RPC_SID];
     struct buf bytes;        /* G as it came */
@@ -21,6 +22,8 @@ struct grant {
 struct grants {
     const struct rpc_trust *trust;
     struct map *by_sid, *by_pair;
+    struct list all; /* in the order in which they came */
+    uint64_t last_number;
 };
 
 struct grants *grants_new(const struct rpc_trust *trust)
@@ -30,6 +33,7 @@ struct grants *grants_new(const struct rpc_trust *trust)
     grants->trust = trust;
     grants->by_sid = map_new();
     grants->by_pair = map_new();
+    list_init(&grants->all);
     return grants;
 }
 
@@ -80,6 +84,7 @@ static void grant_free(struct grants *grants, struct grant *grant)
 
     map_remove(grants->by_sid, VIEW_ARR(grant->sid));
     list_remove(&grant->of_pair);
+    list_remove(&grant->of_all);
     if (list_is_empty(&pair->grants)) {
         map_remove(grants->by_pair, buf_view(&pair->key));
         buf_free(&pair->key);
@@ -145,6 +150,8 @@ static void hold(struct grants *grants, const struct rpc_grant *g, struct view b
         abort(); /* the same bytes were read just now */
     grant->pair = make_pair(grants, g->a_id, g->b_id);
     list_append(&grant->pair->grants, &grant->of_pair);
+    list_append(&grants->all, &grant->of_all);
+    grant->number = ++grants->last_number;
     map_set(grants->by_sid, VIEW_ARR(grant->sid), grant);
 }
 
@@ -179,6 +186,36 @@ bool grants_remove(struct grants *grants, struct view sid)
         return false;
     grant_free(grants, grant);
     return true;
+}
+
+uint32_t grants_put_page(const struct grants *grants, uint64_t after, uint64_t limit,
+                         struct buf *to, uint64_t *ret_next)
+{
+    const struct grant *grant;
+    uint32_t n = 0;
+
+    *ret_next = 0;
+    LIST_EACH(grant, &grants->all, of_all) {
+        const struct rpc_grant *g = &grant->fields;
+        if (grant->number <= after)
+            continue;
+        rpc_put_map(to, 5);
+        rpc_put_str(to, "sid");
+        rpc_put_bin(to, VIEW_ARR(grant->sid));
+        rpc_put_str(to, "a");
+        rpc_put_text(to, g->a_id);
+        rpc_put_str(to, "b");
+        rpc_put_text(to, g->b_id);
+        rpc_put_str(to, "issued_at");
+        rpc_put_u64(to, g->issued_at);
+        rpc_put_str(to, "live_until");
+        rpc_put_u64(to, g->live_until);
+        if (++n == limit) {
+            *ret_next = grant->number;
+            break;
+        }
+    }
+    return n;
 }
 
 size_t grants_count(const struct grants *grants)

@@ -21,6 +21,10 @@ void grants_set_trust(struct grants *grants, const struct rpc_trust *trust);
 bool grants_install(struct grants *grants, struct view bytes, struct view sig, uint64_t now,
                     struct rpc_grant *ret_grant /* borrows from bytes */, struct err *err);
 bool grants_remove(struct grants *grants, struct view sid); /* false: there is none */
+/* Appends those after number `after` (0: from the first), at most `limit`, as maps; returns how
+ * many. *ret_next: to go on from; 0: that was all. */
+uint32_t grants_put_page(const struct grants *grants, uint64_t after, uint64_t limit,
+                         struct buf *to, uint64_t *ret_next);
 size_t grants_count(const struct grants *grants);
 
 enum grants_answer { GRANTS_NONE, GRANTS_WITHOUT_CAP, GRANTS_ALLOWED };

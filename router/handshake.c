@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "router/handshake.h"
-#include "router/router.h"
+/* What all methods share: the realm, the choice of a method, WELCOME. */
+#include "base/text.h"
+#include "router/handshake_state.h"
+#include "router/network.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-
-struct handshake {
-    struct conn *conn;
-    struct rpc_netsign netsign; /* what both ends signed */
-    uint8_t instance[16];
-    struct call *asking;           /* den.identity.admit is under way */
-    uint8_t enrol_hash[HASH_SIZE]; /* of the enrolment that den was asked about */
-    bool has_enrol;
-    bool is_decided;
-    enum role role;
-    char id[TEXT_ID];
-    struct buf admission, signature; /* as the peer gets it; empty for den */
-};
 
 void handshake_free(struct handshake *handshake)
 {
@@ -27,305 +16,176 @@ void handshake_free(struct handshake *handshake)
         dealer_forget(handshake->asking);
     buf_free(&handshake->admission);
     buf_free(&handshake->signature);
+    buf_free(&handshake->text);
     free(handshake);
 }
-OWN_FREEP(handshake, struct handshake)
 
 bool handshake_is_decided(const struct conn *conn)
 {
-    return conn->state == CONN_ADMITTING && conn->handshake->is_decided;
+    return (conn->state == CONN_PROVING || conn->state == CONN_ADMITTING) && conn->handshake &&
+           conn->handshake->is_decided;
 }
 
-/* ---- HELLO, CHALLENGE ------------------------------------------------------------------------ */
-
-static bool offers_netsign(struct view authmethods)
-{
-    struct rpc_fields f;
-
-    if (authmethods.len == 0)
-        return false;
-    rpc_fields_open(&f, authmethods);
-    while (rpc_fields_more(&f)) {
-        if (view_eq_text(rpc_fields_text(&f, "method", RPC_MAX_URI), "netsign"))
-            return true;
-    }
-    return false;
-}
-
-static bool read_fixed(struct view extra, const char *key, uint8_t *to, size_t size,
-                       struct err *err)
-{
-    struct view bytes;
-
-    if (!rpc_map_bin(extra, key, &bytes) || bytes.len != size)
-        return err_set(err, ERR_BAD_WIRE, "HELLO: authextra: %s: not binary of %zu bytes", key,
-                       size);
-    memcpy(to, bytes.data, size);
-    return true;
-}
-
-static bool read_extra(struct handshake *h, struct view extra, struct err *err)
-{
-    struct view binding;
-
-    if (!read_fixed(extra, "pubkey", h->netsign.client_pk, KEY_SIZE, err))
-        return false;
-    if (!read_fixed(extra, "nonce", h->netsign.nonce_client, RPC_NONCE32, err))
-        return false;
-    if (!read_fixed(extra, "instance", h->instance, sizeof(h->instance), err))
-        return false;
-    if (!rpc_map_text(extra, "binding", &binding) || !view_eq_text(binding, RPC_BINDING_EXPORTER))
-        return err_set(err, ERR_BAD_WIRE, "HELLO: authextra: binding: this router takes %s alone",
-                       RPC_BINDING_EXPORTER);
-    return true;
-}
-
-static void fill_netsign(const struct conn *conn, struct rpc_netsign *n, struct view hello)
-{
-    const struct router *router = conn->router;
-
-    snprintf(n->network, sizeof(n->network), "%s", rpc_trust_network(router->trust));
-    memcpy(n->netid, rpc_trust_netid(router->trust).data, HASH_SIZE);
-    snprintf(n->binding, sizeof(n->binding), "%s", RPC_BINDING_EXPORTER);
-    memcpy(n->binding_data, conn->exporter, sizeof(n->binding_data));
-    random_bytes(n->nonce_router, sizeof(n->nonce_router));
-    memcpy(n->router_pk, key_public(router->key), KEY_SIZE);
-    hash_sha256(hello, n->hello_hash);
-    n->has_heartbeat = rpc_trust_heartbeat(router->trust) != NULL;
-    if (n->has_heartbeat)
-        hash_sha256(rpc_trust_heartbeat_bytes(router->trust), n->heartbeat_hash);
-}
-
-static void put_signed(struct buf *to, struct view bytes, struct view sig)
+void handshake_put_signed(struct buf *to, struct view bytes, struct view sig)
 {
     rpc_put_array(to, 2);
     rpc_put_bin(to, bytes);
     rpc_put_bin(to, sig);
 }
 
-/* CHALLENGE.extra: who we are, what the root says about it, and the newest heartbeat. */
-static bool put_challenge(const struct conn *conn, const struct rpc_netsign *n,
-                          struct view hello_extra, struct buf *to, struct err *err)
+bool handshake_refuse(struct conn *conn, const char *uri, const char *why)
 {
-    const struct rpc_trust *trust = conn->router->trust;
-    _buf_ roots = { 0 };
-    _buf_ manifests = { 0 };
-    struct view pin = { 0 };
-    uint8_t sig[SIG_SIZE];
-    uint64_t known = 0;
+    struct err err = { 0 };
+    _buf_ payload = { 0 };
 
-    rpc_map_u64(hello_extra, "manifest", &known);
-    rpc_map_bin(hello_extra, "pin", &pin);
-    if (!rpc_trust_put_challenge(trust, known, pin, &roots, &manifests, err))
-        return false;
-    rpc_netsign_sign(n, true, conn->router->key, sig);
-    rpc_put_map(to, n->has_heartbeat ? 6 : 5);
-    rpc_put_str(to, "pubkey");
-    rpc_put_bin(to, VIEW_ARR(n->router_pk));
-    rpc_put_str(to, "nonce");
-    rpc_put_bin(to, VIEW_ARR(n->nonce_router));
-    rpc_put_str(to, "signature");
-    rpc_put_bin(to, VIEW_ARR(sig));
-    rpc_put_str(to, "roots");
-    rpc_put_raw(to, buf_view(&roots));
-    rpc_put_str(to, "manifests");
-    rpc_put_raw(to, buf_view(&manifests));
-    if (n->has_heartbeat) {
-        rpc_put_str(to, "heartbeat");
-        put_signed(to, rpc_trust_heartbeat_bytes(trust), rpc_trust_heartbeat_sig(trust));
-    }
+    err_set(&err, ERR_NOT_AUTHORIZED, "%s", why);
+    rpc_error_put_payload(&err, &payload);
+    conn_abort_with(conn, view_text(uri), (struct rpc_payload){ buf_view(&payload), 2 }, err.text);
     return true;
 }
 
-bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err *err)
+bool handshake_fail(struct conn *conn)
 {
-    _cleanup_(handshake_freep) struct handshake *h = mem_new(struct handshake);
-    const struct rpc_hello *hello = &in->msg->hello;
-    _buf_ extra = { 0 };
-
-    if (!view_eq_text(hello->realm, rpc_trust_network(conn->router->trust)))
-        return err_set(err, ERR_NO_SUCH_REALM, "HELLO: realm: this router serves %s, not %.*s",
-                       rpc_trust_network(conn->router->trust), VIEW_FMT(hello->realm));
-    if (!offers_netsign(hello->authmethods))
-        return err_set(err, ERR_NOT_AUTHORIZED,
-                       "HELLO: authmethods: this router takes netsign alone");
-    if (!read_extra(h, hello->authextra, err))
-        return false;
-    h->conn = conn;
-    fill_netsign(conn, &h->netsign, in->frame);
-    if (!put_challenge(conn, &h->netsign, hello->authextra, &extra, err))
-        return err_wrap(err, "HELLO");
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_CHALLENGE,
-                                       .challenge = { VIEW_LIT("netsign"), buf_view(&extra) } });
-    conn->handshake = STEAL(h);
-    return true;
+    return handshake_refuse(conn, "wamp.error.authentication_failed", "the proof was not accepted");
 }
 
-/* ---- AUTHENTICATE ---------------------------------------------------------------------------- */
-
-/* [X, sig] or, with `ret_third`, [X, sig, third or nil]. */
-static bool read_signed(const char *what, struct view array, struct view *ret_bytes,
-                        struct view *ret_sig, struct view *ret_third, struct err *err)
+void handshake_challenge(struct handshake *h, struct view extra)
 {
-    struct rpc_fields f;
+    struct rpc_challenge challenge = { view_text(realm_method_name(h->method)), extra };
 
-    rpc_fields_open(&f, array);
-    *ret_bytes = rpc_fields_bin(&f, "statement", RPC_MAX_STATEMENT);
-    *ret_sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
-    if (ret_third)
-        *ret_third = rpc_fields_bin_or_nil(&f, "token signature", SIG_SIZE);
-    return rpc_fields_end(&f, err) || err_wrap(err, "%s", what);
+    conn_send(h->conn, &(struct rpc_msg){ .type = RPC_CHALLENGE, .challenge = challenge });
 }
 
-/* Admissions are believed without den for as long as den was heard of lately. */
-static bool check_not_stale(const struct router *router, struct err *err)
+void handshake_admit(struct handshake *h)
 {
-    const struct rpc_heartbeat *heartbeat = rpc_trust_heartbeat(router->trust);
-    uint64_t age = rpc_trust_heartbeat_age(router->trust, router->now.mono);
+    const struct principal *principal = h->principal;
 
-    if (age == UINT64_MAX) /* it is from disk: what the wall clock says since */
-        age = router->now.wall > heartbeat->time ? router->now.wall - heartbeat->time : 0;
-    if (age > router->config->admission_stale)
-        return err_set(err, ERR_DEN_AWAY, "den was last heard of %" PRIu64 " s ago",
-                       age / SECOND_MS);
-    return true;
+    snprintf(h->authid, sizeof(h->authid), "%s", principal->authid);
+    handshake_take_role(h, principal->role);
+    h->is_decided = true;
 }
 
-static bool read_role(struct view text, enum role *ret_role)
+void handshake_take_role(struct handshake *h, const char *role)
 {
-    if (view_eq_text(text, "peer"))
-        *ret_role = ROLE_PEER;
-    else if (view_eq_text(text, "admin"))
-        *ret_role = ROLE_ADMIN;
-    else
-        return false;
-    return true;
+    snprintf(h->authrole, sizeof(h->authrole), "%s", role);
+    if (realm_is_standard(h->conn->realm) || !role_read(view_text(role), &h->role))
+        h->role = ROLE_APPLICATION;
 }
 
-static bool check_admission(const struct handshake *h, const struct rpc_admission *a,
-                            struct err *err)
-{
-    if (!view_eq(a->netid, VIEW_ARR(h->netsign.netid)))
-        return err_set(err, ERR_BAD_STATEMENT, "netid: of another network");
-    if (!view_eq(a->client_pk, VIEW_ARR(h->netsign.client_pk)))
-        return err_set(err, ERR_WRONG_KEY,
-                       "client_pk: of another key than the one that was proved");
-    if (a->not_after <= router_network_time(h->conn->router))
-        return err_set(err, ERR_EXPIRED, "not_after: has passed");
-    if (h->has_enrol && !view_eq(a->enrol_hash, VIEW_ARR(h->enrol_hash)))
-        return err_set(err, ERR_BAD_STATEMENT, "H(enrol): not that of the enrolment that was sent");
-    if (!text_is_id(a->id))
-        return err_set(err, ERR_BAD_STATEMENT, "id: not 6 to 9 digits");
-    return true;
-}
+/* ---- the method ------------------------------------------------------------------------------ */
 
-static bool take_admission(struct handshake *h, struct view bytes, struct view sig, struct err *err)
+/* Nobody in particular. */
+static bool anonymous_hello(struct handshake *h, _unused_ const struct conn_input *in,
+                            _unused_ struct err *err)
 {
-    const struct router *router = h->conn->router;
-    struct rpc_admission a;
+    uint8_t name[8];
+    _buf_ text = { 0 };
 
-    if (!rpc_trust_open(router->trust, RPC_W_ADMISSION, bytes, sig, router_network_time(router), &a,
-                        err))
-        return err_wrap(err, "admission");
-    if (!check_admission(h, &a, err))
-        return err_wrap(err, "admission");
-    if (!read_role(a.role, &h->role))
-        return err_set(err, ERR_BAD_STATEMENT, "admission: role: neither peer nor admin");
-    snprintf(h->id, sizeof(h->id), "%.*s", VIEW_FMT(a.id));
-    h->admission = buf_dup(bytes);
-    h->signature = buf_dup(sig);
+    random_bytes(name, sizeof(name));
+    text_put_hex(&text, VIEW_ARR(name));
+    snprintf(h->authid, sizeof(h->authid), "anonymous-%s", buf_cstr(&text));
+    handshake_take_role(h, h->conn->realm->config->anonymous_role);
     h->is_decided = true;
     return true;
 }
 
-static void on_admitted(void *user, const struct dealer_answer *answer)
-{
-    struct handshake *h = user;
-    struct conn *conn = h->conn;
-    struct view bytes, sig;
-    struct err err = { 0 };
+static const struct {
+    handshake_action *hello, *authenticate;
+} actions[REALM_METHODS] = {
+    [REALM_NETSIGN] = { netsign_hello, netsign_authenticate },
+    [REALM_CRYPTOSIGN] = { cryptosign_hello, cryptosign_authenticate },
+    [REALM_WAMPCRA] = { wampcra_hello, wampcra_authenticate },
+    [REALM_TICKET] = { ticket_hello, ticket_authenticate },
+    [REALM_ANONYMOUS] = { anonymous_hello, NULL },
+};
 
-    h->asking = NULL;
-    if (answer->is_error) {
-        rpc_error_read(answer->uri, answer->payload, &err);
-        conn_abort_with(conn, answer->uri, answer->payload, err.text);
-        return;
+static struct realm *find_realm(struct router *router, struct view name)
+{
+    for (size_t i = 0; i < router->n_realms; i++) {
+        if (view_eq_text(name, router->realms[i]->config->name))
+            return router->realms[i];
     }
-    if (!read_signed("den.identity.admit", rpc_payload_args(answer->payload), &bytes, &sig, NULL,
-                     &err) ||
-        !take_admission(h, bytes, sig, &err) || !conn_step(conn, EV_ADMITTED, NULL, &err))
-        conn_abort(conn, &err);
+    return NULL;
 }
 
-/* Checked here already, so that nobody can make den verify what is not even signed. */
-static bool check_enrol(struct handshake *h, struct view bytes, struct view sig, struct err *err)
+static bool read_method(struct view name, enum realm_method *ret_method)
 {
-    struct rpc_enrol e;
-
-    if (!rpc_statement_open(RPC_W_ENROL, VIEW_ARR(h->netsign.client_pk), bytes, sig, &e, err))
-        return err_wrap(err, "enrolment");
-    if (!view_eq(e.netid, VIEW_ARR(h->netsign.netid)) ||
-        !view_eq(e.client_pk, VIEW_ARR(h->netsign.client_pk)))
-        return err_set(err, ERR_BAD_STATEMENT, "enrolment: of another network or key");
-    hash_sha256(bytes, h->enrol_hash);
-    h->has_enrol = true;
-    return true;
+    for (size_t i = 0; i < REALM_METHODS; i++) {
+        if (view_eq_text(name, realm_method_name((enum realm_method)i))) {
+            *ret_method = (enum realm_method)i;
+            return true;
+        }
+    }
+    return false;
 }
 
-static bool ask_den(struct handshake *h, struct view enrol, struct err *err)
+/* The first of the client's that the realm has. netsign stands alone: who offers it beside others
+ * could be talked into one of those by somebody in between. */
+static bool choose_method(const struct realm_config *realm, struct view offered,
+                          enum realm_method *ret_method)
 {
-    struct view bytes, sig, token_sig;
-    _buf_ args = { 0 };
+    enum realm_method method;
+    bool is_found = false;
+    struct rpc_fields f;
+    size_t n = 0;
 
-    if (!read_signed("AUTHENTICATE: enrol", enrol, &bytes, &sig, &token_sig, err))
-        return false;
-    if (!check_enrol(h, bytes, sig, err))
-        return false;
-    rpc_put_array(&args, 3);
-    rpc_put_bin(&args, bytes);
-    rpc_put_bin(&args, sig);
-    if (token_sig.len)
-        rpc_put_bin(&args, token_sig);
-    else
-        rpc_put_nil(&args);
-    h->asking = dealer_ask(h->conn->router, "den.identity.admit", rpc_args(buf_view(&args)),
-                           h->conn->address, on_admitted, h);
-    if (!h->asking)
-        return err_set(err, ERR_DEN_AWAY, "den is not connected: no enrolment now");
-    return true;
+    *ret_method = REALM_ANONYMOUS;
+    if (offered.len)
+        rpc_fields_open(&f, offered);
+    for (; offered.len && rpc_fields_more(&f); n++) {
+        if (!read_method(rpc_fields_text(&f, "method", RPC_MAX_URI), &method) ||
+            !realm->has_method[method] || is_found)
+            continue;
+        *ret_method = method;
+        is_found = true;
+    }
+    if (n == 0) /* nothing said: nobody in particular */
+        return realm->has_method[REALM_ANONYMOUS];
+    return is_found && (*ret_method != REALM_NETSIGN || n == 1);
 }
 
-static bool is_den(const struct handshake *h)
+static bool refuse_methods(struct conn *conn, const struct realm_config *realm)
 {
-    const struct router *router = h->conn->router;
-    struct err ignored;
+    _buf_ why = { 0 };
+    const char *comma = "";
 
-    return rpc_trust_check_key(router->trust, RPC_KEY_DEN_LOGIN, VIEW_ARR(h->netsign.client_pk),
-                               router_network_time(router), &ignored);
+    buf_put_text(&why, "HELLO: authmethods: this realm takes ");
+    for (size_t i = 0; i < REALM_METHODS; i++) {
+        if (!realm->has_method[i])
+            continue;
+        buf_printf(&why, "%s%s%s", comma, realm_method_name((enum realm_method)i),
+                   i == REALM_NETSIGN ? " (alone)" : "");
+        comma = ", ";
+    }
+    return handshake_refuse(conn, "wamp.error.no_matching_auth_method", buf_cstr(&why));
+}
+
+bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err *err)
+{
+    const struct rpc_hello *hello = &in->msg->hello;
+    struct handshake *h;
+    struct realm *realm = find_realm(conn->router, hello->realm);
+    enum realm_method method;
+
+    if (!realm)
+        return err_set(err, ERR_NO_SUCH_REALM, "HELLO: realm: this router does not serve %.*s",
+                       VIEW_FMT(hello->realm));
+    if (!choose_method(realm->config, hello->authmethods, &method))
+        return refuse_methods(conn, realm->config);
+    h = mem_new(struct handshake);
+    h->conn = conn;
+    h->method = method;
+    h->session = router_draw_session(realm);
+    conn->realm = realm;
+    conn->handshake = h; /* whoever ends the connection frees it */
+    return actions[method].hello(h, in, err);
 }
 
 bool handshake_authenticate(struct conn *conn, const struct conn_input *in, struct err *err)
 {
-    const struct rpc_authenticate *proof = &in->msg->authenticate;
     struct handshake *h = conn->handshake;
-    struct view value, bytes, sig;
 
-    if (!rpc_netsign_verify(&h->netsign, false, proof->signature, err))
-        return err_wrap(err, "AUTHENTICATE");
-    if (is_den(h)) {
-        h->role = ROLE_DEN;
-        memcpy(h->id, "den", sizeof("den"));
-        h->is_decided = true;
-        return true;
-    }
-    if (!h->netsign.has_heartbeat)
-        return err_set(err, ERR_DEN_AWAY, "den has not been heard of yet");
-    if (rpc_map_get(proof->extra, "admission", &value))
-        return read_signed("AUTHENTICATE: admission", value, &bytes, &sig, NULL, err) &&
-               check_not_stale(conn->router, err) && take_admission(h, bytes, sig, err);
-    if (rpc_map_get(proof->extra, "enrol", &value))
-        return ask_den(h, value, err);
-    return err_set(err, ERR_BAD_WIRE, "AUTHENTICATE: extra: neither admission nor enrol");
+    return actions[h->method].authenticate(h, in, err);
 }
 
 /* ---- WELCOME --------------------------------------------------------------------------------- */
@@ -335,44 +195,44 @@ bool handshake_authenticate(struct conn *conn, const struct conn_input *in, stru
 static void replace(const struct handshake *h, struct conn *before)
 {
     if (memcmp(before->instance, h->instance, sizeof(h->instance)) != 0)
-        log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->id, h->conn->address,
-                  before->address);
+        log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->authid,
+                  h->conn->address, before->address);
     conn_goodbye(before, "network.close.replaced",
                  "this ID connected again; the newest connection stays");
 }
 
-static uint64_t draw_session(void)
+/* A peer, an admin or den: known to all by its ID, and there once. */
+static void establish_identity(struct conn *conn, const struct handshake *h)
 {
-    uint64_t n;
+    struct router *router = conn->router;
+    struct conn *before = router_find(router, view_text(h->authid));
 
-    do {
-        random_bytes(&n, sizeof(n));
-        n &= RPC_MAX_ID - 1;
-    } while (n == 0);
-    return n;
+    if (before)
+        replace(h, before);
+    memcpy(conn->pk, h->netsign.client_pk, sizeof(conn->pk));
+    memcpy(conn->instance, h->instance, sizeof(conn->instance));
+    map_set(router->by_id, view_text(h->authid), conn);
+    if (h->role != ROLE_DEN)
+        return;
+    names_set(router->names, VIEW_LIT("den"), conn);
+    if (conn->quota.limit[QUOTA_CALLS] < 65536)
+        conn->quota.limit[QUOTA_CALLS] = 65536; /* it offers sessions to everybody */
 }
 
 static void establish(struct conn *conn, const struct handshake *h)
 {
     struct router *router = conn->router;
-    struct conn *before = router_find(router, view_text(h->id));
 
-    if (before)
-        replace(h, before);
-    conn->realm = router->home;
-    conn->session = draw_session();
-    snprintf(conn->id, sizeof(conn->id), "%s", h->id);
+    if (h->method == REALM_NETSIGN)
+        establish_identity(conn, h);
+    conn->session = h->session;
+    conn->method = h->method;
+    conn->joined_at = router_network_time(router);
     conn->role = h->role;
-    memcpy(conn->pk, h->netsign.client_pk, sizeof(conn->pk));
-    memcpy(conn->instance, h->instance, sizeof(conn->instance));
-    snprintf(conn->authrole, sizeof(conn->authrole), "%s", role_name(h->role));
+    snprintf(conn->id, sizeof(conn->id), "%s", h->authid);
+    snprintf(conn->authrole, sizeof(conn->authrole), "%s",
+             *h->authrole ? h->authrole : role_name(h->role));
     map_set(conn->realm->by_session, map_u64(&conn->session), conn);
-    map_set(router->by_id, conn_id(conn), conn);
-    if (conn->role == ROLE_DEN) {
-        names_set(router->names, VIEW_LIT("den"), conn);
-        if (conn->quota.limit[QUOTA_CALLS] < 65536)
-            conn->quota.limit[QUOTA_CALLS] = 65536; /* it offers sessions to everybody */
-    }
     deadline_clear(&router->deadlines, &conn->silence);
     router->outside.trusted(conn->wire);
 }
@@ -382,9 +242,9 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
 {
     struct handshake *h = conn->handshake;
     struct rpc_welcome welcome = {
-        .realm = view_text(rpc_trust_network(conn->router->trust)),
-        .authmethod = VIEW_LIT("netsign"),
-        .authprovider = VIEW_LIT("den"),
+        .realm = view_text(conn->realm->config->name),
+        .authmethod = view_text(realm_method_name(h->method)),
+        .authprovider = view_text(h->method == REALM_NETSIGN ? "den" : "static"),
         .agent = VIEW_LIT("warren-router"),
     };
     _buf_ extra = { 0 };
@@ -397,12 +257,14 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     rpc_put_map(&extra, h->admission.len ? 1 : 0);
     if (h->admission.len) {
         rpc_put_str(&extra, "admission");
-        put_signed(&extra, buf_view(&h->admission), buf_view(&h->signature));
+        handshake_put_signed(&extra, buf_view(&h->admission), buf_view(&h->signature));
     }
     welcome.authextra = buf_view(&extra);
-    log_event(LOG_INFO, "joined", "id=%s role=%s address=%s session=%" PRIu64, conn->id,
-              conn->authrole, conn->address, conn->session);
+    log_event(LOG_INFO, "joined", "id=%s role=%s address=%s session=%" PRIu64 " realm=%s method=%s",
+              conn->id, conn->authrole, conn->address, conn->session, conn->realm->config->name,
+              realm_method_name(conn->method));
     conn_send(conn, &(struct rpc_msg){ .type = RPC_WELCOME, .welcome = welcome });
     handshake_free(STEAL(conn->handshake));
+    network_say_joined(conn);
     return true;
 }

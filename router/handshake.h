@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's side of netsign: HELLO, CHALLENGE, AUTHENTICATE, an admission shown or fetched from
- * den, WELCOME. */
+/* How a session begins: HELLO, CHALLENGE and AUTHENTICATE by the method that realm and client share,
+ * WELCOME. */
 #pragma once
 
 #include "router/conn.h"

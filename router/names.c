@@ -37,3 +37,16 @@ struct conn *names_find(const struct names *names, struct view service)
 {
     return map_get(names->holders, service);
 }
+
+struct view names_of(const struct names *names, const struct conn *holder)
+{
+    struct view service;
+    size_t cursor = 0;
+    void *one;
+
+    while (map_next(names->holders, &cursor, &service, &one)) {
+        if (one == holder)
+            return service;
+    }
+    return (struct view){ 0 };
+}

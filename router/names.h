@@ -14,4 +14,6 @@ void names_free(struct names *names);
 void names_set(struct names *names, struct view service, struct conn *holder);
 /* Unless another has it now */
 void names_drop(struct names *names, struct view service, const struct conn *holder);
+/* The service that a session has the name of; the empty view: none. Lives as long as the name. */
+struct view names_of(const struct names *names, const struct conn *holder);
 struct conn *names_find(const struct names *names, struct view service); /* NULL: not connected */

@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-enum { MAX_SIGNERS = RPC_MAX_ROOTS };
+enum { MAX_SIGNERS = RPC_MAX_ROOTS, MAX_PAGE = 1000 };
 
 static void put_pair_u64(struct buf *to, const char *key, uint64_t n)
 {
@@ -76,6 +76,25 @@ static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to
     return true;
 }
 
+/* The other way round: which service, or whose, a session is. IDs are told to den and admins. */
+static bool reverse(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+{
+    uint64_t session = rpc_fields_id(args, "session");
+    bool may_see = caller->role == ROLE_DEN || caller->role == ROLE_ADMIN;
+    const struct conn *conn;
+    struct view service;
+
+    if (!rpc_fields_end(args, err))
+        return false;
+    conn = map_get(caller->realm->by_session, map_u64(&session));
+    service = conn ? names_of(caller->router->names, conn) : (struct view){ 0 };
+    if (service.len == 0 && (!conn || (!may_see && conn != caller)))
+        return err_set(err, ERR_NOT_REACHABLE, "no service is session %" PRIu64, session);
+    rpc_put_array(to, 1);
+    rpc_put_text(to, service.len ? service : conn_id(conn));
+    return true;
+}
+
 static bool grant_install(struct conn *caller, struct rpc_fields *args, struct buf *to,
                           struct err *err)
 {
@@ -110,17 +129,193 @@ static bool grant_remove(struct conn *caller, struct rpc_fields *args, struct bu
     return true;
 }
 
+/* ---- who is here ----------------------------------------------------------------------------- */
+
+static bool is_established(const struct conn *conn)
+{
+    return conn->state == CONN_ESTABLISHED;
+}
+
+static void put_peer(struct buf *to, const struct conn *conn)
+{
+    rpc_put_map(to, 7);
+    rpc_put_str(to, "online");
+    rpc_put_bool(to, true);
+    rpc_put_str(to, "id");
+    rpc_put_str(to, conn->id);
+    rpc_put_str(to, "role");
+    rpc_put_str(to, conn->authrole);
+    rpc_put_str(to, "method");
+    rpc_put_str(to, realm_method_name(conn->method));
+    rpc_put_str(to, "address");
+    rpc_put_str(to, conn->address);
+    put_pair_u64(to, "session", conn->session);
+    put_pair_u64(to, "since", conn->joined_at);
+}
+
+static void put_absent(struct buf *to)
+{
+    rpc_put_map(to, 1);
+    rpc_put_str(to, "online");
+    rpc_put_bool(to, false);
+}
+
 static bool peer_get(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
     struct view id = rpc_fields_text(args, "id", TEXT_ID);
+    const struct conn *conn;
 
     if (!rpc_fields_end(args, err))
         return false;
     rpc_put_array(to, 1);
-    rpc_put_map(to, 1);
-    rpc_put_str(to, "online");
-    rpc_put_bool(to, text_is_id(id) && router_find(caller->router, id) != NULL);
+    if (text_is_id(id) && (conn = router_find(caller->router, id)))
+        put_peer(to, conn);
+    else
+        put_absent(to);
     return true;
+}
+
+/* A cursor is the number of the last one that was told: connections are listed in the order in
+ * which they came. */
+static bool read_page(struct rpc_fields *args, uint64_t *ret_after, uint64_t *ret_limit,
+                      struct err *err)
+{
+    uint64_t limit;
+
+    *ret_after = rpc_fields_more(args) ? rpc_fields_u64(args, "cursor") : 0;
+    limit = rpc_fields_more(args) ? rpc_fields_u64(args, "limit") : MAX_PAGE;
+    if (!rpc_fields_end(args, err))
+        return false;
+    if (limit < 1 || limit > MAX_PAGE)
+        return err_set(err, ERR_INVALID_ARGUMENT, "limit: expected 1 to %d", MAX_PAGE);
+    *ret_limit = limit;
+    return true;
+}
+
+static bool peer_list(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+{
+    const struct router *router = caller->router;
+    uint64_t after, limit, last = 0;
+    const struct conn *conn;
+    _buf_ peers = { 0 };
+    uint32_t n = 0;
+
+    if (!read_page(args, &after, &limit, err))
+        return false;
+    LIST_EACH(conn, &router->conns, of_router) {
+        if (conn->number <= after || !is_established(conn) || conn->realm != router->home)
+            continue;
+        if (n == limit)
+            break;
+        put_peer(&peers, conn);
+        last = conn->number;
+        n++;
+    }
+    rpc_put_array(to, 2);
+    rpc_put_array(to, n);
+    rpc_put_raw(to, buf_view(&peers));
+    if (n == limit)
+        rpc_put_u64(to, last);
+    else
+        rpc_put_nil(to); /* that was all */
+    return true;
+}
+
+static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+{
+    struct view id = rpc_fields_text(args, "id", CONN_ID);
+    struct view why = rpc_fields_text_or_nil(args, "reason", 200);
+    struct conn *conn;
+
+    if (!rpc_fields_end(args, err))
+        return false;
+    conn = text_is_id(id) ? router_find(caller->router, id) : NULL;
+    if (!conn)
+        return err_set(err, ERR_NOT_FOUND, "%.*s: not connected", VIEW_FMT(id));
+    if (conn == caller)
+        return err_set(err, ERR_INVALID_ARGUMENT, "%.*s: that is the caller", VIEW_FMT(id));
+    log_event(LOG_WARN, "kicked", "id=%s by=%s reason=%s", conn->id, caller->id, log_quote(why));
+    _free_ char *message = view_dup_text(why);
+    conn_goodbye(conn, "network.close.kicked", message);
+    rpc_put_array(to, 0);
+    return true;
+}
+
+static bool grant_list(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                       struct err *err)
+{
+    uint64_t after, limit, next;
+    _buf_ grants = { 0 };
+    uint32_t n;
+
+    if (!read_page(args, &after, &limit, err))
+        return false;
+    n = grants_put_page(caller->router->grants, after, limit, &grants, &next);
+    rpc_put_array(to, 2);
+    rpc_put_array(to, n);
+    rpc_put_raw(to, buf_view(&grants));
+    if (next)
+        rpc_put_u64(to, next);
+    else
+        rpc_put_nil(to);
+    return true;
+}
+
+static bool stats(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+{
+    const struct router *router = caller->router;
+    uint64_t n_conns = 0, n_sessions = 0, n_dropped = 0;
+    const struct conn *conn;
+
+    if (!rpc_fields_end(args, err))
+        return false;
+    LIST_EACH(conn, &router->conns, of_router) {
+        n_conns++;
+        n_sessions += is_established(conn);
+        n_dropped += conn->n_events_dropped;
+    }
+    rpc_put_array(to, 1);
+    rpc_put_map(to, 8);
+    put_pair_u64(to, "connections", n_conns);
+    put_pair_u64(to, "sessions", n_sessions);
+    put_pair_u64(to, "peers", map_count(router->by_id));
+    put_pair_u64(to, "registrations", dealer_n_registrations(router->home->dealer));
+    put_pair_u64(to, "calls", dealer_n_calls(router->home->dealer));
+    put_pair_u64(to, "subscriptions", broker_n_subscriptions(router->home->broker));
+    put_pair_u64(to, "grants", grants_count(router->grants));
+    put_pair_u64(to, "events_dropped", n_dropped);
+    return true;
+}
+
+/* ---- presence -------------------------------------------------------------------------------- */
+
+static bool is_present(const struct conn *conn)
+{
+    return conn->realm == conn->router->home && conn->method == REALM_NETSIGN &&
+           conn->role != ROLE_DEN;
+}
+
+void network_say_joined(struct conn *conn)
+{
+    _buf_ args = { 0 };
+
+    if (!is_present(conn))
+        return;
+    rpc_put_array(&args, 1);
+    put_peer(&args, conn);
+    broker_announce(conn->realm->broker, "network.peer.on_join", buf_view(&args));
+}
+
+void network_say_left(struct conn *conn)
+{
+    _buf_ args = { 0 };
+
+    if (!is_present(conn))
+        return;
+    rpc_put_array(&args, 2);
+    rpc_put_str(&args, conn->id);
+    rpc_put_u64(&args, conn->session);
+    broker_announce(conn->realm->broker, "network.peer.on_leave", buf_view(&args));
 }
 
 /* ---- the router's certificate ---------------------------------------------------------------- */
@@ -251,12 +446,22 @@ static const struct service {
     { "network.whoami", whoami },
     { "network.ping", ping },
     { "network.resolve", resolve },
+    { "network.reverse", reverse },
+    { "network.stats", stats },
+    { "network.peer.list", peer_list },
+    { "network.peer.kick", peer_kick },
+    { "network.grant.list", grant_list },
     { "network.grant.install", grant_install },
     { "network.grant.remove", grant_remove },
     { "network.peer.get", peer_get },
     { "network.router.status", router_status },
     { "network.router.certificate", router_certificate },
 };
+
+bool network_is_ours(const struct conn *conn, struct view procedure)
+{
+    return !realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("network"), procedure);
+}
 
 bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf *ret_args,
                    struct err *err)

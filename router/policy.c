@@ -8,7 +8,7 @@ enum {
     ADMIN = 1 << ROLE_ADMIN,
     DEN = 1 << ROLE_DEN
 };
-enum { PEERS = PEER | ADMIN, ALL = GUEST | PEERS | DEN };
+enum { PEERS = PEER | ADMIN, ALL = GUEST | PEERS | DEN, META = ALL /* of those the realm named */ };
 enum {
     CALL = 1 << POLICY_CALL,
     REGISTER = 1 << POLICY_REGISTER,
@@ -31,8 +31,14 @@ static const struct row rows[] = {
     { "network.grant.remove", CALL, DEN },
     { "network.router.certificate", CALL, DEN },
     { "network.router.status", CALL, DEN },
-    { "network.peer.get", CALL, DEN },
+    { "network.reverse", CALL, ALL },
+    { "network.stats", CALL, DEN | ADMIN },
+    { "network.peer.get", CALL, DEN | ADMIN },
+    { "network.peer.list", CALL, DEN | ADMIN },
+    { "network.peer.kick", CALL, DEN | ADMIN },
+    { "network.grant.list", CALL, DEN | ADMIN },
     { "network.peer", SUBSCRIBE, DEN | ADMIN },
+    { "wamp", CALL | SUBSCRIBE, META },
 
     { "den.identity.admit", CALL, GUEST },
     { "den.identity.refresh", CALL, PEERS },
@@ -73,9 +79,20 @@ static const struct peer_row by_other[] = {
 
 const char *role_name(enum role role)
 {
-    static const char *const names[] = { "guest", "peer", "admin", "den" };
+    static const char *const names[] = { "guest", "peer", "admin", "den", "application" };
 
     return names[role];
+}
+
+bool role_read(struct view text, enum role *ret_role)
+{
+    for (enum role role = ROLE_GUEST; role <= ROLE_ADMIN; role++) {
+        if (view_eq_text(text, role_name(role))) {
+            *ret_role = role;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* "peer.<id>.<rest>" apart, where <id> is an ID and <rest> is not empty. */
@@ -139,11 +156,33 @@ static enum policy_verdict decide_peer(const struct policy_ask *ask, struct view
     return POLICY_FORBIDDEN;
 }
 
+/* The one part of the meta API that is about the session itself. */
+static bool policy_is_testament(struct view uri)
+{
+    return view_eq_text(uri, "wamp.session.add_testament") ||
+           view_eq_text(uri, "wamp.session.flush_testaments");
+}
+
+/* A realm of another application is that application's, but for what is below `wamp.`: that is the
+ * router's own. */
+static enum policy_verdict decide_standard(const struct policy_ask *ask)
+{
+    if (!rpc_uri_is_below(VIEW_LIT("wamp"), ask->uri))
+        return POLICY_ALLOWED;
+    return ask->verb == POLICY_CALL || ask->verb == POLICY_SUBSCRIBE ? POLICY_ALLOWED
+                                                                     : POLICY_FORBIDDEN;
+}
+
 enum policy_verdict policy_decide(const struct policy_ask *ask)
 {
     unsigned verb = 1u << ask->verb, role = 1u << ask->role;
     struct view owner, rest;
 
+    if (!ask->may_meta && rpc_uri_is_below(VIEW_LIT("wamp"), ask->uri) &&
+        !policy_is_testament(ask->uri))
+        return POLICY_FORBIDDEN;
+    if (ask->is_standard)
+        return decide_standard(ask);
     if (read_owner(ask->uri, &owner, &rest))
         return decide_peer(ask, owner, rest);
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {

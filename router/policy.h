@@ -5,8 +5,10 @@
 
 #include "router/grants.h"
 
-enum role { ROLE_GUEST, ROLE_PEER, ROLE_ADMIN, ROLE_DEN };
-const char *role_name(enum role role); /* "peer" */
+/* ROLE_APPLICATION: of a realm of another application, whose roles are text. */
+enum role { ROLE_GUEST, ROLE_PEER, ROLE_ADMIN, ROLE_DEN, ROLE_APPLICATION };
+bool role_read(struct view text, enum role *ret_role); /* guest, peer or admin */
+const char *role_name(enum role role);                 /* "peer" */
 
 enum policy_verb { POLICY_CALL, POLICY_REGISTER, POLICY_PUBLISH, POLICY_SUBSCRIBE };
 enum policy_verdict { POLICY_ALLOWED, POLICY_FORBIDDEN, POLICY_NO_GRANT, POLICY_NO_CAPABILITY };
@@ -16,6 +18,8 @@ struct policy_ask {
     enum role role;
     struct view id; /* proved; "den" for den */
     struct view uri;
+    bool is_standard; /* the realm's profile */
+    bool may_meta;    /* the realm lets this role use the meta API */
     const struct grants *grants;
     uint64_t now; /* network time */
 };

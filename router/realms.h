@@ -42,7 +42,11 @@ struct realm_config {
     char anonymous_role[REALM_ROLE];
     char meta[REALM_MAX_META][REALM_ROLE]; /* the roles that may use the meta API */
     size_t n_meta;
-    struct key *key;        /* proves the router in cryptosign; NULL: it does not */
+    struct key *key; /* proves the router in cryptosign; NULL: it does not */
+    /* What who is unknown is told for wampcra */
+    bool is_salted;
+    uint64_t iterations, keylen;
+    uint8_t fake_salts[HASH_SIZE];
     struct map *principals; /* struct principal, by authid */
     struct map *by_key;     /* the same, by each key of cryptosign */
 };

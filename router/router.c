@@ -69,12 +69,18 @@ void router_input(struct conn *conn, struct moment now, struct view frame)
     conn_input(conn, frame);
 }
 
+void router_refuse(struct conn *conn, struct moment now, const struct err *why)
+{
+    conn->router->now = now;
+    conn_abort(conn, why);
+}
+
 void router_closed(struct conn *conn, struct moment now, const char *why)
 {
     conn->router->now = now;
     if (conn->state == CONN_ESTABLISHED)
-        log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id,
-                  conn->authrole, conn->address, log_quote_text(why));
+        log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id, conn->authrole,
+                  conn->address, log_quote_text(why));
     else if (conn->state != CONN_CLOSING)
         log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address,
                   conn_state_name(conn->state), log_quote_text(why));
@@ -117,6 +123,17 @@ bool router_reload_trust(struct router *router, struct moment now, struct rpc_tr
     grants_set_trust(router->grants, router->trust);
     rpc_trust_free(before);
     return true;
+}
+
+uint64_t router_draw_session(const struct realm *realm)
+{
+    uint64_t n;
+
+    do {
+        random_bytes(&n, sizeof(n));
+        n &= RPC_MAX_ID - 1;
+    } while (n == 0 || map_get(realm->by_session, map_u64(&n)));
+    return n;
 }
 
 uint64_t router_network_time(const struct router *router)

@@ -14,6 +14,8 @@
 #include "router/names.h"
 #include "router/realm.h"
 
+enum { ROUTER_MAX_PROXIES = 8 };
+
 struct router_outside {
     void (*send)(void *wire, struct view message); /* copies it */
     size_t (*queued)(void *wire);                  /* bytes waiting there */
@@ -49,12 +51,16 @@ struct router {
     struct router_outside outside;
     struct moment now; /* of the call being made on the router */
     struct deadlines deadlines;
-    struct list conns;
+    struct list conns; /* in the order in which they came */
+    uint64_t last_conn;
     struct map *by_id; /* established, by authid */
     struct names *names;
     struct grants *grants;
     struct realm *realms[REALMS_MAX];
     size_t n_realms;
+    /* SHA-256 of the certificates of proxies that end TLS before us */
+    uint8_t proxy_certificates[ROUTER_MAX_PROXIES][HASH_SIZE];
+    size_t n_proxy_certificates;
     struct realm *home; /* realms[0]: that of the network */
     struct buf scratch; /* the message being written */
     bool is_closing;
@@ -65,10 +71,12 @@ struct router *router_new(const struct router_setup *setup, struct moment now);
 void router_free(struct router *router); /* every connection must be closed */
 OWN_FREEP(router, struct router)
 
-/* `exporter`: 32 bytes of tls-exporter. */
+/* `exporter`: 32 bytes of tls-exporter; NULL: TLS ends before us, or there is none. */
 struct conn *router_opened(struct router *router, struct moment now, void *wire,
                            const char *address, const uint8_t *exporter);
 void router_input(struct conn *conn, struct moment now, struct view frame);
+/* What came is not even a message: tells it why, and closes. */
+void router_refuse(struct conn *conn, struct moment now, const struct err *why);
 /* The wire is gone; conn is freed */
 void router_closed(struct conn *conn, struct moment now, const char *why);
 uint64_t router_deadline(const struct router *router);
@@ -80,6 +88,7 @@ void router_say_goodbye(struct router *router, struct moment now);
 bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,
                          struct err *err);
 
+uint64_t router_draw_session(const struct realm *realm); /* none of a living session */
 uint64_t router_network_time(const struct router *router);
 struct conn *router_find(const struct router *router, struct view id); /* established, or NULL */
 bool router_save_trust(struct router *router, struct err *err);

@@ -53,7 +53,7 @@ struct rpc_ppt {
 };
 
 struct rpc_hello {
-    struct view realm, agent;
+    struct view realm, agent, authid;
     struct view authmethods; /* array of text, raw; empty bytes when absent */
     struct view authextra;   /* map, raw; likewise */
     struct view roles;       /* map, raw; read alone: what is written is what we do */

@@ -35,6 +35,7 @@ const struct rpc_role rpc_router_roles[] = {
 static const struct rpc_shape hello_details[] = {
     { RPC_S_CLIENT_ROLES, "roles", AT(hello, roles), NULL },
     { RPC_S_TEXT, "agent", AT(hello, agent), NULL },
+    { RPC_S_TEXT, "authid", AT(hello, authid), NULL },
     { RPC_S_TEXTS, "authmethods", AT(hello, authmethods), NULL },
     { RPC_S_MAP, "authextra", AT(hello, authextra), NULL },
     END,

@@ -220,8 +220,8 @@ TEST(bad_hellos_are_refused)
         const char *answer;
     } cases[] = {
         { "other.example", "netsign", "tls-exporter", 32, "ABORT wamp.error.no_such_realm" },
-        { WORLD_NETWORK, "cryptosign", "tls-exporter", 32, "ABORT wamp.error.not_authorized" },
-        { WORLD_NETWORK, "anonymous", "tls-exporter", 32, "ABORT wamp.error.not_authorized" },
+        { WORLD_NETWORK, "cryptosign", "tls-exporter", 32,
+          "ABORT wamp.error.no_matching_auth_method" },
         { WORLD_NETWORK, "netsign", "none", 32, "ABORT wamp.error.protocol_violation" },
         { WORLD_NETWORK, "netsign", "tls-server-end-point", 32,
           "ABORT wamp.error.protocol_violation" },
@@ -237,6 +237,24 @@ TEST(bad_hellos_are_refused)
         CHECK_STR(answer_to(wire), cases[i].answer);
         CHECK(wire->is_closed);
     }
+}
+
+/* It signs bytes that a JSON client never saw. */
+TEST(netsign_is_refused_to_a_client_that_speaks_json)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *wire = wire_new(w, "192.0.2.7");
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct rpc_msg msg;
+
+    wire->conn->is_json = true;
+    wire_hello(wire, key);
+    if (!CHECK(wire_next(wire, &msg)) || !CHECK(msg.type == RPC_ABORT))
+        return;
+    CHECK_VIEW(msg.abort.reason, VIEW_LIT("wamp.error.no_matching_auth_method"));
+    CHECK_VIEW(msg.abort.message,
+               VIEW_LIT("HELLO: authmethods: netsign needs the sub-protocol wamp.2.msgpack"));
+    CHECK(wire->is_closed);
 }
 
 TEST(one_challenge_a_connection)
