@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """warren-router at its edge: what a raw client gets that speaks TLS, HTTP, WebSocket or WAMP wrongly; and its signals."""
+import json
 import os
 import re
 import signal
@@ -61,9 +62,9 @@ def read_all(sock):
         return out
 
 
-def open_socket(port):
+def open_socket(port, protocol="wamp.2.msgpack"):
     sock = dial(port)
-    sock.sendall((UPGRADE + PROTOCOL + "\r\n").encode())
+    sock.sendall((UPGRADE + f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n").encode())
     head = b""
     while b"\r\n\r\n" not in head:
         part = sock.recv(4096)
@@ -71,7 +72,7 @@ def open_socket(port):
             raise Failed("closed during the upgrade: " + repr(head))
         head += part
     tap.check_in("101", head.decode().splitlines()[0])
-    tap.check_in("wamp.2.msgpack", head.decode())
+    tap.check(f"protocol: {protocol.split(',')[0]}\r\n".lower() in head.decode().lower(), head.decode())
     return sock
 
 
@@ -100,9 +101,9 @@ def frames(data):
     return out
 
 
-def say(port, *sent):
+def say(port, *sent, protocol="wamp.2.msgpack"):
     """Everything that the router answers until it closes."""
-    sock = open_socket(port)
+    sock = open_socket(port, protocol)
     for one in sent:
         sock.sendall(one)
     answer = frames(read_all(sock))
@@ -137,7 +138,7 @@ def other_protocols_get_nothing(net):
     for what in ("GET / HTTP/1.1\r\nHost: router\r\n\r\n",
                  "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n",
                  UPGRADE + "\r\n",
-                 UPGRADE + "Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n",
+                 UPGRADE + "Sec-WebSocket-Protocol: wamp.2.cbor\r\n\r\n",
                  (UPGRADE + PROTOCOL + "\r\n").replace("websocket", "h2c")):
         sock = dial(port)
         sock.sendall(what.encode())
@@ -152,6 +153,61 @@ def malformed_messages_are_told_so_and_closed(net):
     for payload in (b"", b"\x94", b"\xdd\xff\xff\xff\xff", b"\x94\x30\x01\x80\xa2\xc3\x28", b"\x91" * 5000 + b"\xc0",
                     b"\x94\x30\x01\x80\xacnetwork.ping", b"\x95\x30\x01\x80\xa3a.b\xd4\x00\x00"):
         check_abort(say(port, frame(payload)), "wamp.error.protocol_violation")
+
+
+def check_json_abort(answer, reason, text=None, batched=False):
+    tap.check(answer and answer[0][0] == 1, f"a text message first, not {answer!r}")
+    payload = answer[0][1]
+    if batched:
+        tap.check(payload.endswith(b"\x1e"), f"a separator behind it: {payload!r}")
+        payload = payload[:-1]
+    abort = json.loads(payload)
+    tap.check(abort[0] == 3 and abort[2] == reason, f"ABORT {reason}, not {abort!r}")
+    tap.check(json.dumps(abort, separators=(",", ":")).encode() == payload, f"compact: {payload!r}")
+    if text:
+        tap.check_in(text, abort[1]["message"])
+
+
+@tap.test
+def json_is_spoken_too(net):
+    port = net.shared[1]
+    realm = re.search(r"network=(\S+)", net.shared[0].wait_line(net.shared[0].err, r"event=listening")).group(1)
+    for method, text in (("netsign", "netsign needs the sub-protocol wamp.2.msgpack"), ("dance", "authmethods")):
+        hello = [1, realm, {"roles": {"caller": {}}, "agent": "caf\u00e9 \U0001f600", "authmethods": [method]}]
+        for escaped in (True, False):
+            one = json.dumps(hello, ensure_ascii=escaped).encode()
+            check_json_abort(say(port, frame(one, 1), protocol="wamp.2.json"), "wamp.error.no_matching_auth_method", text)
+            answer = say(port, frame(one + b"\x1e", 1), protocol="wamp.2.json.batched, wamp.2.json")
+            check_json_abort(answer, "wamp.error.no_matching_auth_method", text, batched=True)
+    hello = json.dumps([1, "elsewhere.example", {"roles": {}}]).encode()
+    check_json_abort(say(port, frame(hello, 1), protocol="wamp.2.json"), "wamp.error.no_such_realm")
+
+
+@tap.test
+def malformed_json_is_told_so_and_closed(net):
+    port = net.shared[1]
+    for payload, text in ((b"", "byte 0: cut short"), (b"[1,", "byte 3: cut short"), (b"{}", "not an array"),
+                          (b'[1,"\\ud800"]', "a lone surrogate"), (b"[NaN]", "byte 1: not a value"),
+                          (b"[" * 33 + b"]" * 33, "nested too deep"), (b'[{"__proto__":1}]', "__proto__"),
+                          (b'["\\u0000?"]', "not base64"), (b"[1.5]", "not a non-negative integer")):
+        check_json_abort(say(port, frame(payload, 1), protocol="wamp.2.json"), "wamp.error.protocol_violation", text)
+
+
+@tap.test
+def each_sub_protocol_has_its_kind_of_message(net):
+    port = net.shared[1]
+    for protocol, opcode in (("wamp.2.msgpack", 1), ("wamp.2.msgpack.batched", 1),
+                             ("wamp.2.json", 2), ("wamp.2.json.batched", 2)):
+        answer = say(port, frame(b"[1]", opcode), protocol=protocol)
+        tap.check(answer and answer[0][0] == 8 and answer[0][1][:2] == b"\x03\xeb", f"1003, not {answer!r}")
+    bad = struct.pack(">I", 9) + b"\x94\x30"
+    answer = say(port, frame(bad), protocol="wamp.2.msgpack.batched")
+    tap.check(answer and answer[0][0] == 8 and answer[0][1][:2] == b"\x03\xef", f"1007, not {answer!r}")
+    one = b"\x94\x30\x01\x80\xacnetwork.ping"
+    answer = say(port, frame(struct.pack(">I", len(one)) + one), protocol="wamp.2.msgpack.batched")
+    tap.check(answer and answer[0][0] == 2, f"a binary message first, not {answer!r}")
+    length = struct.unpack(">I", answer[0][1][:4])[0]
+    tap.check(length == len(answer[0][1]) - 4 and answer[0][1][5] == 3, f"an ABORT behind its length: {answer!r}")
 
 
 @tap.test
