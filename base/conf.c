@@ -172,13 +172,30 @@ static void complain(struct reading *r, unsigned line, const char *fmt, ...)
     r->failed = r->has_error = true;
 }
 
+/* What may be shown of a line that is not understood. */
+static bool is_key_name(struct view key)
+{
+    if (key.len == 0 || key.len > 40 || key.data[0] < 'a' || key.data[0] > 'z')
+        return false;
+    for (size_t i = 0; i < key.len; i++) {
+        uint8_t c = key.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
+            return false;
+    }
+    return true;
+}
+
 static void read_line(struct reading *r, unsigned line, struct view text)
 {
     const uint8_t *equals = text.len ? memchr(text.data, '=', text.len) : NULL;
     struct view key, value;
 
-    if (!equals) {
-        complain(r, line, "expected KEY = VALUE, found \"%.*s\"", VIEW_FMT(text));
+    if (memchr(text.data, '\0', text.len)) {
+        complain(r, line, "expected text, found a NUL byte");
+        return;
+    }
+    if (!equals) { /* the line is not shown: it may be of a key file that was given by mistake */
+        complain(r, line, "expected KEY = VALUE");
         return;
     }
     key = trim(VIEW(text.data, (size_t)(equals - text.data)));
@@ -195,7 +212,10 @@ static void read_line(struct reading *r, unsigned line, struct view text)
                      expected[option->type], VIEW_FMT(value));
         return;
     }
-    complain(r, line, "unknown key \"%.*s\"", VIEW_FMT(key));
+    if (is_key_name(key))
+        complain(r, line, "unknown key \"%.*s\"", VIEW_FMT(key));
+    else
+        complain(r, line, "unknown key: expected lower-case letters, digits and _");
 }
 
 /* The line without its comment: a '#' first, or after white space. */
@@ -235,6 +255,23 @@ static void fill(struct reading *r, unsigned line)
                  !store(r->file, option, view_text(option->fallback), r->config))
             abort(); /* a default that its own type refuses */
     }
+}
+
+unsigned conf_line_of(struct view text, const char *key)
+{
+    for (unsigned line = 1; text.len; line++) {
+        const uint8_t *end = memchr(text.data, '\n', text.len);
+        struct view one = view_sub(text, 0, end ? (size_t)(end - text.data) : text.len);
+        text = view_sub(text, one.len + 1, text.len);
+        while (one.len && (one.data[0] == ' ' || one.data[0] == '\t'))
+            one = view_sub(one, 1, one.len);
+        if (!view_starts(one, view_text(key)))
+            continue;
+        one = view_sub(one, strlen(key), one.len);
+        if (one.len && strchr(" \t=", one.data[0]))
+            return line;
+    }
+    return 0;
 }
 
 bool conf_parse(const char *name, struct view text, const struct conf_option *options,
@@ -301,8 +338,7 @@ static void open_section(struct sections *s, unsigned line, struct view header)
     r->failed = false;
     r->seen = 0;
     if (!s->open) {
-        complain(r, line, "expected a section such as [%s NAME], found \"%.*s\"", s->kinds[0].word,
-                 VIEW_FMT(header));
+        complain(r, line, "expected a section such as [%s NAME]", s->kinds[0].word);
         return;
     }
     r->options = s->open->options;
@@ -330,8 +366,7 @@ bool conf_parse_sections(const char *name, struct view text, const struct conf_k
         } else if (one.len && s.open) {
             read_line(&s.reading, line, one);
         } else if (one.len && !is_lost) {
-            complain(&s.reading, line, "expected a section such as [%s NAME] first, found \"%.*s\"",
-                     kinds[0].word, VIEW_FMT(one));
+            complain(&s.reading, line, "expected a section such as [%s NAME] first", kinds[0].word);
             is_lost = true;
         }
     }

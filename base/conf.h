@@ -52,6 +52,8 @@ bool conf_read(const char *path, const struct conf_option *options, size_t n_opt
 /* The same from text; `name` stands for the file in errors. */
 bool conf_parse(const char *name, struct view text, const struct conf_option *options,
                 size_t n_options, void *config, struct buf *ret_all, struct err *err);
+/* The line that sets `key`, from 1; 0 when none does. For checks that come after the reading. */
+unsigned conf_line_of(struct view text, const char *key);
 void conf_deinit(const struct conf_option *options, size_t n_options, void *config);
 /* The same, wiping texts first. */
 void conf_wipe(const struct conf_option *options, size_t n_options, void *config);

@@ -57,28 +57,10 @@ static bool is_within(const struct limit *limit, const struct den_config *config
     return false;
 }
 
-/* The line that sets `key`; 0 when none does. */
-static unsigned line_of(struct view text, const char *key)
-{
-    for (unsigned line = 1; text.len; line++) {
-        const uint8_t *end = memchr(text.data, '\n', text.len);
-        struct view one = view_sub(text, 0, end ? (size_t)(end - text.data) : text.len);
-        text = view_sub(text, one.len + 1, text.len);
-        while (one.len && (one.data[0] == ' ' || one.data[0] == '\t'))
-            one = view_sub(one, 1, one.len);
-        if (!view_starts(one, view_text(key)))
-            continue;
-        one = view_sub(one, strlen(key), one.len);
-        if (one.len && strchr(" \t=", one.data[0]))
-            return line;
-    }
-    return 0;
-}
-
 static bool refuse(const char *path, struct view text, const struct limit *limit, struct buf *ret_all,
                    struct err *err)
 {
-    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, line_of(text, limit->name), limit->name,
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, conf_line_of(text, limit->name), limit->name,
             limit->expected);
     if (ret_all)
         buf_printf(ret_all, "%s\n", err->text);
