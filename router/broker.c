@@ -1,164 +1,130 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/broker.h"
+#include "router/audience.h"
+#include "router/meta.h"
 #include "router/network.h"
+#include "router/retained.h"
 #include "router/router.h"
 
 #include <inttypes.h>
 
-enum { MAX_ELIGIBLE = 64 };
-
-struct topic {
-    uint64_t id; /* of the subscription: one for all who listen */
-    struct buf uri;
-    struct list listeners; /* struct sub */
-    struct buf retained;   /* the payload; empty: none */
-    uint32_t n_retained;   /* its number of values */
-    uint64_t publication;  /* of the retained event */
-};
-
-struct sub {
-    struct list of_topic, of_conn;
-    struct topic *topic;
-    struct conn *conn;
-    struct charge charge;
-};
-
 struct broker {
-    struct map *by_uri, *by_id; /* struct topic */
+    const struct realm *realm;
+    struct match *index; /* struct topic */
+    struct map *by_id;
+    struct retained *retained;
     uint64_t last_subscription;
     size_t n_subscriptions;
 };
 
-struct broker *broker_new(_unused_ struct router *router)
+struct broker *broker_new(const struct realm *realm)
 {
     struct broker *broker = mem_new(struct broker);
 
-    broker->by_uri = map_new();
+    broker->realm = realm;
+    broker->index = match_new(realm_is_standard(realm));
     broker->by_id = map_new();
+    broker->retained = retained_new();
     return broker;
-}
-
-static struct topic *make_topic(struct broker *broker, struct view uri)
-{
-    struct topic *topic = map_get(broker->by_uri, uri);
-
-    if (topic)
-        return topic;
-    topic = mem_new(struct topic);
-    topic->id = ++broker->last_subscription;
-    topic->uri = buf_dup(uri);
-    list_init(&topic->listeners);
-    map_set(broker->by_uri, uri, topic);
-    map_set(broker->by_id, map_u64(&topic->id), topic);
-    return topic;
-}
-
-static void topic_free(struct broker *broker, struct topic *topic)
-{
-    map_remove(broker->by_uri, buf_view(&topic->uri));
-    map_remove(broker->by_id, map_u64(&topic->id));
-    buf_free(&topic->uri);
-    buf_free(&topic->retained);
-    free(topic);
 }
 
 void broker_free(struct broker *broker)
 {
-    size_t cursor = 0;
-    void *topic;
-
     if (!broker)
         return;
-    while (map_next(broker->by_uri, &cursor, NULL, &topic))
-        topic_free(broker, topic);
-    map_free(broker->by_uri);
+    match_free(broker->index);
     map_free(broker->by_id);
+    retained_free(broker->retained);
     free(broker);
 }
 
-void broker_announce(struct broker *broker, const char *topic, struct view args)
-{
-    const struct topic *found = map_get(broker->by_uri, view_text(topic));
-    struct rpc_msg event = { .type = RPC_EVENT };
-    uint64_t publication = 0;
-    _buf_ bytes = { 0 };
-    struct sub *sub;
-
-    if (!found)
-        return;
-    random_bytes(&publication, 6);
-    event.event = (struct rpc_event){ .subscription = found->id,
-                                      .publication = publication + 1,
-                                      .payload = rpc_args(args) };
-    rpc_msg_write(&event, &bytes); /* not the router's scratch: others may be writing there */
-    LIST_EACH(sub, &found->listeners, of_topic) {
-        if (conn_is_slow(sub->conn))
-            sub->conn->n_events_dropped++;
-        else
-            sub->conn->router->outside.send(sub->conn->wire, buf_view(&bytes));
-    }
-}
+/* ---- finding --------------------------------------------------------------------------------- */
 
 size_t broker_n_subscriptions(const struct broker *broker)
 {
     return broker->n_subscriptions;
 }
 
-static void sub_free(struct sub *sub)
+struct topic *broker_by_id(const struct broker *broker, uint64_t id)
 {
-    struct broker *broker = sub->conn->realm->broker;
-    struct topic *topic = sub->topic;
-
-    list_remove(&sub->of_topic);
-    list_remove(&sub->of_conn);
-    charge_release(&sub->charge);
-    free(sub);
-    broker->n_subscriptions--;
-    if (list_is_empty(&topic->listeners) && topic->retained.len == 0)
-        topic_free(broker, topic);
+    return map_get(broker->by_id, map_u64(&id));
 }
 
-void broker_leave(struct conn *conn)
+struct topic *broker_find(const struct broker *broker, enum match_kind kind, struct view uri)
 {
-    struct sub *sub;
-
-    LIST_EACH(sub, &conn->subscriptions, of_conn)
-        sub_free(sub);
+    return match_get(broker->index, kind, match_normal(broker->index, kind, uri));
 }
 
-/* ---- listening ------------------------------------------------------------------------------- */
+bool broker_next(const struct broker *broker, size_t *cursor, struct topic **ret_topic)
+{
+    void *topic;
 
-static struct sub *find_sub(struct conn *conn, const struct topic *topic)
+    if (!map_next(broker->by_id, cursor, NULL, &topic))
+        return false;
+    *ret_topic = topic;
+    return true;
+}
+
+void broker_matching(const struct broker *broker, struct view uri, match_visit *visit, void *user)
+{
+    match_all(broker->index, uri, visit, user);
+}
+
+struct sub *broker_sub_of(const struct conn *conn, uint64_t id)
 {
     struct sub *sub;
 
     LIST_EACH(sub, &conn->subscriptions, of_conn) {
-        if (sub->topic == topic)
+        if (sub->topic->id == id)
             return sub;
     }
     return NULL;
 }
 
-static bool check_subscribe(struct conn *conn, const struct rpc_register *ask,
-                            struct charge *ret_charge, struct err *err)
+/* ---- listening ------------------------------------------------------------------------------- */
+
+struct wish {
+    struct view uri; /* as it is kept */
+    enum match_kind kind;
+    struct charge charge;
+};
+
+static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, struct wish *wish,
+                            struct err *err)
 {
-    if (!conn_may(conn, POLICY_SUBSCRIBE, ask->uri, err))
+    if (!match_read(ask->match, &wish->kind))
+        return err_set(err, ERR_INVALID_ARGUMENT, "match: none that is served");
+    wish->uri = match_normal(conn->realm->broker->index, wish->kind, ask->uri);
+    if (!conn_may_match(conn, POLICY_SUBSCRIBE, wish->kind, wish->uri, err))
         return false;
-    if (ask->match.len && !view_eq_text(ask->match, "exact"))
-        return err_set(err, ERR_INVALID_ARGUMENT, "match: only \"exact\" is served");
-    if (!quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, ret_charge))
+    if (!quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
         return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions",
                        conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
     return true;
 }
 
-static void listen_to(struct conn *conn, struct topic *topic, struct charge charge)
+static struct topic *topic_new(struct broker *broker, const struct wish *wish)
+{
+    struct topic *topic = mem_new(struct topic);
+
+    topic->id = ++broker->last_subscription;
+    topic->created_at = broker->realm->router->now.wall;
+    topic->kind = wish->kind;
+    topic->uri = buf_dup(wish->uri);
+    list_init(&topic->listeners);
+    match_set(broker->index, topic->kind, wish->uri, topic);
+    map_set(broker->by_id, map_u64(&topic->id), topic);
+    return topic;
+}
+
+/* False: it listens already, and the same topic twice is one subscription. */
+static bool listen_to(struct conn *conn, struct topic *topic, struct charge charge)
 {
     struct sub *sub;
 
-    if (find_sub(conn, topic)) { /* the same topic twice is one subscription */
+    if (broker_sub_of(conn, topic->id)) {
         charge_release(&charge);
-        return;
+        return false;
     }
     sub = mem_new(struct sub);
     sub->topic = topic;
@@ -166,49 +132,94 @@ static void listen_to(struct conn *conn, struct topic *topic, struct charge char
     sub->charge = charge;
     list_append(&topic->listeners, &sub->of_topic);
     list_append(&conn->subscriptions, &sub->of_conn);
+    topic->n_listeners++;
     conn->realm->broker->n_subscriptions++;
+    return true;
 }
 
-/* Only den's events are retained: its name is all that there is to disclose. */
-static void send_retained(struct conn *conn, const struct topic *topic)
-{
-    struct rpc_event event = {
-        .subscription = topic->id,
-        .publication = topic->publication,
-        .retained = true,
-        .publisher_authid = VIEW_LIT("den"),
-        .publisher_authrole = VIEW_LIT("den"),
-        .payload = { buf_view(&topic->retained), topic->n_retained },
-    };
+struct retained_for {
+    struct conn *conn;
+    const struct topic *topic;
+};
 
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_EVENT, .event = event });
+static void send_retained(void *user, struct view uri, const struct rpc_event *kept)
+{
+    const struct retained_for *who = user;
+    struct rpc_msg msg = { .type = RPC_EVENT, .event = *kept };
+
+    msg.event.subscription = who->topic->id;
+    msg.event.retained = true;
+    if (who->topic->kind != MATCH_EXACT)
+        msg.event.topic = uri;
+    if (!conn_is_slow(who->conn))
+        conn_send(who->conn, &msg);
+    else
+        who->conn->n_events_dropped++;
 }
 
 bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_register *ask = &in->msg->subscribe;
-    struct charge charge = { 0 };
+    struct broker *broker = conn->realm->broker;
+    struct wish wish = { 0 };
     struct err why = { 0 };
     struct topic *topic;
+    bool is_new, has_joined;
 
-    if (!check_subscribe(conn, ask, &charge, &why)) {
+    if (!check_subscribe(conn, ask, &wish, &why)) {
         conn_refuse(conn, RPC_SUBSCRIBE, ask->request, &why);
         return true;
     }
-    topic = make_topic(conn->realm->broker, ask->uri);
-    listen_to(conn, topic, charge);
+    topic = match_get(broker->index, wish.kind, wish.uri);
+    is_new = !topic;
+    if (is_new)
+        topic = topic_new(broker, &wish);
+    has_joined = listen_to(conn, topic, wish.charge);
     conn_send(conn,
               &(struct rpc_msg){ .type = RPC_SUBSCRIBED, .ids = { ask->request, topic->id } });
-    if (ask->get_retained && topic->retained.len)
-        send_retained(conn, topic);
+    if (ask->get_retained)
+        retained_each(broker->retained, broker->index, topic->kind, buf_view(&topic->uri),
+                      send_retained, &(struct retained_for){ conn, topic });
+    if (is_new)
+        meta_on_topic(conn, topic, META_CREATED);
+    if (has_joined)
+        meta_on_topic(conn, topic, META_JOINED);
     return true;
+}
+
+/* ---- leaving --------------------------------------------------------------------------------- */
+
+/* First of all it stops listening: nothing may be sent to one who leaves. */
+static void unlink_sub(struct sub *sub)
+{
+    list_remove(&sub->of_topic);
+    sub->topic->n_listeners--;
+    sub->conn->realm->broker->n_subscriptions--;
+}
+
+static void sub_free(struct sub *sub)
+{
+    struct topic *topic = sub->topic;
+    struct conn *conn = sub->conn;
+    struct broker *broker = conn->realm->broker;
+
+    list_remove(&sub->of_conn);
+    charge_release(&sub->charge);
+    free(sub);
+    meta_on_topic(conn, topic, META_LEFT);
+    if (!list_is_empty(&topic->listeners))
+        return;
+    match_remove(broker->index, topic->kind, buf_view(&topic->uri));
+    map_remove(broker->by_id, map_u64(&topic->id));
+    meta_on_topic(conn, topic, META_DELETED);
+    buf_free(&topic->uri);
+    free(topic);
 }
 
 bool broker_unsubscribe(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_ids *ask = &in->msg->ids;
-    const struct topic *topic = map_get(conn->realm->broker->by_id, map_u64(&ask->second));
-    struct sub *sub = topic ? find_sub(conn, topic) : NULL;
+    struct sub *sub = broker_sub_of(conn, ask->second);
     struct err why;
 
     if (!sub) {
@@ -217,144 +228,185 @@ bool broker_unsubscribe(struct conn *conn, const struct conn_input *in, _unused_
         conn_refuse(conn, RPC_UNSUBSCRIBE, ask->request, &why);
         return true;
     }
-    sub_free(sub);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_UNSUBSCRIBED, .ids = { ask->request, 0 } });
+    unlink_sub(sub);
+    sub_free(sub);
     return true;
 }
 
-/* ---- publishing ------------------------------------------------------------------------------ */
+void broker_revoke(struct sub *sub, struct view reason)
+{
+    if (sub->conn->features & CONN_HEARS_UNSUBSCRIBED)
+        conn_send(sub->conn, &(struct rpc_msg){ .type = RPC_UNSUBSCRIBED,
+                                                .ids = { 0, sub->topic->id, reason } });
+    unlink_sub(sub);
+    sub_free(sub);
+}
 
-struct eligible {
-    struct view id[MAX_ELIGIBLE];
-    size_t n;
-    bool is_all;
+void broker_leave(struct conn *conn)
+{
+    struct sub *sub;
+
+    LIST_EACH(sub, &conn->subscriptions, of_conn)
+        unlink_sub(sub);
+    LIST_EACH(sub, &conn->subscriptions, of_conn)
+        sub_free(sub);
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+/* An event on its way: once for each subscription that it matches. */
+struct delivery {
+    const struct broker *broker;
+    struct view uri;
+    struct rpc_msg msg;
+    const struct audience *audience; /* NULL: all who listen */
+    bool is_meta;                    /* only to those who may use the meta API */
+    struct buf frame;
 };
 
-static bool read_eligible(struct view array, struct eligible *ret_eligible, struct err *err)
+static bool may_have(const struct delivery *delivery, const struct conn *conn)
 {
-    struct rpc_fields f;
-
-    ret_eligible->n = 0;
-    ret_eligible->is_all = array.len == 0;
-    if (ret_eligible->is_all)
-        return true;
-    rpc_fields_open(&f, array);
-    while (rpc_fields_more(&f)) {
-        struct view id = rpc_fields_text(&f, "eligible_authid", RPC_MAX_URI);
-        if (ret_eligible->n == MAX_ELIGIBLE)
-            return err_set(err, ERR_LIMIT, "eligible_authid: more than %d", MAX_ELIGIBLE);
-        ret_eligible->id[ret_eligible->n++] = id;
-    }
-    return rpc_fields_end(&f, err);
-}
-
-static bool is_eligible(const struct eligible *eligible, const struct conn *conn)
-{
-    for (size_t i = 0; i < eligible->n; i++) {
-        if (view_eq(eligible->id[i], conn_id(conn)))
-            return true;
-    }
-    return eligible->is_all;
-}
-
-static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
-                          struct eligible *ret_eligible, struct err *err)
-{
-    if (!conn_may(conn, POLICY_PUBLISH, ask->topic, err))
+    if (delivery->is_meta && !realm_may_meta(conn->realm, view_text(conn->authrole)))
         return false;
-    if (!read_eligible(ask->eligible_authid, ret_eligible, err))
-        return false;
-    if (realm_is_standard(conn->realm))
-        return true;
-    if (ask->retain && (conn->role != ROLE_DEN || !ret_eligible->is_all))
-        return err_set(err, ERR_NOT_AUTHORIZED,
-                       "retain: for den alone, and for events that all may see");
-    if (view_eq_text(ask->topic, "den.heartbeat"))
-        return network_take_heartbeat(conn->router, ask->payload, err);
-    return true;
-}
-
-static void retain(struct topic *topic, uint64_t publication, struct rpc_payload payload)
-{
-    buf_clear(&topic->retained);
-    buf_put(&topic->retained, payload.bytes);
-    topic->n_retained = payload.n;
-    topic->publication = publication;
-}
-
-void broker_retain(struct broker *broker, const char *topic, struct view args)
-{
-    uint64_t publication = 0;
-
-    random_bytes(&publication, 6);
-    retain(make_topic(broker, view_text(topic)), publication + 1, rpc_args(args));
+    return !delivery->audience || audience_has(delivery->audience, conn);
 }
 
 /* Written once, sent to all. One who does not keep up loses it. */
-static void distribute(const struct conn *from, const struct topic *topic,
-                       const struct rpc_publish *ask, const struct eligible *eligible,
-                       uint64_t publication)
+static void distribute(void *user, void *value)
 {
-    struct router *router = from->router;
-    struct rpc_msg event = {
-        .type = RPC_EVENT,
-        .event = { .subscription = topic->id,
-                   .publication = publication,
-                   .publisher = from->session,
-                   .publisher_authid = conn_id(from),
-                   .publisher_authrole = view_text(from->authrole),
-                   .payload = ask->payload },
-    };
+    struct delivery *delivery = user;
+    const struct topic *topic = value;
+    struct router *router = delivery->broker->realm->router;
     struct sub *sub;
 
-    buf_clear(&router->scratch);
-    rpc_msg_write(&event, &router->scratch);
+    delivery->msg.event.subscription = topic->id;
+    delivery->msg.event.topic = topic->kind == MATCH_EXACT ? (struct view){ 0 } : delivery->uri;
+    buf_clear(&delivery->frame);
+    rpc_msg_write(&delivery->msg, &delivery->frame);
     LIST_EACH(sub, &topic->listeners, of_topic) {
-        if ((sub->conn == from && !ask->include_me) || !is_eligible(eligible, sub->conn))
+        if (!may_have(delivery, sub->conn))
             continue;
         if (conn_is_slow(sub->conn))
             sub->conn->n_events_dropped++;
         else
-            router->outside.send(sub->conn->wire, buf_view(&router->scratch));
+            router->outside.send(sub->conn->wire, buf_view(&delivery->frame));
     }
 }
 
-static void publish(struct conn *conn, const struct rpc_publish *ask,
-                    const struct eligible *eligible, uint64_t publication)
+static uint64_t new_publication(void)
+{
+    uint64_t publication = 0;
+
+    random_bytes(&publication, 6); /* 48 bits */
+    return publication + 1;
+}
+
+bool broker_is_heard(const struct broker *broker, const char *topic)
+{
+    return match_best(broker->index, view_text(topic)) != NULL;
+}
+
+void broker_announce(struct broker *broker, const char *topic, struct view args)
+{
+    struct delivery delivery = { .broker = broker,
+                                 .uri = view_text(topic),
+                                 .is_meta = rpc_uri_is_below(VIEW_LIT("wamp"), view_text(topic)),
+                                 .msg = { .type = RPC_EVENT } };
+
+    if (!broker_is_heard(broker, topic))
+        return;
+    delivery.msg.event.publication = new_publication();
+    delivery.msg.event.payload = rpc_args(args);
+    match_all(broker->index, delivery.uri, distribute, &delivery);
+    buf_free(&delivery.frame);
+}
+
+/* ---- publishing ------------------------------------------------------------------------------ */
+
+static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
+                          const struct audience *audience, struct err *err)
+{
+    bool is_ours = !realm_is_standard(conn->realm);
+
+    if (!conn_may(conn, POLICY_PUBLISH, ask->topic, err))
+        return false;
+    if (ask->retain && is_ours && (conn->role != ROLE_DEN || !audience->is_all))
+        return err_set(err, ERR_NOT_AUTHORIZED,
+                       "retain: for den alone, and for events that all may see");
+    if (ask->retain && !audience->is_all)
+        return err_set(err, ERR_INVALID_ARGUMENT, "retain: for events that all may see");
+    if (is_ours && view_eq_text(ask->topic, "den.heartbeat"))
+        return network_take_heartbeat(conn->router, ask->payload, err);
+    return true;
+}
+
+static struct rpc_event event_of(const struct conn *conn, const struct rpc_publish *ask)
+{
+    struct rpc_event event = { .publication = new_publication(),
+                               .payload = ask->payload,
+                               .ppt = ask->ppt };
+
+    if (!realm_discloses(conn->realm, ask->disclose_me))
+        return event;
+    event.publisher = conn->session;
+    event.publisher_authid = conn_id(conn);
+    event.publisher_authrole = view_text(conn->authrole);
+    return event;
+}
+
+bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_t *ret_publication,
+                       struct err *err)
 {
     struct broker *broker = conn->realm->broker;
-    struct topic *topic =
-        ask->retain ? make_topic(broker, ask->topic) : map_get(broker->by_uri, ask->topic);
+    struct audience audience;
+    struct delivery delivery = { .broker = broker, .uri = ask->topic, .audience = &audience };
 
-    if (!topic) /* nobody listens */
-        return;
-    if (ask->retain)
-        retain(topic, publication, ask->payload);
-    distribute(conn, topic, ask, eligible, publication);
-    if (list_is_empty(&topic->listeners) &&
-        topic->retained.len == 0) /* retained nothing, for nobody */
-        topic_free(broker, topic);
+    if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, &audience, err))
+        return false;
+    delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
+    if (ask->retain && !retained_set(broker->retained, ask->topic, &delivery.msg.event, err))
+        return false;
+    match_all(broker->index, ask->topic, distribute, &delivery);
+    buf_free(&delivery.frame);
+    *ret_publication = delivery.msg.event.publication;
+    return true;
 }
 
 bool broker_publish(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
 {
     const struct rpc_publish *ask = &in->msg->publish;
-    struct eligible eligible;
-    uint64_t publication = 0;
+    uint64_t publication;
     struct err why = { 0 };
 
-    if (!check_publish(conn, ask, &eligible, &why)) {
+    if (ask->disclose_me && conn->realm->config->disclosure == REALM_NEVER) {
+        err_set(&why, ERR_INVALID_ARGUMENT, "disclose_me: this realm names nobody");
+        if (ask->acknowledge)
+            conn_refuse_as(conn, RPC_PUBLISH, ask->request,
+                           "wamp.error.option_disallowed.disclose_me", &why);
+        return true;
+    }
+    if (!broker_publish_as(conn, ask, &publication, &why)) {
         log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
                   log_quote(ask->topic), log_quote_text(why.text));
         if (ask->acknowledge)
             conn_refuse(conn, RPC_PUBLISH, ask->request, &why);
         return true;
     }
-    random_bytes(&publication, 6); /* 48 bits */
-    publication++;
-    publish(conn, ask, &eligible, publication);
     if (ask->acknowledge)
         conn_send(conn,
                   &(struct rpc_msg){ .type = RPC_PUBLISHED, .ids = { ask->request, publication } });
     return true;
+}
+
+void broker_retain(struct broker *broker, const char *topic, struct view args)
+{
+    struct rpc_event event = { .publication = new_publication(),
+                               .publisher_authid = VIEW_LIT("den"),
+                               .publisher_authrole = VIEW_LIT("den"),
+                               .payload = rpc_args(args) };
+    struct err err;
+
+    if (!retained_set(broker->retained, view_text(topic), &event, &err))
+        log_event(LOG_WARN, "retain", "topic=%s why=%s", topic, log_quote_text(err.text));
 }

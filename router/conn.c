@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/conn.h"
 #include "router/handshake.h"
+#include "router/meta.h"
 #include "router/network.h"
 #include "router/router.h"
+#include "router/testament.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,7 +52,7 @@ static const struct move moves[CONN_STATES][CONN_EVENTS] = {
 };
 
 /* What a message is to the table above. `is_numbered`: its request ID has to be higher than the
- * one before. */
+ * one before. (A CALL may be the next part of one: the dealer looks itself.) */
 struct route {
     conn_action *act;
     enum conn_event event;
@@ -61,9 +63,10 @@ static const struct route routes[] = {
     [RPC_AUTHENTICATE] = { NULL, EV_AUTHENTICATE, false },
     [RPC_ABORT] = { NULL, EV_ABORT, false },
     [RPC_GOODBYE] = { NULL, EV_GOODBYE, false },
-    [RPC_CALL] = { dealer_call, EV_REQUEST, true },
-    [RPC_REGISTER] = { dealer_register, EV_REQUEST, true },
-    [RPC_UNREGISTER] = { dealer_unregister, EV_REQUEST, true },
+    [RPC_CALL] = { dealer_call, EV_REQUEST, false },
+    [RPC_CANCEL] = { dealer_cancel, EV_REQUEST, false },
+    [RPC_REGISTER] = { procs_register, EV_REQUEST, true },
+    [RPC_UNREGISTER] = { procs_unregister, EV_REQUEST, true },
     [RPC_YIELD] = { dealer_yield, EV_REQUEST, false },
     [RPC_ERROR] = { dealer_error, EV_REQUEST, false },
     [RPC_PUBLISH] = { broker_publish, EV_REQUEST, true },
@@ -115,6 +118,7 @@ struct conn *conn_new(struct router *router, void *wire, const char *address,
     list_init(&conn->subscriptions);
     list_init(&conn->asked);
     list_init(&conn->serving);
+    list_init(&conn->testaments);
     list_append(&router->conns, &conn->of_router);
     conn->silence.on_passed = on_silence;
     deadline_set(&router->deadlines, &conn->silence, router->now.mono + config->handshake_timeout);
@@ -130,10 +134,13 @@ static void release(struct conn *conn)
     handshake_free(STEAL(conn->handshake));
     if (!conn->session)
         return;
+    broker_leave(conn); /* first: it hears nothing of what follows */
     dealer_leave(conn);
-    broker_leave(conn);
-    if (map_remove(conn->realm->by_session, map_u64(&conn->session)))
+    if (map_remove(conn->realm->by_session, map_u64(&conn->session))) {
         network_say_left(conn);
+        meta_on_leave(conn);
+    }
+    testament_read_out(conn);
     if (*conn->id && map_get(router->by_id, conn_id(conn)) == conn) {
         map_remove(router->by_id, conn_id(conn));
         names_drop(router->names, VIEW_LIT("den"), conn);
@@ -183,6 +190,28 @@ static void check_size(const struct conn *conn, struct view frame, struct err *e
         err_set(err, ERR_TOO_LARGE, "message: %zu bytes, %" PRIu64 " are allowed", frame.len, most);
 }
 
+static unsigned read_features(struct view roles)
+{
+    static const struct {
+        const char *role, *name;
+        unsigned feature;
+    } features[] = {
+        { "callee", "call_canceling", CONN_CAN_CANCEL },
+        { "callee", "call_cancelling", CONN_CAN_CANCEL }, /* the specification has both */
+        { "callee", "progressive_call_invocations", CONN_TAKES_CHUNKS },
+        { "caller", "progressive_call_invocations", CONN_SENDS_CHUNKS },
+        { "callee", "registration_revocation", CONN_HEARS_UNREGISTERED },
+        { "subscriber", "subscription_revocation", CONN_HEARS_UNSUBSCRIBED },
+    };
+    unsigned found = 0;
+
+    for (size_t i = 0; i < N_ELEMENTS(features); i++) {
+        if (rpc_roles_have(roles, features[i].role, features[i].name))
+            found |= features[i].feature;
+    }
+    return found;
+}
+
 void conn_input(struct conn *conn, struct view frame)
 {
     const struct route *found;
@@ -197,6 +226,8 @@ void conn_input(struct conn *conn, struct view frame)
         conn_abort(conn, &err);
         return;
     }
+    if (msg.type == RPC_HELLO)
+        conn->features = read_features(msg.hello.roles);
     found = route_of(msg.type);
     if (!found)
         err_set(&err, ERR_BAD_WIRE, "%s is not for a router", rpc_type_name(msg.type));
@@ -297,16 +328,23 @@ static void put_error_uri(enum rpc_type type, enum err_code code, struct buf *to
     rpc_error_uri("network", code, to);
 }
 
-void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why)
+void conn_refuse_as(struct conn *conn, enum rpc_type type, uint64_t request, const char *uri,
+                    const struct err *why)
 {
-    _buf_ uri = { 0 };
     _buf_ payload = { 0 };
 
-    put_error_uri(type, why->code, &uri);
     rpc_error_put_payload(why, &payload);
     conn_send(conn, &(struct rpc_msg){
                         .type = RPC_ERROR,
-                        .error = { type, request, buf_view(&uri), { buf_view(&payload), 2 } } });
+                        .error = { type, request, view_text(uri), { buf_view(&payload), 2 } } });
+}
+
+void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why)
+{
+    _buf_ uri = { 0 };
+
+    put_error_uri(type, why->code, &uri);
+    conn_refuse_as(conn, type, request, buf_cstr(&uri), why);
 }
 
 void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload,
@@ -347,7 +385,8 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
     part(conn, "goodbye");
 }
 
-bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err)
+static bool decide(const struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,
+                   struct err *err)
 {
     struct policy_ask ask = {
         .verb = verb,
@@ -358,6 +397,7 @@ bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, s
         .may_meta = realm_may_meta(conn->realm, view_text(conn->authrole)),
         .grants = conn->router->grants,
         .now = router_network_time(conn->router),
+        .is_tree = is_tree,
     };
     enum policy_verdict verdict = policy_decide(&ask);
 
@@ -368,4 +408,15 @@ bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, s
               "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),
               log_quote_text(err->text));
     return false;
+}
+
+bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err)
+{
+    return decide(conn, verb, uri, false, err);
+}
+
+bool conn_may_match(const struct conn *conn, enum policy_verb verb, enum match_kind kind,
+                    struct view pattern, struct err *err)
+{
+    return decide(conn, verb, match_fixed(kind, pattern), kind != MATCH_EXACT, err);
 }

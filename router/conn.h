@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "router/deadline.h"
+#include "router/match.h"
 #include "router/policy.h"
 #include "router/quota.h"
 #include "router/realms.h"
@@ -35,6 +36,15 @@ enum conn_event {
 
 enum { CONN_ID = 64 };
 
+/* What a client said in HELLO that it can: what only some understand is sent to those alone. */
+enum {
+    CONN_CAN_CANCEL = 1,         /* as callee: INTERRUPT */
+    CONN_TAKES_CHUNKS = 2,       /* as callee: one call in several INVOCATIONs */
+    CONN_SENDS_CHUNKS = 4,       /* as caller: one call in several CALLs */
+    CONN_HEARS_UNREGISTERED = 8, /* of a registration that was taken away */
+    CONN_HEARS_UNSUBSCRIBED = 16,
+};
+
 struct conn {
     struct router *router;
     void *wire;
@@ -58,12 +68,15 @@ struct conn {
     char authrole[REALM_ROLE];
     uint8_t pk[KEY_SIZE], instance[16];
 
+    unsigned features;        /* CONN_CAN_CANCEL and so on */
     uint64_t last_request;    /* of the client's; they only grow */
+    uint64_t last_open_call;  /* of those, the last that came in several CALLs */
     uint64_t last_invocation; /* of ours */
     uint64_t n_events_dropped;
     struct quota quota;
     struct list registrations, subscriptions; /* struct reg, struct sub */
     struct list asked, serving;               /* struct call: as caller, as callee */
+    struct list testaments;                   /* struct testament */
 };
 
 struct conn_input {
@@ -83,6 +96,9 @@ void conn_send(struct conn *conn, const struct rpc_msg *msg);
 bool conn_is_slow(const struct conn *conn); /* half of its queue is full */
 /* Answers one request with an error. */
 void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why);
+/* With a URI that no code of ours stands for. */
+void conn_refuse_as(struct conn *conn, enum rpc_type type, uint64_t request, const char *uri,
+                    const struct err *why);
 /* Both release everything and close the wire after what is queued. */
 void conn_abort(struct conn *conn, const struct err *why);
 /* The same in somebody's own words. */
@@ -95,3 +111,6 @@ static inline struct view conn_id(const struct conn *conn)
     return view_text(conn->id);
 }
 bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err);
+/* The same of everything that a pattern matches. */
+bool conn_may_match(const struct conn *conn, enum policy_verb verb, enum match_kind kind,
+                    struct view pattern, struct err *err);

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/dealer.h"
+#include "router/meta.h"
 #include "router/network.h"
 #include "router/router.h"
 
 #include <inttypes.h>
-
-/* A procedure, and who serves it. */
-struct reg {
-    struct list of_owner;
-    uint64_t id;
-    struct conn *owner;
-    struct buf uri;
-    struct charge charge;
-};
 
 /* A call that waits for an answer. */
 struct call {
@@ -20,32 +12,39 @@ struct call {
     struct router *router;
     struct conn *caller; /* NULL: the router itself */
     struct conn *callee;
-    uint64_t request;    /* the caller's number */
-    uint64_t invocation; /* ours, for the callee */
-    uint64_t patience;   /* ms until the next answer */
+    uint64_t request;      /* the caller's number */
+    uint64_t invocation;   /* ours, for the callee */
+    uint64_t registration; /* struct proc's ID: it may be gone by now */
+    uint64_t patience;     /* ms until the next answer */
     bool wants_progress;
+    bool is_open;      /* more of it comes */
+    bool discloses;    /* names its caller */
+    bool is_killed;    /* canceled, and the callee has the last word */
+    bool is_answering; /* progress went out: it stays with this callee */
     struct deadline deadline;
     struct charge charge;
+    /* The CALL again: whole where another callee may have to take it, its head alone where more of
+     * it comes. Empty otherwise. */
+    struct buf frame;
+    struct buf tried; /* sessions that said `unavailable`, u64 each */
     dealer_on_answer *on_answer;
     void *user;
 };
 
 struct dealer {
-    struct map *by_uri, *by_id; /* struct reg */
-    struct map *calls;          /* by callee's session and invocation */
-    uint64_t last_registration;
+    struct procs *procs;
+    struct map *calls; /* by callee's session and invocation */
 };
 
 struct call_key {
     uint64_t session, invocation;
 };
 
-struct dealer *dealer_new(_unused_ struct router *router)
+struct dealer *dealer_new(const struct realm *realm)
 {
     struct dealer *dealer = mem_new(struct dealer);
 
-    dealer->by_uri = map_new();
-    dealer->by_id = map_new();
+    dealer->procs = procs_new(realm);
     dealer->calls = map_new();
     return dealer;
 }
@@ -54,15 +53,19 @@ void dealer_free(struct dealer *dealer)
 {
     if (!dealer)
         return;
-    map_free(dealer->by_uri);
-    map_free(dealer->by_id);
+    procs_free(dealer->procs);
     map_free(dealer->calls);
     free(dealer);
 }
 
+struct procs *dealer_procs(const struct dealer *dealer)
+{
+    return dealer->procs;
+}
+
 size_t dealer_n_registrations(const struct dealer *dealer)
 {
-    return map_count(dealer->by_id);
+    return procs_n_regs(dealer->procs);
 }
 
 size_t dealer_n_calls(const struct dealer *dealer)
@@ -72,93 +75,40 @@ size_t dealer_n_calls(const struct dealer *dealer)
 
 bool dealer_serves(const struct dealer *dealer, struct view procedure)
 {
-    return map_get(dealer->by_uri, procedure) != NULL;
+    return procs_best(dealer->procs, procedure) != NULL;
 }
 
-/* ---- procedures ------------------------------------------------------------------------------ */
+/* ---- a call's life --------------------------------------------------------------------------- */
 
-static void reg_free(struct reg *reg)
-{
-    struct dealer *dealer = reg->owner->realm->dealer;
-
-    map_remove(dealer->by_uri, buf_view(&reg->uri));
-    map_remove(dealer->by_id, map_u64(&reg->id));
-    list_remove(&reg->of_owner);
-    charge_release(&reg->charge);
-    buf_free(&reg->uri);
-    free(reg);
-}
-
-static bool check_register(const struct conn *conn, const struct rpc_register *ask, struct err *err)
-{
-    if (!conn_may(conn, POLICY_REGISTER, ask->uri, err))
-        return false;
-    if (ask->match.len && !view_eq_text(ask->match, "exact"))
-        return err_set(err, ERR_INVALID_ARGUMENT, "match: only \"exact\" is served");
-    if (ask->invoke.len && !view_eq_text(ask->invoke, "single"))
-        return err_set(err, ERR_INVALID_ARGUMENT, "invoke: only \"single\" is served");
-    if (dealer_serves(conn->realm->dealer, ask->uri))
-        return err_set(err, ERR_ALREADY_EXISTS, "%.*s is registered already", VIEW_FMT(ask->uri));
-    return true;
-}
-
-bool dealer_register(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
-{
-    const struct rpc_register *ask = &in->msg->reg;
-    struct dealer *dealer = conn->realm->dealer;
-    struct charge charge = { 0 };
-    struct err why = { 0 };
-    struct reg *reg;
-
-    if (check_register(conn, ask, &why) && !quota_take(&conn->quota, QUOTA_REGISTRATIONS, &charge))
-        err_set(&why, ERR_LIMIT, "%" PRIu64 " registrations",
-                conn->quota.limit[QUOTA_REGISTRATIONS]);
-    if (why.code) {
-        conn_refuse(conn, RPC_REGISTER, ask->request, &why);
-        return true;
-    }
-    reg = mem_new(struct reg);
-    reg->id = ++dealer->last_registration;
-    reg->owner = conn;
-    reg->uri = buf_dup(ask->uri);
-    reg->charge = charge;
-    list_append(&conn->registrations, &reg->of_owner);
-    map_set(dealer->by_uri, ask->uri, reg);
-    map_set(dealer->by_id, map_u64(&reg->id), reg);
-    log_event(LOG_INFO, "registered", "id=%s uri=%s", conn->id, log_quote(ask->uri));
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_REGISTERED, .ids = { ask->request, reg->id } });
-    return true;
-}
-
-bool dealer_unregister(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
-{
-    const struct rpc_ids *ask = &in->msg->ids;
-    struct reg *reg = map_get(conn->realm->dealer->by_id, map_u64(&ask->second));
-    struct err why;
-
-    if (!reg || reg->owner != conn) {
-        err_set(&why, ERR_NO_SUCH_REGISTRATION, "%" PRIu64 " is no registration of this session",
-                ask->second);
-        conn_refuse(conn, RPC_UNREGISTER, ask->request, &why);
-        return true;
-    }
-    log_event(LOG_INFO, "unregistered", "id=%s uri=%s", conn->id, log_quote(buf_view(&reg->uri)));
-    reg_free(reg);
-    conn_send(conn, &(struct rpc_msg){ .type = RPC_UNREGISTERED, .ids = { ask->request, 0 } });
-    return true;
-}
-
-/* ---- calls ----------------------------------------------------------------------------------- */
-
-static void call_free(struct call *call)
+static void leave_callee(struct call *call)
 {
     struct call_key key = { call->callee->session, call->invocation };
 
     map_remove(call->callee->realm->dealer->calls, VIEW(&key, sizeof(key)));
-    list_remove(&call->of_caller);
     list_remove(&call->of_callee);
+}
+
+static void join_callee(struct call *call, const struct reg *reg)
+{
+    struct conn *callee = reg->owner;
+    struct call_key key;
+
+    call->callee = callee;
+    call->registration = reg->proc->id;
+    call->invocation = ++callee->last_invocation;
+    list_append(&callee->serving, &call->of_callee);
+    key = (struct call_key){ callee->session, call->invocation };
+    map_set(callee->realm->dealer->calls, VIEW(&key, sizeof(key)), call);
+}
+
+static void call_free(struct call *call)
+{
+    leave_callee(call);
+    list_remove(&call->of_caller);
     deadline_clear(&call->router->deadlines, &call->deadline);
     charge_release(&call->charge);
+    buf_free(&call->frame);
+    buf_free(&call->tried);
     free(call);
 }
 
@@ -169,7 +119,8 @@ static void finish(struct call *call, const struct dealer_answer *answer)
     struct conn *caller = call->caller;
     uint64_t request = call->request;
     void *user = call->user;
-    struct rpc_msg msg = { .type = RPC_RESULT, .result = { request, false, answer->payload } };
+    struct rpc_msg msg = { .type = RPC_RESULT,
+                           .result = { request, false, answer->payload, answer->ppt } };
 
     call_free(call);
     if (on_answer) {
@@ -178,7 +129,8 @@ static void finish(struct call *call, const struct dealer_answer *answer)
     }
     if (answer->is_error)
         msg = (struct rpc_msg){ .type = RPC_ERROR,
-                                .error = { RPC_CALL, request, answer->uri, answer->payload } };
+                                .error = { RPC_CALL, request, answer->uri, answer->payload,
+                                           answer->ppt } };
     conn_send(caller, &msg);
 }
 
@@ -194,28 +146,21 @@ static void fail(struct call *call, enum err_code code, const char *cause)
     finish(call, &(struct dealer_answer){ true, buf_view(&uri), { buf_view(&payload), 2 } });
 }
 
-static void on_late(struct deadline *deadline)
+/* The callee may stop working on it. One who did not say that it understands is left alone. */
+static void interrupt(const struct call *call, const char *mode, const char *reason)
 {
-    fail(CONTAINER(deadline, struct call, deadline), ERR_TIMEOUT, "no answer in time");
+    struct rpc_interrupt message = { call->invocation, view_text(mode), view_text(reason) };
+
+    if (call->callee->features & CONN_CAN_CANCEL)
+        conn_send(call->callee, &(struct rpc_msg){ .type = RPC_INTERRUPT, .interrupt = message });
 }
 
-static struct call *call_new(struct router *router, struct conn *caller, struct conn *callee)
+static void on_late(struct deadline *deadline)
 {
-    struct call *call = mem_new(struct call);
-    struct call_key key;
+    struct call *call = CONTAINER(deadline, struct call, deadline);
 
-    call->router = router;
-    call->caller = caller;
-    call->callee = callee;
-    call->invocation = ++callee->last_invocation;
-    call->deadline.on_passed = on_late;
-    list_init(&call->of_caller);
-    if (caller)
-        list_append(&caller->asked, &call->of_caller);
-    list_append(&callee->serving, &call->of_callee);
-    key = (struct call_key){ callee->session, call->invocation };
-    map_set(callee->realm->dealer->calls, VIEW(&key, sizeof(key)), call);
-    return call;
+    interrupt(call, "killnowait", "wamp.error.timeout");
+    fail(call, ERR_TIMEOUT, "no answer in time");
 }
 
 static void wait_for(struct call *call)
@@ -224,24 +169,123 @@ static void wait_for(struct call *call)
                  call->router->now.mono + call->patience);
 }
 
-/* Every word of the details is ours: nothing of what the caller wrote gets in here. */
-static void invoke(struct call *call, const struct reg *reg, const char *source,
-                   struct rpc_payload payload)
+static struct call *call_new(struct router *router, struct conn *caller, const struct reg *reg)
+{
+    struct call *call = mem_new(struct call);
+
+    call->router = router;
+    call->caller = caller;
+    call->deadline.on_passed = on_late;
+    list_init(&call->of_caller);
+    if (caller)
+        list_append(&caller->asked, &call->of_caller);
+    join_callee(call, reg);
+    return call;
+}
+
+/* Every word of the details is ours: of what the caller wrote, only what two ends agree on about
+ * the payload gets in here. */
+static void invoke(const struct call *call, const struct reg *reg, const struct rpc_call *ask,
+                   const char *source)
 {
     const struct conn *caller = call->caller;
+    bool is_named = caller && call->discloses;
     struct rpc_invocation invocation = {
         .request = call->invocation,
-        .registration = reg->id,
-        .caller = caller ? caller->session : 0,
+        .registration = call->registration,
+        .caller = is_named ? caller->session : 0,
         .receive_progress = call->wants_progress,
-        .caller_authid = caller ? conn_id(caller) : (struct view){ 0 },
-        .caller_authrole = view_text(caller ? caller->authrole : "router"),
+        .caller_authid = is_named ? conn_id(caller) : (struct view){ 0 },
+        .caller_authrole = view_text(!caller    ? "router"
+                                     : is_named ? caller->authrole
+                                                : ""),
+        .procedure = !reg || reg->proc->kind != MATCH_EXACT ? ask->procedure : (struct view){ 0 },
         .source = view_text(source),
-        .payload = payload,
+        .payload = ask->payload,
+        .progress = call->is_open,
+        .timeout = reg && reg->forwards_timeout ? ask->timeout : 0,
+        .ppt = ask->ppt,
     };
 
     conn_send(call->callee, &(struct rpc_msg){ .type = RPC_INVOCATION, .invocation = invocation });
 }
+
+static const char *source_of(const struct conn *conn)
+{
+    return conn->role == ROLE_GUEST && !realm_is_standard(conn->realm) ? conn->address : "";
+}
+
+/* ---- who takes it ---------------------------------------------------------------------------- */
+
+struct search {
+    const struct call *call; /* NULL: a new one */
+    bool is_open;
+    bool was_slow, was_unable;
+};
+
+static bool was_tried(const struct call *call, uint64_t session)
+{
+    struct view rest = buf_view(&call->tried);
+    uint64_t one;
+
+    while (view_take_u64(&rest, &one)) {
+        if (one == session)
+            return true;
+    }
+    return false;
+}
+
+static bool can_take(void *user, const struct reg *reg)
+{
+    struct search *search = user;
+    const unsigned needed = CONN_CAN_CANCEL | CONN_TAKES_CHUNKS;
+
+    if (search->call && was_tried(search->call, reg->owner->session))
+        return false;
+    if (search->is_open && (reg->owner->features & needed) != needed) {
+        search->was_unable = true;
+        return false;
+    }
+    if (conn_is_slow(reg->owner)) {
+        search->was_slow = true;
+        return false;
+    }
+    return true;
+}
+
+static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
+{
+    if (!realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
+        !names_find(conn->router->names, VIEW_LIT("den")))
+        return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
+    return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
+}
+
+/* NULL, and the caller is told. */
+static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
+{
+    struct proc *proc = procs_best(conn->realm->dealer->procs, ask->procedure);
+    struct search search = { NULL, ask->progress, false, false };
+    struct reg *reg = proc ? procs_pick(proc, can_take, &search) : NULL;
+    struct err why;
+
+    if (reg)
+        return reg;
+    if (!proc) {
+        say_nobody(conn, ask->procedure, &why);
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    } else if (search.was_slow) {
+        err_set(&why, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(ask->procedure));
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    } else {
+        err_set(&why, ERR_INVALID_ARGUMENT, "%.*s: its server takes no progressive calls",
+                VIEW_FMT(ask->procedure));
+        conn_refuse_as(conn, RPC_CALL, ask->request, "wamp.error.feature_not_supported", &why);
+    }
+    return NULL;
+}
+
+/* ---- calling --------------------------------------------------------------------------------- */
 
 static void serve_here(struct conn *conn, const struct rpc_call *ask)
 {
@@ -257,65 +301,158 @@ static void serve_here(struct conn *conn, const struct rpc_call *ask)
                                  .result = { ask->request, false, rpc_args(buf_view(&args)) } });
 }
 
-static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
+static void keep_frame(struct call *call, const struct reg *reg, const struct conn_input *in)
 {
-    if (!realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
-        !names_find(conn->router->names, VIEW_LIT("den")))
-        return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
-    return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
+    if (in->msg->call.progress) {
+        struct rpc_msg head = *in->msg;
+        head.call.payload = (struct rpc_payload){ 0 };
+        rpc_msg_write(&head, &call->frame);
+    } else if (reg->proc->n_regs > 1) {
+        buf_put(&call->frame, in->frame);
+    }
 }
 
-static bool check_call(struct conn *conn, const struct reg *reg, struct view procedure,
-                       struct charge *ret_charge, struct err *err)
-{
-    if (!reg)
-        return say_nobody(conn, procedure, err);
-    if (conn_is_slow(reg->owner))
-        return err_set(err, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(procedure));
-    if (!quota_take(&conn->quota, QUOTA_CALLS, ret_charge))
-        return err_set(err, ERR_LIMIT, "%" PRIu64 " calls wait for an answer",
-                       conn->quota.limit[QUOTA_CALLS]);
-    return true;
-}
-
-static void start(struct conn *conn, const struct rpc_call *ask, const struct reg *reg,
+static void start(struct conn *conn, const struct conn_input *in, const struct reg *reg,
                   struct charge charge)
 {
-    struct router *router = conn->router;
-    struct call *call = call_new(router, conn, reg->owner);
+    const struct rpc_call *ask = &in->msg->call;
+    struct call *call = call_new(conn->router, conn, reg);
 
     call->request = ask->request;
     call->charge = charge;
     call->wants_progress = ask->receive_progress;
-    call->patience = router->config->call_timeout;
-    if (ask->timeout)
+    call->is_open = ask->progress;
+    call->discloses = realm_discloses(conn->realm, ask->disclose_me || reg->discloses_caller);
+    call->patience = conn->router->config->call_timeout;
+    if (ask->timeout && !reg->forwards_timeout)
         call->patience = min_u64(call->patience, ask->timeout);
+    keep_frame(call, reg, in);
     wait_for(call);
-    invoke(call, reg, conn->role == ROLE_GUEST ? conn->address : "", ask->payload);
+    invoke(call, reg, ask, source_of(conn));
 }
 
-bool dealer_call(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
+static void call_new_one(struct conn *conn, const struct conn_input *in)
 {
     const struct rpc_call *ask = &in->msg->call;
     struct charge charge = { 0 };
     struct err why = { 0 };
-    struct reg *reg;
+    struct reg *reg = find_callee(conn, ask);
 
-    if (!conn_may(conn, POLICY_CALL, ask->procedure, &why)) {
+    if (!reg)
+        return;
+    if (!quota_take(&conn->quota, QUOTA_CALLS, &charge)) {
+        err_set(&why, ERR_LIMIT, "%" PRIu64 " calls wait for an answer",
+                conn->quota.limit[QUOTA_CALLS]);
         conn_refuse(conn, RPC_CALL, ask->request, &why);
+        return;
+    }
+    start(conn, in, reg, charge);
+}
+
+static struct call *find_asked(const struct conn *conn, uint64_t request)
+{
+    struct call *call;
+
+    LIST_EACH(call, &conn->asked, of_caller) {
+        if (call->request == request)
+            return call;
+    }
+    return NULL;
+}
+
+/* More of a call: goes where its beginning went, under the options of its beginning. */
+static void pass_chunk(struct call *call, const struct rpc_call *ask)
+{
+    struct proc *proc = procs_by_id(call->callee->realm->dealer->procs, call->registration);
+    struct rpc_msg head;
+    struct err err;
+
+    if (conn_is_slow(call->callee)) {
+        interrupt(call, "killnowait", "wamp.error.unavailable");
+        fail(call, ERR_BUSY, "its server does not keep up");
+        return;
+    }
+    if (!rpc_msg_read(buf_view(&call->frame), &head, &err))
+        abort(); /* we wrote it */
+    head.call.payload = ask->payload;
+    call->is_open = ask->progress;
+    wait_for(call);
+    invoke(call, proc && proc->kind == MATCH_EXACT ? procs_reg_of(call->callee, proc->id) : NULL,
+           &head.call, source_of(call->caller));
+}
+
+/* A number that came before: more of that call. What comes after its end was on its way already,
+ * and is dropped. */
+static bool call_more(struct conn *conn, const struct rpc_call *ask, struct err *err)
+{
+    struct call *call = find_asked(conn, ask->request);
+
+    if (call && call->is_open) {
+        pass_chunk(call, ask);
         return true;
     }
-    if (network_is_ours(conn, ask->procedure)) {
+    if (!call && ask->request <= conn->last_open_call)
+        return true;
+    return err_set(err, ERR_BAD_WIRE, "CALL: request: %" PRIu64 " after %" PRIu64, ask->request,
+                   conn->last_request);
+}
+
+bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err)
+{
+    const struct rpc_call *ask = &in->msg->call;
+    struct err why = { 0 };
+
+    if (ask->request <= conn->last_request)
+        return call_more(conn, ask, err);
+    conn->last_request = ask->request;
+    if (ask->progress && !(conn->features & CONN_SENDS_CHUNKS))
+        return err_set(err, ERR_BAD_WIRE,
+                       "CALL: options: progress: progressive_call_invocations was not announced");
+    if (ask->progress)
+        conn->last_open_call = ask->request;
+    if (ask->disclose_me && conn->realm->config->disclosure == REALM_NEVER) {
+        err_set(&why, ERR_INVALID_ARGUMENT, "disclose_me: this realm names nobody");
+        conn_refuse_as(conn, RPC_CALL, ask->request, "wamp.error.option_disallowed.disclose_me",
+                       &why);
+    } else if (!conn_may(conn, POLICY_CALL, ask->procedure, &why)) {
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    } else if (rpc_uri_is_below(VIEW_LIT("wamp"), ask->procedure)) {
+        meta_serve(conn, ask);
+    } else if (network_is_ours(conn, ask->procedure)) {
         serve_here(conn, ask);
-        return true;
+    } else {
+        call_new_one(conn, in);
     }
-    reg = map_get(conn->realm->dealer->by_uri, ask->procedure);
-    if (check_call(conn, reg, ask->procedure, &charge, &why))
-        start(conn, ask, reg, charge);
-    else
-        conn_refuse(conn, RPC_CALL, ask->request, &why);
     return true;
 }
+
+/* skip: the caller is answered, the callee works on for nothing. kill: the callee is told, and has
+ * the last word. killnowait: both at once; that is what no mode means. */
+bool dealer_cancel(struct conn *conn, const struct conn_input *in, struct err *err)
+{
+    const struct rpc_cancel *ask = &in->msg->cancel;
+    struct call *call = find_asked(conn, ask->request);
+    bool can_cancel = call && (call->callee->features & CONN_CAN_CANCEL);
+
+    if (!call) { /* its answer is under way, unless it never was */
+        if (ask->request > conn->last_request)
+            return err_set(err, ERR_BAD_WIRE, "CANCEL: request: %" PRIu64 " never was",
+                           ask->request);
+        return true;
+    }
+    if (can_cancel && view_eq_text(ask->mode, "kill")) {
+        if (!call->is_killed)
+            interrupt(call, "kill", "wamp.error.canceled");
+        call->is_killed = true;
+        return true;
+    }
+    if (!view_eq_text(ask->mode, "skip"))
+        interrupt(call, "killnowait", "wamp.error.canceled");
+    fail(call, ERR_CANCELED, "its caller canceled it");
+    return true;
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
 
 /* The call that `conn` answers. *ret_call is NULL when it was over before (the caller left, or
  * time passed): then the answer is dropped. A number that we never gave out is a protocol error. */
@@ -341,15 +478,47 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
     if (!call)
         return true;
     if (!yield->progress) {
-        finish(call, &(struct dealer_answer){ .payload = yield->payload });
+        finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
         return true;
     }
     wait_for(call);
-    if (call->caller && call->wants_progress && !conn_is_slow(call->caller))
-        conn_send(call->caller,
-                  &(struct rpc_msg){ .type = RPC_RESULT,
-                                     .result = { call->request, true, yield->payload } });
+    call->is_answering = true;
+    if (call->caller && call->wants_progress && !call->is_killed && !conn_is_slow(call->caller))
+        conn_send(call->caller, &(struct rpc_msg){ .type = RPC_RESULT,
+                                                   .result = { call->request, true, yield->payload,
+                                                               yield->ppt } });
     return true;
+}
+
+/* Another callee of the same procedure, who was not asked yet. */
+static struct reg *find_another(struct call *call)
+{
+    struct proc *proc = procs_by_id(call->callee->realm->dealer->procs, call->registration);
+    struct search search = { .call = call };
+
+    buf_put_u64(&call->tried, call->callee->session);
+    if (!proc || !call->frame.len || call->is_open || call->is_answering || call->is_killed)
+        return NULL;
+    return procs_pick(proc, can_take, &search);
+}
+
+/* The callee would not take it. */
+static void reroute(struct call *call, const struct rpc_error *error)
+{
+    struct reg *reg = find_another(call);
+    struct rpc_msg again;
+    struct err err;
+
+    if (!reg) {
+        finish(call, &(struct dealer_answer){ true, VIEW_LIT("wamp.error.no_available_callee"),
+                                              error->payload, error->ppt });
+        return;
+    }
+    if (!rpc_msg_read(buf_view(&call->frame), &again, &err))
+        abort(); /* it was read before */
+    leave_callee(call);
+    join_callee(call, reg);
+    invoke(call, reg, &again.call, source_of(call->caller));
 }
 
 bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *err)
@@ -361,38 +530,46 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
         return err_set(err, ERR_BAD_WIRE, "ERROR: request type: not that of an INVOCATION");
     if (!find_answered(conn, error->request, &call, err))
         return err_wrap(err, "ERROR");
-    if (call)
-        finish(call, &(struct dealer_answer){ true, error->uri, error->payload });
+    if (call && call->caller && view_eq_text(error->uri, "wamp.error.unavailable"))
+        reroute(call, error);
+    else if (call)
+        finish(call, &(struct dealer_answer){ true, error->uri, error->payload, error->ppt });
     return true;
 }
 
 void dealer_leave(struct conn *conn)
 {
-    struct reg *reg;
     struct call *call;
 
-    LIST_EACH(reg, &conn->registrations, of_owner)
-        reg_free(reg);
-    LIST_EACH(call, &conn->asked, of_caller)
+    procs_leave(conn);
+    LIST_EACH(call, &conn->asked, of_caller) {
+        if (call->callee != conn)
+            interrupt(call, "killnowait", "wamp.error.canceled");
         call_free(call);
+    }
     LIST_EACH(call, &conn->serving, of_callee) /* who is told ends no other call of this list */
         fail(call, ERR_CANCELED, "its server left");
 }
 
+/* ---- the router's own ------------------------------------------------------------------------ */
+
 struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,
                         const char *source, dealer_on_answer *on_answer, void *user)
 {
-    const struct reg *reg = map_get(router->home->dealer->by_uri, view_text(procedure));
+    struct rpc_call ask = { .procedure = view_text(procedure), .payload = payload };
+    struct proc *proc = procs_best(router->home->dealer->procs, ask.procedure);
+    struct search search = { 0 };
+    struct reg *reg = proc ? procs_pick(proc, can_take, &search) : NULL;
     struct call *call;
 
-    if (!reg || conn_is_slow(reg->owner))
+    if (!reg)
         return NULL;
-    call = call_new(router, NULL, reg->owner);
+    call = call_new(router, NULL, reg);
     call->on_answer = on_answer;
     call->user = user;
     call->patience = router->config->call_timeout;
     wait_for(call);
-    invoke(call, reg, source, payload);
+    invoke(call, reg, &ask, source);
     return call;
 }
 

@@ -2,6 +2,7 @@
 /* What all methods share: the realm, the choice of a method, WELCOME. */
 #include "base/text.h"
 #include "router/handshake_state.h"
+#include "router/meta.h"
 #include "router/network.h"
 
 #include <assert.h>
@@ -266,5 +267,6 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     conn_send(conn, &(struct rpc_msg){ .type = RPC_WELCOME, .welcome = welcome });
     handshake_free(STEAL(conn->handshake));
     network_say_joined(conn);
+    meta_on_join(conn);
     return true;
 }

@@ -95,18 +95,19 @@ bool role_read(struct view text, enum role *ret_role)
     return false;
 }
 
-/* "peer.<id>.<rest>" apart, where <id> is an ID and <rest> is not empty. */
-static bool read_owner(struct view uri, struct view *ret_id, struct view *ret_rest)
+/* "peer.<id>.<rest>" apart, where <id> is an ID and <rest> is not empty, unless all that is below
+ * is asked for. */
+static bool read_owner(struct view uri, bool is_tree, struct view *ret_id, struct view *ret_rest)
 {
     struct view after = view_sub(uri, 5, uri.len);
     const uint8_t *dot = after.len ? memchr(after.data, '.', after.len) : NULL;
-    size_t len = dot ? (size_t)(dot - after.data) : 0;
+    size_t len = dot ? (size_t)(dot - after.data) : is_tree ? after.len : 0;
 
-    if (!view_starts(uri, VIEW_LIT("peer.")) || !dot || !text_is_id(view_sub(after, 0, len)))
+    if (!view_starts(uri, VIEW_LIT("peer.")) || !text_is_id(view_sub(after, 0, len)))
         return false;
     *ret_id = view_sub(after, 0, len);
     *ret_rest = view_sub(after, len + 1, after.len);
-    return ret_rest->len > 0;
+    return is_tree || ret_rest->len > 0;
 }
 
 static enum policy_verdict by_grant(const struct policy_ask *ask, struct view owner,
@@ -173,6 +174,19 @@ static enum policy_verdict decide_standard(const struct policy_ask *ask)
                                                                      : POLICY_FORBIDDEN;
 }
 
+/* Whether a row below what is asked for is closed to the one who asks for all of it. */
+static bool has_closed_row(const struct policy_ask *ask)
+{
+    unsigned verb = 1u << ask->verb, role = 1u << ask->role;
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        if ((rows[i].verbs & verb) && !(rows[i].roles & role) &&
+            rpc_uri_is_below(ask->uri, view_text(rows[i].name)))
+            return true;
+    }
+    return false;
+}
+
 enum policy_verdict policy_decide(const struct policy_ask *ask)
 {
     unsigned verb = 1u << ask->verb, role = 1u << ask->role;
@@ -183,11 +197,13 @@ enum policy_verdict policy_decide(const struct policy_ask *ask)
         return POLICY_FORBIDDEN;
     if (ask->is_standard)
         return decide_standard(ask);
-    if (read_owner(ask->uri, &owner, &rest))
+    if (read_owner(ask->uri, ask->is_tree, &owner, &rest))
         return decide_peer(ask, owner, rest);
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
         if ((rows[i].verbs & verb) && rpc_uri_is_below(view_text(rows[i].name), ask->uri))
-            return rows[i].roles & role ? POLICY_ALLOWED : POLICY_FORBIDDEN;
+            return (rows[i].roles & role) && !(ask->is_tree && has_closed_row(ask))
+                       ? POLICY_ALLOWED
+                       : POLICY_FORBIDDEN;
     }
     return POLICY_FORBIDDEN;
 }

@@ -22,6 +22,7 @@ struct policy_ask {
     bool may_meta;    /* the realm lets this role use the meta API */
     const struct grants *grants;
     uint64_t now; /* network time */
+    bool is_tree; /* asks for `uri` and everything below it at once */
 };
 enum policy_verdict policy_decide(const struct policy_ask *ask);
 /* The verdict as an error; false, to fail in one line. */

@@ -9,8 +9,8 @@ struct realm *realm_new(struct router *router, const struct realm_config *config
     realm->router = router;
     realm->config = config;
     realm->by_session = map_new();
-    realm->dealer = dealer_new(router);
-    realm->broker = broker_new(router);
+    realm->dealer = dealer_new(realm);
+    realm->broker = broker_new(realm);
     return realm;
 }
 

@@ -298,15 +298,31 @@ TEST(nobody_unregisters_for_somebody_else)
     CHECK(invoked(s.den) == 1);
 }
 
-TEST(patterns_and_sharing_are_refused_not_ignored)
+TEST(a_pattern_is_registered_only_within_the_owners_names)
 {
     static const struct {
-        const char *match, *invoke, *answer;
+        const char *match, *invoke, *uri, *answer;
     } cases[] = {
-        { "prefix", "", "wamp.error.invalid_argument" },
-        { "wildcard", "", "wamp.error.invalid_argument" },
-        { "", "roundrobin", "wamp.error.invalid_argument" },
-        { "exact", "single", "REGISTERED" },
+        { "prefix", "", "peer.456000.a.b", "REGISTERED" },
+        { "prefix", "", "peer.456000.a.b.", "wamp.error.procedure_already_exists" },
+        { "exact", "", "peer.456000.a.b", "REGISTERED" },
+        { "wildcard", "", "peer.456000.a..b", "REGISTERED" },
+        { "prefix", "", "peer.456000", "REGISTERED" },
+        { "prefix", "", "peer.45600", "wamp.error.not_authorized" },
+        { "prefix", "", "peer.123456.a", "wamp.error.not_authorized" },
+        { "prefix", "", "peer", "wamp.error.not_authorized" },
+        { "prefix", "", "", "wamp.error.not_authorized" },
+        { "prefix", "", "den", "wamp.error.not_authorized" },
+        { "prefix", "", "wamp", "wamp.error.not_authorized" },
+        { "prefix", "", "network.info", "wamp.error.not_authorized" },
+        { "wildcard", "", "peer..a", "wamp.error.not_authorized" },
+        { "wildcard", "", ".456000.a", "wamp.error.not_authorized" },
+        { "wildcard", "", "den.", "wamp.error.not_authorized" },
+        { "wildcard", "", "..", "wamp.error.not_authorized" },
+        { "", "roundrobin", "peer.456000.c", "REGISTERED" },
+        { "", "single", "peer.456000.c", "wamp.error.procedure_already_exists" },
+        { "", "roundrobin", "peer.456000.c", "wamp.error.procedure_already_exists" },
+        { "", "fastest", "peer.456000.d", "wamp.error.invalid_argument" },
     };
     _cleanup_(world_freep) struct world *w = world_new();
     struct wire *alice;
@@ -317,7 +333,7 @@ TEST(patterns_and_sharing_are_refused_not_ignored)
         struct rpc_register ask = { .request = wire_request(alice),
                                     .match = view_text(cases[i].match),
                                     .invoke = view_text(cases[i].invoke),
-                                    .uri = VIEW_LIT("peer.456000.a.b") };
+                                    .uri = view_text(cases[i].uri) };
         wire_send(alice, &(struct rpc_msg){ .type = RPC_REGISTER, .reg = ask });
         CHECK_STR(answer_to(alice), cases[i].answer);
     }

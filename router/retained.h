@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The last event of each topic that was published to be kept. */
+#pragma once
+
+#include "base/map.h"
+#include "router/match.h"
+#include "rpc/rpc.h"
+
+enum { RETAINED_MAX = 4096, RETAINED_MAX_BYTES = 64 * 1024 * 1024 }; /* of one realm */
+
+struct retained;
+
+struct retained *retained_new(void);
+void retained_free(struct retained *retained);
+size_t retained_count(const struct retained *retained);
+/* Keeps `event` for `topic` instead of the one before; without a payload, keeps none. LIMIT */
+bool retained_set(struct retained *retained, struct view topic, const struct rpc_event *event,
+                  struct err *err);
+
+typedef void retained_visit(void *user, struct view topic, const struct rpc_event *event);
+/* Those whose topics the pattern matches. */
+void retained_each(const struct retained *retained, const struct match *index, enum match_kind kind,
+                   struct view pattern, retained_visit *visit, void *user);
