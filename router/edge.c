@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "router/router.h"
 #include "router/state.h"
+#include "router/transcode.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -19,6 +20,24 @@ struct edge {
     struct buf tls_key; /* PKCS#8 DER; wiped */
     int lock_fd;
     size_t n_conns;
+    struct transcode *transcode;
+    struct list answers; /* struct answer */
+};
+
+/* A connection, as the core's `wire` and the WebSocket's `user`. */
+struct wire {
+    struct edge *edge;
+    struct rpc_ws_conn *ws;
+    struct conn *conn; /* NULL while the core makes it */
+    bool is_json;
+};
+
+/* What a client answers though it was not asked: an INVOCATION that has no JSON. It waits until
+ * the core is no longer in the middle of asking. */
+struct answer {
+    struct list node;
+    struct wire *wire;
+    struct buf message;
 };
 
 static struct moment now(void)
@@ -28,29 +47,84 @@ static struct moment now(void)
 
 static void arm(struct edge *edge)
 {
-    rpc_timer_set(edge->timer, router_deadline(edge->router));
+    bool is_now = !list_is_empty(&edge->answers);
+
+    rpc_timer_set(edge->timer, is_now ? clock_mono_ms() : router_deadline(edge->router));
 }
 
 /* ---- what the core asks for ------------------------------------------------------------------ */
 
-static void send_out(void *wire, struct view message)
+static void answer_later(struct wire *wire, struct view message)
 {
-    rpc_ws_send(wire, message);
+    struct answer *answer = mem_new(struct answer);
+
+    answer->wire = wire;
+    answer->message = buf_dup(message);
+    list_append(&wire->edge->answers, &answer->node);
+}
+
+static void answer_free(struct answer *answer)
+{
+    list_remove(&answer->node);
+    buf_free(&answer->message);
+    free(answer);
+}
+
+static void log_untold(const struct wire *wire, const struct err *why)
+{
+    log_event(LOG_INFO, "untold", "address=%s why=%s", rpc_ws_address(wire->ws),
+              log_quote_text(why->text));
+}
+
+static void send_json(struct wire *wire, struct view message)
+{
+    struct err why = { 0 };
+    struct view text;
+
+    switch (transcode_out(wire->edge->transcode, message, &text, &why)) {
+    case TRANSCODED:
+        rpc_ws_send(wire->ws, text);
+        return;
+    case TRANSCODED_REPLACED:
+        log_untold(wire, &why);
+        rpc_ws_send(wire->ws, text);
+        return;
+    case TRANSCODED_REFUSED:
+        log_untold(wire, &why);
+        answer_later(wire, text);
+        return;
+    case TRANSCODED_DROPPED:
+        log_untold(wire, &why);
+        return;
+    case TRANSCODED_FATAL:
+        log_untold(wire, &why);
+        rpc_ws_close(wire->ws, 1011, "no JSON for that");
+    }
+}
+
+static void send_out(void *user, struct view message)
+{
+    struct wire *wire = user;
+
+    if (wire->is_json)
+        send_json(wire, message);
+    else
+        rpc_ws_send(wire->ws, message);
 }
 
 static size_t queued(void *wire)
 {
-    return rpc_ws_queued(wire);
+    return rpc_ws_queued(((struct wire *)wire)->ws);
 }
 
 static void close_wire(void *wire, const char *reason)
 {
-    rpc_ws_close(wire, 1000, reason);
+    rpc_ws_close(((struct wire *)wire)->ws, 1000, reason);
 }
 
 static void trusted(void *wire)
 {
-    rpc_ws_set_trusted(wire);
+    rpc_ws_set_trusted(((struct wire *)wire)->ws);
 }
 
 static bool save_trust(void *user, struct view bytes, struct err *err)
@@ -72,49 +146,93 @@ static bool install_chain(void *user, const struct view *chain, size_t n, struct
 
 /* ---- what the wire says ---------------------------------------------------------------------- */
 
-static void on_opened(void *user, struct rpc_ws_conn *wire)
+static void on_opened(void *user, struct rpc_ws_conn *ws)
 {
     struct edge *edge = user;
+    struct wire *wire;
     uint8_t exporter[32];
 
-    edge->n_conns++;
-    if (!rpc_ws_exporter(wire, exporter)) {
-        rpc_ws_set_user(wire, NULL);
-        rpc_ws_close(wire, 1011, "no exporter");
-        edge->n_conns--;
+    if (!rpc_ws_exporter(ws, exporter)) {
+        rpc_ws_set_user(ws, NULL);
+        rpc_ws_close(ws, 1011, "no exporter");
         return;
     }
-    rpc_ws_set_user(wire, router_opened(edge->router, now(), wire, rpc_ws_address(wire), exporter));
+    edge->n_conns++;
+    wire = mem_new(struct wire);
+    wire->edge = edge;
+    wire->ws = ws;
+    wire->is_json = rpc_ws_protocol(ws)->is_json;
+    rpc_ws_set_user(ws, wire);
+    wire->conn = router_opened(edge->router, now(), wire, rpc_ws_address(ws), exporter);
+    wire->conn->is_json = wire->is_json;
     arm(edge);
 }
 
-static void on_message(void *user, _unused_ struct rpc_ws_conn *wire, struct view message)
+static void take(struct wire *wire, struct view message)
 {
-    struct conn *conn = user;
+    struct err err;
 
-    if (!conn)
-        return;
-    router_input(conn, now(), message);
-    arm(conn->router->outside.user);
+    if (wire->is_json && !transcode_in(wire->edge->transcode, message, &message, &err))
+        router_refuse(wire->conn, now(), &err);
+    else
+        router_input(wire->conn, now(), message);
 }
 
-static void on_closed(void *user, _unused_ struct rpc_ws_conn *wire, const struct err *why)
+static void on_message(void *user, _unused_ struct rpc_ws_conn *ws, struct view message)
 {
-    struct conn *conn = user;
+    struct wire *wire = user;
+
+    if (!wire)
+        return;
+    take(wire, message);
+    arm(wire->edge);
+}
+
+static void forget_answers(struct wire *wire)
+{
+    struct answer *answer;
+
+    LIST_EACH(answer, &wire->edge->answers, node) {
+        if (answer->wire == wire)
+            answer_free(answer);
+    }
+}
+
+static void on_closed(void *user, _unused_ struct rpc_ws_conn *ws, const struct err *why)
+{
+    struct wire *wire = user;
     struct edge *edge;
 
-    if (!conn)
+    if (!wire)
         return;
-    edge = conn->router->outside.user;
-    router_closed(conn, now(), why ? why->text : "closed");
+    edge = wire->edge;
+    forget_answers(wire);
+    router_closed(wire->conn, now(), why ? why->text : "closed");
     edge->n_conns--;
+    free(wire);
     arm(edge);
+}
+
+/* Those that wait now: an answer may lead to another. */
+static void give_answers(struct edge *edge)
+{
+    struct list *last = edge->answers.prev;
+
+    while (!list_is_empty(&edge->answers)) {
+        struct answer *answer = LIST_ITEM(edge->answers.next, struct answer, node);
+        bool is_last = &answer->node == last;
+        router_input(answer->wire->conn, now(), buf_view(&answer->message));
+        answer_free(answer);
+        if (is_last)
+            break;
+    }
 }
 
 static void on_timer(void *user)
 {
     struct edge *edge = user;
 
+    give_answers(edge);
     router_tick(edge->router, now());
     arm(edge);
 }
@@ -140,12 +258,15 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
                       struct err *err)
 {
     static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    static const char *const protocols[] = { "wamp.2.msgpack", "wamp.2.json",
+                                             "wamp.2.msgpack.batched", "wamp.2.json.batched",
+                                             NULL };
     const struct router_config *config = edge->config;
     struct view chain[PKI_MAX_CHAIN];
     _free_ char *host = NULL;
     struct rpc_ws_listener listener = {
         .tls = { chain, state_chain_views(state, chain), buf_view(&state->tls_key) },
-        .protocol = "wamp.2.msgpack",
+        .protocols = protocols,
         .max_connections = (uint32_t)max_connections,
         .max_per_address = (uint32_t)config->max_per_address,
         .max_message_before = RPC_MAX_MESSAGE_BEFORE_AUTH,
@@ -187,6 +308,11 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
 
     edge->config = config;
     edge->lock_fd = -1;
+    list_init(&edge->answers);
+    /* JSON is longer; one message must not fill what a connection's queue has left (events stop
+     * at half of it). */
+    edge->transcode = transcode_new(
+        config->max_message, (size_t)min_u64(2 * config->max_message, config->max_queue / 2));
     if (!state_load(config->state, clock_wall_ms(), &state, err))
         return false;
     if (!file_lock(lock, &edge->lock_fd, err) ||
@@ -209,6 +335,7 @@ void edge_free(struct edge *edge)
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     router_free(edge->router);
     key_free(edge->key);
+    transcode_free(edge->transcode);
     if (edge->timer)
         rpc_timer_free(edge->timer);
     buf_wipe(&edge->tls_key);
