@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open addressing with linear probing: removed slots
- * become tombstones, swept when the table grows. */
+/* Open addressing with linear probing. A removed slot becomes a tombstone where a probe may have to
+ * pass it; they are swept when the table fills. Short keys, as numbers are, stand in the slot. */
 #include "base/map.h"
 
 #include <sodium.h>
 
+enum { SHORT_KEY = 16 };
+enum slot_state { SLOT_EMPTY, SLOT_GONE, SLOT_USED };
+
 struct slot {
     uint64_t hash;
-    uint8_t *key; /* NULL: empty or, with is_gone, removed */
-    size_t key_len;
+    union {
+        uint8_t *long_key; /* owned */
+        uint8_t short_key[SHORT_KEY];
+    };
+    uint32_t key_len;
+    enum slot_state state;
     void *value;
-    bool is_gone;
 };
 
 struct map {
@@ -29,12 +35,37 @@ struct map *map_new(void)
     return map;
 }
 
+static struct view key_of(const struct slot *slot)
+{
+    return VIEW(slot->key_len <= SHORT_KEY ? slot->short_key : slot->long_key, slot->key_len);
+}
+
+static struct slot slot_new(uint64_t hash, struct view key, void *value)
+{
+    struct slot slot = { .hash = hash, .state = SLOT_USED, .value = value };
+
+    if (key.len > UINT32_MAX)
+        abort();
+    slot.key_len = (uint32_t)key.len;
+    if (key.len > SHORT_KEY)
+        slot.long_key = mem_dup(key.data, key.len);
+    else if (key.len)
+        memcpy(slot.short_key, key.data, key.len);
+    return slot;
+}
+
+static void slot_free(struct slot *slot)
+{
+    if (slot->state == SLOT_USED && slot->key_len > SHORT_KEY)
+        free(slot->long_key);
+}
+
 void map_free(struct map *map)
 {
     if (!map)
         return;
     for (size_t i = 0; i < map->n_slots; i++)
-        free(map->slots[i].key);
+        slot_free(&map->slots[i]);
     free(map->slots);
     free(map);
 }
@@ -58,9 +89,9 @@ static struct slot *find(const struct map *map, struct view key, uint64_t hash)
 
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct slot *slot = &map->slots[i];
-        if (!slot->key && !slot->is_gone)
+        if (slot->state == SLOT_EMPTY)
             return NULL;
-        if (slot->key && slot->hash == hash && view_eq(VIEW(slot->key, slot->key_len), key))
+        if (slot->state == SLOT_USED && slot->hash == hash && view_eq(key_of(slot), key))
             return slot;
     }
 }
@@ -69,7 +100,7 @@ static struct slot *vacant(const struct map *map, uint64_t hash)
 {
     size_t mask = map->n_slots - 1, i = hash & mask;
 
-    while (map->slots[i].key)
+    while (map->slots[i].state == SLOT_USED)
         i = (i + 1) & mask;
     return &map->slots[i];
 }
@@ -86,7 +117,7 @@ static void make_room(struct map *map)
     map->slots = mem_array(struct slot, map->n_slots);
     map->n_gone = 0;
     for (size_t i = 0; i < n_old; i++) {
-        if (old[i].key)
+        if (old[i].state == SLOT_USED)
             *vacant(map, old[i].hash) = old[i];
     }
     free(old);
@@ -112,11 +143,25 @@ void *map_set(struct map *map, struct view key, void *value)
     }
     make_room(map);
     slot = vacant(map, hash);
-    if (slot->is_gone)
-        map->n_gone--;
-    *slot = (struct slot){ hash, mem_dup(key.data, key.len), key.len, value, false };
+    map->n_gone -= slot->state == SLOT_GONE;
+    *slot = slot_new(hash, key, value);
     map->n_used++;
     return NULL;
+}
+
+/* A probe that would end behind it anyway needs no tombstone, and none of those before it. */
+static void vacate(struct map *map, struct slot *slot)
+{
+    size_t mask = map->n_slots - 1, i = (size_t)(slot - map->slots);
+
+    *slot = (struct slot){ .state = SLOT_GONE };
+    map->n_gone++;
+    if (map->slots[(i + 1) & mask].state != SLOT_EMPTY)
+        return;
+    for (; map->slots[i].state == SLOT_GONE; i = (i - 1) & mask) {
+        map->slots[i].state = SLOT_EMPTY;
+        map->n_gone--;
+    }
 }
 
 void *map_remove(struct map *map, struct view key)
@@ -127,10 +172,9 @@ void *map_remove(struct map *map, struct view key)
     if (!slot)
         return NULL;
     value = slot->value;
-    free(slot->key);
-    *slot = (struct slot){ .is_gone = true };
+    slot_free(slot);
+    vacate(map, slot);
     map->n_used--;
-    map->n_gone++;
     return value;
 }
 
@@ -138,10 +182,10 @@ bool map_next(const struct map *map, size_t *cursor, struct view *ret_key, void 
 {
     for (; *cursor < map->n_slots; (*cursor)++) {
         struct slot *slot = &map->slots[*cursor];
-        if (!slot->key)
+        if (slot->state != SLOT_USED)
             continue;
         if (ret_key)
-            *ret_key = VIEW(slot->key, slot->key_len);
+            *ret_key = key_of(slot);
         if (ret_value)
             *ret_value = slot->value;
         (*cursor)++;

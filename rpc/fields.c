@@ -56,7 +56,7 @@ static bool value_bytes(struct view value, enum rpc_kind kind, struct view *ret_
     struct view rest = value, head;
 
     return rpc_token_read(value, &token) && token.kind == kind &&
-           view_take(&rest, token.head, &head) && view_take(&rest, (size_t)token.n, ret_bytes);
+           rpc_take(&rest, token.head, &head) && rpc_take(&rest, (size_t)token.n, ret_bytes);
 }
 
 bool rpc_value_text(struct view value, struct view *ret_text)
@@ -103,7 +103,7 @@ struct view rpc_fields_value(struct rpc_fields *f, const char *name)
         rpc_fields_fail(f, name, "missing");
         return value;
     }
-    view_take(&f->rest, len, &value);
+    rpc_take(&f->rest, len, &value);
     f->n_left--;
     return value;
 }

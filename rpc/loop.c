@@ -10,7 +10,8 @@
 /* A handle's memory belongs to libuv until its close callback: that one frees it. */
 struct rpc_timer {
     uv_timer_t uv;
-    uint64_t at;
+    uint64_t at;       /* when it is due; NEVER_MS: not at all */
+    uint64_t armed_at; /* when libuv will call: never later than that */
     rpc_on_timer *on_timer;
     void *user;
     struct list node;
@@ -26,6 +27,7 @@ struct rpc_signal {
 struct rpc_turn {
     uv_prepare_t before_sleep;
     uv_check_t after_sleep;
+    uv_idle_t again; /* while it runs the loop does not sleep */
     unsigned n_open;
     void (*on_turn)(void *user);
     void *user;
@@ -108,7 +110,10 @@ static void on_uv_timer(uv_timer_t *uv)
 {
     struct rpc_timer *timer = uv->data;
 
-    /* libuv's clock and ours differ by a fraction of a millisecond: never early by our clock. */
+    /* It was moved to later, or libuv's clock is a fraction of a millisecond before ours. */
+    timer->armed_at = NEVER_MS;
+    if (timer->at == NEVER_MS)
+        return;
     if (clock_mono_ms() < timer->at) {
         rpc_timer_set(timer, timer->at);
         return;
@@ -123,22 +128,23 @@ struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, v
 
     uv_timer_init(&loop->uv, &timer->uv);
     timer->uv.data = timer;
-    timer->at = NEVER_MS;
+    timer->at = timer->armed_at = NEVER_MS;
     timer->on_timer = on_timer;
     timer->user = user;
     list_append(&loop->timers, &timer->node);
     return timer;
 }
 
+/* A deadline that moves to later, as most do, costs nothing: it is looked at when libuv calls. */
 void rpc_timer_set(struct rpc_timer *timer, uint64_t at)
 {
-    uint64_t now = clock_mono_ms();
+    uint64_t now;
 
     timer->at = at;
-    if (at == NEVER_MS) {
-        uv_timer_stop(&timer->uv);
+    if (at >= timer->armed_at) /* NEVER_MS too */
         return;
-    }
+    now = clock_mono_ms();
+    timer->armed_at = at;
     uv_update_time(timer->uv.loop);
     uv_timer_start(&timer->uv, on_uv_timer, at > now ? at - now : 0, 0);
 }
@@ -189,6 +195,16 @@ static void after_sleep(uv_check_t *uv)
     turn->on_turn(turn->user);
 }
 
+static void stop_again(uv_idle_t *uv)
+{
+    uv_idle_stop(uv);
+}
+
+void rpc_turn_again(struct rpc_turn *turn)
+{
+    uv_idle_start(&turn->again, stop_again);
+}
+
 static void close_turn(uv_handle_t *handle)
 {
     struct rpc_turn *turn = handle->data;
@@ -203,10 +219,11 @@ struct rpc_turn *rpc_turn_new(void *native, void (*on_turn)(void *user), void *u
 
     turn->on_turn = on_turn;
     turn->user = user;
-    turn->n_open = 2;
+    turn->n_open = 3;
     uv_prepare_init(native, &turn->before_sleep);
     uv_check_init(native, &turn->after_sleep);
-    turn->before_sleep.data = turn->after_sleep.data = turn;
+    uv_idle_init(native, &turn->again);
+    turn->before_sleep.data = turn->after_sleep.data = turn->again.data = turn;
     uv_prepare_start(&turn->before_sleep, before_sleep);
     uv_check_start(&turn->after_sleep, after_sleep);
     return turn;
@@ -218,6 +235,7 @@ void rpc_turn_free(struct rpc_turn *turn)
         return;
     uv_close((uv_handle_t *)&turn->before_sleep, close_turn);
     uv_close((uv_handle_t *)&turn->after_sleep, close_turn);
+    uv_close((uv_handle_t *)&turn->again, close_turn);
 }
 
 void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user)

@@ -35,6 +35,7 @@ struct rpc_turn;
 struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void *user),
                               void *user);
 void rpc_turn_free(struct rpc_turn *turn);
+void rpc_turn_again(struct rpc_turn *turn); /* the next turn comes without sleeping */
 /* Calls `at_end` from rpc_loop_free(), when every handle is closed. `native` is
  * rpc_loop_native()'s. */
 void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user);

@@ -19,10 +19,10 @@ bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key,
 {
     struct view key, value;
 
-    if (*n_left == 0 || !view_take(cursor, rpc_value_len(*cursor), &key) ||
+    if (*n_left == 0 || !rpc_take(cursor, rpc_value_len(*cursor), &key) ||
         !rpc_value_text(key, ret_key))
         return false;
-    if (!view_take(cursor, rpc_value_len(*cursor), &value) || value.len == 0)
+    if (!rpc_take(cursor, rpc_value_len(*cursor), &value) || value.len == 0)
         return false;
     *ret_value = value;
     --*n_left;

@@ -132,22 +132,41 @@ static struct view take_map(struct rpc_fields *f, const char *name)
     return map;
 }
 
-/* Keys that the table does not know are passed over; nil is absent. */
+static const struct rpc_shape *key_shape(const struct rpc_shape *dict, struct view name)
+{
+    for (; dict->kind != RPC_S_END; dict++) {
+        if (name.len && name.data[0] == (uint8_t)dict->name[0] && view_eq_text(name, dict->name))
+            return dict;
+    }
+    return NULL;
+}
+
+static void fail_key(struct rpc_fields *f, const char *dict, const char *key, const char *why)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "%s: %s", dict, key);
+    rpc_fields_fail(f, name, why);
+}
+
+/* Keys that the table does not know are passed over; nil is absent. Every message has such a map,
+ * most of them empty: it is walked once. */
 static void read_dict(struct rpc_fields *f, struct rpc_msg *msg, const struct rpc_shape *shape)
 {
-    struct view map = take_map(f, shape->name), value;
+    struct view map = take_map(f, shape->name), cursor, name, value;
+    uint32_t n;
 
-    for (const struct rpc_shape *key = shape->dict; key->kind != RPC_S_END; key++) {
-        char name[64];
-        const char *why;
-        if (!rpc_map_get(map, key->name, &value))
-            continue;
-        why = read_key(msg, key, value);
-        if (!why)
-            continue;
-        snprintf(name, sizeof(name), "%s: %s", shape->name, key->name);
-        rpc_fields_fail(f, name, why);
+    if (f->has_failed || !rpc_map_open(map, &cursor, &n))
         return;
+    while (rpc_map_next(&cursor, &n, &name, &value)) {
+        const struct rpc_shape *key = key_shape(shape->dict, name);
+        const char *why = NULL;
+        if (key && rpc_value_kind(value) != RPC_NIL)
+            why = read_key(msg, key, value);
+        if (why) {
+            fail_key(f, shape->name, key->name, why);
+            return;
+        }
     }
 }
 
@@ -199,10 +218,23 @@ static struct view read_pattern(struct rpc_fields *f, const char *name, struct v
                                     : rpc_fields_uri(f, name);
 }
 
+/* The last value of a message is all that is left of it: no need to walk it again. */
+static bool take_last_args(struct rpc_fields *f, struct rpc_payload *ret_payload)
+{
+    if (f->has_failed || f->n_left != 1 || rpc_value_kind(f->rest) != RPC_ARRAY)
+        return false;
+    *ret_payload = rpc_args(f->rest);
+    f->rest = (struct view){ 0 };
+    f->n_left = 0;
+    return true;
+}
+
 static struct rpc_payload read_payload(struct rpc_fields *f)
 {
     struct rpc_payload payload = { .bytes = f->rest };
 
+    if (take_last_args(f, &payload))
+        return payload;
     if (rpc_fields_more(f)) {
         rpc_fields_array(f, "args");
         payload.n++;

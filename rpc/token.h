@@ -13,7 +13,43 @@ struct rpc_token {
     bool is_negative; /* an integer below zero */
     bool is_double;   /* a float of 64 bits */
 };
-/* False when the bytes end inside the head. */
-bool rpc_token_read(struct view bytes, struct rpc_token *ret_token);
+/* Heads of more than one byte, and those of 0xc0 to 0xdf. */
+bool rpc_token_read_long(struct view bytes, struct rpc_token *ret_token);
+
+/* Heads that hold their number in themselves. */
+static inline struct rpc_token rpc_token_fix(uint8_t head)
+{
+    if (head < 0x80)
+        return (struct rpc_token){ .kind = RPC_INT, .head = 1, .n = head };
+    if (head < 0x90)
+        return (struct rpc_token){ .kind = RPC_MAP, .head = 1, .n = head & 15 };
+    if (head < 0xa0)
+        return (struct rpc_token){ .kind = RPC_ARRAY, .head = 1, .n = head & 15 };
+    if (head < 0xc0)
+        return (struct rpc_token){ .kind = RPC_TEXT, .head = 1, .n = head & 31 };
+    return (struct rpc_token){ .kind = RPC_INT, .head = 1, .is_negative = true };
+}
+
+/* False when the bytes end inside the head. In line: it is what reading a message mostly does. */
+static inline bool rpc_token_read(struct view bytes, struct rpc_token *ret_token)
+{
+    if (bytes.len == 0)
+        return false;
+    if (bytes.data[0] >= 0xc0 && bytes.data[0] <= 0xdf)
+        return rpc_token_read_long(bytes, ret_token);
+    *ret_token = rpc_token_fix(bytes.data[0]);
+    return true;
+}
+
+/* view_take(), in line for the same reason. */
+static inline bool rpc_take(struct view *view, size_t len, struct view *ret_bytes)
+{
+    if (view->len < len)
+        return false;
+    *ret_bytes = VIEW(view->data, len);
+    *view = VIEW(view->data + len, view->len - len);
+    return true;
+}
+
 /* Length of the value at the front of walked bytes; 0 when there is none. */
 size_t rpc_value_len(struct view bytes);

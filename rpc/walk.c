@@ -25,32 +25,11 @@ static const struct {
     { RPC_MAP, 2 },       { RPC_MAP, 4 },
 };
 
-/* Heads that hold their number in themselves. */
-static struct rpc_token read_fix(uint8_t head)
-{
-    if (head < 0x80)
-        return (struct rpc_token){ .kind = RPC_INT, .head = 1, .n = head };
-    if (head < 0x90)
-        return (struct rpc_token){ .kind = RPC_MAP, .head = 1, .n = head & 15 };
-    if (head < 0xa0)
-        return (struct rpc_token){ .kind = RPC_ARRAY, .head = 1, .n = head & 15 };
-    if (head < 0xc0)
-        return (struct rpc_token){ .kind = RPC_TEXT, .head = 1, .n = head & 31 };
-    return (struct rpc_token){ .kind = RPC_INT, .head = 1, .is_negative = true };
-}
-
-bool rpc_token_read(struct view bytes, struct rpc_token *ret_token)
+bool rpc_token_read_long(struct view bytes, struct rpc_token *ret_token)
 {
     struct rpc_token token = { 0 };
-    uint8_t head;
+    uint8_t head = bytes.data[0];
 
-    if (bytes.len == 0)
-        return false;
-    head = bytes.data[0];
-    if (head < 0xc0 || head > 0xdf) {
-        *ret_token = read_fix(head);
-        return true;
-    }
     token.kind = heads[head - 0xc0].kind;
     token.head = 1u + heads[head - 0xc0].width;
     if (bytes.len < token.head)
@@ -97,11 +76,11 @@ static const char *walk_step(struct walk *w)
         return "an ext or reserved type";
     if (is_key && token.kind != RPC_TEXT)
         return "a map key is not text";
-    view_take(&w->rest, token.head, &body);
+    rpc_take(&w->rest, token.head, &body);
     if (in)
         in->n_left--;
     if (token.kind == RPC_TEXT || token.kind == RPC_BIN) {
-        if (!view_take(&w->rest, (size_t)token.n, &body))
+        if (!rpc_take(&w->rest, (size_t)token.n, &body))
             return "cut short";
         return token.kind == RPC_TEXT ? check_text(body, is_key) : NULL;
     }
@@ -139,10 +118,10 @@ size_t rpc_value_len(struct view bytes)
     struct rpc_token token;
 
     for (uint64_t n_left = 1; n_left; n_left--) {
-        if (!rpc_token_read(rest, &token) || !view_take(&rest, token.head, &body))
+        if (!rpc_token_read(rest, &token) || !rpc_take(&rest, token.head, &body))
             return 0;
         if (token.kind == RPC_TEXT || token.kind == RPC_BIN) {
-            if (!view_take(&rest, (size_t)token.n, &body))
+            if (!rpc_take(&rest, (size_t)token.n, &body))
                 return 0;
         } else if (token.kind == RPC_ARRAY) {
             n_left += token.n;

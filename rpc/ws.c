@@ -23,6 +23,7 @@ enum {
     RX_CLIENT = 4096, /* what one idle connection's read buffer costs */
     TX_LIMIT = 2 * 1024 * 1024,
     MAX_HTTP_HEADER = 2048,
+    SERVICE_BUFFER = 16 * 1024, /* one for all: a TLS record at a time */
     MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
     MAX_PROTOCOLS = 8,
 };
@@ -31,6 +32,7 @@ enum {
  * called. */
 #pragma weak rpc_turn_new
 #pragma weak rpc_turn_free
+#pragma weak rpc_turn_again
 #pragma weak rpc_loop_at_end
 
 struct rpc_ws {
@@ -143,8 +145,35 @@ void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs)
     wake(conn->ws);
 }
 
+bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn)
+{
+    SSL *ssl = conn->wsi && conn->is_open ? lws_get_ssl(conn->wsi) : NULL;
+
+    return ssl && rpc_ws_tls_has_more(ssl);
+}
+
+void rpc_ws_wire_read(struct rpc_ws_conn *conn)
+{
+    struct lws_pollfd readable = { lws_get_socket_fd(conn->wsi), POLLIN, POLLIN };
+
+    lws_service_fd(conn->ws->context, &readable);
+}
+
+/* libpeer's loop has no turns, and one connection that is idle most of the time. */
+static void read_ahead(struct rpc_ws_conn *conn)
+{
+    if (!conn->hub->has_turns)
+        return;
+    rpc_ws_tls_read_ahead(lws_get_ssl(conn->wsi), rpc_ws_conn_came, conn);
+    rpc_ws_conn_came(conn); /* what came behind the handshake */
+}
+
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn)
 {
+    SSL *ssl = lws_get_ssl(conn->wsi);
+
+    if (ssl && conn->is_open && conn->hub->has_turns)
+        rpc_ws_tls_read_ahead(ssl, NULL, NULL);
     lws_set_opaque_user_data(conn->wsi, NULL);
 }
 
@@ -264,6 +293,7 @@ static int answer_http(struct lws *wsi)
 
 static int on_established(struct rpc_ws_conn *conn)
 {
+    read_ahead(conn);
     rpc_ws_conn_opened(conn);
     return 0;
 }
@@ -582,6 +612,7 @@ static bool make_context(struct rpc_ws *ws, void *native, struct err *err)
     info.alpn = "http/1.1";
     info.server_string = "warren";
     info.max_http_header_data = MAX_HTTP_HEADER;
+    info.pt_serv_buf_size = ws->kind == RPC_WS_UV ? SERVICE_BUFFER : 0;
     info.timeout_secs = HANDSHAKE_SECS;
     info.retry_and_idle_policy = &liveness;
     info.gid = -1;
@@ -628,6 +659,15 @@ static bool make_client(struct rpc_ws *ws, struct err *err)
     return true;
 }
 
+static void on_turn(void *user)
+{
+    struct rpc_ws *ws = user;
+
+    if (rpc_ws_hub_read(&ws->hub))
+        rpc_turn_again(ws->turn);
+    rpc_ws_hub_flush(&ws->hub);
+}
+
 bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, struct err *err)
 {
     struct rpc_ws *ws = mem_new(struct rpc_ws);
@@ -636,6 +676,7 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
     ws->native = native;
     list_init(&ws->hub.conns);
     list_init(&ws->hub.dirty);
+    list_init(&ws->hub.unread);
     rpc_ws_timers_init(&ws->timers, arm_timer, ws);
     if (!make_context(ws, native, err)) {
         free(ws);
@@ -644,7 +685,7 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
     ws->hub.addresses = map_new();
     ws->hub.has_turns = kind == RPC_WS_UV;
     if (kind == RPC_WS_UV)
-        ws->turn = rpc_turn_new(native, rpc_ws_hub_flush, &ws->hub);
+        ws->turn = rpc_turn_new(native, on_turn, ws);
     if (!make_client(ws, err)) {
         rpc_ws_free(ws);
         return err_wrap(err, "the WebSocket edge");
@@ -684,6 +725,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     rpc_ws_timers_deinit(&ws->timers);
     lws_sul_cancel(&ws->timer);
     map_free(ws->hub.addresses);
+    rpc_ws_spares_free(&ws->hub.spares);
     client_ssl = ws->client_ssl;
     context = ws->context;
     if (ws->kind == RPC_WS_UV) {

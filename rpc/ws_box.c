@@ -1,7 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_box.h"
 
-enum { CHUNK = 64 * 1024, MAX_GONE = 2 * 1024 * 1024 };
+enum { CHUNK = 64 * 1024, MAX_GONE = 2 * 1024 * 1024, MAX_SPARE = 256 * 1024 };
+
+void rpc_ws_spares_free(struct rpc_ws_spares *spares)
+{
+    while (spares->n)
+        buf_free(&spares->buf[--spares->n]);
+}
+
+static void take_spare(struct rpc_ws_out *out)
+{
+    if (out->spares && out->spares->n)
+        out->bytes = out->spares->buf[--out->spares->n];
+}
+
+static void give_spare(struct rpc_ws_out *out)
+{
+    if (out->spares && out->spares->n < RPC_WS_SPARES && out->bytes.cap <= MAX_SPARE) {
+        buf_clear(&out->bytes);
+        out->spares->buf[out->spares->n++] = out->bytes;
+        out->bytes = (struct buf){ 0 };
+    }
+    buf_free(&out->bytes);
+}
 
 size_t rpc_ws_out_waiting(const struct rpc_ws_out *out)
 {
@@ -19,6 +41,8 @@ void rpc_ws_out_put(struct rpc_ws_out *out, bool is_text, struct view message, c
         buf_drop_front(&out->bytes, out->from);
         out->from = 0;
     }
+    if (!out->bytes.data)
+        take_spare(out);
     rpc_ws_frame_put(&out->bytes, is_text, message, mask);
 }
 
@@ -36,7 +60,7 @@ void rpc_ws_out_taken(struct rpc_ws_out *out, size_t len, bool is_stuck)
     out->from += len;
     if (rpc_ws_out_has_more(out))
         return;
-    buf_free(&out->bytes);
+    give_spare(out);
     out->from = 0;
 }
 

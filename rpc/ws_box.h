@@ -8,7 +8,17 @@
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
+/* Empty buffers that connections of one edge hand on: an idle one holds none, a busy one need not
+ * grow a new one for each turn. */
+enum { RPC_WS_SPARES = 16 };
+struct rpc_ws_spares {
+    struct buf buf[RPC_WS_SPARES];
+    size_t n;
+};
+void rpc_ws_spares_free(struct rpc_ws_spares *spares);
+
 struct rpc_ws_out {
+    struct rpc_ws_spares *spares; /* NULL: none */
     struct buf bytes;
     size_t from;   /* bytes at the front that are gone */
     size_t handed; /* bytes that the socket's owner took but could not send yet, at most */

@@ -2,6 +2,8 @@
 #include "rpc/ws_conn.h"
 
 enum {
+    TLS_RECORD = 16 * 1024,
+    MAX_READS = 256,       /* TLS records of one connection in one turn */
     MAX_BATCH = 64 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
@@ -23,6 +25,9 @@ struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_
     conn->events = *events;
     conn->user = user;
     list_init(&conn->dirty);
+    list_init(&conn->unread);
+    if (hub->has_turns)
+        conn->out.spares = &hub->spares;
     list_append(&hub->conns, &conn->node);
     return conn;
 }
@@ -32,6 +37,9 @@ static void conn_free(struct rpc_ws_conn *conn)
     rpc_ws_dialing_free(conn->dial);
     list_remove(&conn->node);
     list_remove(&conn->dirty);
+    list_remove(&conn->unread);
+    if (conn->hub->reading == conn)
+        conn->hub->reading = NULL;
     rpc_ws_address_release(conn->hub->addresses, conn->address);
     rpc_ws_in_clear(&conn->in);
     buf_free(&conn->out.bytes);
@@ -162,9 +170,8 @@ bool rpc_ws_conn_flush(struct rpc_ws_conn *conn)
     return true;
 }
 
-void rpc_ws_hub_flush(void *user)
+void rpc_ws_hub_flush(struct rpc_ws_hub *hub)
 {
-    struct rpc_ws_hub *hub = user;
     struct rpc_ws_conn *conn;
 
     LIST_EACH(conn, &hub->dirty, dirty) {
@@ -189,6 +196,13 @@ static void mark_dirty(struct rpc_ws_conn *conn)
         list_append(&conn->hub->dirty, &conn->dirty);
 }
 
+/* A full TLS record gains nothing by waiting for the turn's end, and the other side can begin. */
+static void flush_early(struct rpc_ws_conn *conn)
+{
+    if (!list_is_empty(&conn->dirty) && !rpc_ws_conn_flush(conn))
+        conn_kill(conn);
+}
+
 void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
 {
     struct err why;
@@ -207,6 +221,8 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
     else
         put_in_batch(conn, message);
     mark_dirty(conn);
+    if (rpc_ws_queued(conn) >= TLS_RECORD)
+        flush_early(conn);
 }
 
 /* Our own close frame behind what is queued: libwebsockets on libuv cuts the connection without
@@ -237,6 +253,45 @@ void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
+
+void rpc_ws_conn_came(void *user)
+{
+    struct rpc_ws_conn *conn = user;
+
+    if (list_is_empty(&conn->unread))
+        list_append(&conn->hub->unread, &conn->unread);
+}
+
+/* The socket is not readable any more for what TLS has read ahead: nobody else would come for it.
+ * A connection stays in the list only when it used up its share of this turn. */
+static bool read_out(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
+{
+    hub->reading = conn;
+    for (unsigned i = 0; i < MAX_READS && hub->reading && rpc_ws_wire_has_more(conn); i++)
+        rpc_ws_wire_read(conn);
+    return hub->reading && rpc_ws_wire_has_more(conn);
+}
+
+bool rpc_ws_hub_read(struct rpc_ws_hub *hub)
+{
+    struct rpc_ws_conn *conn;
+    struct list now;
+
+    list_init(&now);
+    while (!list_is_empty(&hub->unread)) {
+        struct list *first = hub->unread.next;
+        list_remove(first);
+        list_append(&now, first);
+    }
+    while (!list_is_empty(&now)) {
+        conn = LIST_ITEM(now.next, struct rpc_ws_conn, unread);
+        list_remove(&conn->unread);
+        if (read_out(hub, conn))
+            rpc_ws_conn_came(conn);
+    }
+    hub->reading = NULL;
+    return !list_is_empty(&hub->unread);
+}
 
 static bool refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
 {

@@ -13,8 +13,11 @@ struct rpc_ws_dialing; /* what only a client's connection has; ws.c's */
 
 /* What all connections of an edge share. */
 struct rpc_ws_hub {
-    struct list conns, dirty; /* dirty: have bytes to send at the end of the turn */
-    bool has_turns;           /* otherwise they ask the wire to be called when it can take more */
+    struct list conns, dirty;    /* dirty: have bytes to send at the end of the turn */
+    struct list unread;          /* the TLS library may hold more of what came than was read */
+    struct rpc_ws_conn *reading; /* while it is being read out; NULL once it is gone */
+    struct rpc_ws_spares spares;
+    bool has_turns; /* otherwise they ask the wire to be called when it can take more */
     struct map *addresses;
     struct rpc_ws_masks masks;
     size_t max_trusted; /* the longest message of an authenticated client */
@@ -24,7 +27,7 @@ struct rpc_ws_conn {
     struct rpc_ws_hub *hub;
     struct rpc_ws *ws;
     struct lws *wsi; /* NULL: not begun, or gone */
-    struct list node, dirty;
+    struct list node, dirty, unread;
     struct rpc_ws_events events;
     void *user;
     struct rpc_ws_dialing *dial; /* NULL: accepted */
@@ -48,7 +51,10 @@ void rpc_ws_conn_opened(struct rpc_ws_conn *conn);
 void rpc_ws_conn_set_why(struct rpc_ws_conn *conn,
                          const struct err *why);  /* the first one counts */
 bool rpc_ws_conn_flush(struct rpc_ws_conn *conn); /* false: the wire is broken */
-void rpc_ws_hub_flush(void *hub);                 /* what is dirty */
+void rpc_ws_hub_flush(struct rpc_ws_hub *hub);    /* what is dirty */
+void rpc_ws_conn_came(void *conn);                /* bytes came from the socket */
+/* Reads out what the TLS library holds. True: there was more than one turn's share. */
+bool rpc_ws_hub_read(struct rpc_ws_hub *hub);
 
 /* A piece came; its frame has `left` bytes more. False: cut the connection. */
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final);
@@ -63,4 +69,6 @@ bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn); /* not all that was written
 void rpc_ws_wire_ask(struct rpc_ws_conn *conn); /* rpc_ws_conn_writable() when it can take more */
 void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs); /* cut after so long; 0: soon */
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
+bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn);   /* read from the socket, not from TLS */
+void rpc_ws_wire_read(struct rpc_ws_conn *conn);       /* some of it; `conn` may be gone after it */
 void rpc_ws_dialing_free(struct rpc_ws_dialing *dial); /* NULL is fine */

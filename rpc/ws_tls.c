@@ -151,3 +151,41 @@ bool rpc_ws_tls_exporter(SSL *ssl, uint8_t ret_exporter[32])
     return SSL_export_keying_material(ssl, ret_exporter, 32, label, sizeof(label) - 1,
                                       (const unsigned char *)"", 0, 1) == 1;
 }
+
+/* ---- reading ahead --------------------------------------------------------------------------- */
+
+struct ahead {
+    rpc_ws_on_bytes *on_bytes;
+    void *user;
+};
+
+static long on_bio(BIO *bio, int operation, _unused_ const char *bytes, _unused_ size_t len,
+                   _unused_ int argi, _unused_ long argl, int ret, _unused_ size_t *processed)
+{
+    struct ahead *ahead = (void *)BIO_get_callback_arg(bio);
+
+    if (operation == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && ahead->on_bytes)
+        ahead->on_bytes(ahead->user);
+    if (operation == BIO_CB_FREE)
+        free(ahead);
+    return ret;
+}
+
+void rpc_ws_tls_read_ahead(SSL *ssl, rpc_ws_on_bytes *on_bytes, void *user)
+{
+    BIO *bio = SSL_get_rbio(ssl);
+    struct ahead *ahead = (void *)BIO_get_callback_arg(bio);
+
+    if (!ahead)
+        ahead = mem_new(struct ahead);
+    *ahead = (struct ahead){ on_bytes, user };
+    BIO_set_callback_arg(bio, (char *)ahead);
+    BIO_set_callback_ex(bio, on_bio);
+    SSL_set_read_ahead(ssl, on_bytes != NULL);
+}
+
+/* Once it had to ask the socket for the rest of a record, the socket's next bytes wake us. */
+bool rpc_ws_tls_has_more(const SSL *ssl)
+{
+    return SSL_has_pending(ssl) && !SSL_want_read(ssl);
+}

@@ -20,4 +20,12 @@ typedef bool rpc_ws_on_chain(void *user, const struct ssl_st *ssl, const struct 
 bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st **ret_ssl,
                        struct err *err);
 void rpc_ws_tls_free(struct ssl_ctx_st *ssl);
+
+/* Reading ahead: a read of the socket takes what is there, not one TLS record. `on_bytes` comes
+ * when it took any; NULL: never again. libwebsockets does not look at what was read ahead: whoever
+ * asks for this has to make it read on while rpc_ws_tls_has_more(). */
+typedef void rpc_ws_on_bytes(void *user);
+void rpc_ws_tls_read_ahead(struct ssl_st *ssl, rpc_ws_on_bytes *on_bytes, void *user);
+bool rpc_ws_tls_has_more(const struct ssl_st *ssl);
+
 bool rpc_ws_tls_exporter(struct ssl_st *ssl, uint8_t ret_exporter[32]);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/key.h"
+#include "rpc/ws_conn.h"
 #include "rpc/ws_frame.h"
 
 #include <glib.h>
@@ -277,6 +278,24 @@ TEST(thousands_of_messages_keep_their_order)
     CHECK_U64(road.client.n_messages, 5000);
     CHECK_U64(road.client.n_bytes, road.server.n_bytes);
     CHECK_U64(rpc_ws_queued(road.client.conn), 0);
+}
+
+/* Records that were read ahead do not make the socket readable again; a ping is no message. */
+TEST(a_record_each_and_pings_between_are_read_to_the_end)
+{
+    _road_ road;
+
+    road_init(&road);
+    road.server.echoes = true;
+    road_open(&road);
+    for (uint32_t i = 0; i < 5000; i++) {
+        if (i % 3 == 0) /* a ping in a record of its own */
+            buf_put(&road.client.conn->out.bytes, VIEW_LIT("\x89\x80\1\2\3\4"));
+        CHECK(rpc_ws_conn_flush(road.client.conn));
+        send_numbered(road.client.conn, i, 4 + i % 300);
+        CHECK(rpc_ws_conn_flush(road.client.conn));
+    }
+    CHECK(edge_until(road.loop, has_5000, &road) && road.client.n_messages == 5000);
 }
 
 static bool has_3(void *user)
