@@ -4,7 +4,10 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <strings.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 8192 };
@@ -17,6 +20,7 @@ struct chat {
     char remote_id[16];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
     bool input_ended, we_ended, they_ended, is_over;
+    unsigned n_calls; /* taken or asked about */
     int status;
     char in[LINE_MAX_BYTES]; /* typed, not yet sent */
     size_t n_in;
@@ -97,6 +101,19 @@ static void say_facts(const struct chat *chat)
         write_facts(chat, &facts);
 }
 
+/* What was typed for one is not said to another, and does not answer a question that came later. */
+static void drop_typed(struct chat *chat)
+{
+    struct pollfd fd = { STDIN_FILENO, POLLIN, 0 };
+    char bytes[4096];
+
+    chat->n_in = 0;
+    if (isatty(STDIN_FILENO))
+        tcflush(STDIN_FILENO, TCIFLUSH);
+    while (!chat->input_ended && poll(&fd, 1, 0) > 0)
+        chat->input_ended = read(STDIN_FILENO, bytes, sizeof(bytes)) <= 0;
+}
+
 /* The conversation is over: the caller leaves, who waits waits on. */
 static void forget_link(struct chat *chat, int status)
 {
@@ -104,8 +121,8 @@ static void forget_link(struct chat *chat, int status)
     chat->stream = NULL;
     chat->is_up = chat->is_asking = chat->we_ended = chat->they_ended = false;
     chat->n_line = 0;
-    if (chat->is_caller ||
-        (chat->input_ended && chat->n_in == 0 && status == 0 && chat->status == 0)) {
+    chat->n_in = 0;
+    if (chat->is_caller || (chat->input_ended && status == 0)) {
         chat->is_over = true;
         chat->status = status;
     } else {
@@ -192,6 +209,8 @@ static void on_incoming(struct chat *chat, const struct peer_event *event)
     }
     chat->link = event->link;
     snprintf(chat->remote_id, sizeof(chat->remote_id), "%s", event->remote_id);
+    if (chat->n_calls++ > 0 || !chat->cli->accept || isatty(STDIN_FILENO))
+        drop_typed(chat);
     fprintf(stderr, "%s calls (its ID is proved) and asks for:", cli_show_id(event->remote_id, id));
     for (size_t i = 0; event->capabilities[i]; i++)
         fprintf(stderr, " %s", event->capabilities[i]);
@@ -231,6 +250,8 @@ static void on_down(struct chat *chat, const struct peer_event *event)
         return;
     if (chat->stream && chat->is_up)
         receive(chat);
+    if (chat->is_asking)
+        fputc('\n', stderr); /* the question is not answered any more */
     if (event->error.name[0] != '\0' && !is_clean) {
         cli_fail(chat->cli, "chat", &event->error);
         forget_link(chat, 1);
@@ -247,14 +268,13 @@ static void dial(struct chat *chat)
 
     if (!chat->is_caller || chat->link)
         return;
-    chat->link = peer_dial(chat->peer, chat->cli->argument, wanted, &error);
+    chat->link = peer_dial(chat->peer, chat->remote_id, wanted, &error);
     if (!chat->link) {
         chat->is_over = true;
         chat->status = cli_fail(chat->cli, "chat", &error);
         return;
     }
-    snprintf(chat->remote_id, sizeof(chat->remote_id), "%s", chat->cli->argument);
-    cli_say("dialling %s", cli_show_id(chat->cli->argument, id));
+    cli_say("dialling %s", cli_show_id(chat->remote_id, id));
 }
 
 static void on_ready(struct chat *chat)
@@ -332,6 +352,14 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     }
 }
 
+static bool is_yes(const char *text, size_t len)
+{
+    while (len && (text[len - 1] == ' ' || text[len - 1] == '\r'))
+        len--;
+    return (len == 1 && strncasecmp(text, "y", 1) == 0) ||
+           (len == 3 && strncasecmp(text, "yes", 3) == 0);
+}
+
 static void read_input(struct chat *chat)
 {
     ssize_t n = read(STDIN_FILENO, chat->in + chat->n_in, sizeof(chat->in) - chat->n_in);
@@ -347,8 +375,8 @@ static void read_input(struct chat *chat)
         return;
     newline = memchr(chat->in, '\n', chat->n_in);
     if (newline || chat->input_ended) {
-        bool yes = chat->n_in && (chat->in[0] == 'y' || chat->in[0] == 'Y');
         size_t used = newline ? (size_t)(newline - chat->in) + 1 : chat->n_in;
+        bool yes = is_yes(chat->in, newline ? used - 1 : used);
         memmove(chat->in, chat->in + used, chat->n_in - used);
         chat->n_in -= used;
         answer_call(chat, yes);
@@ -363,6 +391,55 @@ static bool wants_input(const struct chat *chat)
     return chat->is_asking || (chat->is_up && chat->stream);
 }
 
+/* The ID as typed, spaces out; 0, or the exit status after having said what is wrong with it. */
+static int take_id(const struct cli *cli, char ret_id[16])
+{
+    struct peer_identity own;
+    struct peer_error error;
+    size_t n = 0;
+
+    for (const char *at = cli->argument; *at != '\0'; at++) {
+        if (*at == ' ')
+            continue;
+        if (*at < '0' || *at > '9' || n == 9) {
+            n = 0;
+            break;
+        }
+        ret_id[n++] = *at;
+    }
+    ret_id[n] = '\0';
+    if (n < 6) {
+        fprintf(stderr,
+                "warren: chat: invalid_argument: an ID has 6 to 9 digits, such as \"456 000\"\n");
+        return 2;
+    }
+    if (!peer_identity_load(cli->state_dir, &own, &error))
+        return cli_fail(cli, "chat", &error);
+    if (strcmp(own.id, ret_id) == 0) {
+        fprintf(stderr, "warren: chat: invalid_argument: this is this machine's own ID\n");
+        return 2;
+    }
+    return 0;
+}
+
+static void run(struct chat *chat)
+{
+    struct peer_event event;
+
+    while (!chat->is_over && !cli_stopped()) {
+        if (cli_wait(chat->peer, wants_input(chat) ? STDIN_FILENO : -1, -1) & CLI_INPUT)
+            read_input(chat);
+        while (!chat->is_over && peer_next_event(chat->peer, &event))
+            on_event(chat, &event);
+        send_typed(chat);
+        close_if_done(chat);
+    }
+    if (chat->is_over)
+        return;
+    cli_say("hanging up");
+    chat->status = 128 + cli_stopped();
+}
+
 int cli_chat(const struct cli *cli)
 {
     static struct chat chat;
@@ -370,21 +447,16 @@ int cli_chat(const struct cli *cli)
                                   .state_dir = cli->state_dir,
                                   .capabilities = wanted,
                                   .allow_loopback = cli->loopback };
-    struct peer_event event;
     struct peer_error error;
 
     chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
+    if (chat.is_caller && (chat.status = take_id(cli, chat.remote_id)) != 0)
+        return chat.status;
+    cli_catch_signals();
     chat.peer = peer_new(&config, &error);
     if (!chat.peer)
         return cli_fail(cli, "chat", &error);
-    while (!chat.is_over) {
-        if (cli_wait(chat.peer, wants_input(&chat) ? STDIN_FILENO : -1, -1) & CLI_INPUT)
-            read_input(&chat);
-        while (!chat.is_over && peer_next_event(chat.peer, &event))
-            on_event(&chat, &event);
-        send_typed(&chat);
-        close_if_done(&chat);
-    }
-    peer_free(chat.peer);
+    run(&chat);
+    peer_free(chat.peer); /* closes the link, and tells den */
     return chat.status;
 }

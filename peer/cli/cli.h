@@ -29,6 +29,9 @@ const char *cli_show_id(const char *id, char to[24]);
 /* Waits until the peer or (if `input` >= 0) the descriptor is readable, at most `ms` (-1: for ever). */
 enum cli_ready { CLI_TIMEOUT = 0, CLI_PEER = 1, CLI_INPUT = 2, CLI_BOTH = 3 };
 enum cli_ready cli_wait(const struct peer *peer, int input, int ms);
+/* From now on an interrupt, a hang-up or a request to end interrupts cli_wait() instead of the program. */
+void cli_catch_signals(void);
+int cli_stopped(void); /* the signal that came; 0: none */
 /* Milliseconds of a clock that never goes back. */
 unsigned long long cli_now(void);
 /* An identity for people, to `out`. */

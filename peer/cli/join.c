@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -30,21 +31,56 @@ static bool read_line(FILE *from, char *to, size_t size)
     return used > 0;
 }
 
-/* From a terminal: asks without echo, because the string may hold a token. */
+/* Whether nothing but white space follows. */
+static bool at_end(FILE *from)
+{
+    int c;
+
+    while ((c = fgetc(from)) != EOF) {
+        if (c != '\n' && c != '\r' && c != ' ' && c != '\t')
+            return false;
+    }
+    return true;
+}
+
+/* ---- the prompt: without echo, because the string may hold a token ---- */
+
+static const int prompt_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+static struct termios terminal_before;
+
+static void on_prompt_signal(int number)
+{
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void watch_signals(bool is_prompting)
+{
+    struct sigaction action = { .sa_handler = is_prompting ? on_prompt_signal : SIG_DFL };
+
+    for (size_t i = 0; i < sizeof(prompt_signals) / sizeof(*prompt_signals); i++)
+        sigaction(prompt_signals[i], &action, NULL);
+    signal(SIGTSTP,
+           is_prompting ? SIG_IGN : SIG_DFL); /* a stopped program leaves no silent terminal */
+}
+
 static bool prompt(char *to, size_t size)
 {
-    struct termios before, silent;
+    struct termios silent;
     bool ok;
 
+    if (tcgetattr(STDIN_FILENO, &terminal_before) != 0)
+        return read_line(stdin, to, size);
+    silent = terminal_before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    watch_signals(true);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     fprintf(stderr, "join string (not shown): ");
     fflush(stderr);
-    if (tcgetattr(STDIN_FILENO, &before) != 0)
-        return read_line(stdin, to, size);
-    silent = before;
-    silent.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     ok = read_line(stdin, to, size);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    watch_signals(false);
     fputc('\n', stderr);
     return ok;
 }
@@ -61,13 +97,13 @@ static bool read_join(const struct cli *cli, char *to, size_t size)
             return false;
         }
         setvbuf(file, NULL, _IONBF, 0); /* no copy of a token in a stream's buffer */
-        ok = read_line(file, to, size);
+        ok = read_line(file, to, size) && at_end(file);
         fclose(file);
     } else if (isatty(STDIN_FILENO)) {
         ok = prompt(to, size);
     } else {
         setvbuf(stdin, NULL, _IONBF, 0);
-        ok = read_line(stdin, to, size);
+        ok = read_line(stdin, to, size) && at_end(stdin);
     }
     if (!ok)
         fprintf(stderr, "warren: join: expected one line, a join string of at most 512 characters "

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +17,18 @@ static const struct verb {
     const char *name;
     int (*run)(const struct cli *cli);
     bool takes_argument;
+    const char *options; /* the letters of those that it knows, beside --state */
     const char *usage, *help;
 } verbs[] = {
-    { "join", cli_join, true, "join [--join-file FILE] < JOINSTRING",
+    { "join", cli_join, true, "jt", "join [--join-file FILE] < JOINSTRING",
       "join a network: get this machine's ID and certificate" },
-    { "id", cli_id, false, "id [--json]", "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, true, "chat [ID] [--accept]",
+    { "id", cli_id, false, "J", "id [--json]",
+      "show this machine's ID, fingerprint and certificate" },
+    { "chat", cli_chat, true, "afl", "chat [ID] [--accept]",
       "with an ID: dial it and chat; without: wait for a call" },
 };
 
-enum { N_VERBS = sizeof(verbs) / sizeof(*verbs) };
+enum { N_VERBS = sizeof(verbs) / sizeof(*verbs), MAX_GIVEN = 15 };
 
 static void usage(FILE *out)
 {
@@ -86,12 +90,44 @@ const char *cli_show_id(const char *id, char to[24])
     return to;
 }
 
+/* ---- signals: they come only while cli_wait() waits, so that none is missed ---- */
+
+static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
+static volatile sig_atomic_t stopped;
+static sigset_t mask_before;
+static bool are_caught;
+
+static void on_signal(int number)
+{
+    stopped = number;
+}
+
+void cli_catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    for (size_t i = 0; i < sizeof(stop_signals) / sizeof(*stop_signals); i++) {
+        sigaddset(&mask, stop_signals[i]);
+        sigaction(stop_signals[i], &action, NULL);
+    }
+    sigprocmask(SIG_BLOCK, &mask, &mask_before);
+    are_caught = true;
+}
+
+int cli_stopped(void)
+{
+    return stopped;
+}
+
 enum cli_ready cli_wait(const struct peer *peer, int input, int ms)
 {
     struct pollfd fds[2] = { { peer_fd(peer), POLLIN, 0 }, { input, POLLIN, 0 } };
+    struct timespec wait = { ms / 1000, (long)(ms % 1000) * 1000000 };
     int ready = CLI_TIMEOUT;
 
-    if (poll(fds, 2, ms) <= 0)
+    if (ppoll(fds, 2, ms < 0 ? NULL : &wait, are_caught ? &mask_before : NULL) <= 0)
         return CLI_TIMEOUT;
     if (fds[0].revents)
         ready |= CLI_PEER;
@@ -109,7 +145,7 @@ unsigned long long cli_now(void)
 }
 
 /* The joined option and argument of one call; false after having said what was wrong. */
-static bool read_options(int argc, char **argv, struct cli *cli, bool *ret_done)
+static bool read_options(int argc, char **argv, struct cli *cli, char *given, bool *ret_done)
 {
     static const struct option options[] = {
         { "state", required_argument, NULL, 's' },   { "join-file", required_argument, NULL, 'j' },
@@ -122,6 +158,8 @@ static bool read_options(int argc, char **argv, struct cli *cli, bool *ret_done)
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (strlen(given) < MAX_GIVEN)
+            given[strlen(given)] = (char)c;
         switch (c) {
         case 's':
             cli->state_dir = optarg;
@@ -173,6 +211,29 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
+/* An option that the verb does not know is named, not passed over. */
+static bool check_given(const struct verb *verb, const char *given)
+{
+    for (; *given != '\0'; given++) {
+        if (*given != 's' && !strchr(verb->options, *given)) {
+            fprintf(stderr,
+                    "warren: %s: an option is given that it does not have; usage: warren %s\n",
+                    verb->name, verb->usage);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Answers that could not be written are not answers. */
+static int flushed(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "warren: standard output: %s\n", strerror(errno));
+    return status ? status : 1;
+}
+
 static void forbid_dumps(void) /* the process holds keys */
 {
     struct rlimit none = { 0, 0 };
@@ -185,15 +246,16 @@ int main(int argc, char **argv)
 {
     struct cli cli = { .timeout_s = 60 };
     const struct verb *verb;
+    char given[MAX_GIVEN + 1] = "";
     bool is_done = false;
 
     forbid_dumps();
-    if (!read_options(argc, argv, &cli, &is_done)) {
+    if (!read_options(argc, argv, &cli, given, &is_done)) {
         fprintf(stderr, "try: warren --help\n");
         return 2;
     }
     if (is_done)
-        return 0;
+        return flushed(0);
     if (optind >= argc) {
         usage(stderr);
         return 2;
@@ -210,5 +272,7 @@ int main(int argc, char **argv)
                 argv[optind + 1], verb->usage);
         return 2;
     }
-    return verb->run(&cli);
+    if (!check_given(verb, given))
+        return 2;
+    return flushed(verb->run(&cli));
 }

@@ -3,6 +3,24 @@
 
 #include <string.h>
 
+/* Control characters, invisible ones, and those that turn the direction of text. */
+static bool is_invisible(unsigned long point)
+{
+    static const struct {
+        unsigned long from, to;
+    } ranges[] = {
+        { 0x80, 0x9f },     { 0xad, 0xad },       { 0x61c, 0x61c },   { 0x180e, 0x180e },
+        { 0x200b, 0x200f }, { 0x2028, 0x202e },   { 0x2060, 0x206f }, { 0xfeff, 0xfeff },
+        { 0xfff9, 0xfffb }, { 0xe0000, 0xe0fff },
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++) {
+        if (point >= ranges[i].from && point <= ranges[i].to)
+            return true;
+    }
+    return false;
+}
+
 /* Length of the printable UTF-8 sequence at the front, 0 when there is none. */
 static size_t printable(const unsigned char *s, size_t size)
 {
@@ -21,10 +39,7 @@ static size_t printable(const unsigned char *s, size_t size)
             return 0;
         point = point << 6 | (s[i] & 0x3fu);
     }
-    if (point < 0xa0) /* C1 control characters */
-        return 0;
-    if ((point >= 0x200b && point <= 0x200f) || (point >= 0x202a && point <= 0x202e) ||
-        (point >= 0x2066 && point <= 0x2069)) /* invisible, and those that turn the direction */
+    if (is_invisible(point))
         return 0;
     if (n == 3 && (point < 0x800 || (point >= 0xd800 && point <= 0xdfff)))
         return 0;
@@ -37,7 +52,9 @@ void cli_put_safe(FILE *out, const char *text, size_t size)
 
     while (size) {
         size_t n = *s == '\t' ? 1 : printable(s, size);
-        if (n)
+        if (n && *s == '\\' && size > 1 && s[1] == 'x')
+            fputs("\\\\", out); /* so that nobody can write what looks like an escape of ours */
+        else if (n)
             fwrite(s, 1, n, out);
         else
             fprintf(out, "\\x%02x", *s);

@@ -110,7 +110,7 @@ def wrong_usage_is_named(net):
         done = subprocess.run([net.program("warren"), *words], capture_output=True, text=True, timeout=30, check=False)
         tap.check(done.returncode == 2, str(done.returncode))
         tap.check_in(why, done.stderr)
-    done = run(net.warren("alice", "chat", "12345"), wanted=1)
+    done = run(net.warren("alice", "chat", "12345"), wanted=2)
     tap.check_in("invalid_argument", done.stderr)
 
 

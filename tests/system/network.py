@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole network on one machine, for the demo and the system tests: real programs, waited on by what they print."""
+import codecs
 import json
 import os
 import re
@@ -26,10 +27,11 @@ def shown(peer_id):
 class Process:
     """A program that runs beside us, with its output in lists that can be waited on."""
 
-    def __init__(self, name, argv, **more):
+    def __init__(self, name, argv, stdin=subprocess.PIPE, **more):
         self.name, self.out, self.err = name, [], []
+        self.partial = ""  # of the error output: a prompt has no newline
         self.changed = threading.Condition()
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        self.process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, encoding="utf-8", errors="replace", bufsize=1, **more)
         self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
                         for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
@@ -37,10 +39,28 @@ class Process:
             reader.start()
 
     def collect(self, stream, lines):
-        for line in stream:
+        rest = ""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        while data := os.read(stream.fileno(), 65536):
             with self.changed:
-                lines.append(line.rstrip("\n"))
+                *whole, rest = (rest + decoder.decode(data)).split("\n")
+                lines.extend(whole)
+                if lines is self.err:
+                    self.partial = rest
                 self.changed.notify_all()
+        if rest:
+            with self.changed:
+                lines.append(rest)
+                self.changed.notify_all()
+
+    def wait_err(self, pattern):
+        """The error output, its unfinished last line included."""
+        until = time.monotonic() + PATIENCE
+        with self.changed:
+            while not re.search(pattern, "\n".join(self.err) + self.partial):
+                if time.monotonic() > until:
+                    raise Failed(f"{self.name}: waited for /{pattern}/; it said last: {self.err[-5:]} {self.partial}")
+                self.changed.wait(0.2)
 
     def find(self, lines, pattern, start=0):
         return next((line for line in lines[start:] if re.search(pattern, line)), None)
