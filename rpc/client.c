@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/client_state.h"
 
-enum { EPOCH_SHIFT = 48 }; /* a call's number: which session, then which request in it */
+enum { EPOCH_SHIFT = RPC_CLIENT_EPOCH_SHIFT };
 #define UNSENT ((uint64_t)1 << (EPOCH_SHIFT - 1))
 
 /* ---- what leaves ----------------------------------------------------------------------------- */
@@ -171,6 +171,18 @@ static bool on_error(struct rpc_client *c, const struct rpc_msg *msg, struct err
     return true;
 }
 
+/* Nobody waits for it here any more: whoever works on it may stop. */
+static void cancel(struct rpc_client *c, const struct rpc_client_call *call)
+{
+    struct rpc_msg msg = { .type = RPC_CANCEL };
+
+    if (!rpc_client_is_up(c))
+        return;
+    msg.cancel.request = call->number - (c->epoch << EPOCH_SHIFT);
+    msg.cancel.mode = VIEW_LIT("killnowait");
+    rpc_client_send(c, &msg);
+}
+
 static void time_out_calls(struct rpc_client *c)
 {
     struct rpc_client_call *call;
@@ -188,6 +200,7 @@ static void time_out_calls(struct rpc_client *c)
         }
         list_remove(&call->node);
         list_append(&late, &call->node);
+        cancel(c, call);
     }
     c->next_call_deadline = next;
     err_set(&why, ERR_NETWORK_FAILURE, "not connected to the router");
@@ -301,8 +314,9 @@ static rpc_client_act *const acts[RPC_CLIENT_STATES][RPC_YIELD + 1] = {
         [RPC_EVENT] = rpc_client_on_event,
         [RPC_REGISTERED] = rpc_client_on_registered,
         [RPC_SUBSCRIBED] = rpc_client_on_subscribed,
-        [RPC_UNREGISTERED] = rpc_client_on_nothing,
-        [RPC_UNSUBSCRIBED] = rpc_client_on_nothing,
+        [RPC_INTERRUPT] = rpc_client_on_interrupt,
+        [RPC_UNREGISTERED] = rpc_client_on_revoked,
+        [RPC_UNSUBSCRIBED] = rpc_client_on_revoked,
         [RPC_PUBLISHED] = rpc_client_on_nothing,
     },
     [RPC_CLIENT_LEAVING] = {

@@ -131,6 +131,35 @@ bool rpc_client_on_subscribed(struct rpc_client *c, const struct rpc_msg *msg, s
     return granted(&c->subs, &msg->ids, err) != NULL;
 }
 
+static void lose_one(struct rpc_client *c, struct list *list, uint64_t id)
+{
+    struct rpc_client_reg *reg;
+
+    LIST_EACH(reg, list, node) {
+        if (reg->id != id)
+            continue;
+        reg->id = 0;
+        reg->retry_at = c->now + RPC_CLIENT_RETRY_MS;
+    }
+}
+
+/* The answer to our own wish needs nothing; what the router takes away is asked for again. */
+bool rpc_client_on_revoked(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
+{
+    uint64_t id = msg->ids.second;
+
+    (void)err;
+    if (msg->ids.request)
+        return true;
+    if (msg->type == RPC_UNSUBSCRIBED) {
+        lose_one(c, &c->subs, id);
+        return true;
+    }
+    map_remove(c->regs_by_id, map_u64(&id));
+    lose_one(c, &c->regs, id);
+    return true;
+}
+
 bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error)
 {
     struct list *list = error->request_type == RPC_REGISTER    ? &c->regs
@@ -266,6 +295,18 @@ static bool check_stamp(const struct rpc_invocation *in, struct err *err)
     return err_set(err, ERR_BAD_WIRE, "the caller is not disclosed");
 }
 
+static uint64_t inv_number(const struct rpc_client *c, uint64_t request)
+{
+    return (c->epoch << RPC_CLIENT_EPOCH_SHIFT) + request;
+}
+
+static struct rpc_client_inv *find_inv(const struct rpc_client *c, uint64_t request)
+{
+    uint64_t number = inv_number(c, request);
+
+    return map_get(c->invs, map_u64(&number));
+}
+
 bool rpc_client_on_invocation(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
     const struct rpc_invocation *in = &msg->invocation;
@@ -276,6 +317,9 @@ bool rpc_client_on_invocation(struct rpc_client *c, const struct rpc_msg *msg, s
 
     if (!check_stamp(in, err))
         return false;
+    if (find_inv(c, in->request))
+        return err_set(err, ERR_BAD_WIRE, "request: %llu is unanswered",
+                       (unsigned long long)in->request);
     if (!reg || map_count(c->invs) >= RPC_CLIENT_MAX_INVS) { /* just unregistered, or flooded */
         err_set(&why, reg ? ERR_BUSY : ERR_NO_SUCH_PROCEDURE,
                 reg ? "too many calls at once" : "not served any more");
@@ -283,12 +327,30 @@ bool rpc_client_on_invocation(struct rpc_client *c, const struct rpc_msg *msg, s
         return true;
     }
     inv = mem_new(struct rpc_client_inv);
-    inv->number = ++c->last_inv;
+    inv->number = inv_number(c, in->request);
     inv->request = in->request;
     inv->wants_progress = in->receive_progress;
     map_set(c->invs, map_u64(&inv->number), inv);
     given = (struct rpc_inv){ .number = inv->number, .invocation = in };
     reg->on_inv(reg->user, &given);
+    return true;
+}
+
+/* Whoever serves it goes on, for nobody: its answer will be dropped here. */
+bool rpc_client_on_interrupt(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
+{
+    struct rpc_client_inv *inv = find_inv(c, msg->interrupt.request);
+    struct err why;
+
+    (void)err;
+    if (!inv) /* answered meanwhile */
+        return true;
+    map_remove(c->invs, map_u64(&inv->number));
+    if (!view_eq_text(msg->interrupt.mode, "killnowait")) { /* who canceled it waits */
+        err_set(&why, ERR_CANCELED, "its caller canceled it");
+        send_error(c, inv->request, "peer", &why);
+    }
+    free(inv);
     return true;
 }
 

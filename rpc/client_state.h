@@ -15,6 +15,8 @@ enum {
     RPC_CLIENT_RETRY_MS =
         3000, /* a refused registration: an older session of ours may still hold it */
     RPC_CLIENT_MAX_INVS = 65536, /* unanswered at one time */
+    /* A call's and an invocation's number: which session, then which request in it. */
+    RPC_CLIENT_EPOCH_SHIFT = 48,
 };
 
 enum rpc_client_state {
@@ -79,7 +81,6 @@ struct rpc_client {
     struct list regs, subs; /* struct rpc_client_reg */
     struct map *regs_by_id;
     struct map *invs; /* struct rpc_client_inv by number */
-    uint64_t last_inv;
 };
 
 /* An action on one message in one state; on false the session is aborted with `err`. */
@@ -104,4 +105,4 @@ void rpc_client_serve_free(struct rpc_client *c);
 /* False: not about these. */
 bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error);
 rpc_client_act rpc_client_on_registered, rpc_client_on_subscribed, rpc_client_on_invocation,
-    rpc_client_on_event, rpc_client_on_nothing;
+    rpc_client_on_interrupt, rpc_client_on_revoked, rpc_client_on_event, rpc_client_on_nothing;

@@ -10,17 +10,25 @@
 
 /* What each end announces: only what it does. */
 const struct rpc_role rpc_client_roles[] = {
-    { "caller", { "caller_identification", "progressive_call_results", "call_timeout" } },
-    { "callee", { "caller_identification", "progressive_call_results" } },
+    { "caller",
+      { "caller_identification", "progressive_call_results", "call_timeout", "call_canceling" } },
+    { "callee",
+      { "caller_identification", "progressive_call_results", "call_canceling",
+        "registration_revocation" } },
     { "publisher", { "publisher_identification", "subscriber_blackwhite_listing" } },
-    { "subscriber", { "publisher_identification", "event_retention" } },
+    { "subscriber", { "publisher_identification", "event_retention", "subscription_revocation" } },
     { NULL },
 };
 const struct rpc_role rpc_router_roles[] = {
     { "broker",
       { "publisher_identification", "publisher_exclusion", "subscriber_blackwhite_listing",
-        "event_retention" } },
-    { "dealer", { "caller_identification", "progressive_call_results", "call_timeout" } },
+        "event_retention", "pattern_based_subscription", "subscription_revocation",
+        "session_meta_api", "subscription_meta_api", "payload_passthru_mode" } },
+    { "dealer",
+      { "caller_identification", "progressive_call_results", "call_timeout", "call_canceling",
+        "progressive_call_invocations", "pattern_based_registration", "shared_registration",
+        "call_reroute", "registration_revocation", "session_meta_api", "registration_meta_api",
+        "testament_meta_api", "payload_passthru_mode" } },
     { NULL },
 };
 

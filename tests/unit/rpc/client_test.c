@@ -430,6 +430,8 @@ TEST(a_call_without_an_answer_times_out_and_a_late_one_is_dropped)
     rpc_client_tick(t.client, t.now);
     CHECK_U64(answer.n_failures, 1);
     CHECK_U64(answer.err.code, ERR_TIMEOUT);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_CANCEL), 1); /* whoever works on it may stop */
     late.result.request = 1;
     fake_router_send(&t.router, &late);
     pump(&t);
@@ -590,6 +592,85 @@ TEST(registrations_are_served_and_outlive_sessions)
     pump(&t);
     CHECK_U64(t.router.seen[last_seen(&t)].type, RPC_ERROR);
     CHECK_STR(t.router.seen[last_seen(&t)].uri, "peer.error.declined");
+}
+
+static void interrupt(struct talk *t, const char *mode)
+{
+    struct rpc_msg msg = { .type = RPC_INTERRUPT };
+
+    msg.interrupt.request = t->router.last_invocation;
+    msg.interrupt.mode = view_text(mode);
+    fake_router_send(&t->router, &msg);
+    pump(t);
+}
+
+TEST(an_interrupted_invocation_is_answered_once_or_not_at_all)
+{
+    static const struct {
+        const char *mode;
+        size_t n_errors;
+    } cases[] = { { "killnowait", 0 }, { "kill", 1 }, { "", 1 } };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _talk_ t;
+        _buf_ args = { 0 };
+        struct served served = { 0 };
+        talk_init(&t, false);
+        rpc_client_register(t.client, t.now, "peer.456000.chat", on_inv, &served);
+        numbers(&args, 9);
+        open_session(&t);
+        fake_router_invoke(&t.router, id_of(&t, RPC_REGISTER, 0), "peer", buf_view(&args));
+        pump(&t);
+        interrupt(&t, cases[i].mode);
+        CHECK_U64(count_seen(&t, RPC_ERROR), cases[i].n_errors);
+        interrupt(&t, cases[i].mode); /* it is over: harmless */
+        rpc_client_yield(t.client, served.number, false, buf_view(&args));
+        pump(&t);
+        CHECK_U64(count_seen(&t, RPC_ERROR), cases[i].n_errors);
+        CHECK_U64(count_seen(&t, RPC_YIELD), 0);
+        CHECK(rpc_client_is_up(t.client));
+    }
+}
+
+TEST(a_number_that_is_unanswered_is_not_given_again)
+{
+    _talk_ t;
+    _buf_ args = { 0 };
+    struct served served = { 0 };
+
+    talk_init(&t, false);
+    rpc_client_register(t.client, t.now, "peer.456000.chat", on_inv, &served);
+    numbers(&args, 9);
+    open_session(&t);
+    fake_router_invoke(&t.router, id_of(&t, RPC_REGISTER, 0), "peer", buf_view(&args));
+    pump(&t);
+    t.router.last_invocation--;
+    fake_router_invoke(&t.router, id_of(&t, RPC_REGISTER, 0), "peer", buf_view(&args));
+    pump(&t);
+    CHECK_U64(served.n, 1);
+    CHECK(!rpc_client_is_up(t.client));
+    CHECK_STR(rpc_client_why(t.client)->text, "INVOCATION: request: 1 is unanswered");
+}
+
+TEST(what_the_router_takes_away_is_asked_for_again)
+{
+    _talk_ t;
+    struct served served = { 0 };
+    struct rpc_msg gone = { .type = RPC_UNREGISTERED };
+
+    talk_init(&t, false);
+    rpc_client_register(t.client, t.now, "peer.456000.chat", on_inv, &served);
+    open_session(&t);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_REGISTER), 1);
+    gone.ids.second = id_of(&t, RPC_REGISTER, 0);
+    fake_router_send(&t.router, &gone);
+    pump(&t);
+    CHECK(rpc_client_deadline(t.client) < NEVER_MS);
+    t.now = rpc_client_deadline(t.client);
+    rpc_client_tick(t.client, t.now);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_REGISTER), 2);
 }
 
 TEST(an_invocation_of_an_earlier_session_is_not_answered_in_the_next)
