@@ -98,9 +98,12 @@ struct link {
     struct control_reader frames;
     struct buf heart;
 
-    struct list streams;      /* all but the control stream */
-    struct list sending;      /* those with something to send, in turn; the control stream too */
-    struct list ready;        /* those with events */
+    struct list streams; /* all but the control stream */
+    struct list sending; /* those with something to send, in turn; the control stream too */
+    struct list ready;   /* those with events */
+    uint64_t n_kept_gone, n_kept_done,
+        n_kept_given;         /* streams of theirs with is_credit_kept: freed here; done with by
+                                                      * the owner; for which another one was allowed */
     struct link_stream *gone; /* its CLOSED was told: freed by the next link_next_event() */
 
     struct list notes;
@@ -134,9 +137,10 @@ struct link_stream {
     uint64_t out_acked, out_sent, out_written;    /* offsets; `out` begins at out_acked */
     bool is_end_wanted, is_end_sent, is_out_dead; /* dead: reset, by either side */
     bool has_end,
-        is_in_done;    /* the other side's end came; our reader was told, or no longer wants it */
-    bool is_announced; /* the application knows it */
-    bool is_blocked;   /* by the other side's credit for this stream */
+        is_in_done;      /* the other side's end came; our reader was told, or no longer wants it */
+    bool is_announced;   /* the application knows it */
+    bool is_credit_kept; /* link_stream_keep_credit() */
+    bool is_blocked;     /* by the other side's credit for this stream */
     bool wants_room;
     bool is_quic_closed; /* ngtcp2 knows it no more */
     unsigned events;

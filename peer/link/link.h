@@ -115,6 +115,10 @@ size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct vie
  * follow. */
 size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size,
                         bool *ret_end);
+/* Of a stream that the other side opened: it may open another one not already when this one is gone, but when the owner has said
+ * link_give_stream() for it as well. */
+void link_stream_keep_credit(struct link_stream *stream);
+void link_give_stream(struct link *link, uint64_t now_ns);
 void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t code);
 uint64_t link_stream_id(const struct link_stream *stream);
 void link_stream_set_user(struct link_stream *stream, void *user);

@@ -39,15 +39,36 @@ static void discard_input(struct link_stream *stream)
     chunks_free(&stream->in);
 }
 
+/* As many as are gone here and given by the owner, whichever comes last. */
+static void give_streams(struct link *link)
+{
+    while (link->n_kept_given < link->n_kept_gone && link->n_kept_given < link->n_kept_done) {
+        link->n_kept_given++;
+        ngtcp2_conn_extend_max_streams_bidi(link->conn, 1);
+        link->needs_flush = true;
+    }
+}
+
 /* The other side may open another one only when this one's memory is gone, not already when QUIC
  * is done with it. */
+static void give_stream_of(struct link_stream *stream)
+{
+    if (stream->link->state == LINK_OVER || !is_remote(stream))
+        return;
+    if (!stream->is_credit_kept) {
+        ngtcp2_conn_extend_max_streams_bidi(stream->link->conn, 1);
+        return;
+    }
+    stream->link->n_kept_gone++;
+    give_streams(stream->link);
+}
+
 void stream_free(struct link_stream *stream)
 {
     if (!stream)
         return;
     discard_input(stream);
-    if (stream->link->state != LINK_OVER && is_remote(stream))
-        ngtcp2_conn_extend_max_streams_bidi(stream->link->conn, 1);
+    give_stream_of(stream);
     if (stream->link->conn && !stream->is_quic_closed)
         ngtcp2_conn_set_stream_user_data(stream->link->conn, stream->id, NULL);
     list_remove(&stream->in_streams);
@@ -229,6 +250,21 @@ size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, s
         packets_flush(link);
     }
     return n;
+}
+
+void link_stream_keep_credit(struct link_stream *stream)
+{
+    stream->is_credit_kept = true;
+}
+
+void link_give_stream(struct link *link, uint64_t now_ns)
+{
+    if (link->state == LINK_OVER)
+        return;
+    link->now = now_ns;
+    link->n_kept_done++;
+    give_streams(link);
+    packets_flush(link);
 }
 
 /* ---- the end ---- */

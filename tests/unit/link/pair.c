@@ -170,6 +170,8 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         CHECK(end->n_up == 1);
         end->n_opened++;
         end->last = event->stream;
+        if (end->keeps_credit)
+            link_stream_keep_credit(event->stream);
         keep(&end->cap, event->cap);
         keep(&end->arg, event->arg);
         break;

@@ -50,6 +50,7 @@ struct pair_end {
     struct buf heart, cap, arg, datagram;
     struct link_stream *last; /* the stream opened last by the other side */
     bool is_not_reading;      /* leaves what comes unread */
+    bool keeps_credit;        /* link_stream_keep_credit() for what the other side opens */
     bool echoes;              /* writes back what it reads, and the end */
     uint64_t n_bytes, n_ends; /* read from all streams */
     bool is_garbled;          /* a byte was not pattern_byte() of its place */

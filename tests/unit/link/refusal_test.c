@@ -316,6 +316,48 @@ TEST(reserved_frames_are_taken_and_a_close_frame_closes)
     CHECK_U64(pair->callee.code, LINK_CLOSE_ADMIN);
 }
 
+/* ngtcp2 aborts the process on a code that QUIC's integers do not reach. */
+TEST(a_code_that_quic_has_no_number_for_ends_the_link_alone)
+{
+    static const struct {
+        uint8_t code[8];
+        uint64_t seen; /* by the callee */
+    } cases[] = {
+        { { 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, LINK_MAX_CODE },
+        { { 0x40 }, LINK_CLOSE_PROTOCOL },
+        { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, LINK_CLOSE_PROTOCOL },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _cleanup_(pair_freep) struct pair *pair =
+            pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+        _buf_ bytes = { 0 };
+
+        CHECK(pair_up(pair));
+        control_write(&bytes, CONTROL_CLOSE, VIEW_ARR(cases[i].code));
+        link_stream_write(pair->caller.link->control, pair->now, buf_view(&bytes), false);
+        CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_down == 1 && pair->caller.n_down == 1));
+        CHECK_U64(pair->callee.code, cases[i].seen);
+        CHECK_U64(pair->caller.code, cases[i].seen);
+        if (i > 0)
+            CHECK_STR(pair->callee.err.text, "CLOSE: a code over 2^62 - 1");
+    }
+}
+
+TEST(a_code_of_ours_beyond_the_largest_goes_as_the_largest)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+
+    CHECK(pair_up(pair));
+    link_stream_reset(pair_open(&pair->caller, "chat", ""), pair->now, UINT64_MAX);
+    PAIR_UNTIL(pair, S_NS, false);
+    CHECK(link_is_up(pair->callee.link));
+    link_close(pair->caller.link, pair->now, UINT64_MAX, "bye");
+    CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_down == 1));
+    CHECK_U64(pair->callee.code, LINK_MAX_CODE);
+}
+
 TEST(a_control_stream_that_ends_breaks_the_protocol)
 {
     for (unsigned i = 0; i < 2; i++) {

@@ -119,6 +119,44 @@ TEST(streams_come_and_go_without_end)
     CHECK(list_is_empty(&pair->caller.link->streams) || pair->caller.link->gone);
 }
 
+/* An owner whose application is slow to hear of streams that came and went must not be made to hold more and more. */
+TEST(a_stream_that_is_gone_makes_room_once_the_owner_says_so)
+{
+    _cleanup_(pair_freep) struct pair *pair = pair_ready((struct pair_options){ 0 });
+    struct link_stream *stream;
+    struct err err = { 0 };
+    unsigned n = 0;
+
+    pair->callee.keeps_credit = true;
+    for (; n < 2 * LINK_MAX_STREAMS; n++) {
+        if (!link_stream_open(pair->caller.link, pair->now, VIEW_LIT("chat"), VIEW_LIT(""), &stream,
+                              &err))
+            break;
+        CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_opened == n + 1));
+        link_stream_reset(stream, pair->now, 0);
+        CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_closed == n + 1));
+        PAIR_UNTIL(pair, S_NS / 10, false);
+    }
+    CHECK_U64(n, LINK_MAX_STREAMS);
+    CHECK_U64(err.code, ERR_LIMIT);
+
+    link_give_stream(pair->callee.link, pair->now);
+    PAIR_UNTIL(pair, S_NS / 2, false);
+    CHECK_OK(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("chat"), VIEW_LIT(""), &stream,
+                              &err),
+             err);
+    CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_opened == n + 1));
+    /* The owner's word alone is not enough: these are not gone. */
+    for (unsigned i = 0; i < 2 * LINK_MAX_STREAMS; i++)
+        link_give_stream(pair->callee.link, pair->now);
+    PAIR_UNTIL(pair, S_NS / 2, false);
+    for (unsigned i = 1; i < LINK_MAX_STREAMS; i++)
+        pair_open(&pair->caller, "chat", "");
+    CHECK_ERR(link_stream_open(pair->caller.link, pair->now, VIEW_LIT("chat"), VIEW_LIT(""),
+                               &stream, &err),
+              err, ERR_LIMIT);
+}
+
 TEST(a_reader_that_stops_stops_its_writer_alone)
 {
     _cleanup_(pair_freep) struct pair *pair = pair_ready((struct pair_options){ 0 });
