@@ -8,7 +8,8 @@
 
 enum { OPEN_MS = 90000, MAX_TRIES = 2 };
 
-static void ask_den(struct session *session);
+/* `caps` NULL: those of the dial before. */
+static void ask_den(struct session *session, const struct rpc_items *caps);
 
 static void read_caps(struct rpc_items *caps, const char *const *texts)
 {
@@ -42,8 +43,12 @@ static void sign_dial(struct session *session, const struct rpc_items *caps)
 
 static void on_ringing(struct session *session)
 {
-    struct hub_event *event = hub_event_new(PEER_EVENT_RINGING);
+    struct hub_event *event;
 
+    if (session->has_rung) /* the router can say it as often as it likes */
+        return;
+    session->has_rung = true;
+    event = hub_event_new(PEER_EVENT_RINGING);
     event->event.link = peer_link_ref(session->handle);
     hub_put(session->core->hub, event);
 }
@@ -109,7 +114,7 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
     session->call = 0;
     session->is_known_to_den = outcome->what == RPC_RESULTED;
     if (outcome->what == RPC_FAILED && is_worth_another_try(session, &err)) {
-        ask_den(session);
+        ask_den(session, NULL);
         return;
     }
     if (outcome->what == RPC_FAILED || !read_answer(session, outcome->payload, &err) ||
@@ -117,19 +122,20 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
         session_close(session, LINK_CLOSE_NORMAL, "refused", &err);
 }
 
-static void ask_den(struct session *session)
+static void ask_den(struct session *session, const struct rpc_items *caps)
 {
     struct rpc_dial before = { 0 };
-    _buf_ args = { 0 }, asked = { 0 };
+    _buf_ args = { 0 }, again = { 0 };
     struct err err;
 
-    if (session->n_tries++ > 0) { /* the same wish under a new number and beacon */
-        asked = buf_dup(buf_view(&session->dial));
-        rpc_statement_read(RPC_W_DIAL, buf_view(&asked), &before, &err);
-        session->asked = before.caps;
+    session->n_tries++;
+    if (!caps) { /* the same wish under a new number and beacon */
+        again = buf_dup(buf_view(&session->dial));
+        rpc_statement_read(RPC_W_DIAL, buf_view(&again), &before, &err);
+        caps = &before.caps;
     }
     random_bytes(session->sid, sizeof(session->sid));
-    sign_dial(session, &session->asked);
+    sign_dial(session, caps);
     rpc_put_array(&args, 4);
     rpc_put_bin(&args, buf_view(&session->dial));
     rpc_put_bin(&args, VIEW_ARR(session->dial_sig));
@@ -141,7 +147,7 @@ static void ask_den(struct session *session)
     core_flush_soon(session->core);
 }
 
-static bool start(struct session *session, const char *const *caps, struct err *err)
+static bool start(struct session *session, struct err *err)
 {
     struct core *core = session->core;
 
@@ -151,13 +157,15 @@ static bool start(struct session *session, const char *const *caps, struct err *
         return err_set(err, ERR_DEN_AWAY, "no heartbeat of den has come");
     if (session_count(core, false) > SESSION_MAX)
         return err_set(err, ERR_LIMIT, "%d sessions at once are the most", SESSION_MAX);
-    read_caps(&session->asked, caps);
+    if (!loop_has_descriptors())
+        return err_set(err, ERR_LIMIT, "this process is short of descriptors");
     return session_gather(session, err);
 }
 
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
                 const char *const *caps)
 {
+    struct rpc_items asked = { 0 };
     struct err err = { 0 };
 
     if (!core->cert) { /* a session holds one */
@@ -174,8 +182,9 @@ void dial_start(struct core *core, struct peer_link *handle, const char *id,
     handle->session = session;
     snprintf(session->remote_id, sizeof(session->remote_id), "%s", id);
     session_set_state(session, SESSION_OPENING, NEVER_MS);
-    if (start(session, caps, &err))
-        ask_den(session);
+    read_caps(&asked, caps);
+    if (start(session, &err))
+        ask_den(session, &asked);
     else
         session_over(session, &err);
 }

@@ -122,6 +122,16 @@ void errand_reset(struct errand *errand)
         flow_reset(errand->stream->flow, errand->code);
 }
 
+void errand_give_stream(struct errand *errand)
+{
+    struct session *session = errand->link->session;
+
+    if (!session || session->state != SESSION_UP)
+        return;
+    link_give_stream(session->link, clock_mono_ns());
+    session_pump(session);
+}
+
 void errand_datagram(struct errand *errand)
 {
     struct session *session = errand->link->session;

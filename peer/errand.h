@@ -41,3 +41,4 @@ void errand_open(struct errand *errand);
 void errand_pump(struct errand *errand);
 void errand_reset(struct errand *errand);
 void errand_datagram(struct errand *errand);
+void errand_give_stream(struct errand *errand); /* the application is done with one of theirs */

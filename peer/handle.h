@@ -26,7 +26,7 @@ struct peer_link {
     struct session *session; /* NULL once it is over */
 
     /* under the hub's lock */
-    bool is_up, has_facts;
+    bool is_up, has_facts, is_path_queued;
     struct peer_link_facts facts;
     size_t datagram_max, n_datagrams_out;
     char *outgoing[HUB_CAPS]; /* capabilities we may open streams with; set when it comes up */
@@ -43,6 +43,7 @@ struct peer_stream {
     unsigned refs;    /* atomic */
     struct list node; /* the application's, as its reference */
     void *user;
+    bool is_theirs; /* the other side opened it, and may open another one when this one is gone */
     struct flow *flow; /* the library thread's; NULL once it is over */
 
     /* under the hub's lock */

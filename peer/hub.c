@@ -73,6 +73,7 @@ void hub_put(struct hub *hub, struct hub_event *event_taken)
         bool was_empty = list_is_empty(&hub->events);
         list_append(&hub->events, &event_taken->node);
         hub->n_datagrams += is_datagram;
+        hub->n_calls += event_taken->event.type == PEER_EVENT_INCOMING;
         /* Cannot fail: the counter is at most one. */
         if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
             abort();
@@ -88,6 +89,9 @@ static void settle_event(struct hub *hub, struct hub_event *event)
 
     list_remove(&event->node);
     hub->n_datagrams -= event->event.type == PEER_EVENT_DATAGRAM;
+    hub->n_calls -= event->event.type == PEER_EVENT_INCOMING;
+    if (event->event.type == PEER_EVENT_PATH)
+        event->event.link->is_path_queued = false;
     if (event->event.type == PEER_EVENT_READABLE)
         stream->is_readable_queued = false;
     if (event->event.type == PEER_EVENT_WRITABLE)
@@ -108,6 +112,23 @@ struct hub_event *hub_take(struct hub *hub)
     }
     hub_unlock(hub);
     return event;
+}
+
+bool hub_is_behind(struct hub *hub)
+{
+    hub_lock(hub);
+    bool is_behind = hub->n_calls >= HUB_MAX_CALLS;
+    hub_unlock(hub);
+    return is_behind;
+}
+
+bool hub_claim_path(struct hub *hub, struct peer_link *link)
+{
+    hub_lock(hub);
+    bool claimed = !link->is_path_queued;
+    link->is_path_queued = true;
+    hub_unlock(hub);
+    return claimed;
 }
 
 void hub_error(const struct err *err, struct peer_error *ret_error)

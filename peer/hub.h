@@ -10,7 +10,14 @@
 
 #include <pthread.h>
 
-enum { HUB_MAX_DATAGRAMS = 256, HUB_CAPS = 17 /* RPC_MAX_ITEMS and the NULL */ };
+/* What waits for a slow application is bounded. Of a stream at most one event of each type waits, and the other side has no
+ * more streams than link/inside.h's LINK_MAX_STREAMS whose end the application has not fetched; of a link one PATH, and one each of
+ * what comes once. Datagrams and calls are counted here. */
+enum {
+    HUB_MAX_DATAGRAMS = 256,
+    HUB_MAX_CALLS = 16,
+    HUB_CAPS = 17 /* RPC_MAX_ITEMS and the NULL */
+};
 
 /* An event with all that it points to. */
 struct hub_event {
@@ -25,7 +32,7 @@ struct hub {
     pthread_mutex_t lock;
     int fd; /* eventfd: readable while `events` is not empty */
     struct list events;
-    unsigned n_datagrams; /* in `events` */
+    unsigned n_datagrams, n_calls; /* in `events` */
 };
 
 bool hub_init(struct hub *hub, struct err *err);
@@ -38,5 +45,9 @@ void hub_event_free(struct hub_event *event);
 OWN_FREEP(hub_event, struct hub_event)
 void hub_put(struct hub *hub, struct hub_event *event_taken); /* a datagram too many is dropped */
 struct hub_event *hub_take(struct hub *hub);                  /* NULL: none */
+
+bool hub_is_behind(struct hub *hub); /* the application has not even heard of the last calls */
+/* Whether a PATH event of the link is to be queued now: none waits. */
+bool hub_claim_path(struct hub *hub, struct peer_link *link);
 
 void hub_error(const struct err *err, struct peer_error *ret_error); /* code NONE: empty texts */

@@ -91,6 +91,23 @@ static void ask_application(struct session *session)
     core_flush_soon(core);
 }
 
+/* Nobody alone can take all that this machine has for callers. */
+static bool has_share(const struct session *session, struct err *err)
+{
+    size_t n, n_unanswered;
+
+    n = session_count_with(session->core, session->remote_id, &n_unanswered);
+    if (n > SESSION_MAX_WITH || n_unanswered > SESSION_MAX_UNANSWERED_WITH)
+        return err_set(err, ERR_BUSY, "too many sessions with %s", session->remote_id);
+    return true;
+}
+
+/* Last, and of what was verified alone: a number is spent by this. */
+static bool take_sid(struct session *session, struct err *err)
+{
+    return seen_take(&session->core->seen, &session->g, session->core->trust, clock_mono_ms(), err);
+}
+
 static enum {
     OFFER_GOOD,
     OFFER_WAITS,
@@ -102,7 +119,8 @@ static enum {
                                                                              : OFFER_BAD;
     if (needs_newer_list(session))
         return OFFER_WAITS;
-    if (!core_is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err))
+    if (!core_is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err) ||
+        !has_share(session, err) || !take_sid(session, err))
         return OFFER_BAD;
     return OFFER_GOOD;
 }
@@ -147,16 +165,18 @@ static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *
     if (!core_is_ready(core, err))
         return false;
     if (session_count(core, false) >= SESSION_MAX ||
-        session_count(core, true) >= SESSION_MAX_UNANSWERED)
+        session_count(core, true) >= SESSION_MAX_UNANSWERED || hub_is_behind(core->hub))
         return err_set(err, ERR_BUSY, "too many calls at once");
+    if (!loop_has_descriptors())
+        return err_set(err, ERR_BUSY, "this machine is short of descriptors");
     return true;
 }
 
-static bool take_sid(struct core *core, struct view sid, struct err *err)
+/* One that we dialled, or that is being looked at; those that are over, seen_take() knows. */
+static bool check_unused(struct core *core, struct view sid, struct err *err)
 {
-    if (session_find(core, sid)) /* also one that we dialled */
-        return err_set(err, ERR_REPLAYED, "this session was offered before");
-    return seen_take(&core->seen, sid, clock_mono_ms(), err);
+    return !session_find(core, sid) ||
+           err_set(err, ERR_REPLAYED, "this session was offered before");
 }
 
 static void on_offer(void *user, const struct rpc_inv *inv)
@@ -175,7 +195,7 @@ static void on_offer(void *user, const struct rpc_inv *inv)
     session->inv = inv->number;
     if (!read_offer(session, inv->invocation->payload, &err) ||
         !rpc_statement_read(RPC_W_GRANT, buf_view(&session->grant), &g, &err) ||
-        !take_sid(core, g.sid, &err)) {
+        !check_unused(core, g.sid, &err)) {
         session_over(session, &err);
         return;
     }
@@ -317,6 +337,8 @@ static bool accept_offer(struct session *session, const char *const *caps, struc
     _buf_ args = { 0 };
 
     choose_caps(session, caps, &session->caps);
+    if (!loop_has_descriptors())
+        return err_set(err, ERR_BUSY, "this machine is short of descriptors");
     if (!session_gather(session, err))
         return false;
     sign_accept(session);

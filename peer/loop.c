@@ -3,12 +3,14 @@
  * belongs to the application and is never touched. */
 #include "peer/loop.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 
 #include <glib-unix.h>
 #include <glib.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -19,14 +21,20 @@ struct loop {
     bool is_started;
     loop_fn *begin, *end;
     void *user;
+
+    GSource *clock; /* one timerfd for all timers: descriptors are the scarcest of what we use */
+    int fd;
+    uint64_t set_to;        /* what it is set to; saves a system call when nothing changes */
+    struct list timers;     /* those that are set, the earliest first */
+    bool is_running_timers; /* the clock is set once, after them */
 };
 
 struct loop_timer {
+    struct list node;
+    struct loop *loop;
     loop_fn *fn;
     void *user;
-    GSource *source;
-    int fd;
-    uint64_t at; /* what it is set to; saves a system call when nothing changes */
+    uint64_t at; /* UINT64_MAX: not set */
 };
 
 struct invoked {
@@ -34,21 +42,62 @@ struct invoked {
     void *user;
 };
 
+static gboolean on_clock(gint fd, GIOCondition condition, gpointer user);
+
+/* GLib ends the process when a context gets no descriptor of its own, so we ask first. */
+static bool has_descriptor(struct err *err)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(err, "starting the library");
+    close(fd);
+    return true;
+}
+
 bool loop_new(struct loop **ret_loop, struct err *err)
 {
-    struct loop *loop = mem_new(struct loop);
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
-    (void)err;
+    if (fd < 0)
+        return err_errno(err, "starting the library");
+    if (!has_descriptor(err)) {
+        close(fd);
+        return false;
+    }
+
+    struct loop *loop = mem_new(struct loop);
     loop->context = g_main_context_new();
     loop->main = g_main_loop_new(loop->context, FALSE);
+    loop->fd = fd;
+    loop->set_to = UINT64_MAX;
+    list_init(&loop->timers);
+    loop->clock = g_unix_fd_source_new(fd, G_IO_IN);
+    g_source_set_callback(loop->clock, G_SOURCE_FUNC(on_clock), loop, NULL);
+    g_source_attach(loop->clock, loop->context);
     *ret_loop = loop;
     return true;
+}
+
+bool loop_has_descriptors(void)
+{
+    int fds[LOOP_SPARE_DESCRIPTORS];
+    size_t n = 0;
+
+    while (n < N_ELEMENTS(fds) && (fds[n] = eventfd(0, EFD_CLOEXEC)) >= 0)
+        n++;
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+    return n == N_ELEMENTS(fds);
 }
 
 void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    g_source_destroy(loop->clock);
+    g_source_unref(loop->clock);
+    close(loop->fd);
     g_main_loop_unref(loop->main);
     g_main_context_unref(loop->context);
     free(loop);
@@ -149,16 +198,57 @@ void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms)
     g_source_unref(timer);
 }
 
-static gboolean on_timer(gint fd, GIOCondition condition, gpointer user)
+/* ---- timers ------------------------------------------------------------------------------------- */
+
+static void set_clock(struct loop *loop)
 {
-    struct loop_timer *timer = user;
-    uint64_t n_expired;
+    struct itimerspec when = { 0 };
+    uint64_t at = UINT64_MAX;
+
+    if (!list_is_empty(&loop->timers))
+        at = LIST_ITEM(loop->timers.next, struct loop_timer, node)->at;
+    if (at == loop->set_to || loop->is_running_timers)
+        return;
+    loop->set_to = at;
+    if (at != UINT64_MAX) {
+        when.it_value.tv_sec = (time_t)(at / 1000000000);
+        when.it_value.tv_nsec = (long)(at % 1000000000);
+        if (at == 0)
+            when.it_value.tv_nsec = 1; /* zero would unset it */
+    }
+    timerfd_settime(loop->fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* The first that is due; NULL: none. What a callback sets for a time after `now` has its turn in a later
+ * round, so that the loop's other sources have theirs. */
+static struct loop_timer *due_timer(const struct loop *loop, uint64_t now)
+{
+    struct loop_timer *timer;
+
+    if (list_is_empty(&loop->timers))
+        return NULL;
+    timer = LIST_ITEM(loop->timers.next, struct loop_timer, node);
+    return timer->at <= now ? timer : NULL;
+}
+
+static gboolean on_clock(gint fd, GIOCondition condition, gpointer user)
+{
+    struct loop *loop = user;
+    struct loop_timer *timer;
+    uint64_t n_expired, now = clock_mono_ns();
 
     (void)condition;
     if (read(fd, &n_expired, sizeof(n_expired)) != sizeof(n_expired))
         return G_SOURCE_CONTINUE; /* set anew meanwhile */
-    timer->at = UINT64_MAX;
-    timer->fn(timer->user); /* may free the timer: nothing after this */
+    loop->set_to = UINT64_MAX;
+    loop->is_running_timers = true;
+    while ((timer = due_timer(loop, now))) {
+        timer->at = UINT64_MAX;
+        list_remove(&timer->node);
+        timer->fn(timer->user); /* may free the timer, and others */
+    }
+    loop->is_running_timers = false;
+    set_clock(loop);
     return G_SOURCE_CONTINUE;
 }
 
@@ -166,13 +256,8 @@ struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *user)
 {
     struct loop_timer *timer = mem_new(struct loop_timer);
 
-    *timer = (struct loop_timer){ .fn = fn, .user = user, .at = UINT64_MAX };
-    timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (timer->fd < 0)
-        abort(); /* no descriptors are left: nothing below would work either */
-    timer->source = g_unix_fd_source_new(timer->fd, G_IO_IN);
-    g_source_set_callback(timer->source, G_SOURCE_FUNC(on_timer), timer, NULL);
-    g_source_attach(timer->source, loop->context);
+    *timer = (struct loop_timer){ .loop = loop, .fn = fn, .user = user, .at = UINT64_MAX };
+    list_init(&timer->node);
     return timer;
 }
 
@@ -180,26 +265,30 @@ void loop_timer_free(struct loop_timer *timer)
 {
     if (!timer)
         return;
-    g_source_destroy(timer->source);
-    g_source_unref(timer->source);
-    close(timer->fd);
+    list_remove(&timer->node);
+    set_clock(timer->loop);
     free(timer);
+}
+
+/* From the back: most are set for later than what is set already. There are at most two a session. */
+static void insert(struct loop *loop, struct loop_timer *timer)
+{
+    struct list *before = loop->timers.prev;
+
+    while (before != &loop->timers && LIST_ITEM(before, struct loop_timer, node)->at > timer->at)
+        before = before->prev;
+    list_append(before->next, &timer->node);
 }
 
 void loop_timer_at(struct loop_timer *timer, uint64_t mono_ns)
 {
-    struct itimerspec when = { 0 };
-
     if (timer->at == mono_ns)
         return;
+    list_remove(&timer->node);
     timer->at = mono_ns;
-    if (mono_ns != UINT64_MAX) {
-        when.it_value.tv_sec = (time_t)(mono_ns / 1000000000);
-        when.it_value.tv_nsec = (long)(mono_ns % 1000000000);
-        if (mono_ns == 0)
-            when.it_value.tv_nsec = 1; /* zero would unset it */
-    }
-    timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &when, NULL);
+    if (mono_ns != UINT64_MAX)
+        insert(timer->loop, timer);
+    set_clock(timer->loop);
 }
 
 void loop_timer_in(struct loop_timer *timer, uint64_t ms)

@@ -10,7 +10,11 @@ struct loop;
 struct loop_timer;
 typedef void loop_fn(void *user);
 
-bool loop_new(struct loop **ret_loop, struct err *err);
+bool loop_new(struct loop **ret_loop, struct err *err); /* SYSTEM: no descriptors are left */
+/* Whether some are left for what must go on: files, the connection to the router, the application. What can be refused is refused
+ * when they are not. */
+enum { LOOP_SPARE_DESCRIPTORS = 32 };
+bool loop_has_descriptors(void);
 void loop_free(struct loop *loop); /* after loop_join(), or when it was never started */
 OWN_FREEP(loop, struct loop)
 void *loop_context(struct loop *loop); /* GMainContext: for ice */
@@ -25,7 +29,8 @@ void loop_join(struct loop *loop);
 /* Runs what waits until `is_done`, or for `ms`: the last words of `end`. */
 void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms);
 
-/* Timers with the grain of the kernel's (timerfd), for the link's pacing. The thread's own. */
+/* Timers with the grain of the kernel's, for the link's pacing. They need no descriptor each, so that a new one never fails. The
+ * thread's own. */
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *user);
 void loop_timer_free(struct loop_timer *timer); /* also from its own callback; NULL is fine */
 void loop_timer_at(struct loop_timer *timer,

@@ -144,6 +144,8 @@ static void settle_current(struct peer *peer)
         drop_link(event->event.link);
     if (event->event.type == PEER_EVENT_STREAM_CLOSED && !list_is_empty(&event->event.stream->node))
         drop_stream(event->event.stream);
+    if (event->event.type == PEER_EVENT_STREAM_CLOSED && event->event.stream->is_theirs)
+        errand_send(errand_new(peer, event->event.link, NULL), errand_give_stream);
     hub_event_free(event);
 }
 
@@ -158,9 +160,9 @@ void peer_free(struct peer *peer)
 
     if (!peer)
         return;
+    settle_current(peer); /* it may send an errand */
     loop_invoke(peer->loop, quit, peer->loop);
     loop_join(peer->loop);
-    settle_current(peer);
     LIST_EACH(link, &peer->links, node)
         drop_link(link);
     core_free(peer->core);

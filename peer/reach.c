@@ -37,6 +37,8 @@ static void on_changed(void *user)
     if (session->state != SESSION_UP)
         return;
     session_refresh(session);
+    if (!hub_claim_path(session->core->hub, session->handle))
+        return; /* one that waits tells of this too */
     event = hub_event_new(PEER_EVENT_PATH);
     event->event.link = peer_link_ref(session->handle);
     hub_put(session->core->hub, event);

@@ -60,14 +60,36 @@ struct session *session_find(struct core *core, struct view sid)
     return NULL;
 }
 
+static bool is_unanswered(const struct session *session)
+{
+    return !session->is_caller &&
+           (session->state == SESSION_OPENING || session->state == SESSION_VERIFYING ||
+            session->state == SESSION_ASKING);
+}
+
 size_t session_count(const struct core *core, bool unanswered_only)
 {
     const struct session *session;
     size_t n = 0;
 
     LIST_EACH(session, &core->sessions, node)
-        n += !unanswered_only || session->state == SESSION_VERIFYING ||
-             session->state == SESSION_ASKING;
+        n += !unanswered_only || is_unanswered(session);
+    return n;
+}
+
+size_t session_count_with(const struct core *core, const char *id, size_t *ret_unanswered)
+{
+    const struct session *session;
+    size_t n = 0, n_unanswered = 0;
+
+    LIST_EACH(session, &core->sessions, node) {
+        if (session->is_caller || session->state == SESSION_CLOSING ||
+            strcmp(session->remote_id, id) != 0)
+            continue;
+        n++;
+        n_unanswered += is_unanswered(session);
+    }
+    *ret_unanswered = n_unanswered;
     return n;
 }
 
@@ -168,8 +190,6 @@ static uint64_t up_for(const struct session *session)
 {
     uint64_t now = core_now(session->core);
 
-    if (session->is_closed_by_den)
-        return GRACE_MS; /* the other end's own last word may be under way */
     if (session->ends_at == 0)
         return LOOK_MS;
     return min_u64(session->ends_at > now ? session->ends_at - now : 0, LOOK_MS);
@@ -185,10 +205,7 @@ static void on_up_timer(struct session *session)
     uint64_t now = core_now(session->core);
     struct err err = { 0 };
 
-    if (session->is_closed_by_den) {
-        err_set(&err, ERR_CLOSED, "den closed the session");
-        session_close(session, LINK_CLOSE_ADMIN, "closed by den", &err);
-    } else if (session->ends_at && now >= session->ends_at) {
+    if (session->ends_at && now >= session->ends_at) {
         err_set(&err, ERR_EXPIRED,
                 session->close_code == LINK_CLOSE_EXPIRED ? "the other side's certificate ran out"
                                                           : "the grant's time is over");
@@ -256,10 +273,11 @@ void session_on_state(void *user, const struct rpc_event *event)
         return;
 
     struct session *session = session_find(core, sid);
-    if (!session || session->state == SESSION_CLOSING)
+    /* Nobody signed it. A link that is up ends by its other end's own word, by its time, or by silence. */
+    if (!session || session->state == SESSION_CLOSING || session->state == SESSION_UP)
         return;
     session->is_closed_by_den = true;
-    if (session->state == SESSION_UP || session->state == SESSION_CONNECTING) {
+    if (session->state == SESSION_CONNECTING) {
         snprintf(session->den_reason, sizeof(session->den_reason), "%.*s", VIEW_FMT(reason));
         loop_timer_in(session->timer,
                       GRACE_MS); /* the other end's own last word may be under way */

@@ -20,10 +20,12 @@ enum session_state {
 };
 
 enum {
-    SESSION_MAX = 256,           /* at once */
-    SESSION_MAX_UNANSWERED = 16, /* offers not yet accepted or declined */
-    SESSION_ANSWER_MS = 60000,   /* for consent; den waits as long */
-    SESSION_CONNECT_MS = 45000,  /* from the accept to the link */
+    SESSION_MAX = 256,               /* at once */
+    SESSION_MAX_WITH = 8,            /* of them with one caller */
+    SESSION_MAX_UNANSWERED = 16,     /* offers not yet accepted or declined */
+    SESSION_MAX_UNANSWERED_WITH = 4, /* of them by one caller */
+    SESSION_ANSWER_MS = 60000,       /* for consent; den waits as long */
+    SESSION_CONNECT_MS = 45000,      /* from the accept to the link */
     SESSION_CLOSING_MS = 1000,
     SESSION_REASON = 128,
 };
@@ -41,10 +43,9 @@ struct session {
     uint8_t remote_pk[KEY_SIZE], remote_spki[HASH_SIZE], grant_hash[HASH_SIZE];
     struct buf grant, dial, accept, their_ice, our_ice;
     uint8_t grant_sig[SIG_SIZE], dial_sig[SIG_SIZE], accept_sig[SIG_SIZE];
-    struct rpc_grant g;   /* borrows from `grant` */
-    bool is_known_to_den; /* it may have to be told of the end */
-    struct rpc_items asked,
-        caps; /* asked: of the dial; caps: of the accept; they borrow likewise */
+    struct rpc_grant g;    /* borrows from `grant` */
+    bool is_known_to_den;  /* it may have to be told of the end */
+    struct rpc_items caps; /* of the accept: they borrow from it, at the callee from `grant` */
     uint64_t
         ends_at; /* network time: live_until, or five minutes after a certificate's end; 0: none */
     uint64_t close_code; /* when it does */
@@ -62,6 +63,7 @@ struct session {
 
     uint64_t call; /* caller: den.session.open */
     unsigned n_tries;
+    bool has_rung;
     uint64_t inv;                /* callee: the offer to answer; 0: answered */
     char *theirs[ICE_MAX_LATER]; /* candidates that came before their description */
     size_t n_theirs, n_theirs_later;
@@ -78,6 +80,8 @@ void session_free(struct session *session);
 OWN_FREEP(session, struct session)
 struct session *session_find(struct core *core, struct view sid);
 size_t session_count(const struct core *core, bool unanswered_only);
+/* Those that `id` called us for and that are not over. */
+size_t session_count_with(const struct core *core, const char *id, size_t *ret_unanswered);
 
 bool session_gather(struct session *session, struct err *err); /* our_ice is there afterwards */
 /* All is signed and checked: start ICE with their description. */

@@ -154,6 +154,8 @@ void flow_opened(struct session *session, const struct link_event *event)
     struct hub_event *told = stream_event(PEER_EVENT_STREAM, handle);
     struct flow *flow = flow_new(session, event->stream, handle);
 
+    handle->is_theirs = true;
+    link_stream_keep_credit(event->stream);
     told->capability = view_dup_text(event->cap);
     told->argument = view_dup_text(event->arg);
     hub_put(session->core->hub, told);

@@ -126,17 +126,23 @@ static void copy_caps(struct session *session)
 static void on_up(struct session *session)
 {
     struct core *core = session->core;
-    struct hub_event *event = hub_event_new(PEER_EVENT_LINK_UP);
+    struct hub_event *event;
     struct err err;
 
-    /* A full disk costs the memory of this peer, not the link. */
-    known_remember(core->state, session->remote_id, session->remote_pk, core_now(core), &err);
+    /* A full disk costs the memory of this peer, not the link; another key, that came first meanwhile, costs the link. */
+    if (!known_remember(core->state, session->remote_id, session->remote_pk, core_now(core),
+                        &err) &&
+        err.code == ERR_IDENTITY_CHANGED) {
+        session_close(session, LINK_CLOSE_ADMIN, "identity changed", &err);
+        return;
+    }
     session_set_up(session);
     session_refresh(session);
     hub_lock(core->hub);
     copy_caps(session);
     session->handle->is_up = true;
     hub_unlock(core->hub);
+    event = hub_event_new(PEER_EVENT_LINK_UP);
     event->event.link = peer_link_ref(session->handle);
     hub_put(core->hub, event);
 }

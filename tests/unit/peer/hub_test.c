@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "peer/hub.h"
+#include "peer/handle.h"
 #include "peer/loop.h"
 #include "tests/check.h"
 
@@ -47,6 +47,36 @@ TEST(datagrams_beyond_the_limit_are_dropped)
     CHECK_U64(n, HUB_MAX_DATAGRAMS + 1);
     hub_put(&hub, hub_event_new(PEER_EVENT_DATAGRAM)); /* there is room again */
     CHECK_U64(hub.n_datagrams, 1);
+    hub_deinit(&hub);
+}
+
+TEST(calls_that_wait_are_counted_and_of_a_link_one_path)
+{
+    struct peer_link *link;
+    struct hub hub = { 0 };
+    struct err err;
+
+    CHECK_OK(hub_init(&hub, &err), err);
+    for (int i = 0; i < HUB_MAX_CALLS; i++) {
+        CHECK(!hub_is_behind(&hub));
+        hub_put(&hub, hub_event_new(PEER_EVENT_INCOMING));
+    }
+    CHECK(hub_is_behind(&hub));
+    hub_event_free(hub_take(&hub));
+    CHECK(!hub_is_behind(&hub));
+    while (hub.n_calls)
+        hub_event_free(hub_take(&hub));
+
+    link = peer_link_new(NULL, &hub);
+    for (int i = 0; i < 2; i++) {
+        struct hub_event *event = hub_event_new(PEER_EVENT_PATH);
+        event->event.link = peer_link_ref(link);
+        CHECK(hub_claim_path(&hub, link));
+        CHECK(!hub_claim_path(&hub, link));
+        hub_put(&hub, event);
+        hub_event_free(hub_take(&hub)); /* fetched: the next one is news */
+    }
+    peer_link_unref(link);
     hub_deinit(&hub);
 }
 
