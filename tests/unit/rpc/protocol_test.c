@@ -385,3 +385,74 @@ TEST(join_strings_of_the_document_are_read_and_written)
     }
     CHECK(n >= 3);
 }
+
+/* ---- JSON and batches ----------------------------------------------------------------------- */
+
+/* A text, its msgpack, and the text that comes back where it is another one. */
+TEST(json_of_the_document_is_transcoded)
+{
+    _buf_ text = document();
+    struct view rest = buf_view(&text), name, body;
+    unsigned n = 0;
+
+    for (; take_block(&rest, "json", &name, &body); n++) {
+        struct view json = take_paragraph(&body), hex = take_paragraph(&body),
+                    back = take_paragraph(&body);
+        _buf_ bytes = unhex(hex);
+        _buf_ made = { 0 };
+        _buf_ again = { 0 };
+        struct err err;
+        CHECK_OK(rpc_json_to_msgpack(json, RPC_MAX_MESSAGE, &made, &err), err);
+        CHECK_VIEW(buf_view(&made), buf_view(&bytes));
+        CHECK_OK(rpc_json_from_msgpack(buf_view(&bytes), RPC_MAX_MESSAGE, &again, &err), err);
+        CHECK_VIEW(buf_view(&again), back.len ? back : json);
+    }
+    CHECK(n >= 2);
+}
+
+TEST(json_that_the_document_refuses_is_refused)
+{
+    _buf_ text = document();
+    struct view rest = buf_view(&text), name, body;
+    unsigned n = 0;
+
+    for (; take_block(&rest, "json-refused", &name, &body); n++) {
+        struct view json = take_paragraph(&body), why = take_paragraph(&body);
+        _free_ char *wanted = view_dup_text(why);
+        _buf_ made = { 0 };
+        struct err err;
+        CHECK_ERR(rpc_json_to_msgpack(json, RPC_MAX_MESSAGE, &made, &err), err, ERR_BAD_WIRE);
+        CHECK_STR(err.text, wanted);
+    }
+    CHECK(n >= 3);
+}
+
+TEST(batches_of_the_document_are_put_together_and_come_apart)
+{
+    _buf_ text = document();
+    struct view rest = buf_view(&text), name, body, line;
+    unsigned n = 0;
+
+    for (; take_block(&rest, "batch", &name, &body); n++) {
+        _free_ char *protocol = view_dup_text(name);
+        struct rpc_ws_protocol traits = rpc_ws_protocol_named(protocol);
+        struct view lines = take_paragraph(&body), hex = take_paragraph(&body), left, message;
+        _buf_ bytes = unhex(hex);
+        _buf_ made = { 0 };
+        struct err err;
+        CHECK_OK(rpc_batch_check(traits.batch, buf_view(&bytes), &err), err);
+        for (left = buf_view(&bytes); take_line(&lines, &line) && line.len;) {
+            _buf_ value = { 0 };
+            if (!traits.is_json)
+                CHECK_OK(rpc_json_to_msgpack(line, RPC_MAX_MESSAGE, &value, &err), err);
+            else
+                buf_put(&value, line);
+            rpc_batch_put(traits.batch, buf_view(&value), &made);
+            CHECK(rpc_batch_next(traits.batch, &left, &message));
+            CHECK_VIEW(message, buf_view(&value));
+        }
+        CHECK_U64(left.len, 0);
+        CHECK_VIEW(buf_view(&made), buf_view(&bytes));
+    }
+    CHECK_U64(n, 2);
+}
