@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "rpc/loop.h"
+#include "rpc/ws_bind.h"
 #include "rpc/ws_conn.h"
 #include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
@@ -419,8 +420,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     ws->pair = NULL;
     if (ws->server)
         return true;
-    return err_set(err, ERR_SYSTEM, "listening: %s port %u cannot be bound",
-                   listener->host ? listener->host : "*", listener->port);
+    return rpc_ws_bind_failed(listener->host, listener->port, err);
 }
 
 uint16_t rpc_ws_port(const struct rpc_ws *ws)
