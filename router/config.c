@@ -62,6 +62,48 @@ bool router_config_listen(const char *listen, char **ret_host, uint16_t *ret_por
     return true;
 }
 
+bool router_config_hashes(const char *text, uint8_t (*to)[32], size_t max, size_t *ret_n)
+{
+    struct view left = view_text(text);
+    size_t n = 0;
+
+    while (left.len) {
+        const uint8_t *space = memchr(left.data, ' ', left.len);
+        size_t len = space ? (size_t)(space - left.data) : left.len;
+        if (len && (n == max || !text_read_hex(view_sub(left, 0, len), to[n++], 32)))
+            return false;
+        left = view_sub(left, len + 1, left.len);
+    }
+    *ret_n = n;
+    return true;
+}
+
+static bool is_loopback(const char *host)
+{
+    return host && (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0);
+}
+
+/* Without TLS nothing leaves this machine. */
+static bool check_plain(const char *name, const struct router_config *config, struct err *err)
+{
+    uint8_t hashes[ROUTER_MAX_PROXIES][32];
+    _free_ char *host = NULL;
+    uint16_t port;
+    size_t n;
+
+    if (config->listen_plain &&
+        (!router_config_listen(config->listen_plain, &host, &port) || !is_loopback(host)))
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"",
+                       name, config->listen_plain);
+    if (config->proxy_certificates &&
+        !router_config_hashes(config->proxy_certificates, hashes, ROUTER_MAX_PROXIES, &n))
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: proxy_certificates: expected at most %d times 64 hexadecimal digits",
+                       name, ROUTER_MAX_PROXIES);
+    return true;
+}
+
 static bool check(const char *name, const struct router_config *config, struct err *err)
 {
     _free_ char *host = NULL;
@@ -84,7 +126,7 @@ static bool check(const char *name, const struct router_config *config, struct e
         return err_set(err, ERR_BAD_CONFIG,
                        "%s: log_level: expected debug, info, warn or error, found \"%s\"", name,
                        config->log_level);
-    return true;
+    return check_plain(name, config, err);
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */

@@ -5,9 +5,16 @@
 #include "base/conf.h"
 #include "base/log.h"
 
+enum { ROUTER_MAX_PROXIES = 8 };
+
 #define ROUTER_OPTIONS(X)                                                                          \
     X(listen, TEXT, "*:443",                                                                       \
       "ADDRESS:PORT to listen on; * for all addresses, port 0 for any free one")                   \
+    X(listen_plain, TEXT, "",                                                                      \
+      "loopback ADDRESS:PORT to listen on without TLS, for a proxy that ends it")                  \
+    X(proxy_certificates, TEXT, "",                                                                \
+      "SHA-256 of the certificates of that proxy, in hexadecimal, with spaces between")            \
+    X(realms, PATH, "", "file with the realms: realms.conf(5)")                                    \
     X(host, ADDRESS, NULL, "HOST:PORT that peers connect to, as the join string has it")           \
     X(state, PATH, ".", "folder with the router's keys and what it knows of its network")          \
     X(handshake_timeout, DURATION, "10s", "time for a new connection to prove who it is")          \
@@ -38,4 +45,6 @@ void router_config_help(struct buf *to);
 void router_config_template(const char *host, const char *listen, struct buf *to);
 /* `listen` apart; *ret_host is NULL for "*". The caller frees it. */
 bool router_config_listen(const char *listen, char **ret_host, uint16_t *ret_port);
+/* The hashes in `proxy_certificates`; false: it is not such a list, or has more than `max`. */
+bool router_config_hashes(const char *text, uint8_t (*to)[32], size_t max, size_t *ret_n);
 bool router_config_log_level(const char *text, enum log_level *ret_level);

@@ -13,7 +13,7 @@ enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024 };
 
 struct edge {
     const struct router_config *config;
-    struct rpc_ws *ws;
+    struct rpc_ws *ws, *plain; /* plain: without TLS, on loopback; often NULL */
     struct rpc_timer *timer;
     struct router *router;
     struct key *key;    /* the router's */
@@ -146,19 +146,11 @@ static bool install_chain(void *user, const struct view *chain, size_t n, struct
 
 /* ---- what the wire says ---------------------------------------------------------------------- */
 
-static void on_opened(void *user, struct rpc_ws_conn *ws)
+static void open_wire(struct edge *edge, struct rpc_ws_conn *ws, const uint8_t *exporter)
 {
-    struct edge *edge = user;
-    struct wire *wire;
-    uint8_t exporter[32];
+    struct wire *wire = mem_new(struct wire);
 
-    if (!rpc_ws_exporter(ws, exporter)) {
-        rpc_ws_set_user(ws, NULL);
-        rpc_ws_close(ws, 1011, "no exporter");
-        return;
-    }
     edge->n_conns++;
-    wire = mem_new(struct wire);
     wire->edge = edge;
     wire->ws = ws;
     wire->is_json = rpc_ws_protocol(ws)->is_json;
@@ -166,6 +158,24 @@ static void on_opened(void *user, struct rpc_ws_conn *ws)
     wire->conn = router_opened(edge->router, now(), wire, rpc_ws_address(ws), exporter);
     wire->conn->is_json = wire->is_json;
     arm(edge);
+}
+
+static void on_opened(void *user, struct rpc_ws_conn *ws)
+{
+    struct edge *edge = user;
+    uint8_t exporter[32];
+
+    if (!rpc_ws_exporter(ws, exporter)) {
+        rpc_ws_set_user(ws, NULL);
+        rpc_ws_close(ws, 1011, "no exporter");
+        return;
+    }
+    open_wire(edge, ws, exporter);
+}
+
+static void on_opened_plain(void *user, struct rpc_ws_conn *ws)
+{
+    open_wire(user, ws, NULL);
 }
 
 static void take(struct wire *wire, struct view message)
@@ -254,18 +264,13 @@ static uint64_t raise_files(uint64_t wanted)
     return min_u64(wanted, files.rlim_cur - SPARE_FILES);
 }
 
-static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections,
-                      struct err *err)
+static const char *const protocols[] = { "wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched",
+                                         "wamp.2.json.batched", NULL };
+
+static struct rpc_ws_listener listener_of(const struct router_config *config,
+                                          uint64_t max_connections)
 {
-    static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
-    static const char *const protocols[] = { "wamp.2.msgpack", "wamp.2.json",
-                                             "wamp.2.msgpack.batched", "wamp.2.json.batched",
-                                             NULL };
-    const struct router_config *config = edge->config;
-    struct view chain[PKI_MAX_CHAIN];
-    _free_ char *host = NULL;
-    struct rpc_ws_listener listener = {
-        .tls = { chain, state_chain_views(state, chain), buf_view(&state->tls_key) },
+    return (struct rpc_ws_listener){
         .protocols = protocols,
         .max_connections = (uint32_t)max_connections,
         .max_per_address = (uint32_t)config->max_per_address,
@@ -273,8 +278,19 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
         .max_message = config->max_message,
         .max_queue = config->max_queue,
     };
+}
 
-    if (!router_config_listen(config->listen, &host, &listener.port))
+static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections,
+                      struct err *err)
+{
+    static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    struct rpc_ws_listener listener = listener_of(edge->config, max_connections);
+    struct view chain[PKI_MAX_CHAIN];
+    _free_ char *host = NULL;
+
+    listener.tls =
+        (struct rpc_ws_tls){ chain, state_chain_views(state, chain), buf_view(&state->tls_key) };
+    if (!router_config_listen(edge->config->listen, &host, &listener.port))
         return err_set(err, ERR_BAD_CONFIG, "listen: not an address");
     listener.host = host;
     if (!rpc_ws_listen(edge->ws, &listener, &events, edge, err))
@@ -284,10 +300,42 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
     return true;
 }
 
-static void make_core(struct edge *edge, struct state *state)
+/* For a proxy on this machine that ends TLS: as many connections as there may be at all, for all
+ * come from its address. */
+static bool listen_plain(struct edge *edge, struct rpc_loop *loop, uint64_t max_connections,
+                         struct err *err)
+{
+    static const struct rpc_ws_events events = { on_opened_plain, on_message, on_closed };
+    struct rpc_ws_listener listener = listener_of(edge->config, max_connections);
+    _free_ char *host = NULL;
+
+    if (!edge->config->listen_plain)
+        return true;
+    if (!router_config_listen(edge->config->listen_plain, &host, &listener.port))
+        return err_set(err, ERR_BAD_CONFIG, "listen_plain: not an address");
+    listener.host = host;
+    listener.max_per_address = listener.max_connections;
+    if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->plain, err) ||
+        !rpc_ws_listen(edge->plain, &listener, &events, edge, err))
+        return false;
+    log_event(LOG_INFO, "listening_plain", "address=%s port=%u", host,
+              (unsigned)rpc_ws_port(edge->plain));
+    return true;
+}
+
+/* NULL: the network's own realm alone. */
+static bool read_realms(const struct router_config *config, const struct state *state,
+                        struct realms **ret_realms, struct err *err)
+{
+    return !config->realms ||
+           realms_read(config->realms, rpc_trust_network(state->trust), ret_realms, NULL, err);
+}
+
+static void make_core(struct edge *edge, struct state *state, struct realms *realms)
 {
     struct router_setup setup = {
         .config = edge->config,
+        .realms = realms,
         .key = edge->key,
         .trust = STEAL(state->trust),
         .certificate_not_after = state->not_after,
@@ -303,6 +351,7 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
 {
     _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
     _cleanup_(state_deinit) struct state state = { 0 };
+    _cleanup_(realms_freep) struct realms *realms = NULL;
     _free_ char *lock = file_path(config->state, STATE_LOCK);
     uint64_t max_connections = raise_files(config->max_connections);
 
@@ -313,7 +362,8 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
      * at half of it). */
     edge->transcode = transcode_new(
         config->max_message, (size_t)min_u64(2 * config->max_message, config->max_queue / 2));
-    if (!state_load(config->state, clock_wall_ms(), &state, err))
+    if (!state_load(config->state, clock_wall_ms(), &state, err) ||
+        !read_realms(config, &state, &realms, err))
         return false;
     if (!file_lock(lock, &edge->lock_fd, err) ||
         !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
@@ -321,8 +371,9 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
     edge->timer = rpc_timer_new(loop, on_timer, edge);
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
     edge->key = STEAL(state.key);
-    make_core(edge, &state);
-    if (!listen_on(edge, &state, max_connections, err))
+    make_core(edge, &state, STEAL(realms));
+    if (!listen_on(edge, &state, max_connections, err) ||
+        !listen_plain(edge, loop, max_connections, err))
         return false;
     *ret_edge = STEAL(edge);
     return true;
@@ -333,6 +384,7 @@ void edge_free(struct edge *edge)
     if (!edge)
         return;
     rpc_ws_free(edge->ws); /* on_closed comes for each */
+    rpc_ws_free(edge->plain);
     router_free(edge->router);
     key_free(edge->key);
     transcode_free(edge->transcode);

@@ -2,6 +2,7 @@
 /* warren-router(8): the verbs, and the daemon's life. */
 #include "base/file.h"
 #include "router/edge.h"
+#include "router/realms.h"
 #include "router/state.h"
 
 #include <getopt.h>
@@ -117,12 +118,25 @@ static bool serve(const struct router_config *config, struct err *err)
     return true;
 }
 
+static bool check_realms(const struct router_config *config, const char *network, struct err *err)
+{
+    _cleanup_(realms_freep) struct realms *realms = NULL;
+
+    if (!config->realms)
+        return true;
+    if (!realms_read(config->realms, network, &realms, NULL, err))
+        return false;
+    printf("realms: %zu\n", realms->n);
+    return true;
+}
+
 static bool check_only(const struct router_config *config, struct err *err)
 {
     _cleanup_(state_deinit) struct state state = { 0 };
     char at[CLOCK_TEXT];
 
-    if (!state_load(config->state, clock_wall_ms(), &state, err))
+    if (!state_load(config->state, clock_wall_ms(), &state, err) ||
+        !check_realms(config, rpc_trust_network(state.trust), err))
         return false;
     printf("configuration: ok\nnetwork: %s\ncertificate until: %s\n",
            rpc_trust_network(state.trust),

@@ -22,6 +22,9 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     for (size_t i = 0; i < router->realms_config->n; i++)
         router->realms[router->n_realms++] = realm_new(router, router->realms_config->item[i]);
     router->home = router->realms[0];
+    if (router->config->proxy_certificates)
+        router_config_hashes(router->config->proxy_certificates, router->proxy_certificates,
+                             ROUTER_MAX_PROXIES, &router->n_proxy_certificates);
     if (rpc_trust_heartbeat(router->trust)) { /* from disk: whoever asks gets it, den or no den */
         rpc_put_array(&args, 2);
         rpc_put_bin(&args, rpc_trust_heartbeat_bytes(router->trust));

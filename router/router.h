@@ -14,8 +14,6 @@
 #include "router/names.h"
 #include "router/realm.h"
 
-enum { ROUTER_MAX_PROXIES = 8 };
-
 struct router_outside {
     void (*send)(void *wire, struct view message); /* copies it */
     size_t (*queued)(void *wire);                  /* bytes waiting there */

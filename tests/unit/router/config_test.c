@@ -44,8 +44,15 @@ TEST(bad_configurations_are_refused_by_line)
           "router.conf: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"::1:443\"" },
         { "host = a:1\nlog_level = loud\n",
           "router.conf: log_level: expected debug, info, warn or error, found \"loud\"" },
+        { "host = a:1\nlisten_plain = *:80\n",
+          "router.conf: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found \"*:80\"" },
+        { "host = a:1\nlisten_plain = 192.0.2.1:80\n",
+          "router.conf: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found "
+          "\"192.0.2.1:80\"" },
+        { "host = a:1\nproxy_certificates = 00ff\n",
+          "router.conf: proxy_certificates: expected at most 8 times 64 hexadecimal digits" },
         { "host = a:1\nhost = b:1\n", "router.conf:2: host: given twice" },
-        { "host a:1\n", "router.conf:1: expected KEY = VALUE, found \"host a:1\"" },
+        { "host a:1\n", "router.conf:1: expected KEY = VALUE" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

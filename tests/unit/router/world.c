@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/router/world.h"
+#include "base/file.h"
 #include "router/certificate.h"
 
 #include <stdio.h>
@@ -129,14 +130,17 @@ static void start(struct world *w, struct rpc_trust *trust)
         .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_install, w },
     };
 
+    if (w->realms)
+        MUST(realms_read(w->realms, WORLD_NETWORK, &setup.realms, NULL, &err));
     MUST(pki_key_spki_hash(w->tls_key, setup.tls_spki, &err));
     w->router = router_new(&setup, w->now);
 }
 
-struct world *world_new(void)
+static struct world *make_world(const char *realms)
 {
     struct world *w = mem_new(struct world);
 
+    w->realms = mem_text(realms);
     MUST(key_init(&err));
     log_open("test", LOG_ERROR);
     MUST(router_config_parse("test", VIEW_LIT("host = localhost:7443\n"), &w->config, NULL, &err));
@@ -149,6 +153,21 @@ struct world *world_new(void)
     make_manifest(w);
     start(w, make_trust(w));
     return w;
+}
+
+struct world *world_new(void)
+{
+    return make_world(NULL);
+}
+
+struct world *world_with_realms(const char *realms, const char *principals)
+{
+    _free_ char *path = file_path(check_dir(), "realms.conf");
+    _free_ char *secrets = file_path(check_dir(), "principals");
+
+    MUST(file_write(path, view_text(realms), 0644, &err));
+    MUST(file_write(secrets, view_text(principals), 0600, &err));
+    return make_world(path);
 }
 
 static void wire_free(struct wire *wire)
@@ -172,7 +191,8 @@ void world_free(struct world *w)
     if (!w)
         return;
     drop_wires(w);
-    CHECK_U64(dealer_n_registrations(w->router->home->dealer), 0); /* nothing outlives its connection */
+    CHECK_U64(dealer_n_registrations(w->router->home->dealer),
+              0); /* nothing outlives its connection */
     CHECK_U64(dealer_n_calls(w->router->home->dealer), 0);
     CHECK_U64(broker_n_subscriptions(w->router->home->broker), 0);
     CHECK_U64(map_count(w->router->by_id), 0);
@@ -188,6 +208,7 @@ void world_free(struct world *w)
     buf_free(&w->manifest_sig);
     buf_free(&w->saved);
     free(w->wires);
+    free(w->realms);
     free(w);
 }
 

@@ -26,6 +26,7 @@ struct wire {
 struct world {
     struct router_config config;
     struct router *router;
+    char *realms; /* path of realms.conf; NULL: none */
     struct moment now;
     struct pki_ca *root, *intermediate;
     struct key *router_key, *den_login, *den_sign;
@@ -41,6 +42,8 @@ struct world {
 };
 
 struct world *world_new(void);
+/* With this realms.conf, beside whose text stands `principals`, a file of mode 0600. */
+struct world *world_with_realms(const char *realms, const char *principals);
 void world_free(struct world *world);
 OWN_FREEP(world, struct world)
 void world_restart(struct world *world); /* the router, from what it saved; wires are gone */
