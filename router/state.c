@@ -156,7 +156,7 @@ bool state_init(const char *dir, const char *host, const char *listen, struct er
     _buf_ conf = { 0 };
     _buf_ request = { 0 };
 
-    if (!file_private_dir(dir, err))
+    if (!rpc_join_check_host(view_text(host), err) || !file_private_dir(dir, err))
         return false;
     if (!key_write(key, key_path, err)) {
         if (err->code == ERR_ALREADY_EXISTS)

@@ -237,6 +237,19 @@ bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err)
     return true;
 }
 
+bool rpc_join_check_host(struct view text, struct err *err)
+{
+    struct reader r = { .text = text };
+    struct rpc_join_host host = { 0 };
+
+    if (read_host(&r, &host) && r.at == text.len)
+        return true;
+    if (!r.wanted)
+        bad(&r, r.at, "the end");
+    return err_set(err, ERR_INVALID_ARGUMENT, "host: column %zu: expected %s", r.bad_at + 1,
+                   r.wanted);
+}
+
 void rpc_join_write(const struct rpc_join *join, struct buf *to)
 {
     buf_put_text(to, scheme);

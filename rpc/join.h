@@ -24,6 +24,8 @@ struct rpc_join {
 /* INVALID_ARGUMENT names the column (from 1) and what was expected there. The text itself is never
  * in the error. */
 bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err);
+/* Whether "HOST[:PORT]" can stand in a join string: INVALID_ARGUMENT names the column. */
+bool rpc_join_check_host(struct view text, struct err *err);
 void rpc_join_write(const struct rpc_join *join, struct buf *to);
 void rpc_join_wipe(struct rpc_join *join);
 /* The token's Ed25519 key: seed = BLAKE2b-32("warren/1 token" 0x00 || token). The caller frees it. */

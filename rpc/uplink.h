@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client on the edge that comes back by itself: connects to one host after the other,
- * authenticates, and after a loss retries with growing, jittered pauses (0.5 s doubling to 30 s,
+ * authenticates, and after a loss retries with growing, jittered pauses (0.5 s doubling to 6.5 s,
  * each times 0.5 to 1.5). Used by den and by libpeer alike. */
 #pragma once
 

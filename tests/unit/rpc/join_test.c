@@ -162,3 +162,26 @@ TEST(tokens_become_keys)
     rpc_join_wipe(&join);
     CHECK(!join.has_token && join.token[0] == 0);
 }
+
+TEST(hosts_that_a_join_string_can_carry)
+{
+    static const struct {
+        const char *text, *why; /* NULL: good */
+    } cases[] = {
+        { "relay.corp.example:443", NULL },
+        { "192.0.2.1", NULL },
+        { "[2001:db8::1]:8443", NULL },
+        { "foo_bar:443", "host: " },
+        { "relay.corp.example:443/x", "host: " },
+        { "a,b", "host: " },
+        { "", "host: " },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct err err = { 0 };
+        bool ok = rpc_join_check_host(view_text(cases[i].text), &err);
+        CHECK(ok == (cases[i].why == NULL));
+        if (!ok && cases[i].why)
+            CHECK(strstr(err.text, cases[i].why) == err.text);
+    }
+}
