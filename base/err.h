@@ -13,21 +13,22 @@
     X(INVALID_ARGUMENT, "invalid_argument", CALLER, "an argument is not usable",                   \
       "correct the value that the message names")                                                  \
     X(BAD_CONFIG, "bad_config", LOCAL, "the configuration is not usable",                          \
-      "correct the line that the message names")                                                   \
+      "correct what the message names")                                                            \
     X(EXPOSED, "exposed", LOCAL, "a secret is readable by others",                                 \
-      "chmod it to 0600 (folders 0700) and consider the key it held as known")                     \
+      "take the rights of others away (chmod); if it held a secret, consider that as known")       \
     X(NOT_JOINED, "not_joined", CALLER, "this machine has not joined a network",                   \
       "run `warren join` with a join string from the network's operator")                          \
     X(BAD_PIN, "bad_pin", REMOTE, "the network is not the one that was pinned",                    \
       "check the join string with the operator; somebody may be in between")                       \
     X(BAD_WIRE, "bad_wire", REMOTE, "the other side broke the protocol",                           \
-      "compare the versions of both sides")                                                        \
+      "compare the versions of both sides; a file that is named is damaged: restore it, or "       \
+      "remove it if it is fetched anew")                                                           \
     X(BAD_STATEMENT, "bad_statement", REMOTE, "a signed statement is malformed or not about this", \
       "compare the versions of both sides")                                                        \
     X(BAD_SIGNATURE, "bad_signature", REMOTE, "a signature does not verify",                       \
       "nothing was accepted; if it repeats, tell the operator")                                    \
     X(BAD_CERTIFICATE, "bad_certificate", REMOTE, "a certificate was refused",                     \
-      "nothing was sent; if it repeats, tell the operator")                                        \
+      "nothing was accepted; a file that is named is damaged: restore it; else tell the operator") \
     X(NAME_MISMATCH, "name_mismatch", CALLER, "a name does not belong to this ID",                 \
       "leave the names out: they are written from the record")                                     \
     X(WRONG_KEY, "wrong_key", REMOTE, "a key is not the one that was promised",                    \
@@ -39,7 +40,8 @@
     X(EXPIRED, "expired", REMOTE, "it is no longer, or not yet, valid",                            \
       "check the clocks of both sides")                                                            \
     X(STALE, "stale", CALLER, "it is bound to an old beacon",                                      \
-      "fetch the newest heartbeat and sign again")                                                 \
+      "make it anew with the newest heartbeat; what is kept on disk may be older than what was "   \
+      "published")                                                                                 \
     X(REPLAYED, "replayed", CALLER, "it was used before", "sign a new one")                        \
     X(REVOKED, "revoked", CALLER, "it was revoked", "ask the operator")                            \
     X(BAD_TOKEN, "bad_token", CALLER, "the enrolment token is unknown, spent or expired",          \
@@ -68,13 +70,14 @@
     X(NO_SUCH_REALM, "no_such_realm", CALLER, "the router does not serve this network",            \
       "check the network's name in the join string")                                               \
     X(LIMIT, "limit", CALLER, "a limit is reached", "do less at once, or ask the operator")        \
-    X(TOO_LARGE, "too_large", CALLER, "larger than allowed", "send less at once")                  \
+    X(TOO_LARGE, "too_large", CALLER, "larger than allowed", "make it smaller")                    \
     X(CAPABILITY, "capability", CALLER, "the session does not include this capability",            \
       "dial again and ask for it")                                                                 \
     X(NO_PATH, "no_path", LOCAL, "no path to the other side was found",                            \
       "check that UDP can pass between the two machines")                                          \
     X(CLOSED, "closed", REMOTE, "it is closed", "open it again")                                   \
-    X(NOT_FOUND, "not_found", CALLER, "there is no such thing", "check the name")                  \
+    X(NOT_FOUND, "not_found", CALLER, "there is no such thing",                                    \
+      "check its name, and that it is there")                                                      \
     X(SYSTEM, "system", LOCAL, "the operating system refused",                                     \
       "see the reason that the message names")                                                     \
     X(INTERNAL, "internal", LOCAL, "a fault in this program", "report it, with the log")
