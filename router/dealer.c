@@ -141,7 +141,10 @@ static void fail(struct call *call, enum err_code code, const char *cause)
     struct err why;
 
     err_set(&why, code, "%s", cause);
-    rpc_error_uri("network", code, &uri);
+    if (code == ERR_BUSY)
+        buf_put_text(&uri, "wamp.error.unavailable");
+    else
+        rpc_error_uri("network", code, &uri);
     rpc_error_put_payload(&why, &payload);
     finish(call, &(struct dealer_answer){ true, buf_view(&uri), { buf_view(&payload), 2 } });
 }
