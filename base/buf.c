@@ -60,7 +60,7 @@ void buf_clear(struct buf *buf)
     buf->len = 0;
 }
 
-uint8_t *buf_grow(struct buf *buf, size_t len)
+uint8_t *buf_grow_over(struct buf *buf, size_t len)
 {
     size_t need = buf->len + len;
 
@@ -75,12 +75,6 @@ uint8_t *buf_grow(struct buf *buf, size_t len)
     }
     buf->len = need;
     return buf->data + (need - len);
-}
-
-void buf_put(struct buf *buf, struct view bytes)
-{
-    if (bytes.len)
-        memcpy(buf_grow(buf, bytes.len), bytes.data, bytes.len);
 }
 
 void buf_put_text(struct buf *buf, const char *text)
@@ -98,7 +92,7 @@ static void put_be(struct buf *buf, uint64_t n, size_t width)
 
 void buf_put_u8(struct buf *buf, uint8_t n)
 {
-    put_be(buf, n, 1);
+    *buf_grow(buf, 1) = n;
 }
 
 void buf_put_u16(struct buf *buf, uint16_t n)

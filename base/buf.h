@@ -46,8 +46,23 @@ char *view_dup_text(struct view text); /* NUL-terminated copy; the caller frees 
 void buf_free(struct buf *buf);  /* the bytes, not the struct: it is empty and usable afterwards */
 void buf_wipe(struct buf *buf);  /* the same, wiping first */
 void buf_clear(struct buf *buf); /* empty, capacity kept */
-uint8_t *buf_grow(struct buf *buf, size_t len); /* `len` more bytes, uninitialised, and where */
-void buf_put(struct buf *buf, struct view bytes);
+uint8_t *buf_grow_over(struct buf *buf, size_t len); /* buf_grow() when there is no room yet */
+
+/* `len` more bytes, uninitialised, and where. */
+static inline uint8_t *buf_grow(struct buf *buf, size_t len)
+{
+    if (len > buf->cap - buf->len || !buf->data)
+        return buf_grow_over(buf, len);
+    buf->len += len;
+    return buf->data + (buf->len - len);
+}
+
+static inline void buf_put(struct buf *buf, struct view bytes)
+{
+    if (bytes.len)
+        memcpy(buf_grow(buf, bytes.len), bytes.data, bytes.len);
+}
+
 void buf_put_text(struct buf *buf, const char *text);
 void buf_put_u8(struct buf *buf, uint8_t n);
 void buf_put_u16(struct buf *buf, uint16_t n); /* big-endian, as all of these */

@@ -2,6 +2,7 @@
 #include "rpc/client_state.h"
 
 enum { EPOCH_SHIFT = RPC_CLIENT_EPOCH_SHIFT };
+enum { FRAME_HEAD = 4, MAX_KEPT = 4096 };
 #define UNSENT ((uint64_t)1 << (EPOCH_SHIFT - 1))
 
 /* ---- what leaves ----------------------------------------------------------------------------- */
@@ -12,27 +13,50 @@ void rpc_client_send_frame(struct rpc_client *c, struct view frame)
     buf_put(&c->out, frame);
 }
 
+/* Written in its place: its length comes before it, once it is known. */
 void rpc_client_send(struct rpc_client *c, const struct rpc_msg *msg)
 {
-    _buf_ frame = { 0 };
+    size_t at = c->out.len, len;
+    uint8_t *head;
 
-    rpc_msg_write(msg, &frame);
-    rpc_client_send_frame(c, buf_view(&frame));
+    buf_put_u32(&c->out, 0);
+    rpc_msg_write(msg, &c->out);
+    len = c->out.len - at - FRAME_HEAD;
+    head = c->out.data + at;
+    for (size_t i = 0; i < FRAME_HEAD; i++)
+        head[i] = (uint8_t)(len >> (8 * (FRAME_HEAD - 1 - i)));
+}
+
+/* All of it is out: a busy client keeps the buffer, an idle one holds none of any size. */
+static void output_done(struct rpc_client *c)
+{
+    c->out_from = 0;
+    buf_clear(&c->out);
+    if (c->out.cap > MAX_KEPT)
+        buf_free(&c->out);
+}
+
+bool rpc_client_output_view(struct rpc_client *c, struct view *ret_frame)
+{
+    struct view rest = view_sub(buf_view(&c->out), c->out_from, SIZE_MAX);
+    uint32_t len;
+
+    if (!view_take_u32(&rest, &len) || !view_take(&rest, len, ret_frame)) {
+        output_done(c);
+        return false;
+    }
+    c->out_from += FRAME_HEAD + len;
+    return true;
 }
 
 bool rpc_client_output(struct rpc_client *c, struct buf *ret_frame)
 {
-    struct view rest = view_sub(buf_view(&c->out), c->out_from, SIZE_MAX), frame;
-    uint32_t len;
+    struct view frame;
 
-    if (!view_take_u32(&rest, &len) || !view_take(&rest, len, &frame)) {
-        buf_free(&c->out);
-        c->out_from = 0;
+    if (!rpc_client_output_view(c, &frame))
         return false;
-    }
     buf_clear(ret_frame);
     buf_put(ret_frame, frame);
-    c->out_from += sizeof(len) + len;
     return true;
 }
 

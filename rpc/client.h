@@ -55,6 +55,8 @@ void rpc_client_opened(struct rpc_client *client, uint64_t now, const uint8_t ex
 void rpc_client_input(struct rpc_client *client, uint64_t now, struct view frame);
 /* The next whole message to send; false: none. */
 bool rpc_client_output(struct rpc_client *client, struct buf *ret_frame);
+/* The same without a copy: valid until the next call on the client. */
+bool rpc_client_output_view(struct rpc_client *client, struct view *ret_frame);
 /* The connection is gone: pending calls fail with `why`, on_down comes. */
 void rpc_client_closed(struct rpc_client *client, uint64_t now, const struct err *why);
 uint64_t rpc_client_deadline(const struct rpc_client *client);

@@ -3,6 +3,11 @@
 
 #include <msgpack.h>
 
+/* Nearly all that a message has of them fits in the head's own byte: these are written here, at
+ * once. */
+enum { FIX_INT = 0x80, FIX_MAP = 0x80, FIX_ARRAY = 0x90, FIX_TEXT = 0xa0 };
+enum { MAX_FIX_COUNT = 15, MAX_FIX_TEXT = 31 };
+
 static int put_bytes(void *to, const char *bytes, size_t len)
 {
     buf_put(to, VIEW(bytes, len));
@@ -38,7 +43,10 @@ void rpc_put_u64(struct buf *to, uint64_t n)
 {
     msgpack_packer pk = packer(to);
 
-    msgpack_pack_uint64(&pk, n);
+    if (n < FIX_INT)
+        *buf_grow(to, 1) = (uint8_t)n;
+    else
+        msgpack_pack_uint64(&pk, n);
 }
 
 void rpc_put_i64(struct buf *to, int64_t n)
@@ -55,12 +63,26 @@ void rpc_put_double(struct buf *to, double n)
     msgpack_pack_double(&pk, n);
 }
 
-void rpc_put_text(struct buf *to, struct view text)
+static void put_long_text(struct buf *to, struct view text)
 {
     msgpack_packer pk = packer(to);
 
     msgpack_pack_str(&pk, text.len);
     buf_put(to, text);
+}
+
+void rpc_put_text(struct buf *to, struct view text)
+{
+    uint8_t *at;
+
+    if (text.len > MAX_FIX_TEXT) {
+        put_long_text(to, text);
+        return;
+    }
+    at = buf_grow(to, 1 + text.len);
+    *at = (uint8_t)(FIX_TEXT | text.len);
+    if (text.len)
+        memcpy(at + 1, text.data, text.len);
 }
 
 void rpc_put_str(struct buf *to, const char *text)
@@ -80,12 +102,18 @@ void rpc_put_array(struct buf *to, uint32_t n)
 {
     msgpack_packer pk = packer(to);
 
-    msgpack_pack_array(&pk, n);
+    if (n <= MAX_FIX_COUNT)
+        *buf_grow(to, 1) = (uint8_t)(FIX_ARRAY | n);
+    else
+        msgpack_pack_array(&pk, n);
 }
 
 void rpc_put_map(struct buf *to, uint32_t n)
 {
     msgpack_packer pk = packer(to);
 
-    msgpack_pack_map(&pk, n);
+    if (n <= MAX_FIX_COUNT)
+        *buf_grow(to, 1) = (uint8_t)(FIX_MAP | n);
+    else
+        msgpack_pack_map(&pk, n);
 }

@@ -44,11 +44,11 @@ static void try_later(struct rpc_uplink *u, const struct err *why)
 
 void rpc_uplink_flush(struct rpc_uplink *u)
 {
-    _buf_ frame = { 0 };
+    struct view frame;
 
     if (u->conn) {
-        while (rpc_client_output(u->client, &frame))
-            rpc_ws_send(u->conn, buf_view(&frame));
+        while (rpc_client_output_view(u->client, &frame))
+            rpc_ws_send(u->conn, frame);
         if (rpc_client_wants_close(u->client))
             rpc_ws_close(u->conn, 1000, "the session is over");
     }

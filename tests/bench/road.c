@@ -125,10 +125,10 @@ static void refused(void *user, const char *uri, const struct err *why)
 
 void session_flush(struct session *s)
 {
-    _buf_ frame = { 0 };
+    struct view frame;
 
-    while (rpc_client_output(s->client, &frame)) {
-        rpc_ws_send(s->conn, buf_view(&frame));
+    while (rpc_client_output_view(s->client, &frame)) {
+        rpc_ws_send(s->conn, frame);
         if (s->is_single)
             rpc_ws_conn_flush(s->conn);
     }
