@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/text.h"
 #include "rpc/json_number.h"
+#include "rpc/json_text.h"
 
 struct reader {
     const uint8_t *at, *end;
@@ -70,131 +71,6 @@ static size_t make_head(const struct heads *heads, size_t n, uint8_t head[MAX_HE
 
 /* ---- text and binary ------------------------------------------------------------------------- */
 
-#define EACH_BYTE(n)   (UINT64_C(0x0101010101010101) * (n))
-#define HAS_ZERO(w)    (((w)-EACH_BYTE(1)) & ~(w)&EACH_BYTE(0x80))
-#define HAS_BYTE(w, c) HAS_ZERO((w) ^ EACH_BYTE(c))
-#define HAS_CONTROL(w) (((w)-EACH_BYTE(0x20)) & ~(w)&EACH_BYTE(0x80))
-
-/* From behind the opening quote to behind the closing one. */
-static bool scan_text(struct reader *r, struct view *ret_raw, bool *ret_is_escaped)
-{
-    const uint8_t *start = r->at, *at = start;
-
-    *ret_is_escaped = false;
-    for (;;) {
-        uint64_t eight;
-        while (r->end - at >= 8) {
-            memcpy(&eight, at, 8);
-            if (HAS_BYTE(eight, '"') | HAS_BYTE(eight, '\\') | HAS_CONTROL(eight))
-                break;
-            at += 8;
-        }
-        while (at < r->end && *at >= ' ' && *at != '"' && *at != '\\')
-            at++;
-        r->at = at;
-        if (at == r->end)
-            return fail(r, "cut short");
-        if (*at == '"')
-            break;
-        if (*at != '\\')
-            return fail(r, "a control character in text");
-        if (r->end - at < 2)
-            return fail(r, "cut short");
-        *ret_is_escaped = true;
-        at += 2; /* what was escaped is looked at when it is read */
-    }
-    *ret_raw = VIEW(start, (size_t)(at - start));
-    r->at = at + 1;
-    return text_is_utf8(*ret_raw) || fail(r, "text is not UTF-8");
-}
-
-static bool take_unit(struct view *raw, uint32_t *ret_unit)
-{
-    uint8_t bytes[2];
-
-    if (!text_read_hex(view_sub(*raw, 0, 4), bytes, sizeof(bytes)))
-        return false;
-    *ret_unit = (uint32_t)bytes[0] << 8 | bytes[1];
-    *raw = view_sub(*raw, 4, raw->len);
-    return true;
-}
-
-static uint8_t *put_utf8(uint8_t *out, uint32_t c)
-{
-    if (c < 0x80) {
-        *out++ = (uint8_t)c;
-        return out;
-    }
-    if (c < 0x800) {
-        *out++ = (uint8_t)(0xc0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *out++ = (uint8_t)(0xe0 | c >> 12);
-        } else {
-            *out++ = (uint8_t)(0xf0 | c >> 18);
-            *out++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-        }
-        *out++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    }
-    *out++ = (uint8_t)(0x80 | (c & 0x3f));
-    return out;
-}
-
-/* Behind "\u": one unit of UTF-16, or two that are one character. */
-static const char *take_unicode(struct view *raw, uint8_t **out)
-{
-    uint32_t c, low;
-
-    if (!take_unit(raw, &c))
-        return "\\u without four hexadecimal digits";
-    if (c >= 0xdc00 && c <= 0xdfff)
-        return "a lone surrogate";
-    if (c >= 0xd800 && c <= 0xdbff) {
-        if (!view_starts(*raw, VIEW_LIT("\\u")))
-            return "a lone surrogate";
-        *raw = view_sub(*raw, 2, raw->len);
-        if (!take_unit(raw, &low))
-            return "\\u without four hexadecimal digits";
-        if (low < 0xdc00 || low > 0xdfff)
-            return "a lone surrogate";
-        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-    }
-    *out = put_utf8(*out, c);
-    return NULL;
-}
-
-static const char *unescape(struct view raw, uint8_t *to, size_t *ret_len)
-{
-    static const uint8_t meant[128] = {
-        ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-        ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
-    };
-    uint8_t *out = to;
-
-    while (raw.len) {
-        const uint8_t *escape = memchr(raw.data, '\\', raw.len);
-        size_t run = escape ? (size_t)(escape - raw.data) : raw.len;
-        memcpy(out, raw.data, run);
-        out += run;
-        raw = view_sub(raw, run, raw.len);
-        if (!raw.len)
-            break;
-        uint8_t c = raw.data[1]; /* scan_text() saw to it that there is one */
-        raw = view_sub(raw, 2, raw.len);
-        if (c == 'u') {
-            const char *why = take_unicode(&raw, &out);
-            if (why)
-                return why;
-        } else if (c < 128 && meant[c]) {
-            *out++ = meant[c];
-        } else {
-            return "an unknown escape";
-        }
-    }
-    *ret_len = (size_t)(out - to);
-    return NULL;
-}
-
 /* U+0000 and base64 is binary; U+0000 twice and base64 is a text that begins with U+0000. Decodes
  * in place. */
 static const char *unmark(uint8_t *text, size_t *len, const struct heads **heads)
@@ -218,7 +94,7 @@ static bool put_escaped(struct reader *r, struct view raw, bool is_key)
     uint8_t *start = buf_grow(r->to, MAX_HEAD + raw.len), *text = start + MAX_HEAD;
     uint8_t head[MAX_HEAD];
 
-    r->why = unescape(raw, text, &len);
+    r->why = rpc_json_unescape(raw, text, &len);
     if (!r->why && !is_key && len && text[0] == 0)
         r->why = unmark(text, &len, &heads);
     if (r->why)
@@ -234,12 +110,14 @@ static bool put_escaped(struct reader *r, struct view raw, bool is_key)
 /* Behind the opening quote. */
 static bool put_text(struct reader *r, bool is_key)
 {
+    struct view rest = VIEW(r->at, (size_t)(r->end - r->at)), raw;
     uint8_t head[MAX_HEAD], *to;
-    struct view raw;
     bool is_escaped;
     size_t n_head;
 
-    if (!scan_text(r, &raw, &is_escaped))
+    r->why = rpc_json_take_text(&rest, &raw, &is_escaped);
+    r->at = rest.len ? rest.data : r->end;
+    if (r->why)
         return false;
     if (is_escaped)
         return put_escaped(r, raw, is_key);

@@ -5,6 +5,7 @@
 #include "base/base64.h"
 #include "base/text.h"
 #include "rpc/json_number.h"
+#include "rpc/json_text.h"
 #include "rpc/token.h"
 
 #include <math.h>
@@ -30,33 +31,57 @@ static const uint8_t escapes[256] = {
     [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u', ['"'] = '"', ['\\'] = '\\',
 };
 
-static void put_escape(struct buf *to, uint8_t c)
+static uint8_t *put_escape(uint8_t *out, uint8_t c)
 {
     static const char digits[] = "0123456789abcdef";
 
-    buf_put_u8(to, '\\');
-    buf_put_u8(to, escapes[c]);
+    *out++ = '\\';
+    *out++ = escapes[c];
     if (escapes[c] == 'u') {
-        buf_put_text(to, "00");
-        buf_put_u8(to, (uint8_t)digits[c >> 4]);
-        buf_put_u8(to, (uint8_t)digits[c & 15]);
+        *out++ = '0';
+        *out++ = '0';
+        *out++ = (uint8_t)digits[c >> 4];
+        *out++ = (uint8_t)digits[c & 15];
     }
+    return out;
+}
+
+enum { CHUNK = 1024, ESCAPED = 6 }; /* what one byte can come to */
+
+static uint8_t *put_chunk(uint8_t *out, struct view text)
+{
+    const uint8_t *at = text.data, *end = at + text.len;
+    uint64_t eight;
+
+    while (at < end) {
+        while (end - at >= 8) { /* most text needs no escape: eight at a time */
+            memcpy(&eight, at, 8);
+            if (rpc_json_is_special(eight))
+                break;
+            memcpy(out, &eight, 8);
+            at += 8;
+            out += 8;
+        }
+        for (int n = 8; n && at < end; n--, at++) {
+            if (escapes[*at])
+                out = put_escape(out, *at);
+            else
+                *out++ = *at;
+        }
+    }
+    return out;
 }
 
 static void put_quoted(struct buf *to, struct view text)
 {
-    size_t from = 0, at = 0;
-
     buf_put_u8(to, '"');
-    for (; at < text.len; at++) {
-        if (!escapes[text.data[at]])
-            continue;
-        buf_put(to, VIEW(text.data + from, at - from));
-        put_escape(to, text.data[at]);
-        from = at + 1;
+    while (text.len) {
+        struct view chunk = view_sub(text, 0, CHUNK);
+        uint8_t *start = buf_grow(to, ESCAPED * chunk.len);
+        size_t len = (size_t)(put_chunk(start, chunk) - start);
+        to->len -= ESCAPED * chunk.len - len;
+        text = view_sub(text, chunk.len, text.len);
     }
-    if (at > from)
-        buf_put(to, VIEW(text.data + from, at - from));
     buf_put_u8(to, '"');
 }
 
