@@ -28,8 +28,8 @@ struct edge {
 struct wire {
     struct edge *edge;
     struct rpc_ws_conn *ws;
-    struct conn *conn; /* NULL while the core makes it */
-    bool is_json;
+    struct conn *conn;        /* NULL while the core makes it */
+    bool is_json, has_untold; /* the log said that something had no JSON */
 };
 
 /* What a client answers though it was not asked: an INVOCATION that has no JSON. It waits until
@@ -70,10 +70,12 @@ static void answer_free(struct answer *answer)
     free(answer);
 }
 
-static void log_untold(const struct wire *wire, const struct err *why)
+/* Once a connection: who publishes such things may do so often. */
+static void log_untold(struct wire *wire, const struct err *why)
 {
-    log_event(LOG_INFO, "untold", "address=%s why=%s", rpc_ws_address(wire->ws),
-              log_quote_text(why->text));
+    log_event(wire->has_untold ? LOG_DEBUG : LOG_INFO, "untold", "address=%s why=%s",
+              rpc_ws_address(wire->ws), log_quote_text(why->text));
+    wire->has_untold = true;
 }
 
 static void send_json(struct wire *wire, struct view message)
