@@ -19,5 +19,8 @@ OWN_FREEP(buckets, struct buckets)
 /* Takes one. False when none is left, or when so many keys are tracked that no further one
  * fits. */
 bool buckets_take(struct buckets *buckets, uint64_t mono_now, struct view key);
+/* How often `key` got none since the last call of this or the next. */
+uint64_t buckets_missed(struct buckets *buckets, struct view key);
+uint64_t buckets_missed_by_all(struct buckets *buckets);
 /* Whether one is left; takes none. */
 bool buckets_has(const struct buckets *buckets, uint64_t mono_now, struct view key);

@@ -80,7 +80,7 @@ bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_
     struct open *open;
     struct err canceled = { 0 };
 
-    if (!request_open(core, inv, args, "den.session.close", 256, NULL, &request, err) ||
+    if (!request_open(core, inv, args, "den.session.close", 256, N_RATES, &request, err) ||
         !read_close(request.body, &sid, &reason, err) ||
         !find_session(core, sid, request.who.id, &session, err))
         return err_wrap(err, "close");

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 256 * 1024 };
+enum { MAX_FILE = 256 * 1024, MAX_BURST = 1000000, MAX_SESSIONS = 1000000 };
 
 #define ROW(...) CONF_ROW(struct den_config, __VA_ARGS__)
 static const struct conf_option options[] = { DEN_OPTIONS(ROW) };
@@ -36,6 +36,13 @@ static const struct limit limits[] = {
     RANGE(heartbeat_interval, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
     RANGE(heartbeat_bound, 10 * SECOND_MS, 30 * DAY_MS, "10s to 30d, and at least twice heartbeat_interval"),
     RANGE(offer_timeout, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
+    RANGE(enrol_burst, 0, MAX_BURST, "0 to 1000000"),
+    RANGE(enrol_every, 1, DAY_MS, "1ms to 1d"),
+    RANGE(dial_burst, 0, MAX_BURST, "0 to 1000000"),
+    RANGE(dial_every, 1, DAY_MS, "1ms to 1d"),
+    RANGE(sessions_per_pair, 0, MAX_SESSIONS, "0 to 1000000"),
+    RANGE(sessions_per_id, 0, MAX_SESSIONS, "0 to 1000000"),
+    RANGE(lost_after, MINUTE_MS, 30 * DAY_MS, "1m to 30d"),
     RANGE(id_digits, 6, 9, "6 to 9"),
     WORDS(enrolment, enrolments, "token or open"),
     WORDS(log_level, levels, "debug, info, warn or error"),

@@ -17,6 +17,13 @@
     X(heartbeat_interval, DURATION, "30s", "a signed heartbeat this often")                        \
     X(heartbeat_bound, DURATION, "10m", "peers refuse new links when theirs is older than this")   \
     X(offer_timeout, DURATION, "60s", "how long the called side may take to answer")               \
+    X(enrol_burst, NUMBER, "60", "new peers that one source (a /24, of IPv6 a /48) may bring at once; 0: any number") \
+    X(enrol_every, DURATION, "1s", "after that, one more this often")                              \
+    X(dial_burst, NUMBER, "60", "dials that one peer may make at once; 0: any number")             \
+    X(dial_every, DURATION, "1s", "after that, one more this often")                               \
+    X(sessions_per_pair, NUMBER, "32", "sessions between two peers at once; 0: any number")        \
+    X(sessions_per_id, NUMBER, "256", "sessions of one peer at once; 0: any number")               \
+    X(lost_after, DURATION, "5m", "a session ends when both its ends were offline for so long")    \
     X(crl_url, TEXT, "", "where certificates say that the revocation list is")                     \
     X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \

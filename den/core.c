@@ -2,10 +2,13 @@
 #include "den/core_in.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "den/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+enum { LEFT_OUT_EVERY = 60000 /* ms */ };
 
 /* Who may call: bits. The router's own table says the same; den does not rely on it. */
 enum { BY_ROUTER = 1, BY_GUEST = 2, BY_PEER = 4, BY_OTHERS = 8, BY_ALL = 15 };
@@ -32,6 +35,7 @@ static const struct procedure {
     { "den.ca.crl", BY_ALL, issue_crl },
     { "den.session.open", BY_PEER, grant_open },
     { "den.session.close", BY_PEER, close_session },
+    { "den.time", BY_ALL, time_now },
 };
 
 void den_core_defaults(struct den_core_config *c)
@@ -44,9 +48,10 @@ void den_core_defaults(struct den_core_config *c)
     c->bound = 10 * MINUTE_MS;
     c->crl_life = 24 * HOUR_MS;
     c->offer_timeout = 60 * SECOND_MS;
-    c->csr_rate = (struct bucket_rule){ .burst = 5, .every = 10 * MINUTE_MS, .max_keys = 100000 };
-    c->miss_rate = (struct bucket_rule){ .burst = 10, .every = 6 * SECOND_MS, .max_keys = 100000 };
-    c->audit_rate = (struct bucket_rule){ .burst = 50, .every = 250, .max_keys = 1 };
+    c->max_sessions_per_pair = 32;
+    c->max_sessions_per_id = 256;
+    c->lost_after = 5 * MINUTE_MS;
+    rate_defaults(c->rates);
 }
 
 bool den_core_new(const struct den_core_config *config, struct den_core **ret_core, struct err *err)
@@ -55,12 +60,12 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
 
     core->c = *config;
     core->fresh = fresh_new();
-    core->csr_rate = buckets_new(&config->csr_rate);
-    core->miss_rate = buckets_new(&config->miss_rate);
-    core->audit_rate = buckets_new(&config->audit_rate);
+    for (size_t i = 0; i < N_RATES; i++)
+        core->rates[i] = buckets_new(&config->rates[i]);
     core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
     list_init(&core->opens);
     list_init(&core->ungrants);
+    core->lives = lives_new(core);
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
     if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
@@ -78,9 +83,9 @@ void den_core_free(struct den_core *core)
     ungrant_drop_all(core);
     fresh_free(core->fresh);
     policy_free(core->policy);
-    buckets_free(core->csr_rate);
-    buckets_free(core->miss_rate);
-    buckets_free(core->audit_rate);
+    lives_free(core->lives);
+    for (size_t i = 0; i < N_RATES; i++)
+        buckets_free(core->rates[i]);
     buf_free(&core->crl);
     free(core);
 }
@@ -186,15 +191,27 @@ void core_refuse(struct den_core *core, uint64_t inv, const struct err *why)
     core->c.port->refuse(core->c.port->user, inv, &told);
 }
 
-void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs,
-                        size_t n_pairs)
+bool core_take(struct den_core *core, enum rate rate, struct view key)
+{
+    return buckets_take(core->rates[rate], core_mono(core), key);
+}
+
+struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY])
+{
+    struct view id = inv->invocation->caller_authid;
+
+    return text_is_id(id) ? id : rate_source(inv->invocation->source, to);
+}
+
+void core_audit_refusal(struct den_core *core, struct view caller, const char *what,
+                        const struct audit_pair *pairs, size_t n_pairs)
 {
     _transaction_ struct store *open = core->c.store;
     struct audit_pair all[16];
     struct err err = { 0 };
     char missing[24];
 
-    if (!buckets_take(core->audit_rate, core_mono(core), VIEW_LIT("all"))) {
+    if (!core_take(core, RATE_AUDIT, caller) || !core_take(core, RATE_AUDIT_ALL, VIEW_LIT("all"))) {
         core->n_unaudited++;
         return;
     }
@@ -214,16 +231,44 @@ void core_audit_refusal(struct den_core *core, const char *what, const struct au
     core->n_unaudited = 0;
 }
 
+/* Whoever asks much and wrongly does not write den's log: what was left out of it is counted. */
+static void log_refusal(struct den_core *core, struct view caller, const char *procedure,
+                        struct view id, struct view source, const struct err *why)
+{
+    uint64_t n_left_out;
+
+    if (!core_take(core, RATE_LOG, caller))
+        return;
+    n_left_out = buckets_missed(core->rates[RATE_LOG], caller);
+    log_event(LOG_WARN, "refused",
+              "procedure=%s id=%s source=%s code=%s cause=%s left_out_before=%" PRIu64, procedure,
+              log_quote(id), log_quote(source), err_code_name(why->code), log_quote_text(why->text),
+              n_left_out);
+}
+
+/* Those who fell silent meanwhile: nothing else would say it. */
+static void log_left_out(struct den_core *core)
+{
+    uint64_t n;
+
+    if (core_mono(core) < core->left_out_at)
+        return;
+    core->left_out_at = core_mono(core) + LEFT_OUT_EVERY;
+    n = buckets_missed_by_all(core->rates[RATE_LOG]);
+    if (n)
+        log_event(LOG_WARN, "refused.left_out", "n=%" PRIu64, n);
+}
+
 static void refuse(struct den_core *core, const char *procedure, const struct rpc_inv *inv,
                    const struct err *why)
 {
     const struct rpc_invocation *call = inv->invocation;
     struct view id = view_sub(call->caller_authid, 0, STORE_ID),
                 source = view_sub(call->source, 0, 64);
+    uint8_t key[RATE_KEY];
+    struct view caller = core_caller(inv, key);
 
-    log_event(LOG_WARN, "refused", "procedure=%s id=%s source=%s code=%s cause=%s", procedure,
-              log_quote(id), log_quote(source), err_code_name(why->code),
-              log_quote_text(why->text));
+    log_refusal(core, caller, procedure, id, source, why);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("procedure", procedure),
         { "id", id },
@@ -231,7 +276,7 @@ static void refuse(struct den_core *core, const char *procedure, const struct rp
         AUDIT_TEXT("code", err_code_name(why->code)),
         AUDIT_TEXT("cause", why->text),
     };
-    core_audit_refusal(core, "request.refused", pairs, N_ELEMENTS(pairs));
+    core_audit_refusal(core, caller, "request.refused", pairs, N_ELEMENTS(pairs));
     core_refuse(core, inv->number, why);
 }
 
@@ -259,7 +304,7 @@ bool den_core_start(struct den_core *core, struct err *err)
 {
     if (!core->policy)
         return err_set(err, ERR_INTERNAL, "no policy");
-    return heart_start(core, err);
+    return live_start(core, err) && heart_start(core, err);
 }
 
 void den_core_up(struct den_core *core)
@@ -276,6 +321,7 @@ void den_core_down(struct den_core *core)
 {
     core->is_up = false;
     core->renew_at = NEVER_MS;
+    live_down(core);
 }
 
 void den_core_trust_moved(struct den_core *core)
@@ -285,13 +331,15 @@ void den_core_trust_moved(struct den_core *core)
 
 uint64_t den_core_deadline(const struct den_core *core)
 {
-    return min_u64(heart_deadline(core), core->renew_at);
+    return min_u64(min_u64(heart_deadline(core), live_deadline(core)), core->renew_at);
 }
 
 void den_core_tick(struct den_core *core)
 {
     heart_tick(core);
     renew_tick(core);
+    live_tick(core);
+    log_left_out(core);
 }
 
 const struct err *den_core_fatal(const struct den_core *core)

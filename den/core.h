@@ -4,8 +4,8 @@
  * tests put it on a virtual clock. */
 #pragma once
 
-#include "den/bucket.h"
 #include "den/policy.h"
+#include "den/rate.h"
 #include "den/signer.h"
 #include "den/store.h"
 #include "rpc/rpc.h"
@@ -45,9 +45,9 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */
     uint64_t crl_life; /* reissued at half of it */
     uint64_t offer_timeout;
-    struct bucket_rule csr_rate;   /* per ID: requests for certificates */
-    struct bucket_rule miss_rate;  /* per ID: dials that reached nobody */
-    struct bucket_rule audit_rate; /* all refusals together: how fast they may fill the audit */
+    uint64_t max_sessions_per_pair, max_sessions_per_id; /* that go on at once; 0: no limit */
+    uint64_t lost_after; /* ms: a session ends when both ends were offline for so long */
+    struct bucket_rule rates[N_RATES];
 };
 void den_core_defaults(struct den_core_config *config); /* everything that has a default */
 

@@ -22,7 +22,8 @@ struct den_core {
     struct fresh *fresh;
     struct policy *policy;
     uint64_t policy_no;
-    struct buckets *csr_rate, *miss_rate, *audit_rate;
+    struct buckets *rates[N_RATES];
+    uint64_t left_out_at; /* mono: when to say what the log left out, at the next tick */
     uint64_t n_unaudited; /* refusals since the last one that was audited */
     struct err fatal;     /* code ERR_NONE: none */
 
@@ -34,6 +35,7 @@ struct den_core {
 
     struct list opens; /* struct open of open.h */
     size_t n_opens;
+    struct lives *lives;  /* live.c */
     struct list ungrants; /* struct ungrant of ungrant.c */
     size_t n_ungrants;
 
@@ -53,10 +55,14 @@ struct view core_sign_pk(const struct den_core *core);
 void core_yield(struct den_core *core, uint64_t inv, struct view args);
 /* Faults of den's own are logged whole and answered without their details. */
 void core_refuse(struct den_core *core, uint64_t inv, const struct err *why);
-/* Writes a refusal to the audit, if not too many were written lately. Never fails: a refusal
- * stands anyway. */
-void core_audit_refusal(struct den_core *core, const char *what, const struct audit_pair *pairs,
-                        size_t n_pairs);
+/* Takes one of what `key` may have; false when none is left. */
+bool core_take(struct den_core *core, enum rate rate, struct view key);
+/* Who is asking, as a key of rates: the ID that the router proved, else the source. */
+struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
+/* Writes a refusal of `caller` to the audit, if not too many were written lately. Never fails: a
+ * refusal stands anyway. */
+void core_audit_refusal(struct den_core *core, struct view caller, const char *what,
+                        const struct audit_pair *pairs, size_t n_pairs);
 
 /* A procedure. True: answered, or will be; false: refuse with `err`. */
 typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
@@ -65,6 +71,7 @@ typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, stru
 core_handler identity_admit, identity_refresh;   /* identity.c */
 core_handler issue_chain, issue_sign, issue_crl; /* issue.c */
 core_handler grant_open, close_session;          /* grant.c, close.c */
+core_handler time_now;                           /* time.c */
 
 /* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 
@@ -72,14 +79,16 @@ struct request {
     struct store_identity who; /* from den's own record */
     struct view body;          /* walked: one msgpack map without duplicate keys */
 };
-/* Size, rate (NULL: none), stamp, signature by the recorded key, beacon and nonce, procedure,
- * H(body): in this order. */
+/* Size, stamp, rates (of all requests, then `rate`), signature by the recorded key, beacon and
+ * nonce, procedure, H(body): in this order. */
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
-                  const char *procedure, size_t max_body, struct buckets *rate,
+                  const char *procedure, size_t max_body, enum rate rate /* N_RATES: no other */,
                   struct request *ret_request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
+/* Counts something signed by `who`, before its signature is looked at. LIMIT. */
+bool request_take(struct den_core *core, const struct store_identity *who, struct err *err);
 
 /* ---- heart.c ------------------------------------------------------------------------------- */
 
@@ -96,3 +105,17 @@ void open_drop_all(struct den_core *core);
 void ungrant_again(struct den_core *core); /* what the router was not there to hear */
 void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);
+
+/* ---- live.c: sessions that go on ------------------------------------------------------------- */
+
+struct lives *lives_new(struct den_core *core);
+void lives_free(struct lives *lives);
+bool live_start(struct den_core *core, struct err *err); /* what the store has open */
+void live_add(struct den_core *core, const struct store_session *session);
+void live_moved(struct den_core *core, struct view sid, const char *state);
+void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */
+bool live_has_room(const struct den_core *core, const char *a_id, const char *b_id,
+                   struct err *err); /* LIMIT */
+void live_tick(struct den_core *core);
+uint64_t live_deadline(const struct den_core *core);
+void live_down(struct den_core *core);

@@ -302,6 +302,13 @@ static bool make_core(struct den *den, struct err *err)
     core.bound = c->heartbeat_bound;
     core.crl_life = c->crl_life;
     core.offer_timeout = c->offer_timeout;
+    core.rates[RATE_ENROL].burst = c->enrol_burst;
+    core.rates[RATE_ENROL].every = c->enrol_every;
+    core.rates[RATE_DIAL].burst = c->dial_burst;
+    core.rates[RATE_DIAL].every = c->dial_every;
+    core.max_sessions_per_pair = c->sessions_per_pair;
+    core.max_sessions_per_id = c->sessions_per_id;
+    core.lost_after = c->lost_after;
     return den_core_new(&core, &den->core, err);
 }
 

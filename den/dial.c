@@ -38,6 +38,8 @@ static bool check_signer(struct open *open, const struct rpc_inv *inv, struct vi
         return false;
     if (!view_eq_text(d.a_id, open->a.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "of another ID than the caller's, %s", open->a.id);
+    if (!request_take(open->core, &open->a, err))
+        return false;
     if (!rpc_statement_open(RPC_W_DIAL, VIEW_ARR(open->a.pk), bytes, sig, &d, err))
         return false;
     open->dial = buf_dup(bytes);
@@ -88,8 +90,10 @@ static bool check_room(struct den_core *core, const char *id, struct err *err)
     if (core->n_opens > CORE_MAX_OPENS ||
         n_own > CORE_MAX_OPENS_PER_ID) /* this one is among them */
         return err_set(err, ERR_LIMIT, "too many dials at once: wait for the others");
-    if (!buckets_has(core->miss_rate, core_mono(core), view_text(id)))
+    if (!buckets_has(core->rates[RATE_MISS], core_mono(core), view_text(id)))
         return err_set(err, ERR_LIMIT, "too many dials that reached nobody: wait a minute");
+    if (!buckets_has(core->rates[RATE_DIAL], core_mono(core), view_text(id)))
+        return err_set(err, ERR_LIMIT, "too many dials: wait some seconds");
     return true;
 }
 
@@ -99,6 +103,7 @@ bool dial_check(struct open *open, const struct rpc_inv *inv, struct view bytes,
     if (!check_signer(open, inv, bytes, sig, err) || !check_room(open->core, open->a.id, err) ||
         !check_dial(open, ice, err))
         return false;
+    core_take(open->core, RATE_DIAL, view_text(open->a.id)); /* there was one */
     record_hex(open->d.sid, open->sid);
     open->ice = buf_dup(ice);
     return true;

@@ -7,7 +7,10 @@
 
 #include "rpc/rpc.h"
 
-enum { FRESH_MAX_USED = 65536 /* per beacon: 16 MB at worst */ };
+enum {
+    FRESH_MAX_USED = 65536,  /* per beacon: 24 MB at worst */
+    FRESH_MAX_PER_KEY = 1024 /* of these: nobody keeps others out by signing much */
+};
 
 struct fresh;
 

@@ -33,8 +33,9 @@ static void refuse_unreachable(struct open *open, const char *reason)
     log_event(LOG_WARN, "session.refused", "from=%s to=%.*s can=%s rule=%s reason=%s", open->a.id,
               VIEW_FMT(open->d.b_id), log_quote_text(open->caps), log_quote_text(open->rule),
               reason);
-    core_audit_refusal(open->core, "session.refused", pairs, N_ELEMENTS(pairs));
-    buckets_take(open->core->miss_rate, core_mono(open->core), view_text(open->a.id));
+    core_audit_refusal(open->core, view_text(open->a.id), "session.refused", pairs,
+                       N_ELEMENTS(pairs));
+    core_take(open->core, RATE_MISS, view_text(open->a.id));
     not_reachable(&why);
     core_refuse(open->core, open->inv, &why);
     open_free(open);
@@ -225,10 +226,12 @@ static bool record_grant(struct open *open, const struct policy_decision *decisi
     memcpy(session.a_id, open->a.id, sizeof(session.a_id));
     memcpy(session.b_id, open->b.id, sizeof(session.b_id));
     memcpy(session.caps, open->caps, sizeof(session.caps));
-    return store_begin(store, err) && store_session_add(store, &session, err) &&
-           audit_append(store, session.opened_at, "session.granted", pairs, N_ELEMENTS(pairs),
-                        err) &&
-           store_commit(store, err);
+    if (!store_begin(store, err) || !store_session_add(store, &session, err) ||
+        !audit_append(store, session.opened_at, "session.granted", pairs, N_ELEMENTS(pairs), err) ||
+        !store_commit(store, err))
+        return false;
+    live_add(open->core, &session);
+    return true;
 }
 
 static void grant(struct open *open, const struct policy_decision *decision)
@@ -254,7 +257,7 @@ static void grant(struct open *open, const struct policy_decision *decision)
 
 /* ---- step 2: is it online; all three questions are asked whatever the first ones say ------- */
 
-static bool is_online(const struct rpc_outcome *outcome)
+bool open_is_online(const struct rpc_outcome *outcome)
 {
     struct rpc_fields fields;
     struct err err;
@@ -286,8 +289,10 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
         refuse_unreachable(open, found == STORE_NONE ? "unknown" : "revoked");
     else if (decision.verdict == POLICY_DENIED)
         refuse_unreachable(open, "denied");
-    else if (!is_online(outcome))
+    else if (!open_is_online(outcome))
         refuse_unreachable(open, "offline");
+    else if (!live_has_room(core, open->a.id, open->b.id, &err))
+        open_fail(open, "failed", &err);
     else
         grant(open, &decision);
 }

@@ -29,15 +29,31 @@ static bool read_enrolment(struct rpc_fields *args, struct enrolment *ret_enrolm
 
     in.sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
     in.token_sig = rpc_fields_bin_or_nil(args, "token signature", SIG_SIZE);
-    if (!rpc_fields_end(args, err))
+    if (!rpc_fields_end(args, err) || !rpc_statement_read(RPC_W_ENROL, in.bytes, &in.e, err))
         return false;
-    if (!rpc_statement_read(RPC_W_ENROL, in.bytes, &in.e, err))
-        return false;
-    if (!key_verify(in.e.client_pk, in.bytes, in.sig))
-        return err_set(err, ERR_BAD_SIGNATURE, "not signed by the key that it enrols");
-    if (in.e.token_pk.len && !key_verify(in.e.token_pk, in.bytes, in.token_sig))
-        return err_set(err, ERR_BAD_SIGNATURE, "not signed by the token's key");
     *ret_enrolment = in;
+    return true;
+}
+
+static bool verify_enrolment(const struct enrolment *in, struct err *err)
+{
+    if (!key_verify(in->e.client_pk, in->bytes, in->sig))
+        return err_set(err, ERR_BAD_SIGNATURE, "not signed by the key that it enrols");
+    if (in->e.token_pk.len && !key_verify(in->e.token_pk, in->bytes, in->token_sig))
+        return err_set(err, ERR_BAD_SIGNATURE, "not signed by the token's key");
+    return true;
+}
+
+/* New keys cost whoever makes them nothing, so their source is counted, before any signature is
+ * looked at; known ones have a rate of their own, which others cannot use up. */
+static bool take_source(struct den_core *core, const struct rpc_inv *inv, bool is_new,
+                        struct err *err)
+{
+    uint8_t key[RATE_KEY];
+    struct view source = rate_source(inv->invocation->source, key);
+
+    if (!core_take(core, RATE_SOURCE, source) || (is_new && !core_take(core, RATE_ENROL, source)))
+        return err_set(err, ERR_LIMIT, "too many enrolments from this address: wait a minute");
     return true;
 }
 
@@ -207,12 +223,19 @@ static void answer_admission(struct den_core *core, uint64_t inv, const struct s
 bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                     struct err *err)
 {
-    struct store_identity who;
+    struct store_identity who = { 0 };
     struct enrolment in = { 0 };
+    enum store_found found = STORE_NONE;
     uint8_t hash[HASH_SIZE];
 
-    if (!read_enrolment(args, &in, err) || !check_enrolment(core, &in, err) ||
-        !admit(core, &in, inv->invocation->source, &who, err))
+    if (!read_enrolment(args, &in, err) ||
+        !store_identity_by_key(core->c.store, in.e.client_pk, &found, &who, err) ||
+        !take_source(core, inv, found == STORE_NONE, err) || !verify_enrolment(&in, err) ||
+        !check_enrolment(core, &in, err))
+        return err_wrap(err, "enrolment");
+    if (found == STORE_FOUND && !core_take(core, RATE_ADMIT, view_text(who.id)))
+        return err_set(err, ERR_LIMIT, "enrolment: too many with this key: wait some seconds");
+    if (!admit(core, &in, inv->invocation->source, &who, err))
         return err_wrap(err, "enrolment");
     fresh_take(core->fresh, in.e.beacon, in.e.client_pk, in.e.nonce);
     hash_sha256(in.bytes, hash);
@@ -226,7 +249,7 @@ bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct r
     _transaction_ struct store *open = core->c.store;
     struct request request;
 
-    if (!request_open(core, inv, args, "den.identity.refresh", 64, NULL, &request, err))
+    if (!request_open(core, inv, args, "den.identity.refresh", 64, RATE_REFRESH, &request, err))
         return false;
     if (!store_begin(open, err) || !count_admission(core, &request.who, err) ||
         !audit_admission(core, "identity.refreshed", &request.who, VIEW(NULL, 0),

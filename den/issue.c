@@ -87,7 +87,7 @@ bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
     struct request request;
     uint8_t spki[HASH_SIZE];
 
-    if (!request_open(core, inv, args, "den.ca.sign", MAX_BODY, core->csr_rate, &request, err) ||
+    if (!request_open(core, inv, args, "den.ca.sign", MAX_BODY, RATE_CSR, &request, err) ||
         !read_body(request.body, &csr, err))
         return err_wrap(err, "certificate request");
     pki_csr_spki_hash(csr, spki);

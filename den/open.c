@@ -67,9 +67,11 @@ bool open_record_state(struct den_core *core, struct view sid, const char *state
     char what[32];
 
     snprintf(what, sizeof(what), "session.%s", state);
-    return store_begin(store, err) &&
-           store_session_set_state(store, sid, state, reason, now, err) &&
-           audit_append(store, now, what, pairs, n_pairs, err) && store_commit(store, err);
+    if (!store_begin(store, err) || !store_session_set_state(store, sid, state, reason, now, err) ||
+        !audit_append(store, now, what, pairs, n_pairs, err) || !store_commit(store, err))
+        return false;
+    live_moved(core, sid, state);
+    return true;
 }
 
 static void record_failure(struct open *open, const char *state, const struct err *why)
@@ -81,10 +83,11 @@ static void record_failure(struct open *open, const char *state, const struct er
         AUDIT_TEXT("cause", why->text),
     };
 
-    if (!open_record_state(open->core, open->d.sid, state, err_code_name(why->code), pairs,
-                           N_ELEMENTS(pairs), &err))
-        log_event(LOG_ERROR, "audit.failed", "sid=%s cause=%s", open->sid,
-                  log_quote_text(err.text));
+    if (open_record_state(open->core, open->d.sid, state, err_code_name(why->code), pairs,
+                          N_ELEMENTS(pairs), &err))
+        return;
+    log_event(LOG_ERROR, "audit.failed", "sid=%s cause=%s", open->sid, log_quote_text(err.text));
+    live_doom(open->core, open->d.sid);
 }
 
 void open_fail(struct open *open, const char *state, const struct err *why)

@@ -40,7 +40,10 @@ bool accept_check(struct open *open, struct view bytes, struct view sig, struct 
 bool open_check_spki(struct den_core *core, struct view spki, const char *id, struct err *err);
 bool open_check_hash(struct view bytes, struct view hash, const char *what, struct err *err);
 
-/* A session's new state, with its audit entry, durable. */
+/* What the router answered to network.peer.get. */
+bool open_is_online(const struct rpc_outcome *outcome);
+
+/* A session's new state, with its audit entry, durable; then it counts as that. */
 bool open_record_state(struct den_core *core, struct view sid, const char *state,
                        const char *reason, const struct audit_pair *pairs, size_t n_pairs,
                        struct err *err);

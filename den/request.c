@@ -21,6 +21,12 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv,
     return true;
 }
 
+bool request_take(struct den_core *core, const struct store_identity *who, struct err *err)
+{
+    return core_take(core, RATE_REQUEST, view_text(who->id)) ||
+           err_set(err, ERR_LIMIT, "too many requests of yours: wait some seconds");
+}
+
 static bool check_request(const struct den_core *core, const struct rpc_request *r,
                           const char *procedure, struct view body, struct err *err)
 {
@@ -51,7 +57,7 @@ static bool check_body(struct view body, struct err *err)
 }
 
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
-                  const char *procedure, size_t max_body, struct buckets *rate,
+                  const char *procedure, size_t max_body, enum rate rate,
                   struct request *ret_request, struct err *err)
 {
     struct request request = { .body = rpc_fields_bin(args, "body", max_body) };
@@ -61,8 +67,6 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
 
     if (!rpc_fields_end(args, err))
         return false;
-    if (rate && !buckets_take(rate, core_mono(core), inv->invocation->caller_authid))
-        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
     if (!request_caller(core, inv, &request.who, err))
         return false;
     if (!rpc_statement_read(RPC_W_REQUEST, bytes, &r, err))
@@ -70,6 +74,10 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     if (!view_eq_text(r.id, request.who.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s",
                        request.who.id);
+    if (!request_take(core, &request.who, err))
+        return false;
+    if (rate != N_RATES && !core_take(core, rate, view_text(request.who.id)))
+        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
     if (!rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request.who.pk), bytes, sig, &r, err))
         return err_wrap(err, "request");
     if (!fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce), err))

@@ -93,6 +93,9 @@ struct store_session {
 bool store_session_add(struct store *s, const struct store_session *x, struct err *err); /* ALREADY_EXISTS: sid seen */
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret, struct store_session *ret_x, struct err *err);
 bool store_session_set_state(struct store *s, struct view sid, const char *state, const char *reason, uint64_t at, struct err *err);
+/* Walks those that are offered or accepted; `each` returns false to stop, and changes nothing here. */
+bool store_session_each_open(struct store *s, bool (*each)(void *user, const struct store_session *x), void *user,
+                             struct err *err);
 
 /* ---- numbers that never fall ------------------------------------------------------------------- */
 

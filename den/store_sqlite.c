@@ -44,6 +44,8 @@ static const char schema[] =
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                             \
     X(SESSION_FIND, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"            \
                     " FROM session WHERE sid = ?")                                                 \
+    X(SESSION_EACH_OPEN, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"       \
+                         " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at") \
     X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
     X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
@@ -604,6 +606,18 @@ bool store_session_add(struct store *s, const struct store_session *x, struct er
                       "session", err);
 }
 
+static void read_session(struct row *row, struct store_session *to)
+{
+    row_bytes(row, to->sid, sizeof(to->sid));
+    row_text(row, to->a_id, sizeof(to->a_id));
+    row_text(row, to->b_id, sizeof(to->b_id));
+    row_text(row, to->caps, sizeof(to->caps));
+    row_text(row, to->state, sizeof(to->state));
+    row_text(row, to->reason, sizeof(to->reason));
+    to->opened_at = row_number(row);
+    to->closed_at = row_number(row);
+}
+
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret, struct store_session *ret_x,
                         struct err *err)
 {
@@ -614,18 +628,33 @@ bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
         return false;
     if (*ret == STORE_NONE)
         return true;
-    row_bytes(&row, x.sid, sizeof(x.sid));
-    row_text(&row, x.a_id, sizeof(x.a_id));
-    row_text(&row, x.b_id, sizeof(x.b_id));
-    row_text(&row, x.caps, sizeof(x.caps));
-    row_text(&row, x.state, sizeof(x.state));
-    row_text(&row, x.reason, sizeof(x.reason));
-    x.opened_at = row_number(&row);
-    x.closed_at = row_number(&row);
+    read_session(&row, &x);
     if (!row_end(s, &row, err))
         return false;
     *ret_x = x;
     return true;
+}
+
+bool store_session_each_open(struct store *s, bool (*each)(void *user, const struct store_session *x), void *user,
+                             struct err *err)
+{
+    _row_ row = { 0 };
+    bool is_row;
+
+    if (!start(s, SQL_SESSION_EACH_OPEN, NO_ARGS, &row, err))
+        return false;
+    for (;;) {
+        struct store_session x = { 0 };
+        if (!next_row(s, &row, &is_row, err))
+            return false;
+        if (!is_row)
+            return true;
+        read_session(&row, &x);
+        if (!row_end(s, &row, err))
+            return false;
+        if (!each(user, &x))
+            return true;
+    }
 }
 
 bool store_session_set_state(struct store *s, struct view sid, const char *state, const char *reason, uint64_t at,

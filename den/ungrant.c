@@ -61,7 +61,8 @@ void open_remove_grant(struct den_core *core, struct view sid)
     memcpy(u->sid, sid.data, sizeof(u->sid));
     list_append(&core->ungrants, &u->node);
     core->n_ungrants++;
-    tell_router(u);
+    if (core->is_up)
+        tell_router(u);
 }
 
 void ungrant_again(struct den_core *core)

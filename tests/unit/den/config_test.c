@@ -41,6 +41,13 @@ TEST(defaults_stand_for_what_is_not_given)
     CHECK_U64(c.heartbeat_interval, 30 * SECOND_MS);
     CHECK_U64(c.heartbeat_bound, 10 * MINUTE_MS);
     CHECK_U64(c.offer_timeout, MINUTE_MS);
+    CHECK_U64(c.enrol_burst, 60);
+    CHECK_U64(c.enrol_every, SECOND_MS);
+    CHECK_U64(c.dial_burst, 60);
+    CHECK_U64(c.dial_every, SECOND_MS);
+    CHECK_U64(c.sessions_per_pair, 32);
+    CHECK_U64(c.sessions_per_id, 256);
+    CHECK_U64(c.lost_after, 5 * MINUTE_MS);
     CHECK_U64(c.id_digits, 6);
     CHECK_STR(c.enrolment, "token");
     CHECK_STR(c.log_level, "info");
@@ -82,6 +89,13 @@ TEST(errors_name_file_line_and_what_was_expected)
         { "heartbeat_interval = 11m\n", "3: heartbeat_interval: expected 1s to 10m" },
         { "heartbeat_interval = 6m\n heartbeat_bound = 11m\n", "4: heartbeat_bound: expected 10s to 30d, and at least twice heartbeat_interval" },
         { "offer_timeout = 999ms\n", "3: offer_timeout: expected 1s to 10m" },
+        { "enrol_burst = 1000001\n", "3: enrol_burst: expected 0 to 1000000" },
+        { "enrol_every = 0s\n", "3: enrol_every: expected 1ms to 1d" },
+        { "dial_burst = 1000001\n", "3: dial_burst: expected 0 to 1000000" },
+        { "dial_every = 2d\n", "3: dial_every: expected 1ms to 1d" },
+        { "sessions_per_pair = 1000001\n", "3: sessions_per_pair: expected 0 to 1000000" },
+        { "sessions_per_id = 1000001\n", "3: sessions_per_id: expected 0 to 1000000" },
+        { "lost_after = 59s\n", "3: lost_after: expected 1m to 30d" },
         { "id_digits = 5\n", "3: id_digits: expected 6 to 9" },
         { "id_digits=10\n", "3: id_digits: expected 6 to 9" },
         { "id_digits = six\n", "3: id_digits: expected a whole number, 0 or more, found \"six\"" },

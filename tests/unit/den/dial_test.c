@@ -106,6 +106,10 @@ TEST(a_dial_is_checked_before_anybody_hears_of_it)
 TEST(no_byte_of_a_dial_can_be_changed)
 {
     SCENE(s);
+    struct err err;
+
+    s.w->config.rates[RATE_REQUEST].burst = 0;
+    CHECK_OK(world_restart(s.w, &err), err);
     DIAL(dial, s.w, s.alice, s.bob->id);
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };

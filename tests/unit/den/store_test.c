@@ -272,6 +272,47 @@ TEST(revoked_certificates_are_listed_oldest_first)
         CHECK(list[i - 1].at < list[i].at);
 }
 
+struct walked {
+    char sids[8];
+    size_t n, most;
+};
+
+static bool note_open(void *user, const struct store_session *x)
+{
+    struct walked *walked = user;
+
+    walked->sids[walked->n++] = (char)x->sid[0];
+    return walked->n < walked->most;
+}
+
+TEST(sessions_that_are_open_are_found_again)
+{
+    static const struct {
+        char sid;
+        const char *state;
+        uint64_t opened_at;
+    } rows[] = {
+        { 'a', "offered", 50 }, { 'b', "closed", 20 },   { 'c', "accepted", 10 },
+        { 'd', "failed", 30 },  { 'e', "declined", 40 }, { 'f', "accepted", 60 },
+    };
+    _free_ char *path = NULL;
+    _cleanup_(store_freep) struct store *store = new_store(&path);
+    struct walked all = { .most = 8 }, two = { .most = 2 };
+
+    CHECK_OK(store_begin(store, &err), err);
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        struct store_session x = { .sid = { (uint8_t)rows[i].sid }, .a_id = "456000", .b_id = "123456",
+                                   .opened_at = rows[i].opened_at };
+        snprintf(x.state, sizeof(x.state), "%s", rows[i].state);
+        CHECK_OK(store_session_add(store, &x, &err), err);
+    }
+    CHECK_OK(store_commit(store, &err), err);
+    CHECK_OK(store_session_each_open(store, note_open, &all, &err), err);
+    CHECK_STR(all.sids, "caf");
+    CHECK_OK(store_session_each_open(store, note_open, &two, &err), err);
+    CHECK_STR(two.sids, "ca");
+}
+
 TEST(a_session_is_seen_once_and_moves)
 {
     _free_ char *path = NULL;

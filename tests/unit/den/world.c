@@ -2,8 +2,10 @@
 #include "tests/unit/den/world.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "den/audit.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 bool world_disk_is_full;
@@ -15,6 +17,41 @@ bool __wrap_store_commit(struct store *s, struct err *err)
     if (world_disk_is_full)
         return err_set(err, ERR_SYSTEM, "database or disk is full");
     return __real_store_commit(s, err);
+}
+
+/* The log goes through here too: it is counted, and still written. */
+static struct logged {
+    char event[64], newest[1024];
+    size_t n;
+} logs[64];
+
+void __real_log_event(enum log_level level, const char *event, const char *fmt, ...) _printf_(3, 4);
+void __wrap_log_event(enum log_level level, const char *event, const char *fmt, ...) _printf_(3, 4);
+void __wrap_log_event(enum log_level level, const char *event, const char *fmt, ...)
+{
+    struct logged *l = logs;
+    va_list args;
+
+    while (l->n && strcmp(l->event, event) != 0 && l < logs + N_ELEMENTS(logs) - 1)
+        l++;
+    snprintf(l->event, sizeof(l->event), "%s", event);
+    l->n++;
+    va_start(args, fmt);
+    vsnprintf(l->newest, sizeof(l->newest), fmt, args);
+    va_end(args);
+    __real_log_event(level, event, "%s", l->newest);
+}
+
+size_t world_logged(const char *event, const char *holds)
+{
+    for (size_t i = 0; i < N_ELEMENTS(logs); i++) {
+        if (strcmp(logs[i].event, event) != 0)
+            continue;
+        if (holds && !strstr(logs[i].newest, holds))
+            check_failed(__FILE__, __LINE__, "logged \"%s\", not \"%s\"", logs[i].newest, holds);
+        return logs[i].n;
+    }
+    return 0;
 }
 
 /* ---- the port ------------------------------------------------------------------------------ */
@@ -191,6 +228,7 @@ struct world *world_new(const char *policy)
 
     w->wall = (uint64_t)WORLD_START_S * 1000;
     w->mono = 1000;
+    w->source = "192.0.2.7";
     w->store_path = mem_format("%s/den-%u.db", check_dir(), n++);
     w->port = (struct den_port){
         .mono = get_mono,
@@ -257,6 +295,15 @@ bool world_restart(struct world *w, struct err *err)
            start(w, err);
 }
 
+bool world_unlimited(struct world *w)
+{
+    struct err err;
+
+    for (size_t i = 0; i < N_RATES; i++)
+        w->config.rates[i].burst = 0;
+    return world_restart(w, &err);
+}
+
 bool world_set_policy(struct world *w, const char *text, struct err *err)
 {
     struct policy *policy;
@@ -296,7 +343,7 @@ uint64_t world_handle(struct world *w, const char *procedure, const char *role, 
         .receive_progress = true,
         .caller_authid = view_text(id),
         .caller_authrole = view_text(role),
-        .source = VIEW_LIT("192.0.2.7"),
+        .source = view_text(w->source),
         .payload = rpc_args(buf_view(args)),
     };
     const struct rpc_inv inv = { .number = ++w->n_invs, .invocation = &invocation };

@@ -10,6 +10,9 @@
 /* The linker leads every store_commit() through here: while it is true, the disk is full. */
 extern bool world_disk_is_full;
 
+/* How many lines of that event were logged by this process; `holds`, if not NULL, is in the newest. */
+size_t world_logged(const char *event, const char *holds);
+
 enum { WORLD_START_S = 1800000000, WORLD_MAX = 256 };
 
 struct world_answer {
@@ -46,6 +49,7 @@ struct world {
     struct den_core_config config;
     struct den_core *core;
     bool cannot_save;
+    const char *source; /* where callers connect from */
     uint64_t n_invs;
     struct world_answer answers[WORLD_MAX];
     size_t n_answers;
@@ -61,6 +65,8 @@ void world_free(struct world *w);
 OWN_FREEP(world, struct world)
 /* den ends and starts anew on the same folder. False when it refuses to. */
 bool world_restart(struct world *w, struct err *err);
+/* The same without any rate: for tests that ask for more than anybody would. */
+bool world_unlimited(struct world *w);
 bool world_set_policy(struct world *w, const char *policy, struct err *err);
 void world_pass(struct world *w, uint64_t ms); /* time goes by; the core ticks at its deadlines */
 

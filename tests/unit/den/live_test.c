@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions that nobody closes, and how many one may have. */
+#include "base/clock.h"
+#include "tests/unit/den/scene.h"
+
+#include <stdio.h>
+
+static bool accept_call(struct scene *s, struct world_call *call)
+{
+    struct offer offer;
+    struct accept accept;
+
+    if (!call || !scene_read_offer(s->w, call, &offer))
+        return false;
+    accept_begin(&accept, s->w, &offer, s->bob);
+    scene_accept(call, &accept);
+    return true;
+}
+
+/* A session between alice and bob. */
+static bool connect_two(struct scene *s, uint8_t sid_to[RPC_SID])
+{
+    DIAL(dial, s->w, s->alice, s->bob->id);
+    uint64_t inv;
+
+    memcpy(sid_to, dial.sid, RPC_SID);
+    return accept_call(s, scene_ring(s->w, &dial, s->bob, &inv));
+}
+
+/* Time goes by, and the router answers den's questions: who of the two is online. */
+static void pass(struct scene *s, uint64_t ms, bool is_alice_online, bool is_bob_online)
+{
+    for (uint64_t at = 0; at < ms; at += 10 * SECOND_MS) {
+        struct world_call *call;
+        world_pass(s->w, 10 * SECOND_MS);
+        while ((call = world_pending(s->w, "network.peer.get"))) {
+            bool is_alice =
+                memmem(call->args.data, call->args.len, s->alice->id, strlen(s->alice->id)) != NULL;
+            struct buf args = { 0 };
+            rpc_put_array(&args, 1);
+            rpc_put_map(&args, 1);
+            rpc_put_str(&args, "online");
+            rpc_put_bool(&args, is_alice ? is_alice_online : is_bob_online);
+            world_result(call, &args);
+        }
+    }
+}
+
+static bool is_removed(struct world *w, const uint8_t sid[RPC_SID])
+{
+    struct world_call *call = world_pending(w, "network.grant.remove");
+    struct rpc_fields f;
+    struct buf none = { 0 };
+
+    if (!call)
+        return false;
+    rpc_fields_open(&f, buf_view(&call->args));
+    bool is = view_eq(rpc_fields_fixed(&f, "sid", RPC_SID), VIEW(sid, RPC_SID));
+    world_result(call, &none);
+    return is;
+}
+
+TEST(a_session_whose_ends_both_vanished_ends)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    pass(&s, 4 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    pass(&s, 2 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK_U64(world_audited(s.w, "session.closed", "reason=lost"), 1);
+    CHECK(is_removed(s.w, sid));
+    size_t n_calls = s.w->n_calls;
+    world_pass(s.w, 5 * MINUTE_MS);
+    CHECK_U64(s.w->n_calls, n_calls); /* nobody is asked about any more */
+}
+
+TEST(one_end_keeps_a_session)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    pass(&s, 20 * MINUTE_MS, true, false);
+    pass(&s, 4 * MINUTE_MS, false, false);
+    pass(&s, MINUTE_MS, false, true); /* back in time */
+    pass(&s, 4 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+TEST(while_the_router_is_away_nobody_counts_as_offline)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    pass(&s, 4 * MINUTE_MS, false, false);
+    den_core_down(s.w->core);
+    pass(&s, HOUR_MS, false, false);
+    den_core_up(s.w->core);
+    pass(&s, 4 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    pass(&s, 2 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+}
+
+TEST(a_restart_ends_what_rang_and_keeps_the_rest)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    uint64_t inv;
+    struct err err;
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    DIAL(ringing, s.w, s.alice, s.bob->id);
+    CHECK(scene_ring(s.w, &ringing, s.bob, &inv) != NULL);
+    CHECK_OK(world_restart(s.w, &err), err);
+    CHECK_STR(scene_state_of(s.w, ringing.sid), "failed");
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    CHECK(is_removed(s.w, ringing.sid));
+    CHECK(!world_pending(s.w, "network.grant.remove"));
+    CHECK_U64(world_audited(s.w, "session.failed", "reason=den restarted"), 1);
+    pass(&s, 6 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+}
+
+TEST(an_end_that_the_store_did_not_take_is_told_again)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+    if (!call)
+        return;
+    world_disk_is_full = true;
+    world_fail(call, ERR_DECLINED);
+    world_disk_is_full = false;
+    CHECK_STR(scene_state_of(s.w, dial.sid), "offered");
+    pass(&s, MINUTE_MS, true, true);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+}
+
+/* ---- how many ------------------------------------------------------------------------------ */
+
+static uint64_t dial_online(struct scene *s)
+{
+    DIAL(dial, s->w, s->alice, s->bob->id);
+    uint64_t inv = scene_dial(s->w, &dial);
+
+    scene_say_online(s->w, true);
+    return inv;
+}
+
+static void close_one(struct world *w, const struct world_peer *by, const uint8_t sid[RPC_SID])
+{
+    struct buf args = { 0 };
+    _buf_ body = { 0 };
+
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, VIEW(sid, RPC_SID));
+    world_put_request(w, &args, by->key, by->id, "den.session.close", buf_view(&body));
+    world_handle(w, "den.session.close", "peer", by->id, &args);
+}
+
+static void check_limit(uint64_t per_pair, uint64_t per_id, size_t most, const char *why)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    struct err err;
+
+    s.w->config.max_sessions_per_pair = per_pair;
+    s.w->config.max_sessions_per_id = per_id;
+    CHECK_OK(world_restart(s.w, &err), err);
+    for (size_t i = 0; i < most; i++)
+        CHECK(connect_two(&s, sid));
+    scene_check_refused(s.w, dial_online(&s), ERR_LIMIT, why);
+    CHECK(!world_pending(s.w, "network.grant.install"));
+    CHECK_OK(world_restart(s.w, &err), err); /* the count outlives den */
+    scene_check_refused(s.w, dial_online(&s), ERR_LIMIT, why);
+    close_one(s.w, s.bob, sid);
+    CHECK(connect_two(&s, sid));
+    scene_check_refused(s.w, dial_online(&s), ERR_LIMIT, why);
+}
+
+TEST(two_peers_have_so_many_sessions_at_once)
+{
+    check_limit(3, 100, 3, "too many sessions between the two: close some");
+}
+
+TEST(one_peer_has_so_many_sessions_at_once)
+{
+    check_limit(100, 2, 2, "one of the two has too many sessions: close some");
+}
+
+TEST(the_limits_unless_configured)
+{
+    struct den_core_config c = { 0 };
+
+    den_core_defaults(&c);
+    CHECK_U64(c.max_sessions_per_pair, 32);
+    CHECK_U64(c.max_sessions_per_id, 256);
+    CHECK_U64(c.lost_after, 5 * MINUTE_MS);
+}
+
+/* Who may not reach bob learns nothing of how many sessions bob has. */
+TEST(a_limit_is_no_answer_about_others)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    struct err err;
+
+    s.w->config.max_sessions_per_id = 1;
+    CHECK_OK(world_restart(s.w, &err), err);
+    CHECK(connect_two(&s, sid));
+    DIAL(dial, s.w, s.carol, s.bob->id);
+    uint64_t inv = scene_dial(s.w, &dial);
+    scene_say_online(s.w, true);
+    scene_check_refused(s.w, inv, ERR_NOT_REACHABLE, "this ID cannot be reached by you");
+}
