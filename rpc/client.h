@@ -40,6 +40,9 @@ struct rpc_client_config {
     void (*on_up)(void *user);                          /* ESTABLISHED: may call now */
     void (*on_down)(void *user, const struct err *why); /* the session ended or never began */
     void (*on_trust)(void *user); /* manifests or heartbeat moved: store them */
+    /* May be NULL: the router showed a heartbeat of den's that cannot be together with the one that
+     * is held (RPC_HEART_FORKED); the connection ends. */
+    void (*on_fork)(void *user, struct view bytes, struct view sig, const struct err *why);
     /* May be NULL: the router refused a registration or subscription; it is tried again after a
      * pause. */
     void (*on_refused)(void *user, const char *uri, const struct err *why);

@@ -137,10 +137,14 @@ static bool check_heartbeat(struct rpc_client *c, const struct challenge *ch, st
         return c->config.is_den ||
                err_set(err, ERR_DEN_AWAY, "the network's authority (den) was not there yet");
     }
-    if (!read_pair(ch->heartbeat, &bytes, &sig, err) ||
-        !rpc_trust_add_heartbeat(c->config.trust, bytes, sig, c->now, c->config.wall(), &heart,
-                                 err))
+    if (!read_pair(ch->heartbeat, &bytes, &sig, err))
         return err_wrap(err, "heartbeat");
+    if (!rpc_trust_add_heartbeat(c->config.trust, bytes, sig, c->now, c->config.wall(), &heart,
+                                 err)) {
+        if (heart == RPC_HEART_FORKED && c->config.on_fork)
+            c->config.on_fork(c->config.user, bytes, sig, err);
+        return err_wrap(err, "heartbeat");
+    }
     if (heart == RPC_HEART_OLDER && !c->config.is_den)
         return err_set(err, ERR_STALE, "heartbeat: older than one that was seen before");
     hash_sha256(bytes, c->proof.heartbeat_hash);

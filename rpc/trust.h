@@ -69,9 +69,12 @@ bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct vi
 
 /* ---- heartbeat ------------------------------------------------------------------------------ */
 
-enum rpc_heart { RPC_HEART_NEWER, RPC_HEART_SAME, RPC_HEART_OLDER };
+/* FORKED comes with an error: den signed it, and what it says cannot be together with the one that
+ * is held. Both are the proof, and worth an alarm. */
+enum rpc_heart { RPC_HEART_NEWER, RPC_HEART_SAME, RPC_HEART_OLDER, RPC_HEART_FORKED };
 /* Verifies it (netid, den-sign key); takes it when its number is higher and none of its other
- * numbers fell (STALE, and nothing changes). `mono_now` anchors network time. */
+ * numbers fell (STALE), no head changed under its number, and there are no two of one number
+ * (BAD_STATEMENT): else nothing changes. `mono_now` anchors network time. */
 bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,
                              uint64_t mono_now, uint64_t wall_now, enum rpc_heart *ret_heart,
                              struct err *err);
@@ -81,11 +84,28 @@ struct view rpc_trust_heartbeat_bytes(const struct rpc_trust *trust);
 struct view rpc_trust_heartbeat_sig(const struct rpc_trust *trust);
 /* Whether `beacon` is one of the last two: "fresh" without a clock. */
 bool rpc_trust_knows_beacon(const struct rpc_trust *trust, struct view beacon);
-/* Network time: the newest heartbeat's time and what the monotonic clock says since; the wall clock
- * before the first in this process (a heartbeat loaded from disk tells no time). */
+/* Network time: what a heartbeat or den.time said and what the monotonic clock says since; it never
+ * falls, so that one that was held back makes nobody believe in the past. The wall clock before the
+ * first in this process (a heartbeat loaded from disk tells no time). */
 uint64_t rpc_trust_now(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now);
-/* ms since the newest heartbeat came; UINT64_MAX before the first of this process. */
+/* Network time less the newest heartbeat's own: not since it arrived. UINT64_MAX while nothing has
+ * told the time in this process. */
 uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_now);
+
+/* A heartbeat alone may be an old one: whoever stands in between can keep it back. den.time answers
+ * a nonce, so its time is not older than the question. */
+enum { RPC_TIME_MS = 10000, RPC_TIME_DRIFT_MS = 300000 };
+struct rpc_time_answer {
+    struct view nonce; /* RPC_NONCE16, what was asked */
+    uint64_t asked_at; /* by the monotonic clock */
+    struct view bytes, sig;
+};
+/* Confirms network time. BAD_SIGNATURE, BAD_STATEMENT; STALE when it took RPC_TIME_MS or more. */
+bool rpc_trust_take_time(struct rpc_trust *trust, const struct rpc_time_answer *answer,
+                         uint64_t mono_now, uint64_t wall_now, struct err *err);
+/* Whether it was confirmed in this process, and the wall clock has not parted from it by more than
+ * RPC_TIME_DRIFT_MS since: the monotonic one stands still while a machine sleeps. */
+bool rpc_trust_time_is_sure(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now);
 
 /* ---- on disk -------------------------------------------------------------------------------- */
 

@@ -62,11 +62,14 @@ static void take_beacon(struct rpc_trust *trust)
         trust->n_beacons++;
 }
 
-static void anchor(struct rpc_trust *trust, uint64_t mono_now)
+/* Network time does not fall: what says less was said earlier, or by a clock that was set back. */
+static void anchor(struct rpc_trust *trust, uint64_t time, uint64_t mono_now)
 {
+    uint64_t now = trust->has_time ? rpc_trust_now(trust, mono_now, 0) : 0;
+
+    trust->time = time > now ? time : now;
+    trust->time_mono = mono_now;
     trust->has_time = true;
-    trust->heart_mono = mono_now;
-    take_beacon(trust);
 }
 
 static void take(struct rpc_trust *trust, struct view bytes, struct view sig)
@@ -82,7 +85,7 @@ static void take(struct rpc_trust *trust, struct view bytes, struct view sig)
 }
 
 /* One number, one heartbeat: two that differ prove that den lies. What came from disk tells the
- * time once it comes again. */
+ * time once it comes again, unless den told it better. */
 static bool check_same(struct rpc_trust *trust, struct view bytes, uint64_t mono_now,
                        enum rpc_heart *ret_heart, struct err *err)
 {
@@ -91,7 +94,10 @@ static bool check_same(struct rpc_trust *trust, struct view bytes, uint64_t mono
                        "heartbeat %llu: den signed two different ones of this number",
                        (unsigned long long)trust->heart.hb_no);
     if (!trust->has_time)
-        anchor(trust, mono_now);
+        anchor(trust, trust->heart.time, mono_now);
+    if (!trust->has_heart)
+        take_beacon(trust);
+    trust->has_heart = true;
     *ret_heart = RPC_HEART_SAME;
     return true;
 }
@@ -102,19 +108,21 @@ bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct 
 {
     struct rpc_heartbeat h;
 
+    *ret_heart = RPC_HEART_OLDER;
     if (!rpc_trust_open(trust, RPC_W_HEARTBEAT, bytes, sig,
                         rpc_trust_now(trust, mono_now, wall_now), &h, err))
         return false;
-    if (h.hb_no < trust->heart.hb_no) {
-        *ret_heart = RPC_HEART_OLDER;
+    if (h.hb_no < trust->heart.hb_no)
         return true;
-    }
+    *ret_heart = RPC_HEART_FORKED;
     if (h.hb_no == trust->heart.hb_no)
         return check_same(trust, bytes, mono_now, ret_heart, err);
     if (trust->heart.hb_no && !check_newer(&trust->heart, &h, err))
         return false;
     take(trust, bytes, sig);
-    anchor(trust, mono_now);
+    anchor(trust, trust->heart.time, mono_now);
+    take_beacon(trust);
+    trust->has_heart = true;
     *ret_heart = RPC_HEART_NEWER;
     return true;
 }
@@ -174,15 +182,51 @@ bool rpc_trust_knows_beacon(const struct rpc_trust *trust, struct view beacon)
     return false;
 }
 
-uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_now)
-{
-    if (!trust->has_time)
-        return UINT64_MAX;
-    return mono_now > trust->heart_mono ? mono_now - trust->heart_mono : 0;
-}
+/* ---- time ----------------------------------------------------------------------------------- */
 
 uint64_t rpc_trust_now(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now)
 {
-    return trust->has_time ? trust->heart.time + rpc_trust_heartbeat_age(trust, mono_now)
-                           : wall_now;
+    if (!trust->has_time)
+        return wall_now;
+    return trust->time + (mono_now > trust->time_mono ? mono_now - trust->time_mono : 0);
+}
+
+uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_now)
+{
+    uint64_t now = rpc_trust_now(trust, mono_now, 0);
+
+    if (!trust->has_time || !trust->heart.hb_no)
+        return UINT64_MAX;
+    return now > trust->heart.time ? now - trust->heart.time : 0;
+}
+
+bool rpc_trust_take_time(struct rpc_trust *trust, const struct rpc_time_answer *answer,
+                         uint64_t mono_now, uint64_t wall_now, struct err *err)
+{
+    uint64_t now = rpc_trust_now(trust, mono_now, wall_now), took = mono_now - answer->asked_at;
+    struct rpc_time t;
+
+    if (!rpc_statement_read(RPC_W_TIME, answer->bytes, &t, err))
+        return false;
+    /* Where network time lags, a key that is over by what den says now does not count. */
+    now = t.time > now ? t.time : now;
+    if (!rpc_trust_open(trust, RPC_W_TIME, answer->bytes, answer->sig, now, &t, err))
+        return false;
+    if (!view_eq(t.nonce, answer->nonce))
+        return err_set(err, ERR_BAD_STATEMENT, "time: answers another nonce than ours");
+    if (took >= RPC_TIME_MS)
+        return err_set(err, ERR_STALE, "time: the answer took %llu ms", (unsigned long long)took);
+    anchor(trust, t.time, mono_now);
+    trust->is_time_sure = true;
+    trust->wall_ahead = wall_now - rpc_trust_now(trust, mono_now, wall_now);
+    return true;
+}
+
+bool rpc_trust_time_is_sure(const struct rpc_trust *trust, uint64_t mono_now, uint64_t wall_now)
+{
+    uint64_t parted =
+        wall_now - rpc_trust_now(trust, mono_now, wall_now) - trust->wall_ahead; /* modulo 2^64 */
+
+    return trust->is_time_sure &&
+           (parted <= RPC_TIME_DRIFT_MS || parted >= (uint64_t)0 - RPC_TIME_DRIFT_MS);
 }

@@ -41,8 +41,11 @@ struct rpc_trust {
     struct buf heart_bytes;
     uint8_t heart_sig[SIG_SIZE];
     struct rpc_heartbeat heart; /* borrows from heart_bytes; hb_no 0: none yet */
-    bool has_time;              /* a heartbeat came in this process */
-    uint64_t heart_mono;        /* when */
+    bool has_heart;             /* one came in this process */
+    bool has_time;              /* it, or den.time, told the time: `time`, at time_mono */
+    uint64_t time, time_mono;
+    bool is_time_sure;   /* den.time did */
+    uint64_t wall_ahead; /* then: the wall clock less network time, modulo 2^64 */
     struct beacon {
         uint8_t bytes[RPC_BEACON];
     } beacon[2]; /* the newest first */

@@ -163,6 +163,7 @@ TEST(no_number_ever_falls_and_nothing_changes_when_one_does)
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         CHECK_ERR(add_at(&net, &cases[i].says, MONO + 1000, &heart, &err), err, cases[i].code);
         CHECK_STR(err.text, cases[i].why);
+        CHECK_U64(heart, RPC_HEART_FORKED);
         CHECK_VIEW(rpc_trust_heartbeat_bytes(net.trust), buf_view(&was));
         CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 1000), 1000);
         CHECK(!knows(&net, 2));
@@ -256,6 +257,144 @@ TEST(network_time_runs_from_the_newest_heartbeat)
     h.time = TIME + 60000;
     CHECK_OK(add_at(&net, &h, MONO + 30000, &heart, &err), err);
     CHECK_U64(rpc_trust_now(net.trust, MONO + 30001, 12345), TIME + 60001);
+}
+
+/* One who stands in between and delivers late must not hold a party in the past. */
+TEST(a_heartbeat_that_comes_late_shows_its_true_age)
+{
+    NET(net);
+    struct says h = base;
+    enum rpc_heart heart;
+    struct err err;
+
+    CHECK_OK(add(&net, &h, &heart, &err), err);
+    for (uint64_t i = 1; i < 200; i++) { /* each 30 s newer than the last, and 570 s after it */
+        h.hb_no++;
+        h.time = TIME + i * 30000;
+        CHECK_OK(add_at(&net, &h, MONO + i * 570000, &heart, &err), err);
+        CHECK_U64(heart, RPC_HEART_NEWER);
+        CHECK_U64(rpc_trust_now(net.trust, MONO + i * 570000, 12345), TIME + i * 570000);
+        CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + i * 570000), i * 540000);
+    }
+    h.hb_no++;
+    h.time = TIME + 200 * UINT64_C(570000);
+    CHECK_OK(add_at(&net, &h, MONO + 199 * 570000, &heart, &err), err); /* ahead: taken at once */
+    CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 199 * 570000), 0);
+    CHECK_U64(rpc_trust_now(net.trust, MONO + 199 * 570000, 12345), h.time);
+    CHECK_U64(rpc_trust_now(net.trust, MONO, 12345), h.time); /* nor does a clock that goes back */
+}
+
+/* den's answer as `says` would have it. */
+struct told {
+    uint64_t time, asked_at, mono, wall;
+    uint8_t nonce, asked_nonce;
+};
+
+static bool tell(struct net *net, const struct key *key, const struct told *told, struct err *err)
+{
+    uint8_t sig[SIG_SIZE], nonce[RPC_NONCE16], asked[RPC_NONCE16];
+    _buf_ bytes = { 0 };
+    const struct rpc_time t = { VIEW_ARR(net->root.hash), VIEW_ARR(nonce), told->time };
+    struct rpc_time_answer answer = { .nonce = VIEW_ARR(asked), .asked_at = told->asked_at };
+
+    memset(nonce, told->nonce, sizeof(nonce));
+    memset(asked, told->asked_nonce, sizeof(asked));
+    rpc_statement_sign(RPC_W_TIME, &t, key, &bytes, sig);
+    answer.bytes = buf_view(&bytes);
+    answer.sig = VIEW_ARR(sig);
+    return rpc_trust_take_time(net->trust, &answer, told->mono, told->wall, err);
+}
+
+enum { DAY = 86400000 };
+
+TEST(a_heartbeat_that_is_shown_again_after_days_is_days_old)
+{
+    NET(net);
+    struct told told = { TIME + 3 * DAY, MONO, MONO + 10, TIME + 3 * DAY, 7, 7 };
+    enum rpc_heart heart;
+    _buf_ file = { 0 };
+    struct err err;
+
+    CHECK_OK(add(&net, &base, &heart, &err), err);
+    rpc_trust_save(net.trust, &file);
+    rpc_trust_free(STEAL(net.trust));
+    CHECK_OK(rpc_trust_load(buf_view(&file), fake_judge, &net.trust, &err), err);
+
+    CHECK_OK(add(&net, &base, &heart, &err), err); /* the router kept the others back */
+    CHECK(!rpc_trust_time_is_sure(net.trust, MONO, TIME + 3 * DAY));
+    CHECK_OK(tell(&net, net.sign, &told, &err), err);
+    CHECK(rpc_trust_time_is_sure(net.trust, MONO + 10, TIME + 3 * DAY));
+    CHECK_U64(rpc_trust_now(net.trust, MONO + 20, 12345), TIME + 3 * DAY + 10);
+    CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 20), 3 * DAY + 10);
+    CHECK_OK(add_at(&net, &base, MONO + 1000, &heart, &err), err); /* it cannot take it back */
+    CHECK_U64(rpc_trust_heartbeat_age(net.trust, MONO + 20), 3 * DAY + 10);
+}
+
+TEST(what_does_not_answer_our_question_confirms_no_time)
+{
+    static const struct {
+        struct told told;
+        bool by_another;
+        enum err_code code;
+        const char *why;
+    } cases[] = {
+        { { TIME, MONO, MONO + 10, TIME, 7, 8 },
+          false,
+          ERR_BAD_STATEMENT,
+          "time: answers another nonce than ours" },
+        { { TIME, MONO, MONO + RPC_TIME_MS, TIME, 7, 7 },
+          false,
+          ERR_STALE,
+          "time: the answer took 10000 ms" },
+        { { TIME, MONO, MONO + 10, TIME, 7, 7 }, true, ERR_BAD_SIGNATURE, NULL },
+        { { FAKE_NOT_AFTER, MONO, MONO + 10, TIME, 7, 7 }, false, ERR_BAD_SIGNATURE, NULL },
+    };
+    NET(net);
+    _cleanup_(key_freep) struct key *other = key_new();
+    enum rpc_heart heart;
+    struct err err;
+
+    CHECK_OK(add(&net, &base, &heart, &err), err);
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        const struct key *key = cases[i].by_another ? other : net.sign;
+
+        CHECK_ERR(tell(&net, key, &cases[i].told, &err), err, cases[i].code);
+        if (cases[i].why)
+            CHECK_STR(err.text, cases[i].why);
+        CHECK(!rpc_trust_time_is_sure(net.trust, MONO + 10, TIME));
+        CHECK_U64(rpc_trust_now(net.trust, MONO, 12345), TIME);
+    }
+}
+
+TEST(a_clock_that_parts_from_network_time_asks_for_a_new_answer)
+{
+    static const struct {
+        int64_t by; /* the wall clock against the monotonic one, since */
+        bool is_sure;
+    } cases[] = {
+        { 0, true },
+        { RPC_TIME_DRIFT_MS, true },
+        { -RPC_TIME_DRIFT_MS, true },
+        { RPC_TIME_DRIFT_MS + 1, false }, /* the machine slept */
+        { -RPC_TIME_DRIFT_MS - 1, false },
+        { 3 * DAY, false },
+    };
+    static const int64_t wrong_by[] = { 0, 10 * DAY,
+                                        -10 * DAY }; /* all the time: that is no news */
+    struct err err;
+
+    for (size_t w = 0; w < N_ELEMENTS(wrong_by); w++) {
+        uint64_t wall = (uint64_t)(TIME + wrong_by[w]);
+        const struct told told = { TIME, MONO, MONO, wall, 7, 7 };
+        enum rpc_heart heart;
+        NET(net);
+
+        CHECK_OK(add(&net, &base, &heart, &err), err);
+        CHECK_OK(tell(&net, net.sign, &told, &err), err);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+            CHECK(rpc_trust_time_is_sure(net.trust, MONO + DAY,
+                                         wall + DAY + (uint64_t)cases[i].by) == cases[i].is_sure);
+    }
 }
 
 TEST(a_heartbeat_from_disk_keeps_its_numbers_but_tells_no_time)
