@@ -150,7 +150,7 @@ class Demo:
             raise Failed(f"not refused by that rule: {caller_error}, {line}")
         say(f"[den's audit] {records[-1]}")
         callee.stop()
-        if callee.err + callee.out != heard:
+        if [line for line in callee.err + callee.out if line != "hanging up"] != heard:
             raise Failed(f"alice noticed a denied dial: {callee.err[-3:]}")
         say("[alice] (nothing)")
         self.facts["refusals"].append({"case": "denied", "caller": caller_error, "callee": None, "den": {"rule": rule}})
