@@ -41,13 +41,15 @@ bool rpc_batch_check(enum rpc_batch kind, struct view batch, struct err *err)
 {
     struct view rest = batch, message = { 0 };
     const char *why;
-    size_t at;
+    size_t at, n = 0;
 
     if (batch.len == 0)
         return err_set(err, ERR_BAD_WIRE, "batch: empty");
     while (rest.len) {
         at = batch.len - rest.len;
         why = take_one(kind, &rest, &message);
+        if (!why && ++n > RPC_BATCH_MAX)
+            why = "too many messages";
         if (why)
             return err_set(err, ERR_BAD_WIRE, "batch: byte %zu: %s", at, why);
     }

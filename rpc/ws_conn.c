@@ -4,7 +4,7 @@
 enum {
     TLS_RECORD = 16 * 1024,
     MAX_READS = 256,       /* TLS records of one connection in one turn */
-    MAX_BATCH = 64 * 1024, /* a message may be longer: it is a batch of its own */
+    MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
     CLOSE_BAD_KIND = 1003,

@@ -73,6 +73,21 @@ TEST(malformed_batches_are_refused)
     }
 }
 
+TEST(a_batch_has_so_many_messages_at_most)
+{
+    for (size_t k = 0; k < N_ELEMENTS(kinds); k++) {
+        _buf_ batch = { 0 };
+        struct err err;
+        for (int i = 0; i < RPC_BATCH_MAX; i++)
+            rpc_batch_put(kinds[k], VIEW_LIT("x"), &batch);
+        CHECK_OK(rpc_batch_check(kinds[k], buf_view(&batch), &err), err);
+        rpc_batch_put(kinds[k], VIEW_LIT("x"), &batch);
+        CHECK_ERR(rpc_batch_check(kinds[k], buf_view(&batch), &err), err, ERR_BAD_WIRE);
+        CHECK_STR(err.text, kinds[k] == RPC_BATCH_LENGTHS ? "batch: byte 20480: too many messages"
+                                                          : "batch: byte 8192: too many messages");
+    }
+}
+
 /* Whatever the front of a batch is, it is a batch or refused, and never read past its end. */
 TEST(every_front_of_a_batch_is_bounded)
 {
