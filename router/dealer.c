@@ -18,6 +18,7 @@ struct call {
     uint64_t patience;     /* ms until the next answer */
     bool wants_progress;
     bool is_open;      /* more of it comes */
+    bool is_in_parts;  /* it was open once: only its head is kept */
     bool discloses;    /* names its caller */
     bool is_killed;    /* canceled, and the callee has the last word */
     bool is_answering; /* progress went out: it stays with this callee */
@@ -324,7 +325,7 @@ static void start(struct conn *conn, const struct conn_input *in, const struct r
     call->request = ask->request;
     call->charge = charge;
     call->wants_progress = ask->receive_progress;
-    call->is_open = ask->progress;
+    call->is_open = call->is_in_parts = ask->progress;
     call->discloses = realm_discloses(conn->realm, ask->disclose_me || reg->discloses_caller);
     call->patience = conn->router->config->call_timeout;
     if (ask->timeout && !reg->forwards_timeout)
@@ -500,7 +501,7 @@ static struct reg *find_another(struct call *call)
     struct search search = { .call = call };
 
     buf_put_u64(&call->tried, call->callee->session);
-    if (!proc || !call->frame.len || call->is_open || call->is_answering || call->is_killed)
+    if (!proc || !call->frame.len || call->is_in_parts || call->is_answering || call->is_killed)
         return NULL;
     return procs_pick(proc, can_take, &search);
 }

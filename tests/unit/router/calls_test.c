@@ -360,6 +360,22 @@ TEST(the_parts_of_a_call_go_to_one_callee_under_one_number)
     CHECK(app_take(s.caller, RPC_RESULT, &msg) && !msg.result.progress);
 }
 
+TEST(a_call_in_parts_stays_where_it_is)
+{
+    _scene_ s = scene_new("", true);
+    struct wire *callees[CALLEES];
+    struct rpc_msg msg;
+    uint64_t request;
+
+    share(&s, "first", callees);
+    request = app_call(s.caller, &(struct rpc_call){ .progress = true }, "a.b", 0);
+    chunk(s.caller, request, true, 1);
+    CHECK(app_take(callees[0], RPC_INVOCATION, &msg) && app_take(callees[0], RPC_INVOCATION, &msg));
+    app_refuse(callees[0], msg.invocation.request, "wamp.error.unavailable");
+    CHECK_STR(answer_to(s.caller), "wamp.error.no_available_callee");
+    CHECK(app_is_quiet(callees[1]));
+}
+
 TEST(parts_that_come_after_the_end_are_dropped)
 {
     _scene_ s = scene_new("", true);
