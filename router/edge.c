@@ -225,18 +225,14 @@ static void on_closed(void *user, _unused_ struct rpc_ws_conn *ws, const struct 
     arm(edge);
 }
 
-/* Those that wait now: an answer may lead to another. */
+/* What an answer leads to may be one more, at the end. */
 static void give_answers(struct edge *edge)
 {
-    struct list *last = edge->answers.prev;
+    struct answer *answer;
 
-    while (!list_is_empty(&edge->answers)) {
-        struct answer *answer = LIST_ITEM(edge->answers.next, struct answer, node);
-        bool is_last = &answer->node == last;
+    LIST_EACH(answer, &edge->answers, node) {
         router_input(answer->wire->conn, now(), buf_view(&answer->message));
         answer_free(answer);
-        if (is_last)
-            break;
     }
 }
 

@@ -158,7 +158,7 @@ static void put_scientific(struct buf *to, const char *digits, size_t n, int exp
 
 void rpc_json_put_double(struct buf *to, double number)
 {
-    char digits[24];
+    char digits[24] = "0";
     int exponent;
     size_t n;
 
