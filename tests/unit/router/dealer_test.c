@@ -184,6 +184,7 @@ TEST(answers_for_a_caller_that_left_are_dropped)
     number = invoked(s.den);
     wire_drop(s.alice);
     CHECK_U64(dealer_n_calls(s.w->router->home->dealer), 0);
+    CHECK_STR(answer_to(s.den), "INTERRUPT"); /* it may stop */
     yield(s.den, number, true, VIEW_ARR(one));
     yield(s.den, number, false, VIEW_ARR(one));
     wire_send(s.den, &(struct rpc_msg){
@@ -201,6 +202,7 @@ TEST(an_answer_to_what_was_never_asked_is_a_protocol_violation)
           VIEW_ARR(two)); /* somebody else's invocation: alice was never asked anything */
     CHECK_STR(answer_to(s.alice), "ABORT wamp.error.protocol_violation");
     yield(s.den, invoked(s.den) + 1, false, VIEW_ARR(two));
+    CHECK_STR(answer_to(s.den), "INTERRUPT"); /* for alice is gone */
     CHECK_STR(answer_to(s.den), "ABORT wamp.error.protocol_violation");
 }
 
