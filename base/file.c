@@ -41,6 +41,14 @@ bool file_read_fd(int fd, size_t max, struct buf *ret_bytes, struct err *err)
     return true;
 }
 
+bool file_check_owner(const char *path, const struct stat *st, struct err *err)
+{
+    return st->st_uid == geteuid() || st->st_uid == 0 ||
+           err_set(err, ERR_EXPOSED,
+                   "%s: it belongs to user %u, neither this one nor root; chown it", path,
+                   (unsigned)st->st_uid);
+}
+
 static bool read_checked(const char *path, size_t max, bool is_secret, struct buf *ret,
                          struct err *err)
 {
@@ -51,6 +59,8 @@ static bool read_checked(const char *path, size_t max, bool is_secret, struct bu
         return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
     if (fd < 0 || fstat(fd, &st) != 0)
         return err_errno(err, "%s", path);
+    if (is_secret && !file_check_owner(path, &st, err))
+        return false;
     if (is_secret && (st.st_mode & 077) != 0)
         return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others at it; chmod 0600 it", path,
                        (unsigned)(st.st_mode & 07777));
@@ -146,6 +156,8 @@ bool file_check_private_dir(const char *path, struct err *err)
         return err_errno(err, "%s", path);
     if (!S_ISDIR(st.st_mode))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: not a folder", path);
+    if (!file_check_owner(path, &st, err))
+        return false;
     if ((st.st_mode & 077) != 0)
         return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others in; chmod 0700 it", path,
                        (unsigned)(st.st_mode & 07777));

@@ -7,14 +7,20 @@
 
 /* The whole file, at most `max` bytes (TOO_LARGE). NOT_FOUND when there is none. */
 bool file_read(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
-/* The same for a secret: refused (EXPOSED) when group or others may read or write it. */
+/* The same for a secret: refused (EXPOSED) when group or others may read or write it, or
+ * when it belongs to somebody else than this user and root. */
 bool file_read_secret(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
 /* Replaces the file whole or not at all: temporary file, fsync, rename, fsync of the folder. */
 bool file_write(const char *path, struct view bytes, unsigned mode, struct err *err);
 /* The same, but ALREADY_EXISTS when the file is there. */
 bool file_create(const char *path, struct view bytes, unsigned mode, struct err *err);
+/* Whoever owns a file can change its mode: what is secret, or decides something, belongs to this
+ * user or to root. EXPOSED. */
+struct stat;
+bool file_check_owner(const char *path, const struct stat *st, struct err *err);
 bool file_exists(const char *path);
-/* Makes the folder (and its parents) with mode 0700, or checks that nobody else may enter it: EXPOSED. */
+/* Makes the folder (and its parents) with mode 0700, or checks that nobody else owns it or may enter
+ * it: EXPOSED. */
 bool file_private_dir(const char *path, struct err *err);
 /* Only checks. NOT_FOUND when there is none. */
 bool file_check_private_dir(const char *path, struct err *err);

@@ -60,6 +60,43 @@ TEST(folders_that_others_can_enter_are_refused)
     CHECK(strstr(err.text, "chmod 0700") != NULL);
 }
 
+/* Who runs the tests: root gives the file away, anybody else pretends to be somebody else. */
+static uid_t pretended;
+uid_t __real_geteuid(void);
+uid_t __wrap_geteuid(void);
+uid_t __wrap_geteuid(void)
+{
+    return pretended ? pretended : __real_geteuid();
+}
+
+static bool give_away(const char *path)
+{
+    if (__real_geteuid() == 0)
+        return chown(path, 65533, (gid_t)-1) == 0;
+    pretended = 65533;
+    return true;
+}
+
+TEST(what_belongs_to_others_is_refused)
+{
+    _free_ char *secret = file_path(check_dir(), "theirs"), *dir = file_path(check_dir(), "their");
+    _free_ char *wanted = mem_format("%s: it belongs to user ", secret);
+    _buf_ back = { 0 };
+    struct err err;
+
+    CHECK_OK(file_write(secret, VIEW_LIT("s"), 0600, &err), err);
+    CHECK_OK(file_private_dir(dir, &err), err);
+    CHECK_OK(file_read_secret(secret, 100, &back, &err), err);
+    CHECK(give_away(secret) && give_away(dir));
+    CHECK_ERR(file_read_secret(secret, 100, &back, &err), err, ERR_EXPOSED);
+    CHECK(strncmp(err.text, wanted, strlen(wanted)) == 0);
+    CHECK(strstr(err.text, "neither this one nor root; chown it") != NULL);
+    CHECK_ERR(file_check_private_dir(dir, &err), err, ERR_EXPOSED);
+    CHECK(strstr(err.text, "chown it") != NULL);
+    CHECK_OK(file_read(secret, 100, &back, &err), err); /* no secret to this reader */
+    pretended = 0;
+}
+
 TEST(reading_is_bounded_and_names_what_is_missing)
 {
     _free_ char *path = file_path(check_dir(), "large"), *none = file_path(check_dir(), "none");
