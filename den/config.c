@@ -141,6 +141,8 @@ static bool check_secret(const char *path, struct err *err)
         return true;
     if (stat(path, &st) != 0)
         return err_errno(err, "%s", path);
+    if (!file_check_owner(path, &st, err))
+        return false;
     if ((st.st_mode & 077) != 0)
         return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others at it; chmod 0600 it", path,
                        (unsigned)(st.st_mode & 07777));

@@ -330,11 +330,27 @@ static bool reveal(struct founding *f, struct err *err)
     return sync_dir(parent, err);
 }
 
+/* A folder that stands there is not ours to fill, and least of all to remove. */
+static bool make_work(struct founding *f, struct err *err)
+{
+    const char *slash = strrchr(f->work, '/');
+    _free_ char *parent = slash && slash != f->work
+                              ? view_dup_text(VIEW(f->work, (size_t)(slash - f->work)))
+                              : NULL;
+
+    if (parent && !file_exists(parent) && !file_private_dir(parent, err))
+        return false;
+    f->is_work_made = mkdir(f->work, 0700) == 0;
+    if (!f->is_work_made && errno == EEXIST)
+        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten: remove it, if it is left from an init that was killed",
+                       f->work);
+    return f->is_work_made || err_errno(err, "%s", f->work);
+}
+
 static bool make(struct founding *f, struct err *err)
 {
-    if (!file_private_dir(f->work, err))
+    if (!make_work(f, err))
         return false;
-    f->is_work_made = true;
     return make_root(f, err) && make_intermediate(f, err) && make_key(f, "login.key", &f->login, err) &&
            make_key(f, "sign.key", &f->sign, err) && make_trust(f, err) && make_store(f, err) &&
            certify_router(f, err) && put_join(f, err) && put_configuration(f, err) && reveal(f, err);

@@ -219,10 +219,12 @@ static bool check_mode(const char *path, struct err *err)
 {
     struct stat st;
 
-    if (stat(path, &st) == 0 && (st.st_mode & S_IWOTH))
-        return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others write it; chmod o-w it", path,
+    if (stat(path, &st) != 0)
+        return true; /* reading it will say what is wrong */
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others write it; chmod go-w it", path,
                        (unsigned)(st.st_mode & 07777));
-    return true; /* reading it will say what is wrong */
+    return file_check_owner(path, &st, err);
 }
 
 bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text, struct err *err)

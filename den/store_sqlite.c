@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.h on SQLite. Every statement is a row of one table, prepared when it is first used. */
 #include "den/store.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -337,6 +338,8 @@ static bool check_file(const char *path, struct err *err)
         return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
     if (stat(path, &st) != 0)
         return err_errno(err, "%s", path);
+    if (!file_check_owner(path, &st, err))
+        return false;
     if ((st.st_mode & 077) != 0)
         return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others at it; chmod 0600 it", path,
                        (unsigned)(st.st_mode & 07777));

@@ -445,6 +445,29 @@ TEST(init_overwrites_nothing)
     CHECK_VIEW(buf_view(&after), buf_view(&before));
 }
 
+TEST(init_leaves_alone_what_stands_where_it_would_work)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+    _free_ char *work = mem_format("%s.new-%ld", s.den, (long)getpid());
+    _free_ char *kept = file_path(work, "kept");
+    _free_ char *why = mem_format("init: %s exists; nothing was overwritten: remove it, if it is left "
+                                  "from an init that was killed", work);
+    _buf_ back = { 0 };
+
+    CHECK_OK(file_private_dir(work, &err), err);
+    CHECK_OK(file_write(kept, VIEW_LIT("kept"), 0600, &err), err);
+    CHECK_ERR(init(&s), err, ERR_ALREADY_EXISTS);
+    CHECK_STR(err.text, why);
+    CHECK_OK(file_read(kept, 16, &back, &err), err);
+    CHECK_VIEW(buf_view(&back), VIEW_LIT("kept"));
+    CHECK(!file_exists(s.den));
+    CHECK(unlink(kept) == 0 && rmdir(work) == 0);
+    CHECK(symlink(check_dir(), work) == 0); /* nor does it follow where one leads */
+    CHECK_ERR(init(&s), err, ERR_ALREADY_EXISTS);
+    CHECK(unlink(work) == 0);
+    CHECK_OK(init(&s), err);
+}
+
 /* ---- a second router -------------------------------------------------------------------------------- */
 
 static bool add(const struct den_config *config, const char *request, const char *answer, const char *passphrase)

@@ -139,8 +139,14 @@ TEST(an_empty_file_and_one_that_others_write_are_refused)
     CHECK_OK(file_write(path, VIEW_LIT(""), 0644, &err), err);
     CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_BAD_CONFIG);
     CHECK_STR(err.text, wanted);
-    CHECK_OK(file_write(path, VIEW_LIT("deny from * to * can *\n"), 0666, &err), err);
-    CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_EXPOSED);
+    static const mode_t exposed[] = { 0666, 0664, 0620, 0602 };
+    for (size_t i = 0; i < N_ELEMENTS(exposed); i++) {
+        _free_ char *why = mem_format("policy: %s: mode %04o lets others write it; chmod go-w it", path,
+                                      (unsigned)exposed[i]);
+        CHECK_OK(file_write(path, VIEW_LIT("deny from * to * can *\n"), exposed[i], &err), err);
+        CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_EXPOSED);
+        CHECK_STR(err.text, why);
+    }
     CHECK_OK(file_write(path, VIEW_LIT("deny from * to * can *\n"), 0644, &err), err);
     CHECK_OK(policy_read(path, &policy, &text, &err), err);
     CHECK_VIEW(buf_view(&text), VIEW_LIT("deny from * to * can *\n"));
