@@ -74,6 +74,15 @@ static bool is_hash_of(struct view hash, struct view bytes)
     return view_eq_secret(hash, VIEW_ARR(own));
 }
 
+static bool knows_beacon(const struct check_self *self, struct view beacon)
+{
+    for (size_t at = 0; at < self->beacons.len; at += RPC_BEACON) {
+        if (view_eq(view_sub(self->beacons, at, RPC_BEACON), beacon))
+            return true;
+    }
+    return rpc_trust_knows_beacon(self->trust, beacon);
+}
+
 static bool open_grant(const struct check_self *self, struct view bytes, struct view sig,
                        struct rpc_grant *ret_grant, struct err *err)
 {
@@ -81,7 +90,7 @@ static bool open_grant(const struct check_self *self, struct view bytes, struct 
 
     if (!rpc_trust_open(self->trust, RPC_W_GRANT, bytes, sig, self->now, &g, err))
         return false; /* the network is checked there too */
-    if (!rpc_trust_knows_beacon(self->trust, g.beacon))
+    if (!knows_beacon(self, g.beacon))
         return err_set(err, ERR_STALE, "grant: its beacon is none of the last two");
     if (g.live_until && g.live_until <= self->now)
         return err_set(err, ERR_EXPIRED, "grant: it ended already");

@@ -9,7 +9,8 @@ struct check_self { /* who we are, and what is certain */
     const struct rpc_trust *trust;
     const char *id;
     struct view pk;
-    uint64_t now; /* network time */
+    uint64_t now;        /* network time */
+    struct view beacons; /* a caller's: those that came since its dial, RPC_BEACON bytes each */
 };
 
 /* A list of capabilities in a statement: at most RPC_MAX_ITEMS, each 1 to 64 of a-z 0-9 - . _ : without repetition. */
@@ -21,7 +22,8 @@ bool check_has_cap(const struct rpc_items *caps, struct view cap);
  * over. BAD_SIGNATURE, BAD_STATEMENT, WRONG_KEY, STALE, EXPIRED, CAPABILITY. */
 bool check_grant(const struct check_self *self, struct view bytes, struct view sig,
                  struct rpc_grant *ret_grant, struct err *err);
-/* The caller's: the same with the ends changed, and it answers our dial `dial` and no other. */
+/* The caller's: the same with the ends changed, and it answers our dial `dial` and no other. The answer may take as long as a
+ * person does: a beacon that came since the dial is as good as the last two. */
 bool check_grant_answer(const struct check_self *self, struct view dial_bytes,
                         const struct rpc_dial *dial, struct view bytes, struct view sig,
                         struct rpc_grant *ret_grant, struct err *err);

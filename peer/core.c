@@ -10,6 +10,7 @@ static const struct {
     void (*start)(struct core *core);
     bool is_vital; /* no link can be made without it */
 } steps[CORE_STEPS] = {
+    [STEP_TIME] = { trust_needs_time, trust_fetch_time, true },
     [STEP_CHAIN] = { trust_needs_chain, trust_fetch_chain, false },
     [STEP_CRL] = { trust_needs_crl, trust_fetch_crl, false },
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
@@ -103,6 +104,14 @@ void core_fail(struct core *core, const struct err *err)
     loop_invoke(core->loop, stop_uplink, core); /* not from inside its own callback */
 }
 
+void core_alarm(struct core *core)
+{
+    struct hub_event *event = hub_event_new(PEER_EVENT_ALARM);
+
+    hub_error(&core->alarm, &event->event.error);
+    hub_put(core->hub, event);
+}
+
 static void on_settle_timer(void *user)
 {
     struct core *core = user;
@@ -120,6 +129,8 @@ void core_begin(void *user)
     core->settle_timer = loop_timer_new(core->loop, on_settle_timer, core);
     loop_timer_in(core->settle_timer, SETTLE_MS);
     core_publish(core);
+    if (core->alarm.code != ERR_NONE)
+        core_alarm(core);
     if (!join_begin(core, &err))
         core_fail(core, &err);
 }
@@ -151,18 +162,11 @@ static bool has_usable_cert(const struct core *core)
 
 bool core_is_ready(const struct core *core, struct err *err)
 {
-    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
-    uint64_t age = rpc_trust_heartbeat_age(core->trust, clock_mono_ms());
-
     if (!has_usable_cert(core))
         return err_set(err, ERR_NOT_JOINED, "this machine has no valid certificate");
     if (!core->is_up)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
-    if (heart && age != UINT64_MAX && age > heart->bound)
-        return err_set(err, ERR_STALE,
-                       "no heartbeat of den came for %llu s: nobody knows what was revoked since",
-                       (unsigned long long)(age / SECOND_MS));
-    return true;
+    return trust_is_fresh(core, err);
 }
 
 static void tell_ready(struct core *core)
@@ -206,6 +210,7 @@ static void settle_soon(void *user)
 
 void core_step_done(struct core *core, enum step step, const struct err *err)
 {
+    struct err unused;
     uint64_t pause = (uint64_t)RETRY_MS << min_u64(core->steps[step].failures, 6);
 
     core->steps[step].is_pending = false;
@@ -219,7 +224,7 @@ void core_step_done(struct core *core, enum step step, const struct err *err)
     } else {
         core->steps[step].failures = core->steps[step].not_before = 0;
     }
-    if (err && core->is_up && steps[step].is_vital && !has_usable_cert(core)) {
+    if (err && core->is_up && steps[step].is_vital && !core_is_ready(core, &unused)) {
         struct hub_event *event = hub_event_new(PEER_EVENT_OFFLINE);
         hub_error(err, &event->event.error);
         event->event.pause_ms = pause;

@@ -36,6 +36,7 @@ struct snapshot {
 };
 
 enum step {
+    STEP_TIME,
     STEP_CHAIN,
     STEP_CRL,
     STEP_CERT,
@@ -86,6 +87,10 @@ struct core {
     uint64_t crl_no;
     bool has_crl;
     uint64_t anchors_manifest_no;
+    uint8_t time_nonce[RPC_NONCE16]; /* den.time was asked with it, at: */
+    uint64_t time_asked_at;
+    bool has_asked_time; /* and had the answer, in this connection */
+    struct err alarm;    /* den contradicted itself: no new links. Code NONE: it did not */
 
     /* identity.c */
     struct cert *cert;        /* NULL: none yet */
@@ -107,6 +112,7 @@ void core_begin(void *core);       /* on the thread */
 void core_end(void *core);
 void core_event(struct core *core, enum peer_event_type type);
 void core_fail(struct core *core, const struct err *err); /* FAILED: nothing more will be tried */
+void core_alarm(struct core *core);                       /* ALARM, with `alarm` */
 /* Sends what was said to the router outside of its callbacks; `soon`: from anywhere. */
 void core_flush(struct core *core);
 void core_flush_soon(struct core *core);
@@ -148,6 +154,12 @@ void trust_moved(
     struct core *core); /* manifests or heartbeat moved: store, rebuild, tell the links */
 void trust_on_heartbeat(void *core, const struct rpc_event *event);
 bool trust_take_heart(struct core *core, struct view bytes, struct view sig, struct err *err);
+void trust_on_fork(void *core, struct view bytes, struct view sig, const struct err *why);
+/* Whether what links are judged by is as new as it must be: no alarm, network time confirmed, the newest heartbeat not over its
+ * bound, its manifest there. DEN_AWAY, STALE, or what the alarm says. */
+bool trust_is_fresh(const struct core *core, struct err *err);
+bool trust_needs_time(const struct core *core);
+void trust_fetch_time(struct core *core);
 bool trust_needs_chain(const struct core *core);
 bool trust_needs_crl(const struct core *core);
 void trust_fetch_chain(struct core *core);

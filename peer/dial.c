@@ -6,7 +6,11 @@
 
 #include <stdio.h>
 
-enum { OPEN_MS = 90000, MAX_TRIES = 2 };
+enum {
+    OPEN_MS = 90000,
+    MAX_TRIES = 2,
+    MAX_BEACONS = 128 /* one each second while den may take its time */
+};
 
 /* `caps` NULL: those of the dial before. */
 static void ask_den(struct session *session, const struct rpc_items *caps);
@@ -79,7 +83,7 @@ static bool check_answer(struct session *session, struct err *err)
 {
     struct core *core = session->core;
     const struct check_self self = { core->trust, core->id, key_public_view(core->key),
-                                     core_now(core) };
+                                     core_now(core), buf_view(&session->beacons) };
     struct rpc_dial dial;
     struct rpc_accept accept;
 
@@ -122,6 +126,28 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
         session_close(session, LINK_CLOSE_NORMAL, "refused", &err);
 }
 
+static void note_beacon(struct session *session)
+{
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(session->core->trust);
+    struct view known = buf_view(&session->beacons);
+
+    if (!heart || known.len >= MAX_BEACONS * RPC_BEACON)
+        return;
+    if (known.len == 0 ||
+        !view_eq(view_sub(known, known.len - RPC_BEACON, RPC_BEACON), heart->beacon))
+        buf_put(&session->beacons, heart->beacon);
+}
+
+void dial_note_beacon(struct core *core)
+{
+    struct session *session;
+
+    LIST_EACH(session, &core->sessions, node) {
+        if (session->is_caller && session->state == SESSION_OPENING)
+            note_beacon(session);
+    }
+}
+
 static void ask_den(struct session *session, const struct rpc_items *caps)
 {
     struct rpc_dial before = { 0 };
@@ -136,6 +162,8 @@ static void ask_den(struct session *session, const struct rpc_items *caps)
     }
     random_bytes(session->sid, sizeof(session->sid));
     sign_dial(session, caps);
+    buf_clear(&session->beacons);
+    note_beacon(session);
     rpc_put_array(&args, 4);
     rpc_put_bin(&args, buf_view(&session->dial));
     rpc_put_bin(&args, VIEW_ARR(session->dial_sig));

@@ -130,7 +130,7 @@ static void on_up(void *user)
     struct core *core = user;
 
     core->is_up = true;
-    core->has_answered = false;
+    core->has_answered = core->has_asked_time = false;
     for (size_t i = 0; i < CORE_STEPS; i++)
         core->steps[i].not_before = core->steps[i].failures = 0;
     if (!core->has_registered) {
@@ -249,6 +249,7 @@ bool join_begin(struct core *core, struct err *err)
                     .on_up = on_up,
                     .on_down = on_down,
                     .on_trust = on_trust,
+                    .on_fork = trust_on_fork,
                     .user = core },
     };
 

@@ -44,8 +44,9 @@ static bool serves_any(const struct core *core, const struct rpc_items *caps, st
 static bool check_offer(struct session *session, struct err *err)
 {
     struct core *core = session->core;
-    const struct check_self self = { core->trust, core->id, key_public_view(core->key),
-                                     core_now(core) };
+    const struct check_self self = {
+        core->trust, core->id, key_public_view(core->key), core_now(core), { 0 }
+    };
     struct rpc_dial dial;
 
     if (!check_grant(&self, buf_view(&session->grant), VIEW_ARR(session->grant_sig), &session->g,
@@ -57,6 +58,14 @@ static bool check_offer(struct session *session, struct err *err)
     memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, dial.a_spki.data, HASH_SIZE);
     return known_check(core->state, session->remote_id, session->remote_pk, err);
+}
+
+/* What the alarm says, with our file's name, is for the person here. */
+static bool is_ready(const struct core *core, struct err *err)
+{
+    if (core->alarm.code != ERR_NONE)
+        return err_set(err, ERR_BUSY, "this machine makes no new links: den contradicted itself");
+    return core_is_ready(core, err);
 }
 
 static bool needs_newer_list(const struct session *session)
@@ -119,7 +128,7 @@ static enum {
                                                                              : OFFER_BAD;
     if (needs_newer_list(session))
         return OFFER_WAITS;
-    if (!core_is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err) ||
+    if (!is_ready(session->core, err) || !serves_any(session->core, &session->g.caps, err) ||
         !has_share(session, err) || !take_sid(session, err))
         return OFFER_BAD;
     return OFFER_GOOD;
@@ -162,7 +171,7 @@ static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *
         return err_set(err, ERR_NOT_AUTHORIZED, "only den offers sessions");
     if (!core->takes_calls)
         return err_set(err, ERR_DECLINED, "this machine takes no calls");
-    if (!core_is_ready(core, err))
+    if (!is_ready(core, err))
         return false;
     if (session_count(core, false) >= SESSION_MAX ||
         session_count(core, true) >= SESSION_MAX_UNANSWERED || hub_is_behind(core->hub))

@@ -38,6 +38,7 @@ void session_free(struct session *session)
         free(session->theirs[i]);
         free(session->ours[i]);
     }
+    buf_free(&session->beacons);
     buf_free(&session->grant);
     buf_free(&session->dial);
     buf_free(&session->accept);

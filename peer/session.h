@@ -61,7 +61,8 @@ struct session {
     struct list flows;
     uint64_t refreshed_at; /* the facts; clock_mono_ms() */
 
-    uint64_t call; /* caller: den.session.open */
+    uint64_t call;      /* caller: den.session.open */
+    struct buf beacons; /* caller: those that came since, RPC_BEACON bytes each */
     unsigned n_tries;
     bool has_rung;
     uint64_t inv;                /* callee: the offer to answer; 0: answered */
@@ -107,6 +108,7 @@ void session_refresh(struct session *session); /* the facts that the application
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);
 
 /* ---- dial.c ---- */
+void dial_note_beacon(struct core *core); /* a heartbeat came: for those that wait for an answer */
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
                 const char *const *caps);
 

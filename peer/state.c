@@ -21,6 +21,7 @@ static const struct {
     [STATE_CERT] = { "cert.pem", 128 * 1024 },
     [STATE_CRL] = { "crl.der", 16 * 1024 * 1024 },
     [STATE_KNOWN] = { "known_peers", 4 * 1024 * 1024 },
+    [STATE_ALARM] = { "alarm", 128 * 1024 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)

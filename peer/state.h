@@ -11,6 +11,8 @@
  *     cert.pem       the certificate and its intermediate
  *     crl.der        the newest revocation list
  *     known_peers    a line per peer: ID, identity key (hex), first seen (peer/known.h)
+ *     alarm          two heartbeats of den that cannot be together: what is wrong, then a line for each, the heartbeat and
+ *                    its signature in hex. While it is there, no new links are made
  */
 #pragma once
 
@@ -26,6 +28,7 @@ enum state_file {
     STATE_CERT,
     STATE_CRL,
     STATE_KNOWN,
+    STATE_ALARM,
     STATE_N_FILES
 };
 

@@ -85,6 +85,52 @@ static bool take_crl(struct core *core, struct view der, struct err *err)
     return true;
 }
 
+/* ---- den contradicts itself --------------------------------------------------------------------- */
+
+/* An alarm outlives the process: the first line of the file says why. */
+static bool load_alarm(struct core *core, struct err *err)
+{
+    _buf_ text = { 0 };
+    bool exists;
+
+    if (!state_read_if(core->state, STATE_ALARM, &text, &exists, err))
+        return false;
+    if (!exists)
+        return true;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == '\n')
+            text.len = i;
+    }
+    err_set(&core->alarm, ERR_BAD_STATEMENT, "%s (%s)", buf_cstr(&text),
+            state_path(core->state, STATE_ALARM));
+    return true;
+}
+
+static void put_heart(struct buf *to, struct view bytes, struct view sig)
+{
+    text_put_hex(to, bytes);
+    buf_put_u8(to, ' ');
+    text_put_hex(to, sig);
+    buf_put_u8(to, '\n');
+}
+
+void trust_on_fork(void *user, struct view bytes, struct view sig, const struct err *why)
+{
+    struct core *core = user;
+    _buf_ text = { 0 };
+    struct err err;
+
+    if (core->alarm.code != ERR_NONE)
+        return; /* the first pair is proof enough */
+    core->alarm = *why;
+    buf_printf(&text, "%s\n", why->text);
+    put_heart(&text, rpc_trust_heartbeat_bytes(core->trust), rpc_trust_heartbeat_sig(core->trust));
+    put_heart(&text, bytes, sig);
+    if (!state_write(core->state, STATE_ALARM, buf_view(&text), &err))
+        err_wrap(&core->alarm, "%s (not kept: %s)", why->text, err.text);
+    core_alarm(core);
+}
+
 bool trust_load(struct core *core, struct err *err)
 {
     struct buf intermediates[PKI_MAX_CHAIN] = { 0 };
@@ -92,7 +138,7 @@ bool trust_load(struct core *core, struct err *err)
     size_t n = 0;
     bool has_crl, has_pem;
 
-    if (!state_read_if(core->state, STATE_CRL, &crl, &has_crl, err) ||
+    if (!load_alarm(core, err) || !state_read_if(core->state, STATE_CRL, &crl, &has_crl, err) ||
         !state_read_if(core->state, STATE_CERT, &pem, &has_pem, err))
         return false;
     if (has_crl && !take_crl(core, buf_view(&crl), err))
@@ -128,6 +174,7 @@ void trust_moved(struct core *core)
     core_publish(core);
     for (size_t i = 0; i < CORE_STEPS; i++)
         core->steps[i].not_before = 0; /* den is there: what failed before has its turn again */
+    dial_note_beacon(core);
     session_gossip(core);
     listen_settle(core);
     core_settle(core);
@@ -138,8 +185,11 @@ bool trust_take_heart(struct core *core, struct view bytes, struct view sig, str
     enum rpc_heart heart;
 
     if (!rpc_trust_add_heartbeat(core->trust, bytes, sig, clock_mono_ms(), clock_wall_ms(), &heart,
-                                 err))
-        return err_wrap(err, "heartbeat");
+                                 err)) {
+        if (heart == RPC_HEART_FORKED)
+            trust_on_fork(core, bytes, sig, err);
+        return false;
+    }
     if (heart == RPC_HEART_NEWER)
         trust_moved(core);
     return true;
@@ -157,16 +207,97 @@ void trust_on_heartbeat(void *user, const struct rpc_event *event)
         trust_take_heart(user, bytes, sig, &err);
 }
 
+/* ---- the time ----------------------------------------------------------------------------------- */
+
+static bool is_time_sure(const struct core *core)
+{
+    return rpc_trust_time_is_sure(core->trust, clock_mono_ms(), clock_wall_ms());
+}
+
+bool trust_is_fresh(const struct core *core, struct err *err)
+{
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    uint64_t age = rpc_trust_heartbeat_age(core->trust, clock_mono_ms());
+
+    if (core->alarm.code != ERR_NONE) {
+        *err = core->alarm;
+        return err_wrap(err, "alarm");
+    }
+    if (!heart)
+        return err_set(err, ERR_DEN_AWAY, "no heartbeat of den has come");
+    if (!is_time_sure(core))
+        return err_set(err, ERR_DEN_AWAY, "network time is not confirmed: den has not answered");
+    if (age > heart->bound)
+        return err_set(err, ERR_STALE,
+                       "no heartbeat of den came for %llu s: nobody knows what was revoked since",
+                       (unsigned long long)(age / SECOND_MS));
+    if (heart->manifest_no > manifest_no(core))
+        return err_set(err, ERR_STALE, "den has manifest %llu, and this machine only %llu so far",
+                       (unsigned long long)heart->manifest_no,
+                       (unsigned long long)manifest_no(core));
+    return true;
+}
+
+/* Anew with each connection, and when the wall clock has parted from network time. */
+bool trust_needs_time(const struct core *core)
+{
+    return !core->has_asked_time || !is_time_sure(core);
+}
+
+static bool take_time(struct core *core, struct rpc_payload payload, struct err *err)
+{
+    struct rpc_time_answer answer = { .nonce = VIEW_ARR(core->time_nonce),
+                                      .asked_at = core->time_asked_at };
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, rpc_payload_args(payload));
+    answer.bytes = rpc_fields_bin(&f, "time", RPC_MAX_STATEMENT);
+    answer.sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
+    rpc_fields_skip_rest(&f);
+    return rpc_fields_end(&f, err) &&
+           rpc_trust_take_time(core->trust, &answer, clock_mono_ms(), clock_wall_ms(), err);
+}
+
+static void on_time(void *user, const struct rpc_outcome *outcome)
+{
+    struct core *core = user;
+    struct err err = outcome->err;
+    bool ok = outcome->what == RPC_RESULTED && take_time(core, outcome->payload, &err);
+
+    if (!ok)
+        err_wrap(&err, "network time is not confirmed");
+    core->has_asked_time |= ok;
+    core_step_done(core, STEP_TIME, ok ? NULL : &err);
+    if (ok)
+        listen_settle(core);
+}
+
+void trust_fetch_time(struct core *core)
+{
+    _buf_ args = { 0 };
+
+    random_bytes(core->time_nonce, sizeof(core->time_nonce));
+    core->time_asked_at = clock_mono_ms();
+    rpc_put_array(&args, 1);
+    rpc_put_bin(&args, VIEW_ARR(core->time_nonce));
+    rpc_client_call(core->client, core->time_asked_at, "den.time", buf_view(&args), RPC_TIME_MS,
+                    false, on_time, core);
+}
+
 /* ---- the CAs ---------------------------------------------------------------------------------- */
 
 bool trust_needs_chain(const struct core *core)
 {
-    return core->chain_manifest_no != manifest_no(core);
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+
+    return core->chain_manifest_no != manifest_no(core) ||
+           (heart && heart->manifest_no > manifest_no(core));
 }
 
 static bool take_chain(struct core *core, struct rpc_payload payload, struct err *err)
 {
     struct rpc_fields f, list;
+    struct err ignored;
 
     rpc_fields_open(&f, rpc_payload_args(payload));
     struct view roots = rpc_fields_array(&f, "roots"), cas = rpc_fields_array(&f, "intermediates");
@@ -185,7 +316,12 @@ static bool take_chain(struct core *core, struct rpc_payload payload, struct err
         if (der.len && is_listed(&manifest->intermediates, der))
             keep_intermediate(core, der);
     }
-    return rpc_fields_end(&list, err) && rebuild(core, err);
+    if (!rpc_fields_end(&list, err) || !rebuild(core, err))
+        return false;
+    if (core->is_joined)
+        trust_store(core,
+                    &ignored); /* a full disk costs the manifest after a crash, nothing else */
+    return true;
 }
 
 static void on_chain(void *user, const struct rpc_outcome *outcome)
@@ -196,6 +332,9 @@ static void on_chain(void *user, const struct rpc_outcome *outcome)
 
     if (ok)
         core->chain_manifest_no = manifest_no(core);
+    if (ok && trust_needs_chain(core))
+        ok = err_set(&err, ERR_STALE,
+                     "den's chain ends before the manifest that its heartbeat names");
     core_step_done(core, STEP_CHAIN, ok ? NULL : &err);
 }
 

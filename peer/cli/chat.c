@@ -19,6 +19,7 @@ struct chat {
     struct peer_stream *stream;
     char remote_id[16];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
+    bool has_joined, is_online;
     bool input_ended, we_ended, they_ended, is_over;
     unsigned n_calls; /* taken or asked about */
     int status;
@@ -301,18 +302,36 @@ static void on_stream(struct chat *chat, const struct peer_event *event)
     send_typed(chat);
 }
 
+/* The router is there and den is not: no call can be made, and a person who dials is told rather than kept waiting. */
+static void on_offline(struct chat *chat, const struct peer_event *event)
+{
+    if (chat->is_caller && chat->is_online && !chat->has_joined &&
+        strcmp(event->error.name, "den_away") == 0) {
+        chat->is_over = true;
+        chat->status = cli_fail(chat->cli, "chat", &event->error);
+        return;
+    }
+    chat->is_online = false;
+    cli_say("offline: %s; trying again in %.1f s", event->error.text,
+            (double)event->pause_ms / 1000);
+}
+
 static void on_event(struct chat *chat, const struct peer_event *event)
 {
     switch (event->type) {
     case PEER_EVENT_JOINED:
+        chat->has_joined = true;
         on_ready(chat);
         break;
     case PEER_EVENT_ONLINE:
+        chat->is_online = true;
         cli_say("online");
         break;
     case PEER_EVENT_OFFLINE:
-        cli_say("offline: %s; trying again in %.1f s", event->error.text,
-                (double)event->pause_ms / 1000);
+        on_offline(chat, event);
+        break;
+    case PEER_EVENT_ALARM:
+        cli_say("alarm: %s; no new links are made", event->error.text);
         break;
     case PEER_EVENT_FAILED:
         chat->is_over = true;

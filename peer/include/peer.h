@@ -104,6 +104,8 @@ enum peer_event_type {
     PEER_EVENT_WRITABLE,    /* room is back */
     PEER_EVENT_STREAM_CLOSED, /* done in both directions or reset: the handle is gone after the next call */
     PEER_EVENT_DATAGRAM,    /* data, size */
+    PEER_EVENT_ALARM,       /* den contradicts itself: error. Both statements are in the state folder's `alarm`; there are
+                             * no new links while that file is there. Links that are up go on */
 };
 
 struct peer_event {
@@ -117,7 +119,7 @@ struct peer_event {
     const void *data;                    /* DATAGRAM */
     size_t size;
     uint64_t pause_ms;                   /* OFFLINE: until the next try */
-    struct peer_error error;             /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED; name "" when nothing failed */
+    struct peer_error error;             /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, ALARM; name "" when nothing failed */
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 

@@ -164,6 +164,42 @@ TEST(a_caller_takes_only_the_grant_that_answers_its_dial)
     }
 }
 
+/* A person may take longer to answer than a beacon is fresh. */
+TEST(a_caller_takes_a_beacon_that_came_since_its_dial)
+{
+    static const struct {
+        const char *name;
+        uint8_t beacons[2][RPC_BEACON];
+        size_t n;
+        enum err_code code;
+    } cases[] = {
+        { "none came", { { 0 } }, 0, ERR_STALE },
+        { "others came", { { 7 }, { 8 } }, 2, ERR_STALE },
+        { "it came first",
+          { { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, { 8 } },
+          2,
+          ERR_NONE },
+        { "it came last",
+          { { 8 }, { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 } },
+          2,
+          ERR_NONE },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        WORLD(w);
+        struct check_self self = world_self(&w, true);
+        struct err err = { 0 };
+        struct rpc_grant g;
+
+        self.beacons = VIEW(cases[i].beacons[0], cases[i].n * RPC_BEACON);
+        sign_two(&w, g_old_beacon);
+        if (check_grant_answer(&self, buf_view(&w.dial), &w.d, buf_view(&w.grant),
+                               VIEW_ARR(w.grant_sig), &g, &err) != (cases[i].code == ERR_NONE) ||
+            err.code != cases[i].code)
+            check_failed(__FILE__, __LINE__, "%s: %s", cases[i].name, err.text);
+    }
+}
+
 TEST(no_bit_of_a_signed_statement_may_change)
 {
     WORLD(w);

@@ -130,6 +130,8 @@ void world_sign_accept(struct world *w)
 
 struct check_self world_self(const struct world *w, bool is_caller)
 {
-    return (struct check_self){ w->trust, is_caller ? WORLD_A : WORLD_B,
-                                key_public_view(is_caller ? w->a : w->b), WORLD_NOW };
+    return (struct check_self){ .trust = w->trust,
+                                .id = is_caller ? WORLD_A : WORLD_B,
+                                .pk = key_public_view(is_caller ? w->a : w->b),
+                                .now = WORLD_NOW };
 }

@@ -148,6 +148,9 @@ static void on_event(struct side *side, const struct peer_event *event)
             side->n_closed++;
         }
         break;
+    case PEER_EVENT_ALARM:
+        EXPECT(false);
+        break;
     case PEER_EVENT_DATAGRAM:
         EXPECT(event->size == 5 && memcmp(event->data, "dgram", 5) == 0);
         side->n_datagrams++;
