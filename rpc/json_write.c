@@ -211,6 +211,8 @@ static const char *put_value(struct writer *w)
     }
     switch (token.kind) {
     case RPC_NIL:
+        if (token.head > 1) /* a form of it that a reader may know: not to be passed on */
+            return "an ext or reserved type";
         buf_put_text(w->to, "null");
         return NULL;
     case RPC_BOOL:

@@ -26,7 +26,8 @@ static void from_text(struct view text)
         abort();
 }
 
-/* What has JSON is what the walker passes as one value, but for NaN and infinity. */
+/* What has JSON is what the walker passes as one value, but for NaN, infinity, and ext values that
+ * it may let pass in options. */
 static void from_value(struct view value)
 {
     _buf_ text = { 0 };
@@ -37,7 +38,7 @@ static void from_value(struct view value)
 
     if (!rpc_json_from_msgpack(value, ENOUGH, &text, &err)) {
         if (rpc_walk(value, &len, &err) && len == value.len && !memchr(value.data, 0xcb, len) &&
-            !memchr(value.data, 0xca, len))
+            !memchr(value.data, 0xca, len) && !memchr(value.data, 0xd4, len))
             abort();
         return;
     }
