@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ends a session and what does not, without a network below. */
+#include "peer/session.h"
+
+#include "base/file.h"
+#include "peer/known.h"
+#include "tests/unit/peer/session_world.h"
+
+#include <stdio.h>
+
+struct scene {
+    struct world w;
+    struct hub hub;
+    struct loop *loop;
+    struct core *core;
+    struct cert *cert;
+};
+
+static void scene_init(struct scene *s, const char *name)
+{
+    _free_ char *dir = file_path(check_dir(), name);
+    struct err err;
+
+    world_init(&s->w);
+    s->cert = mem_new(struct cert);
+    s->cert->refs = 2; /* it is no certificate: nobody else frees it */
+    CHECK_OK(hub_init(&s->hub, &err), err);
+    CHECK_OK(loop_new(&s->loop, &err), err);
+    s->core = core_new(NULL, &s->hub, s->loop);
+    s->core->key = key_new();
+    s->core->trust = STEAL(s->w.trust);
+    s->core->cert = s->cert;
+    CHECK_OK(state_open(dir, true, &s->core->state, &err), err);
+}
+
+static void scene_deinit(struct scene *s)
+{
+    struct session *session;
+
+    LIST_EACH(session, &s->core->sessions, node)
+        session_free(session);
+    core_free(s->core);
+    free(s->cert);
+    loop_free(s->loop);
+    hub_deinit(&s->hub);
+    world_deinit(&s->w);
+}
+
+#define SCENE(s, name)                                                                             \
+    _cleanup_(scene_deinit) struct scene s = { 0 };                                                \
+    scene_init(&s, name)
+
+static struct session *add(struct scene *s, const char *id, bool is_caller,
+                           enum session_state state)
+{
+    struct session *session = session_new(s->core, is_caller);
+
+    session->handle = peer_link_new(NULL, &s->hub);
+    session->handle->session = session;
+    snprintf(session->remote_id, sizeof(session->remote_id), "%s", id);
+    random_bytes(session->sid, sizeof(session->sid));
+    session->state = state;
+    return session;
+}
+
+/* The event that the router brings in den's name; nobody signed it. */
+static void say_closed(struct scene *s, const struct session *session, const char *reason)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, VIEW_ARR(session->sid));
+    rpc_put_str(&args, "closed");
+    rpc_put_str(&args, reason);
+    session_on_state(s->core, &(struct rpc_event){ .payload = rpc_args(buf_view(&args)) });
+}
+
+TEST(an_event_that_nobody_signed_ends_no_link_that_is_up)
+{
+    static const struct {
+        enum session_state state, after;
+        bool is_noted;
+    } cases[] = {
+        { SESSION_UP, SESSION_UP, false },
+        { SESSION_CONNECTING, SESSION_CONNECTING, true }, /* the other end's own word may come */
+        { SESSION_ASKING, SESSION_CLOSING, true },        /* the caller hung up */
+        { SESSION_CLOSING, SESSION_CLOSING, false },
+    };
+    SCENE(s, "state");
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct session *session = add(&s, WORLD_A, false, cases[i].state);
+
+        say_closed(&s, session, "done");
+        CHECK_U64(session->state, cases[i].after);
+        CHECK(session->is_closed_by_den == cases[i].is_noted);
+    }
+}
+
+TEST(a_key_that_another_one_overtook_ends_the_link)
+{
+    static const uint8_t first[KEY_SIZE] = { 1 };
+    SCENE(s, "known");
+    struct session *session = add(&s, WORLD_A, false, SESSION_CONNECTING);
+    struct hub_event *event;
+    struct err err;
+
+    memset(session->remote_pk, 2,
+           sizeof(session->remote_pk)); /* nobody was known when it was checked */
+    CHECK_OK(known_remember(s.core->state, WORLD_A, first, 1, &err), err);
+    session_on_link_event(session, &(struct link_event){ .type = LINK_UP });
+    CHECK_U64(session->state, SESSION_CLOSING);
+    event = hub_take(&s.hub);
+    CHECK(event && event->event.type == PEER_EVENT_LINK_DOWN);
+    CHECK_STR(event->event.error.name, "identity_changed");
+    hub_event_free(event);
+    CHECK(!hub_take(&s.hub)); /* it was never up */
+}
+
+TEST(sessions_are_counted_by_caller)
+{
+    SCENE(s, "count");
+    size_t n_unanswered;
+
+    add(&s, WORLD_A, false, SESSION_UP);
+    add(&s, WORLD_A, false, SESSION_CONNECTING);
+    add(&s, WORLD_A, false, SESSION_ASKING);
+    add(&s, WORLD_A, false, SESSION_VERIFYING);
+    add(&s, WORLD_A, false, SESSION_OPENING); /* being looked at */
+    add(&s, WORLD_A, false, SESSION_CLOSING); /* over */
+    add(&s, WORLD_A, true, SESSION_UP);       /* we called */
+    add(&s, WORLD_B, false, SESSION_ASKING);
+    CHECK_U64(session_count_with(s.core, WORLD_A, &n_unanswered), 5);
+    CHECK_U64(n_unanswered, 3);
+    CHECK_U64(session_count_with(s.core, WORLD_B, &n_unanswered), 1);
+    CHECK_U64(n_unanswered, 1);
+    CHECK_U64(session_count(s.core, true), 4);
+    CHECK_U64(session_count(s.core, false), 8);
+}
