@@ -18,8 +18,6 @@
 
 enum {
     HANDSHAKE_SECS = 10,
-    PING_SECS = 30,
-    HANGUP_SECS = 45,
     RX_SERVER = 1024,
     RX_CLIENT = 4096, /* what one idle connection's read buffer costs */
     TX_LIMIT = 2 * 1024 * 1024,
@@ -44,6 +42,7 @@ struct rpc_ws {
     bool is_closing, is_woken;
     struct rpc_turn *turn; /* on libuv: what was queued leaves at the end of the turn */
     struct rpc_ws_timers timers;
+    struct rpc_ws_timer *tick;
     lws_sorted_usec_list_t timer; /* theirs */
 
     struct lws_vhost *server;
@@ -203,6 +202,10 @@ static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reas
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_CLIENT_RECEIVE:
         return receive(conn, VIEW(in, len)) ? 0 : -1;
+    case LWS_CALLBACK_RECEIVE_PONG:
+    case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+        rpc_ws_conn_heard(conn);
+        return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return rpc_ws_conn_writable(conn) ? 0 : -1;
@@ -386,10 +389,9 @@ static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *liste
         add_protocol(ws, i, names[i]);
 }
 
-static const lws_retry_bo_t liveness = {
-    .secs_since_valid_ping = PING_SECS,
-    .secs_since_valid_hangup = HANGUP_SECS,
-};
+/* libwebsockets' own pings are off: it would sort a list of all connections whenever one of them
+ * is heard. rpc_ws_hub_tick() looks after them. */
+static const lws_retry_bo_t liveness = { 0 };
 
 bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
                    const struct rpc_ws_events *events, void *user, struct err *err)
@@ -659,6 +661,14 @@ static bool make_client(struct rpc_ws *ws, struct err *err)
     return true;
 }
 
+static void on_tick(void *user)
+{
+    struct rpc_ws *ws = user;
+
+    rpc_ws_hub_tick(&ws->hub);
+    rpc_ws_timer_set(ws->tick, clock_mono_ms() + RPC_WS_TICK_MS);
+}
+
 static void on_turn(void *user)
 {
     struct rpc_ws *ws = user;
@@ -683,6 +693,8 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
         return err_wrap(err, "the WebSocket edge");
     }
     ws->hub.addresses = map_new();
+    ws->tick = rpc_ws_timer_new(ws, on_tick, ws);
+    on_tick(ws);
     ws->hub.has_turns = kind == RPC_WS_UV;
     if (kind == RPC_WS_UV)
         ws->turn = rpc_turn_new(native, on_turn, ws);
@@ -722,6 +734,7 @@ void rpc_ws_free(struct rpc_ws *ws)
         return;
     ws->is_closing = true;
     end_conns(ws);
+    rpc_ws_timer_free(ws->tick);
     rpc_ws_timers_deinit(&ws->timers);
     lws_sul_cancel(&ws->timer);
     map_free(ws->hub.addresses);

@@ -3,6 +3,8 @@
 
 enum {
     TLS_RECORD = 16 * 1024,
+    PING_TICKS = 6, /* of RPC_WS_TICK_MS: 30 s, then 15 s for the answer */
+    DEAD_TICKS = 9,
     MAX_READS = 256,       /* TLS records of one connection in one turn */
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
@@ -76,6 +78,7 @@ void rpc_ws_conn_lost(struct rpc_ws_conn *conn)
 void rpc_ws_conn_opened(struct rpc_ws_conn *conn)
 {
     conn->is_open = true;
+    rpc_ws_conn_heard(conn);
     conn->events.opened(conn->user, conn);
 }
 
@@ -258,9 +261,50 @@ void rpc_ws_conn_came(void *user)
 {
     struct rpc_ws_conn *conn = user;
 
+    rpc_ws_conn_heard(conn);
     if (list_is_empty(&conn->unread))
         list_append(&conn->hub->unread, &conn->unread);
 }
+
+/* ---- signs of life --------------------------------------------------------------------------- */
+
+void rpc_ws_conn_heard(struct rpc_ws_conn *conn)
+{
+    conn->heard_at = conn->hub->n_ticks;
+}
+
+static void ping(struct rpc_ws_conn *conn)
+{
+    rpc_ws_frame_put_ping(&conn->out.bytes, mask_for(conn));
+    mark_dirty(conn);
+}
+
+static void cut_silent(struct rpc_ws_conn *conn)
+{
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "the other side is silent");
+    rpc_ws_conn_set_why(conn, &why);
+    conn_kill(conn);
+}
+
+void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
+{
+    struct rpc_ws_conn *conn;
+
+    hub->n_ticks++;
+    LIST_EACH(conn, &hub->conns, node) {
+        uint64_t silent = hub->n_ticks - conn->heard_at;
+        if (!conn->is_open || conn->is_closing || !conn->wsi)
+            continue;
+        if (silent >= DEAD_TICKS)
+            cut_silent(conn);
+        else if (silent == PING_TICKS)
+            ping(conn);
+    }
+}
+
+/* ---- reading ahead --------------------------------------------------------------------------- */
 
 /* The socket is not readable any more for what TLS has read ahead: nobody else would come for it.
  * A connection stays in the list only when it used up its share of this turn. */
@@ -334,6 +378,7 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
     struct view whole;
     bool is_alive = true;
 
+    rpc_ws_conn_heard(conn);
     if (conn->is_closing)
         return true;
     switch (rpc_ws_in_take(&conn->in, piece, left, is_final, &whole)) {

@@ -21,6 +21,7 @@ struct rpc_ws_hub {
     struct map *addresses;
     struct rpc_ws_masks masks;
     size_t max_trusted; /* the longest message of an authenticated client */
+    uint64_t n_ticks;
 };
 
 struct rpc_ws_conn {
@@ -34,7 +35,8 @@ struct rpc_ws_conn {
     struct rpc_ws_address *address;
     char address_text[RPC_WS_ADDRESS_TEXT];
     bool is_open, is_closing, has_asked_to_write;
-    struct err *why; /* what closed() will say, once it is known */
+    uint64_t heard_at; /* in ticks */
+    struct err *why;   /* what closed() will say, once it is known */
     size_t max_queue;
     const struct rpc_ws_protocol *protocol;
     struct buf batch; /* messages that will be one, of a sub-protocol that has it */
@@ -55,10 +57,15 @@ void rpc_ws_hub_flush(struct rpc_ws_hub *hub);    /* what is dirty */
 void rpc_ws_conn_came(void *conn);                /* bytes came from the socket */
 /* Reads out what the TLS library holds. True: there was more than one turn's share. */
 bool rpc_ws_hub_read(struct rpc_ws_hub *hub);
+/* To be called every RPC_WS_TICK_MS: pings whoever was silent for half a minute, and cuts whoever
+ * stays silent. */
+enum { RPC_WS_TICK_MS = 5000 };
+void rpc_ws_hub_tick(struct rpc_ws_hub *hub);
 
 /* A piece came; its frame has `left` bytes more. False: cut the connection. */
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final);
 bool rpc_ws_conn_refuse_kind(struct rpc_ws_conn *conn); /* text for binary, or the reverse */
+void rpc_ws_conn_heard(struct rpc_ws_conn *conn);       /* a sign of life */
 bool rpc_ws_conn_writable(struct rpc_ws_conn *conn);
 void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload);
 

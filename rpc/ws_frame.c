@@ -7,6 +7,7 @@ enum {
     FIN_TEXT = 0x81,
     FIN_BINARY = 0x82,
     FIN_CLOSE = 0x88,
+    FIN_PING = 0x89,
     MASKED = 0x80,
     LENGTH_16 = 126,
     LENGTH_64 = 127,
@@ -71,6 +72,11 @@ void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason, 
     buf_put_u16(&payload, code);
     buf_put(&payload, view_sub(view_text(reason), 0, MAX_REASON));
     put_frame(out, FIN_CLOSE, buf_view(&payload), mask);
+}
+
+void rpc_ws_frame_put_ping(struct buf *out, const uint8_t *mask)
+{
+    put_frame(out, FIN_PING, (struct view){ 0 }, mask);
 }
 
 /* The whole frame's length; `out` starts with one that put_header() wrote. */
