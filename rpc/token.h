@@ -13,6 +13,12 @@ struct rpc_token {
     bool is_negative; /* an integer below zero */
     bool is_double;   /* a float of 64 bits */
 };
+/* What JavaScript's `undefined` comes to in wampy (msgpackr): an ext value of type 0, here with
+ * a head of three bytes. It reads as nil, and passes rpc_walk() in a message's options alone. */
+static inline bool rpc_token_is_undefined(struct view bytes)
+{
+    return bytes.len >= 3 && bytes.data[0] == 0xd4 && bytes.data[1] == 0 && bytes.data[2] == 0;
+}
 /* Heads of more than one byte, and those of 0xc0 to 0xdf. */
 bool rpc_token_read_long(struct view bytes, struct rpc_token *ret_token);
 

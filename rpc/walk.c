@@ -30,6 +30,10 @@ bool rpc_token_read_long(struct view bytes, struct rpc_token *ret_token)
     struct rpc_token token = { 0 };
     uint8_t head = bytes.data[0];
 
+    if (rpc_token_is_undefined(bytes)) {
+        *ret_token = (struct rpc_token){ .kind = RPC_TOKEN_EXT, .head = 3 };
+        return true;
+    }
     token.kind = heads[head - 0xc0].kind;
     token.head = 1u + heads[head - 0xc0].width;
     if (bytes.len < token.head)
@@ -51,6 +55,7 @@ struct walk {
         bool is_map;
     } level[RPC_MAX_DEPTH];
     unsigned depth;
+    unsigned n_maps; /* so far, of those that stand in the outermost array */
 };
 
 static const char *check_text(struct view text, bool is_key)
@@ -60,6 +65,13 @@ static const char *check_text(struct view text, bool is_key)
     if (is_key && view_eq_text(text, "__proto__"))
         return "a map key is __proto__";
     return NULL;
+}
+
+/* Right inside a message's options: the first of the maps that stand in the outermost array. They
+ * are read here and go no further, unlike arguments. */
+static bool is_in_options(const struct walk *w)
+{
+    return w->depth == 2 && w->level[1].is_map && !w->level[0].is_map && w->n_maps == 1;
 }
 
 /* Takes one head and, for text and bin, its bytes. Returns what is wrong, or NULL. */
@@ -72,7 +84,8 @@ static const char *walk_step(struct walk *w)
 
     if (!rpc_token_read(w->rest, &token))
         return "cut short";
-    if (token.kind == RPC_TOKEN_EXT || token.kind == RPC_TOKEN_RESERVED)
+    if (token.kind == RPC_TOKEN_RESERVED ||
+        (token.kind == RPC_TOKEN_EXT && !(token.head == 3 && is_in_options(w))))
         return "an ext or reserved type";
     if (is_key && token.kind != RPC_TEXT)
         return "a map key is not text";
@@ -88,6 +101,7 @@ static const char *walk_step(struct walk *w)
         uint64_t n = token.kind == RPC_MAP ? 2 * token.n : token.n;
         if (w->depth == RPC_MAX_DEPTH)
             return "nested too deep";
+        w->n_maps += w->depth == 1 && token.kind == RPC_MAP;
         if (n > w->rest.len) /* a value has at least one byte */
             return "cut short";
         w->level[w->depth++] = (struct level){ n, token.kind == RPC_MAP };

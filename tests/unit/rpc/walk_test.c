@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
-#include "rpc/value.h"
+#include "rpc/message.h"
 #include "tests/check.h"
 #include "tests/unit/rpc/json.h"
 
@@ -23,6 +23,9 @@ TEST(walk_refuses_what_is_not_bounded_and_well_formed)
         { "c1", "byte 0: an ext or reserved type" },
         { "d40000", "byte 0: an ext or reserved type" }, /* what msgpackr makes of undefined */
         { "91d40000", "byte 1: an ext or reserved type" },
+        { "9281a161d40100c0", "byte 4: an ext or reserved type" },       /* another ext */
+        { "9281a161c081a161d40000", "byte 8: an ext or reserved type" }, /* in keywords */
+        { "9281a16191d4000090", "byte 5: an ext or reserved type" },     /* deeper */
         { "c70100ff", "byte 0: an ext or reserved type" },
         { "d6ff00000000", "byte 0: an ext or reserved type" }, /* a timestamp */
         { "a3c3a9c3", "byte 0: text is not UTF-8" },
@@ -179,4 +182,20 @@ TEST(integers_come_in_every_form)
             check_failed(__FILE__, __LINE__, "case %s", cases[i].hex);
         CHECK_U64(n, cases[i].n);
     }
+}
+
+/* wampy has it in the options of SUBSCRIBE: nil is what it means, and nobody else gets to see it. */
+TEST(undefined_in_options_is_nil)
+{
+    uint8_t frame[] = { 0x94, 0x20, 0x01, 0x82, 0xa5, 'm',  'a',  't',  'c', 'h', 0xd4,
+                        0x00, 0x00, 0xa1, 'x',  0xd4, 0x00, 0x00, 0xa3, 'a', '.', 'b' };
+    struct view value;
+    struct rpc_msg msg;
+    struct err err;
+
+    CHECK_OK(rpc_msg_read(VIEW_ARR(frame), &msg, &err), err);
+    CHECK(msg.type == RPC_SUBSCRIBE);
+    CHECK_VIEW(msg.subscribe.uri, VIEW_LIT("a.b"));
+    CHECK(msg.subscribe.match.len == 0);
+    CHECK(!rpc_map_get(VIEW(frame + 3, 15), "x", &value));
 }
