@@ -4,7 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-static const struct args_option *find(const struct args_option *options, size_t n, const char *name, size_t len)
+static const struct args_option *find(const struct args_option *options, size_t n, const char *name,
+                                      size_t len)
 {
     for (size_t i = 0; i < n; i++) {
         if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
@@ -14,8 +15,8 @@ static const struct args_option *find(const struct args_option *options, size_t 
 }
 
 /* The option at argv[*at]; *at moves on to its last word. `seen`: a bit per option. */
-static bool read_option(int argc, char **argv, int *at, const struct args_option *options, size_t n, uint64_t *seen,
-                        struct err *err)
+static bool read_option(int argc, char **argv, int *at, const struct args_option *options, size_t n,
+                        uint64_t *seen, struct err *err)
 {
     const char *word = argv[*at] + 2;
     size_t len = strcspn(word, "=");
@@ -23,7 +24,8 @@ static bool read_option(int argc, char **argv, int *at, const struct args_option
     uint64_t bit;
 
     if (!option)
-        return err_set(err, ERR_INVALID_ARGUMENT, "unknown option --%.*s", (int)(len > 64 ? 64 : len), word);
+        return err_set(err, ERR_INVALID_ARGUMENT, "unknown option --%.*s",
+                       (int)(len > 64 ? 64 : len), word);
     bit = (uint64_t)1 << (option - options);
     if (*seen & bit)
         return err_set(err, ERR_INVALID_ARGUMENT, "--%s is given twice", option->name);
@@ -37,8 +39,8 @@ static bool read_option(int argc, char **argv, int *at, const struct args_option
     return true;
 }
 
-bool args_read(int argc, char **argv, const struct args_option *options, size_t n_options, const char *const *alone_names,
-               const char **alone, size_t n_alone, struct err *err)
+bool args_read(int argc, char **argv, const struct args_option *options, size_t n_options,
+               const char *const *alone_names, const char **alone, size_t n_alone, struct err *err)
 {
     uint64_t seen = 0;
     size_t n = 0;

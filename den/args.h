@@ -10,5 +10,5 @@ struct args_option {
     bool is_needed;
 };
 /* `alone` takes exactly `n_alone` words; their names, for errors, are in `alone_names`. INVALID_ARGUMENT. */
-bool args_read(int argc, char **argv, const struct args_option *options, size_t n_options, const char *const *alone_names,
-               const char **alone, size_t n_alone, struct err *err);
+bool args_read(int argc, char **argv, const struct args_option *options, size_t n_options,
+               const char *const *alone_names, const char **alone, size_t n_alone, struct err *err);

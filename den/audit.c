@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-
 /* The number of the newest entry, kept beside the entries: cutting off the end shows too. Whoever can write to the
  * store can lower both, which is why the heartbeat carries number and head to every peer. */
 static const char number_name[] = "audit";
@@ -30,8 +29,8 @@ static void put_pair(struct buf *to, const char *key, struct view value)
 }
 
 /* `no` of the entry that follows `previous`. */
-static void next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at, struct view bytes,
-                      uint8_t ret_head[HASH_SIZE])
+static void next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at,
+                      struct view bytes, uint8_t ret_head[HASH_SIZE])
 {
     static const char word[] = "warren/1 audit"; /* with its NUL */
     _buf_ hashed = { 0 };
@@ -63,18 +62,20 @@ static bool append(struct store *store, struct store_audit *entry, struct err *e
     uint8_t previous[HASH_SIZE];
     uint64_t last_no, counted;
 
-    if (!audit_head(store, &last_no, previous, err) || !store_number_get(store, number_name, &counted, err))
+    if (!audit_head(store, &last_no, previous, err) ||
+        !store_number_get(store, number_name, &counted, err))
         return false;
     if (last_no != counted)
         return err_set(err, ERR_SYSTEM, "audit: the newest entry is %llu, it should be %llu",
                        (unsigned long long)last_no, (unsigned long long)counted);
     entry->no = last_no + 1;
     next_head(previous, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
-    return store_audit_add(store, entry, err) && store_number_raise(store, number_name, entry->no, err);
+    return store_audit_add(store, entry, err) &&
+           store_number_raise(store, number_name, entry->no, err);
 }
 
-bool audit_append(struct store *store, uint64_t at, const char *what, const struct audit_pair *pairs, size_t n_pairs,
-                  struct err *err)
+bool audit_append(struct store *store, uint64_t at, const char *what,
+                  const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
     struct store_audit entry = { .at = at };
     bool ok;
@@ -161,7 +162,8 @@ void audit_put_json(const struct store_audit *entry, struct buf *to)
     char at[CLOCK_TEXT];
 
     take_until(&line, '='); /* "what" comes first */
-    buf_printf(to, "{\"no\":%llu,\"at\":\"%s\",\"what\":", (unsigned long long)entry->no, clock_text(entry->at, at));
+    buf_printf(to, "{\"no\":%llu,\"at\":\"%s\",\"what\":", (unsigned long long)entry->no,
+               clock_text(entry->at, at));
     put_json_text(to, line);
     buf_put_text(to, ",\"facts\":{");
     while (rest.len) {

@@ -11,13 +11,17 @@ struct audit_pair {
     const char *key;
     struct view value; /* text; bytes that are not printable ASCII, and '\\', come out as \xNN */
 };
-#define AUDIT_TEXT(k, v) { (k), view_text(v) }
+#define AUDIT_TEXT(k, v)                                                                           \
+    {                                                                                              \
+        (k), view_text(v)                                                                          \
+    }
 
 /* Inside a transaction of the store. `what`: "identity.admitted", "certificate.issued", "session.granted", "session.refused" ... */
-bool audit_append(struct store *store, uint64_t at, const char *what, const struct audit_pair *pairs, size_t n_pairs,
-                  struct err *err);
+bool audit_append(struct store *store, uint64_t at, const char *what,
+                  const struct audit_pair *pairs, size_t n_pairs, struct err *err);
 /* The newest number and head: 0 and zeros before the first. */
-bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE], struct err *err);
+bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE],
+                struct err *err);
 /* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. */
 bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err);
 /* Appends one line, without its end, for `warren-den audit list`:

@@ -25,16 +25,21 @@ static const char *const enrolments[] = { "token", "open", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 
 #define RANGE(name, least, most, text)                                                             \
-    { #name, offsetof(struct den_config, name), (least), (most), NULL, text }
+    {                                                                                              \
+#name, offsetof(struct den_config, name), (least), (most), NULL, text                      \
+    }
 #define WORDS(name, words, text)                                                                   \
-    { #name, offsetof(struct den_config, name), 0, 0, words, text }
+    {                                                                                              \
+#name, offsetof(struct den_config, name), 0, 0, words, text                                \
+    }
 static const struct limit limits[] = {
     RANGE(leaf_life, 10 * MINUTE_MS, 7 * DAY_MS, "10m to 7d"),
     RANGE(router_life, HOUR_MS, 30 * DAY_MS, "1h to 30d"),
     RANGE(crl_life, 10 * MINUTE_MS, DAY_MS, "10m to 24h"),
     RANGE(admission_life, 10 * MINUTE_MS, 90 * DAY_MS, "10m to 90d"),
     RANGE(heartbeat_interval, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
-    RANGE(heartbeat_bound, 10 * SECOND_MS, 30 * DAY_MS, "10s to 30d, and at least twice heartbeat_interval"),
+    RANGE(heartbeat_bound, 10 * SECOND_MS, 30 * DAY_MS,
+          "10s to 30d, and at least twice heartbeat_interval"),
     RANGE(offer_timeout, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),
     RANGE(enrol_burst, 0, MAX_BURST, "0 to 1000000"),
     RANGE(enrol_every, 1, DAY_MS, "1ms to 1d"),
@@ -64,18 +69,18 @@ static bool is_within(const struct limit *limit, const struct den_config *config
     return false;
 }
 
-static bool refuse(const char *path, struct view text, const struct limit *limit, struct buf *ret_all,
-                   struct err *err)
+static bool refuse(const char *path, struct view text, const struct limit *limit,
+                   struct buf *ret_all, struct err *err)
 {
-    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, conf_line_of(text, limit->name), limit->name,
-            limit->expected);
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, conf_line_of(text, limit->name),
+            limit->name, limit->expected);
     if (ret_all)
         buf_printf(ret_all, "%s\n", err->text);
     return false;
 }
 
-static bool check_limits(const char *path, struct view text, const struct den_config *config, struct buf *ret_all,
-                         struct err *err)
+static bool check_limits(const char *path, struct view text, const struct den_config *config,
+                         struct buf *ret_all, struct err *err)
 {
     struct err one;
     bool ok = true;
@@ -120,15 +125,20 @@ void config_help(struct buf *to)
 
 void config_write(const char *network, const char *router, struct buf *to)
 {
-    buf_put_text(to, "# The configuration of warren-den: den.conf(5). Lines with a # show the defaults.\n\n");
+    buf_put_text(
+        to,
+        "# The configuration of warren-den: den.conf(5). Lines with a # show the defaults.\n\n");
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
         const char *name = options[i].name, *fallback = options[i].fallback;
-        const char *value = strcmp(name, "network") == 0 ? network : strcmp(name, "router") == 0 ? router : NULL;
+        const char *value = strcmp(name, "network") == 0  ? network
+                            : strcmp(name, "router") == 0 ? router
+                                                          : NULL;
         buf_printf(to, "# %s\n", options[i].help);
         if (value)
             buf_printf(to, "%s = %s\n\n", name, value);
         else
-            buf_printf(to, "#%s =%s%s\n\n", name, fallback && *fallback ? " " : "", fallback ? fallback : "");
+            buf_printf(to, "#%s =%s%s\n\n", name, fallback && *fallback ? " " : "",
+                       fallback ? fallback : "");
     }
 }
 
@@ -152,7 +162,8 @@ static bool check_secret(const char *path, struct err *err)
 bool config_check_secrets(const struct den_config *config, struct err *err)
 {
     static const char *const secrets[] = {
-        "root.key", "intermediate.key", "login.key", "sign.key", "admin.join", "den.db", "den.db-wal",
+        "root.key",   "intermediate.key", "login.key",  "sign.key",
+        "admin.join", "den.db",           "den.db-wal",
     };
 
     if (!file_check_private_dir(config->state, err))

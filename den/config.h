@@ -7,7 +7,8 @@
 #define DEN_OPTIONS(X)                                                                             \
     X(network, NETWORK, NULL, "the network's name")                                                \
     X(router, ADDRESS, NULL, "where the router listens")                                           \
-    X(join_host, ADDRESS, "", "the router as join strings name it; the same as router when not given") \
+    X(join_host, ADDRESS, "",                                                                      \
+      "the router as join strings name it; the same as router when not given")                     \
     X(state, PATH, ".", "the folder with keys, certificates, trust set and store")                 \
     X(policy, PATH, "policy.conf", "who may reach whom: policy.conf(5)")                           \
     X(leaf_life, DURATION, "24h", "how long a peer's certificate is valid")                        \
@@ -17,7 +18,8 @@
     X(heartbeat_interval, DURATION, "30s", "a signed heartbeat this often")                        \
     X(heartbeat_bound, DURATION, "10m", "peers refuse new links when theirs is older than this")   \
     X(offer_timeout, DURATION, "60s", "how long the called side may take to answer")               \
-    X(enrol_burst, NUMBER, "60", "new peers that one source (a /24, of IPv6 a /48) may bring at once; 0: any number") \
+    X(enrol_burst, NUMBER, "60",                                                                   \
+      "new peers that one source (a /24, of IPv6 a /48) may bring at once; 0: any number")         \
     X(enrol_every, DURATION, "1s", "after that, one more this often")                              \
     X(dial_burst, NUMBER, "60", "dials that one peer may make at once; 0: any number")             \
     X(dial_every, DURATION, "1s", "after that, one more this often")                               \

@@ -5,7 +5,8 @@
 
 enum { MAX_TRUST = 4 * 1024 * 1024 };
 
-bool folder_load_trust(const struct den_config *config, struct rpc_trust **ret_trust, struct err *err)
+bool folder_load_trust(const struct den_config *config, struct rpc_trust **ret_trust,
+                       struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     _free_ char *path = file_path(config->state, "trust");

@@ -9,6 +9,7 @@
 #include "den/signer.h"
 #include "den/token.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +26,10 @@
 /* A network in the making. */
 struct founding {
     const struct init_order *order;
-    char *dir;     /* as asked for, without slashes at its end */
-    char *work;    /* where it is made */
-    char *answer;  /* where the answer is in the end; outside of `dir` it is written last, before the rename */
+    char *dir;  /* as asked for, without slashes at its end */
+    char *work; /* where it is made */
+    char *
+        answer; /* where the answer is in the end; outside of `dir` it is written last, before the rename */
     bool is_answer_apart, is_answer_written, is_work_made;
     struct rpc_router_request request;
     struct pki_csr *csr;
@@ -90,13 +92,16 @@ static bool check_free(const char *path, struct err *err)
     while ((entry = readdir(dir)))
         is_empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
     closedir(dir);
-    return is_empty || err_set(err, ERR_ALREADY_EXISTS, "%s is not empty; nothing was overwritten: choose a new folder", path);
+    return is_empty ||
+           err_set(err, ERR_ALREADY_EXISTS,
+                   "%s is not empty; nothing was overwritten: choose a new folder", path);
 }
 
 static bool check_answer_path(struct founding *f, struct err *err)
 {
     f->is_answer_apart = f->order->answer_path;
-    f->answer = f->is_answer_apart ? mem_text(f->order->answer_path) : file_path(f->dir, "router.answer");
+    f->answer =
+        f->is_answer_apart ? mem_text(f->order->answer_path) : file_path(f->dir, "router.answer");
     if (f->is_answer_apart && file_exists(f->answer))
         return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", f->answer);
     return true;
@@ -126,7 +131,8 @@ static bool prepare(struct founding *f, struct err *err)
     if (len == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "the folder's name is empty");
     if (!text_is_network(view_text(order->network)))
-        return err_set(err, ERR_INVALID_ARGUMENT, "network: expected a name such as corp.example in lower case, found \"%s\"",
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "network: expected a name such as corp.example in lower case, found \"%s\"",
                        order->network);
     f->dir = view_dup_text(VIEW(order->dir, len));
     f->work = mem_format("%s.new-%ld", f->dir, (long)getpid());
@@ -136,14 +142,16 @@ static bool prepare(struct founding *f, struct err *err)
 
 /* ---- keys and certificates ------------------------------------------------------------------------ */
 
-static bool put(const struct founding *f, const char *name, struct view bytes, unsigned mode, struct err *err)
+static bool put(const struct founding *f, const char *name, struct view bytes, unsigned mode,
+                struct err *err)
 {
     _free_ char *path = file_path(f->work, name);
 
     return file_create(path, bytes, mode, err);
 }
 
-static bool put_cert(const struct founding *f, const char *name, const struct pki_cert *cert, struct err *err)
+static bool put_cert(const struct founding *f, const char *name, const struct pki_cert *cert,
+                     struct err *err)
 {
     _buf_ pem = { 0 };
 
@@ -151,8 +159,8 @@ static bool put_cert(const struct founding *f, const char *name, const struct pk
     return put(f, name, buf_view(&pem), 0644, err);
 }
 
-static bool put_key(const struct founding *f, const char *name, const struct pki_key *key, struct view passphrase,
-                    struct err *err)
+static bool put_key(const struct founding *f, const char *name, const struct pki_key *key,
+                    struct view passphrase, struct err *err)
 {
     _buf_wipe_ pem = { 0 };
 
@@ -176,14 +184,16 @@ static bool make_intermediate(struct founding *f, struct err *err)
     struct pki_ca *ca;
 
     if (!pki_key_new(PKI_P256, &key, err) ||
-        !pki_ca_new_intermediate(f->root, f->order->network, f->order->now, INTERMEDIATE_LIFE_MS, key, &ca, err))
+        !pki_ca_new_intermediate(f->root, f->order->network, f->order->now, INTERMEDIATE_LIFE_MS,
+                                 key, &ca, err))
         return false;
     f->signer = signer_new(ca, &config);
     return put_key(f, "intermediate.key", pki_ca_key(ca), VIEW(NULL, 0), err) &&
            put_cert(f, "intermediate.pem", pki_ca_cert(ca), err);
 }
 
-static bool make_key(const struct founding *f, const char *name, struct key **ret_key, struct err *err)
+static bool make_key(const struct founding *f, const char *name, struct key **ret_key,
+                     struct err *err)
 {
     _free_ char *path = file_path(f->work, name);
 
@@ -262,7 +272,11 @@ static bool put_answer(struct founding *f, struct err *err)
 static bool certify_router(struct founding *f, struct err *err)
 {
     const struct signer_order order = {
-        .profile = PKI_ROUTER, .label = "router", .csr = f->csr, .now = f->order->now, .life = ROUTER_LIFE_MS,
+        .profile = PKI_ROUTER,
+        .label = "router",
+        .csr = f->csr,
+        .now = f->order->now,
+        .life = ROUTER_LIFE_MS,
     };
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _buf_ csr = { 0 };
@@ -278,8 +292,12 @@ static bool certify_router(struct founding *f, struct err *err)
 static bool put_join(const struct founding *f, struct err *err)
 {
     const struct token_order order = {
-        .role = "admin", .uses = 1, .life_ms = ADMIN_JOIN_LIFE_MS, .now = f->order->now,
-        .router = f->request.host, .trust = f->trust,
+        .role = "admin",
+        .uses = 1,
+        .life_ms = ADMIN_JOIN_LIFE_MS,
+        .now = f->order->now,
+        .router = f->request.host,
+        .trust = f->trust,
     };
     _buf_wipe_ join = { 0 };
 
@@ -316,8 +334,9 @@ static bool sync_dir(const char *path, struct err *err)
 static bool reveal(struct founding *f, struct err *err)
 {
     const char *slash = strrchr(f->dir, '/');
-    _free_ char *parent = slash ? view_dup_text(VIEW(f->dir, slash == f->dir ? 1 : (size_t)(slash - f->dir)))
-                                : mem_text(".");
+    _free_ char *parent =
+        slash ? view_dup_text(VIEW(f->dir, slash == f->dir ? 1 : (size_t)(slash - f->dir)))
+              : mem_text(".");
 
     store_free(f->store); /* its log is folded in: the database is one file */
     f->store = NULL;
@@ -333,16 +352,18 @@ static bool reveal(struct founding *f, struct err *err)
 /* A folder that stands there is not ours to fill, and least of all to remove. */
 static bool make_work(struct founding *f, struct err *err)
 {
+    assert(f->work); /* prepare() named it */
     const char *slash = strrchr(f->work, '/');
-    _free_ char *parent = slash && slash != f->work
-                              ? view_dup_text(VIEW(f->work, (size_t)(slash - f->work)))
-                              : NULL;
+    _free_ char *parent =
+        slash && slash != f->work ? view_dup_text(VIEW(f->work, (size_t)(slash - f->work))) : NULL;
 
     if (parent && !file_exists(parent) && !file_private_dir(parent, err))
         return false;
     f->is_work_made = mkdir(f->work, 0700) == 0;
     if (!f->is_work_made && errno == EEXIST)
-        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten: remove it, if it is left from an init that was killed",
+        return err_set(err, ERR_ALREADY_EXISTS,
+                       "%s exists; nothing was overwritten: remove it, if it is left from an init "
+                       "that was killed",
                        f->work);
     return f->is_work_made || err_errno(err, "%s", f->work);
 }
@@ -351,9 +372,10 @@ static bool make(struct founding *f, struct err *err)
 {
     if (!make_work(f, err))
         return false;
-    return make_root(f, err) && make_intermediate(f, err) && make_key(f, "login.key", &f->login, err) &&
-           make_key(f, "sign.key", &f->sign, err) && make_trust(f, err) && make_store(f, err) &&
-           certify_router(f, err) && put_join(f, err) && put_configuration(f, err) && reveal(f, err);
+    return make_root(f, err) && make_intermediate(f, err) &&
+           make_key(f, "login.key", &f->login, err) && make_key(f, "sign.key", &f->sign, err) &&
+           make_trust(f, err) && make_store(f, err) && certify_router(f, err) && put_join(f, err) &&
+           put_configuration(f, err) && reveal(f, err);
 }
 
 /* Takes a second at most; a signal meanwhile waits, so that it leaves nothing half-made behind. */
@@ -388,7 +410,10 @@ bool init_network(const struct init_order *order, struct buf *ret_text, struct e
         return err_wrap(err, "init");
     pki_cert_hash(pki_ca_cert(f.root), pin);
     const struct init_made made = {
-        .dir = f.dir, .network = order->network, .host = f.request.host, .answer_path = f.answer,
+        .dir = f.dir,
+        .network = order->network,
+        .host = f.request.host,
+        .answer_path = f.answer,
         .pin = record_hex(VIEW_ARR(pin), pin_text),
         .root_until = pki_cert_facts(pki_ca_cert(f.root))->not_after,
         .intermediate_until = pki_cert_facts(signer_cert(f.signer))->not_after,

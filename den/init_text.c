@@ -4,24 +4,29 @@
 #include "base/clock.h"
 
 const char init_policy[] =
-    "# Who may reach whom: policy.conf(5). An ordered list of rules; the first that matches decides.\n"
+    "# Who may reach whom: policy.conf(5). An ordered list of rules; the first that matches "
+    "decides.\n"
     "# No rule matches: it is forbidden. So with comments alone, as now, nobody reaches anybody.\n"
     "#\n"
     "#   allow from ID|* to ID|* can CAPABILITIES|* [back CAPABILITIES] [consent none|ask]\n"
     "#   deny  from ID|* to ID|* can CAPABILITIES|*\n"
     "#\n"
-    "# An allow rule matches when every capability that is asked for is among its own, a deny rule when any is.\n"
-    "# `back` is what the called side may open in return; `consent ask` (the default) asks the person there.\n"
+    "# An allow rule matches when every capability that is asked for is among its own, a deny rule "
+    "when any is.\n"
+    "# `back` is what the called side may open in return; `consent ask` (the default) asks the "
+    "person there.\n"
     "#\n"
     "# Examples (IDs without spaces):\n"
     "#   allow from 456000 to 123456 can chat,tunnel:3389 back chat consent ask\n"
     "#   deny  from * to 777777 can *\n"
     "#   allow from * to * can chat back chat\n"
     "#\n"
-    "# A running den takes a changed file on SIGHUP; a file with an error is refused whole, and the old rules stay.\n"
+    "# A running den takes a changed file on SIGHUP; a file with an error is refused whole, and "
+    "the old rules stay.\n"
     "\n";
 
-static void put_line(struct buf *to, const char *what, const char *name, const char *detail, uint64_t until)
+static void put_line(struct buf *to, const char *what, const char *name, const char *detail,
+                     uint64_t until)
 {
     char text[CLOCK_TEXT];
 
@@ -39,16 +44,18 @@ void init_put_text(const struct init_made *m, struct buf *to)
     put_line(to, "manifest", "number 1", ": den's keys and the router's", m->manifest_until);
     put_line(to, "router", m->host, "", m->router_until);
     put_line(to, "first admin", "admin.join", " (once)", m->join_until);
-    buf_printf(to,
-               "\nNext:\n"
-               "  1. The router takes its answer:   warren-router accept ROUTER-DIR %s\n"
-               "     and starts:                    warren-router --config ROUTER-DIR/router.conf\n"
-               "  2. Start den:                     warren-den run --config %s/den.conf\n"
-               "  3. Join as the first admin:       warren join < %s/admin.join\n"
-               "     That file is a secret until it was used; remove it then.\n"
-               "  4. Hand out join strings:         warren-den token new --config %s/den.conf\n"
-               "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n"
-               "  6. Move %s/root.key to a place that is offline. Nothing that runs needs it;\n"
-               "     it signs the next manifest, before %s. Without its passphrase it is of no use.\n",
-               m->answer_path, m->dir, m->dir, m->dir, m->dir, m->dir, clock_text(m->manifest_until, until));
+    buf_printf(
+        to,
+        "\nNext:\n"
+        "  1. The router takes its answer:   warren-router accept ROUTER-DIR %s\n"
+        "     and starts:                    warren-router --config ROUTER-DIR/router.conf\n"
+        "  2. Start den:                     warren-den run --config %s/den.conf\n"
+        "  3. Join as the first admin:       warren join < %s/admin.join\n"
+        "     That file is a secret until it was used; remove it then.\n"
+        "  4. Hand out join strings:         warren-den token new --config %s/den.conf\n"
+        "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n"
+        "  6. Move %s/root.key to a place that is offline. Nothing that runs needs it;\n"
+        "     it signs the next manifest, before %s. Without its passphrase it is of no use.\n",
+        m->answer_path, m->dir, m->dir, m->dir, m->dir, m->dir,
+        clock_text(m->manifest_until, until));
 }

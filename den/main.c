@@ -55,7 +55,8 @@ static bool read_fd(const char *text, int *ret_fd, struct err *err)
         return true;
     }
     if (!text_read_u64(view_text(text), &n) || n > 65535)
-        return err_set(err, ERR_INVALID_ARGUMENT, "--root-passphrase-fd: expected the number of an open file");
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--root-passphrase-fd: expected the number of an open file");
     *ret_fd = (int)n;
     return true;
 }
@@ -91,7 +92,9 @@ static int verb_run(int argc, char **argv)
     static const struct {
         const char *name;
         enum log_level level;
-    } levels[] = { { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR } };
+    } levels[] = {
+        { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
+    };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     const char *path = NULL;
     const struct args_option options[] = { { "config", &path, true } };
@@ -112,20 +115,25 @@ struct token_words { /* as typed */
     const char *config, *uses, *expires, *role, *out;
 };
 
-static bool read_token_words(const struct token_words *words, struct token_order *order, struct err *err)
+static bool read_token_words(const struct token_words *words, struct token_order *order,
+                             struct err *err)
 {
     order->role = words->role;
     order->now = clock_wall_ms();
     if (!text_read_u64(view_text(words->uses), &order->uses))
-        return err_set(err, ERR_INVALID_ARGUMENT, "--uses: expected a number, found \"%.64s\"", words->uses);
+        return err_set(err, ERR_INVALID_ARGUMENT, "--uses: expected a number, found \"%.64s\"",
+                       words->uses);
     if (strcmp(words->expires, "never") != 0 &&
         (!conf_duration(view_text(words->expires), &order->life_ms) || order->life_ms == 0))
-        return err_set(err, ERR_INVALID_ARGUMENT, "--expires: expected a duration such as 45m, 24h or 7d, or never, "
-                       "found \"%.64s\"", words->expires);
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--expires: expected a duration such as 45m, 24h or 7d, or never, "
+                       "found \"%.64s\"",
+                       words->expires);
     return true;
 }
 
-static bool make_token(const struct den_config *config, struct token_order *order, struct buf *ret_join, struct err *err)
+static bool make_token(const struct den_config *config, struct token_order *order,
+                       struct buf *ret_join, struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
@@ -145,8 +153,9 @@ static int verb_token_new(int argc, char **argv)
 {
     struct token_words words = { .uses = "1", .expires = "7d", .role = "peer" };
     const struct args_option options[] = {
-        { "config", &words.config, true }, { "uses", &words.uses, false }, { "expires", &words.expires, false },
-        { "role", &words.role, false }, { "out", &words.out, false },
+        { "config", &words.config, true },    { "uses", &words.uses, false },
+        { "expires", &words.expires, false }, { "role", &words.role, false },
+        { "out", &words.out, false },
     };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct token_order order = { 0 };
@@ -167,8 +176,9 @@ static int verb_token_new(int argc, char **argv)
         return fail(&err);
     if (!words.out)
         fwrite(join.data, 1, join.len, stdout);
-    fprintf(stderr, "%s%sa secret: whoever has it may join as %s (uses: %" PRIu64 ", expires: %s)\n",
-            words.out ? words.out : "", words.out ? ": " : "", order.role, order.uses, words.expires);
+    fprintf(
+        stderr, "%s%sa secret: whoever has it may join as %s (uses: %" PRIu64 ", expires: %s)\n",
+        words.out ? words.out : "", words.out ? ": " : "", order.role, order.uses, words.expires);
     return DONE;
 }
 
@@ -179,12 +189,15 @@ static int verb_router_add(int argc, char **argv)
     struct router_add_order order = { .config = &config, .now = clock_wall_ms() };
     const char *path = NULL, *fd = NULL;
     const struct args_option options[] = {
-        { "config", &path, true }, { "answer", &order.answer_path, true }, { "root-key", &order.root_key_path, false },
+        { "config", &path, true },
+        { "answer", &order.answer_path, true },
+        { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
     };
     struct err err;
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.request_path, 1, &err) ||
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.request_path, 1,
+                   &err) ||
         !read_fd(fd, &order.passphrase_fd, &err))
         return misuse(&err);
     if (!load_config(path, &config))
@@ -192,7 +205,8 @@ static int verb_router_add(int argc, char **argv)
     log_open("warren-den", LOG_WARN);
     if (!router_add(&order, &err))
         return fail(&err);
-    printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path, order.answer_path);
+    printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path,
+           order.answer_path);
     return DONE;
 }
 
@@ -229,7 +243,8 @@ static int verb_audit_list(int argc, char **argv)
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return misuse(&err);
     if (!text_read_u64(view_text(from), &no) || no > INT64_MAX) {
-        err_set(&err, ERR_INVALID_ARGUMENT, "--from: expected the number of an entry, found \"%.64s\"", from);
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "--from: expected the number of an entry, found \"%.64s\"", from);
         return misuse(&err);
     }
     if (!open_audit(path, &store))
@@ -261,8 +276,11 @@ static int verb_audit_verify(int argc, char **argv)
     if (!audit_verify(store, &n, &bad, &err) || !store_audit_each(store, n, keep_head, head, &err))
         return fail(&err);
     if (bad) {
-        fprintf(stderr, "warren-den: audit: entry %" PRIu64 " is changed, missing or out of order; the %" PRIu64
-                " entries before it are whole\n", bad, n);
+        fprintf(stderr,
+                "warren-den: audit: entry %" PRIu64
+                " is changed, missing or out of order; the %" PRIu64
+                " entries before it are whole\n",
+                bad, n);
         return FAILED;
     }
     text_put_hex(&hex, VIEW_ARR(head));
@@ -285,17 +303,21 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *words, *help;
 } verbs[] = {
-    { "init", NULL, verb_init, "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
+    { "init", NULL, verb_init,
+      "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
-    { "run", NULL, verb_run, "--config FILE", "runs den in the foreground, logging to standard error" },
+    { "run", NULL, verb_run, "--config FILE",
+      "runs den in the foreground, logging to standard error" },
     { "token", "new", verb_token_new,
       "--config FILE [--uses N] [--expires DURATION|never] [--role peer|admin] [--out FILE]",
       "prints a join string with a new enrolment token" },
     { "router", "add", verb_router_add,
       "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },
-    { "audit", "list", verb_audit_list, "--config FILE [--from N]", "prints the audit, a JSON object a line" },
-    { "audit", "verify", verb_audit_verify, "--config FILE", "checks the whole chain; names the first bad entry" },
+    { "audit", "list", verb_audit_list, "--config FILE [--from N]",
+      "prints the audit, a JSON object a line" },
+    { "audit", "verify", verb_audit_verify, "--config FILE",
+      "checks the whole chain; names the first bad entry" },
     { "help", NULL, verb_help, "", "this, and the keys of den.conf" },
     { "--help", NULL, verb_help, NULL, NULL },
     { "version", NULL, verb_version, "", "prints the version" },
@@ -306,12 +328,14 @@ static int verb_help(_unused_ int argc, _unused_ char **argv)
 {
     _buf_ text = { 0 };
 
-    buf_put_text(&text, "warren-den: the authority of a Warren network (IDs, certificates, policy, audit)\n\n");
+    buf_put_text(
+        &text,
+        "warren-den: the authority of a Warren network (IDs, certificates, policy, audit)\n\n");
     for (size_t i = 0; i < N_ELEMENTS(verbs); i++) {
         if (verbs[i].help)
-            buf_printf(&text, "  warren-den %s%s%s%s%s\n      %s\n", verbs[i].first, verbs[i].second ? " " : "",
-                       verbs[i].second ? verbs[i].second : "", *verbs[i].words ? " " : "", verbs[i].words,
-                       verbs[i].help);
+            buf_printf(&text, "  warren-den %s%s%s%s%s\n      %s\n", verbs[i].first,
+                       verbs[i].second ? " " : "", verbs[i].second ? verbs[i].second : "",
+                       *verbs[i].words ? " " : "", verbs[i].words, verbs[i].help);
     }
     buf_put_text(&text, "\nKeys of den.conf:\n");
     config_help(&text);
@@ -341,8 +365,8 @@ int main(int argc, char **argv)
     if (!key_init(&err))
         return fail(&err);
     if (!verb) {
-        err_set(&err, ERR_INVALID_ARGUMENT, "expected a verb, found \"%.64s%s%.64s\"", argc < 2 ? "" : argv[1],
-                argc < 3 ? "" : " ", argc < 3 ? "" : argv[2]);
+        err_set(&err, ERR_INVALID_ARGUMENT, "expected a verb, found \"%.64s%s%.64s\"",
+                argc < 2 ? "" : argv[1], argc < 3 ? "" : " ", argc < 3 ? "" : argv[2]);
         return misuse(&err);
     }
     int status = verb->run(argc - used, argv + used);

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 
 /* Signs `manifest` and has the trust set take it, which verifies all that everybody else will. */
-static bool sign(struct rpc_trust *trust, const struct rpc_manifest *manifest, const struct pki_ca *root,
-                 struct err *err)
+static bool sign(struct rpc_trust *trust, const struct rpc_manifest *manifest,
+                 const struct pki_ca *root, struct err *err)
 {
     _buf_ bytes = { 0 };
     _buf_ sig = { 0 };
@@ -15,10 +15,12 @@ static bool sign(struct rpc_trust *trust, const struct rpc_manifest *manifest, c
     if (!pki_key_sign(pki_ca_key(root), buf_view(&bytes), &sig, err))
         return err_wrap(err, "signing the manifest");
     sigs[0] = buf_view(&sig);
-    return rpc_trust_add_manifest(trust, buf_view(&bytes), sigs, 1, err) || err_wrap(err, "our own manifest");
+    return rpc_trust_add_manifest(trust, buf_view(&bytes), sigs, 1, err) ||
+           err_wrap(err, "our own manifest");
 }
 
-bool manifest_found(const struct manifest_founders *f, struct rpc_trust **ret_trust, struct err *err)
+bool manifest_found(const struct manifest_founders *f, struct rpc_trust **ret_trust,
+                    struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     const struct pki_cert *root = pki_ca_cert(f->root);
@@ -48,8 +50,8 @@ bool manifest_found(const struct manifest_founders *f, struct rpc_trust **ret_tr
     return true;
 }
 
-static bool check_next(const struct rpc_manifest *newest, const struct pki_ca *root, struct view router_pk,
-                       struct err *err)
+static bool check_next(const struct rpc_manifest *newest, const struct pki_ca *root,
+                       struct view router_pk, struct err *err)
 {
     uint8_t root_hash[HASH_SIZE];
     bool is_listed = false;
@@ -58,18 +60,21 @@ static bool check_next(const struct rpc_manifest *newest, const struct pki_ca *r
     for (size_t i = 0; i < newest->roots.n; i++)
         is_listed |= view_eq(newest->roots.item[i], VIEW_ARR(root_hash));
     if (!is_listed)
-        return err_set(err, ERR_WRONG_KEY, "this root is not in manifest %" PRIu64, newest->manifest_no);
+        return err_set(err, ERR_WRONG_KEY, "this root is not in manifest %" PRIu64,
+                       newest->manifest_no);
     for (size_t i = 0; i < newest->keys.n; i++) {
         if (view_eq(newest->keys.item[i].pk, router_pk))
-            return err_set(err, ERR_ALREADY_EXISTS, "manifest %" PRIu64 " lists this key", newest->manifest_no);
+            return err_set(err, ERR_ALREADY_EXISTS, "manifest %" PRIu64 " lists this key",
+                           newest->manifest_no);
     }
     if (newest->keys.n == RPC_MAX_KEYS)
-        return err_set(err, ERR_LIMIT, "manifest %" PRIu64 " lists %d keys", newest->manifest_no, RPC_MAX_KEYS);
+        return err_set(err, ERR_LIMIT, "manifest %" PRIu64 " lists %d keys", newest->manifest_no,
+                       RPC_MAX_KEYS);
     return true;
 }
 
-bool manifest_add_router(struct rpc_trust *trust, const struct pki_ca *root, struct view router_pk, uint64_t now,
-                         struct err *err)
+bool manifest_add_router(struct rpc_trust *trust, const struct pki_ca *root, struct view router_pk,
+                         uint64_t now, struct err *err)
 {
     uint64_t from = now - MANIFEST_BACKDATE_MS, to = from + MANIFEST_LIFE_MS;
     const struct rpc_manifest *newest = rpc_trust_manifest(trust);
@@ -85,7 +90,8 @@ bool manifest_add_router(struct rpc_trust *trust, const struct pki_ca *root, str
     next.manifest_no++;
     next.previous = VIEW_ARR(previous);
     for (size_t i = 0; i < next.keys.n; i++) {
-        if (next.keys.item[i].to == newest->not_after) /* a key that was ended on its own day stays ended */
+        if (next.keys.item[i].to ==
+            newest->not_after) /* a key that was ended on its own day stays ended */
             next.keys.item[i].to = to;
     }
     next.keys.item[next.keys.n++] = (struct rpc_key_entry){ RPC_KEY_ROUTER, router_pk, from, to };

@@ -17,9 +17,10 @@ struct manifest_founders {
     struct view login_pk, sign_pk, router_pk;
     uint64_t now;
 };
-bool manifest_found(const struct manifest_founders *founders, struct rpc_trust **ret_trust, struct err *err);
+bool manifest_found(const struct manifest_founders *founders, struct rpc_trust **ret_trust,
+                    struct err *err);
 
 /* The next one: as the newest, with one more router key, valid from `now` on. `root` must be listed in the newest:
  * WRONG_KEY. LIMIT when the list is full, ALREADY_EXISTS when the key is on it. On failure nothing was changed. */
-bool manifest_add_router(struct rpc_trust *trust, const struct pki_ca *root, struct view router_pk, uint64_t now,
-                         struct err *err);
+bool manifest_add_router(struct rpc_trust *trust, const struct pki_ca *root, struct view router_pk,
+                         uint64_t now, struct err *err);

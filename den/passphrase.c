@@ -27,7 +27,8 @@ static bool read_line(int fd, struct buf *line, struct err *err)
         if (c == INTERRUPT)
             return err_set(err, ERR_CANCELED, "interrupted");
         if (line->len == PASSPHRASE_MAX)
-            return err_set(err, ERR_INVALID_ARGUMENT, "the passphrase is longer than %d bytes", PASSPHRASE_MAX);
+            return err_set(err, ERR_INVALID_ARGUMENT, "the passphrase is longer than %d bytes",
+                           PASSPHRASE_MAX);
         buf_put_u8(line, c);
     }
     mem_wipe(&c, sizeof(c));
@@ -58,7 +59,8 @@ static bool ask_person(int tty, bool is_new, struct buf *line, struct err *err)
 {
     _buf_wipe_ again = { 0 };
 
-    if (!ask(tty, is_new ? "New passphrase for the root key: " : "Passphrase of the root key: ", line, err))
+    if (!ask(tty, is_new ? "New passphrase for the root key: " : "Passphrase of the root key: ",
+             line, err))
         return false;
     if (!is_new || line->len == 0)
         return true;
@@ -76,7 +78,8 @@ bool passphrase_read(int fd, bool is_new, struct buf *ret_passphrase, struct err
     if (fd == PASSPHRASE_PROMPT) {
         int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (tty < 0)
-            return err_set(err, ERR_INVALID_ARGUMENT, "no terminal to ask for the root key's passphrase: give it with "
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "no terminal to ask for the root key's passphrase: give it with "
                            "--root-passphrase-fd N, for example: --root-passphrase-fd 3 3< FILE");
         ok = ask_person(tty, is_new, &line, err);
         close(tty);
@@ -86,7 +89,8 @@ bool passphrase_read(int fd, bool is_new, struct buf *ret_passphrase, struct err
     if (!ok)
         return false;
     if (line.len == 0)
-        return err_set(err, ERR_INVALID_ARGUMENT, "the root key's passphrase is empty: whoever copies root.key would own "
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the root key's passphrase is empty: whoever copies root.key would own "
                        "the network; choose one and keep it apart from the key");
     *ret_passphrase = line;
     line = (struct buf){ 0 };

@@ -60,10 +60,10 @@ static struct view take_word(struct reading *r)
 static bool expected(struct reading *r, const char *what, struct view found)
 {
     if (!found.len)
-        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found the end of the line", r->policy->name,
-                       r->line, what);
-    return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found \"%.*s\"", r->policy->name, r->line, what,
-                   VIEW_FMT(view_sub(found, 0, 64)));
+        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found the end of the line",
+                       r->policy->name, r->line, what);
+    return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found \"%.*s\"", r->policy->name,
+                   r->line, what, VIEW_FMT(view_sub(found, 0, 64)));
 }
 
 static bool read_id(struct reading *r, const char *keyword, struct view *ret_id)
@@ -88,7 +88,8 @@ bool policy_cap_is_valid(struct view cap)
 
     if (cap.len == 0 || cap.len > POLICY_MAX_CAP || cap.data[0] < 'a' || cap.data[0] > 'z')
         return false;
-    while (i < cap.len && cap.data[i] && strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", cap.data[i]))
+    while (i < cap.len && cap.data[i] &&
+           strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", cap.data[i]))
         i++;
     if (i == cap.len)
         return true;
@@ -157,7 +158,10 @@ static bool read_options(struct reading *r, struct rule *rule)
         word = take_word(r);
     if (!word.len)
         return true;
-    return expected(r, has_consent ? "the end of the line" : has_back ? "\"consent\"" : "\"back\" or \"consent\"",
+    return expected(r,
+                    has_consent ? "the end of the line"
+                    : has_back  ? "\"consent\""
+                                : "\"back\" or \"consent\"",
                     word);
 }
 
@@ -184,8 +188,8 @@ static bool read_line(struct reading *r)
     if (!word.len)
         return true;
     if (policy->n == POLICY_MAX_RULES)
-        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected at most %d rules", policy->name, r->line,
-                       POLICY_MAX_RULES);
+        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected at most %d rules", policy->name,
+                       r->line, POLICY_MAX_RULES);
     if (policy->n == policy->room) {
         policy->room = policy->room ? 2 * policy->room : 16;
         policy->rules = mem_resize(policy->rules, policy->room, sizeof(*policy->rules));
@@ -227,7 +231,8 @@ static bool check_mode(const char *path, struct err *err)
     return file_check_owner(path, &st, err);
 }
 
-bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text, struct err *err)
+bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text,
+                 struct err *err)
 {
     _cleanup_(policy_freep) struct policy *policy = NULL;
     const char *slash = strrchr(path, '/');
@@ -238,7 +243,8 @@ bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_t
     if (!policy_parse(slash ? slash + 1 : path, buf_view(&text), &policy, err))
         return false;
     if (text.len == 0) /* cut short, more likely than meant: comments alone do forbid everything */
-        return err_set(err, ERR_BAD_CONFIG, "%s: expected rules or comments, found an empty file", path);
+        return err_set(err, ERR_BAD_CONFIG, "%s: expected rules or comments, found an empty file",
+                       path);
     *ret_policy = STEAL(policy);
     *ret_text = text;
     text = (struct buf){ 0 };
@@ -290,15 +296,16 @@ static bool caps_match(const struct rule *rule, const struct view *caps, size_t 
     return rule->allows || rule->can.is_any;
 }
 
-void policy_decide(const struct policy *policy, struct view from, struct view to, const struct view *caps,
-                   size_t n_caps, struct policy_decision *ret_decision)
+void policy_decide(const struct policy *policy, struct view from, struct view to,
+                   const struct view *caps, size_t n_caps, struct policy_decision *ret_decision)
 {
     struct policy_decision decision = { .verdict = POLICY_DENIED, .must_ask = true };
 
     snprintf(decision.rule, sizeof(decision.rule), "default");
     for (size_t i = 0; i < policy->n; i++) {
         const struct rule *rule = &policy->rules[i];
-        if (!id_matches(rule->from, from) || !id_matches(rule->to, to) || !caps_match(rule, caps, n_caps))
+        if (!id_matches(rule->from, from) || !id_matches(rule->to, to) ||
+            !caps_match(rule, caps, n_caps))
             continue;
         decision.verdict = rule->allows ? POLICY_ALLOWED : POLICY_DENIED;
         decision.must_ask = rule->must_ask;

@@ -14,8 +14,10 @@ enum { POLICY_MAX_RULES = 100000, POLICY_MAX_CAPS = 16, POLICY_MAX_CAP = 64 };
 
 struct policy;
 
-bool policy_parse(const char *name, struct view text, struct policy **ret_policy, struct err *err); /* BAD_CONFIG file:line */
-bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text, struct err *err);
+bool policy_parse(const char *name, struct view text, struct policy **ret_policy,
+                  struct err *err); /* BAD_CONFIG file:line */
+bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text,
+                 struct err *err);
 void policy_free(struct policy *policy);
 OWN_FREEP(policy, struct policy)
 size_t policy_count(const struct policy *policy);
@@ -23,13 +25,13 @@ size_t policy_count(const struct policy *policy);
 enum policy_verdict { POLICY_DENIED, POLICY_ALLOWED };
 struct policy_decision {
     enum policy_verdict verdict;
-    bool must_ask;                 /* consent ask */
-    unsigned line;                 /* of the rule; 0: no rule matched (the default) */
-    char rule[160];                /* "policy.conf:12", or "default" */
-    const struct view *caps_back;  /* borrowed from the policy */
+    bool must_ask;                /* consent ask */
+    unsigned line;                /* of the rule; 0: no rule matched (the default) */
+    char rule[160];               /* "policy.conf:12", or "default" */
+    const struct view *caps_back; /* borrowed from the policy */
     size_t n_caps_back;
 };
-void policy_decide(const struct policy *policy, struct view from, struct view to, const struct view *caps, size_t n_caps,
-                   struct policy_decision *ret_decision);
+void policy_decide(const struct policy *policy, struct view from, struct view to,
+                   const struct view *caps, size_t n_caps, struct policy_decision *ret_decision);
 /* Whether `cap` is a capability's name: [a-z][a-z0-9_-]* with an optional ":" and printable argument, at most 64 bytes. */
 bool policy_cap_is_valid(struct view cap);

@@ -55,7 +55,9 @@ static bool read_request(struct adding *a, struct err *err)
 static bool open_parts(struct adding *a, struct err *err)
 {
     const struct signer_config signer = {
-        .network = a->config->network, .crl_url = a->config->crl_url, .ca_url = a->config->ca_url,
+        .network = a->config->network,
+        .crl_url = a->config->crl_url,
+        .ca_url = a->config->ca_url,
     };
     struct err listed;
 
@@ -63,10 +65,12 @@ static bool open_parts(struct adding *a, struct err *err)
         return false;
     if (!folder_lock(a->config, &a->lock_fd, err))
         return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
-    if (!folder_load_trust(a->config, &a->trust, err) || !folder_open_store(a->config, &a->store, err) ||
+    if (!folder_load_trust(a->config, &a->trust, err) ||
+        !folder_open_store(a->config, &a->store, err) ||
         !signer_load(a->config->state, &signer, &a->signer, err))
         return false;
-    a->is_new = !rpc_trust_check_key(a->trust, RPC_KEY_ROUTER, VIEW_ARR(a->request.public_key), a->order->now, &listed);
+    a->is_new = !rpc_trust_check_key(a->trust, RPC_KEY_ROUTER, VIEW_ARR(a->request.public_key),
+                                     a->order->now, &listed);
     return true;
 }
 
@@ -104,7 +108,8 @@ static bool audit_router(const struct adding *a, struct err *err)
         AUDIT_TEXT("manifest", number),
     };
     return store_begin(open, err) &&
-           audit_append(open, a->order->now, "router.added", pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+           audit_append(open, a->order->now, "router.added", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
 }
 
 /* Audited before anybody can see it; a repeat finds the key listed and goes on from there. */
@@ -125,7 +130,11 @@ static bool list_router(const struct adding *a, struct err *err)
 static bool put_answer(const struct adding *a, struct err *err)
 {
     const struct signer_order order = {
-        .profile = PKI_ROUTER, .label = "router", .csr = a->csr, .now = a->order->now, .life = a->config->router_life,
+        .profile = PKI_ROUTER,
+        .label = "router",
+        .csr = a->csr,
+        .now = a->order->now,
+        .life = a->config->router_life,
     };
     struct rpc_router_answer answer = { 0 };
     _buf_ text = { 0 };
@@ -154,10 +163,12 @@ static bool keep_csr(const struct adding *a, struct err *err)
 
 bool router_add(const struct router_add_order *order, struct err *err)
 {
-    _cleanup_(adding_deinit) struct adding a = { .order = order, .config = order->config, .lock_fd = -1 };
+    _cleanup_(
+        adding_deinit) struct adding a = { .order = order, .config = order->config, .lock_fd = -1 };
 
     if (file_exists(order->answer_path))
-        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", order->answer_path);
+        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten",
+                       order->answer_path);
     return read_request(&a, err) && open_parts(&a, err) && (!a.is_new || list_router(&a, err)) &&
            keep_csr(&a, err) && put_answer(&a, err);
 }

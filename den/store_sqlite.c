@@ -23,16 +23,20 @@ static const char schema[] =
     X(ROLLBACK, "ROLLBACK")                                                                        \
     X(IDENTITY_BY_KEY, "SELECT " IDENTITY " FROM identity WHERE pk = ?")                           \
     X(IDENTITY_BY_ID, "SELECT " IDENTITY " FROM identity WHERE id = ?")                            \
-    X(IDENTITY_ADD, "INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, ?, ?, ?)") \
+    X(IDENTITY_ADD,                                                                                \
+      "INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, ?, ?, ?)")            \
     X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
     X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")    \
     X(IDENTITY_COUNT, "SELECT count(*) FROM identity")                                             \
-    X(TOKEN_ADD, "INSERT INTO token (pk, role, uses_left, created_at, expires_at) VALUES (?, ?, ?, ?, ?)") \
+    X(TOKEN_ADD,                                                                                   \
+      "INSERT INTO token (pk, role, uses_left, created_at, expires_at) VALUES (?, ?, ?, ?, ?)")    \
     X(TOKEN_FIND, "SELECT pk, role, uses_left, created_at, expires_at FROM token WHERE pk = ?")    \
     X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
-    X(TOKEN_COUNT_DOWN, "UPDATE token SET uses_left = uses_left - 1 WHERE pk = ? AND uses_left > 0") \
+    X(TOKEN_COUNT_DOWN,                                                                            \
+      "UPDATE token SET uses_left = uses_left - 1 WHERE pk = ? AND uses_left > 0")                 \
     X(TOKEN_NOTE_USE, "INSERT INTO token_use (token_pk, identity_pk, at) VALUES (?, ?, ?)")        \
-    X(SERIAL_RESERVE, "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)") \
+    X(SERIAL_RESERVE,                                                                              \
+      "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
     X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \
                        " WHERE serial = ? AND der IS NULL")                                        \
     X(CERTIFICATE_BY_SPKI, "SELECT serial, der, id, spki, not_before, not_after, revoked_at"       \
@@ -41,12 +45,14 @@ static const char schema[] =
                           " revoked_at = coalesce(revoked_at, ?) WHERE serial = ?")                \
     X(REVOKED_LIST, "SELECT serial, revoked_at, reason FROM certificate"                           \
                     " WHERE revoked_at IS NOT NULL ORDER BY revoked_at, no")                       \
-    X(SESSION_ADD, "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)" \
-                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                             \
+    X(SESSION_ADD,                                                                                 \
+      "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \
     X(SESSION_FIND, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"            \
                     " FROM session WHERE sid = ?")                                                 \
-    X(SESSION_EACH_OPEN, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"       \
-                         " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at") \
+    X(SESSION_EACH_OPEN,                                                                           \
+      "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"                          \
+      " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at")                   \
     X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
     X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
@@ -108,12 +114,28 @@ struct arg {
     uint64_t n;
     struct view bytes;
 };
-#define NUMBER(x)  { ARG_NUMBER, (x), { NULL, 0 } }
-#define TEXT(x)    { ARG_TEXT, 0, view_text(x) }
-#define TEXT_OF(x) { ARG_TEXT, 0, (x) }
-#define BLOB(x)    { ARG_BLOB, 0, (x) }
-#define ARGS(...)  (const struct arg[]){ __VA_ARGS__ }, N_ELEMENTS(((const struct arg[]){ __VA_ARGS__ }))
-#define NO_ARGS    NULL, 0
+#define NUMBER(x)                                                                                  \
+    {                                                                                              \
+        ARG_NUMBER, (x),                                                                           \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+#define TEXT(x)                                                                                    \
+    {                                                                                              \
+        ARG_TEXT, 0, view_text(x)                                                                  \
+    }
+#define TEXT_OF(x)                                                                                 \
+    {                                                                                              \
+        ARG_TEXT, 0, (x)                                                                           \
+    }
+#define BLOB(x)                                                                                    \
+    {                                                                                              \
+        ARG_BLOB, 0, (x)                                                                           \
+    }
+#define ARGS(...)                                                                                  \
+    (const struct arg[]){ __VA_ARGS__ }, N_ELEMENTS(((const struct arg[]){ __VA_ARGS__ }))
+#define NO_ARGS NULL, 0
 
 /* A row being read, column by column; one that is not of the promised shape sticks as damaged. */
 struct row {
@@ -175,7 +197,8 @@ static bool row_is_set(struct row *row)
 
 static bool row_end(struct store *store, const struct row *row, struct err *err)
 {
-    return !row->is_damaged || err_set(err, ERR_SYSTEM, "%s: damaged: a value of the wrong size", store->path);
+    return !row->is_damaged ||
+           err_set(err, ERR_SYSTEM, "%s: damaged: a value of the wrong size", store->path);
 }
 
 static bool bind_arg(sqlite3_stmt *statement, int at, const struct arg *arg)
@@ -187,7 +210,8 @@ static bool bind_arg(sqlite3_stmt *statement, int at, const struct arg *arg)
     case ARG_NUMBER: /* above 2^63 it turns negative, which the schema refuses */
         return sqlite3_bind_int64(statement, at, (sqlite3_int64)arg->n) == SQLITE_OK;
     case ARG_TEXT:
-        return sqlite3_bind_text64(statement, at, bytes, len, SQLITE_STATIC, SQLITE_UTF8) == SQLITE_OK;
+        return sqlite3_bind_text64(statement, at, bytes, len, SQLITE_STATIC, SQLITE_UTF8) ==
+               SQLITE_OK;
     case ARG_BLOB:
         return sqlite3_bind_blob64(statement, at, bytes, len, SQLITE_STATIC) == SQLITE_OK;
     }
@@ -203,13 +227,13 @@ static bool next_row(struct store *store, struct row *row, bool *ret_is_row, str
     return rc == SQLITE_ROW || rc == SQLITE_DONE || sql_err(store, err);
 }
 
-static bool start(struct store *store, enum sql which, const struct arg *args, size_t n_args, struct row *row,
-                  struct err *err)
+static bool start(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+                  struct row *row, struct err *err)
 {
     sqlite3_stmt **statement = &store->statements[which];
 
-    if (!*statement &&
-        sqlite3_prepare_v3(store->db, sqls[which], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK)
+    if (!*statement && sqlite3_prepare_v3(store->db, sqls[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                          statement, NULL) != SQLITE_OK)
         return sql_err(store, err);
     row->statement = *statement;
     for (size_t i = 0; i < n_args; i++) {
@@ -220,8 +244,8 @@ static bool start(struct store *store, enum sql which, const struct arg *args, s
 }
 
 /* The one row that answers; row->statement is NULL when there is none. */
-static bool ask(struct store *store, enum sql which, const struct arg *args, size_t n_args, struct row *row,
-                enum store_found *ret, struct err *err)
+static bool ask(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+                struct row *row, enum store_found *ret, struct err *err)
 {
     bool is_row;
 
@@ -240,8 +264,8 @@ static bool run(struct store *store, enum sql which, struct err *err)
 }
 
 /* Changes something; *ret_n is how many rows. Our own bug outside a transaction. */
-static bool change(struct store *store, enum sql which, const struct arg *args, size_t n_args, int *ret_n,
-                   struct err *err)
+static bool change(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+                   int *ret_n, struct err *err)
 {
     _row_ row = { 0 };
     bool is_row;
@@ -292,13 +316,17 @@ static bool connect_db(const char *path, struct store **ret_store, struct err *e
     _cleanup_(store_freep) struct store *store = mem_new(struct store);
 
     store->path = mem_text(path);
-    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return err_set(err, ERR_SYSTEM, "%s: %s", path, store->db ? sqlite3_errmsg(store->db) : "out of memory");
+    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK)
+        return err_set(err, ERR_SYSTEM, "%s: %s", path,
+                       store->db ? sqlite3_errmsg(store->db) : "out of memory");
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, BUSY_FOR_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    if (!exec(store, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON", err))
+    if (!exec(store,
+              "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON",
+              err))
         return false;
     *ret_store = STEAL(store);
     return true;
@@ -310,7 +338,8 @@ static bool make(const char *path, struct err *err)
     char version[64];
 
     snprintf(version, sizeof(version), "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
-    return connect_db(path, &store, err) && exec(store, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", err) &&
+    return connect_db(path, &store, err) &&
+           exec(store, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", err) &&
            exec(store, schema, err) && exec(store, version, err);
 }
 
@@ -355,7 +384,8 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
         !pragma(store, "PRAGMA user_version", &version, err))
         return false;
     if (version != SCHEMA_VERSION)
-        return err_set(err, ERR_BAD_CONFIG, "%s: its schema is version %llu, this program reads version %d", path,
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: its schema is version %llu, this program reads version %d", path,
                        (unsigned long long)version, SCHEMA_VERSION);
     *ret_store = STEAL(store);
     return true;
@@ -391,7 +421,8 @@ void store_rollback(struct store *store)
     struct err ignored;
 
     if (!sqlite3_get_autocommit(store->db))
-        run(store, SQL_ROLLBACK, &ignored); /* SQLite rolls back what is left when the file is next opened */
+        run(store, SQL_ROLLBACK,
+            &ignored); /* SQLite rolls back what is left when the file is next opened */
 }
 
 /* ---- identities --------------------------------------------------------------------------------- */
@@ -418,14 +449,14 @@ static bool find_identity(struct store *s, enum sql which, struct arg by, enum s
     return true;
 }
 
-bool store_identity_by_key(struct store *s, struct view pk, enum store_found *ret, struct store_identity *ret_i,
-                           struct err *err)
+bool store_identity_by_key(struct store *s, struct view pk, enum store_found *ret,
+                           struct store_identity *ret_i, struct err *err)
 {
     return find_identity(s, SQL_IDENTITY_BY_KEY, (struct arg)BLOB(pk), ret, ret_i, err);
 }
 
-bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret, struct store_identity *ret_i,
-                          struct err *err)
+bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret,
+                          struct store_identity *ret_i, struct err *err)
 {
     return find_identity(s, SQL_IDENTITY_BY_ID, (struct arg)TEXT_OF(id), ret, ret_i, err);
 }
@@ -433,7 +464,8 @@ bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret
 bool store_identity_add(struct store *s, const struct store_identity *i, struct err *err)
 {
     return change_one(s, SQL_IDENTITY_ADD,
-                      ARGS(TEXT(i->id), BLOB(VIEW_ARR(i->pk)), TEXT(i->role), NUMBER(i->adm_no), NUMBER(i->created_at)),
+                      ARGS(TEXT(i->id), BLOB(VIEW_ARR(i->pk)), TEXT(i->role), NUMBER(i->adm_no),
+                           NUMBER(i->created_at)),
                       "identity", err);
 }
 
@@ -463,13 +495,13 @@ bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err)
 bool store_token_add(struct store *s, const struct store_token *t, struct err *err)
 {
     return change_one(s, SQL_TOKEN_ADD,
-                      ARGS(BLOB(VIEW_ARR(t->pk)), TEXT(t->role), NUMBER(t->uses_left), NUMBER(t->created_at),
-                           NUMBER(t->expires_at)),
+                      ARGS(BLOB(VIEW_ARR(t->pk)), TEXT(t->role), NUMBER(t->uses_left),
+                           NUMBER(t->created_at), NUMBER(t->expires_at)),
                       "token", err);
 }
 
-bool store_token_find(struct store *s, struct view pk, enum store_found *ret, struct store_token *ret_t,
-                      struct err *err)
+bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
+                      struct store_token *ret_t, struct err *err)
 {
     struct store_token t = { 0 };
     _row_ row = { 0 };
@@ -489,7 +521,8 @@ bool store_token_find(struct store *s, struct view pk, enum store_found *ret, st
     return true;
 }
 
-bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at, struct err *err)
+bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at,
+                     struct err *err)
 {
     enum store_found found;
     _row_ row = { 0 };
@@ -503,7 +536,8 @@ bool store_token_use(struct store *s, struct view token_pk, struct view identity
         return false;
     if (n != 1)
         return err_set(err, ERR_BAD_TOKEN, "unknown, or no use of it is left");
-    return change_one(s, SQL_TOKEN_NOTE_USE, ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)), "token", err);
+    return change_one(s, SQL_TOKEN_NOTE_USE, ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)),
+                      "token", err);
 }
 
 /* ---- certificates ------------------------------------------------------------------------------- */
@@ -514,14 +548,15 @@ void store_certificate_deinit(struct store_certificate *c)
     buf_free(&c->der);
 }
 
-bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki, uint64_t at,
-                          struct err *err)
+bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki,
+                          uint64_t at, struct err *err)
 {
-    return change_one(s, SQL_SERIAL_RESERVE, ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)), "serial", err);
+    return change_one(s, SQL_SERIAL_RESERVE, ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)),
+                      "serial", err);
 }
 
-bool store_certificate_put(struct store *s, struct view serial, struct view der, uint64_t not_before,
-                           uint64_t not_after, struct err *err)
+bool store_certificate_put(struct store *s, struct view serial, struct view der,
+                           uint64_t not_before, uint64_t not_after, struct err *err)
 {
     return change_one(s, SQL_CERTIFICATE_PUT,
                       ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)),
@@ -554,9 +589,11 @@ bool store_certificate_by_spki(struct store *s, struct view spki, enum store_fou
     return true;
 }
 
-bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason, struct err *err)
+bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason,
+                              struct err *err)
 {
-    return change_one(s, SQL_CERTIFICATE_REVOKE, ARGS(NUMBER(reason), NUMBER(at), BLOB(serial)), "certificate", err);
+    return change_one(s, SQL_CERTIFICATE_REVOKE, ARGS(NUMBER(reason), NUMBER(at), BLOB(serial)),
+                      "certificate", err);
 }
 
 static void read_revoked(struct row *row, struct store_revoked *to)
@@ -604,8 +641,9 @@ bool store_revoked_list(struct store *s, struct store_revoked **ret, size_t *ret
 bool store_session_add(struct store *s, const struct store_session *x, struct err *err)
 {
     return change_one(s, SQL_SESSION_ADD,
-                      ARGS(BLOB(VIEW_ARR(x->sid)), TEXT(x->a_id), TEXT(x->b_id), TEXT(x->caps), TEXT(x->state),
-                           TEXT(x->reason), NUMBER(x->opened_at), NUMBER(x->closed_at)),
+                      ARGS(BLOB(VIEW_ARR(x->sid)), TEXT(x->a_id), TEXT(x->b_id), TEXT(x->caps),
+                           TEXT(x->state), TEXT(x->reason), NUMBER(x->opened_at),
+                           NUMBER(x->closed_at)),
                       "session", err);
 }
 
@@ -621,8 +659,8 @@ static void read_session(struct row *row, struct store_session *to)
     to->closed_at = row_number(row);
 }
 
-bool store_session_find(struct store *s, struct view sid, enum store_found *ret, struct store_session *ret_x,
-                        struct err *err)
+bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
+                        struct store_session *ret_x, struct err *err)
 {
     struct store_session x = { 0 };
     _row_ row = { 0 };
@@ -638,7 +676,8 @@ bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
     return true;
 }
 
-bool store_session_each_open(struct store *s, bool (*each)(void *user, const struct store_session *x), void *user,
+bool store_session_each_open(struct store *s,
+                             bool (*each)(void *user, const struct store_session *x), void *user,
                              struct err *err)
 {
     _row_ row = { 0 };
@@ -660,15 +699,16 @@ bool store_session_each_open(struct store *s, bool (*each)(void *user, const str
     }
 }
 
-bool store_session_set_state(struct store *s, struct view sid, const char *state, const char *reason, uint64_t at,
-                             struct err *err)
+bool store_session_set_state(struct store *s, struct view sid, const char *state,
+                             const char *reason, uint64_t at, struct err *err)
 {
     bool is_open = strcmp(state, "offered") == 0 || strcmp(state, "accepted") == 0;
 
     if (is_open)
-        return change_one(s, SQL_SESSION_MOVE, ARGS(TEXT(state), TEXT(reason), BLOB(sid)), "session", err);
-    return change_one(s, SQL_SESSION_SET_STATE, ARGS(TEXT(state), TEXT(reason), NUMBER(at), BLOB(sid)), "session",
-                      err);
+        return change_one(s, SQL_SESSION_MOVE, ARGS(TEXT(state), TEXT(reason), BLOB(sid)),
+                          "session", err);
+    return change_one(s, SQL_SESSION_SET_STATE,
+                      ARGS(TEXT(state), TEXT(reason), NUMBER(at), BLOB(sid)), "session", err);
 }
 
 /* ---- numbers and blobs -------------------------------------------------------------------------- */
@@ -698,7 +738,8 @@ bool store_number_raise(struct store *s, const char *name, uint64_t to, struct e
                              (unsigned long long)to);
 }
 
-bool store_blob_get(struct store *s, const char *name, enum store_found *ret, struct buf *ret_bytes, struct err *err)
+bool store_blob_get(struct store *s, const char *name, enum store_found *ret, struct buf *ret_bytes,
+                    struct err *err)
 {
     _row_ row = { 0 };
 
@@ -725,7 +766,8 @@ static void read_audit(struct row *row, struct store_audit *a)
     row_bytes(row, a->head, sizeof(a->head));
 }
 
-bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit *ret_a, struct err *err)
+bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit *ret_a,
+                      struct err *err)
 {
     struct store_audit a = { 0 };
     _row_ row = { 0 };
@@ -745,13 +787,15 @@ bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit
 
 bool store_audit_add(struct store *s, const struct store_audit *a, struct err *err)
 {
-    return change_one(s, SQL_AUDIT_ADD,
-                      ARGS(NUMBER(a->no), NUMBER(a->at), BLOB(buf_view(&a->bytes)), BLOB(VIEW_ARR(a->head))),
-                      "audit entry", err);
+    return change_one(
+        s, SQL_AUDIT_ADD,
+        ARGS(NUMBER(a->no), NUMBER(a->at), BLOB(buf_view(&a->bytes)), BLOB(VIEW_ARR(a->head))),
+        "audit entry", err);
 }
 
-bool store_audit_each(struct store *s, uint64_t from, bool (*each)(void *user, const struct store_audit *a),
-                      void *user, struct err *err)
+bool store_audit_each(struct store *s, uint64_t from,
+                      bool (*each)(void *user, const struct store_audit *a), void *user,
+                      struct err *err)
 {
     _row_ row = { 0 };
     bool is_row, goes_on = true;

@@ -11,9 +11,11 @@
 static bool check_order(const struct token_order *order, struct err *err)
 {
     if (strcmp(order->role, "peer") != 0 && strcmp(order->role, "admin") != 0)
-        return err_set(err, ERR_INVALID_ARGUMENT, "role: expected peer or admin, found \"%s\"", order->role);
+        return err_set(err, ERR_INVALID_ARGUMENT, "role: expected peer or admin, found \"%s\"",
+                       order->role);
     if (order->uses == 0 || order->uses > TOKEN_MAX_USES)
-        return err_set(err, ERR_INVALID_ARGUMENT, "uses: expected 1 to %d, found %" PRIu64, TOKEN_MAX_USES, order->uses);
+        return err_set(err, ERR_INVALID_ARGUMENT, "uses: expected 1 to %d, found %" PRIu64,
+                       TOKEN_MAX_USES, order->uses);
     if (order->life_ms > 3650 * DAY_MS)
         return err_set(err, ERR_INVALID_ARGUMENT, "expires: expected at most 3650d");
     return true;
@@ -46,7 +48,8 @@ static bool fill_join(const struct token_order *order, struct rpc_join *join, st
 
     if (!conf_split_address(view_text(order->router), 0, &host, &join->hosts[0].port) ||
         strlen(host) >= sizeof(join->hosts[0].host))
-        return err_set(err, ERR_INVALID_ARGUMENT, "router: expected HOST:PORT, found \"%s\"", order->router);
+        return err_set(err, ERR_INVALID_ARGUMENT, "router: expected HOST:PORT, found \"%s\"",
+                       order->router);
     snprintf(join->hosts[0].host, sizeof(join->hosts[0].host), "%s", host);
     join->n_hosts = 1;
     snprintf(join->network, sizeof(join->network), "%s", rpc_trust_network(order->trust));
@@ -56,10 +59,12 @@ static bool fill_join(const struct token_order *order, struct rpc_join *join, st
     return true;
 }
 
-bool token_new(struct store *store, const struct token_order *order, struct buf *ret_join, struct err *err)
+bool token_new(struct store *store, const struct token_order *order, struct buf *ret_join,
+               struct err *err)
 {
     struct store_token token = {
-        .uses_left = order->uses, .created_at = order->now,
+        .uses_left = order->uses,
+        .created_at = order->now,
         .expires_at = order->life_ms ? order->now + order->life_ms : 0,
     };
     _cleanup_(rpc_join_wipe) struct rpc_join join = { .has_token = true };

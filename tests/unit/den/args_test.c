@@ -25,7 +25,10 @@ static bool read_words(const char *words)
 TEST(options_stand_anywhere)
 {
     static const char *const cases[] = {
-        "D --config F --uses 3", "--config F D --uses 3", "--config=F --uses=3 D", "--uses 3 --config F D",
+        "D --config F --uses 3",
+        "--config F D --uses 3",
+        "--config=F --uses=3 D",
+        "--uses 3 --config F D",
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {

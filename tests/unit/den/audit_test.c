@@ -18,10 +18,12 @@ static struct store *new_audit(char **ret_path)
     bool ok;
 
     *ret_path = mem_format("%s/audit-%u.db", check_dir(), n++);
-    ok = store_create(*ret_path, &err) && store_open(*ret_path, &store, &err) && store_begin(store, &err);
+    ok = store_create(*ret_path, &err) && store_open(*ret_path, &store, &err) &&
+         store_begin(store, &err);
     for (uint64_t i = 1; ok && i <= N_ENTRIES; i++) {
         _free_ char *id = mem_format("%06llu", (unsigned long long)i);
-        const struct audit_pair pairs[] = { AUDIT_TEXT("id", id), { "raw", VIEW_LIT("a\nb=\\\"\xff") } };
+        const struct audit_pair pairs[] = { AUDIT_TEXT("id", id),
+                                            { "raw", VIEW_LIT("a\nb=\\\"\xff") } };
         ok = audit_append(store, 1000 * i, "identity.admitted", pairs, N_ELEMENTS(pairs), &err);
     }
     if (!ok || !store_commit(store, &err))
@@ -46,7 +48,9 @@ TEST(the_head_is_as_documented)
 
     CHECK_OK(store_begin(store, &err), err);
     CHECK_OK(audit_append(store, 0x1122334455, "network.created",
-                          (const struct audit_pair[]){ AUDIT_TEXT("network", "corp.example") }, 1, &err), err);
+                          (const struct audit_pair[]){ AUDIT_TEXT("network", "corp.example") }, 1,
+                          &err),
+             err);
     CHECK_OK(store_commit(store, &err), err);
     buf_put(&by_hand, VIEW_LIT("warren/1 audit\0"));
     buf_put(&by_hand, VIEW_ARR(zero));
@@ -90,8 +94,9 @@ TEST(values_cannot_look_like_other_pairs)
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_audit(&path);
     _buf_ json = { 0 };
-    const char *start = "{\"no\":2,\"at\":\"1970-01-01T00:00:02Z\",\"what\":\"identity.admitted\",\"facts\":"
-                        "{\"id\":\"000002\",\"raw\":\"a\\\\x0ab=\\\\x5c\\\"\\\\xff\"},\"head\":\"";
+    const char *start =
+        "{\"no\":2,\"at\":\"1970-01-01T00:00:02Z\",\"what\":\"identity.admitted\",\"facts\":"
+        "{\"id\":\"000002\",\"raw\":\"a\\\\x0ab=\\\\x5c\\\"\\\\xff\"},\"head\":\"";
 
     CHECK_OK(store_audit_each(store, 2, put_json, &json, &err), err);
     CHECK_VIEW(view_sub(buf_view(&json), 0, strlen(start)), view_text(start));
@@ -104,7 +109,9 @@ static void tamper(const char *path, const char *sql)
     char *why = NULL;
 
     if (sqlite3_open(path, &db) != SQLITE_OK ||
-        sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON; DROP TRIGGER audit_is_kept; DROP TRIGGER audit_is_unchanged",
+        sqlite3_exec(db,
+                     "PRAGMA ignore_check_constraints = ON; DROP TRIGGER audit_is_kept; DROP "
+                     "TRIGGER audit_is_unchanged",
                      NULL, NULL, &why) != SQLITE_OK ||
         sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
         check_failed(__FILE__, __LINE__, "%s: %s", sql, why ? why : "open");
@@ -119,7 +126,9 @@ TEST(verify_names_the_first_bad_entry)
         uint64_t bad;
     } cases[] = {
         { "SELECT 1", 0 },
-        { "UPDATE audit SET bytes = CAST(replace(CAST(bytes AS TEXT), '000003', '000009') AS BLOB) WHERE no = 3", 3 },
+        { "UPDATE audit SET bytes = CAST(replace(CAST(bytes AS TEXT), '000003', '000009') AS BLOB) "
+          "WHERE no = 3",
+          3 },
         { "UPDATE audit SET at = at + 1 WHERE no = 4", 4 },
         { "UPDATE audit SET at = -at WHERE no = 4", 4 },
         { "UPDATE audit SET head = randomblob(32) WHERE no = 1", 1 },
@@ -131,7 +140,9 @@ TEST(verify_names_the_first_bad_entry)
         { "DELETE FROM audit WHERE no >= 3", 3 },
         { "DELETE FROM audit", 1 },
         { "DELETE FROM audit WHERE no = 3; UPDATE audit SET no = no - 1 WHERE no > 3", 3 },
-        { "UPDATE audit SET no = 99 WHERE no = 2; UPDATE audit SET no = 2 WHERE no = 3; UPDATE audit SET no = 3 WHERE no = 99", 2 },
+        { "UPDATE audit SET no = 99 WHERE no = 2; UPDATE audit SET no = 2 WHERE no = 3; UPDATE "
+          "audit SET no = 3 WHERE no = 99",
+          2 },
         { "INSERT INTO audit SELECT 8, at, bytes, head FROM audit WHERE no = 7", 8 },
         { "INSERT INTO audit SELECT 0, at, bytes, head FROM audit WHERE no = 1", 1 },
     };
@@ -143,7 +154,8 @@ TEST(verify_names_the_first_bad_entry)
         tamper(path, cases[i].sql);
         CHECK_OK(audit_verify(store, &n, &bad, &err), err);
         if (bad != cases[i].bad)
-            check_failed(__FILE__, __LINE__, "%s: bad is %llu", cases[i].sql, (unsigned long long)bad);
+            check_failed(__FILE__, __LINE__, "%s: bad is %llu", cases[i].sql,
+                         (unsigned long long)bad);
         CHECK_U64(n, bad ? bad - 1 : N_ENTRIES);
     }
 }
@@ -157,7 +169,8 @@ static char *flip(sqlite3 *db, const char *column, unsigned no, uint32_t at)
     _buf_ after = { 0 };
     struct buf bytes;
 
-    if (sqlite3_prepare_v2(db, select, -1, &row, NULL) != SQLITE_OK || sqlite3_step(row) != SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, select, -1, &row, NULL) != SQLITE_OK ||
+        sqlite3_step(row) != SQLITE_ROW)
         abort();
     bytes = buf_dup(VIEW(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0)));
     text_put_hex(&before, buf_view(&bytes));
@@ -165,7 +178,8 @@ static char *flip(sqlite3 *db, const char *column, unsigned no, uint32_t at)
     text_put_hex(&after, buf_view(&bytes));
     buf_free(&bytes);
     sqlite3_finalize(row);
-    char *sql = mem_format("UPDATE audit SET %s = x'%s' WHERE no = %u", column, buf_cstr(&after), no);
+    char *sql =
+        mem_format("UPDATE audit SET %s = x'%s' WHERE no = %u", column, buf_cstr(&after), no);
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         abort();
     free(sql);
@@ -184,7 +198,8 @@ TEST(verify_finds_every_flipped_bit)
     sqlite3_exec(db, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
     for (unsigned i = 0; i < 1000; i++) {
         unsigned no = 1 + random_below(N_ENTRIES);
-        _free_ char *undo = flip(db, random_below(2) ? "bytes" : "head", no, random_below(1u << 20));
+        _free_ char *undo =
+            flip(db, random_below(2) ? "bytes" : "head", no, random_below(1u << 20));
         CHECK_OK(audit_verify(store, &n, &bad, &err), err);
         CHECK_U64(bad, no);
         CHECK(sqlite3_exec(db, undo, NULL, NULL, NULL) == SQLITE_OK);

@@ -56,9 +56,10 @@ TEST(defaults_stand_for_what_is_not_given)
 
 TEST(what_is_given_is_taken)
 {
-    _free_ char *path = write_config("join_host = [2001:db8::1]:443\nstate = /var/lib/den\npolicy = rules/p.conf # here\n"
-                                     "leaf_life = 7d\nheartbeat_interval = 1s\nheartbeat_bound = 10s\nid_digits = 9\n"
-                                     "enrolment = open\nlog_level = debug\ncrl_url = http://x.example/crl\n");
+    _free_ char *path = write_config(
+        "join_host = [2001:db8::1]:443\nstate = /var/lib/den\npolicy = rules/p.conf # here\n"
+        "leaf_life = 7d\nheartbeat_interval = 1s\nheartbeat_bound = 10s\nid_digits = 9\n"
+        "enrolment = open\nlog_level = debug\ncrl_url = http://x.example/crl\n");
     _free_ char *policy = mem_format("%s/rules/p.conf", check_dir());
     _cleanup_(config_deinit) struct den_config c = { 0 };
 
@@ -80,14 +81,16 @@ TEST(errors_name_file_line_and_what_was_expected)
     } cases[] = {
         { "colour = red\n", "3: unknown key \"colour\"" },
         { "log_level\n", "3: expected KEY = VALUE" },
-        { "\n# x\nleaf_life = soon\n", "5: leaf_life: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"soon\"" },
+        { "\n# x\nleaf_life = soon\n",
+          "5: leaf_life: expected a duration such as 500ms, 45s, 10m, 24h or 7d, found \"soon\"" },
         { "leaf_life = 8d\n", "3: leaf_life: expected 10m to 7d" },
         { "leaf_life = 0s\n", "3: leaf_life: expected 10m to 7d" },
         { "router_life = 31d\n", "3: router_life: expected 1h to 30d" },
         { "crl_life = 25h\n", "3: crl_life: expected 10m to 24h" },
         { "admission_life = 1s\n", "3: admission_life: expected 10m to 90d" },
         { "heartbeat_interval = 11m\n", "3: heartbeat_interval: expected 1s to 10m" },
-        { "heartbeat_interval = 6m\n heartbeat_bound = 11m\n", "4: heartbeat_bound: expected 10s to 30d, and at least twice heartbeat_interval" },
+        { "heartbeat_interval = 6m\n heartbeat_bound = 11m\n",
+          "4: heartbeat_bound: expected 10s to 30d, and at least twice heartbeat_interval" },
         { "offer_timeout = 999ms\n", "3: offer_timeout: expected 1s to 10m" },
         { "enrol_burst = 1000001\n", "3: enrol_burst: expected 0 to 1000000" },
         { "enrol_every = 0s\n", "3: enrol_every: expected 1ms to 1d" },
@@ -102,7 +105,8 @@ TEST(errors_name_file_line_and_what_was_expected)
         { "enrolment = everybody\n", "3: enrolment: expected token or open" },
         { "#\n\tlog_level = loud\n", "4: log_level: expected debug, info, warn or error" },
         { "network = corp.example\n", "3: network: given twice" },
-        { "join_host = example\n", "3: join_host: expected HOST:PORT or [IPv6]:PORT, found \"example\"" },
+        { "join_host = example\n",
+          "3: join_host: expected HOST:PORT or [IPv6]:PORT, found \"example\"" },
         { "state =\n", "3: state: expected a path, found \"\"" },
     };
 
@@ -118,8 +122,9 @@ TEST(errors_name_file_line_and_what_was_expected)
 TEST(every_error_of_a_file_is_told)
 {
     _free_ char *path = write_config("id_digits = 3\nlog_level = loud\n");
-    _free_ char *wanted = mem_format("%s:3: id_digits: expected 6 to 9\n%s:4: log_level: expected debug, info, warn or error\n",
-                                     path, path);
+    _free_ char *wanted = mem_format(
+        "%s:3: id_digits: expected 6 to 9\n%s:4: log_level: expected debug, info, warn or error\n",
+        path, path);
     _cleanup_(config_deinit) struct den_config c = { 0 };
     _buf_ all = { 0 };
 
@@ -130,7 +135,9 @@ TEST(every_error_of_a_file_is_told)
 TEST(what_must_be_there_is_missed)
 {
     _free_ char *path = mem_format("%s/none.conf", check_dir());
-    _free_ char *why = mem_format("%s: network is missing: expected a network name such as corp.example, in lower case", path);
+    _free_ char *why = mem_format(
+        "%s: network is missing: expected a network name such as corp.example, in lower case",
+        path);
     _cleanup_(config_deinit) struct den_config c = { 0 }, empty = { 0 };
 
     CHECK_ERR(config_read(path, &c, NULL, &err), err, ERR_NOT_FOUND);
@@ -167,7 +174,8 @@ TEST(the_written_defaults_are_the_defaults)
         const uint8_t *end = memchr(rest.data, '\n', rest.len);
         struct view line = view_sub(rest, 0, (size_t)(end - rest.data));
         rest = view_sub(rest, line.len + 1, rest.len);
-        if (line.len > 1 && line.data[0] == '#' && line.data[1] != ' ' && line.data[line.len - 1] != '=')
+        if (line.len > 1 && line.data[0] == '#' && line.data[1] != ' ' &&
+            line.data[line.len - 1] != '=')
             buf_printf(&plain, "%.*s\n", VIEW_FMT(view_sub(line, 1, line.len)));
         else if (line.len && line.data[0] != '#')
             buf_printf(&plain, "%.*s\n", VIEW_FMT(line));
@@ -197,7 +205,8 @@ TEST(the_manual_has_every_key)
 
 TEST(exposed_secrets_are_refused)
 {
-    static const char *const secrets[] = { "root.key", "intermediate.key", "login.key", "sign.key", "admin.join", "den.db" };
+    static const char *const secrets[] = { "root.key", "intermediate.key", "login.key",
+                                           "sign.key", "admin.join",       "den.db" };
     _free_ char *state = mem_format("%s/state", check_dir());
     struct den_config c = { .state = state };
 

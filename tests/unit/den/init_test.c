@@ -30,8 +30,8 @@ struct scene {
     struct buf text;
 };
 
-static char *write_request(const struct scene *s, const char *name, const char *host, const struct key *key,
-                           const struct pki_key *tls_key)
+static char *write_request(const struct scene *s, const char *name, const char *host,
+                           const struct key *key, const struct pki_key *tls_key)
 {
     char *path = file_path(s->dir, name);
     _buf_ csr = { 0 };
@@ -143,10 +143,20 @@ TEST(init_makes_private_files)
         const char *name;
         unsigned mode;
     } files[] = {
-        { "", 0700 },           { "root.key", 0600 },  { "root.pem", 0644 }, { "intermediate.key", 0600 },
-        { "intermediate.pem", 0644 }, { "login.key", 0600 }, { "sign.key", 0600 }, { "trust", 0600 },
-        { "den.db", 0600 },     { "den.conf", 0600 },  { "policy.conf", 0600 }, { "router.answer", 0644 },
-        { "router.csr", 0644 }, { "admin.join", 0600 },
+        { "", 0700 },
+        { "root.key", 0600 },
+        { "root.pem", 0644 },
+        { "intermediate.key", 0600 },
+        { "intermediate.pem", 0644 },
+        { "login.key", 0600 },
+        { "sign.key", 0600 },
+        { "trust", 0600 },
+        { "den.db", 0600 },
+        { "den.conf", 0600 },
+        { "policy.conf", 0600 },
+        { "router.answer", 0644 },
+        { "router.csr", 0644 },
+        { "admin.join", 0600 },
     };
     _cleanup_(scene_deinit) struct scene s = scene_new();
 
@@ -158,7 +168,7 @@ TEST(init_makes_private_files)
             check_failed(__FILE__, __LINE__, "%s: mode %04o", path, (unsigned)(st.st_mode & 07777));
     }
     CHECK_U64(count_entries(s.den), N_ELEMENTS(files) - 1 + 2); /* and no others */
-    CHECK_U64(count_entries(s.dir), 4);                         /* den and the request, nothing half-made */
+    CHECK_U64(count_entries(s.dir), 4); /* den and the request, nothing half-made */
 }
 
 TEST(init_prints_the_pin_that_openssl_prints)
@@ -186,7 +196,8 @@ TEST(the_root_key_opens_with_its_passphrase_alone)
     CHECK_OK(init(&s), err);
     CHECK_OK(file_read_secret(path, 65536, &pem, &err), err);
     CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &none, &err), err, ERR_NOT_AUTHORIZED);
-    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("correct horse\n"), &none, &err), err, ERR_NOT_AUTHORIZED);
+    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("correct horse\n"), &none, &err), err,
+              ERR_NOT_AUTHORIZED);
     CHECK_OK(pki_key_read(buf_view(&pem), VIEW_LIT("correct horse"), &key, &err), err);
 }
 
@@ -205,15 +216,19 @@ TEST(the_manifest_lists_exactly_the_keys_in_use)
     CHECK_OK(load_config(&s, &config), err);
     CHECK_OK(config_check_secrets(&config, &err), err);
     CHECK_OK(folder_load_trust(&config, &trust, &err), err);
-    _free_ char *login_path = file_path(s.den, "login.key"), *sign_path = file_path(s.den, "sign.key");
+    _free_ char *login_path = file_path(s.den, "login.key"),
+                *sign_path = file_path(s.den, "sign.key");
     CHECK_OK(key_read(login_path, &login, &err), err);
     CHECK_OK(key_read(sign_path, &sign, &err), err);
     CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_DEN_LOGIN, key_public_view(login), now, &err), err);
     CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_DEN_SIGN, key_public_view(sign), now, &err), err);
-    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now, &err), err);
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_DEN_SIGN, key_public_view(login), now, &err), err, ERR_UNLISTED_KEY);
-    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now + 400 * DAY_MS, &err), err,
+    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now, &err),
+             err);
+    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_DEN_SIGN, key_public_view(login), now, &err), err,
               ERR_UNLISTED_KEY);
+    CHECK_ERR(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key),
+                                  now + 400 * DAY_MS, &err),
+              err, ERR_UNLISTED_KEY);
 
     m = rpc_trust_manifest(trust);
     CHECK_OK(read_cert(s.den, "root.pem", &root), err);
@@ -237,8 +252,11 @@ static void check_answer(const char *path, const struct pki_key *tls_key, uint64
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     _cleanup_(pki_trust_freep) struct pki_trust *set = pki_trust_new();
     uint8_t spki[HASH_SIZE];
-    struct pki_question question = { .name = "router.corp.example", .network = network, .role = PKI_SERVER,
-                                     .now = clock_wall_ms(), .spki = spki };
+    struct pki_question question = { .name = "router.corp.example",
+                                     .network = network,
+                                     .role = PKI_SERVER,
+                                     .now = clock_wall_ms(),
+                                     .spki = spki };
     struct view root, chain[2];
 
     CHECK_OK(read_answer(path, &answer), err);
@@ -342,7 +360,9 @@ TEST(join_strings_hold_tokens_that_den_knows)
     _cleanup_(config_deinit) struct den_config config = { 0 };
     _cleanup_(store_freep) struct store *den_runs = NULL, *store = NULL;
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
-    struct token_order order = { .role = "peer", .uses = 3, .life_ms = DAY_MS, .now = 5, .router = "127.0.0.1:8443" };
+    struct token_order order = {
+        .role = "peer", .uses = 3, .life_ms = DAY_MS, .now = 5, .router = "127.0.0.1:8443"
+    };
     _buf_ admin = { 0 };
     _buf_ peer = { 0 };
 
@@ -364,11 +384,16 @@ TEST(odd_tokens_are_refused)
         struct token_order order;
         const char *why;
     } cases[] = {
-        { { .role = "king", .uses = 1, .router = "a:1" }, "token: role: expected peer or admin, found \"king\"" },
-        { { .role = "peer", .uses = 0, .router = "a:1" }, "token: uses: expected 1 to 1000000, found 0" },
-        { { .role = "peer", .uses = 1000001, .router = "a:1" }, "token: uses: expected 1 to 1000000, found 1000001" },
-        { { .role = "peer", .uses = 1, .life_ms = UINT64_MAX, .router = "a:1" }, "token: expires: expected at most 3650d" },
-        { { .role = "peer", .uses = 1, .router = "a" }, "token: router: expected HOST:PORT, found \"a\"" },
+        { { .role = "king", .uses = 1, .router = "a:1" },
+          "token: role: expected peer or admin, found \"king\"" },
+        { { .role = "peer", .uses = 0, .router = "a:1" },
+          "token: uses: expected 1 to 1000000, found 0" },
+        { { .role = "peer", .uses = 1000001, .router = "a:1" },
+          "token: uses: expected 1 to 1000000, found 1000001" },
+        { { .role = "peer", .uses = 1, .life_ms = UINT64_MAX, .router = "a:1" },
+          "token: expires: expected at most 3650d" },
+        { { .role = "peer", .uses = 1, .router = "a" },
+          "token: router: expected HOST:PORT, found \"a\"" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -398,7 +423,10 @@ TEST(init_refuses_and_leaves_nothing)
         enum err_code code;
         const char *why; /* a part of it */
     } cases[] = {
-        { { .network = "Corp.example" }, "x", ERR_INVALID_ARGUMENT, "network: expected a name such as corp.example" },
+        { { .network = "Corp.example" },
+          "x",
+          ERR_INVALID_ARGUMENT,
+          "network: expected a name such as corp.example" },
         { { .network = "corp" }, "x", ERR_INVALID_ARGUMENT, "network: expected" },
         { { .dir = "" }, "x", ERR_INVALID_ARGUMENT, "the folder's name is empty" },
         { { .request_path = no_folder }, "x", ERR_NOT_FOUND, "the router's request: " },
@@ -408,7 +436,10 @@ TEST(init_refuses_and_leaves_nothing)
         { { .answer_path = s.request }, "x", ERR_ALREADY_EXISTS, "nothing was overwritten" },
         { { 0 }, "", ERR_INVALID_ARGUMENT, "passphrase is empty" },
         { { 0 }, "\nsecond line", ERR_INVALID_ARGUMENT, "passphrase is empty" },
-        { { .answer_path = no_folder }, "x", ERR_SYSTEM, "no/such/answer" }, /* late: nearly all is made */
+        { { .answer_path = no_folder },
+          "x",
+          ERR_SYSTEM,
+          "no/such/answer" }, /* late: nearly all is made */
     };
 
     CHECK_OK(file_write(junk, VIEW_LIT("what is this\n"), 0600, &err), err);
@@ -431,8 +462,10 @@ TEST(init_refuses_and_leaves_nothing)
 TEST(init_overwrites_nothing)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
-    _free_ char *path = file_path(s.den, "root.key"), *why = mem_format("init: %s is not empty; nothing was overwritten: "
-                                                                       "choose a new folder", s.den);
+    _free_ char *path = file_path(s.den, "root.key"),
+                *why = mem_format("init: %s is not empty; nothing was overwritten: "
+                                  "choose a new folder",
+                                  s.den);
     _buf_ before = { 0 };
     _buf_ after = { 0 };
 
@@ -450,8 +483,10 @@ TEST(init_leaves_alone_what_stands_where_it_would_work)
     _cleanup_(scene_deinit) struct scene s = scene_new();
     _free_ char *work = mem_format("%s.new-%ld", s.den, (long)getpid());
     _free_ char *kept = file_path(work, "kept");
-    _free_ char *why = mem_format("init: %s exists; nothing was overwritten: remove it, if it is left "
-                                  "from an init that was killed", work);
+    _free_ char *why =
+        mem_format("init: %s exists; nothing was overwritten: remove it, if it is left "
+                   "from an init that was killed",
+                   work);
     _buf_ back = { 0 };
 
     CHECK_OK(file_private_dir(work, &err), err);
@@ -470,10 +505,14 @@ TEST(init_leaves_alone_what_stands_where_it_would_work)
 
 /* ---- a second router -------------------------------------------------------------------------------- */
 
-static bool add(const struct den_config *config, const char *request, const char *answer, const char *passphrase)
+static bool add(const struct den_config *config, const char *request, const char *answer,
+                const char *passphrase)
 {
     struct router_add_order order = {
-        .config = config, .request_path = request, .answer_path = answer, .passphrase_fd = fd_of(passphrase),
+        .config = config,
+        .request_path = request,
+        .answer_path = answer,
+        .passphrase_fd = fd_of(passphrase),
         .now = clock_wall_ms(),
     };
     bool ok = router_add(&order, &err);
@@ -489,7 +528,8 @@ TEST(a_second_router_comes_with_the_next_manifest)
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     _cleanup_(key_freep) struct key *key = key_new();
     _cleanup_(pki_key_freep) struct pki_key *tls_key = NULL;
-    _free_ char *request = NULL, *answer = file_path(s.dir, "2.answer"), *again = file_path(s.dir, "3.answer");
+    _free_ char *request = NULL, *answer = file_path(s.dir, "2.answer"),
+                *again = file_path(s.dir, "3.answer");
     uint64_t now = clock_wall_ms();
 
     CHECK_OK(init(&s), err);
@@ -503,9 +543,11 @@ TEST(a_second_router_comes_with_the_next_manifest)
     check_answer(answer, tls_key, 2);
     CHECK_OK(folder_load_trust(&config, &trust, &err), err);
     CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(key), now, &err), err);
-    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now, &err), err);
+    CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now, &err),
+             err);
     CHECK_ERR(add(&config, request, answer, "correct horse"), err, ERR_ALREADY_EXISTS);
-    CHECK_OK(add(&config, request, again, ""), err); /* a listed key needs no root: only a new certificate */
+    CHECK_OK(add(&config, request, again, ""),
+             err); /* a listed key needs no root: only a new certificate */
     check_answer(again, tls_key, 2);
 }
 

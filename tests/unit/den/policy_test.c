@@ -18,7 +18,8 @@ static struct policy *parse(const char *text)
 }
 
 /* `caps` joined by ','. */
-static struct policy_decision decide(const struct policy *policy, const char *from, const char *to, const char *caps)
+static struct policy_decision decide(const struct policy *policy, const char *from, const char *to,
+                                     const char *caps)
 {
     struct policy_decision decision;
     struct view list[POLICY_MAX_CAPS], rest = view_text(caps);
@@ -35,14 +36,15 @@ static struct policy_decision decide(const struct policy *policy, const char *fr
 
 TEST(the_first_rule_that_matches_decides)
 {
-    _cleanup_(policy_freep) struct policy *policy = parse(
-        "# who may reach whom\n"
-        "\n"
-        "deny  from 456000 to 123456 can files\n"
-        "allow from 456000 to 123456 can chat,files,tunnel:3389 back chat,call:pad consent none   # by day\n"
-        "allow from *      to 123456 can chat\r\n"
-        "deny  from *      to 777777 can *\n"
-        "allow from 111111 to *      can * consent ask\n");
+    _cleanup_(policy_freep) struct policy *policy =
+        parse("# who may reach whom\n"
+              "\n"
+              "deny  from 456000 to 123456 can files\n"
+              "allow from 456000 to 123456 can chat,files,tunnel:3389 back chat,call:pad consent "
+              "none   # by day\n"
+              "allow from *      to 123456 can chat\r\n"
+              "deny  from *      to 777777 can *\n"
+              "allow from 111111 to *      can * consent ask\n");
     static const struct {
         const char *from, *to, *caps, *rule;
         enum policy_verdict verdict;
@@ -96,33 +98,52 @@ TEST(errors_name_the_line_and_what_was_expected)
     static const struct {
         const char *text, *why;
     } cases[] = {
-        { "permit from * to * can *\n", "policy.conf:1: expected \"allow\" or \"deny\", found \"permit\"" },
+        { "permit from * to * can *\n",
+          "policy.conf:1: expected \"allow\" or \"deny\", found \"permit\"" },
         { "#\n\nallow\n", "policy.conf:3: expected \"from\", found the end of the line" },
         { "allow to * from * can *", "policy.conf:1: expected \"from\", found \"to\"" },
-        { "allow from 456 to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
-        { "allow from 456 000 to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
-        { "allow from alice to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"alice\"" },
+        { "allow from 456 to * can *",
+          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
+        { "allow from 456 000 to * can *",
+          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
+        { "allow from alice to * can *",
+          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"alice\"" },
         { "allow from 456000 can *", "policy.conf:1: expected \"to\", found \"can\"" },
         { "allow from 456000 to *", "policy.conf:1: expected \"can\", found the end of the line" },
-        { "allow from 456000 to * can", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found the end of the line" },
-        { "allow from 456000 to * can # chat", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found the end of the line" },
-        { "allow from 456000 to * can Chat", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"Chat\"" },
-        { "allow from 456000 to * can chat,", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found the end of the line" },
-        { "allow from 456000 to * can chat,*", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"*\"" },
-        { "allow from 456000 to * can chat, files", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found the end of the line" },
-        { "allow from * to * can a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "policy.conf:1: expected at most 16 capabilities, found \"q\"" },
-        { "allow from * to * can chat files", "policy.conf:1: expected \"back\" or \"consent\", found \"files\"" },
-        { "allow from * to * can chat back chat ask", "policy.conf:1: expected \"consent\", found \"ask\"" },
-        { "allow from * to * can chat back *", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"*\"" },
-        { "allow from * to * can chat consent maybe", "policy.conf:1: expected \"none\" or \"ask\", found \"maybe\"" },
-        { "allow from * to * can chat consent ask back chat", "policy.conf:1: expected the end of the line, found \"back\"" },
-        { "deny from * to * can chat consent ask", "policy.conf:1: expected the end of the line, found \"consent\"" },
-        { "allow from * to * can \x1b[2J", "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"\\x1b[2J\"" },
+        { "allow from 456000 to * can", "policy.conf:1: expected capabilities such as "
+                                        "chat,tunnel:3389, found the end of the line" },
+        { "allow from 456000 to * can # chat", "policy.conf:1: expected capabilities such as "
+                                               "chat,tunnel:3389, found the end of the line" },
+        { "allow from 456000 to * can Chat",
+          "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"Chat\"" },
+        { "allow from 456000 to * can chat,", "policy.conf:1: expected capabilities such as "
+                                              "chat,tunnel:3389, found the end of the line" },
+        { "allow from 456000 to * can chat,*",
+          "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"*\"" },
+        { "allow from 456000 to * can chat, files", "policy.conf:1: expected capabilities such as "
+                                                    "chat,tunnel:3389, found the end of the line" },
+        { "allow from * to * can a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
+          "policy.conf:1: expected at most 16 capabilities, found \"q\"" },
+        { "allow from * to * can chat files",
+          "policy.conf:1: expected \"back\" or \"consent\", found \"files\"" },
+        { "allow from * to * can chat back chat ask",
+          "policy.conf:1: expected \"consent\", found \"ask\"" },
+        { "allow from * to * can chat back *",
+          "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"*\"" },
+        { "allow from * to * can chat consent maybe",
+          "policy.conf:1: expected \"none\" or \"ask\", found \"maybe\"" },
+        { "allow from * to * can chat consent ask back chat",
+          "policy.conf:1: expected the end of the line, found \"back\"" },
+        { "deny from * to * can chat consent ask",
+          "policy.conf:1: expected the end of the line, found \"consent\"" },
+        { "allow from * to * can \x1b[2J",
+          "policy.conf:1: expected capabilities such as chat,tunnel:3389, found \"\\x1b[2J\"" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct policy *policy = NULL;
-        CHECK_ERR(policy_parse("policy.conf", view_text(cases[i].text), &policy, &err), err, ERR_BAD_CONFIG);
+        CHECK_ERR(policy_parse("policy.conf", view_text(cases[i].text), &policy, &err), err,
+                  ERR_BAD_CONFIG);
         CHECK_STR(err.text, cases[i].why);
     }
 }
@@ -141,8 +162,8 @@ TEST(an_empty_file_and_one_that_others_write_are_refused)
     CHECK_STR(err.text, wanted);
     static const mode_t exposed[] = { 0666, 0664, 0620, 0602 };
     for (size_t i = 0; i < N_ELEMENTS(exposed); i++) {
-        _free_ char *why = mem_format("policy: %s: mode %04o lets others write it; chmod go-w it", path,
-                                      (unsigned)exposed[i]);
+        _free_ char *why = mem_format("policy: %s: mode %04o lets others write it; chmod go-w it",
+                                      path, (unsigned)exposed[i]);
         CHECK_OK(file_write(path, VIEW_LIT("deny from * to * can *\n"), exposed[i], &err), err);
         CHECK_ERR(policy_read(path, &policy, &text, &err), err, ERR_EXPOSED);
         CHECK_STR(err.text, why);
@@ -158,14 +179,20 @@ TEST(an_empty_file_and_one_that_others_write_are_refused)
 
 TEST(names_of_capabilities)
 {
-    static const char *const good[] = { "chat", "a", "tunnel:3389", "call:a.b", "x_-9:/path", "a::", "file:a=b" };
-    static const char *const bad[] = { "", "Chat", "9a", "-", ":x", "chat:", "a b", "a:b c", "a,b", "a:b,c", "*", "a\n", "a:\x7f", "ch\xc3\xa4t" };
+    static const char *const good[] = { "chat",       "a",   "tunnel:3389", "call:a.b",
+                                        "x_-9:/path", "a::", "file:a=b" };
+    static const char *const bad[] = {
+        "",      "Chat", "9a",    "-", ":x",  "chat:",  "a b",
+        "a:b c", "a,b",  "a:b,c", "*", "a\n", "a:\x7f", "ch\xc3\xa4t"
+    };
     char longest[POLICY_MAX_CAP + 2];
 
     for (size_t i = 0; i < N_ELEMENTS(good); i++)
-        CHECK(policy_cap_is_valid(view_text(good[i])) || (check_failed(__FILE__, __LINE__, "%s", good[i]), false));
+        CHECK(policy_cap_is_valid(view_text(good[i])) ||
+              (check_failed(__FILE__, __LINE__, "%s", good[i]), false));
     for (size_t i = 0; i < N_ELEMENTS(bad); i++)
-        CHECK(!policy_cap_is_valid(view_text(bad[i])) || (check_failed(__FILE__, __LINE__, "%s", bad[i]), false));
+        CHECK(!policy_cap_is_valid(view_text(bad[i])) ||
+              (check_failed(__FILE__, __LINE__, "%s", bad[i]), false));
     CHECK(!policy_cap_is_valid(VIEW_LIT("a\0b")));
     memset(longest, 'a', sizeof(longest));
     CHECK(policy_cap_is_valid(VIEW(longest, POLICY_MAX_CAP)));
@@ -198,10 +225,11 @@ static void put_caps(struct buf *to, unsigned set)
 
 static struct model_rule random_rule(struct buf *text, unsigned line)
 {
-    struct model_rule rule = { random_below(2) == 1, random_below(2) == 1, random_below(4), random_below(4),
-                               1 + random_below(ANY), line };
+    struct model_rule rule = { random_below(2) == 1, random_below(2) == 1,  random_below(4),
+                               random_below(4),      1 + random_below(ANY), line };
 
-    buf_printf(text, "%s from %s to %s can ", rule.allows ? "allow" : "deny", ids[rule.from], ids[rule.to]);
+    buf_printf(text, "%s from %s to %s can ", rule.allows ? "allow" : "deny", ids[rule.from],
+               ids[rule.to]);
     put_caps(text, rule.can);
     if (rule.allows)
         buf_put_text(text, rule.asks ? "" : " consent none");
@@ -209,14 +237,17 @@ static struct model_rule random_rule(struct buf *text, unsigned line)
     return rule;
 }
 
-static unsigned model_decide(const struct model_rule *rules, unsigned n, unsigned from, unsigned to, unsigned asked)
+static unsigned model_decide(const struct model_rule *rules, unsigned n, unsigned from, unsigned to,
+                             unsigned asked)
 {
     unsigned decided = n;
 
-    for (unsigned i = n; i-- > 0;) { /* backwards: the last one written down is the first of the file */
+    for (unsigned i = n;
+         i-- > 0;) { /* backwards: the last one written down is the first of the file */
         unsigned can = rules[i].can == ANY ? ANY - 1 : rules[i].can;
         bool fits = rules[i].allows ? (asked & ~can) == 0 : (asked & can) != 0;
-        bool here = (rules[i].from == 3 || rules[i].from == from) && (rules[i].to == 3 || rules[i].to == to);
+        bool here = (rules[i].from == 3 || rules[i].from == from) &&
+                    (rules[i].to == 3 || rules[i].to == to);
         decided = fits && here ? i : decided;
     }
     return decided;
@@ -243,10 +274,12 @@ TEST(random_policies_decide_as_the_model_does)
             _buf_ joined = { 0 };
             put_caps(&joined, asked);
             struct policy_decision d = decide(policy, ids[from], ids[to], buf_cstr(&joined));
-            if ((d.verdict == POLICY_ALLOWED) != allowed || d.line != (wanted < n ? rules[wanted].line : 0) ||
+            if ((d.verdict == POLICY_ALLOWED) != allowed ||
+                d.line != (wanted < n ? rules[wanted].line : 0) ||
                 (allowed && d.must_ask != rules[wanted].asks)) {
-                check_failed(__FILE__, __LINE__, "%s to %s for %s: rule %s, model says %u, of\n%s", ids[from], ids[to],
-                             buf_cstr(&joined), d.rule, wanted, buf_cstr(&text));
+                check_failed(__FILE__, __LINE__, "%s to %s for %s: rule %s, model says %u, of\n%s",
+                             ids[from], ids[to], buf_cstr(&joined), d.rule, wanted,
+                             buf_cstr(&text));
                 return;
             }
         }

@@ -67,7 +67,10 @@ TEST(open_refuses_what_is_not_ours)
     struct store *store = NULL;
 
     CHECK_ERR(store_open(path, &store, &err), err, ERR_NOT_FOUND);
-    CHECK_OK(file_write(path, VIEW_LIT("not a database, but long enough to look at its first bytes\n"), 0600, &err), err);
+    CHECK_OK(file_write(path,
+                        VIEW_LIT("not a database, but long enough to look at its first bytes\n"),
+                        0600, &err),
+             err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_SYSTEM);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0600, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_BAD_CONFIG);
@@ -127,7 +130,8 @@ TEST(an_id_and_a_key_are_taken_once)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    struct store_identity a = identity("456000", 1), same_id = identity("456000", 2), same_key = identity("456001", 1);
+    struct store_identity a = identity("456000", 1), same_id = identity("456000", 2),
+                          same_key = identity("456001", 1);
     struct store_identity odd = identity("45", 3), boss = identity("456002", 4), found;
     enum store_found is;
 
@@ -173,7 +177,8 @@ TEST(a_token_counts_each_key_once)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    struct store_token t = { .role = "admin", .uses_left = 2, .created_at = 10, .expires_at = 20 }, found;
+    struct store_token t = { .role = "admin", .uses_left = 2, .created_at = 10, .expires_at = 20 },
+                       found;
     uint8_t a[KEY_SIZE] = { 1 }, b[KEY_SIZE] = { 2 }, c[KEY_SIZE] = { 3 };
     enum store_found is;
 
@@ -204,19 +209,26 @@ TEST(a_serial_is_reserved_once_and_signed_once)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    _cleanup_(store_certificate_deinit) struct store_certificate reserved = { 0 }, signed_one = { 0 }, none = { 0 };
+    _cleanup_(store_certificate_deinit) struct store_certificate reserved = { 0 },
+                                                                 signed_one = { 0 }, none = { 0 };
     uint8_t spki[HASH_SIZE] = { 7 }, other[HASH_SIZE] = { 8 };
     enum store_found is;
 
     CHECK_OK(store_begin(store, &err), err);
-    CHECK_OK(store_serial_reserve(store, VIEW_LIT("\x01\x00\x02"), "456000", VIEW_ARR(spki), 5, &err), err);
-    CHECK_ERR(store_serial_reserve(store, VIEW_LIT("\x01\x00\x02"), "456001", VIEW_ARR(other), 5, &err), err,
-              ERR_ALREADY_EXISTS);
+    CHECK_OK(
+        store_serial_reserve(store, VIEW_LIT("\x01\x00\x02"), "456000", VIEW_ARR(spki), 5, &err),
+        err);
+    CHECK_ERR(
+        store_serial_reserve(store, VIEW_LIT("\x01\x00\x02"), "456001", VIEW_ARR(other), 5, &err),
+        err, ERR_ALREADY_EXISTS);
     CHECK_OK(store_certificate_by_spki(store, VIEW_ARR(spki), &is, &reserved, &err), err);
     CHECK(is == STORE_FOUND && reserved.der.len == 0);
-    CHECK_OK(store_certificate_put(store, VIEW_LIT("\x01\x00\x02"), VIEW_LIT("der"), 6, 9, &err), err);
-    CHECK_ERR(store_certificate_put(store, VIEW_LIT("\x01\x00\x02"), VIEW_LIT("other"), 6, 9, &err), err, ERR_NOT_FOUND);
-    CHECK_ERR(store_certificate_put(store, VIEW_LIT("\x02"), VIEW_LIT("der"), 6, 9, &err), err, ERR_NOT_FOUND);
+    CHECK_OK(store_certificate_put(store, VIEW_LIT("\x01\x00\x02"), VIEW_LIT("der"), 6, 9, &err),
+             err);
+    CHECK_ERR(store_certificate_put(store, VIEW_LIT("\x01\x00\x02"), VIEW_LIT("other"), 6, 9, &err),
+              err, ERR_NOT_FOUND);
+    CHECK_ERR(store_certificate_put(store, VIEW_LIT("\x02"), VIEW_LIT("der"), 6, 9, &err), err,
+              ERR_NOT_FOUND);
     CHECK_OK(store_commit(store, &err), err);
     CHECK_OK(store_certificate_by_spki(store, VIEW_ARR(spki), &is, &signed_one, &err), err);
     CHECK_STR(signed_one.id, "456000");
@@ -260,7 +272,8 @@ TEST(revoked_certificates_are_listed_oldest_first)
         CHECK_OK(store_serial_reserve(store, VIEW(&i, 1), "456000", VIEW_ARR(spki), 5, &err), err);
     for (uint8_t i = 40; i > 0; i = (uint8_t)(i - 2))
         CHECK_OK(store_certificate_revoke(store, VIEW(&i, 1), 100u - i, 1, &err), err);
-    CHECK_OK(store_certificate_revoke(store, VIEW_LIT("\x28"), 999, 4, &err), err); /* changes nothing */
+    CHECK_OK(store_certificate_revoke(store, VIEW_LIT("\x28"), 999, 4, &err),
+             err); /* changes nothing */
     CHECK_ERR(store_certificate_revoke(store, VIEW_LIT("\x77"), 1, 1, &err), err, ERR_NOT_FOUND);
     CHECK_OK(store_commit(store, &err), err);
     CHECK_OK(store_revoked_list(store, &list, &n, &err), err);
@@ -301,7 +314,9 @@ TEST(sessions_that_are_open_are_found_again)
 
     CHECK_OK(store_begin(store, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
-        struct store_session x = { .sid = { (uint8_t)rows[i].sid }, .a_id = "456000", .b_id = "123456",
+        struct store_session x = { .sid = { (uint8_t)rows[i].sid },
+                                   .a_id = "456000",
+                                   .b_id = "123456",
                                    .opened_at = rows[i].opened_at };
         snprintf(x.state, sizeof(x.state), "%s", rows[i].state);
         CHECK_OK(store_session_add(store, &x, &err), err);
@@ -317,8 +332,14 @@ TEST(a_session_is_seen_once_and_moves)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    struct store_session x = { .sid = { 1, 2 }, .a_id = "456000", .b_id = "123456", .caps = "chat,tunnel:3389",
-                               .state = "offered", .reason = "", .opened_at = 50 }, found;
+    struct store_session x = { .sid = { 1, 2 },
+                               .a_id = "456000",
+                               .b_id = "123456",
+                               .caps = "chat,tunnel:3389",
+                               .state = "offered",
+                               .reason = "",
+                               .opened_at = 50 },
+                         found;
     enum store_found is;
 
     CHECK_OK(store_begin(store, &err), err);
@@ -329,7 +350,8 @@ TEST(a_session_is_seen_once_and_moves)
     CHECK_STR(found.state, "accepted");
     CHECK_U64(found.closed_at, 0);
     CHECK_OK(store_session_set_state(store, VIEW_ARR(x.sid), "closed", "over", 70, &err), err);
-    CHECK_ERR(store_session_set_state(store, VIEW_LIT("0123456789abcdef"), "closed", "", 70, &err), err, ERR_NOT_FOUND);
+    CHECK_ERR(store_session_set_state(store, VIEW_LIT("0123456789abcdef"), "closed", "", 70, &err),
+              err, ERR_NOT_FOUND);
     CHECK_OK(store_commit(store, &err), err);
     CHECK_OK(store_session_find(store, VIEW_ARR(x.sid), &is, &found, &err), err);
     CHECK(is == STORE_FOUND);
@@ -390,7 +412,8 @@ static bool in_child(bool (*work)(const char *path), const char *path)
 
     if (pid == 0)
         _exit(work(path) ? 0 : 1);
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
 }
 
 static bool raise_many(const char *path)
@@ -474,7 +497,7 @@ TEST(a_killed_writer_loses_nothing_acknowledged)
         CHECK_OK(store_blob_get(store, "half", &is, &half, &err), err);
         CHECK(is == STORE_FOUND && half.len == sizeof(n));
         memcpy(&n, half.data, sizeof(n));
-        CHECK_U64(n, kept); /* whole transactions alone */
+        CHECK_U64(n, kept);                      /* whole transactions alone */
         CHECK_OK(store_begin(store, &err), err); /* and its lock is gone with it */
         store_rollback(store);
     }
@@ -525,8 +548,9 @@ TEST(a_full_disk_refuses_and_is_recovered_from)
     CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
     tight = (struct rlimit){ 1 << 18, before.rlim_max };
     CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
-    was_refused = store_begin(store, &err) && store_number_raise(store, "n", 2, &err) &&
-                  (!store_blob_set(store, "big", buf_view(&big), &err) || !store_commit(store, &err));
+    was_refused =
+        store_begin(store, &err) && store_number_raise(store, "n", 2, &err) &&
+        (!store_blob_set(store, "big", buf_view(&big), &err) || !store_commit(store, &err));
     setrlimit(RLIMIT_FSIZE, &before);
     CHECK(was_refused);
     CHECK_STR(err_code_name(err.code), "system");
