@@ -186,3 +186,151 @@ TEST(a_certificate_that_is_not_for_this_router_is_refused)
               "network.error.expired");
     CHECK_U64(w->n_installed, 0);
 }
+
+/* ---- who is here ----------------------------------------------------------------------------- */
+
+/* The IDs on a page of network.peer.list, with spaces between; *ret_next is 0 after the last. */
+static void list_peers(struct wire *wire, uint64_t cursor, uint64_t limit, struct buf *ret_ids,
+                       uint64_t *ret_next)
+{
+    struct rpc_fields page, peers;
+    struct rpc_msg msg;
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 2);
+    rpc_put_u64(&args, cursor);
+    rpc_put_u64(&args, limit);
+    send_call(wire, "network.peer.list", buf_view(&args));
+    *ret_next = 0;
+    if (!CHECK(wire_next(wire, &msg)) || !CHECK(msg.type == RPC_RESULT))
+        return;
+    rpc_fields_open(&page, rpc_payload_args(msg.result.payload));
+    rpc_fields_open(&peers, rpc_fields_array(&page, "peers"));
+    while (rpc_fields_more(&peers)) {
+        struct view id, peer = rpc_fields_map(&peers, "peer");
+        CHECK(rpc_map_text(peer, "id", &id));
+        buf_printf(ret_ids, "%.*s ", VIEW_FMT(id));
+    }
+    rpc_value_u64(rpc_fields_value(&page, "next"), ret_next);
+}
+
+TEST(peers_are_listed_by_page_whoever_leaves_meanwhile)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000");
+    uint64_t next;
+    _buf_ ids = { 0 };
+
+    join_peer(w, "456001");
+    join_peer(w, "456002");
+    list_peers(den, 0, 2, &ids, &next);
+    CHECK_STR(buf_cstr(&ids), "den 456000 ");
+    CHECK(next > 0);
+    wire_drop(alice);
+    buf_clear(&ids);
+    list_peers(den, next, 2, &ids, &next);
+    CHECK_STR(buf_cstr(&ids), "456001 456002 ");
+    buf_clear(&ids);
+    list_peers(den, next, 2, &ids, &next);
+    CHECK_STR(buf_cstr(&ids), "");
+    CHECK_U64(next, 0);
+}
+
+TEST(a_peer_is_kicked_by_an_admin_alone)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *admin, *alice, *bob;
+    struct rpc_msg msg;
+    _buf_ args = { 0 };
+    _buf_ own = { 0 };
+
+    join_den(w);
+    admin = join_with(w, key, "100000", "admin");
+    alice = join_peer(w, "456000");
+    bob = join_peer(w, "456001");
+    put_text_args(&args, "456000");
+    put_text_args(&own, "100000");
+    CHECK_STR(try_call(bob, "network.peer.kick", buf_view(&args)), "wamp.error.not_authorized");
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&own)), "wamp.error.invalid_argument");
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "RESULT");
+    CHECK(wire_next(alice, &msg) && msg.type == RPC_GOODBYE);
+    CHECK_VIEW(msg.goodbye.reason, VIEW_LIT("network.close.kicked"));
+    CHECK(alice->is_closed && !bob->is_closed);
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "network.error.not_found");
+}
+
+TEST(who_comes_and_goes_is_told_to_den)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice;
+    struct rpc_fields f;
+    struct view value;
+    struct rpc_msg msg;
+
+    CHECK_STR(try_subscribe(den, "network.peer.on_join"), "SUBSCRIBED");
+    CHECK_STR(try_subscribe(den, "network.peer.on_leave"), "SUBSCRIBED");
+    alice = join_peer(w, "456000");
+    if (!CHECK(wire_next(den, &msg)) || !CHECK(msg.type == RPC_EVENT))
+        return;
+    rpc_fields_open(&f, rpc_payload_args(msg.event.payload));
+    CHECK(rpc_map_text(rpc_fields_map(&f, "peer"), "id", &value));
+    CHECK_VIEW(value, VIEW_LIT("456000"));
+    wire_drop(alice);
+    if (!CHECK(wire_next(den, &msg)) || !CHECK(msg.type == RPC_EVENT))
+        return;
+    rpc_fields_open(&f, rpc_payload_args(msg.event.payload));
+    CHECK_VIEW(rpc_fields_text(&f, "id", 24), VIEW_LIT("456000"));
+    CHECK(!wire_next(den, &msg));
+}
+
+TEST(sessions_are_named_to_those_who_may_know)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000"), *bob = join_peer(w, "456001");
+    const struct {
+        struct wire *asker;
+        uint64_t session;
+        const char *answer;
+    } cases[] = {
+        { bob, den->conn->session, "RESULT" },
+        { bob, alice->session, "network.error.not_reachable" },
+        { alice, alice->session, "RESULT" },
+        { den, alice->session, "RESULT" },
+        { den, 1, "network.error.not_reachable" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _buf_ args = { 0 };
+        rpc_put_array(&args, 1);
+        rpc_put_u64(&args, cases[i].session);
+        CHECK_STR(try_call(cases[i].asker, "network.reverse", buf_view(&args)), cases[i].answer);
+    }
+}
+
+TEST(grants_and_figures_are_shown_to_den)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000");
+    struct rpc_fields f;
+    struct view value;
+    struct rpc_msg msg;
+    uint64_t n = 0;
+
+    CHECK_STR(install_grant(den, &(struct grant_facts){ 7, "456000", "456001", "chat", "chat", 0 }),
+              "RESULT");
+    if (!ask(den, "network.stats", VIEW_LIT(""), &msg, &value))
+        return;
+    CHECK(rpc_map_u64(value, "grants", &n));
+    CHECK_U64(n, 1);
+    CHECK(rpc_map_u64(value, "peers", &n));
+    CHECK_U64(n, 2);
+    if (!ask(den, "network.grant.list", VIEW_LIT(""), &msg, &value))
+        return;
+    rpc_fields_open(&f, value);
+    CHECK(rpc_map_text(rpc_fields_map(&f, "grant"), "b", &value));
+    CHECK_VIEW(value, VIEW_LIT("456001"));
+    CHECK(!rpc_fields_more(&f));
+    CHECK_STR(try_call(alice, "network.grant.list", (struct view){ 0 }),
+              "wamp.error.not_authorized");
+}
