@@ -118,7 +118,9 @@ static bool on_chain(void *user, const SSL *ssl, const struct view *chain, size_
 
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
 {
-    return conn->wsi && rpc_ws_tls_exporter(lws_get_ssl(conn->wsi), ret_exporter);
+    SSL *ssl = conn->wsi ? lws_get_ssl(conn->wsi) : NULL;
+
+    return ssl && rpc_ws_tls_exporter(ssl, ret_exporter);
 }
 
 /* ---- what connections need of the wire ------------------------------------------------------- */
@@ -162,9 +164,11 @@ void rpc_ws_wire_read(struct rpc_ws_conn *conn)
 /* libpeer's loop has no turns, and one connection that is idle most of the time. */
 static void read_ahead(struct rpc_ws_conn *conn)
 {
-    if (!conn->hub->has_turns)
+    SSL *ssl = lws_get_ssl(conn->wsi);
+
+    if (!conn->hub->has_turns || !ssl)
         return;
-    rpc_ws_tls_read_ahead(lws_get_ssl(conn->wsi), rpc_ws_conn_came, conn);
+    rpc_ws_tls_read_ahead(ssl, rpc_ws_conn_came, conn);
     rpc_ws_conn_came(conn); /* what came behind the handshake */
 }
 
@@ -400,13 +404,14 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     struct lws_context_creation_info info = { 0 };
 
     assert(!ws->server);
-    if (!rpc_ws_pair_read(&listener->tls, &pair, err))
+    if (listener->tls.n_chain && !rpc_ws_pair_read(&listener->tls, &pair, err))
         return err_wrap(err, "listening");
     set_up_server(ws, listener);
     ws->events = *events;
     ws->user = user;
     info.options =
-        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
+        (pair ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0) |
         LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
         (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
     info.vhost_name = "server";

@@ -36,7 +36,7 @@ struct rpc_ws_tls {
 struct rpc_ws_listener {
     const char *host;      /* address to bind; NULL: all */
     uint16_t port;         /* 0: any, see rpc_ws_port() */
-    struct rpc_ws_tls tls; /* copied */
+    struct rpc_ws_tls tls; /* copied; n_chain 0: without TLS, which is for loopback alone */
     const char *protocol;  /* the WebSocket sub-protocol: "wamp.2.msgpack" */
     /* Or several, up to a NULL: a client gets the first of its own list that is served. */
     const char *const *protocols;
