@@ -103,22 +103,28 @@ bool key_read(const char *path, struct key **ret_key, struct err *err)
     return true;
 }
 
+/* libsodium declares its inputs as never NULL, empty ones too. */
+static const uint8_t *at(struct view bytes)
+{
+    return bytes.len ? bytes.data : (const uint8_t *)"";
+}
+
 void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE])
 {
-    crypto_hash_sha256(ret_hash, bytes.data, bytes.len);
+    crypto_hash_sha256(ret_hash, at(bytes), bytes.len);
 }
 
 void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE])
 {
-    crypto_generichash(ret_hash, HASH_SIZE, bytes.data, bytes.len, NULL, 0);
+    crypto_generichash(ret_hash, HASH_SIZE, at(bytes), bytes.len, NULL, 0);
 }
 
 void hmac_sha256(struct view key, struct view bytes, uint8_t ret_mac[HASH_SIZE])
 {
     crypto_auth_hmacsha256_state state;
 
-    crypto_auth_hmacsha256_init(&state, key.data, key.len);
-    crypto_auth_hmacsha256_update(&state, bytes.data, bytes.len);
+    crypto_auth_hmacsha256_init(&state, at(key), key.len);
+    crypto_auth_hmacsha256_update(&state, at(bytes), bytes.len);
     crypto_auth_hmacsha256_final(&state, ret_mac);
     mem_wipe(&state, sizeof(state));
 }

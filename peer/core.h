@@ -66,6 +66,7 @@ struct core {
     uint8_t enrol_hash[HASH_SIZE]; /* of the E that went out last */
     bool has_enrolled;             /* in this connection */
     bool must_enrol;               /* the admission we carry was refused */
+    size_t n_final;                /* routers in a row that refused us for good */
     bool is_joined;                /* `network` is on disk */
     bool is_up, was_ready, has_failed, is_closing;
     bool has_registered, is_flush_queued;

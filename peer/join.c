@@ -195,7 +195,8 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 
     if (core->is_closing || core->has_failed)
         return;
-    if (is_final(core, why->code)) {
+    core->n_final = is_final(core, why->code) ? core->n_final + 1 : 0;
+    if (core->n_final >= core->join.n_hosts) { /* not one of the routers would do */
         struct err err = *why;
         err_wrap(&err, "joining %s", core->join.network);
         core_fail(core, &err);

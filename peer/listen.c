@@ -245,12 +245,28 @@ static void set_told(const struct err *why, struct err *ret_told)
     }
 }
 
+/* The person at this end learns of what is wrong here, or with somebody who is known here. */
+static void tell_application(const struct session *session, const struct err *why)
+{
+    struct hub_event *event;
+
+    if (session->handle || (why->code != ERR_IDENTITY_CHANGED && why->code != ERR_BAD_CONFIG &&
+                            why->code != ERR_EXPOSED && why->code != ERR_SYSTEM))
+        return;
+    event = hub_event_new(PEER_EVENT_REFUSED);
+    snprintf(event->remote_id, sizeof(event->remote_id), "%.15s", session->remote_id);
+    event->event.remote_id = event->remote_id;
+    hub_error(why, &event->event.error);
+    hub_put(session->core->hub, event);
+}
+
 void listen_refuse(struct session *session, const struct err *why)
 {
     struct err told;
 
     if (session->inv == 0 || !session->core->client)
         return;
+    tell_application(session, why);
     set_told(why, &told);
     rpc_client_refuse(session->core->client, take_inv(session), "peer", &told);
     core_flush_soon(session->core);

@@ -142,7 +142,7 @@ bool trust_load(struct core *core, struct err *err)
         !state_read_if(core->state, STATE_CERT, &pem, &has_pem, err))
         return false;
     if (has_crl && !take_crl(core, buf_view(&crl), err))
-        return err_wrap(err, "%s", state_path(core->state, STATE_CRL));
+        *err = (struct err){ 0 }; /* damaged: it is fetched anew before any link is made */
     if (has_pem &&
         !pki_pem_read_all(buf_view(&pem), "CERTIFICATE", intermediates, PKI_MAX_CHAIN, &n, err))
         return err_wrap(err, "%s", state_path(core->state, STATE_CERT));

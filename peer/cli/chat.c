@@ -318,6 +318,8 @@ static void on_offline(struct chat *chat, const struct peer_event *event)
 
 static void on_event(struct chat *chat, const struct peer_event *event)
 {
+    char id[24];
+
     switch (event->type) {
     case PEER_EVENT_JOINED:
         chat->has_joined = true;
@@ -329,6 +331,10 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         break;
     case PEER_EVENT_OFFLINE:
         on_offline(chat, event);
+        break;
+    case PEER_EVENT_REFUSED:
+        cli_say("a call of %s was refused", cli_show_id(event->remote_id, id));
+        cli_fail(chat->cli, "chat", &event->error);
         break;
     case PEER_EVENT_ALARM:
         cli_say("alarm: %s; no new links are made", event->error.text);

@@ -104,6 +104,8 @@ enum peer_event_type {
     PEER_EVENT_WRITABLE,    /* room is back */
     PEER_EVENT_STREAM_CLOSED, /* done in both directions or reset: the handle is gone after the next call */
     PEER_EVENT_DATAGRAM,    /* data, size */
+    PEER_EVENT_REFUSED,     /* a call was refused before you were asked, for a reason that you should know: remote_id, error
+                             * (identity_changed: it may be somebody else, or the same person with a new key) */
     PEER_EVENT_ALARM,       /* den contradicts itself: error. Both statements are in the state folder's `alarm`; there are
                              * no new links while that file is there. Links that are up go on */
 };
@@ -112,14 +114,14 @@ struct peer_event {
     enum peer_event_type type;
     struct peer_link *link;
     struct peer_stream *stream;
-    const char *remote_id;               /* INCOMING: the caller's proved ID */
+    const char *remote_id;               /* INCOMING: the caller's proved ID; REFUSED: the caller's ID, as den vouches for it */
     const char *const *capabilities;     /* INCOMING: what it asks for; NULL-terminated */
     bool must_ask;                       /* INCOMING: policy wants a person to consent */
     const char *capability, *argument;   /* STREAM */
     const void *data;                    /* DATAGRAM */
     size_t size;
     uint64_t pause_ms;                   /* OFFLINE: until the next try */
-    struct peer_error error;             /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, ALARM; name "" when nothing failed */
+    struct peer_error error;             /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, REFUSED, ALARM; name "" when nothing failed */
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 

@@ -8,7 +8,7 @@ import signal
 import termios
 
 import tap
-from network import Process, run, shown
+from network import Network, Process, run, shown
 
 
 class Terminal(Process):
@@ -99,6 +99,51 @@ def a_caller_who_gives_up_stops_the_ringing(net):
     alice.wait()
     bob.wait_line(bob.err, "waiting for the next call", patience=15)
     bob.stop()
+
+
+@tap.test
+def a_known_peer_with_another_key_is_refused_and_both_are_told(net):
+    known = net.path("bob", "known_peers")
+    with open(known, encoding="ascii") as f:
+        before = f.read()
+    key = net.identity("alice")["identity_pk"]
+    with open(known, "w", encoding="ascii") as f:
+        f.write(before.replace(key, net.identity("carol")["identity_pk"]))
+    bob = waiting(net, "bob", "--accept")
+    alice = net.dial_chat("alice", "bob")
+    tap.check(alice.wait() == 1, "alice's exit status")
+    tap.check(alice.find(alice.err, "warren: chat: identity_changed: "), "\n".join(alice.err))
+    tap.check(not alice.find(alice.err, re.escape(net.path("bob"))), "bob's files are named to alice")
+    bob.wait_line(bob.err, f"a call of {shown(net.ids['alice'])} was refused")
+    bob.wait_line(bob.err, "warren: chat: identity_changed: .*known_peers")
+    bob.wait_line(bob.err, "what to do: .*known_peers")
+    bob.stop()
+    with open(known, "w", encoding="ascii") as f:
+        f.write(before)
+
+
+@tap.test
+def a_damaged_revocation_list_is_fetched_anew(net):
+    with open(net.path("bob", "crl.der"), "r+b") as f:
+        f.truncate(20)
+    bob = waiting(net, "bob", "--accept")
+    alice = net.dial_chat("alice", "bob")
+    alice.write("all the same\n")
+    bob.wait_line(bob.out, "all the same")
+    alice.stop()
+    bob.stop()
+
+
+@tap.test
+def the_second_router_serves_when_the_first_is_of_another_network(net):
+    other = Network(tap.build_dir(), net.path("other"), name="other.example")
+    os.mkdir(net.path("other"))
+    try:
+        other.make()
+        text = net.token().replace("warren://", f"warren://127.0.0.1:{other.port},")
+        run(net.warren("frank", "join", "--timeout", "40"), input=text + "\n")
+    finally:
+        other.close()
 
 
 @tap.test

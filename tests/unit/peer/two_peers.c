@@ -148,6 +148,7 @@ static void on_event(struct side *side, const struct peer_event *event)
             side->n_closed++;
         }
         break;
+    case PEER_EVENT_REFUSED:
     case PEER_EVENT_ALARM:
         EXPECT(false);
         break;
