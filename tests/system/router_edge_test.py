@@ -62,6 +62,20 @@ def read_all(sock):
         return out
 
 
+def read_until_closed(sock):
+    """The same, answering a close frame: the router waits for that a while."""
+    out = b""
+    try:
+        while part := sock.recv(65536):
+            out += part
+            if any(opcode == 8 for opcode, _ in frames(out)):
+                sock.sendall(frame(b"\x03\xe8", 8))
+                return out + read_all(sock)
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return out
+
+
 def open_socket(port, protocol="wamp.2.msgpack"):
     sock = dial(port)
     sock.sendall((UPGRADE + f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n").encode())
@@ -106,7 +120,7 @@ def say(port, *sent, protocol="wamp.2.msgpack"):
     sock = open_socket(port, protocol)
     for one in sent:
         sock.sendall(one)
-    answer = frames(read_all(sock))
+    answer = frames(read_until_closed(sock))
     sock.close()
     return answer
 
