@@ -6,9 +6,10 @@
 #include "rpc/statement.h"
 #include "rpc/trust.h"
 
-#define RPC_BINDING_EXPORTER    "tls-exporter"         /* RFC 9266 */
-#define RPC_BINDING_CERTIFICATE "tls-server-end-point" /* SHA-256 of the certificate; behind a proxy */
-#define RPC_BINDING_NONE        "none"                 /* zeros; on loopback alone */
+#define RPC_BINDING_EXPORTER "tls-exporter" /* RFC 9266 */
+#define RPC_BINDING_CERTIFICATE                                                                    \
+    "tls-server-end-point"      /* SHA-256 of the certificate; behind a proxy */
+#define RPC_BINDING_NONE "none" /* zeros; on loopback alone */
 
 /* What both ends hold of one handshake; the same values on both sides. */
 struct rpc_netsign {

@@ -6,7 +6,7 @@
 enum {
     PAUSE_MS = 500,
     MAX_PAUSE_MS = 6500, /* with its jitter below ten seconds: so soon all are back */
-    STEADY_MS = 5000, /* a session that lasted this long starts the pauses anew */
+    STEADY_MS = 5000,    /* a session that lasted this long starts the pauses anew */
 };
 
 struct rpc_uplink {

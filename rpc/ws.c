@@ -410,8 +410,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     ws->events = *events;
     ws->user = user;
     info.options =
-        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
-        (pair ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0) |
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | (pair ? LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX : 0) |
         LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
         (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
     info.vhost_name = "server";

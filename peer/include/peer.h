@@ -42,30 +42,34 @@ struct peer_error {
 /* ---- joining and the machine's own identity ------------------------------------------------------ */
 
 struct peer_config {
-    size_t size;              /* sizeof(struct peer_config), so that it can grow */
-    const char *state_dir;    /* mode 0700; NULL: $XDG_STATE_HOME/warren or ~/.local/state/warren */
-    const char *join;         /* the join string at first contact; NULL: use what the state folder knows.
+    size_t size;           /* sizeof(struct peer_config), so that it can grow */
+    const char *state_dir; /* mode 0700; NULL: $XDG_STATE_HOME/warren or ~/.local/state/warren */
+    const char *join; /* the join string at first contact; NULL: use what the state folder knows.
                                * It is copied and wiped. With a state folder that has joined the same network it only
                                * replaces the hosts; another network is refused. */
-    const char *const *capabilities; /* what this side serves, NULL-terminated: "chat"; NULL: takes no calls */
-    bool allow_loopback;      /* use 127.0.0.1 as a candidate: two peers on one machine */
+    const char *const
+        *capabilities;   /* what this side serves, NULL-terminated: "chat"; NULL: takes no calls */
+    bool allow_loopback; /* use 127.0.0.1 as a candidate: two peers on one machine */
 };
 
 /* Starts: reads or makes the state folder, connects, proves the key, gets ID and certificate; all of it in the background.
  * NULL and *ret_error: not_joined, exposed, invalid_argument, bad_config, busy (the folder is in use), system. */
 PEER_API struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_error);
-PEER_API void peer_free(struct peer *peer); /* closes every link; NULL is fine; waits at most two seconds */
-PEER_API int peer_fd(const struct peer *peer); /* readable while an event waits; owned by the peer */
+PEER_API void
+peer_free(struct peer *peer); /* closes every link; NULL is fine; waits at most two seconds */
+PEER_API int
+peer_fd(const struct peer *peer); /* readable while an event waits; owned by the peer */
 
 struct peer_identity { /* what this machine knows of itself; all texts "" before they are known */
-    char id[16];               /* "456000" */
+    char id[16];       /* "456000" */
     char network[201];
-    char public_key[65];       /* Ed25519, hex */
-    char fingerprint[65];      /* SHA-256 of the public key, hex */
+    char public_key[65];                                    /* Ed25519, hex */
+    char fingerprint[65];                                   /* SHA-256 of the public key, hex */
     char subject[256], issuer[256], names[256], serial[64]; /* the certificate's */
     uint64_t not_before, not_after;                         /* ms since 1970 */
 };
-PEER_API bool peer_identity(const struct peer *peer, struct peer_identity *ret_identity); /* false: no ID yet */
+PEER_API bool peer_identity(const struct peer *peer,
+                            struct peer_identity *ret_identity); /* false: no ID yet */
 /* From the state folder alone, without connecting. */
 PEER_API bool peer_identity_load(const char *state_dir, struct peer_identity *ret_identity,
                                  struct peer_error *ret_error);
@@ -82,31 +86,32 @@ struct peer_manifest_signature {
     size_t signature_size;
     char signer_pem[4096];
 };
-PEER_API bool peer_manifest_signature(const struct peer *peer, size_t i, struct peer_manifest_signature *ret_signature);
+PEER_API bool peer_manifest_signature(const struct peer *peer, size_t i,
+                                      struct peer_manifest_signature *ret_signature);
 
 /* ---- events --------------------------------------------------------------------------------------- */
 
 enum peer_event_type {
-    PEER_EVENT_JOINED = 1,  /* ID and certificate are there: ready to dial and be dialled */
-    PEER_EVENT_ONLINE,      /* connected to the router (again) */
-    PEER_EVENT_OFFLINE,     /* lost the router; it comes back by itself: error, pause_ms */
-    PEER_EVENT_FAILED,      /* this peer cannot go on: error. Free it */
+    PEER_EVENT_JOINED = 1, /* ID and certificate are there: ready to dial and be dialled */
+    PEER_EVENT_ONLINE,     /* connected to the router (again) */
+    PEER_EVENT_OFFLINE,    /* lost the router; it comes back by itself: error, pause_ms */
+    PEER_EVENT_FAILED,     /* this peer cannot go on: error. Free it */
 
-    PEER_EVENT_INCOMING,    /* somebody calls: link, remote_id, capabilities; answer with accept or decline */
-    PEER_EVENT_RINGING,     /* our dial reached the other side, which is being asked */
-    PEER_EVENT_LINK_UP,     /* the link stands and both ends are proved: peer_link_facts() */
-    PEER_EVENT_LINK_DOWN,   /* it ended or never began: error; the handle is gone after the next call, and
+    PEER_EVENT_INCOMING, /* somebody calls: link, remote_id, capabilities; answer with accept or decline */
+    PEER_EVENT_RINGING, /* our dial reached the other side, which is being asked */
+    PEER_EVENT_LINK_UP, /* the link stands and both ends are proved: peer_link_facts() */
+    PEER_EVENT_LINK_DOWN, /* it ended or never began: error; the handle is gone after the next call, and
                              * those of its streams with it, without a STREAM_CLOSED */
-    PEER_EVENT_PATH,        /* the path changed: peer_link_facts() */
+    PEER_EVENT_PATH,      /* the path changed: peer_link_facts() */
 
-    PEER_EVENT_STREAM,      /* the other side opened one: stream, capability, argument */
-    PEER_EVENT_READABLE,    /* peer_stream_read() gives bytes or the end: read until it returns 0 */
-    PEER_EVENT_WRITABLE,    /* room is back */
+    PEER_EVENT_STREAM,   /* the other side opened one: stream, capability, argument */
+    PEER_EVENT_READABLE, /* peer_stream_read() gives bytes or the end: read until it returns 0 */
+    PEER_EVENT_WRITABLE, /* room is back */
     PEER_EVENT_STREAM_CLOSED, /* done in both directions or reset: the handle is gone after the next call */
-    PEER_EVENT_DATAGRAM,    /* data, size */
-    PEER_EVENT_REFUSED,     /* a call was refused before you were asked, for a reason that you should know: remote_id, error
+    PEER_EVENT_DATAGRAM, /* data, size */
+    PEER_EVENT_REFUSED, /* a call was refused before you were asked, for a reason that you should know: remote_id, error
                              * (identity_changed: it may be somebody else, or the same person with a new key) */
-    PEER_EVENT_ALARM,       /* den contradicts itself: error. Both statements are in the state folder's `alarm`; there are
+    PEER_EVENT_ALARM, /* den contradicts itself: error. Both statements are in the state folder's `alarm`; there are
                              * no new links while that file is there. Links that are up go on */
 };
 
@@ -114,14 +119,16 @@ struct peer_event {
     enum peer_event_type type;
     struct peer_link *link;
     struct peer_stream *stream;
-    const char *remote_id;               /* INCOMING: the caller's proved ID; REFUSED: the caller's ID, as den vouches for it */
-    const char *const *capabilities;     /* INCOMING: what it asks for; NULL-terminated */
-    bool must_ask;                       /* INCOMING: policy wants a person to consent */
-    const char *capability, *argument;   /* STREAM */
-    const void *data;                    /* DATAGRAM */
+    const char *
+        remote_id; /* INCOMING: the caller's proved ID; REFUSED: the caller's ID, as den vouches for it */
+    const char *const *capabilities;   /* INCOMING: what it asks for; NULL-terminated */
+    bool must_ask;                     /* INCOMING: policy wants a person to consent */
+    const char *capability, *argument; /* STREAM */
+    const void *data;                  /* DATAGRAM */
     size_t size;
-    uint64_t pause_ms;                   /* OFFLINE: until the next try */
-    struct peer_error error;             /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, REFUSED, ALARM; name "" when nothing failed */
+    uint64_t pause_ms; /* OFFLINE: until the next try */
+    struct peer_error
+        error; /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, REFUSED, ALARM; name "" when nothing failed */
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
@@ -129,17 +136,18 @@ PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
 /* Dials an ID ("456000", spaces allowed) and asks for these capabilities (NULL-terminated). The outcome comes as events.
  * NULL: invalid_argument, not_joined. */
-PEER_API struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const *capabilities,
-                                     struct peer_error *ret_error);
+PEER_API struct peer_link *peer_dial(struct peer *peer, const char *id,
+                                     const char *const *capabilities, struct peer_error *ret_error);
 /* Answers INCOMING; with fewer capabilities than asked if `capabilities` is not NULL. */
-PEER_API bool peer_link_accept(struct peer_link *link, const char *const *capabilities, struct peer_error *ret_error);
+PEER_API bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
+                               struct peer_error *ret_error);
 PEER_API void peer_link_decline(struct peer_link *link, const char *reason);
 PEER_API void peer_link_close(struct peer_link *link, const char *reason); /* LINK_DOWN follows */
 
 struct peer_link_facts {
     char remote_id[16];
     char tls_version[16], cipher[40], alpn[24];
-    char verified_name[256];              /* "123456.corp.example", as the judge found it */
+    char verified_name[256]; /* "123456.corp.example", as the judge found it */
     char remote_subject[256], remote_issuer[256];
     char path_kind[16];                   /* "direct", "turn", "relay" */
     char path_local[80], path_remote[80]; /* "192.0.2.1:40000 host" */
@@ -147,8 +155,9 @@ struct peer_link_facts {
     /* The statements behind this link and their signatures, borrowed from the link: for audits. */
     const void *grant, *grant_signature, *dial, *dial_signature, *accept, *accept_signature;
     size_t grant_size, dial_size, accept_size; /* signatures are 64 bytes */
-    char grant_key[65], dial_key[65], accept_key[65]; /* Ed25519 keys that made them, hex: den's, the caller's, the callee's */
-    const char *grant_text;               /* for people: who, whom, what, until when */
+    char grant_key[65], dial_key[65],
+        accept_key[65]; /* Ed25519 keys that made them, hex: den's, the caller's, the callee's */
+    const char *grant_text; /* for people: who, whom, what, until when */
 };
 PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_facts *ret_facts);
 PEER_API void peer_link_set_user(struct peer_link *link, void *user);
@@ -157,19 +166,21 @@ PEER_API void *peer_link_user(const struct peer_link *link);
 /* ---- streams ---------------------------------------------------------------------------------------- */
 
 /* Opens a stream for one of the session's capabilities. The argument is at most 1024 bytes; NULL is "". */
-PEER_API struct peer_stream *peer_stream_open(struct peer_link *link, const char *capability, const char *argument,
-                                              struct peer_error *ret_error);
+PEER_API struct peer_stream *peer_stream_open(struct peer_link *link, const char *capability,
+                                              const char *argument, struct peer_error *ret_error);
 PEER_API struct peer_link *peer_stream_link(const struct peer_stream *stream);
 /* Takes up to `size` bytes and returns how many; fewer than `size`: wait for WRITABLE. */
 PEER_API size_t peer_stream_write(struct peer_stream *stream, const void *bytes, size_t size);
-PEER_API void peer_stream_finish(struct peer_stream *stream); /* nothing more from us; what was taken still arrives */
+PEER_API void peer_stream_finish(
+    struct peer_stream *stream); /* nothing more from us; what was taken still arrives */
 /* Returns how many bytes were copied; 0 with *ret_end false: nothing now. Reading is what gives the other side credit. */
 PEER_API size_t peer_stream_read(struct peer_stream *stream, void *to, size_t size, bool *ret_end);
 PEER_API void peer_stream_reset(struct peer_stream *stream, uint64_t code);
 PEER_API void peer_stream_set_user(struct peer_stream *stream, void *user);
 PEER_API void *peer_stream_user(const struct peer_stream *stream);
 /* Unreliable. False: too_large for the path, limit (queue full). */
-PEER_API bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size, struct peer_error *ret_error);
+PEER_API bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
+                                 struct peer_error *ret_error);
 
 PEER_API const char *peer_version(void);
 

@@ -184,10 +184,8 @@ TEST(bad_sections_name_file_and_line)
     static const struct {
         const char *text, *why, *rooms;
     } cases[] = {
-        { "seats = 1\n",
-          "r.conf:1: expected a section such as [room NAME] first\n", "" },
-        { "[room]\nseats = 1\n",
-          "r.conf:1: expected a section such as [room NAME]\n", "" },
+        { "seats = 1\n", "r.conf:1: expected a section such as [room NAME] first\n", "" },
+        { "[room]\nseats = 1\n", "r.conf:1: expected a section such as [room NAME]\n", "" },
         { "[", "r.conf:1: expected a section such as [room NAME]\n", "" },
         { "\n[hall a]\nseats = 1\n[room b]\nseats = 2\n",
           "r.conf:2: expected a section such as [room NAME]\n", "b 2 none;" },

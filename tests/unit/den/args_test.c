@@ -17,7 +17,8 @@ static bool read_words(const char *words)
 
     config = uses = dir = NULL;
     snprintf(copy, sizeof(copy), "%s", words);
-    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+    for (char *rest = NULL, *word = strtok_r(copy, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest))
         argv[argc++] = word;
     return args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &dir, 1, &err);
 }
