@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.h on SQLite. Every statement is a row of one table, prepared when it is first used. */
-#include "den/store.h"
+/* store.h on SQLite. */
 #include "base/file.h"
+#include "den/sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,279 +14,6 @@ enum { SCHEMA_VERSION = 1, BUSY_FOR_MS = 5000 };
 static const char schema[] =
 #include "den/schema.sql.inc"
     ;
-
-#define IDENTITY "id, pk, role, adm_no, created_at, revoked_at"
-#define SQLS(X)                                                                                    \
-    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
-    X(COMMIT, "COMMIT")                                                                            \
-    X(ROLLBACK, "ROLLBACK")                                                                        \
-    X(IDENTITY_BY_KEY, "SELECT " IDENTITY " FROM identity WHERE pk = ?")                           \
-    X(IDENTITY_BY_ID, "SELECT " IDENTITY " FROM identity WHERE id = ?")                            \
-    X(IDENTITY_ADD,                                                                                \
-      "INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, ?, ?, ?)")            \
-    X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
-    X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")    \
-    X(IDENTITY_COUNT, "SELECT count(*) FROM identity")                                             \
-    X(TOKEN_ADD,                                                                                   \
-      "INSERT INTO token (pk, role, uses_left, created_at, expires_at) VALUES (?, ?, ?, ?, ?)")    \
-    X(TOKEN_FIND, "SELECT pk, role, uses_left, created_at, expires_at FROM token WHERE pk = ?")    \
-    X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
-    X(TOKEN_COUNT_DOWN,                                                                            \
-      "UPDATE token SET uses_left = uses_left - 1 WHERE pk = ? AND uses_left > 0")                 \
-    X(TOKEN_NOTE_USE, "INSERT INTO token_use (token_pk, identity_pk, at) VALUES (?, ?, ?)")        \
-    X(SERIAL_RESERVE,                                                                              \
-      "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
-    X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \
-                       " WHERE serial = ? AND der IS NULL")                                        \
-    X(CERTIFICATE_BY_SPKI, "SELECT serial, der, id, spki, not_before, not_after, revoked_at"       \
-                           " FROM certificate WHERE spki = ? ORDER BY no DESC LIMIT 1")            \
-    X(CERTIFICATE_REVOKE, "UPDATE certificate SET reason = iif(revoked_at IS NULL, ?, reason),"    \
-                          " revoked_at = coalesce(revoked_at, ?) WHERE serial = ?")                \
-    X(REVOKED_LIST, "SELECT serial, revoked_at, reason FROM certificate"                           \
-                    " WHERE revoked_at IS NOT NULL ORDER BY revoked_at, no")                       \
-    X(SESSION_ADD,                                                                                 \
-      "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \
-    X(SESSION_FIND, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"            \
-                    " FROM session WHERE sid = ?")                                                 \
-    X(SESSION_EACH_OPEN,                                                                           \
-      "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"                          \
-      " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at")                   \
-    X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
-    X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
-    X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
-    X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \
-                    " ON CONFLICT (name) DO UPDATE SET n = excluded.n WHERE excluded.n >= n")      \
-    X(BLOB_GET, "SELECT bytes FROM blob WHERE name = ?")                                           \
-    X(BLOB_SET, "INSERT INTO blob (name, bytes) VALUES (?, ?)"                                     \
-                " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes")                        \
-    X(AUDIT_LAST, "SELECT no, at, bytes, head FROM audit ORDER BY no DESC LIMIT 1")                \
-    X(AUDIT_ADD, "INSERT INTO audit (no, at, bytes, head) VALUES (?, ?, ?, ?)")                    \
-    X(AUDIT_EACH, "SELECT no, at, bytes, head FROM audit WHERE no >= ? ORDER BY no")
-
-enum sql {
-#define X(name, text) SQL_##name,
-    SQLS(X)
-#undef X
-        N_SQLS
-};
-static const char *const sqls[] = {
-#define X(name, text) text,
-    SQLS(X)
-#undef X
-};
-
-struct store {
-    sqlite3 *db;
-    char *path;
-    sqlite3_stmt *statements[N_SQLS];
-};
-
-/* ---- errors, values, rows --------------------------------------------------------------------- */
-
-static bool sql_err(struct store *store, struct err *err)
-{
-    switch (sqlite3_extended_errcode(store->db)) {
-    case SQLITE_CONSTRAINT_PRIMARYKEY:
-    case SQLITE_CONSTRAINT_UNIQUE:
-        return err_set(err, ERR_ALREADY_EXISTS, "%s: %s", store->path, sqlite3_errmsg(store->db));
-    case SQLITE_BUSY:
-    case SQLITE_BUSY_SNAPSHOT:
-    case SQLITE_BUSY_RECOVERY:
-    case SQLITE_BUSY_TIMEOUT:
-        return err_set(err, ERR_BUSY, "%s: another process holds it", store->path);
-    case SQLITE_CONSTRAINT_CHECK:
-    case SQLITE_CONSTRAINT_TRIGGER:
-    case SQLITE_CONSTRAINT_NOTNULL:
-    case SQLITE_CONSTRAINT_FOREIGNKEY:
-    case SQLITE_CONSTRAINT_DATATYPE:
-    case SQLITE_MISUSE:
-        return err_set(err, ERR_INTERNAL, "%s: %s", store->path, sqlite3_errmsg(store->db));
-    default:
-        return err_set(err, ERR_SYSTEM, "%s: %s", store->path, sqlite3_errmsg(store->db));
-    }
-}
-
-enum arg_type { ARG_NUMBER, ARG_TEXT, ARG_BLOB };
-struct arg {
-    enum arg_type type;
-    uint64_t n;
-    struct view bytes;
-};
-#define NUMBER(x)                                                                                  \
-    {                                                                                              \
-        ARG_NUMBER, (x),                                                                           \
-        {                                                                                          \
-            NULL, 0                                                                                \
-        }                                                                                          \
-    }
-#define TEXT(x)                                                                                    \
-    {                                                                                              \
-        ARG_TEXT, 0, view_text(x)                                                                  \
-    }
-#define TEXT_OF(x)                                                                                 \
-    {                                                                                              \
-        ARG_TEXT, 0, (x)                                                                           \
-    }
-#define BLOB(x)                                                                                    \
-    {                                                                                              \
-        ARG_BLOB, 0, (x)                                                                           \
-    }
-#define ARGS(...)                                                                                  \
-    (const struct arg[]){ __VA_ARGS__ }, N_ELEMENTS(((const struct arg[]){ __VA_ARGS__ }))
-#define NO_ARGS NULL, 0
-
-/* A row being read, column by column; one that is not of the promised shape sticks as damaged. */
-struct row {
-    sqlite3_stmt *statement; /* NULL: there is no row */
-    int column;
-    bool is_damaged;
-};
-
-static void row_reset(struct row *row)
-{
-    if (row->statement) {
-        sqlite3_reset(row->statement);
-        sqlite3_clear_bindings(row->statement);
-    }
-    row->statement = NULL;
-}
-#define _row_ _cleanup_(row_reset) struct row
-
-static struct view row_view(struct row *row)
-{
-    const void *bytes = sqlite3_column_blob(row->statement, row->column);
-    int len = sqlite3_column_bytes(row->statement, row->column++);
-
-    return VIEW(bytes, (size_t)len);
-}
-
-static void row_bytes(struct row *row, uint8_t *to, size_t size)
-{
-    struct view bytes = row_view(row);
-
-    if (bytes.len == size)
-        memcpy(to, bytes.data, size);
-    else
-        row->is_damaged = true;
-}
-
-static void row_text(struct row *row, char *to, size_t size)
-{
-    struct view text = row_view(row);
-
-    if (text.len < size && (!text.len || !memchr(text.data, '\0', text.len)))
-        snprintf(to, size, "%.*s", VIEW_FMT(text));
-    else
-        row->is_damaged = true;
-}
-
-static uint64_t row_number(struct row *row)
-{
-    sqlite3_int64 n = sqlite3_column_int64(row->statement, row->column++);
-
-    row->is_damaged |= n < 0;
-    return (uint64_t)n;
-}
-
-static bool row_is_set(struct row *row)
-{
-    return sqlite3_column_type(row->statement, row->column++) != SQLITE_NULL;
-}
-
-static bool row_end(struct store *store, const struct row *row, struct err *err)
-{
-    return !row->is_damaged ||
-           err_set(err, ERR_SYSTEM, "%s: damaged: a value of the wrong size", store->path);
-}
-
-static bool bind_arg(sqlite3_stmt *statement, int at, const struct arg *arg)
-{
-    const char *bytes = arg->bytes.len ? (const char *)arg->bytes.data : "";
-    sqlite3_uint64 len = arg->bytes.len;
-
-    switch (arg->type) {
-    case ARG_NUMBER: /* above 2^63 it turns negative, which the schema refuses */
-        return sqlite3_bind_int64(statement, at, (sqlite3_int64)arg->n) == SQLITE_OK;
-    case ARG_TEXT:
-        return sqlite3_bind_text64(statement, at, bytes, len, SQLITE_STATIC, SQLITE_UTF8) ==
-               SQLITE_OK;
-    case ARG_BLOB:
-        return sqlite3_bind_blob64(statement, at, bytes, len, SQLITE_STATIC) == SQLITE_OK;
-    }
-    abort();
-}
-
-static bool next_row(struct store *store, struct row *row, bool *ret_is_row, struct err *err)
-{
-    int rc = sqlite3_step(row->statement);
-
-    row->column = 0;
-    *ret_is_row = rc == SQLITE_ROW;
-    return rc == SQLITE_ROW || rc == SQLITE_DONE || sql_err(store, err);
-}
-
-static bool start(struct store *store, enum sql which, const struct arg *args, size_t n_args,
-                  struct row *row, struct err *err)
-{
-    sqlite3_stmt **statement = &store->statements[which];
-
-    if (!*statement && sqlite3_prepare_v3(store->db, sqls[which], -1, SQLITE_PREPARE_PERSISTENT,
-                                          statement, NULL) != SQLITE_OK)
-        return sql_err(store, err);
-    row->statement = *statement;
-    for (size_t i = 0; i < n_args; i++) {
-        if (!bind_arg(*statement, (int)i + 1, &args[i]))
-            return sql_err(store, err);
-    }
-    return true;
-}
-
-/* The one row that answers; row->statement is NULL when there is none. */
-static bool ask(struct store *store, enum sql which, const struct arg *args, size_t n_args,
-                struct row *row, enum store_found *ret, struct err *err)
-{
-    bool is_row;
-
-    if (!start(store, which, args, n_args, row, err) || !next_row(store, row, &is_row, err))
-        return false;
-    *ret = is_row ? STORE_FOUND : STORE_NONE;
-    return true;
-}
-
-static bool run(struct store *store, enum sql which, struct err *err)
-{
-    _row_ row = { 0 };
-    bool is_row;
-
-    return start(store, which, NO_ARGS, &row, err) && next_row(store, &row, &is_row, err);
-}
-
-/* Changes something; *ret_n is how many rows. Our own bug outside a transaction. */
-static bool change(struct store *store, enum sql which, const struct arg *args, size_t n_args,
-                   int *ret_n, struct err *err)
-{
-    _row_ row = { 0 };
-    bool is_row;
-
-    if (sqlite3_get_autocommit(store->db))
-        return err_set(err, ERR_INTERNAL, "%s: a change outside of a transaction", store->path);
-    if (!start(store, which, args, n_args, &row, err) || !next_row(store, &row, &is_row, err))
-        return false;
-    *ret_n = sqlite3_changes(store->db);
-    return true;
-}
-
-/* The same, where exactly one row must change. */
-static bool change_one(struct store *store, enum sql which, const struct arg *args, size_t n_args,
-                       const char *what, struct err *err)
-{
-    int n;
-
-    if (!change(store, which, args, n_args, &n, err))
-        return false;
-    return n == 1 || err_set(err, ERR_NOT_FOUND, "%s: no such %s", store->path, what);
-}
 
 /* ---- the file ----------------------------------------------------------------------------------- */
 
@@ -405,12 +131,12 @@ void store_free(struct store *store)
 
 bool store_begin(struct store *store, struct err *err)
 {
-    return run(store, SQL_BEGIN, err);
+    return sql_run(store, SQL_BEGIN, err);
 }
 
 bool store_commit(struct store *store, struct err *err)
 {
-    if (run(store, SQL_COMMIT, err))
+    if (sql_run(store, SQL_COMMIT, err))
         return true;
     store_rollback(store);
     return false;
@@ -421,8 +147,8 @@ void store_rollback(struct store *store)
     struct err ignored;
 
     if (!sqlite3_get_autocommit(store->db))
-        run(store, SQL_ROLLBACK,
-            &ignored); /* SQLite rolls back what is left when the file is next opened */
+        sql_run(store, SQL_ROLLBACK,
+                &ignored); /* SQLite rolls back what is left when the file is next opened */
 }
 
 /* ---- identities --------------------------------------------------------------------------------- */
@@ -433,7 +159,7 @@ static bool find_identity(struct store *s, enum sql which, struct arg by, enum s
     struct store_identity i = { 0 };
     _row_ row = { 0 };
 
-    if (!ask(s, which, &by, 1, &row, ret, err))
+    if (!sql_ask(s, which, &by, 1, &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -463,20 +189,21 @@ bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret
 
 bool store_identity_add(struct store *s, const struct store_identity *i, struct err *err)
 {
-    return change_one(s, SQL_IDENTITY_ADD,
-                      ARGS(TEXT(i->id), BLOB(VIEW_ARR(i->pk)), TEXT(i->role), NUMBER(i->adm_no),
-                           NUMBER(i->created_at)),
-                      "identity", err);
+    return sql_change_one(s, SQL_IDENTITY_ADD,
+                          ARGS(TEXT(i->id), BLOB(VIEW_ARR(i->pk)), TEXT(i->role), NUMBER(i->adm_no),
+                               NUMBER(i->created_at)),
+                          "identity", err);
 }
 
 bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no, struct err *err)
 {
-    return change_one(s, SQL_IDENTITY_SET_ADM_NO, ARGS(NUMBER(adm_no), TEXT(id)), "identity", err);
+    return sql_change_one(s, SQL_IDENTITY_SET_ADM_NO, ARGS(NUMBER(adm_no), TEXT(id)), "identity",
+                          err);
 }
 
 bool store_identity_revoke(struct store *s, const char *id, uint64_t at, struct err *err)
 {
-    return change_one(s, SQL_IDENTITY_REVOKE, ARGS(NUMBER(at), TEXT(id)), "identity", err);
+    return sql_change_one(s, SQL_IDENTITY_REVOKE, ARGS(NUMBER(at), TEXT(id)), "identity", err);
 }
 
 bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err)
@@ -484,7 +211,7 @@ bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err)
     enum store_found found;
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_IDENTITY_COUNT, NO_ARGS, &row, &found, err))
+    if (!sql_ask(s, SQL_IDENTITY_COUNT, NO_ARGS, &row, &found, err))
         return false;
     *ret_n = row_number(&row);
     return true;
@@ -494,10 +221,10 @@ bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err)
 
 bool store_token_add(struct store *s, const struct store_token *t, struct err *err)
 {
-    return change_one(s, SQL_TOKEN_ADD,
-                      ARGS(BLOB(VIEW_ARR(t->pk)), TEXT(t->role), NUMBER(t->uses_left),
-                           NUMBER(t->created_at), NUMBER(t->expires_at)),
-                      "token", err);
+    return sql_change_one(s, SQL_TOKEN_ADD,
+                          ARGS(BLOB(VIEW_ARR(t->pk)), TEXT(t->role), NUMBER(t->uses_left),
+                               NUMBER(t->created_at), NUMBER(t->expires_at)),
+                          "token", err);
 }
 
 bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
@@ -506,7 +233,7 @@ bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
     struct store_token t = { 0 };
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_TOKEN_FIND, ARGS(BLOB(pk)), &row, ret, err))
+    if (!sql_ask(s, SQL_TOKEN_FIND, ARGS(BLOB(pk)), &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -528,16 +255,16 @@ bool store_token_use(struct store *s, struct view token_pk, struct view identity
     _row_ row = { 0 };
     int n;
 
-    if (!ask(s, SQL_TOKEN_WAS_USED, ARGS(BLOB(token_pk), BLOB(identity_pk)), &row, &found, err))
+    if (!sql_ask(s, SQL_TOKEN_WAS_USED, ARGS(BLOB(token_pk), BLOB(identity_pk)), &row, &found, err))
         return false;
     if (found == STORE_FOUND)
         return true;
-    if (!change(s, SQL_TOKEN_COUNT_DOWN, ARGS(BLOB(token_pk)), &n, err))
+    if (!sql_change(s, SQL_TOKEN_COUNT_DOWN, ARGS(BLOB(token_pk)), &n, err))
         return false;
     if (n != 1)
         return err_set(err, ERR_BAD_TOKEN, "unknown, or no use of it is left");
-    return change_one(s, SQL_TOKEN_NOTE_USE, ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)),
-                      "token", err);
+    return sql_change_one(s, SQL_TOKEN_NOTE_USE,
+                          ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)), "token", err);
 }
 
 /* ---- certificates ------------------------------------------------------------------------------- */
@@ -551,16 +278,16 @@ void store_certificate_deinit(struct store_certificate *c)
 bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki,
                           uint64_t at, struct err *err)
 {
-    return change_one(s, SQL_SERIAL_RESERVE, ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)),
-                      "serial", err);
+    return sql_change_one(s, SQL_SERIAL_RESERVE,
+                          ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)), "serial", err);
 }
 
 bool store_certificate_put(struct store *s, struct view serial, struct view der,
                            uint64_t not_before, uint64_t not_after, struct err *err)
 {
-    return change_one(s, SQL_CERTIFICATE_PUT,
-                      ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)),
-                      "serial reserved and unsigned", err);
+    return sql_change_one(s, SQL_CERTIFICATE_PUT,
+                          ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)),
+                          "serial reserved and unsigned", err);
 }
 
 bool store_certificate_by_spki(struct store *s, struct view spki, enum store_found *ret,
@@ -570,7 +297,7 @@ bool store_certificate_by_spki(struct store *s, struct view spki, enum store_fou
     struct view serial, der;
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_CERTIFICATE_BY_SPKI, ARGS(BLOB(spki)), &row, ret, err))
+    if (!sql_ask(s, SQL_CERTIFICATE_BY_SPKI, ARGS(BLOB(spki)), &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -592,8 +319,8 @@ bool store_certificate_by_spki(struct store *s, struct view spki, enum store_fou
 bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason,
                               struct err *err)
 {
-    return change_one(s, SQL_CERTIFICATE_REVOKE, ARGS(NUMBER(reason), NUMBER(at), BLOB(serial)),
-                      "certificate", err);
+    return sql_change_one(s, SQL_CERTIFICATE_REVOKE, ARGS(NUMBER(reason), NUMBER(at), BLOB(serial)),
+                          "certificate", err);
 }
 
 static void read_revoked(struct row *row, struct store_revoked *to)
@@ -615,10 +342,10 @@ bool store_revoked_list(struct store *s, struct store_revoked **ret, size_t *ret
     _row_ row = { 0 };
     bool is_row;
 
-    if (!start(s, SQL_REVOKED_LIST, NO_ARGS, &row, err))
+    if (!sql_start(s, SQL_REVOKED_LIST, NO_ARGS, &row, err))
         return false;
     for (;;) {
-        if (!next_row(s, &row, &is_row, err))
+        if (!sql_next(s, &row, &is_row, err))
             return false;
         if (!is_row)
             break;
@@ -640,11 +367,11 @@ bool store_revoked_list(struct store *s, struct store_revoked **ret, size_t *ret
 
 bool store_session_add(struct store *s, const struct store_session *x, struct err *err)
 {
-    return change_one(s, SQL_SESSION_ADD,
-                      ARGS(BLOB(VIEW_ARR(x->sid)), TEXT(x->a_id), TEXT(x->b_id), TEXT(x->caps),
-                           TEXT(x->state), TEXT(x->reason), NUMBER(x->opened_at),
-                           NUMBER(x->closed_at)),
-                      "session", err);
+    return sql_change_one(s, SQL_SESSION_ADD,
+                          ARGS(BLOB(VIEW_ARR(x->sid)), TEXT(x->a_id), TEXT(x->b_id), TEXT(x->caps),
+                               TEXT(x->state), TEXT(x->reason), NUMBER(x->opened_at),
+                               NUMBER(x->closed_at)),
+                          "session", err);
 }
 
 static void read_session(struct row *row, struct store_session *to)
@@ -665,7 +392,7 @@ bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
     struct store_session x = { 0 };
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_SESSION_FIND, ARGS(BLOB(sid)), &row, ret, err))
+    if (!sql_ask(s, SQL_SESSION_FIND, ARGS(BLOB(sid)), &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -683,11 +410,11 @@ bool store_session_each_open(struct store *s,
     _row_ row = { 0 };
     bool is_row;
 
-    if (!start(s, SQL_SESSION_EACH_OPEN, NO_ARGS, &row, err))
+    if (!sql_start(s, SQL_SESSION_EACH_OPEN, NO_ARGS, &row, err))
         return false;
     for (;;) {
         struct store_session x = { 0 };
-        if (!next_row(s, &row, &is_row, err))
+        if (!sql_next(s, &row, &is_row, err))
             return false;
         if (!is_row)
             return true;
@@ -705,10 +432,10 @@ bool store_session_set_state(struct store *s, struct view sid, const char *state
     bool is_open = strcmp(state, "offered") == 0 || strcmp(state, "accepted") == 0;
 
     if (is_open)
-        return change_one(s, SQL_SESSION_MOVE, ARGS(TEXT(state), TEXT(reason), BLOB(sid)),
-                          "session", err);
-    return change_one(s, SQL_SESSION_SET_STATE,
-                      ARGS(TEXT(state), TEXT(reason), NUMBER(at), BLOB(sid)), "session", err);
+        return sql_change_one(s, SQL_SESSION_MOVE, ARGS(TEXT(state), TEXT(reason), BLOB(sid)),
+                              "session", err);
+    return sql_change_one(s, SQL_SESSION_SET_STATE,
+                          ARGS(TEXT(state), TEXT(reason), NUMBER(at), BLOB(sid)), "session", err);
 }
 
 /* ---- numbers and blobs -------------------------------------------------------------------------- */
@@ -719,7 +446,7 @@ bool store_number_get(struct store *s, const char *name, uint64_t *ret_n, struct
     _row_ row = { 0 };
     uint64_t n;
 
-    if (!ask(s, SQL_NUMBER_GET, ARGS(TEXT(name)), &row, &found, err))
+    if (!sql_ask(s, SQL_NUMBER_GET, ARGS(TEXT(name)), &row, &found, err))
         return false;
     n = found == STORE_FOUND ? row_number(&row) : 0;
     if (!row_end(s, &row, err))
@@ -732,7 +459,7 @@ bool store_number_raise(struct store *s, const char *name, uint64_t to, struct e
 {
     int n;
 
-    if (!change(s, SQL_NUMBER_RAISE, ARGS(TEXT(name), NUMBER(to)), &n, err))
+    if (!sql_change(s, SQL_NUMBER_RAISE, ARGS(TEXT(name), NUMBER(to)), &n, err))
         return false;
     return n == 1 || err_set(err, ERR_INTERNAL, "%s: number %s would fall to %llu", s->path, name,
                              (unsigned long long)to);
@@ -743,7 +470,7 @@ bool store_blob_get(struct store *s, const char *name, enum store_found *ret, st
 {
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_BLOB_GET, ARGS(TEXT(name)), &row, ret, err))
+    if (!sql_ask(s, SQL_BLOB_GET, ARGS(TEXT(name)), &row, ret, err))
         return false;
     if (*ret == STORE_FOUND)
         *ret_bytes = buf_dup(row_view(&row));
@@ -752,7 +479,7 @@ bool store_blob_get(struct store *s, const char *name, enum store_found *ret, st
 
 bool store_blob_set(struct store *s, const char *name, struct view bytes, struct err *err)
 {
-    return change_one(s, SQL_BLOB_SET, ARGS(TEXT(name), BLOB(bytes)), "blob", err);
+    return sql_change_one(s, SQL_BLOB_SET, ARGS(TEXT(name), BLOB(bytes)), "blob", err);
 }
 
 /* ---- audit -------------------------------------------------------------------------------------- */
@@ -772,7 +499,7 @@ bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit
     struct store_audit a = { 0 };
     _row_ row = { 0 };
 
-    if (!ask(s, SQL_AUDIT_LAST, NO_ARGS, &row, ret, err))
+    if (!sql_ask(s, SQL_AUDIT_LAST, NO_ARGS, &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -787,7 +514,7 @@ bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit
 
 bool store_audit_add(struct store *s, const struct store_audit *a, struct err *err)
 {
-    return change_one(
+    return sql_change_one(
         s, SQL_AUDIT_ADD,
         ARGS(NUMBER(a->no), NUMBER(a->at), BLOB(buf_view(&a->bytes)), BLOB(VIEW_ARR(a->head))),
         "audit entry", err);
@@ -800,11 +527,11 @@ bool store_audit_each(struct store *s, uint64_t from,
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (!start(s, SQL_AUDIT_EACH, ARGS(NUMBER(from)), &row, err))
+    if (!sql_start(s, SQL_AUDIT_EACH, ARGS(NUMBER(from)), &row, err))
         return false;
     while (goes_on) {
         struct store_audit a = { 0 };
-        if (!next_row(s, &row, &is_row, err))
+        if (!sql_next(s, &row, &is_row, err))
             return false;
         if (!is_row)
             return true;

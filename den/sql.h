@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's way with SQLite: every statement is a row of one table, prepared when it is first used; a row that comes back is
+ * read column by column. Inside the store alone. */
+#pragma once
+
+#include "den/store.h"
+
+#include <sqlite3.h>
+
+#define IDENTITY "id, pk, role, adm_no, created_at, revoked_at"
+#define SQLS(X)                                                                                    \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(IDENTITY_BY_KEY, "SELECT " IDENTITY " FROM identity WHERE pk = ?")                           \
+    X(IDENTITY_BY_ID, "SELECT " IDENTITY " FROM identity WHERE id = ?")                            \
+    X(IDENTITY_ADD,                                                                                \
+      "INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, ?, ?, ?)")            \
+    X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
+    X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")    \
+    X(IDENTITY_COUNT, "SELECT count(*) FROM identity")                                             \
+    X(TOKEN_ADD,                                                                                   \
+      "INSERT INTO token (pk, role, uses_left, created_at, expires_at) VALUES (?, ?, ?, ?, ?)")    \
+    X(TOKEN_FIND, "SELECT pk, role, uses_left, created_at, expires_at FROM token WHERE pk = ?")    \
+    X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
+    X(TOKEN_COUNT_DOWN,                                                                            \
+      "UPDATE token SET uses_left = uses_left - 1 WHERE pk = ? AND uses_left > 0")                 \
+    X(TOKEN_NOTE_USE, "INSERT INTO token_use (token_pk, identity_pk, at) VALUES (?, ?, ?)")        \
+    X(SERIAL_RESERVE,                                                                              \
+      "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
+    X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \
+                       " WHERE serial = ? AND der IS NULL")                                        \
+    X(CERTIFICATE_BY_SPKI, "SELECT serial, der, id, spki, not_before, not_after, revoked_at"       \
+                           " FROM certificate WHERE spki = ? ORDER BY no DESC LIMIT 1")            \
+    X(CERTIFICATE_REVOKE, "UPDATE certificate SET reason = iif(revoked_at IS NULL, ?, reason),"    \
+                          " revoked_at = coalesce(revoked_at, ?) WHERE serial = ?")                \
+    X(REVOKED_LIST, "SELECT serial, revoked_at, reason FROM certificate"                           \
+                    " WHERE revoked_at IS NOT NULL ORDER BY revoked_at, no")                       \
+    X(SESSION_ADD,                                                                                 \
+      "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \
+    X(SESSION_FIND, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"            \
+                    " FROM session WHERE sid = ?")                                                 \
+    X(SESSION_EACH_OPEN,                                                                           \
+      "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"                          \
+      " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at")                   \
+    X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
+    X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
+    X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
+    X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \
+                    " ON CONFLICT (name) DO UPDATE SET n = excluded.n WHERE excluded.n >= n")      \
+    X(BLOB_GET, "SELECT bytes FROM blob WHERE name = ?")                                           \
+    X(BLOB_SET, "INSERT INTO blob (name, bytes) VALUES (?, ?)"                                     \
+                " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes")                        \
+    X(AUDIT_LAST, "SELECT no, at, bytes, head FROM audit ORDER BY no DESC LIMIT 1")                \
+    X(AUDIT_ADD, "INSERT INTO audit (no, at, bytes, head) VALUES (?, ?, ?, ?)")                    \
+    X(AUDIT_EACH, "SELECT no, at, bytes, head FROM audit WHERE no >= ? ORDER BY no")
+
+enum sql {
+#define X(name, text) SQL_##name,
+    SQLS(X)
+#undef X
+        N_SQLS
+};
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    sqlite3_stmt *statements[N_SQLS];
+};
+
+enum arg_type { ARG_NUMBER, ARG_TEXT, ARG_BLOB };
+struct arg {
+    enum arg_type type;
+    uint64_t n;
+    struct view bytes;
+};
+#define NUMBER(x)                                                                                  \
+    {                                                                                              \
+        ARG_NUMBER, (x),                                                                           \
+        {                                                                                          \
+            NULL, 0                                                                                \
+        }                                                                                          \
+    }
+#define TEXT(x)                                                                                    \
+    {                                                                                              \
+        ARG_TEXT, 0, view_text(x)                                                                  \
+    }
+#define TEXT_OF(x)                                                                                 \
+    {                                                                                              \
+        ARG_TEXT, 0, (x)                                                                           \
+    }
+#define BLOB(x)                                                                                    \
+    {                                                                                              \
+        ARG_BLOB, 0, (x)                                                                           \
+    }
+#define ARGS(...)                                                                                  \
+    (const struct arg[]){ __VA_ARGS__ }, N_ELEMENTS(((const struct arg[]){ __VA_ARGS__ }))
+#define NO_ARGS NULL, 0
+
+/* A row being read, column by column; one that is not of the promised shape sticks as damaged. */
+struct row {
+    sqlite3_stmt *statement; /* NULL: there is no row */
+    int column;
+    bool is_damaged;
+};
+
+#define _row_ _cleanup_(row_reset) struct row
+
+bool sql_err(struct store *store, struct err *err);
+void row_reset(struct row *row);
+struct view row_view(struct row *row);
+void row_bytes(struct row *row, uint8_t *to, size_t size);
+void row_text(struct row *row, char *to, size_t size);
+uint64_t row_number(struct row *row);
+bool row_is_set(struct row *row);
+bool row_end(struct store *store, const struct row *row, struct err *err);
+bool sql_next(struct store *store, struct row *row, bool *ret_is_row, struct err *err);
+bool sql_start(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+               struct row *row, struct err *err);
+/* The one row that answers; row->statement is NULL when there is none. */
+bool sql_ask(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+             struct row *row, enum store_found *ret, struct err *err);
+bool sql_run(struct store *store, enum sql which, struct err *err);
+/* Changes something; *ret_n is how many rows. Our own bug outside a transaction. */
+bool sql_change(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+                int *ret_n, struct err *err);
+/* The same, where exactly one row must change. */
+bool sql_change_one(struct store *store, enum sql which, const struct arg *args, size_t n_args,
+                    const char *what, struct err *err);
