@@ -93,6 +93,7 @@ TEST(what_belongs_to_others_is_refused)
     CHECK(strstr(err.text, "neither this one nor root; chown it") != NULL);
     CHECK_ERR(file_check_private_dir(dir, &err), err, ERR_EXPOSED);
     CHECK(strstr(err.text, "chown it") != NULL);
+    buf_free(&back);
     CHECK_OK(file_read(secret, 100, &back, &err), err); /* no secret to this reader */
     pretended = 0;
 }
