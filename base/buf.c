@@ -168,6 +168,7 @@ static bool take_be(struct view *view, size_t width, uint64_t *ret_n)
     return true;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses */
 #define TAKE(bits)                                                                                 \
     bool view_take_u##bits(struct view *view, uint##bits##_t *ret_n)                               \
     {                                                                                              \
@@ -182,3 +183,4 @@ TAKE(8)
 TAKE(16)
 TAKE(32)
 TAKE(64)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -60,7 +60,7 @@ bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZ
 static bool append(struct store *store, struct store_audit *entry, struct err *err)
 {
     uint8_t previous[HASH_SIZE];
-    uint64_t last_no, counted;
+    uint64_t last_no = 0, counted = 0;
 
     if (!audit_head(store, &last_no, previous, err) ||
         !store_number_get(store, number_name, &counted, err))

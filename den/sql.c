@@ -166,7 +166,7 @@ bool sql_change(struct store *store, enum sql which, const struct arg *args, siz
 bool sql_change_one(struct store *store, enum sql which, const struct arg *args, size_t n_args,
                     const char *what, struct err *err)
 {
-    int n;
+    int n = 0;
 
     if (!sql_change(store, which, args, n_args, &n, err))
         return false;

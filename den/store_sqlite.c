@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "den/sql.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,14 +20,18 @@ static const char schema[] =
 
 static bool exec(struct store *store, const char *sql, struct err *err)
 {
+    assert(store);
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK || sql_err(store, err);
 }
 
 static bool pragma(struct store *store, const char *sql, uint64_t *ret_n, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    bool ok = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) == SQLITE_OK &&
-              sqlite3_step(statement) == SQLITE_ROW;
+    bool ok;
+
+    assert(store);
+    ok = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) == SQLITE_OK &&
+         sqlite3_step(statement) == SQLITE_ROW;
 
     if (ok)
         *ret_n = (uint64_t)sqlite3_column_int64(statement, 0);

@@ -3,6 +3,7 @@
 #include "router/router.h"
 #include "router/testament.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -59,6 +60,7 @@ static void put_procedure(struct buf *to, const struct proc *proc)
 
 static void put_topic(struct buf *to, const struct topic *topic)
 {
+    assert(topic);
     put_details(to, topic->id, topic->created_at, &topic->uri, topic->kind, NULL);
 }
 
@@ -560,7 +562,7 @@ static bool list_members(struct ask *ask, struct err *err)
         rpc_put_array(ask->to, (uint32_t)thing.proc->n_regs);
         LIST_EACH(reg, &thing.proc->regs, of_proc)
             rpc_put_u64(ask->to, reg->owner->session);
-    } else {
+    } else if (thing.topic) {
         rpc_put_array(ask->to, (uint32_t)thing.topic->n_listeners);
         LIST_EACH(sub, &thing.topic->listeners, of_topic)
             rpc_put_u64(ask->to, sub->conn->session);
@@ -574,6 +576,7 @@ static bool count_members(struct ask *ask, struct err *err)
 
     if (!read_thing(ask, &thing, err) || !rpc_fields_end(&ask->args, err))
         return false;
+    assert(thing.proc || thing.topic);
     rpc_put_u64(ask->to, thing.proc ? thing.proc->n_regs : thing.topic->n_listeners);
     return true;
 }
@@ -588,6 +591,7 @@ static bool remove_member(struct ask *ask, struct err *err)
 
     if (!read_thing(ask, &thing, err))
         return false;
+    assert(thing.proc || thing.topic);
     id = thing.proc ? thing.proc->id : thing.topic->id;
     conn = read_session(ask, err);
     if (!conn)

@@ -195,7 +195,7 @@ static bool read_page(struct rpc_fields *args, uint64_t *ret_after, uint64_t *re
 static bool peer_list(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
     const struct router *router = caller->router;
-    uint64_t after, limit, last = 0;
+    uint64_t after = 0, limit = 0, last = 0;
     const struct conn *conn;
     _buf_ peers = { 0 };
     uint32_t n = 0;
@@ -244,7 +244,7 @@ static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *
 static bool grant_list(struct conn *caller, struct rpc_fields *args, struct buf *to,
                        struct err *err)
 {
-    uint64_t after, limit, next;
+    uint64_t after = 0, limit = 0, next = 0;
     _buf_ grants = { 0 };
     uint32_t n;
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "rpc/rpc.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum { MAX_FILE = 16 * 1024 * 1024 };
@@ -401,10 +402,12 @@ static bool take_realm(void *user, struct view name, const void *config, struct 
     const struct realm_section *s = config;
     struct reading *r = user;
     bool is_home = view_eq_text(name, r->realms->item[0]->name);
-    struct realm_config *realm;
+    struct realm_config *realm = NULL;
 
-    return find_place(r, name, is_home, &realm, err) &&
-           take_profile(realm, s->profile, is_home, err) &&
+    if (!find_place(r, name, is_home, &realm, err))
+        return false;
+    assert(realm);
+    return take_profile(realm, s->profile, is_home, err) &&
            ((is_home && !s->methods) || take_methods(realm, s->methods ? s->methods : "", err)) &&
            take_disclosure(realm, s->disclosure, err) &&
            take_anonymous(realm, s->anonymous_role, err) &&

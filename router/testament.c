@@ -83,7 +83,7 @@ bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *er
 {
     _buf_ frame = { 0 };
     struct testament *testament;
-    bool is_detached;
+    bool is_detached = false;
 
     if (!read_scope(rpc_payload_kwargs(payload), &is_detached, err) ||
         !put_publish(payload, &frame, err) || !check(conn, buf_view(&frame), err))
@@ -98,7 +98,7 @@ bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *er
 bool testament_flush(struct conn *conn, struct rpc_payload payload, size_t *ret_n, struct err *err)
 {
     struct testament *testament;
-    bool is_detached;
+    bool is_detached = false;
     size_t n = 0;
 
     if (!read_scope(rpc_payload_kwargs(payload), &is_detached, err))
