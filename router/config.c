@@ -5,6 +5,9 @@
 #include "base/text.h"
 #include "rpc/rpc.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 #define ROW(...) CONF_ROW(struct router_config, __VA_ARGS__)
 static const struct conf_option options[] = { ROUTER_OPTIONS(ROW) };
 
@@ -83,8 +86,29 @@ static bool is_loopback(const char *host)
     return host && (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0);
 }
 
+/* The file being checked, so that an error can name the line. */
+struct source {
+    const char *name;
+    struct view text;
+};
+
+static bool bad(const struct source *source, const char *key, struct err *err, const char *fmt, ...)
+    _printf_(4, 5);
+static bool bad(const struct source *source, const char *key, struct err *err, const char *fmt, ...)
+{
+    char what[200];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    return err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", source->name,
+                   conf_line_of(source->text, key), key, what);
+}
+
 /* Without TLS nothing leaves this machine. */
-static bool check_plain(const char *name, const struct router_config *config, struct err *err)
+static bool check_plain(const struct source *source, const struct router_config *config,
+                        struct err *err)
 {
     uint8_t hashes[ROUTER_MAX_PROXIES][32];
     _free_ char *host = NULL;
@@ -93,18 +117,16 @@ static bool check_plain(const char *name, const struct router_config *config, st
 
     if (config->listen_plain &&
         (!router_config_listen(config->listen_plain, &host, &port) || !is_loopback(host)))
-        return err_set(err, ERR_BAD_CONFIG,
-                       "%s: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"",
-                       name, config->listen_plain);
+        return bad(source, "listen_plain", err,
+                   "expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"", config->listen_plain);
     if (config->proxy_certificates &&
         !router_config_hashes(config->proxy_certificates, hashes, ROUTER_MAX_PROXIES, &n))
-        return err_set(err, ERR_BAD_CONFIG,
-                       "%s: proxy_certificates: expected at most %d times 64 hexadecimal digits",
-                       name, ROUTER_MAX_PROXIES);
+        return bad(source, "proxy_certificates", err,
+                   "expected at most %d times 64 hexadecimal digits", ROUTER_MAX_PROXIES);
     return true;
 }
 
-static bool check(const char *name, const struct router_config *config, struct err *err)
+static bool check(const struct source *source, const struct router_config *config, struct err *err)
 {
     _free_ char *host = NULL;
     enum log_level level;
@@ -114,19 +136,17 @@ static bool check(const char *name, const struct router_config *config, struct e
         const struct range *range = &ranges[i];
         uint64_t n = *(const uint64_t *)(const void *)((const char *)config + range->offset);
         if (n < range->least || n > range->most)
-            return err_set(err, ERR_BAD_CONFIG, "%s: %s: expected %llu to %llu, found %llu", name,
-                           range->name, (unsigned long long)range->least,
-                           (unsigned long long)range->most, (unsigned long long)n);
+            return bad(source, range->name, err, "expected %llu to %llu, found %llu",
+                       (unsigned long long)range->least, (unsigned long long)range->most,
+                       (unsigned long long)n);
     }
     if (!router_config_listen(config->listen, &host, &port))
-        return err_set(err, ERR_BAD_CONFIG,
-                       "%s: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"",
-                       name, config->listen);
+        return bad(source, "listen", err,
+                   "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
     if (!router_config_log_level(config->log_level, &level))
-        return err_set(err, ERR_BAD_CONFIG,
-                       "%s: log_level: expected debug, info, warn or error, found \"%s\"", name,
-                       config->log_level);
-    return check_plain(name, config, err);
+        return bad(source, "log_level", err, "expected debug, info, warn or error, found \"%s\"",
+                   config->log_level);
+    return check_plain(source, config, err);
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */
@@ -144,7 +164,7 @@ bool router_config_parse(const char *name, struct view text, struct router_confi
     if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
         return false;
     tidy(config->state);
-    if (check(name, config, err))
+    if (check(&(struct source){ name, text }, config, err))
         return true;
     if (ret_all)
         buf_printf(ret_all, "%s\n", err->text);

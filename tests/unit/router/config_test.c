@@ -35,22 +35,22 @@ TEST(bad_configurations_are_refused_by_line)
           "router.conf:2: call_timeout: expected a duration such as 500ms, 45s, 10m, 24h or 7d, "
           "found \"soon\"" },
         { "host = a:1\nmax_message = 2MiB\n",
-          "router.conf: max_message: expected 16384 to 1048576, found 2097152" },
+          "router.conf:2: max_message: expected 16384 to 1048576, found 2097152" },
         { "host = a:1\nmax_connections = 0\n",
-          "router.conf: max_connections: expected 1 to 1000000, found 0" },
-        { "host = a:1\nlisten = nowhere\n",
-          "router.conf: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"nowhere\"" },
-        { "host = a:1\nlisten = ::1:443\n",
-          "router.conf: listen: expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"::1:443\"" },
+          "router.conf:2: max_connections: expected 1 to 1000000, found 0" },
+        { "host = a:1\nlisten = nowhere\n", "router.conf:2: listen: expected ADDRESS:PORT, "
+                                            "[IPv6]:PORT or *:PORT, found \"nowhere\"" },
+        { "host = a:1\nlisten = ::1:443\n", "router.conf:2: listen: expected ADDRESS:PORT, "
+                                            "[IPv6]:PORT or *:PORT, found \"::1:443\"" },
         { "host = a:1\nlog_level = loud\n",
-          "router.conf: log_level: expected debug, info, warn or error, found \"loud\"" },
+          "router.conf:2: log_level: expected debug, info, warn or error, found \"loud\"" },
         { "host = a:1\nlisten_plain = *:80\n",
-          "router.conf: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found \"*:80\"" },
+          "router.conf:2: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found \"*:80\"" },
         { "host = a:1\nlisten_plain = 192.0.2.1:80\n",
-          "router.conf: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found "
+          "router.conf:2: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found "
           "\"192.0.2.1:80\"" },
         { "host = a:1\nproxy_certificates = 00ff\n",
-          "router.conf: proxy_certificates: expected at most 8 times 64 hexadecimal digits" },
+          "router.conf:2: proxy_certificates: expected at most 8 times 64 hexadecimal digits" },
         { "host = a:1\nhost = b:1\n", "router.conf:2: host: given twice" },
         { "host a:1\n", "router.conf:1: expected KEY = VALUE" },
     };
