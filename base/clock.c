@@ -17,6 +17,11 @@ uint64_t clock_mono_ms(void)
     return read_ns(CLOCK_BOOTTIME) / 1000000u;
 }
 
+uint64_t clock_mono_us(void)
+{
+    return read_ns(CLOCK_BOOTTIME) / 1000u;
+}
+
 uint64_t clock_mono_ns(void)
 {
     return read_ns(CLOCK_MONOTONIC);

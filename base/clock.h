@@ -11,6 +11,7 @@
 #define NEVER_MS  UINT64_MAX /* a deadline that does not come */
 
 uint64_t clock_mono_ms(void); /* since some start; never goes back (CLOCK_BOOTTIME: counts sleep) */
+uint64_t clock_mono_us(void); /* the same, finer */
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC, for the link's pacing */
 uint64_t clock_wall_ms(void); /* since 1970 UTC */
 

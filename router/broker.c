@@ -97,10 +97,11 @@ static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, s
     wish->uri = match_normal(conn->realm->broker->index, wish->kind, ask->uri);
     if (!conn_may_match(conn, POLICY_SUBSCRIBE, wish->kind, wish->uri, err))
         return false;
-    if (!quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
-        return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions",
-                       conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
-    return true;
+    if (quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
+        return true;
+    metrics_limit(&conn->router->metrics, LIMIT_SUBSCRIPTIONS);
+    return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions",
+                   conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
 }
 
 static struct topic *topic_new(struct broker *broker, const struct wish *wish)
@@ -137,6 +138,12 @@ static bool listen_to(struct conn *conn, struct topic *topic, struct charge char
     return true;
 }
 
+static void drop_event(struct conn *conn)
+{
+    conn->n_events_dropped++;
+    metrics_count(&conn->router->metrics, METRIC_EVENTS_DROPPED);
+}
+
 struct retained_for {
     struct conn *conn;
     const struct topic *topic;
@@ -151,10 +158,12 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
     msg.event.retained = true;
     if (who->topic->kind != MATCH_EXACT)
         msg.event.topic = uri;
-    if (!conn_is_slow(who->conn))
-        conn_send(who->conn, &msg);
-    else
-        who->conn->n_events_dropped++;
+    if (conn_is_slow(who->conn)) {
+        drop_event(who->conn);
+        return;
+    }
+    metrics_count(&who->conn->router->metrics, METRIC_EVENTS_DELIVERED);
+    conn_send(who->conn, &msg);
 }
 
 bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
@@ -278,6 +287,7 @@ static void distribute(void *user, void *value)
     struct delivery *delivery = user;
     const struct topic *topic = value;
     struct router *router = delivery->broker->realm->router;
+    struct metrics *metrics = &router->metrics;
     struct sub *sub;
 
     delivery->msg.event.subscription = topic->id;
@@ -287,10 +297,13 @@ static void distribute(void *user, void *value)
     LIST_EACH(sub, &topic->listeners, of_topic) {
         if (!may_have(delivery, sub->conn))
             continue;
-        if (conn_is_slow(sub->conn))
-            sub->conn->n_events_dropped++;
-        else
-            router->outside.send(sub->conn->wire, buf_view(&delivery->frame));
+        if (conn_is_slow(sub->conn)) {
+            drop_event(sub->conn);
+            continue;
+        }
+        metrics_count(metrics, METRIC_EVENTS_DELIVERED);
+        metrics_flow(metrics->out, RPC_EVENT, delivery->frame.len);
+        router->outside.send(sub->conn->wire, buf_view(&delivery->frame));
     }
 }
 

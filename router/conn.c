@@ -11,6 +11,7 @@
 
 typedef bool conn_action(struct conn *conn, const struct conn_input *in, struct err *err);
 
+static void say_goodbye(struct conn *conn, const char *reason, const char *message);
 static conn_action route, answer_goodbye, leave_quietly, give_up, ignore;
 
 /* Every move that a connection can make. A pair without a row is the client's protocol error. */
@@ -188,6 +189,8 @@ static void check_size(const struct conn *conn, struct view frame, struct err *e
 
     if (frame.len > most)
         err_set(err, ERR_TOO_LARGE, "message: %zu bytes, %" PRIu64 " are allowed", frame.len, most);
+    if (err->code)
+        metrics_limit(&conn->router->metrics, LIMIT_MESSAGE);
 }
 
 static unsigned read_features(struct view roles)
@@ -226,6 +229,7 @@ void conn_input(struct conn *conn, struct view frame)
         conn_abort(conn, &err);
         return;
     }
+    metrics_flow(conn->router->metrics.in, msg.type, frame.len);
     if (msg.type == RPC_HELLO)
         conn->features = read_features(msg.hello.roles);
     found = route_of(msg.type);
@@ -258,7 +262,8 @@ static bool route(struct conn *conn, const struct conn_input *in, struct err *er
 static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *in,
                            _unused_ struct err *err)
 {
-    conn_goodbye(conn, "wamp.close.goodbye_and_out", "");
+    metrics_count(&conn->router->metrics, METRIC_SESSIONS_LEFT);
+    say_goodbye(conn, "wamp.close.goodbye_and_out", "");
     return true;
 }
 
@@ -275,12 +280,15 @@ static bool leave_quietly(struct conn *conn, const struct conn_input *in, _unuse
 
     log_event(LOG_INFO, "aborted", "address=%s reason=%s message=%s", conn->address,
               log_quote(abort.reason), log_quote(abort.message));
+    metrics_count(&conn->router->metrics,
+                  conn->state == CONN_ESTABLISHED ? METRIC_SESSIONS_LEFT : METRIC_HANDSHAKES_GONE);
     part(conn, "aborted");
     return true;
 }
 
 static bool give_up(struct conn *conn, _unused_ const struct conn_input *in, struct err *err)
 {
+    metrics_limit(&conn->router->metrics, LIMIT_HANDSHAKE_TIME);
     return err_set(err, ERR_TIMEOUT, "no proof in time: still %s", conn_state_name(conn->state));
 }
 
@@ -300,6 +308,7 @@ void conn_send(struct conn *conn, const struct rpc_msg *msg)
         return;
     buf_clear(scratch);
     rpc_msg_write(msg, scratch);
+    metrics_flow(conn->router->metrics.out, msg->type, scratch->len);
     conn->router->outside.send(conn->wire, buf_view(scratch));
 }
 
@@ -334,6 +343,8 @@ void conn_refuse_as(struct conn *conn, enum rpc_type type, uint64_t request, con
     _buf_ payload = { 0 };
 
     rpc_error_put_payload(why, &payload);
+    if (type == RPC_CALL)
+        metrics_call_failed(&conn->router->metrics, view_text(uri));
     conn_send(conn, &(struct rpc_msg){
                         .type = RPC_ERROR,
                         .error = { type, request, view_text(uri), { buf_view(&payload), 2 } } });
@@ -354,6 +365,10 @@ void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload p
 
     if (conn->state == CONN_CLOSING)
         return;
+    metrics_count(&conn->router->metrics, was_known ? METRIC_SESSIONS_ABORTED
+                                          : view_eq_text(reason, "wamp.error.timeout")
+                                              ? METRIC_HANDSHAKES_LATE
+                                              : METRIC_HANDSHAKES_REFUSED);
     log_event(LOG_WARN, was_known ? "closed" : "refused",
               "id=%s address=%s state=%s reason=%s why=%s", was_known ? conn->id : "-",
               conn->address, conn_state_name(conn->state), log_quote(reason), log_quote_text(why));
@@ -372,7 +387,7 @@ void conn_abort(struct conn *conn, const struct err *why)
     conn_abort_with(conn, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 }, why->text);
 }
 
-void conn_goodbye(struct conn *conn, const char *reason, const char *message)
+static void say_goodbye(struct conn *conn, const char *reason, const char *message)
 {
     struct rpc_abort goodbye = { .reason = view_text(reason), .message = view_text(message) };
 
@@ -383,6 +398,13 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
                   conn->id, conn->authrole, conn->address, conn->session, reason);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = goodbye });
     part(conn, "goodbye");
+}
+
+void conn_goodbye(struct conn *conn, const char *reason, const char *message)
+{
+    if (conn->state == CONN_ESTABLISHED)
+        metrics_count(&conn->router->metrics, METRIC_SESSIONS_DISMISSED);
+    say_goodbye(conn, reason, message);
 }
 
 static bool decide(const struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,
@@ -404,6 +426,7 @@ static bool decide(const struct conn *conn, enum policy_verb verb, struct view u
     if (verdict == POLICY_ALLOWED)
         return true;
     policy_refuse(verdict, &ask, err);
+    metrics_count(&conn->router->metrics, METRIC_DENIED);
     log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
               "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),
               log_quote_text(err->text));

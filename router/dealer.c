@@ -16,6 +16,7 @@ struct call {
     uint64_t invocation;   /* ours, for the callee */
     uint64_t registration; /* struct proc's ID: it may be gone by now */
     uint64_t patience;     /* ms until the next answer */
+    uint64_t began_at;     /* moment.fine */
     bool wants_progress;
     bool is_open;      /* more of it comes */
     bool is_in_parts;  /* it was open once: only its head is kept */
@@ -120,9 +121,13 @@ static void finish(struct call *call, const struct dealer_answer *answer)
     struct conn *caller = call->caller;
     uint64_t request = call->request;
     void *user = call->user;
+    struct metrics *metrics = &call->router->metrics;
     struct rpc_msg msg = { .type = RPC_RESULT,
                            .result = { request, false, answer->payload, answer->ppt } };
 
+    metrics_took(&metrics->call_time, call->router->now.fine - call->began_at);
+    if (answer->is_error)
+        metrics_call_failed(metrics, answer->uri);
     call_free(call);
     if (on_answer) {
         on_answer(user, answer);
@@ -163,6 +168,7 @@ static void on_late(struct deadline *deadline)
 {
     struct call *call = CONTAINER(deadline, struct call, deadline);
 
+    metrics_limit(&call->router->metrics, LIMIT_CALL_TIME);
     interrupt(call, "killnowait", "wamp.error.timeout");
     fail(call, ERR_TIMEOUT, "no answer in time");
 }
@@ -179,6 +185,7 @@ static struct call *call_new(struct router *router, struct conn *caller, const s
 
     call->router = router;
     call->caller = caller;
+    call->began_at = router->now.fine;
     call->deadline.on_passed = on_late;
     list_init(&call->of_caller);
     if (caller)
@@ -279,6 +286,7 @@ static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
         say_nobody(conn, ask->procedure, &why);
         conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else if (search.was_slow) {
+        metrics_limit(&conn->router->metrics, LIMIT_SLOW_CALLEE);
         err_set(&why, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(ask->procedure));
         conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else {
@@ -345,6 +353,7 @@ static void call_new_one(struct conn *conn, const struct conn_input *in)
     if (!reg)
         return;
     if (!quota_take(&conn->quota, QUOTA_CALLS, &charge)) {
+        metrics_limit(&conn->router->metrics, LIMIT_PENDING_CALLS);
         err_set(&why, ERR_LIMIT, "%" PRIu64 " calls wait for an answer",
                 conn->quota.limit[QUOTA_CALLS]);
         conn_refuse(conn, RPC_CALL, ask->request, &why);
@@ -372,6 +381,7 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
     struct err err;
 
     if (conn_is_slow(call->callee)) {
+        metrics_limit(&call->router->metrics, LIMIT_SLOW_CALLEE);
         interrupt(call, "killnowait", "wamp.error.unavailable");
         fail(call, ERR_BUSY, "its server does not keep up");
         return;
@@ -409,6 +419,7 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err
     if (ask->request <= conn->last_request)
         return call_more(conn, ask, err);
     conn->last_request = ask->request;
+    metrics_count(&conn->router->metrics, METRIC_CALLS);
     if (ask->progress && !(conn->features & CONN_SENDS_CHUNKS))
         return err_set(err, ERR_BAD_WIRE,
                        "CALL: options: progress: progressive_call_invocations was not announced");

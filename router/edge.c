@@ -42,7 +42,9 @@ struct answer {
 
 static struct moment now(void)
 {
-    return (struct moment){ clock_mono_ms(), clock_wall_ms() };
+    uint64_t fine = clock_mono_us();
+
+    return (struct moment){ fine / 1000, clock_wall_ms(), fine };
 }
 
 static void arm(struct edge *edge)

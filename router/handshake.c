@@ -195,9 +195,11 @@ bool handshake_authenticate(struct conn *conn, const struct conn_input *in, stru
  * state folder. */
 static void replace(const struct handshake *h, struct conn *before)
 {
-    if (memcmp(before->instance, h->instance, sizeof(h->instance)) != 0)
+    if (memcmp(before->instance, h->instance, sizeof(h->instance)) != 0) {
+        metrics_count(&before->router->metrics, METRIC_SESSIONS_CLONED);
         log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->authid,
                   h->conn->address, before->address);
+    }
     conn_goodbye(before, "network.close.replaced",
                  "this ID connected again; the newest connection stays");
 }
@@ -252,6 +254,7 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
 
     assert(h); /* the table: EV_ADMITTED comes while admitting */
     establish(conn, h);
+    metrics_count(&conn->router->metrics, METRIC_HANDSHAKES_OK);
     welcome.session = conn->session;
     welcome.authid = conn_id(conn);
     welcome.authrole = view_text(conn->authrole);

@@ -140,10 +140,11 @@ static bool check_register(struct conn *conn, const struct rpc_register *ask, st
     wish->proc = match_get(procs_of(conn)->index, wish->kind, wish->uri);
     if (!check_shared(conn, wish, err))
         return false;
-    if (!quota_take(&conn->quota, QUOTA_REGISTRATIONS, &wish->charge))
-        return err_set(err, ERR_LIMIT, "%" PRIu64 " registrations",
-                       conn->quota.limit[QUOTA_REGISTRATIONS]);
-    return true;
+    if (quota_take(&conn->quota, QUOTA_REGISTRATIONS, &wish->charge))
+        return true;
+    metrics_limit(&conn->router->metrics, LIMIT_REGISTRATIONS);
+    return err_set(err, ERR_LIMIT, "%" PRIu64 " registrations",
+                   conn->quota.limit[QUOTA_REGISTRATIONS]);
 }
 
 static struct proc *proc_new(struct conn *conn, const struct wish *wish)

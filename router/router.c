@@ -61,6 +61,7 @@ struct conn *router_opened(struct router *router, struct moment now, void *wire,
 
     router->now = now;
     conn = conn_new(router, wire, address, exporter);
+    metrics_count(&router->metrics, METRIC_CONNECTIONS);
     if (router->is_closing)
         conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
     return conn;
@@ -80,7 +81,12 @@ void router_refuse(struct conn *conn, struct moment now, const struct err *why)
 
 void router_closed(struct conn *conn, struct moment now, const char *why)
 {
+    struct metrics *metrics = &conn->router->metrics;
+
     conn->router->now = now;
+    if (conn->state != CONN_CLOSING)
+        metrics_count(metrics, conn->state == CONN_ESTABLISHED ? METRIC_SESSIONS_LOST
+                                                               : METRIC_HANDSHAKES_GONE);
     if (conn->state == CONN_ESTABLISHED)
         log_event(LOG_INFO, "left", "id=%s role=%s address=%s reason=%s", conn->id, conn->authrole,
                   conn->address, log_quote_text(why));

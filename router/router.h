@@ -11,6 +11,7 @@
 #include "router/conn.h"
 #include "router/dealer.h"
 #include "router/grants.h"
+#include "router/metrics.h"
 #include "router/names.h"
 #include "router/realm.h"
 
@@ -27,6 +28,7 @@ struct router_outside {
 
 struct moment {
     uint64_t mono, wall; /* clock_mono_ms(), clock_wall_ms() */
+    uint64_t fine;       /* clock_mono_us(), to measure with */
 };
 
 struct router_setup {
@@ -61,6 +63,7 @@ struct router {
     size_t n_proxy_certificates;
     struct realm *home; /* realms[0]: that of the network */
     struct buf scratch; /* the message being written */
+    struct metrics metrics;
     bool is_closing;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };

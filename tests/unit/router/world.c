@@ -231,6 +231,7 @@ void world_pass(struct world *w, uint64_t ms)
         if (next > w->now.mono) {
             w->now.wall += next - w->now.mono;
             w->now.mono = next;
+            w->now.fine = next * 1000;
         }
         router_tick(w->router, w->now);
         if (next == end)

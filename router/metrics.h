@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the router counts, as tables: a row makes the constant, the series and its line in
+ * router/README.md's list. Counting is one addition; nothing here does I/O or allocates.
+ *
+ *     metrics_count(&router->metrics, METRIC_SESSIONS_CLONED);
+ *     metrics_limit(&router->metrics, LIMIT_PENDING_CALLS);
+ *
+ * metrics_page.h writes all of it, and the gauges that are looked up when somebody asks, as one page
+ * in the text format of Prometheus, 0.0.4. */
+#pragma once
+
+#include "base/buf.h"
+
+/* Counters: constant, family (without "warren_router_" and "_total"), labels or "", help. Rows of
+ * one family stand together; the first one's help counts. */
+#define METRICS(X)                                                                                 \
+    X(CONNECTIONS, "connections", "", "WebSocket connections that were opened.")                   \
+    X(HANDSHAKES_OK, "handshakes", "result=\"welcomed\"",                                          \
+      "Sessions that were asked for, by what came of it.")                                         \
+    X(HANDSHAKES_REFUSED, "handshakes", "result=\"refused\"", "")                                  \
+    X(HANDSHAKES_LATE, "handshakes", "result=\"timeout\"", "")                                     \
+    X(HANDSHAKES_GONE, "handshakes", "result=\"gone\"", "")                                        \
+    X(SESSIONS_LEFT, "sessions_ended", "by=\"client\"",                                            \
+      "Sessions that ended, by what: the client's goodbye, the router's, a broken rule, a lost "   \
+      "connection.")                                                                               \
+    X(SESSIONS_DISMISSED, "sessions_ended", "by=\"router\"", "")                                   \
+    X(SESSIONS_ABORTED, "sessions_ended", "by=\"violation\"", "")                                  \
+    X(SESSIONS_LOST, "sessions_ended", "by=\"lost\"", "")                                          \
+    X(SESSIONS_CLONED, "sessions_cloned", "",                                                      \
+      "Sessions that another process with the same key took the place of.")                        \
+    X(CALLS, "calls", "", "Calls that were accepted, those to the router itself included.")        \
+    X(EVENTS_DELIVERED, "events_delivered", "", "Events that were handed to a connection.")        \
+    X(EVENTS_DROPPED, "events_dropped", "", "Events that a slow connection lost.")                 \
+    X(DENIED, "denied", "", "Calls, registrations, subscriptions and publications denied.")        \
+    X(RELOADS_OK, "reloads", "result=\"ok\"", "Reloads of the configuration.")                     \
+    X(RELOADS_FAILED, "reloads", "result=\"failed\"", "")
+
+/* One counter for each limit that something ran into: constant, the label's value (the option's
+ * name, where it is an option). All are `warren_router_limit_total{limit="..."}`. */
+#define METRIC_LIMITS(X)                                                                           \
+    X(CONNECTIONS, "max_connections")                                                              \
+    X(PER_ADDRESS, "max_per_address")                                                              \
+    X(HANDSHAKE_TIME, "handshake_timeout")                                                         \
+    X(MESSAGE, "max_message")                                                                      \
+    X(QUEUE, "max_queue")                                                                          \
+    X(PENDING_CALLS, "max_pending_calls")                                                          \
+    X(REGISTRATIONS, "max_registrations")                                                          \
+    X(SUBSCRIPTIONS, "max_subscriptions")                                                          \
+    X(CALL_TIME, "call_timeout")                                                                   \
+    X(SLOW_CALLEE, "slow_callee")
+
+/* What a call that failed was told: constant, URI, the label's value. The first row that is equal
+ * to the URI, or that it stands below. */
+#define METRIC_CALL_ERRORS(X)                                                                      \
+    X(NO_SUCH_PROCEDURE, "wamp.error.no_such_procedure", "no_such_procedure")                      \
+    X(NOT_AUTHORIZED, "wamp.error.not_authorized", "not_authorized")                               \
+    X(INVALID_ARGUMENT, "wamp.error.invalid_argument", "invalid_argument")                         \
+    X(TIMEOUT, "wamp.error.timeout", "timeout")                                                    \
+    X(CANCELED, "wamp.error.canceled", "canceled")                                                 \
+    X(UNAVAILABLE, "wamp.error.unavailable", "unavailable")                                        \
+    X(NO_CALLEE, "wamp.error.no_available_callee", "no_available_callee")                          \
+    X(WAMP, "wamp", "wamp")                                                                        \
+    X(NETWORK, "network", "network")                                                               \
+    X(DEN, "den", "den")                                                                           \
+    X(APPLICATION, "", "application") /* all others */
+
+#define METRIC_ENUM(name, ...) METRIC_##name,
+enum metric { METRICS(METRIC_ENUM) METRIC_N };
+#define METRIC_LIMIT_ENUM(name, ...) LIMIT_##name,
+enum metric_limit { METRIC_LIMITS(METRIC_LIMIT_ENUM) LIMIT_N };
+#define METRIC_ERROR_ENUM(name, ...) CALL_ERROR_##name,
+enum metric_call_error { METRIC_CALL_ERRORS(METRIC_ERROR_ENUM) CALL_ERROR_N };
+
+enum { METRIC_TYPES = 71 }; /* WAMP's message types are below it: 70 is YIELD */
+enum { METRIC_BUCKETS = 16 };
+
+struct metrics {
+    uint64_t counter[METRIC_N];
+    uint64_t limit[LIMIT_N];
+    uint64_t call_error[CALL_ERROR_N];
+    struct metrics_flow {
+        uint64_t messages, bytes;
+    } in[METRIC_TYPES], out[METRIC_TYPES]; /* as msgpack, whatever a connection speaks */
+    struct metrics_histogram {
+        uint64_t bucket[METRIC_BUCKETS + 1]; /* the last one: longer than all bounds */
+        uint64_t sum_us;
+    } call_time, loop_time; /* from CALL to its last answer; work in one turn of the loop */
+};
+
+static inline void metrics_count(struct metrics *metrics, enum metric metric)
+{
+    metrics->counter[metric]++;
+}
+static inline void metrics_add(struct metrics *metrics, enum metric metric, uint64_t n)
+{
+    metrics->counter[metric] += n;
+}
+static inline void metrics_limit(struct metrics *metrics, enum metric_limit limit)
+{
+    metrics->limit[limit]++;
+}
+static inline void metrics_flow(struct metrics_flow flow[METRIC_TYPES], unsigned type, size_t bytes)
+{
+    flow[type].messages++;
+    flow[type].bytes += bytes;
+}
+void metrics_call_failed(struct metrics *metrics, struct view uri);
+void metrics_took(struct metrics_histogram *histogram, uint64_t us);
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* "# HELP" and "# TYPE". `name` without "warren_router_"; type: "counter", "gauge", "histogram". */
+void metrics_put_head(struct buf *to, const char *name, const char *type, const char *help);
+/* A line. `labels`: as they stand between the braces, or "". */
+void metrics_put_u64(struct buf *to, const char *name, const char *labels, uint64_t value);
+void metrics_put_seconds(struct buf *to, const char *name, const char *labels, int64_t ms);
+/* A label's value: escaped for between its quotes. */
+void metrics_put_label(struct buf *to, struct view value);
+/* Everything in `metrics`. */
+void metrics_put(const struct metrics *metrics, struct buf *to);
