@@ -271,7 +271,6 @@ struct delivery {
     struct rpc_msg msg;
     const struct audience *audience; /* NULL: all who listen */
     bool is_meta;                    /* only to those who may use the meta API */
-    struct buf frame;
 };
 
 static bool may_have(const struct delivery *delivery, const struct conn *conn)
@@ -281,30 +280,33 @@ static bool may_have(const struct delivery *delivery, const struct conn *conn)
     return !delivery->audience || audience_has(delivery->audience, conn);
 }
 
-/* Written once, sent to all. One who does not keep up loses it. */
+static struct parcel *write_event(struct delivery *delivery, const struct topic *topic)
+{
+    struct parcel *parcel = parcel_new(&delivery->broker->realm->router->backlog);
+
+    delivery->msg.event.subscription = topic->id;
+    delivery->msg.event.topic = topic->kind == MATCH_EXACT ? (struct view){ 0 } : delivery->uri;
+    rpc_msg_write(&delivery->msg, &parcel->frame);
+    return parcel;
+}
+
+/* Who listens now gets it, at once or in its turn. One who does not keep up loses it. */
 static void distribute(void *user, void *value)
 {
     struct delivery *delivery = user;
     const struct topic *topic = value;
-    struct router *router = delivery->broker->realm->router;
-    struct metrics *metrics = &router->metrics;
+    struct parcel *parcel = write_event(delivery, topic);
     struct sub *sub;
 
-    delivery->msg.event.subscription = topic->id;
-    delivery->msg.event.topic = topic->kind == MATCH_EXACT ? (struct view){ 0 } : delivery->uri;
-    buf_clear(&delivery->frame);
-    rpc_msg_write(&delivery->msg, &delivery->frame);
     LIST_EACH(sub, &topic->listeners, of_topic) {
         if (!may_have(delivery, sub->conn))
             continue;
-        if (conn_is_slow(sub->conn)) {
+        if (conn_is_slow(sub->conn))
             drop_event(sub->conn);
-            continue;
-        }
-        metrics_count(metrics, METRIC_EVENTS_DELIVERED);
-        metrics_flow(metrics->out, RPC_EVENT, delivery->frame.len);
-        router->outside.send(sub->conn->wire, buf_view(&delivery->frame));
+        else
+            backlog_put(sub->conn, parcel);
     }
+    parcel_release(parcel);
 }
 
 static uint64_t new_publication(void)
@@ -332,7 +334,6 @@ void broker_announce(struct broker *broker, const char *topic, struct view args)
     delivery.msg.event.publication = new_publication();
     delivery.msg.event.payload = rpc_args(args);
     match_all(broker->index, delivery.uri, distribute, &delivery);
-    buf_free(&delivery.frame);
 }
 
 /* ---- publishing ------------------------------------------------------------------------------ */
@@ -381,7 +382,6 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (ask->retain && !retained_set(broker->retained, ask->topic, &delivery.msg.event, err))
         return false;
     match_all(broker->index, ask->topic, distribute, &delivery);
-    buf_free(&delivery.frame);
     *ret_publication = delivery.msg.event.publication;
     return true;
 }

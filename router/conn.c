@@ -115,6 +115,8 @@ struct conn *conn_new(struct router *router, void *wire, const char *address,
     conn->quota.limit[QUOTA_REGISTRATIONS] = config->max_registrations;
     conn->quota.limit[QUOTA_SUBSCRIPTIONS] = config->max_subscriptions;
     conn->quota.limit[QUOTA_CALLS] = config->max_pending_calls;
+    list_init(&conn->waiting);
+    list_init(&conn->of_backlog);
     list_init(&conn->registrations);
     list_init(&conn->subscriptions);
     list_init(&conn->asked);
@@ -135,6 +137,7 @@ static void release(struct conn *conn)
     handshake_free(STEAL(conn->handshake));
     if (!conn->session)
         return;
+    backlog_drop(conn);
     broker_leave(conn); /* first: it hears nothing of what follows */
     dealer_leave(conn);
     if (map_remove(conn->realm->by_session, map_u64(&conn->session))) {
@@ -306,6 +309,8 @@ void conn_send(struct conn *conn, const struct rpc_msg *msg)
 
     if (conn->state == CONN_CLOSING)
         return;
+    if (conn->waiting_bytes)
+        backlog_catch_up(conn);
     buf_clear(scratch);
     rpc_msg_write(msg, scratch);
     metrics_flow(conn->router->metrics.out, msg->type, scratch->len);
@@ -314,7 +319,8 @@ void conn_send(struct conn *conn, const struct rpc_msg *msg)
 
 bool conn_is_slow(const struct conn *conn)
 {
-    return conn->router->outside.queued(conn->wire) > conn->router->config->max_queue / 2;
+    return conn->router->outside.queued(conn->wire) + conn->waiting_bytes >
+           conn->router->config->max_queue / 2;
 }
 
 /* Where WAMP has a word of its own for what the request met. */

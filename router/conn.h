@@ -73,6 +73,10 @@ struct conn {
     uint64_t last_open_call;  /* of those, the last that came in several CALLs */
     uint64_t last_invocation; /* of ours */
     uint64_t n_events_dropped;
+    struct list waiting; /* events that have not left: backlog.c's */
+    struct list of_backlog;
+    size_t waiting_bytes; /* of them, charged to its queue */
+    uint64_t slice;       /* the last in which it was sent an event */
     struct quota quota;
     struct list registrations, subscriptions; /* struct reg, struct sub */
     struct list asked, serving;               /* struct call: as caller, as callee */

@@ -15,6 +15,7 @@ struct edge {
     const struct router_config *config;
     struct rpc_ws *ws, *plain; /* plain: without TLS, on loopback; often NULL */
     struct rpc_timer *timer;
+    struct rpc_turn *turn; /* while the core is behind */
     struct router *router;
     struct key *key;    /* the router's */
     struct buf tls_key; /* PKCS#8 DER; wiped */
@@ -51,7 +52,10 @@ static void arm(struct edge *edge)
 {
     bool is_now = !list_is_empty(&edge->answers);
 
-    rpc_timer_set(edge->timer, is_now ? clock_mono_ms() : router_deadline(edge->router));
+    if (router_is_behind(edge->router)) /* a timer would keep what comes in out */
+        rpc_turn_again(edge->turn);
+    else
+        rpc_timer_set(edge->timer, is_now ? clock_mono_ms() : router_deadline(edge->router));
 }
 
 /* ---- what the core asks for ------------------------------------------------------------------ */
@@ -114,6 +118,34 @@ static void send_out(void *user, struct view message)
         send_json(wire, message);
     else
         rpc_ws_send(wire->ws, message);
+}
+
+static void tell_event(struct wire *wire, struct parcel *parcel)
+{
+    struct view text;
+
+    if (transcode_out(wire->edge->transcode, buf_view(&parcel->frame), &text, &parcel->why) ==
+        TRANSCODED) {
+        buf_put(&parcel->text, text);
+        parcel->told = PARCEL_TOLD;
+    } else {
+        parcel->told = PARCEL_UNTELLABLE;
+    }
+}
+
+/* All who speak the same get the same bytes. */
+static void send_event(void *user, struct parcel *parcel)
+{
+    struct wire *wire = user;
+
+    if (wire->is_json && parcel->told == PARCEL_UNTOLD)
+        tell_event(wire, parcel);
+    if (!wire->is_json)
+        rpc_ws_send(wire->ws, buf_view(&parcel->frame));
+    else if (parcel->told == PARCEL_TOLD)
+        rpc_ws_send(wire->ws, buf_view(&parcel->text));
+    else
+        log_untold(wire, &parcel->why);
 }
 
 static size_t queued(void *wire)
@@ -247,6 +279,14 @@ static void on_timer(void *user)
     arm(edge);
 }
 
+static void on_turn(void *user)
+{
+    struct edge *edge = user;
+
+    if (router_is_behind(edge->router))
+        on_timer(edge);
+}
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 /* As many as the system gives, before the edge sizes its tables; some are kept for files and the
@@ -339,7 +379,8 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .key = edge->key,
         .trust = STEAL(state->trust),
         .certificate_not_after = state->not_after,
-        .outside = { send_out, queued, close_wire, trusted, save_trust, install_chain, edge },
+        .outside = { send_out, queued, close_wire, trusted, save_trust, install_chain, edge,
+                     send_event },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
@@ -369,6 +410,7 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
         !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
         return false;
     edge->timer = rpc_timer_new(loop, on_timer, edge);
+    edge->turn = rpc_turn_new(rpc_loop_native(loop), on_turn, edge);
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
     edge->key = STEAL(state.key);
     make_core(edge, &state, STEAL(realms));
@@ -390,6 +432,7 @@ void edge_free(struct edge *edge)
     transcode_free(edge->transcode);
     if (edge->timer)
         rpc_timer_free(edge->timer);
+    rpc_turn_free(edge->turn);
     buf_wipe(&edge->tls_key);
     if (edge->lock_fd >= 0)
         close(edge->lock_fd);

@@ -14,6 +14,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->outside = setup->outside;
     router->now = now;
     list_init(&router->conns);
+    backlog_init(&router->backlog);
     router->by_id = map_new();
     router->names = names_new();
     router->grants = grants_new(router->trust);
@@ -98,13 +99,20 @@ void router_closed(struct conn *conn, struct moment now, const char *why)
 
 uint64_t router_deadline(const struct router *router)
 {
-    return deadlines_next(&router->deadlines);
+    return router_is_behind(router) ? router->now.mono : deadlines_next(&router->deadlines);
+}
+
+bool router_is_behind(const struct router *router)
+{
+    return !backlog_is_empty(&router->backlog);
 }
 
 void router_tick(struct router *router, struct moment now)
 {
     router->now = now;
     deadlines_run(&router->deadlines, now.mono);
+    if (router_is_behind(router))
+        backlog_work(router);
 }
 
 void router_say_goodbye(struct router *router, struct moment now)

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "router/backlog.h"
 #include "router/broker.h"
 #include "router/config.h"
 #include "router/conn.h"
@@ -24,6 +25,8 @@ struct router_outside {
     /* Writes the chain (leaf first) and uses it for new connections; the key stays. */
     bool (*install_chain)(void *user, const struct view *chain, size_t n, struct err *err);
     void *user;
+    /* An event that many get: what it comes to on the wire may be kept in it. */
+    void (*send_event)(void *wire, struct parcel *parcel);
 };
 
 struct moment {
@@ -64,6 +67,7 @@ struct router {
     struct realm *home; /* realms[0]: that of the network */
     struct buf scratch; /* the message being written */
     struct metrics metrics;
+    struct backlog backlog;
     bool is_closing;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
@@ -80,7 +84,10 @@ void router_input(struct conn *conn, struct moment now, struct view frame);
 void router_refuse(struct conn *conn, struct moment now, const struct err *why);
 /* The wire is gone; conn is freed */
 void router_closed(struct conn *conn, struct moment now, const char *why);
-uint64_t router_deadline(const struct router *router);
+uint64_t router_deadline(const struct router *router); /* now, while it is behind */
+/* Events wait for their turn: router_tick() gives out the next of them. It is to be called again
+ * and again, with what comes in from outside in between. */
+bool router_is_behind(const struct router *router);
 void router_tick(struct router *router, struct moment now);
 /* To all; new connections are refused */
 void router_say_goodbye(struct router *router, struct moment now);

@@ -4,7 +4,6 @@
 struct transcode {
     size_t max_in, max_out;
     struct buf in, out;
-    struct buf event, event_text; /* the last one */
 };
 
 struct transcode *transcode_new(size_t max_in, size_t max_out)
@@ -22,8 +21,6 @@ void transcode_free(struct transcode *t)
         return;
     buf_wipe(&t->in); /* a ticket may have stood there */
     buf_free(&t->out);
-    buf_free(&t->event);
-    buf_free(&t->event_text);
     free(t);
 }
 
@@ -104,31 +101,12 @@ static enum transcoded refuse(struct transcode *t, struct view message, struct e
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-static bool is_event(struct view message)
-{
-    return message.len > 1 && message.data[1] == RPC_EVENT; /* [36, ...], of our own making */
-}
-
-static void keep_event(struct transcode *t, struct view message)
-{
-    buf_clear(&t->event);
-    buf_clear(&t->event_text);
-    buf_put(&t->event, message);
-    buf_put(&t->event_text, buf_view(&t->out));
-}
-
 enum transcoded transcode_out(struct transcode *t, struct view message, struct view *ret_text,
                               struct err *why)
 {
-    if (t->event.len && view_eq(buf_view(&t->event), message)) {
-        *ret_text = buf_view(&t->event_text);
-        return TRANSCODED;
-    }
     buf_clear(&t->out);
     if (!rpc_json_from_msgpack(message, t->max_out, &t->out, why))
         return refuse(t, message, why, ret_text);
-    if (is_event(message))
-        keep_event(t, message);
     *ret_text = buf_view(&t->out);
     return TRANSCODED;
 }

@@ -25,7 +25,7 @@ enum transcoded {
     TRANSCODED_DROPPED,  /* an event, or one of several results: send nothing */
     TRANSCODED_FATAL,    /* anything else: the session cannot go on */
 };
-/* What the core says to a client. Its text is valid until the next call. An event that goes to many in a
- * row is transcoded once. `why` is set for all but the first. */
+/* What the core says to a client. Its text is valid until the next call. `why` is set for all but
+ * the first. */
 enum transcoded transcode_out(struct transcode *t, struct view message, struct view *ret_text,
                               struct err *why);

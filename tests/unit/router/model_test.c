@@ -2,14 +2,23 @@
 /* Random, seeded steps of several sessions in one realm against a model of what has to hold:
  * every call has exactly one last answer unless its caller left, it reached a session that serves
  * the best match, calls between two sessions stay in order, events reach exactly those who listen
- * and may, and nothing is held for those who are gone. WARREN_SEED and WARREN_STEPS run another. */
+ * and may, in slices of any size but always before whatever is sent to the same session later, and
+ * nothing is held for those who are gone. WARREN_SEED and WARREN_STEPS run another. */
 #include "base/text.h"
 #include "tests/unit/router/app.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MEMBERS = 6, MAX_HELD = 16, MAX_INVS = 4096, MAX_CALLS = 200000, SEEDS = 8, STEPS = 3000 };
+enum {
+    MEMBERS = 6,
+    MAX_HELD = 16,
+    MAX_INVS = 4096,
+    MAX_DUE = 4096,
+    MAX_CALLS = 200000,
+    SEEDS = 8,
+    STEPS = 3000
+};
 
 static const char *const uris[] = { "a", "a.b", "a.b.c", "a.bc", "b.b", "b.c.d", "a.x.c" };
 static const struct {
@@ -40,7 +49,8 @@ struct member {
     struct inv invs[MAX_INVS];
     size_t n_regs, n_subs, n_invs;
     size_t last_call_of[MEMBERS]; /* that was given to this session, by caller */
-    unsigned n_events;            /* of the publication at hand */
+    uint64_t due[MAX_DUE];        /* publications whose events have to come, in order */
+    size_t n_due;
 };
 struct call {
     size_t caller;
@@ -60,7 +70,7 @@ struct model {
     uint64_t last_generation, seed;
     bool moves; /* callees say `unavailable`: order is not kept then */
     uint64_t publication;
-    unsigned n_delivered, n_results, n_errors, n_progress, n_chunks;
+    unsigned n_delivered, n_waited, n_results, n_errors, n_progress, n_chunks;
 };
 
 static uint64_t draw(struct model *m, uint64_t below)
@@ -249,13 +259,30 @@ static void on_answer(struct model *m, size_t who, uint64_t request, bool is_las
     m->n_progress++;
 }
 
+/* The next that is due, of a subscription that it has. */
+static void on_event(struct model *m, struct member *member, const struct rpc_event *event)
+{
+    uint64_t number, ignored;
+    bool is_held = false;
+
+    if (!CHECK(read_two(event->payload, &number, &ignored)) || !CHECK(member->n_due > 0))
+        return;
+    CHECK_U64(number, member->due[0]);
+    memmove(member->due, member->due + 1, --member->n_due * sizeof(member->due[0]));
+    for (size_t i = 0; i < member->n_subs; i++)
+        is_held |= member->subs[i].id == event->subscription;
+    CHECK(is_held);
+    m->n_delivered++;
+}
+
 static void drain(struct model *m, size_t who)
 {
     struct member *member = &m->member[who];
     struct rpc_msg msg;
-    uint64_t number, ignored;
 
     while (member->wire && wire_next(member->wire, &msg)) {
+        if (msg.type != RPC_EVENT)
+            CHECK_U64(member->n_due, 0); /* it was sent later than they were published */
         switch (msg.type) {
         case RPC_INVOCATION:
             on_invocation(m, who, &msg.invocation);
@@ -274,8 +301,7 @@ static void drain(struct model *m, size_t who)
             on_answer(m, who, msg.error.request, true);
             break;
         case RPC_EVENT:
-            CHECK(read_two(msg.event.payload, &number, &ignored) && number == m->publication);
-            member->n_events++;
+            on_event(m, member, &msg.event);
             break;
         default:
             check_failed(__FILE__, __LINE__, "%s came", rpc_type_name(msg.type));
@@ -307,9 +333,15 @@ static void go(struct model *m, size_t who)
     m->member[who] = (struct member){ 0 };
 }
 
-static bool answer_of(struct member *member, struct rpc_msg *ret_msg)
+/* Behind the events that were waiting. */
+static bool answer_of(struct model *m, struct member *member, struct rpc_msg *ret_msg)
 {
-    return CHECK(wire_next(member->wire, ret_msg));
+    while (CHECK(wire_next(member->wire, ret_msg))) {
+        if (ret_msg->type != RPC_EVENT)
+            return CHECK_U64(member->n_due, 0);
+        on_event(m, member, &ret_msg->event);
+    }
+    return false;
 }
 
 static void step_register(struct model *m, struct member *member)
@@ -322,7 +354,7 @@ static void step_register(struct model *m, struct member *member)
     struct rpc_msg msg;
 
     wire_send(member->wire, &(struct rpc_msg){ .type = RPC_REGISTER, .reg = ask });
-    if (answer_of(member, &msg) && msg.type == RPC_REGISTERED)
+    if (answer_of(m, member, &msg) && msg.type == RPC_REGISTERED)
         member->regs[member->n_regs++] = (struct held){ msg.ids.second, pattern };
 }
 
@@ -333,16 +365,23 @@ static void step_unregister(struct model *m, struct member *member)
                            .ids = { wire_request(member->wire), member->regs[at].id } };
 
     wire_send(member->wire, &msg);
-    CHECK(answer_of(member, &msg) && msg.type == RPC_UNREGISTERED);
+    CHECK(answer_of(m, member, &msg) && msg.type == RPC_UNREGISTERED);
     member->regs[at] = member->regs[--member->n_regs];
 }
 
 static void step_subscribe(struct model *m, struct member *member)
 {
     size_t pattern = draw(m, N_ELEMENTS(patterns));
-    uint64_t id =
-        app_subscribe(member->wire, patterns[pattern].uri, patterns[pattern].match, false);
+    struct rpc_register ask = { .request = wire_request(member->wire),
+                                .uri = view_text(patterns[pattern].uri),
+                                .match = view_text(patterns[pattern].match) };
+    struct rpc_msg msg;
+    uint64_t id;
 
+    wire_send(member->wire, &(struct rpc_msg){ .type = RPC_SUBSCRIBE, .subscribe = ask });
+    if (!answer_of(m, member, &msg) || !CHECK(msg.type == RPC_SUBSCRIBED))
+        return;
+    id = msg.ids.second;
     for (size_t i = 0; i < member->n_subs; i++) {
         if (member->subs[i].pattern != pattern)
             continue;
@@ -359,7 +398,7 @@ static void step_unsubscribe(struct model *m, struct member *member)
                            .ids = { wire_request(member->wire), member->subs[at].id } };
 
     wire_send(member->wire, &msg);
-    CHECK(answer_of(member, &msg) && msg.type == RPC_UNSUBSCRIBED);
+    CHECK(answer_of(m, member, &msg) && msg.type == RPC_UNSUBSCRIBED);
     member->subs[at] = member->subs[--member->n_subs];
 }
 
@@ -486,6 +525,25 @@ static void put_list(struct model *m, struct buf *to, bool chosen[MEMBERS])
     }
 }
 
+/* Who has nothing waiting in the router has had all that was due. */
+static void check_no_more_wait(const struct model *m)
+{
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (m->member[i].wire && list_is_empty(&m->member[i].wire->conn->waiting))
+            CHECK_U64(m->member[i].n_due, 0);
+    }
+}
+
+/* Another slice of what waits, or all of them. */
+static void step_tick(struct model *m)
+{
+    do {
+        router_tick(m->w->router, m->w->now);
+        drain_all(m);
+        check_no_more_wait(m);
+    } while (draw(m, 3) && router_is_behind(m->w->router));
+}
+
 static void step_publish(struct model *m, size_t who)
 {
     const char *uri = uris[draw(m, N_ELEMENTS(uris))];
@@ -508,29 +566,30 @@ static void step_publish(struct model *m, size_t who)
     if (is_red_only)
         ask.exclude_authrole = buf_view(&lists[2]);
     drain_all(m);
-    for (size_t i = 0; i < MEMBERS; i++)
-        m->member[i].n_events = 0;
+    m->w->now.mono += draw(m, 2); /* another slice may begin, though the last was not worked off */
     two(&args, ++m->publication, 0);
     ask.payload = rpc_args(buf_view(&args));
-    wire_send(m->member[who].wire, &(struct rpc_msg){ .type = RPC_PUBLISH, .publish = ask });
-    drain_all(m);
     for (size_t i = 0; i < MEMBERS; i++) {
-        const struct member *member = &m->member[i];
+        struct member *member = &m->member[i];
         bool may = (i != who || ask.include_me) && (!has_eligible || eligible[i]) &&
                    (!has_excluded || !excluded[i]) && (!is_red_only || i % 2 == 0);
         unsigned wanted = 0;
         for (size_t k = 0; k < member->n_subs; k++)
             wanted += may && fits(member->subs[k].pattern, uri);
-        CHECK_U64(member->n_events, wanted);
-        m->n_delivered += wanted;
+        while (wanted-- && CHECK(member->n_due < MAX_DUE))
+            member->due[member->n_due++] = m->publication;
     }
+    wire_send(m->member[who].wire, &(struct rpc_msg){ .type = RPC_PUBLISH, .publish = ask });
+    drain_all(m);
+    m->n_waited += router_is_behind(m->w->router);
+    check_no_more_wait(m);
     for (size_t i = 0; i < N_ELEMENTS(lists); i++)
         buf_free(&lists[i]);
 }
 
 static void step(struct model *m)
 {
-    size_t who = draw(m, MEMBERS), what = draw(m, 100);
+    size_t who = draw(m, MEMBERS), what = draw(m, 106);
     struct member *member = &m->member[who];
 
     if (!member->wire)
@@ -555,6 +614,8 @@ static void step(struct model *m)
         world_pass(m->w, draw(m, 3000));
     else if (what < 80)
         step_publish(m, who);
+    else if (what >= 100)
+        step_tick(m);
     else if (member->n_invs)
         step_answer(m, member);
     drain_all(m);
@@ -584,19 +645,24 @@ static void check_empty(const struct model *m)
         CHECK(!dealer_serves(realm->dealer, view_text(uris[i])) &&
               !broker_is_heard(realm->broker, uris[i]));
     CHECK(router_deadline(m->w->router) == NEVER_MS);
+    CHECK(m->w->router->backlog.n == 0 && m->w->router->backlog.bytes == 0);
 }
 
 static void run(uint64_t seed, unsigned n_steps)
 {
+    static const size_t slices[] = { BACKLOG_SLICE, 1,
+                                     BACKLOG_TOUCH + 300 }; /* all, 1, 2 of them */
     struct model m = { .seed = seed * 7919 + 1, .moves = seed % 2 };
     _free_ struct call *calls = mem_resize(NULL, MAX_CALLS, sizeof(*calls));
 
     m.calls = calls;
     m.w = app_world("");
+    m.w->router->backlog.slice = slices[seed % N_ELEMENTS(slices)];
     for (unsigned i = 0; i < n_steps; i++)
         step(&m);
-    printf("# %zu calls, %u results, %u errors, %u progress, %u events, %u chunks\n", m.n_calls,
-           m.n_results, m.n_errors, m.n_progress, m.n_delivered, m.n_chunks);
+    printf("# %zu calls, %u results, %u errors, %u progress, %u events (%u waited), %u chunks\n",
+           m.n_calls, m.n_results, m.n_errors, m.n_progress, m.n_delivered, m.n_waited, m.n_chunks);
+    CHECK((m.n_waited > 0) == (m.w->router->backlog.slice < BACKLOG_SLICE));
     CHECK(m.n_results > 0 && m.n_errors > 0 && m.n_progress > 0 && m.n_delivered > 0 &&
           m.n_chunks > 0);
     for (int i = 0; i < 3; i++) { /* whatever callees are silent about comes to an end */

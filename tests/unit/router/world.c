@@ -26,6 +26,15 @@ static void fake_send(void *user, struct view message)
     buf_put(&wire->out, message);
 }
 
+static void fake_send_event(void *user, struct parcel *parcel)
+{
+    struct wire *wire = user;
+
+    wire->n_events++;
+    wire->last_parcel = parcel;
+    fake_send(wire, buf_view(&parcel->frame));
+}
+
 static size_t fake_queued(void *user)
 {
     const struct wire *wire = user;
@@ -127,7 +136,8 @@ static void start(struct world *w, struct rpc_trust *trust)
         .config = &w->config,
         .key = w->router_key,
         .trust = trust,
-        .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_install, w },
+        .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_install, w,
+                     fake_send_event },
     };
 
     if (w->realms)

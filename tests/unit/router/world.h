@@ -12,10 +12,12 @@
 
 struct wire {
     struct world *world;
-    struct conn *conn; /* NULL after wire_drop() */
-    struct buf out;    /* frames that the router sent: length u32, bytes */
-    struct buf frame;  /* the one that wire_next() gave last */
-    size_t queued;     /* what the router is told about the queue */
+    struct conn *conn;                /* NULL after wire_drop() */
+    struct buf out;                   /* frames that the router sent: length u32, bytes */
+    struct buf frame;                 /* the one that wire_next() gave last */
+    size_t queued;                    /* what the router is told about the queue */
+    size_t n_events;                  /* sent, of those that many get */
+    const struct parcel *last_parcel; /* only to be compared */
     bool is_closed, is_trusted;
     uint8_t instance[16], nonce[RPC_NONCE32], exporter[32];
     struct rpc_netsign proof;
