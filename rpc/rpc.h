@@ -10,6 +10,7 @@
 #include "rpc/statement.h"      /* what each party signs */
 #include "rpc/join.h"           /* the join string */
 #include "rpc/trust.h"          /* manifests, heartbeats, network time */
+#include "rpc/revoked.h"        /* what den has revoked */
 #include "rpc/netsign.h"        /* proving keys over the TLS exporter */
 #include "rpc/client.h"         /* a session that calls and serves; no I/O */
 #include "rpc/loop.h"           /* the daemons' loop */

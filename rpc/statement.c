@@ -152,6 +152,11 @@ static const char *read_field(const struct rpc_field *field, struct view bytes, 
             return "of a wrong length";
         *(struct view *)to = bytes;
         return NULL;
+    case RPC_F_BYTES:
+        if (bytes.len == 0 || bytes.len > field->size)
+            return "of a wrong length";
+        *(struct view *)to = bytes;
+        return NULL;
     case RPC_F_U8:
     case RPC_F_TIME:
     case RPC_F_NUMBER:
@@ -277,6 +282,7 @@ static void put_field(struct buf *to, const struct rpc_field *field, const void 
         break;
     case RPC_F_FIXED:
     case RPC_F_MAYBE:
+    case RPC_F_BYTES:
     case RPC_F_NETWORK:
     case RPC_F_ID:
     case RPC_F_ROLE:

@@ -30,6 +30,8 @@ enum rpc_word {
     RPC_W_ACCEPT,
     RPC_W_HEARTBEAT,
     RPC_W_TIME,
+    RPC_W_REVOKE,
+    RPC_W_REAUTH,
     RPC_N_WORDS
 };
 
@@ -102,6 +104,26 @@ struct rpc_heartbeat {
     struct view rev_head;
     uint64_t manifest_no, policy_no, audit_no;
     struct view audit_head;
+};
+enum rpc_revoked_kind {
+    RPC_REVOKED_SERIAL = 1,     /* subject: the content octets of a certificate's serial number */
+    RPC_REVOKED_TLS_KEY = 2,    /* H of its SubjectPublicKeyInfo */
+    RPC_REVOKED_IDENTITY = 3,   /* the identity key */
+    RPC_REVOKED_ADMISSIONS = 4, /* those below this adm_no, 8 bytes */
+};
+struct rpc_revocation {
+    struct view netid;
+    uint64_t rev_no;
+    struct view previous; /* H of revocation rev_no - 1, zeros for the first */
+    uint64_t kind;        /* enum rpc_revoked_kind */
+    struct view id;       /* whose it is, or was */
+    struct view subject;
+    uint64_t reason; /* RFC 5280, 5.3.1: CRLReason */
+    uint64_t at;
+};
+struct rpc_reauth { /* a new certificate inside a link that goes on */
+    struct view netid, sid, id, exporter, new_spki;
+    uint64_t counter; /* from 1 on, rises by one */
 };
 struct rpc_time { /* den's answer to a nonce of the asker's: made after the question */
     struct view netid, nonce;

@@ -4,7 +4,7 @@
 #include "rpc/statement_words.h"
 
 #define AT(type, member) offsetof(struct rpc_##type, member)
-enum { MAX_CAP = 64, MAX_HOST = 64, MAX_RELAY = 262, MAX_MANIFEST_DAYS = 400 };
+enum { MAX_CAP = 64, MAX_HOST = 64, MAX_RELAY = 262, MAX_MANIFEST_DAYS = 400, MAX_CRL_REASON = 10 };
 
 static const struct rpc_field manifest[] = {
     { "netid", RPC_F_FIXED, 32, AT(manifest, netid) },
@@ -154,6 +154,41 @@ static const struct rpc_field time_fields[] = {
     { "time", RPC_F_TIME, 0, AT(time, time) },
 };
 
+static const struct rpc_field revoke[] = {
+    { "netid", RPC_F_FIXED, 32, AT(revocation, netid) },
+    { "rev_no", RPC_F_NUMBER, 0, AT(revocation, rev_no) },
+    { "previous", RPC_F_FIXED, 32, AT(revocation, previous) },
+    { "kind", RPC_F_U8, RPC_REVOKED_ADMISSIONS, AT(revocation, kind) },
+    { "id", RPC_F_ID, 0, AT(revocation, id) },
+    { "subject", RPC_F_BYTES, 32, AT(revocation, subject) },
+    { "reason", RPC_F_U8, MAX_CRL_REASON, AT(revocation, reason) },
+    { "at", RPC_F_TIME, 0, AT(revocation, at) },
+};
+
+static const char *check_revoke(const void *statement)
+{
+    static const uint8_t zeros[HASH_SIZE];
+    static const size_t least[] = { 0, 1, 32, 32, 8 }, most[] = { 0, 20, 32, 32, 8 };
+    const struct rpc_revocation *r = statement;
+
+    if (view_eq(r->previous, VIEW_ARR(zeros)) != (r->rev_no == 1))
+        return "previous: zero in the first revocation, and only there";
+    if (r->kind < RPC_REVOKED_SERIAL)
+        return "kind: none";
+    if (r->subject.len < least[r->kind] || r->subject.len > most[r->kind])
+        return "subject: of a wrong length";
+    return NULL;
+}
+
+static const struct rpc_field reauth[] = {
+    { "netid", RPC_F_FIXED, 32, AT(reauth, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(reauth, sid) },
+    { "id", RPC_F_ID, 0, AT(reauth, id) },
+    { "exporter", RPC_F_FIXED, 32, AT(reauth, exporter) },
+    { "new_spki", RPC_F_FIXED, 32, AT(reauth, new_spki) },
+    { "counter", RPC_F_NUMBER, 0, AT(reauth, counter) },
+};
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -170,6 +205,8 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_ACCEPT] = SHAPE("accept", accept, accept, NULL),
     [RPC_W_HEARTBEAT] = SHAPE("heartbeat", heartbeat, heartbeat, NULL),
     [RPC_W_TIME] = SHAPE("time", time, time_fields, NULL),
+    [RPC_W_REVOKE] = SHAPE("revoke", revocation, revoke, check_revoke),
+    [RPC_W_REAUTH] = SHAPE("reauth", reauth, reauth, NULL),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -7,6 +7,7 @@
 enum rpc_field_kind {
     RPC_F_FIXED,  /* exactly `size` bytes */
     RPC_F_MAYBE,  /* the same, or none */
+    RPC_F_BYTES,  /* 1 to `size` of them */
     RPC_F_U8,     /* at most `size` */
     RPC_F_TIME,   /* u64, and every number that may be 0 */
     RPC_F_NUMBER, /* u64 from 1 on */
@@ -45,5 +46,7 @@ union rpc_any_statement {
     struct rpc_accept accept;
     struct rpc_heartbeat heartbeat;
     struct rpc_time time;
+    struct rpc_revocation revocation;
+    struct rpc_reauth reauth;
     struct view netid; /* every struct starts with it */
 };

@@ -127,7 +127,7 @@ bool rpc_trust_add_heartbeat(struct rpc_trust *trust, struct view bytes, struct 
     return true;
 }
 
-static bool is_signed_by_a_den(const struct rpc_trust *trust, struct view bytes, struct view sig)
+bool rpc_trust_is_by_a_den(const struct rpc_trust *trust, struct view bytes, struct view sig)
 {
     struct rpc_manifest m;
     struct err err;
@@ -149,7 +149,7 @@ bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, str
 {
     struct rpc_heartbeat h;
 
-    if (!is_signed_by_a_den(trust, bytes, sig))
+    if (!rpc_trust_is_by_a_den(trust, bytes, sig))
         return err_set(err, ERR_BAD_SIGNATURE,
                        "heartbeat: not signed by a den-sign key of any kept manifest");
     if (!rpc_trust_read(trust, RPC_W_HEARTBEAT, bytes, &h, err))

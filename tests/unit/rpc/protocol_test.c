@@ -179,6 +179,9 @@ static void put_field_kind(struct buf *to, const struct rpc_field *field)
     case RPC_F_MAYBE:
         buf_printf(to, "%zu or 0", field->size);
         return;
+    case RPC_F_BYTES:
+        buf_printf(to, "1-%zu", field->size);
+        return;
     case RPC_F_U8:
         buf_put_text(to, "u8");
         return;
@@ -270,6 +273,7 @@ static void put_fields(struct buf *to, enum rpc_word word, const void *statement
         switch (field->kind) {
         case RPC_F_FIXED:
         case RPC_F_MAYBE:
+        case RPC_F_BYTES:
             put_hex_or_dash(to, field->name, *(const struct view *)at);
             break;
         case RPC_F_U8:

@@ -161,6 +161,23 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
     case RPC_W_TIME:
         ret_any->time = (struct rpc_time){ filled(32, 1), filled(16, 0x22), 1800000000000 };
         return;
+    case RPC_W_REVOKE:
+        ret_any->revocation = (struct rpc_revocation){
+            .netid = filled(32, 1),
+            .rev_no = 2,
+            .previous = filled(32, 24),
+            .kind = RPC_REVOKED_IDENTITY,
+            .id = VIEW_LIT("456000"),
+            .subject = filled(32, 8),
+            .reason = 1,
+            .at = 1800000000000,
+        };
+        return;
+    case RPC_W_REAUTH:
+        ret_any->reauth = (struct rpc_reauth){
+            filled(32, 1), filled(16, 0x33), VIEW_LIT("456000"), filled(32, 25), filled(32, 26), 1,
+        };
+        return;
     case RPC_N_WORDS:
         abort();
     }
