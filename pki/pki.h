@@ -39,6 +39,9 @@ bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_
 /* Verifies such a signature with the public key of a certificate given as DER: BAD_SIGNATURE. It
  * has the shape of rpc.h's judge of manifests. */
 bool pki_verify_by_cert(struct view cert_der, struct view bytes, struct view sig, struct err *err);
+/* The same by a key given as DER of its SubjectPublicKeyInfo: WRONG_KEY when that is not one of
+ * ours. */
+bool pki_verify_by_spki(struct view spki, struct view bytes, struct view sig, struct err *err);
 /* The key unencrypted as DER (PKCS#8), for handing it to a TLS library in this process. Wipe it. */
 bool pki_key_der(const struct pki_key *key, struct buf *ret_der, struct err *err);
 
@@ -174,3 +177,24 @@ bool pki_judge(const struct pki_trust *trust, const struct view *chain, size_t n
 /* The profile alone, on one leaf below `issuer`: what pki_ca_issue asks about its own work. */
 bool pki_check_leaf(const struct pki_cert *leaf, const struct pki_cert *issuer, const char *name,
                     const char *network, struct err *err);
+
+/* ---- chains of other CAs ------------------------------------------------------------------ */
+
+enum { PKI_MAX_GENERAL = 16 }; /* certificates in a chain, and anchors */
+
+struct pki_general {
+    const struct view *chain; /* DER, the leaf first, the others in any order */
+    size_t n_chain;
+    const struct view *anchors; /* self-signed certificates that are trusted */
+    size_t n_anchors;
+    const struct view *crls; /* when there is one, the leaf's issuer must have one that is fresh */
+    size_t n_crls;
+    const char *name; /* the dNSName, or an IP address as text; NULL: not asked */
+    enum pki_role role;
+    uint64_t now;
+    int max_intermediates; /* -1: any number */
+};
+/* Judges a chain by RFC 5280 and what public CAs have agreed on, where ours, pki_judge(), asks for
+ * our own profile. PROFILE.md has the rules. BAD_CERTIFICATE, EXPIRED, REVOKED, NAME_MISMATCH,
+ * TOO_LARGE, each with the reason. */
+bool pki_judge_general(const struct pki_general *question, struct err *err);
