@@ -2,12 +2,7 @@
 #include "rpc/uplink.h"
 
 #include "base/clock.h"
-
-enum {
-    PAUSE_MS = 500,
-    MAX_PAUSE_MS = 6500, /* with its jitter below ten seconds: so soon all are back */
-    STEADY_MS = 5000,    /* a session that lasted this long starts the pauses anew */
-};
+#include "rpc/retry.h"
 
 struct rpc_uplink {
     struct rpc_uplink_config config;
@@ -16,28 +11,17 @@ struct rpc_uplink {
     struct rpc_client *client;
     struct rpc_ws_conn *conn;      /* NULL: waiting for the next try */
     struct rpc_ws_timer *deadline; /* the client's */
-    struct rpc_ws_timer *retry;
-    size_t host;
-    unsigned n_failures;
-    uint64_t up_at; /* 0: not yet in this connection */
+    struct rpc_ws_timer *timer; /* until the next try */
+    struct rpc_retry retry;
 };
 
 static void try_later(struct rpc_uplink *u, const struct err *why)
 {
-    uint64_t now = clock_mono_ms(), pause = PAUSE_MS;
+    uint64_t now = clock_mono_ms(), pause;
     struct err told = *why; /* `why` may be the client's own, and on_retry may ask it for more */
 
-    if (u->up_at && now - u->up_at >= STEADY_MS)
-        u->n_failures = 0;
-    else if (!u->up_at)
-        u->host = (u->host + 1) % u->config.n_hosts;
-    u->up_at = 0;
-    for (unsigned i = 0; i < u->n_failures && pause < MAX_PAUSE_MS; i++)
-        pause *= 2;
-    u->n_failures++;
-    pause = min_u64(pause, MAX_PAUSE_MS);
-    pause = pause / 2 + random_below((uint32_t)pause + 1);
-    rpc_ws_timer_set(u->retry, now + pause);
+    pause = rpc_retry_lost(&u->retry, now);
+    rpc_ws_timer_set(u->timer, now + pause);
     if (u->config.on_retry)
         u->config.on_retry(u->config.client.user, &told, pause);
 }
@@ -52,8 +36,8 @@ void rpc_uplink_flush(struct rpc_uplink *u)
         if (rpc_client_wants_close(u->client))
             rpc_ws_close(u->conn, 1000, "the session is over");
     }
-    if (!u->up_at && rpc_client_is_up(u->client))
-        u->up_at = clock_mono_ms();
+    if (rpc_client_is_up(u->client))
+        rpc_retry_up(&u->retry, clock_mono_ms());
     rpc_ws_timer_set(u->deadline, rpc_client_deadline(u->client));
 }
 
@@ -112,7 +96,7 @@ static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
 static void connect_now(void *user)
 {
     struct rpc_uplink *u = user;
-    const struct rpc_join_host *host = &u->hosts[u->host];
+    const struct rpc_join_host *host = &u->hosts[u->retry.host];
     struct rpc_ws_dial dial = {
         .host = host->host,
         .port = host->port,
@@ -144,13 +128,14 @@ bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **
         return err_set(err, ERR_INVALID_ARGUMENT, "no router to connect to");
     u = mem_new(struct rpc_uplink);
     u->config = *config;
+    u->retry.n_hosts = config->n_hosts;
     u->hosts = mem_dup(config->hosts, config->n_hosts * sizeof(*config->hosts));
     u->config.hosts = u->hosts;
     u->server_name = mem_text(config->server_name);
     u->config.server_name = u->server_name;
     u->client = rpc_client_new(&config->client);
     u->deadline = rpc_ws_timer_new(config->ws, on_deadline, u);
-    u->retry = rpc_ws_timer_new(config->ws, connect_now, u);
+    u->timer = rpc_ws_timer_new(config->ws, connect_now, u);
     connect_now(u);
     *ret_uplink = u;
     return true;
@@ -167,7 +152,7 @@ void rpc_uplink_free(struct rpc_uplink *u)
         rpc_ws_close(u->conn, 1000, "goodbye");
     }
     rpc_ws_timer_free(u->deadline);
-    rpc_ws_timer_free(u->retry);
+    rpc_ws_timer_free(u->timer);
     rpc_client_free(u->client);
     free(u->hosts);
     free(u->server_name);

@@ -9,6 +9,7 @@
 #include "rpc/loop.h"
 #include "rpc/ws_bind.h"
 #include "rpc/ws_conn.h"
+#include "rpc/ws_life.h"
 #include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_conn.h"
+#include "rpc/ws_life.h"
 
 enum {
     TLS_RECORD = 16 * 1024,
-    PING_TICKS = 6, /* of RPC_WS_TICK_MS: 30 s, then 15 s for the answer */
-    DEAD_TICKS = 9,
     MAX_READS = 256,       /* TLS records of one connection in one turn */
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
@@ -294,12 +293,12 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
 
     hub->n_ticks++;
     LIST_EACH(conn, &hub->conns, node) {
-        uint64_t silent = hub->n_ticks - conn->heard_at;
+        enum rpc_ws_life life = rpc_ws_life_look(hub->n_ticks, conn->heard_at);
         if (!conn->is_open || conn->is_closing || !conn->wsi)
             continue;
-        if (silent >= DEAD_TICKS)
+        if (life == RPC_WS_LIFE_DEAD)
             cut_silent(conn);
-        else if (silent == PING_TICKS)
+        else if (life == RPC_WS_LIFE_ASK)
             ping(conn);
     }
 }

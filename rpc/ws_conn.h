@@ -59,7 +59,6 @@ void rpc_ws_conn_came(void *conn);                /* bytes came from the socket 
 bool rpc_ws_hub_read(struct rpc_ws_hub *hub);
 /* To be called every RPC_WS_TICK_MS: pings whoever was silent for half a minute, and cuts whoever
  * stays silent. */
-enum { RPC_WS_TICK_MS = 5000 };
 void rpc_ws_hub_tick(struct rpc_ws_hub *hub);
 
 /* A piece came; its frame has `left` bytes more. False: cut the connection. */
