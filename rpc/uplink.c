@@ -11,7 +11,7 @@ struct rpc_uplink {
     struct rpc_client *client;
     struct rpc_ws_conn *conn;      /* NULL: waiting for the next try */
     struct rpc_ws_timer *deadline; /* the client's */
-    struct rpc_ws_timer *timer; /* until the next try */
+    struct rpc_ws_timer *timer;    /* until the next try */
     struct rpc_retry retry;
 };
 

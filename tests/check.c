@@ -31,6 +31,11 @@ void check_failed(const char *file, int line, const char *fmt, ...)
     printf("\n");
 }
 
+unsigned check_n_failed(void)
+{
+    return n_failed_checks;
+}
+
 void check_skip(const char *why)
 {
     skipped_because = why;

@@ -22,6 +22,7 @@ struct check_test {
 };
 void check_register(struct check_test *test);
 void check_failed(const char *file, int line, const char *fmt, ...) _printf_(3, 4);
+unsigned check_n_failed(void);    /* in the test that runs */
 void check_skip(const char *why); /* the rest of the test is not run: return after it */
 bool check_str(const char *file, int line, const char *got, const char *wanted);
 bool check_u64(const char *file, int line, const char *what, uint64_t got, uint64_t wanted);

@@ -207,14 +207,21 @@ static bool found_network(struct world *w, struct err *err)
                          pki_cert_der(signer_cert(w->signer)), err);
 }
 
-static bool start(struct world *w, struct err *err)
+bool world_open(struct world *w, struct err *err)
 {
+    if (!w->trust && !rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err))
+        return false;
     if (!store_open(w->store_path, &w->store, err))
         return false;
     w->config.trust = w->trust;
     w->config.store = w->store;
-    if (!den_core_new(&w->config, &w->core, err) || !world_set_policy(w, w->policy, err) ||
-        !den_core_start(w->core, err))
+    return den_core_new(&w->config, &w->core, err) && world_set_policy(w, w->policy, err) &&
+           den_core_start(w->core, err);
+}
+
+static bool start(struct world *w, struct err *err)
+{
+    if (!world_open(w, err))
         return false;
     den_core_up(w->core);
     return true;
@@ -257,7 +264,7 @@ struct world *world_new(const char *policy)
     return STEAL(w);
 }
 
-static void stop(struct world *w)
+void world_close(struct world *w)
 {
     den_core_free(STEAL(w->core));
     store_free(STEAL(w->store));
@@ -270,7 +277,7 @@ void world_free(struct world *w)
 {
     if (!w)
         return;
-    stop(w);
+    world_close(w);
     signer_free(w->signer);
     pki_ca_free(w->root);
     key_free(w->sign);
@@ -290,9 +297,8 @@ void world_free(struct world *w)
 
 bool world_restart(struct world *w, struct err *err)
 {
-    stop(w);
-    return rpc_trust_load(buf_view(&w->saved_trust), pki_verify_by_cert, &w->trust, err) &&
-           start(w, err);
+    world_close(w);
+    return start(w, err);
 }
 
 bool world_unlimited(struct world *w)

@@ -65,6 +65,9 @@ void world_free(struct world *w);
 OWN_FREEP(world, struct world)
 /* den ends and starts anew on the same folder. False when it refuses to. */
 bool world_restart(struct world *w, struct err *err);
+/* Its two halves: den ends; it starts, and has yet to meet its router. */
+void world_close(struct world *w);
+bool world_open(struct world *w, struct err *err);
 /* The same without any rate: for tests that ask for more than anybody would. */
 bool world_unlimited(struct world *w);
 bool world_set_policy(struct world *w, const char *policy, struct err *err);
