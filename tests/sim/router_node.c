@@ -13,7 +13,7 @@ struct wire {
 
 static struct moment now(void)
 {
-    return (struct moment){ clock_mono_ms(), clock_wall_ms() };
+    return (struct moment){ .mono = clock_mono_ms(), .wall = clock_wall_ms() };
 }
 
 static void arm(struct sim_node *node)
@@ -24,6 +24,11 @@ static void arm(struct sim_node *node)
 static void out_send(void *wire, struct view message)
 {
     rpc_ws_send(((struct wire *)wire)->ws, message);
+}
+
+static void out_send_event(void *wire, struct parcel *parcel)
+{
+    out_send(wire, buf_view(&parcel->frame));
 }
 
 static size_t out_queued(void *wire)
@@ -107,7 +112,14 @@ bool router_node_start(struct sim_node *node)
         .config = &config,
         .key = den_world_router_key(node->sim->world),
         .certificate_not_after = NEVER_MS,
-        .outside = { out_send, out_queued, out_close, out_trusted, out_save, out_install, node },
+        .outside = { .send = out_send,
+                     .send_event = out_send_event,
+                     .queued = out_queued,
+                     .close = out_close,
+                     .trusted = out_trusted,
+                     .save_trust = out_save,
+                     .install_chain = out_install,
+                     .user = node },
     };
     struct err err = { 0 };
     struct rpc_ws *ws = net_start(node->host);
