@@ -136,6 +136,23 @@ bool file_write(const char *path, struct view bytes, unsigned mode, struct err *
     return put_file(path, bytes, mode, true, err);
 }
 
+bool file_append(const char *path, struct view bytes, struct err *err)
+{
+    _cleanup_(fd_close) int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_errno(err, "%s", path);
+    if (write_all(fd, bytes) && fdatasync(fd) == 0)
+        return true;
+    err_errno(err, "%s", path);
+    if (ftruncate(fd, st.st_size) != 0)
+        err_wrap(err, "and it could not be cut again");
+    return false;
+}
+
 bool file_create(const char *path, struct view bytes, unsigned mode, struct err *err)
 {
     return put_file(path, bytes, mode, false, err);

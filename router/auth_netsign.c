@@ -2,6 +2,7 @@
 /* netsign: both ends sign what they know of the connection, then an admission is shown or fetched
  * from den. */
 #include "router/handshake_state.h"
+#include "router/revocations.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -184,6 +185,14 @@ static bool check_not_stale(const struct router *router, struct err *err)
     return true;
 }
 
+/* A heartbeat told of revocations that den has not handed over yet: it does so when it connects. */
+static bool check_not_behind(const struct router *router, struct err *err)
+{
+    return !rpc_revoked_is_behind(router->revoked, router->trust) ||
+           err_set(err, ERR_DEN_AWAY, "den has not told yet what it revoked since number %" PRIu64,
+                   rpc_revoked_no(router->revoked));
+}
+
 static bool check_admission(const struct handshake *h, const struct rpc_admission *a,
                             struct err *err)
 {
@@ -213,6 +222,9 @@ static bool take_admission(struct handshake *h, struct view bytes, struct view s
         return err_wrap(err, "admission");
     if (!role_read(a.role, &h->role) || h->role == ROLE_GUEST)
         return err_set(err, ERR_BAD_STATEMENT, "admission: role: neither peer nor admin");
+    if (!revocations_check(router, VIEW_ARR(h->netsign.client_pk), &a, err))
+        return err_wrap(err, "admission");
+    h->adm_no = a.adm_no;
     snprintf(h->authid, sizeof(h->authid), "%.*s", VIEW_FMT(a.id));
     h->admission = buf_dup(bytes);
     h->signature = buf_dup(sig);
@@ -303,7 +315,8 @@ bool netsign_authenticate(struct handshake *h, const struct conn_input *in, stru
         return err_set(err, ERR_DEN_AWAY, "den has not been heard of yet");
     if (rpc_map_get(proof->extra, "admission", &value))
         return read_signed("AUTHENTICATE: admission", value, &bytes, &sig, NULL, err) &&
-               check_not_stale(h->conn->router, err) && take_admission(h, bytes, sig, err);
+               check_not_stale(h->conn->router, err) && check_not_behind(h->conn->router, err) &&
+               take_admission(h, bytes, sig, err);
     if (rpc_map_get(proof->extra, "enrol", &value))
         return ask_den(h, value, err);
     return err_set(err, ERR_BAD_WIRE, "AUTHENTICATE: extra: neither admission nor enrol");

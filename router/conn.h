@@ -67,6 +67,7 @@ struct conn {
     uint64_t joined_at; /* network time */
     char authrole[REALM_ROLE];
     uint8_t pk[KEY_SIZE], instance[16];
+    uint64_t adm_no; /* of its admission; 0: it needs none */
 
     unsigned features;        /* CONN_CAN_CANCEL and so on */
     uint64_t last_request;    /* of the client's; they only grow */

@@ -170,6 +170,13 @@ static bool save_trust(void *user, struct view bytes, struct err *err)
     return state_save_trust(edge->config->state, bytes, err);
 }
 
+static bool keep_revocations(void *user, struct view records, struct err *err)
+{
+    const struct edge *edge = user;
+
+    return state_keep_revocations(edge->config->state, records, err);
+}
+
 static bool install_chain(void *user, const struct view *chain, size_t n, struct err *err)
 {
     struct edge *edge = user;
@@ -378,9 +385,10 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .realms = realms,
         .key = edge->key,
         .trust = STEAL(state->trust),
+        .revoked = STEAL(state->revoked),
         .certificate_not_after = state->not_after,
-        .outside = { send_out, queued, close_wire, trusted, save_trust, install_chain, edge,
-                     send_event },
+        .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
+                     install_chain, edge, send_event },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));

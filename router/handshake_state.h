@@ -26,6 +26,7 @@ struct handshake {
     struct call *asking;           /* den.identity.admit is under way */
     uint8_t enrol_hash[HASH_SIZE]; /* of the enrolment that den was asked about */
     bool has_enrol;
+    uint64_t adm_no;
     struct buf admission, signature; /* as the peer gets it; empty for den */
 };
 

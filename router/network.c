@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/network.h"
 #include "router/certificate.h"
+#include "router/revocations.h"
 #include "router/router.h"
 
 #include <inttypes.h>
@@ -453,6 +454,7 @@ static const struct service {
     { "network.grant.list", grant_list },
     { "network.grant.install", grant_install },
     { "network.grant.remove", grant_remove },
+    { "network.revocations.install", revocations_install },
     { "network.peer.get", peer_get },
     { "network.router.status", router_status },
     { "network.router.certificate", router_certificate },

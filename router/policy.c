@@ -29,6 +29,7 @@ static const struct row rows[] = {
     { "network.resolve", CALL, ALL },
     { "network.grant.install", CALL, DEN },
     { "network.grant.remove", CALL, DEN },
+    { "network.revocations.install", CALL, DEN },
     { "network.router.certificate", CALL, DEN },
     { "network.router.status", CALL, DEN },
     { "network.reverse", CALL, ALL },

@@ -9,6 +9,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->config = setup->config;
     router->key = setup->key;
     router->trust = setup->trust;
+    router->revoked = setup->revoked ? setup->revoked : rpc_revoked_new();
     memcpy(router->tls_spki, setup->tls_spki, sizeof(router->tls_spki));
     router->certificate_not_after = setup->certificate_not_after;
     router->outside = setup->outside;
@@ -51,6 +52,8 @@ void router_free(struct router *router)
     map_free(router->by_id);
     deadlines_deinit(&router->deadlines);
     rpc_trust_free(router->trust);
+    rpc_revoked_free(router->revoked);
+    buf_free(&router->unkept);
     buf_free(&router->scratch);
     free(router);
 }
@@ -171,4 +174,15 @@ bool router_save_trust(struct router *router, struct err *err)
     router->is_trust_unsaved =
         !router->outside.save_trust(router->outside.user, buf_view(&bytes), err);
     return !router->is_trust_unsaved;
+}
+
+void router_keep_revocations(struct router *router, struct view records)
+{
+    struct err err = { 0 };
+
+    buf_put(&router->unkept, records);
+    if (router->outside.keep_revocations(router->outside.user, buf_view(&router->unkept), &err))
+        buf_free(&router->unkept);
+    else
+        log_event(LOG_ERROR, "revocations_unsaved", "why=%s", log_quote_text(err.text));
 }

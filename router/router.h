@@ -22,6 +22,8 @@ struct router_outside {
     void (*close)(void *wire, const char *reason); /* after what is queued */
     void (*trusted)(void *wire);                   /* authenticated: the larger limits */
     bool (*save_trust)(void *user, struct view bytes, struct err *err);
+    /* Adds records to those that are kept (rpc_revoked_load). */
+    bool (*keep_revocations)(void *user, struct view records, struct err *err);
     /* Writes the chain (leaf first) and uses it for new connections; the key stays. */
     bool (*install_chain)(void *user, const struct view *chain, size_t n, struct err *err);
     void *user;
@@ -39,6 +41,7 @@ struct router_setup {
     struct realms *realms;              /* taken; NULL: the network's own alone */
     const struct key *key;              /* borrowed */
     struct rpc_trust *trust;            /* taken */
+    struct rpc_revoked *revoked;        /* taken; NULL: nothing */
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;
@@ -49,6 +52,8 @@ struct router {
     struct realms *realms_config;
     const struct key *key;
     struct rpc_trust *trust;
+    struct rpc_revoked *revoked;
+    struct buf unkept; /* revocations that the disk lacks: the next one tries again */
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;
@@ -100,3 +105,5 @@ uint64_t router_draw_session(const struct realm *realm); /* none of a living ses
 uint64_t router_network_time(const struct router *router);
 struct conn *router_find(const struct router *router, struct view id); /* established, or NULL */
 bool router_save_trust(struct router *router, struct err *err);
+/* On disk now, or with the next: a failure is logged. */
+void router_keep_revocations(struct router *router, struct view records);

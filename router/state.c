@@ -8,13 +8,19 @@
 
 #include <unistd.h>
 
-enum { MAX_KEY_FILE = 8192, MAX_CHAIN_FILE = 128 * 1024, MAX_TRUST_FILE = 1024 * 1024 };
+enum {
+    MAX_KEY_FILE = 8192,
+    MAX_CHAIN_FILE = 128 * 1024,
+    MAX_TRUST_FILE = 1024 * 1024,
+    MAX_REVOCATIONS_FILE = 1024 * 1024 * 1024
+};
 
 void state_deinit(struct state *state)
 {
     key_free(STEAL(state->key));
     buf_wipe(&state->tls_key);
     rpc_trust_free(STEAL(state->trust));
+    rpc_revoked_free(STEAL(state->revoked));
     for (size_t i = 0; i < state->n_chain; i++)
         buf_free(&state->chain[i]);
     state->n_chain = 0;
@@ -70,6 +76,26 @@ bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err 
            err_wrap(err, "%s", path);
 }
 
+/* One that cannot be read lets nobody in: the router does not start. */
+static bool load_revocations(const char *dir, struct state *state, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_REVOCATIONS);
+    _buf_ bytes = { 0 };
+    size_t len;
+
+    if (!file_exists(path)) {
+        rpc_revoked_put_head(&bytes);
+        state->revoked = rpc_revoked_new();
+        return file_write(path, buf_view(&bytes), 0600, err);
+    }
+    if (!file_read(path, MAX_REVOCATIONS_FILE, &bytes, err))
+        return false;
+    if (!rpc_revoked_load(buf_view(&bytes), state->trust, &state->revoked, &len, err))
+        return err_wrap(err, "%s: damaged; when it is moved away, den hands all of it over again",
+                        path);
+    return len == bytes.len || file_write(path, view_sub(buf_view(&bytes), 0, len), 0600, err);
+}
+
 static bool load_chain(const char *dir, struct state *state, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_CHAIN);
@@ -99,7 +125,7 @@ bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct e
     _cleanup_(state_deinit) struct state state = { 0 };
 
     if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) ||
-        !load_chain(dir, &state, err))
+        !load_revocations(dir, &state, err) || !load_chain(dir, &state, err))
         return false;
     if (!check(&state, now, &state.not_after, err)) {
         if (err->code != ERR_EXPIRED)
@@ -116,6 +142,13 @@ bool state_save_trust(const char *dir, struct view bytes, struct err *err)
     _free_ char *path = file_path(dir, STATE_TRUST);
 
     return file_write(path, bytes, 0600, err);
+}
+
+bool state_keep_revocations(const char *dir, struct view records, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_REVOCATIONS);
+
+    return file_append(path, records, err);
 }
 
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err)

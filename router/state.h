@@ -6,19 +6,21 @@
 #include "pki/pki.h"
 #include "rpc/rpc.h"
 
-#define STATE_CONF    "router.conf"
-#define STATE_KEY     "router.key" /* Ed25519: netsign */
-#define STATE_TLS_KEY "tls.key"    /* P-256, PKCS#8 PEM */
-#define STATE_CHAIN   "tls.pem"    /* leaf, then intermediate */
-#define STATE_TRUST   "trust"      /* rpc_trust_save() */
-#define STATE_REQUEST "router.request"
-#define STATE_LOCK    "lock"
+#define STATE_CONF        "router.conf"
+#define STATE_KEY         "router.key"  /* Ed25519: netsign */
+#define STATE_TLS_KEY     "tls.key"     /* P-256, PKCS#8 PEM */
+#define STATE_CHAIN       "tls.pem"     /* leaf, then intermediate */
+#define STATE_TRUST       "trust"       /* rpc_trust_save() */
+#define STATE_REVOCATIONS "revocations" /* rpc_revoked_load() */
+#define STATE_REQUEST     "router.request"
+#define STATE_LOCK        "lock"
 
 struct state {
     struct key *key;
     struct buf tls_key; /* PKCS#8 DER; wiped */
     uint8_t tls_spki[HASH_SIZE];
     struct rpc_trust *trust;
+    struct rpc_revoked *revoked;
     struct buf chain[PKI_MAX_CHAIN];
     size_t n_chain;
     uint64_t not_after; /* of the certificate; 0: it has expired */
@@ -30,6 +32,7 @@ void state_deinit(struct state *state);
 bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err);
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
 bool state_save_trust(const char *dir, struct view bytes, struct err *err);
+bool state_keep_revocations(const char *dir, struct view records, struct err *err);
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
 /* Room for PKI_MAX_CHAIN */
 size_t state_chain_views(const struct state *state, struct view *chain);

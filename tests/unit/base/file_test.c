@@ -123,3 +123,16 @@ TEST(a_folder_is_used_by_one_process)
     CHECK_OK(file_lock(path, &second, &err), err);
     close(second);
 }
+
+TEST(what_is_appended_comes_after_what_is_there)
+{
+    _free_ char *path = file_path(check_dir(), "log"), *none = file_path(check_dir(), "none");
+    _buf_ bytes = { 0 };
+    struct err err = { 0 };
+
+    CHECK_OK(file_write(path, VIEW_LIT("first\n"), 0600, &err), err);
+    CHECK_OK(file_append(path, VIEW_LIT("second\n"), &err), err);
+    CHECK_OK(file_read(path, 100, &bytes, &err), err);
+    CHECK_VIEW(buf_view(&bytes), VIEW_LIT("first\nsecond\n"));
+    CHECK_ERR(file_append(none, VIEW_LIT("x"), &err), err, ERR_NOT_FOUND);
+}

@@ -56,6 +56,16 @@ static void fake_trusted(void *user)
     wire->is_trusted = true;
 }
 
+static bool fake_keep(void *user, struct view records, struct err *err)
+{
+    struct world *w = user;
+
+    if (w->fails_to_save)
+        return err_set(err, ERR_SYSTEM, "revocations: No space left on device");
+    buf_put(&w->kept_revocations, records);
+    return true;
+}
+
 static bool fake_save(void *user, struct view bytes, struct err *err)
 {
     struct world *world = user;
@@ -130,14 +140,27 @@ static struct rpc_trust *make_trust(struct world *w)
     return trust;
 }
 
+static struct rpc_revoked *load_revoked(struct world *w, const struct rpc_trust *trust)
+{
+    struct rpc_revoked *revoked = NULL;
+    _buf_ file = { 0 };
+    size_t len;
+
+    rpc_revoked_put_head(&file);
+    buf_put(&file, buf_view(&w->kept_revocations));
+    MUST(rpc_revoked_load(buf_view(&file), trust, &revoked, &len, &err));
+    return revoked;
+}
+
 static void start(struct world *w, struct rpc_trust *trust)
 {
     struct router_setup setup = {
         .config = &w->config,
         .key = w->router_key,
         .trust = trust,
-        .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_install, w,
-                     fake_send_event },
+        .revoked = load_revoked(w, trust),
+        .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_keep,
+                     fake_install, w, fake_send_event },
     };
 
     if (w->realms)
@@ -217,6 +240,7 @@ void world_free(struct world *w)
     buf_free(&w->manifest);
     buf_free(&w->manifest_sig);
     buf_free(&w->saved);
+    buf_free(&w->kept_revocations);
     free(w->wires);
     free(w->realms);
     free(w);
@@ -523,6 +547,29 @@ const char *try_call(struct wire *wire, const char *procedure, struct view args)
     return answer_to(wire);
 }
 
+void world_revoke(struct world *w, enum rpc_revoked_kind kind, const char *id, struct view subject,
+                  struct buf *ret_signed)
+{
+    uint8_t sig[SIG_SIZE];
+    const struct rpc_revocation r = {
+        .netid = VIEW_ARR(w->netid),
+        .rev_no = ++w->rev_no,
+        .previous = VIEW_ARR(w->rev_head),
+        .kind = kind,
+        .id = view_text(id),
+        .subject = subject,
+        .reason = 1,
+        .at = w->now.wall,
+    };
+    _buf_ bytes = { 0 };
+
+    rpc_statement_sign(RPC_W_REVOKE, &r, w->den_sign, &bytes, sig);
+    hash_sha256(buf_view(&bytes), w->rev_head);
+    rpc_put_array(ret_signed, 2);
+    rpc_put_bin(ret_signed, buf_view(&bytes));
+    rpc_put_bin(ret_signed, VIEW_ARR(sig));
+}
+
 /* ---- den's statements ------------------------------------------------------------------------ */
 
 void world_heartbeat(struct world *w, struct buf *ret_args)
@@ -537,7 +584,8 @@ void world_heartbeat(struct world *w, struct buf *ret_args)
         .beacon = VIEW_ARR(w->beacon),
         .crl_no = 1,
         .crl_hash = VIEW_ARR(zeros),
-        .rev_head = VIEW_ARR(zeros),
+        .rev_no = w->rev_no,
+        .rev_head = VIEW_ARR(w->rev_head),
         .manifest_no = 1,
         .policy_no = 1,
         .audit_no = 1,

@@ -37,6 +37,9 @@ struct world {
     uint8_t netid[HASH_SIZE], beacon[RPC_BEACON];
     uint64_t hb_no;
     struct buf saved; /* what save_trust() was given last */
+    struct buf kept_revocations;
+    uint64_t rev_no; /* of den's newest, and its hash: what heartbeats say */
+    uint8_t rev_head[HASH_SIZE];
     unsigned n_saved, n_installed;
     bool fails_to_save;
     struct wire **wires;
@@ -85,6 +88,9 @@ const char *try_publish(struct wire *wire, const char *uri); /* acknowledged */
 const char *try_call(struct wire *wire, const char *procedure, struct view args);
 void send_call(struct wire *wire, const char *procedure, struct view args);
 
+/* den's next revocation, as [V, sig]. */
+void world_revoke(struct world *world, enum rpc_revoked_kind kind, const char *id,
+                  struct view subject, struct buf *ret_signed);
 /* The next heartbeat, with another beacon, as args [H, sig]; and den saying it. */
 void world_heartbeat(struct world *world, struct buf *ret_args);
 void den_beat(struct wire *den);
