@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The authority: makes a root, an intermediate, leaves. Everything it makes is read back and judged
- * by the same profile as a stranger's certificate before it leaves. */
+/* The authority: makes a root, an intermediate, leaves. Everything it makes is judged by the same
+ * profile as a stranger's certificate before it is signed. */
+#include "pki/der.h"
 #include "pki/profile.h"
 
 #include "base/clock.h"
@@ -12,7 +13,7 @@ struct draft { /* what make() needs beyond the ask */
     struct view serial;
     uint64_t not_before, not_after;
     EVP_PKEY *key; /* the subject's, public half */
-    const struct pki_key *signer;
+    const struct pki_key *signer, *throwaway;
 };
 
 void pki_serial_new(uint8_t ret_serial[PKI_MAX_SERIAL], size_t *ret_len)
@@ -67,7 +68,7 @@ static bool set_subject(X509 *x509, const struct pki_ask *ask, struct err *err)
     uint8_t id[PKI_SKI_SIZE];
     _buf_ text = { 0 };
 
-    if (!pki_shapes[ask->shape].is_ca)
+    if (pki_shapes[ask->shape].fits)
         return add_name(subject, NID_commonName, view_text(ask->label), err);
     if (!pki_ext_key_id(x509, id))
         return pki_err(err, ERR_SYSTEM, "key identifier");
@@ -90,27 +91,58 @@ static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draf
            pki_ext_write(x509, ask, err);
 }
 
-static bool make(const struct pki_ask *ask, const struct draft *draft, struct pki_cert **ret_cert,
-                 struct err *err)
+static bool sign(X509 *x509, const struct pki_key *key, struct pki_cert **ret_cert, struct err *err)
 {
-    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    _cleanup_(X509_freep) X509 *x509 = X509_new();
     unsigned char *out = NULL;
     _buf_ der = { 0 };
 
+    if (!X509_sign(x509, key->pkey, pki_curve_digest(key->curve)))
+        return pki_err(err, ERR_SYSTEM, "signing a certificate");
+    return pki_take_der(&der, &out, i2d_X509(x509, &out), err) &&
+           pki_cert_read(buf_view(&der), ret_cert, err);
+}
+
+/* What a signature is over. */
+static struct view signed_part(const struct pki_cert *cert)
+{
+    struct view whole = pki_cert_der(cert), outer = { 0 }, tbs = { 0 };
+
+    der_take(&whole, DER_SEQUENCE, &outer);
+    der_take_whole(&outer, DER_SEQUENCE, &tbs);
+    return tbs;
+}
+
+/* The order as such, which the profile cannot know. */
+static bool check_draft(const struct pki_cert *cert, const struct draft *draft, struct err *err)
+{
+    const struct pki_facts *facts = pki_cert_facts(cert);
+
+    return (view_eq(pki_cert_serial(cert), draft->serial) &&
+            facts->not_before / SECOND_MS == draft->not_before / SECOND_MS &&
+            facts->not_after / SECOND_MS == draft->not_after / SECOND_MS &&
+            EVP_PKEY_eq(X509_get0_pubkey(cert->x509), draft->key) == 1) ||
+           err_set(err, ERR_INTERNAL, "serial, times or key are not the ones that were ordered");
+}
+
+/* A mistake of ours is found before the CA's key is touched: a signature cannot be taken back. */
+static bool make(const struct pki_ask *ask, const struct draft *draft, struct pki_cert **ret_cert,
+                 struct err *err)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *linted = NULL, *cert = NULL;
+    _cleanup_(X509_freep) X509 *x509 = X509_new();
+
     if (!x509)
         return pki_err(err, ERR_SYSTEM, "new certificate");
-    if (!fill(x509, ask, draft, err))
+    if (!fill(x509, ask, draft, err) || !sign(x509, draft->throwaway, &linted, err))
         return false;
-    if (!X509_sign(x509, draft->signer->pkey, pki_curve_digest(draft->signer->curve)))
-        return pki_err(err, ERR_SYSTEM, "signing a certificate");
-    if (!pki_take_der(&der, &out, i2d_X509(x509, &out), err) ||
-        !pki_cert_read(buf_view(&der), &cert, err))
+    if (!pki_profile_check(linted, ask, err) || !check_draft(linted, draft, err))
+        return err_wrap(err, "our own certificate");
+    if (!sign(x509, draft->signer, &cert, err))
         return false;
+    if (!view_eq(signed_part(cert), signed_part(linted)))
+        return err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
     if (X509_verify(cert->x509, draft->signer->pkey) != 1)
         return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
-    if (!pki_profile_check(cert, ask, err))
-        return err_wrap(err, "our own certificate");
     *ret_cert = STEAL(cert);
     return true;
 }
@@ -130,7 +162,13 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
                            .key = key_taken->pkey,
                            .signer = above ? above->key : key_taken };
 
+    _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
+
     ca->key = key_taken;
+    if (!pki_key_new(draft.signer->curve, &throwaway, err) ||
+        !pki_key_new(key_taken->curve, &ca->throwaway, err))
+        return false;
+    draft.throwaway = throwaway;
     if (!text_is_network(view_text(network)))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
     if (key_taken->curve != pki_shapes[shape].curve)
@@ -178,6 +216,8 @@ bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca 
         return err_set(err, ERR_WRONG_KEY, "the key is not the one of %s", ca->cert->facts.subject);
     if (X509_check_ca(ca->cert->x509) != 1)
         return pki_err(err, ERR_BAD_CERTIFICATE, "%s is not a CA", ca->cert->facts.subject);
+    if (!pki_key_new(key_taken->curve, &ca->throwaway, err))
+        return false;
     *ret_ca = STEAL(ca);
     return true;
 }
@@ -188,6 +228,7 @@ void pki_ca_free(struct pki_ca *ca)
         return;
     pki_cert_free(ca->cert);
     pki_key_free(ca->key);
+    pki_key_free(ca->throwaway);
     free(ca);
 }
 
@@ -203,10 +244,6 @@ const struct pki_key *pki_ca_key(const struct pki_ca *ca)
 
 /* ---- leaves ----------------------------------------------------------------------------- */
 
-static const enum pki_shape shape_of_profile[] = {
-    [PKI_PEER] = PKI_SHAPE_PEER, [PKI_ROUTER] = PKI_SHAPE_ROUTER
-};
-
 static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr,
                         const struct pki_order *order, struct err *err)
 {
@@ -221,7 +258,7 @@ static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr,
                        order->network);
     if (!pki_shape_of(view_text(order->label), &shape, err))
         return false;
-    if (shape != shape_of_profile[order->profile])
+    if (shape != (enum pki_shape)order->profile)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not a label of that profile",
                        order->label);
     if (order->life_ms == 0 || order->life_ms > pki_shapes[shape].max_life)
@@ -242,15 +279,17 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
                   struct pki_cert **ret_cert, struct err *err)
 {
     const struct pki_facts *issuer = &ca->cert->facts;
-    struct pki_ask ask = { .shape = shape_of_profile[order->profile],
+    struct pki_ask ask = { .shape = (enum pki_shape)order->profile,
                            .issuer = ca->cert,
                            .label = order->label,
                            .network = order->network,
                            .crl_url = order->crl_url,
-                           .ca_url = order->ca_url };
+                           .ca_url = order->ca_url,
+                           .ocsp_url = order->ocsp_url };
     uint64_t from = order->now - min_u64(order->now, BACKDATE_MS);
     struct draft draft = { .serial = VIEW(order->serial, order->serial_len),
                            .signer = ca->key,
+                           .throwaway = ca->throwaway,
                            .key = X509_REQ_get0_pubkey(csr->req) };
 
     if (!check_order(ca, csr, order, err))

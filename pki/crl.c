@@ -16,86 +16,163 @@ static bool is_reason(long reason)
     return reason >= 0 && reason <= 10 && reason != 7 && reason != 8;
 }
 
-static bool add_revoked(X509_CRL *crl, const struct pki_revoked *revoked, struct err *err)
+static bool check_revoked(const struct pki_revoked *revoked, struct err *err)
 {
-    _cleanup_(X509_REVOKED_freep) X509_REVOKED *entry = X509_REVOKED_new();
-    _cleanup_(ASN1_INTEGER_freep) ASN1_INTEGER *serial = ASN1_INTEGER_new();
-    _cleanup_(ASN1_TIME_freep) ASN1_TIME *at = ASN1_TIME_new();
-    _cleanup_(ASN1_ENUMERATED_freep) ASN1_ENUMERATED *reason = ASN1_ENUMERATED_new();
+    struct view serial = revoked->serial;
 
-    if (!entry || !serial || !at || !reason)
-        return pki_err(err, ERR_SYSTEM, "new entry");
-    if (revoked->serial.len == 0 || revoked->serial.len > PKI_MAX_SERIAL ||
-        revoked->serial.data[0] > 0x7f)
+    if (serial.len == 0 || serial.len > PKI_MAX_SERIAL || serial.data[0] > 0x7f)
         return err_set(err, ERR_INVALID_ARGUMENT, "a revoked serial number is not one of ours");
-    if (!is_reason(revoked->reason))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%u is not a reason for revocation",
-                       revoked->reason);
-    if (!pki_time_write(revoked->at, at, err))
-        return false;
-    if (!ASN1_STRING_set(serial, revoked->serial.data, (int)revoked->serial.len) ||
-        !X509_REVOKED_set_serialNumber(entry, serial) ||
-        !X509_REVOKED_set_revocationDate(entry, at))
-        return pki_err(err, ERR_SYSTEM, "new entry");
-    /* "unspecified" is said by saying nothing */
-    if (revoked->reason != 0 &&
-        (!ASN1_ENUMERATED_set(reason, revoked->reason) ||
-         X509_REVOKED_add1_ext_i2d(entry, NID_crl_reason, reason, 0, 0) != 1))
-        return pki_err(err, ERR_SYSTEM, "new entry");
-    if (!X509_CRL_add0_revoked(crl, entry))
-        return pki_err(err, ERR_SYSTEM, "new entry");
-    STEAL(entry);
+    return is_reason(revoked->reason) ||
+           err_set(err, ERR_INVALID_ARGUMENT, "%u is not a reason for revocation", revoked->reason);
+}
+
+/* { { { id-ce-cRLReasons, OCTET STRING { ENUMERATED } } } } */
+static const uint8_t reason_head[] = { 0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55,
+                                       0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01 };
+
+/* A list has a hundred thousand of these, so each is written once, where it stays. */
+static void put_revoked(struct buf *to, const struct pki_revoked *revoked)
+{
+    _buf_ at = { 0 };
+    size_t n_reason = revoked->reason ? sizeof(reason_head) + 1 : 0;
+
+    der_put_time(&at, revoked->at);
+    der_put_head(to, DER_SEQUENCE, 2 + revoked->serial.len + at.len + n_reason);
+    der_put(to, DER_INTEGER, revoked->serial);
+    buf_put(to, buf_view(&at));
+    if (n_reason == 0) /* "unspecified" is said by saying nothing */
+        return;
+    buf_put(to, VIEW_ARR(reason_head));
+    buf_put_u8(to, revoked->reason);
+}
+
+static void put_extension(struct buf *to, struct view oid, struct view value)
+{
+    size_t start = to->len;
+
+    der_put(to, DER_OID, oid);
+    der_put(to, DER_OCTETS, value);
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_extensions(struct buf *to, const struct pki_ca *ca, uint64_t number)
+{
+    static const uint8_t oid_aki[] = { 0x55, 0x1d, 0x23 }, oid_number[] = { 0x55, 0x1d, 0x14 };
+    size_t start = to->len;
+    _buf_ aki = { 0 }, n = { 0 };
+
+    pki_ext_put_aki(&aki, ca->cert->x509);
+    der_put_u64(&n, number);
+    put_extension(to, VIEW_ARR(oid_aki), buf_view(&aki));
+    put_extension(to, VIEW_ARR(oid_number), buf_view(&n));
+    der_wrap(to, start, DER_SEQUENCE);
+    der_wrap(to, start, DER_CONSTRUCTED | 0);
+}
+
+static void put_algorithm(struct buf *to, enum pki_curve curve)
+{
+    static const uint8_t ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+    static const uint8_t ecdsa_sha384[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
+    size_t start = to->len;
+
+    der_put(to, DER_OID, curve == PKI_P256 ? VIEW_ARR(ecdsa_sha256) : VIEW_ARR(ecdsa_sha384));
+    der_wrap(to, start, DER_SEQUENCE);
+}
+
+/* TBSCertList without its own head: what stands before the entries, and what behind them. */
+static bool put_frame(const struct pki_ca *ca, const struct pki_list *list, struct buf *before,
+                      struct buf *behind, struct err *err)
+{
+    static const uint8_t version_2 = 1;
+    const unsigned char *name;
+    size_t n_name;
+
+    if (!X509_NAME_get0_der(X509_get_subject_name(ca->cert->x509), &name, &n_name))
+        return pki_err(err, ERR_SYSTEM, "name of the issuer");
+    der_put(before, DER_INTEGER, VIEW(&version_2, 1));
+    put_algorithm(before, ca->key->curve);
+    buf_put(before, VIEW(name, n_name));
+    der_put_time(before, list->now);
+    der_put_time(before, list->next_update);
+    put_extensions(behind, ca, list->number);
     return true;
 }
 
-static bool add_extensions(X509_CRL *crl, const struct pki_ca *ca, uint64_t number, struct err *err)
+static size_t head_len(size_t content)
 {
-    _cleanup_(ASN1_INTEGER_freep) ASN1_INTEGER *n = ASN1_INTEGER_new();
-    _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *aki = NULL;
-    _buf_ value = { 0 };
+    _buf_ head = { 0 };
 
-    pki_ext_put_aki(&value, ca->cert->x509);
-    if (!pki_ext_new(NID_authority_key_identifier, false, buf_view(&value), &aki, err))
+    der_put_head(&head, DER_SEQUENCE, content);
+    return head.len;
+}
+
+static bool put_tbs(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
+                    struct buf *to, struct err *err)
+{
+    size_t n_list = entries.len ? head_len(entries.len) + entries.len : 0;
+    _buf_ before = { 0 }, behind = { 0 };
+
+    if (!put_frame(ca, list, &before, &behind, err))
         return false;
-    if (!n || !ASN1_INTEGER_set_uint64(n, number) || !X509_CRL_add_ext(crl, aki, -1) ||
-        X509_CRL_add1_ext_i2d(crl, NID_crl_number, n, 0, 0) != 1)
-        return pki_err(err, ERR_SYSTEM, "extensions of a list");
+    der_put_head(to, DER_SEQUENCE, before.len + n_list + behind.len);
+    buf_put(to, buf_view(&before));
+    if (entries.len)
+        der_put(to, DER_SEQUENCE, entries);
+    buf_put(to, buf_view(&behind));
     return true;
 }
 
-static bool set_times(X509_CRL *crl, uint64_t now, uint64_t next_update, struct err *err)
+bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct err *err)
 {
-    _cleanup_(ASN1_TIME_freep) ASN1_TIME *from = ASN1_TIME_new(), *to = ASN1_TIME_new();
-
-    if (!from || !to)
-        return pki_err(err, ERR_SYSTEM, "new list");
-    if (!pki_time_write(now, from, err) || !pki_time_write(next_update, to, err))
+    if (!check_revoked(revoked, err))
         return false;
-    return (X509_CRL_set1_lastUpdate(crl, from) && X509_CRL_set1_nextUpdate(crl, to)) ||
-           pki_err(err, ERR_SYSTEM, "new list");
+    put_revoked(to, revoked);
+    return true;
+}
+
+static bool check_list(const struct pki_list *list, struct err *err)
+{
+    return (list->number && list->next_update > list->now) ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "a list needs a number and a time until which it holds");
+}
+
+bool pki_ca_issue_list(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
+                       struct buf *ret_der, struct err *err)
+{
+    _buf_ tbs = { 0 }, sig = { 0 }, algorithm = { 0 };
+    size_t n_sig;
+
+    if (!check_list(list, err))
+        return false;
+    buf_put_u8(&sig, 0); /* no unused bits */
+    if (!put_tbs(ca, list, entries, &tbs, err) || !pki_key_sign(ca->key, buf_view(&tbs), &sig, err))
+        return false;
+    put_algorithm(&algorithm, ca->key->curve);
+    n_sig = head_len(sig.len) + sig.len;
+    if (tbs.len + n_sig > PKI_MAX_CRL - 64)
+        return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", tbs.len,
+                       PKI_MAX_CRL);
+    der_put_head(ret_der, DER_SEQUENCE, tbs.len + algorithm.len + n_sig);
+    buf_put(ret_der, buf_view(&tbs));
+    buf_put(ret_der, buf_view(&algorithm));
+    der_put(ret_der, DER_BITS, buf_view(&sig));
+    return true;
 }
 
 bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
                       const struct pki_revoked *revoked, size_t n_revoked, struct buf *ret_der,
                       struct err *err)
 {
-    _cleanup_(X509_CRL_freep) X509_CRL *crl = X509_CRL_new();
-    unsigned char *der = NULL;
+    const struct pki_list list = { .number = number, .now = now, .next_update = next_update };
+    _buf_ entries = { 0 };
 
-    if (number == 0 || next_update <= now)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "a list needs a number and a time until which it holds");
-    if (!crl || !X509_CRL_set_version(crl, X509_CRL_VERSION_2) ||
-        !X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert->x509)))
-        return pki_err(err, ERR_SYSTEM, "new list");
-    if (!set_times(crl, now, next_update, err) || !add_extensions(crl, ca, number, err))
+    if (!check_list(&list, err))
         return false;
     for (size_t i = 0; i < n_revoked; i++)
-        if (!add_revoked(crl, &revoked[i], err))
+        if (!pki_revoked_put(&entries, &revoked[i], err))
             return err_wrap(err, "entry %zu", i + 1);
-    if (!X509_CRL_sign(crl, ca->key->pkey, pki_curve_digest(ca->key->curve)))
-        return pki_err(err, ERR_SYSTEM, "signing a list");
-    return pki_take_der(ret_der, &der, i2d_X509_CRL(crl, &der), err);
+    return pki_ca_issue_list(ca, &list, buf_view(&entries), ret_der, err);
 }
 
 /* ---- reading ---------------------------------------------------------------------------- */

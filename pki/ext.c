@@ -8,8 +8,14 @@ enum { URL_MAX = 512, PRINT_MAX = 100 };
 
 /* ---- values ----------------------------------------------------------------------------- */
 
+static const uint8_t oid_ocsp[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01 };
 static const uint8_t oid_ca_issuers[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02 };
 static const uint8_t no_address[32] = { 0 }; /* 0.0.0.0/0 and ::/0: address and mask are zero */
+
+static bool is_given(const char *url)
+{
+    return url && *url;
+}
 
 typedef void value_fn(const struct pki_ask *ask, X509 *x509, struct buf *to);
 
@@ -108,14 +114,30 @@ static void put_crl_url(const struct pki_ask *ask, _unused_ X509 *x509, struct b
     der_wrap(to, start, DER_SEQUENCE);
 }
 
-static void put_ca_url(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_access(struct buf *to, struct view oid, const char *url)
 {
     size_t start = to->len;
 
-    der_put(to, DER_OID, VIEW_ARR(oid_ca_issuers));
-    der_put(to, DER_CONTEXT | 6, view_text(ask->ca_url));
+    if (!is_given(url))
+        return;
+    der_put(to, DER_OID, oid);
+    der_put(to, DER_CONTEXT | 6, view_text(url));
     der_wrap(to, start, DER_SEQUENCE);
+}
+
+static void put_access_urls(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    size_t start = to->len;
+
+    put_access(to, VIEW_ARR(oid_ocsp), ask->ocsp_url);
+    put_access(to, VIEW_ARR(oid_ca_issuers), ask->ca_url);
     der_wrap(to, start, DER_SEQUENCE);
+}
+
+/* An OCSP signer is not itself asked about (RFC 6960, 4.2.2.2.1): it lives for days. */
+static void put_nocheck(_unused_ const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+{
+    der_put(to, DER_NULL, VIEW(NULL, 0));
 }
 
 /* ---- the table -------------------------------------------------------------------------- */
@@ -131,25 +153,27 @@ static const struct rule {
     enum presence presence[PKI_N_SHAPES];
     bool is_critical;
 } rules[] = {
-    /* presence: peer, router, intermediate, root */
+    /* presence: peer, router, OCSP signer, intermediate, root */
     { "basicConstraints", put_basic, NID_basic_constraints,
-      { MUST, MUST, MUST, MUST }, true },
+      { MUST, MUST, MUST, MUST, MUST }, true },
     { "keyUsage", put_usage, NID_key_usage,
-      { MUST, MUST, MUST, MUST }, true },
+      { MUST, MUST, MUST, MUST, MUST }, true },
     { "extKeyUsage", put_purposes, NID_ext_key_usage,
-      { MUST, MUST, MUST, NO   }, false },
+      { MUST, MUST, MUST, MUST, NO   }, false },
     { "subjectAltName", put_san, NID_subject_alt_name,
-      { MUST, MUST, NO,   NO   }, false },
+      { MUST, MUST, MUST, NO,   NO   }, false },
     { "nameConstraints", put_constraints, NID_name_constraints,
-      { NO,   NO,   MUST, MUST }, true },
+      { NO,   NO,   NO,   MUST, MUST }, true },
     { "subjectKeyIdentifier", put_ski, NID_subject_key_identifier,
-      { MUST, MUST, MUST, MUST }, false },
+      { MUST, MUST, MUST, MUST, MUST }, false },
     { "authorityKeyIdentifier", put_aki, NID_authority_key_identifier,
-      { MUST, MUST, MUST, MAY  }, false },
+      { MUST, MUST, MUST, MUST, MAY  }, false },
+    { "ocspNoCheck", put_nocheck, NID_id_pkix_OCSP_noCheck,
+      { NO,   NO,   MUST, NO,   NO   }, false },
     { "cRLDistributionPoints", put_crl_url, NID_crl_distribution_points,
-      { MAY,  MAY,  NO,   NO   }, false },
-    { "authorityInfoAccess", put_ca_url, NID_info_access,
-      { MAY,  MAY,  NO,   NO   }, false },
+      { MAY,  MAY,  NO,   NO,   NO   }, false },
+    { "authorityInfoAccess", put_access_urls, NID_info_access,
+      { MAY,  MAY,  NO,   NO,   NO   }, false },
 };
 /* clang-format on */
 
@@ -178,9 +202,10 @@ bool pki_ext_new(int nid, bool critical, struct view value, X509_EXTENSION **ret
 static bool is_wanted(const struct rule *rule, const struct pki_ask *ask)
 {
     if (rule->nid == NID_crl_distribution_points)
-        return ask->crl_url && rule->presence[ask->shape] != NO;
+        return is_given(ask->crl_url) && rule->presence[ask->shape] != NO;
     if (rule->nid == NID_info_access)
-        return ask->ca_url && rule->presence[ask->shape] != NO;
+        return (is_given(ask->ca_url) || is_given(ask->ocsp_url)) &&
+               rule->presence[ask->shape] != NO;
     return rule->presence[ask->shape] == MUST;
 }
 
@@ -196,11 +221,28 @@ static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask 
     return X509_add_ext(x509, ext, -1) || pki_err(err, ERR_SYSTEM, "adding %s", rule->name);
 }
 
+static bool is_web_url(struct view url)
+{
+    if (!view_starts(url, VIEW_LIT("http://")) && !view_starts(url, VIEW_LIT("https://")))
+        return false;
+    for (size_t i = 0; i < url.len; i++)
+        if (url.data[i] <= ' ' || url.data[i] >= 0x7f)
+            return false;
+    return url.len <= URL_MAX;
+}
+
+static bool check_given(const char *url, struct err *err)
+{
+    return !is_given(url) || is_web_url(view_text(url)) ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "\"%.100s\" is not a web address of at most %d characters", url, URL_MAX);
+}
+
 bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err)
 {
-    if ((ask->crl_url && strlen(ask->crl_url) > URL_MAX) ||
-        (ask->ca_url && strlen(ask->ca_url) > URL_MAX))
-        return err_set(err, ERR_INVALID_ARGUMENT, "a URL of more than %d characters", URL_MAX);
+    if (!check_given(ask->crl_url, err) || !check_given(ask->ca_url, err) ||
+        !check_given(ask->ocsp_url, err))
+        return false;
     for (size_t i = 0; i < N_ELEMENTS(rules); i++)
         if (is_wanted(&rules[i], ask) && !write_one(x509, &rules[i], ask, err))
             return false;
@@ -270,37 +312,56 @@ static bool refuse_san(const struct rule *rule, X509_EXTENSION *ext, const struc
                    ask->label, ask->network);
 }
 
-static bool is_web_url(const char *url)
+/* The one URL of a distribution point. */
+static bool read_crl_url(struct view value, struct pki_ask *ask, char **ret_crl)
 {
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+    struct view list, point, name, full, url;
+
+    if (!der_take(&value, DER_SEQUENCE, &list) || !der_take(&list, DER_SEQUENCE, &point) ||
+        !der_take(&point, DER_CONSTRUCTED | 0, &name) ||
+        !der_take(&name, DER_CONSTRUCTED | 0, &full) || !der_take(&full, DER_CONTEXT | 6, &url) ||
+        !is_web_url(url))
         return false;
-    for (const char *c = url; *c; c++)
-        if (*c <= ' ' || *c >= 0x7f)
+    ask->crl_url = *ret_crl = view_dup_text(url);
+    return true;
+}
+
+static bool read_access_urls(struct view value, struct pki_ask *ask, char **ret_ocsp, char **ret_ca)
+{
+    struct view list, access, oid, url;
+
+    if (!der_take(&value, DER_SEQUENCE, &list) || !list.len)
+        return false;
+    while (list.len) {
+        char **to;
+        if (!der_take(&list, DER_SEQUENCE, &access) || !der_take(&access, DER_OID, &oid) ||
+            !der_take(&access, DER_CONTEXT | 6, &url) || !is_web_url(url))
             return false;
-    return strlen(url) <= URL_MAX;
+        to = view_eq(oid, VIEW_ARR(oid_ocsp)) ? ret_ocsp : ret_ca;
+        if (*to)
+            return false;
+        *to = view_dup_text(url);
+    }
+    ask->ocsp_url = *ret_ocsp;
+    ask->ca_url = *ret_ca;
+    return true;
 }
 
-/* Whether the value is what we would write for the URL that its last `len` octets are. */
-static bool is_url_value(const struct rule *rule, X509 *x509, struct view value, size_t len)
+/* URLs are whatever they are; around them stands what we would write. */
+static bool check_urls(const struct rule *rule, X509 *x509, struct view value, struct err *err)
 {
-    _free_ char *url = view_dup_text(view_sub(value, value.len - len, len));
-    struct pki_ask ask = { .crl_url = url, .ca_url = url };
+    _free_ char *first = NULL, *second = NULL;
+    struct pki_ask ask = { 0 };
     _buf_ again = { 0 };
+    bool is_read = rule->nid == NID_crl_distribution_points
+                       ? read_crl_url(value, &ask, &first)
+                       : read_access_urls(value, &ask, &first, &second);
 
-    if (!is_web_url(url))
-        return false;
-    rule->put(&ask, x509, &again);
-    return view_eq(buf_view(&again), value);
-}
-
-/* The URL stands at the end, behind heads of at least 8 octets: every length is tried. */
-static bool check_url(const struct rule *rule, X509 *x509, struct view value, struct err *err)
-{
-    for (size_t len = 8; len + 8 <= value.len && len <= URL_MAX; len++)
-        if (is_url_value(rule, x509, value, len))
-            return true;
-    return err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address",
-                   rule->name);
+    if (is_read)
+        rule->put(&ask, x509, &again);
+    return (is_read && view_eq(buf_view(&again), value)) ||
+           err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address%s",
+                   rule->name, rule->nid == NID_info_access ? " of each kind" : "");
 }
 
 static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext,
@@ -310,8 +371,8 @@ static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext
     struct view value = VIEW(ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets));
     _buf_ wanted = { 0 };
 
-    if (rule->put == put_crl_url || rule->put == put_ca_url)
-        return check_url(rule, x509, value, err);
+    if (rule->put == put_crl_url || rule->put == put_access_urls)
+        return check_urls(rule, x509, value, err);
     rule->put(ask, x509, &wanted);
     if (view_eq(buf_view(&wanted), value))
         return true;

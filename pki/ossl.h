@@ -31,6 +31,7 @@ struct pki_cert {
 struct pki_ca {
     struct pki_cert *cert;
     struct pki_key *key;
+    struct pki_key *throwaway; /* of the same curve: signs what is only looked at */
 };
 
 OWN_FREEP(X509, X509)

@@ -106,10 +106,8 @@ OWN_FREEP(pki_ca, struct pki_ca)
 const struct pki_cert *pki_ca_cert(const struct pki_ca *ca);
 const struct pki_key *pki_ca_key(const struct pki_ca *ca);
 
-enum pki_profile {
-    PKI_PEER,
-    PKI_ROUTER
-}; /* `<id>.<network>` and `router.<network>`: rows of one table */
+/* `<id>.<network>`, `router.<network>`, `ocsp.<network>`: rows of profile.c's table. */
+enum pki_profile { PKI_PEER, PKI_ROUTER, PKI_OCSP };
 
 struct pki_order { /* what to put into a leaf; nothing but the key comes from the request */
     enum pki_profile profile;
@@ -117,13 +115,14 @@ struct pki_order { /* what to put into a leaf; nothing but the key comes from th
     const char *network;
     uint64_t now,
         life_ms; /* notBefore is five minutes before now; notAfter never after the issuer's */
-    const char *crl_url, *ca_url;   /* CRLDP and AIA where given, NULL: none */
+    const char *crl_url, *ca_url, *ocsp_url; /* CRLDP and AIA where given; NULL or empty: none */
     uint8_t serial[PKI_MAX_SERIAL]; /* as drawn and recorded by the caller: pki_serial_new() */
     size_t serial_len;
 };
 /* 1 prefix byte (01..7f, so that it is positive) and 16 random bytes. */
 void pki_serial_new(uint8_t ret_serial[PKI_MAX_SERIAL], size_t *ret_len);
-/* Signs; then judges its own work with pki_check_leaf before it lets it out. */
+/* First signs with a throwaway key and holds the result against the profile; only what passed is
+ * signed with the CA's, and the bytes that are signed are the ones that were looked at. */
 bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
                   struct pki_cert **ret_cert, struct err *err);
 
@@ -136,10 +135,61 @@ struct pki_revoked {
 bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
                       const struct pki_revoked *revoked, size_t n_revoked, struct buf *ret_der,
                       struct err *err);
+/* The same for a list that is long and often made anew: its entries are written once, each by
+ * pki_revoked_put(), and kept. TOO_LARGE. */
+struct pki_list {
+    uint64_t number, now, next_update;
+};
+bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct err *err);
+bool pki_ca_issue_list(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
+                       struct buf *ret_der, struct err *err);
 bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err);
 void pki_crl_free(struct pki_crl *crl);
 OWN_FREEP(pki_crl, struct pki_crl)
 uint64_t pki_crl_number(const struct pki_crl *crl);
+
+/* ---- OCSP (RFC 6960) ------------------------------------------------------------------------ */
+
+enum { PKI_MAX_OCSP = 4096, PKI_OCSP_MAX_ITEMS = 16, PKI_OCSP_MAX_EXTENSIONS = 16 };
+enum pki_ocsp_hash { PKI_OCSP_SHA1, PKI_OCSP_SHA256, PKI_OCSP_OTHER_HASH };
+
+struct pki_ocsp_item { /* views borrow from the request */
+    struct view id;    /* the CertID as it came, to be repeated in the answer */
+    enum pki_ocsp_hash hash;
+    struct view name_hash, key_hash; /* of its issuer */
+    struct view serial;              /* the INTEGER's content octets */
+};
+struct pki_ocsp_request {
+    struct pki_ocsp_item items[PKI_OCSP_MAX_ITEMS];
+    size_t n_items;    /* at least one */
+    struct view nonce; /* the extension's value, to be repeated; empty: none */
+};
+/* TOO_LARGE, BAD_WIRE. Signatures and requestor names are skipped. */
+bool pki_ocsp_read(struct view der, struct pki_ocsp_request *ret_request, struct err *err);
+
+struct pki_ocsp; /* a delegated signer (profile PKI_OCSP) for certificates of one issuer */
+/* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. */
+bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pki_key *key_taken,
+                  struct pki_ocsp **ret_ocsp, struct err *err);
+void pki_ocsp_free(struct pki_ocsp *ocsp);
+OWN_FREEP(pki_ocsp, struct pki_ocsp)
+/* Whether it is about a certificate of that issuer. */
+bool pki_ocsp_is_ours(const struct pki_ocsp *ocsp, const struct pki_ocsp_item *item);
+
+struct pki_ocsp_status {
+    enum { PKI_OCSP_UNKNOWN, PKI_OCSP_GOOD, PKI_OCSP_REVOKED } what;
+    uint64_t revoked_at;
+    uint8_t reason;
+};
+struct pki_ocsp_times {
+    uint64_t now, holds_for; /* ms: thisUpdate; nextUpdate that much later */
+};
+/* Appends a signed answer: a status for each item, in their order. */
+bool pki_ocsp_write(const struct pki_ocsp *ocsp, const struct pki_ocsp_request *request,
+                    const struct pki_ocsp_status *statuses, const struct pki_ocsp_times *times,
+                    struct buf *to, struct err *err);
+enum pki_ocsp_failure { PKI_OCSP_MALFORMED = 1, PKI_OCSP_INTERNAL = 2, PKI_OCSP_TRY_LATER = 3 };
+void pki_ocsp_write_failure(enum pki_ocsp_failure why, struct buf *to); /* appends; not signed */
 
 /* ---- the one judge ---------------------------------------------------------------------- */
 
@@ -174,7 +224,8 @@ struct pki_question {
  * *ret_leaf may be NULL; else the leaf, owned by the caller. */
 bool pki_judge(const struct pki_trust *trust, const struct view *chain, size_t n_chain,
                const struct pki_question *question, struct pki_cert **ret_leaf, struct err *err);
-/* The profile alone, on one leaf below `issuer`: what pki_ca_issue asks about its own work. */
+/* The profile alone, on one leaf below `issuer`: the lint of certificates. No signature is looked
+ * at, so that a draft can be checked too. */
 bool pki_check_leaf(const struct pki_cert *leaf, const struct pki_cert *issuer, const char *name,
                     const char *network, struct err *err);
 

@@ -14,34 +14,49 @@ static const uint8_t signs_handshakes[] = { 0x03, 0x02, 0x07, 0x80 };   /* digit
 static const uint8_t signs_certificates[] = { 0x03, 0x02, 0x01, 0x06 }; /* keyCertSign, cRLSign */
 #define PURPOSE(n) 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, (n)    /* id-kp n */
 static const uint8_t both_sides[] = { 0x30, 0x14, PURPOSE(1), PURPOSE(2) };     /* server, client */
+static const uint8_t signs_statuses[] = { 0x30, 0x0a, PURPOSE(9) };             /* OCSPSigning */
 static const uint8_t caps_leaves[] = { 0x30, 0x1e, PURPOSE(1), PURPOSE(2), PURPOSE(9) };
 
 #define BYTES(a) { (a), sizeof(a) }
+/* clang-format on */
 
+static bool is_router(struct view label)
+{
+    return view_eq_text(label, "router");
+}
+
+static bool is_responder(struct view label)
+{
+    return view_eq_text(label, "ocsp");
+}
+
+/* clang-format off */
 const struct pki_shape_row pki_shapes[PKI_N_SHAPES] = {
-    [PKI_SHAPE_PEER] = { "the certificate", false, PKI_P256, PKI_P256, 7 * DAY_MS,
+    [PKI_SHAPE_PEER] = { "the certificate", text_is_id, PKI_P256, PKI_P256, 7 * DAY_MS,
                          BYTES(not_ca), BYTES(signs_handshakes), BYTES(both_sides) },
-    [PKI_SHAPE_ROUTER] = { "the router's certificate", false, PKI_P256, PKI_P256, 30 * DAY_MS,
+    [PKI_SHAPE_ROUTER] = { "the router's certificate", is_router, PKI_P256, PKI_P256, 30 * DAY_MS,
                            BYTES(not_ca), BYTES(signs_handshakes), BYTES(both_sides) },
-    [PKI_SHAPE_INTERMEDIATE] = { "the intermediate", true, PKI_P256, PKI_P384, 5 * 366 * DAY_MS,
+    [PKI_SHAPE_OCSP] = { "the OCSP signer's certificate", is_responder, PKI_P256, PKI_P256, 7 * DAY_MS,
+                         BYTES(not_ca), BYTES(signs_handshakes), BYTES(signs_statuses) },
+    [PKI_SHAPE_INTERMEDIATE] = { "the intermediate", NULL, PKI_P256, PKI_P384, 5 * 366 * DAY_MS,
                                  BYTES(ca_of_leaves), BYTES(signs_certificates),
                                  BYTES(caps_leaves) },
-    [PKI_SHAPE_ROOT] = { "the root", true, PKI_P384, PKI_P384, UINT64_MAX,
+    [PKI_SHAPE_ROOT] = { "the root", NULL, PKI_P384, PKI_P384, UINT64_MAX,
                          BYTES(ca), BYTES(signs_certificates), { NULL, 0 } },
 };
 /* clang-format on */
 
 bool pki_shape_of(struct view label, enum pki_shape *ret_shape, struct err *err)
 {
-    if (text_is_id(label))
-        *ret_shape = PKI_SHAPE_PEER;
-    else if (view_eq_text(label, "router"))
-        *ret_shape = PKI_SHAPE_ROUTER;
-    else
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "no certificate is ever for \"%.*s\": it is neither an ID nor \"router\"",
-                       VIEW_FMT(label));
-    return true;
+    for (size_t i = 0; i < PKI_N_SHAPES; i++) {
+        if (!pki_shapes[i].fits || !pki_shapes[i].fits(label))
+            continue;
+        *ret_shape = (enum pki_shape)i;
+        return true;
+    }
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   "no certificate is ever for \"%.*s\": it is neither an ID nor \"router\"",
+                   VIEW_FMT(label));
 }
 
 bool pki_profile_is_alg(const X509_ALGOR *alg, enum pki_curve signed_by)
@@ -129,7 +144,7 @@ static bool check_names(const struct pki_cert *cert, const struct pki_ask *ask, 
         return err_set(err, ERR_BAD_CERTIFICATE, "has the issuer \"%s\", not \"%s\"",
                        cert->facts.issuer,
                        ask->issuer ? ask->issuer->facts.subject : cert->facts.subject);
-    if (!pki_shapes[ask->shape].is_ca)
+    if (pki_shapes[ask->shape].fits)
         return check_common_name(cert, ask->label, err);
     return X509_NAME_entry_count(X509_get_subject_name(cert->x509)) > 0 ||
            err_set(err, ERR_BAD_CERTIFICATE, "has no subject");

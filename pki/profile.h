@@ -5,13 +5,20 @@
 
 #include "pki/ossl.h"
 
-enum pki_shape { PKI_SHAPE_PEER, PKI_SHAPE_ROUTER, PKI_SHAPE_INTERMEDIATE, PKI_SHAPE_ROOT };
+/* Leaves first, as enum pki_profile has them. */
+enum pki_shape {
+    PKI_SHAPE_PEER = PKI_PEER,
+    PKI_SHAPE_ROUTER = PKI_ROUTER,
+    PKI_SHAPE_OCSP = PKI_OCSP,
+    PKI_SHAPE_INTERMEDIATE,
+    PKI_SHAPE_ROOT
+};
 enum { PKI_N_SHAPES = PKI_SHAPE_ROOT + 1 };
 enum { PKI_SKI_SIZE = 20, PKI_MIN_SERIAL = 8 };
 
 struct pki_shape_row {
-    const char *what; /* "the certificate", for errors */
-    bool is_ca;
+    const char *what;                   /* "the certificate", for errors */
+    bool (*fits)(struct view label);    /* whom leaves of this shape are for; NULL: a CA */
     enum pki_curve curve;               /* of its own key */
     enum pki_curve signed_by;           /* of its issuer's key */
     uint64_t max_life;                  /* ms; UINT64_MAX: any */
@@ -24,10 +31,10 @@ struct pki_ask { /* what one certificate is to say, when written and when judged
     const struct pki_cert *issuer; /* NULL: itself */
     const char *label;             /* leaves: "456000" */
     const char *network;
-    const char *crl_url, *ca_url; /* leaves, when written; may be NULL */
+    const char *crl_url, *ca_url, *ocsp_url; /* leaves, when written; NULL: none */
 };
 
-/* The shape that a leaf of this label has: "router", or an ID. */
+/* The shape that a leaf of this label has: each label fits one row. */
 bool pki_shape_of(struct view label, enum pki_shape *ret_shape, struct err *err);
 
 /* ---- ext.c: the extensions --------------------------------------------------------------- */

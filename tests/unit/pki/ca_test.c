@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "tests/unit/pki/net.h"
 
+#include <openssl/x509.h>
 #include <stdio.h>
 
 static bool new_csr(struct pki_csr **ret_csr, struct err *err)
@@ -12,6 +13,27 @@ static bool new_csr(struct pki_csr **ret_csr, struct err *err)
 
     return pki_key_new(PKI_P256, &key, err) && pki_csr_new(key, &der, err) &&
            pki_csr_read(buf_view(&der), ret_csr, err);
+}
+
+/* The linker leads every X509_sign() through here: the key that was last used. */
+static EVP_PKEY *sign_key;
+int __real_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md);
+int __wrap_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md);
+int __wrap_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md)
+{
+    sign_key = key;
+    return __real_X509_sign(x509, key, md);
+}
+
+static bool is_key_of(EVP_PKEY *key, const struct pki_ca *ca)
+{
+    struct view der = pki_cert_der(pki_ca_cert(ca));
+    const unsigned char *at = der.data;
+    X509 *x509 = d2i_X509(NULL, &at, (long)der.len);
+    bool is = EVP_PKEY_eq(X509_get0_pubkey(x509), key) == 1;
+
+    X509_free(x509);
+    return is;
 }
 
 TEST(serials_are_positive_and_never_the_same)
@@ -68,6 +90,39 @@ TEST(a_leaf_says_what_the_order_says)
               err, ERR_INVALID_ARGUMENT);
 }
 
+static size_t n_found(const struct pki_cert *cert, const char *url)
+{
+    struct view der = pki_cert_der(cert), wanted = view_text(url);
+    size_t n = 0;
+
+    for (size_t i = 0; i + wanted.len <= der.len; i++)
+        n += view_eq(view_sub(der, i, wanted.len), wanted);
+    return n;
+}
+
+TEST(a_leaf_carries_the_urls_that_are_given_and_no_others)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    static const char *const crl = "http://a.example/crl", *const ca = "http://a.example/ca",
+                             *const ocsp = "http://a.example/ocsp";
+    struct err err = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(new_csr(&csr, &err), err);
+    for (unsigned i = 0; i < 8; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        struct pki_order order = net_order(PKI_PEER, "456000");
+        order.crl_url = i & 1 ? crl : "";
+        order.ca_url = i & 2 ? ca : NULL;
+        order.ocsp_url = i & 4 ? ocsp : "";
+        CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+        CHECK_U64(n_found(cert, crl), i & 1);
+        CHECK_U64(n_found(cert, ca), i >> 1 & 1);
+        CHECK_U64(n_found(cert, ocsp), i >> 2);
+    }
+}
+
 TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
 {
     _cleanup_(net_deinit) struct net net = { 0 };
@@ -97,6 +152,9 @@ TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
         CHECK_U64(pki_cert_facts(cert)->not_after, cases[i].to);
     }
 }
+
+#define X10  "xxxxxxxxxx"
+#define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
 
 TEST(orders_that_the_profile_forbids_are_refused)
 {
@@ -130,11 +188,8 @@ TEST(orders_that_the_profile_forbids_are_refused)
           .why = "a life of 31 days, at most 30 days" },
         { .serial_len = 4, .why = "a serial number must come from pki_serial_new()" },
         { .serial_len = 21, .why = "a serial number must come from pki_serial_new()" },
-        { .url = long_url, .why = "a URL of more than 512 characters" },
-        { .url = "ldap://x",
-          .code = ERR_BAD_CERTIFICATE,
-          .why = "our own certificate: the certificate has a cRLDistributionPoints that is not "
-                 "exactly one web address" },
+        { .url = long_url, .why = "\"" X100 "\" is not a web address of at most 512 characters" },
+        { .url = "ldap://x", .why = "\"ldap://x\" is not a web address of at most 512 characters" },
         { .now = NET_NOW + 6 * 365 * (int64_t)DAY_MS,
           .code = ERR_EXPIRED,
           .why = "the intermediate is not valid now" },
@@ -189,9 +244,15 @@ TEST(the_root_issues_no_leaf)
 
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(new_csr(&csr, &err), err);
+    sign_key = NULL;
     CHECK_ERR(pki_ca_issue(net.root, csr, &order, &cert, &err), err, ERR_BAD_CERTIFICATE);
     CHECK_STR(err.text, "our own certificate: the certificate is signed by ecdsa-with-SHA384, not "
                         "by ECDSA with SHA256");
+    /* a copy was signed, and looked at; the root's key was not touched */
+    CHECK(sign_key && !is_key_of(sign_key, net.root));
+    CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+    CHECK(is_key_of(sign_key, net.intermediate));
+    pki_cert_free(cert);
 }
 
 TEST(a_ca_needs_the_right_curve_and_a_network)
