@@ -13,6 +13,7 @@ static const struct {
     [STEP_TIME] = { trust_needs_time, trust_fetch_time, true },
     [STEP_CHAIN] = { trust_needs_chain, trust_fetch_chain, false },
     [STEP_CRL] = { trust_needs_crl, trust_fetch_crl, false },
+    [STEP_REVOKED] = { revoked_is_behind, revoked_fetch, true },
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
 };
 
@@ -25,6 +26,7 @@ struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
     core->loop = loop;
     random_bytes(core->instance, sizeof(core->instance));
     list_init(&core->sessions);
+    core->revoked = rpc_revoked_new();
     return core;
 }
 
@@ -52,6 +54,10 @@ void core_free(struct core *core)
     buf_free(&core->admission_sig);
     buf_free(&core->serves_bytes);
     rpc_trust_free(core->trust);
+    rpc_revoked_free(core->revoked);
+    buf_free(&core->revoked_unkept);
+    for (size_t i = 0; i < CORE_RECENT_REVOCATIONS; i++)
+        buf_free(&core->recent[i]);
     key_free(core->key);
     rpc_join_wipe(&core->join);
     state_free(core->state);

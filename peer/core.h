@@ -13,7 +13,7 @@
 #include "pki/pki.h"
 #include "rpc/rpc.h"
 
-enum { CORE_MAX_INTERMEDIATES = 16 };
+enum { CORE_MAX_INTERMEDIATES = 16, CORE_RECENT_REVOCATIONS = 128 };
 
 /* A certificate with its key, as links use it. Sessions keep theirs when a newer one comes. */
 struct cert {
@@ -39,6 +39,7 @@ enum step {
     STEP_TIME,
     STEP_CHAIN,
     STEP_CRL,
+    STEP_REVOKED,
     STEP_CERT,
     CORE_STEPS
 }; /* what is fetched from den, in this order */
@@ -92,6 +93,11 @@ struct core {
     uint64_t time_asked_at;
     bool has_asked_time; /* and had the answer, in this connection */
     struct err alarm;    /* den contradicted itself: no new links. Code NONE: it did not */
+
+    /* revoked.c */
+    struct rpc_revoked *revoked;
+    struct buf revoked_unkept;                  /* records that the disk lacks */
+    struct buf recent[CORE_RECENT_REVOCATIONS]; /* by number modulo their count: as links carry them */
 
     /* identity.c */
     struct cert *cert;        /* NULL: none yet */
@@ -165,6 +171,17 @@ bool trust_needs_chain(const struct core *core);
 bool trust_needs_crl(const struct core *core);
 void trust_fetch_chain(struct core *core);
 void trust_fetch_crl(struct core *core);
+
+/* ---- revoked.c ---- */
+bool revoked_load(struct core *core, struct err *err); /* from the state folder, after the trust */
+void revoked_on_event(void *core, const struct rpc_event *event);
+/* One that came by any way. BAD_SIGNATURE, BAD_STATEMENT (an alarm, when den contradicts itself), STALE: others are missing. */
+bool revoked_take(struct core *core, struct view bytes, struct view sig, struct err *err);
+bool revoked_is_behind(const struct core *core); /* the newest heartbeat knows of more */
+void revoked_fetch(struct core *core);
+/* REVOKED */
+bool revoked_check_key(const struct core *core, const char *id, struct view pk, struct err *err);
+bool revoked_check_leaf(const struct core *core, const struct pki_cert *leaf, struct err *err);
 
 /* ---- identity.c ---- */
 bool identity_load(struct core *core,

@@ -97,7 +97,8 @@ static bool check_answer(struct session *session, struct err *err)
     session->caps = accept.caps;
     memcpy(session->remote_pk, accept.b_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, accept.b_spki.data, HASH_SIZE);
-    return known_check(core->state, session->remote_id, session->remote_pk, err);
+    return revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
+           known_check(core->state, session->remote_id, session->remote_pk, err);
 }
 
 static bool is_worth_another_try(const struct session *session, const struct err *err)

@@ -156,6 +156,10 @@ bool identity_needs_cert(const struct core *core)
     if (!core->cert)
         return true;
 
+    struct err ignored;
+    if (!revoked_check_leaf(core, core->cert->leaf, &ignored))
+        return true;
+
     const struct pki_facts *facts = pki_cert_facts(core->cert->leaf);
     uint64_t life = facts->not_after - facts->not_before;
     return core_now(core) >= facts->not_before + life / 3 * 2;

@@ -137,6 +137,8 @@ static void on_up(void *user)
         listen_register(core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.heartbeat", true,
                              trust_on_heartbeat, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.ca.on_revoke", false,
+                             revoked_on_event, core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false,
                              session_on_state, core);
         core->has_registered = true;

@@ -57,7 +57,8 @@ static bool check_offer(struct session *session, struct err *err)
     snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(dial.a_id));
     memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, dial.a_spki.data, HASH_SIZE);
-    return known_check(core->state, session->remote_id, session->remote_pk, err);
+    return revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
+           known_check(core->state, session->remote_id, session->remote_pk, err);
 }
 
 /* What the alarm says, with our file's name, is for the person here. */

@@ -74,6 +74,9 @@ struct session {
     bool ours_ended, ours_end_told;
 
     char leaf_subject[256], leaf_issuer[256];
+    uint8_t leaf_serial[PKI_MAX_SERIAL];
+    size_t leaf_serial_len;
+    uint64_t told_rev_no; /* the other end has these revocations from us */
 };
 
 struct session *session_new(struct core *core, bool is_caller);
@@ -97,6 +100,8 @@ void session_over(struct session *session, const struct err *why);
 void session_close(struct session *session, uint64_t code, const char *reason,
                    const struct err *why);
 void session_gossip(struct core *core); /* the newest heartbeat to every link */
+/* The revocations above `known_no` that it was not told yet. */
+void revoked_tell(struct session *session, uint64_t known_no);
 void session_close_all(struct core *core);
 void session_on_state(void *core, const struct rpc_event *event); /* den.session.on_state */
 void session_put_heart(const struct core *core, struct buf *to);

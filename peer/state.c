@@ -20,6 +20,7 @@ static const struct {
     [STATE_TLS_KEY] = { "tls.key", 16 * 1024 },
     [STATE_CERT] = { "cert.pem", 128 * 1024 },
     [STATE_CRL] = { "crl.der", 16 * 1024 * 1024 },
+    [STATE_REVOCATIONS] = { "revocations", 1024 * 1024 * 1024 },
     [STATE_KNOWN] = { "known_peers", 4 * 1024 * 1024 },
     [STATE_ALARM] = { "alarm", 128 * 1024 },
 };
@@ -113,6 +114,12 @@ bool state_write(const struct state *state, enum state_file file, struct view by
                  struct err *err)
 {
     return file_write(state->path[file], bytes, 0600, err);
+}
+
+bool state_append(const struct state *state, enum state_file file, struct view bytes,
+                  struct err *err)
+{
+    return file_append(state->path[file], bytes, err);
 }
 
 bool state_identity(const struct state *state, bool may_create, struct key **ret_key,

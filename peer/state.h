@@ -10,9 +10,10 @@
  *     tls.key        the link's P-256 key, PKCS#8 PEM; new with each certificate
  *     cert.pem       the certificate and its intermediate
  *     crl.der        the newest revocation list
+ *     revocations    what den has revoked, as it signed it (rpc/revoked.h)
  *     known_peers    a line per peer: ID, identity key (hex), first seen (peer/known.h)
- *     alarm          two heartbeats of den that cannot be together: what is wrong, then a line for each, the heartbeat and
- *                    its signature in hex. While it is there, no new links are made
+ *     alarm          two heartbeats of den that cannot be together (or the newest, and a revocation that contradicts others):
+ *                    what is wrong, then a line for each, the statement and its signature in hex. While it is there, no new links are made
  */
 #pragma once
 
@@ -27,6 +28,7 @@ enum state_file {
     STATE_TLS_KEY,
     STATE_CERT,
     STATE_CRL,
+    STATE_REVOCATIONS,
     STATE_KNOWN,
     STATE_ALARM,
     STATE_N_FILES
@@ -52,6 +54,9 @@ bool state_read_if(const struct state *state, enum state_file file, struct buf *
                    bool *ret_exists, struct err *err);
 bool state_write(const struct state *state, enum state_file file, struct view bytes,
                  struct err *err);
+/* Adds to a file that is there. */
+bool state_append(const struct state *state, enum state_file file, struct view bytes,
+                  struct err *err);
 /* The identity key: read, or made once where `may_create`; NOT_JOINED. */
 bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
                     struct err *err);

@@ -151,7 +151,7 @@ bool trust_load(struct core *core, struct err *err)
             keep_intermediate(core, buf_view(&intermediates[i]));
         buf_free(&intermediates[i]);
     }
-    return rebuild(core, err);
+    return revoked_load(core, err) && rebuild(core, err);
 }
 
 bool trust_store(struct core *core, struct err *err)
@@ -231,6 +231,10 @@ bool trust_is_fresh(const struct core *core, struct err *err)
         return err_set(err, ERR_STALE,
                        "no heartbeat of den came for %llu s: nobody knows what was revoked since",
                        (unsigned long long)(age / SECOND_MS));
+    if (revoked_is_behind(core))
+        return err_set(err, ERR_STALE, "den revoked %llu times, of which %llu are known so far",
+                       (unsigned long long)heart->rev_no,
+                       (unsigned long long)rpc_revoked_no(core->revoked));
     if (heart->manifest_no > manifest_no(core))
         return err_set(err, ERR_STALE, "den has manifest %llu, and this machine only %llu so far",
                        (unsigned long long)heart->manifest_no,

@@ -28,7 +28,13 @@ static bool judge(void *user, const struct view *chain, size_t n, struct err *er
     if (!pki_judge(core->anchors, chain, n, &question, &leaf, err))
         return err_wrap(err, "certificate of %s", session->remote_id);
 
+    if (!revoked_check_leaf(core, leaf, err))
+        return err_wrap(err, "certificate of %s", session->remote_id);
+
     const struct pki_facts *facts = pki_cert_facts(leaf);
+    struct view serial = pki_cert_serial(leaf);
+    session->leaf_serial_len = serial.len < PKI_MAX_SERIAL ? serial.len : PKI_MAX_SERIAL;
+    memcpy(session->leaf_serial, serial.data, session->leaf_serial_len);
     uint64_t leaf_end = facts->not_after + AFTER_EXPIRY_MS;
     snprintf(session->leaf_subject, sizeof(session->leaf_subject), "%s", facts->subject);
     snprintf(session->leaf_issuer, sizeof(session->leaf_issuer), "%s", facts->issuer);
@@ -152,9 +158,23 @@ static void on_heart(struct session *session, struct view data)
     struct view bytes, sig;
     struct err err;
 
+    struct rpc_heartbeat heart;
+
     /* One that den did not sign, or an older one, is passed over. */
+    if (!state_read_signed(data, &bytes, &sig))
+        return;
+    trust_take_heart(session->core, bytes, sig, &err);
+    if (rpc_statement_read(RPC_W_HEARTBEAT, bytes, &heart, &err))
+        revoked_tell(session, heart.rev_no);
+}
+
+static void on_revoke(struct session *session, struct view data)
+{
+    struct view bytes, sig;
+    struct err err;
+
     if (state_read_signed(data, &bytes, &sig))
-        trust_take_heart(session->core, bytes, sig, &err);
+        revoked_take(session->core, bytes, sig, &err);
 }
 
 static void on_datagram(struct session *session, struct view data)
@@ -191,7 +211,8 @@ void session_on_link_event(struct session *session, const struct link_event *eve
         on_heart(session, event->data);
         break;
     case LINK_REVOKE:
-        break; /* den's revocations come with a later version; the list and the heartbeat stand for them */
+        on_revoke(session, event->data);
+        break;
     case LINK_STREAM_OPENED:
         flow_opened(session, event);
         break;

@@ -45,6 +45,12 @@ void bind_send_heart(struct link *link)
         send_frame(link, CONTROL_HEART, buf_view(&link->heart));
 }
 
+void bind_send_revoke(struct link *link, struct view revocation)
+{
+    if (link->control->out.len < MAX_CONTROL_UNACKED)
+        send_frame(link, CONTROL_REVOKE, revocation);
+}
+
 void bind_check_up(struct link *link)
 {
     struct link_stream *stream;

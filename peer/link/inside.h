@@ -208,6 +208,7 @@ bool bind_begin(struct link *link, struct err *err); /* the caller's handshake i
 bool bind_input(struct link *link, struct view bytes, struct err *err);
 void bind_check_up(struct link *link);
 void bind_send_heart(struct link *link);
+void bind_send_revoke(struct link *link, struct view revocation);
 
 /* stream.c */
 struct link_stream *stream_new(struct link *link, int64_t id);

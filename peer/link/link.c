@@ -221,6 +221,17 @@ void link_facts(const struct link *link, struct link_facts *ret_facts)
     }
 }
 
+void link_send_revoke(struct link *link, uint64_t now_ns, struct view revocation)
+{
+    struct view statement, sig;
+
+    if (!link_signed_read(revocation, &statement, &sig) || link->state != LINK_OPEN)
+        return;
+    link->now = now_ns;
+    bind_send_revoke(link, revocation);
+    packets_flush(link);
+}
+
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)
 {
     struct view statement, sig;

@@ -98,6 +98,8 @@ void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *r
 bool link_is_up(const struct link *link);
 void link_facts(const struct link *link, struct link_facts *ret_facts);
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart);
+/* A revocation, as link_signed_write() makes it. One that would have to wait behind much is left out. */
+void link_send_revoke(struct link *link, uint64_t now_ns, struct view revocation);
 /* A statement with its signature, as heartbeats and revocations are exchanged. Neither is
  * verified here. */
 void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);
