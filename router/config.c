@@ -25,6 +25,7 @@ static const struct range ranges[] = {
     RANGE(handshake_timeout, 100, MINUTE_MS * 10),
     RANGE(admission_stale, MINUTE_MS, DAY_MS * 365),
     RANGE(call_timeout, 100, HOUR_MS),
+    RANGE(drain_timeout, 0, HOUR_MS),
     RANGE(max_connections, 1, 1000000),
     RANGE(max_per_address, 1, 1000000),
     RANGE(max_message, RPC_MAX_MESSAGE_BEFORE_AUTH, RPC_MAX_MESSAGE),

@@ -20,6 +20,7 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(handshake_timeout, DURATION, "10s", "time for a new connection to prove who it is")          \
     X(admission_stale, DURATION, "24h", "refuse admissions when den has been silent for longer")   \
     X(call_timeout, DURATION, "60s", "the longest that a call may wait for its next answer")       \
+    X(drain_timeout, DURATION, "10s", "time for calls in flight to end when the router stops")     \
     X(max_connections, NUMBER, "10000", "connections at the same time")                            \
     X(max_per_address, NUMBER, "64", "connections from one address")                               \
     X(max_message, SIZE, "1MiB", "one message, after authentication")                              \

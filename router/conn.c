@@ -11,7 +11,11 @@
 
 typedef bool conn_action(struct conn *conn, const struct conn_input *in, struct err *err);
 
-static void say_goodbye(struct conn *conn, const char *reason, const char *message);
+struct farewell {
+    const char *reason, *message;
+    uint64_t retry_after; /* ms; 0: not said */
+};
+static void say_goodbye(struct conn *conn, const struct farewell *farewell);
 static conn_action route, answer_goodbye, leave_quietly, give_up, ignore;
 
 /* Every move that a connection can make. A pair without a row is the client's protocol error. */
@@ -266,7 +270,7 @@ static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *
                            _unused_ struct err *err)
 {
     metrics_count(&conn->router->metrics, METRIC_SESSIONS_LEFT);
-    say_goodbye(conn, "wamp.close.goodbye_and_out", "");
+    say_goodbye(conn, &(struct farewell){ "wamp.close.goodbye_and_out", "", 0 });
     return true;
 }
 
@@ -393,15 +397,17 @@ void conn_abort(struct conn *conn, const struct err *why)
     conn_abort_with(conn, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 }, why->text);
 }
 
-static void say_goodbye(struct conn *conn, const char *reason, const char *message)
+static void say_goodbye(struct conn *conn, const struct farewell *farewell)
 {
-    struct rpc_abort goodbye = { .reason = view_text(reason), .message = view_text(message) };
+    struct rpc_abort goodbye = { .reason = view_text(farewell->reason),
+                                 .message = view_text(farewell->message),
+                                 .retry_after = farewell->retry_after };
 
     if (conn->state == CONN_CLOSING)
         return;
     if (*conn->id)
         log_event(LOG_INFO, "left", "id=%s role=%s address=%s session=%" PRIu64 " reason=%s",
-                  conn->id, conn->authrole, conn->address, conn->session, reason);
+                  conn->id, conn->authrole, conn->address, conn->session, farewell->reason);
     conn_send(conn, &(struct rpc_msg){ .type = RPC_GOODBYE, .goodbye = goodbye });
     part(conn, "goodbye");
 }
@@ -410,7 +416,37 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
 {
     if (conn->state == CONN_ESTABLISHED)
         metrics_count(&conn->router->metrics, METRIC_SESSIONS_DISMISSED);
-    say_goodbye(conn, reason, message);
+    say_goodbye(conn, &(struct farewell){ reason, message, 0 });
+}
+
+/* Half a second is what a router needs to start; the rest spreads those who come back. */
+static uint64_t draw_retry(void)
+{
+    return 500 + random_below(6000);
+}
+
+static void refuse_for_now(struct conn *conn, const struct farewell *farewell)
+{
+    struct rpc_abort abort = { .reason = view_text(farewell->reason),
+                               .message = view_text(farewell->message),
+                               .retry_after = farewell->retry_after };
+
+    metrics_count(&conn->router->metrics, METRIC_HANDSHAKES_REFUSED);
+    conn_send(conn, &(struct rpc_msg){ .type = RPC_ABORT, .abort = abort });
+    part(conn, "the router is stopping");
+}
+
+void conn_shut_down(struct conn *conn)
+{
+    const struct farewell farewell = { "wamp.close.system_shutdown", "the router is stopping",
+                                       draw_retry() };
+
+    if (conn->state == CONN_ESTABLISHED) {
+        metrics_count(&conn->router->metrics, METRIC_SESSIONS_DISMISSED);
+        say_goodbye(conn, &farewell);
+    } else if (conn->state != CONN_CLOSING) {
+        refuse_for_now(conn, &farewell);
+    }
 }
 
 static bool decide(const struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,

@@ -110,6 +110,8 @@ void conn_abort(struct conn *conn, const struct err *why);
 void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload,
                      const char *why);
 void conn_goodbye(struct conn *conn, const char *reason, const char *message);
+/* Because the router stops: GOODBYE, or ABORT before the session, with a time to come back at. */
+void conn_shut_down(struct conn *conn);
 const char *conn_state_name(enum conn_state state);
 static inline struct view conn_id(const struct conn *conn)
 {

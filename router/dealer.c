@@ -425,7 +425,10 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err
                        "CALL: options: progress: progressive_call_invocations was not announced");
     if (ask->progress)
         conn->last_open_call = ask->request;
-    if (ask->disclose_me && conn->realm->config->disclosure == REALM_NEVER) {
+    if (conn->router->is_draining && list_is_empty(&conn->serving)) {
+        err_set(&why, ERR_BUSY, "the router is stopping");
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    } else if (ask->disclose_me && conn->realm->config->disclosure == REALM_NEVER) {
         err_set(&why, ERR_INVALID_ARGUMENT, "disclose_me: this realm names nobody");
         conn_refuse_as(conn, RPC_CALL, ask->request, "wamp.error.option_disallowed.disclose_me",
                        &why);
@@ -550,6 +553,16 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
     else if (call)
         finish(call, &(struct dealer_answer){ true, error->uri, error->payload, error->ppt });
     return true;
+}
+
+void dealer_give_up(struct conn *conn, const char *cause)
+{
+    struct call *call;
+
+    LIST_EACH(call, &conn->asked, of_caller) {
+        interrupt(call, "killnowait", "wamp.error.canceled");
+        fail(call, ERR_CANCELED, cause);
+    }
 }
 
 void dealer_leave(struct conn *conn)

@@ -21,6 +21,8 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
 /* The session ends: its procedures go, calls to it fail with `canceled`, those who work for it are
  * interrupted, and their answers will be dropped. */
 void dealer_leave(struct conn *conn);
+/* Ends the calls that conn waits for: each is told `cause`. */
+void dealer_give_up(struct conn *conn, const char *cause);
 
 /* The router itself asks: answered exactly once, unless it is forgotten. */
 struct dealer_answer {

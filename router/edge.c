@@ -479,9 +479,15 @@ void edge_reload(struct edge *edge)
         log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(err.text));
 }
 
-void edge_say_goodbye(struct edge *edge)
+void edge_drain(struct edge *edge)
 {
-    router_say_goodbye(edge->router, now());
+    router_drain(edge->router, now());
+    arm(edge);
+}
+
+bool edge_is_drained(const struct edge *edge)
+{
+    return router_is_drained(edge->router);
 }
 
 bool edge_is_empty(const struct edge *edge)

@@ -14,5 +14,6 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
 void edge_free(struct edge *edge);
 OWN_FREEP(edge, struct edge)
 void edge_reload(struct edge *edge); /* SIGHUP: trust and certificate, as they are on disk now */
-void edge_say_goodbye(struct edge *edge); /* SIGTERM: then edge_is_empty() or a little patience */
+void edge_drain(struct edge *edge);  /* SIGTERM: router_drain() */
+bool edge_is_drained(const struct edge *edge); /* then edge_is_empty(), or a little patience */
 bool edge_is_empty(const struct edge *edge);

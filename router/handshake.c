@@ -168,6 +168,10 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
     struct realm *realm = find_realm(conn->router, hello->realm);
     enum realm_method method;
 
+    if (conn->router->is_draining) {
+        conn_shut_down(conn);
+        return true;
+    }
     if (!realm)
         return err_set(err, ERR_NO_SUCH_REALM, "HELLO: realm: this router does not serve %.*s",
                        VIEW_FMT(hello->realm));

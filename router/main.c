@@ -66,31 +66,35 @@ struct daemon {
     struct rpc_loop *loop;
     struct edge *edge;
     struct rpc_timer *farewell;
-    uint64_t stop_at;
+    bool is_stopping;
+    uint64_t stop_at; /* everybody was told; 0: not yet */
 };
 
 static void on_farewell(void *user)
 {
     struct daemon *daemon = user;
+    uint64_t now = clock_mono_ms();
 
-    if (edge_is_empty(daemon->edge) || clock_mono_ms() >= daemon->stop_at)
+    if (!daemon->stop_at && edge_is_drained(daemon->edge))
+        daemon->stop_at = now + FAREWELL_MS;
+    if (daemon->stop_at && (edge_is_empty(daemon->edge) || now >= daemon->stop_at))
         rpc_loop_stop(daemon->loop);
     else
-        rpc_timer_set(daemon->farewell, clock_mono_ms() + 20);
+        rpc_timer_set(daemon->farewell, now + 20);
 }
 
 static void on_stop(void *user, _unused_ int signal_number)
 {
     struct daemon *daemon = user;
 
-    if (daemon->stop_at) { /* asked twice: at once */
+    if (daemon->is_stopping) { /* asked twice: at once */
         rpc_loop_stop(daemon->loop);
         return;
     }
     log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
-    edge_say_goodbye(daemon->edge);
-    daemon->stop_at = clock_mono_ms() + FAREWELL_MS;
-    rpc_timer_set(daemon->farewell, clock_mono_ms() + 20);
+    daemon->is_stopping = true;
+    edge_drain(daemon->edge);
+    on_farewell(daemon);
 }
 
 static void on_reload(void *user, _unused_ int signal_number)

@@ -66,8 +66,6 @@ struct conn *router_opened(struct router *router, struct moment now, void *wire,
     router->now = now;
     conn = conn_new(router, wire, address, exporter);
     metrics_count(&router->metrics, METRIC_CONNECTIONS);
-    if (router->is_closing)
-        conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
     return conn;
 }
 
@@ -118,14 +116,66 @@ void router_tick(struct router *router, struct moment now)
         backlog_work(router);
 }
 
-void router_say_goodbye(struct router *router, struct moment now)
+/* ---- stopping -------------------------------------------------------------------------------- */
+
+enum { DRAIN_STEP_MS = 20 };
+
+/* A session that waits for an answer, or owes one. */
+static bool is_busy(const struct conn *conn)
 {
+    return !list_is_empty(&conn->asked) || !list_is_empty(&conn->serving);
+}
+
+static bool has_busy(const struct router *router)
+{
+    const struct conn *conn;
+
+    LIST_EACH(conn, &router->conns, of_router) {
+        if (is_busy(conn))
+            return true;
+    }
+    return false;
+}
+
+bool router_is_drained(const struct router *router)
+{
+    const struct conn *conn;
+
+    if (!router->is_draining)
+        return false;
+    LIST_EACH(conn, &router->conns, of_router) {
+        if (conn->state != CONN_CLOSING)
+            return false;
+    }
+    return true;
+}
+
+/* Who has not said HELLO yet is told when it does, or at the end. */
+static void drain_step(struct deadline *deadline)
+{
+    struct router *router = CONTAINER(deadline, struct router, drain);
+    bool is_late = router->now.mono >= router->drain_until, is_over = is_late || !has_busy(router);
     struct conn *conn;
 
+    LIST_EACH(conn, &router->conns, of_router) {
+        if (is_late)
+            dealer_give_up(conn, "the router is stopping");
+    }
+    LIST_EACH(conn, &router->conns, of_router) {
+        if (is_over || (!is_busy(conn) && conn->state != CONN_GREETING))
+            conn_shut_down(conn);
+    }
+    if (!router_is_drained(router))
+        deadline_set(&router->deadlines, &router->drain, router->now.mono + DRAIN_STEP_MS);
+}
+
+void router_drain(struct router *router, struct moment now)
+{
     router->now = now;
-    router->is_closing = true;
-    LIST_EACH(conn, &router->conns, of_router)
-        conn_goodbye(conn, "wamp.close.system_shutdown", "the router is stopping");
+    router->drain_until = router->is_draining ? now.mono : now.mono + router->config->drain_timeout;
+    router->is_draining = true;
+    router->drain.on_passed = drain_step;
+    drain_step(&router->drain);
 }
 
 bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,

@@ -73,7 +73,9 @@ struct router {
     struct buf scratch; /* the message being written */
     struct metrics metrics;
     struct backlog backlog;
-    bool is_closing;
+    bool is_draining;
+    uint64_t drain_until; /* calls in flight may end by then */
+    struct deadline drain;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 
@@ -94,8 +96,11 @@ uint64_t router_deadline(const struct router *router); /* now, while it is behin
  * and again, with what comes in from outside in between. */
 bool router_is_behind(const struct router *router);
 void router_tick(struct router *router, struct moment now);
-/* To all; new connections are refused */
-void router_say_goodbye(struct router *router, struct moment now);
+/* Stops without haste: new sessions and new calls are refused, whoever waits for no call and answers
+ * none is told goodbye, the others when their calls are over, and at the latest when
+ * config->drain_timeout has passed. Again: at once. */
+void router_drain(struct router *router, struct moment now);
+bool router_is_drained(const struct router *router); /* everybody has been told */
 /* Takes another trust set (SIGHUP) when it knows a newer manifest than ours; takes `trust` in any
  * case. */
 bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,

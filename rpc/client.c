@@ -278,6 +278,7 @@ static bool on_abort(struct rpc_client *c, const struct rpc_msg *msg, struct err
 
     (void)err;
     rpc_error_read(msg->abort.reason, msg->abort.payload, &why);
+    c->retry_after = msg->abort.retry_after;
     err_wrap(&why, "the router refused");
     end(c, &why);
     return true;
@@ -288,6 +289,7 @@ static bool on_goodbye(struct rpc_client *c, const struct rpc_msg *msg, struct e
     struct err why;
 
     (void)err;
+    c->retry_after = msg->goodbye.retry_after;
     if (c->state != RPC_CLIENT_LEAVING)
         send_goodbye(c, "wamp.close.goodbye_and_out");
     err_set(&why, ERR_CLOSED,
@@ -384,6 +386,7 @@ void rpc_client_opened(struct rpc_client *c, uint64_t now, const uint8_t exporte
     c->epoch++;
     c->last_request = 0;
     c->is_told = false;
+    c->retry_after = 0;
     buf_free(&c->out);
     c->out_from = 0;
     c->state = RPC_CLIENT_HAILING;
@@ -439,6 +442,14 @@ bool rpc_client_is_up(const struct rpc_client *c)
 const struct err *rpc_client_why(const struct rpc_client *c)
 {
     return &c->why;
+}
+
+uint64_t rpc_client_take_retry_after(struct rpc_client *c)
+{
+    uint64_t asked = c->retry_after;
+
+    c->retry_after = 0;
+    return asked;
 }
 
 const char *rpc_client_id(const struct rpc_client *c)

@@ -68,6 +68,9 @@ void rpc_client_tick(struct rpc_client *client, uint64_t now);
 bool rpc_client_wants_close(const struct rpc_client *client);
 /* Why the last session ended, or never began. */
 const struct err *rpc_client_why(const struct rpc_client *client);
+/* What the router asked for when it ended or refused the last session: ms to stay away; 0: nothing.
+ * It draws a number for each client, so that not all come back at once. Told once. */
+uint64_t rpc_client_take_retry_after(struct rpc_client *client);
 bool rpc_client_is_up(const struct rpc_client *client);
 const char *rpc_client_id(const struct rpc_client *client); /* WELCOME.authid; "" before */
 const char *rpc_client_role(const struct rpc_client *client);

@@ -60,9 +60,10 @@ struct rpc_client {
     char *agent;
     enum rpc_client_state state;
     struct err why;
-    bool is_told;      /* on_down came for this session */
-    uint64_t now;      /* of the call that we are in */
-    uint64_t deadline; /* of the state */
+    uint64_t retry_after; /* ms that the router asked us to stay away; 0: nothing said */
+    bool is_told;         /* on_down came for this session */
+    uint64_t now;         /* of the call that we are in */
+    uint64_t deadline;    /* of the state */
 
     struct buf out; /* length u32 and message, one after the other */
     size_t out_from;

@@ -66,6 +66,7 @@ struct rpc_welcome {
 struct rpc_abort { /* GOODBYE has the same shape */
     struct view reason, message;
     struct rpc_payload payload; /* ABORT alone */
+    uint64_t retry_after;       /* ms to stay away; 0: not said */
 };
 struct rpc_challenge {
     struct view method, extra;

@@ -73,6 +73,7 @@ static const struct rpc_shape welcome[] = {
 
 static const struct rpc_shape abort_details[] = {
     { RPC_S_LONG_TEXT, "message", AT(abort, message), NULL },
+    { RPC_S_U64, "_warren_retry_after", AT(abort, retry_after), NULL },
     END,
 };
 static const struct rpc_shape abort_[] = {

@@ -10,7 +10,7 @@ void rpc_retry_up(struct rpc_retry *retry, uint64_t now)
         retry->up_at = now;
 }
 
-uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now)
+uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked)
 {
     uint64_t pause = RPC_RETRY_PAUSE_MS;
 
@@ -19,6 +19,8 @@ uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now)
     else if (!retry->up_at)
         retry->host = (retry->host + 1) % retry->n_hosts;
     retry->up_at = 0;
+    if (asked)
+        return min_u64(asked, RPC_RETRY_MAX_ASKED_MS);
     for (unsigned i = 0; i < retry->n_failures && pause < RPC_RETRY_MAX_PAUSE_MS; i++)
         pause *= 2;
     retry->n_failures++;

@@ -8,8 +8,9 @@
 
 enum {
     RPC_RETRY_PAUSE_MS = 500,
-    RPC_RETRY_MAX_PAUSE_MS = 6500, /* with its jitter below ten seconds: so soon all are back */
-    RPC_RETRY_STEADY_MS = 5000,    /* a session that lasted this long starts the pauses anew */
+    RPC_RETRY_MAX_PAUSE_MS = 6500,  /* with its jitter below ten seconds: so soon all are back */
+    RPC_RETRY_MAX_ASKED_MS = 60000, /* a router that asks for more is not believed */
+    RPC_RETRY_STEADY_MS = 5000,     /* a session that lasted this long starts the pauses anew */
 };
 
 struct rpc_retry {
@@ -20,5 +21,5 @@ struct rpc_retry {
 
 void rpc_retry_up(struct rpc_retry *retry, uint64_t now); /* the session is established */
 /* The connection is gone, or never came to be: how long to wait, in ms, before retry->host is
- * tried. */
-uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now);
+ * tried. `asked`: what the router asked for, drawn for each client, and no failure; 0: nothing. */
+uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked);

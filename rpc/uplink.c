@@ -17,10 +17,10 @@ struct rpc_uplink {
 
 static void try_later(struct rpc_uplink *u, const struct err *why)
 {
-    uint64_t now = clock_mono_ms(), pause;
+    uint64_t now = clock_mono_ms(), asked = rpc_client_take_retry_after(u->client), pause;
     struct err told = *why; /* `why` may be the client's own, and on_retry may ask it for more */
 
-    pause = rpc_retry_lost(&u->retry, now);
+    pause = rpc_retry_lost(&u->retry, now, asked);
     rpc_ws_timer_set(u->timer, now + pause);
     if (u->config.on_retry)
         u->config.on_retry(u->config.client.user, &told, pause);

@@ -155,16 +155,29 @@ TEST(a_closed_session_is_deaf)
     CHECK(!wire_next(peer, &msg));
 }
 
-TEST(the_router_says_goodbye_to_all)
+TEST(a_router_that_stops_says_goodbye_to_all_with_a_time_for_each)
 {
     _cleanup_(world_freep) struct world *w = world_new();
-    struct wire *den = join_den(w), *peer = join_peer(w, "456000"), *late;
+    struct wire *den = join_den(w), *peer = join_peer(w, "456000");
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct rpc_msg msg;
+    struct wire *late;
 
-    router_say_goodbye(w->router, w->now);
+    router_drain(w->router, w->now);
+    CHECK(router_is_drained(w->router));
     CHECK_STR(answer_to(den), "GOODBYE wamp.close.system_shutdown");
-    CHECK_STR(answer_to(peer), "GOODBYE wamp.close.system_shutdown");
+    if (CHECK(wire_next(peer, &msg) && msg.type == RPC_GOODBYE)) {
+        CHECK_VIEW(msg.goodbye.message, VIEW_LIT("the router is stopping"));
+        CHECK(msg.goodbye.retry_after >= 500 && msg.goodbye.retry_after <= 6500);
+    }
+    CHECK(den->is_closed && peer->is_closed);
     late = wire_new(w, "192.0.2.1");
-    CHECK(den->is_closed && peer->is_closed && late->is_closed);
+    wire_hello(late, key);
+    if (CHECK(wire_next(late, &msg) && msg.type == RPC_ABORT)) {
+        CHECK_VIEW(msg.abort.reason, VIEW_LIT("wamp.close.system_shutdown"));
+        CHECK(msg.abort.retry_after >= 500);
+    }
+    CHECK(late->is_closed);
 }
 
 /* Good messages of every kind that a session sends, damaged at random: whatever comes of it, the

@@ -508,3 +508,50 @@ TEST(every_accepted_call_gets_one_last_answer)
     for (size_t i = 0; i < PEERS; i++)
         CHECK_U64(m.n_waiting[i], 0);
 }
+
+TEST(a_router_that_stops_lets_calls_in_flight_finish)
+{
+    _scene_ s = scene_new();
+    struct wire *idle = join_peer(s.w, "123456");
+    uint64_t invocation;
+
+    send_call(s.alice, "den.session.open", VIEW_ARR(one));
+    invocation = invoked(s.den);
+    wire_skip(idle);
+    router_drain(s.w->router, s.w->now);
+    CHECK_STR(answer_to(idle), "GOODBYE wamp.close.system_shutdown");
+    CHECK(!s.alice->is_closed && !s.den->is_closed && !router_is_drained(s.w->router));
+    CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(two)), "wamp.error.unavailable");
+    yield(s.den, invocation, false, VIEW_ARR(two));
+    CHECK_STR(answer_to(s.alice), "RESULT");
+    world_pass(s.w, 100);
+    CHECK_STR(answer_to(s.alice), "GOODBYE wamp.close.system_shutdown");
+    CHECK_STR(answer_to(s.den), "GOODBYE wamp.close.system_shutdown");
+    CHECK(router_is_drained(s.w->router));
+}
+
+TEST(a_router_that_stops_waits_for_calls_only_so_long)
+{
+    _scene_ s = scene_new();
+
+    send_call(s.alice, "den.session.open", VIEW_ARR(one));
+    router_drain(s.w->router, s.w->now);
+    world_pass(s.w, s.w->config.drain_timeout - 1);
+    CHECK(!router_is_drained(s.w->router));
+    world_pass(s.w, 1);
+    CHECK(router_is_drained(s.w->router));
+    CHECK_STR(answer_to(s.alice), "wamp.error.canceled");
+    CHECK_STR(answer_to(s.alice), "GOODBYE wamp.close.system_shutdown");
+    CHECK(s.w->router->metrics.counter[METRIC_SESSIONS_DISMISSED] == 2);
+}
+
+TEST(asked_twice_a_router_stops_at_once)
+{
+    _scene_ s = scene_new();
+
+    send_call(s.alice, "den.session.open", VIEW_ARR(one));
+    router_drain(s.w->router, s.w->now);
+    router_drain(s.w->router, s.w->now);
+    CHECK(router_is_drained(s.w->router));
+    CHECK_STR(answer_to(s.alice), "wamp.error.canceled");
+}

@@ -795,11 +795,14 @@ TEST(goodbye_is_answered_on_both_sides)
     open_session(&t);
     t.router.n_seen = 0;
     bye.goodbye.reason = view_text("wamp.close.system_shutdown");
+    bye.goodbye.retry_after = 1234;
     fake_router_send(&t.router, &bye);
     pump(&t);
     CHECK_STR(t.router.seen[0].uri, "wamp.close.goodbye_and_out");
     CHECK_U64(t.down.code, ERR_CLOSED);
     CHECK_STR(t.down.text, "the router said goodbye: wamp.close.system_shutdown");
+    CHECK_U64(rpc_client_take_retry_after(t.client), 1234);
+    CHECK_U64(rpc_client_take_retry_after(t.client), 0);
 }
 
 TEST(a_goodbye_without_an_answer_ends_all_the_same)
