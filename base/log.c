@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,12 +9,101 @@
 
 static const char *program_name = "warren";
 static enum log_level lowest_level = LOG_INFO;
+static enum log_format line_format = LOG_TEXT;
 
 void log_open(const char *program, enum log_level lowest)
 {
     program_name = program;
     lowest_level = lowest;
 }
+
+void log_set_format(enum log_format format)
+{
+    line_format = format;
+}
+
+bool log_read_format(const char *text, enum log_format *ret_format)
+{
+    static const char *const names[] = { [LOG_TEXT] = "text", [LOG_JSON] = "json" };
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret_format = (enum log_format)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* The value that log_quote() made a word of, off the front of *text. */
+static void take_value(struct view *text, struct buf *ret_value)
+{
+    bool is_quoted = text->len && text->data[0] == '"';
+    size_t i = is_quoted;
+
+    for (; i < text->len && text->data[i] != (is_quoted ? '"' : ' '); i++) {
+        uint8_t c = text->data[i];
+        if (is_quoted && c == '\\' && i + 1 < text->len) {
+            c = text->data[++i];
+            if (c == 'x' && text_read_hex(view_sub(*text, i + 1, 2), &c, 1))
+                i += 2;
+        }
+        buf_put_u8(ret_value, c);
+    }
+    *text = view_sub(*text, i + is_quoted, text->len);
+}
+
+/* Bytes that are no UTF-8 become the characters of the same numbers. */
+static void put_string(struct view value, struct buf *to)
+{
+    bool is_utf8 = text_is_utf8(value);
+
+    buf_put_u8(to, '"');
+    for (size_t i = 0; i < value.len; i++) {
+        uint8_t c = value.data[i];
+        if (c == '"' || c == '\\')
+            buf_printf(to, "\\%c", c);
+        else if (c < ' ' || c == 0x7f || (c > 0x7f && !is_utf8))
+            buf_printf(to, "\\u%04x", c);
+        else
+            buf_put_u8(to, c);
+    }
+    buf_put_u8(to, '"');
+}
+
+void log_put_json(struct view fields, struct buf *to)
+{
+    const char *comma = "";
+
+    while (fields.len) {
+        const uint8_t *equals = memchr(fields.data, '=', fields.len);
+        size_t len = equals ? (size_t)(equals - fields.data) : fields.len;
+        _buf_ value = { 0 };
+
+        buf_put_text(to, comma);
+        put_string(view_sub(fields, 0, len), to);
+        fields = view_sub(fields, len + 1, fields.len);
+        take_value(&fields, &value);
+        buf_put_u8(to, ':');
+        put_string(buf_view(&value), to);
+        fields = view_sub(fields, 1, fields.len);
+        comma = ",";
+    }
+}
+
+static void make_json(struct buf *line)
+{
+    _buf_ fields = *line;
+
+    *line = (struct buf){ 0 };
+    buf_put_u8(line, '{');
+    log_put_json(buf_view(&fields), line);
+    buf_put_u8(line, '}');
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
@@ -29,8 +119,11 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     if (vasprintf(&rest, fmt, args) < 0)
         abort();
     va_end(args);
-    buf_printf(&line, "time=%s level=%s program=%s event=%s%s%s\n", clock_text(clock_wall_ms(), at),
+    buf_printf(&line, "time=%s level=%s program=%s event=%s%s%s", clock_text(clock_wall_ms(), at),
                names[level], program_name, event, *rest ? " " : "", rest);
+    if (line_format == LOG_JSON)
+        make_json(&line);
+    buf_put_u8(&line, '\n');
     if (write(STDERR_FILENO, line.data, line.len) < 0) /* one write: lines never mix */
         return;                                        /* nowhere left to say it */
 }

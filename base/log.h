@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* key=value lines on standard error, for programs; libraries return errors instead. One line where
+/* Lines of key=value or of JSON on standard error, for programs; libraries return errors instead. One line where
  * a decision is taken. URIs and IDs are logged; keys, proofs, tokens and payloads never. */
 #pragma once
 
 #include "base/buf.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_TEXT, LOG_JSON };
 
 void log_open(const char *program, enum log_level lowest);
+/* The same keys as one JSON object a line; all values are strings. */
+void log_set_format(enum log_format format);
+/* "text" or "json"; false: neither. */
+bool log_read_format(const char *text, enum log_format *ret_format);
 
 /* log_event(LOG_INFO, "joined", "id=%s address=%" PRIu64, id, address): the format's own text is
  * keys and plain values; text from afar goes through log_quote(). */
@@ -17,3 +22,6 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...) _p
  * call of the same thread; long text is cut at 200 characters. */
 const char *log_quote(struct view text);
 const char *log_quote_text(const char *text);
+
+/* Appends `fields`, a line's key=value pairs, as members of a JSON object: "key":"value",... */
+void log_put_json(struct view fields, struct buf *to);

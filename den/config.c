@@ -23,6 +23,7 @@ struct limit {
 
 static const char *const enrolments[] = { "token", "open", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
+static const char *const formats[] = { "text", "json", NULL };
 
 #define RANGE(name, least, most, text)                                                             \
     {                                                                                              \
@@ -51,6 +52,7 @@ static const struct limit limits[] = {
     RANGE(id_digits, 6, 9, "6 to 9"),
     WORDS(enrolment, enrolments, "token or open"),
     WORDS(log_level, levels, "debug, info, warn or error"),
+    WORDS(log_format, formats, "text or json"),
 };
 
 static bool is_within(const struct limit *limit, const struct den_config *config)

@@ -30,7 +30,8 @@
     X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \
     X(enrolment, TEXT, "token", "who may join: token (with a token) or open (everybody)")          \
-    X(log_level, TEXT, "info", "debug, info, warn or error")
+    X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
+    X(log_format, TEXT, "text", "text, which is key=value, or json")
 
 struct den_config {
 #define X(...) CONF_FIELD(__VA_ARGS__)

@@ -98,6 +98,7 @@ static int verb_run(int argc, char **argv)
     _cleanup_(config_deinit) struct den_config config = { 0 };
     const char *path = NULL;
     const struct args_option options[] = { { "config", &path, true } };
+    enum log_format format;
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
@@ -108,6 +109,8 @@ static int verb_run(int argc, char **argv)
         if (strcmp(config.log_level, levels[i].name) == 0)
             log_open("warren-den", levels[i].level);
     }
+    if (log_read_format(config.log_format, &format))
+        log_set_format(format);
     return den_run(&config, &err) ? DONE : fail(&err);
 }
 
