@@ -127,10 +127,35 @@ static bool check_plain(const struct source *source, const struct router_config 
     return true;
 }
 
+static bool check_metrics(const struct source *source, const struct router_config *config,
+                          struct err *err)
+{
+    _free_ char *host = NULL;
+    uint16_t port;
+
+    return !config->metrics || router_config_listen(config->metrics, &host, &port) ||
+           bad(source, "metrics", err, "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"",
+               config->metrics);
+}
+
+static bool check_logs(const struct source *source, const struct router_config *config,
+                       struct err *err)
+{
+    enum log_format format;
+    enum log_level level;
+
+    if (!router_config_log_level(config->log_level, &level))
+        return bad(source, "log_level", err, "expected debug, info, warn or error, found \"%s\"",
+                   config->log_level);
+    if (!log_read_format(config->log_format, &format))
+        return bad(source, "log_format", err, "expected text or json, found \"%s\"",
+                   config->log_format);
+    return true;
+}
+
 static bool check(const struct source *source, const struct router_config *config, struct err *err)
 {
     _free_ char *host = NULL;
-    enum log_level level;
     uint16_t port;
 
     for (size_t i = 0; i < N_ELEMENTS(ranges); i++) {
@@ -144,10 +169,8 @@ static bool check(const struct source *source, const struct router_config *confi
     if (!router_config_listen(config->listen, &host, &port))
         return bad(source, "listen", err,
                    "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
-    if (!router_config_log_level(config->log_level, &level))
-        return bad(source, "log_level", err, "expected debug, info, warn or error, found \"%s\"",
-                   config->log_level);
-    return check_plain(source, config, err);
+    return check_logs(source, config, err) && check_metrics(source, config, err) &&
+           check_plain(source, config, err);
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */

@@ -29,7 +29,10 @@ enum { ROUTER_MAX_PROXIES = 8 };
       "calls of one session that wait for an answer; den has 65536")                               \
     X(max_registrations, NUMBER, "256", "procedures that one session serves")                      \
     X(max_subscriptions, NUMBER, "256", "topics that one session listens to")                      \
-    X(log_level, TEXT, "info", "debug, info, warn or error")
+    X(metrics, TEXT, "",                                                                           \
+      "ADDRESS:PORT of a plain HTTP listener with /metrics, /healthz and /readyz")                 \
+    X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
+    X(log_format, TEXT, "text", "text, which is key=value, or json")
 
 struct router_config {
     ROUTER_OPTIONS(CONF_FIELD)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/edge.h"
 #include "base/file.h"
+#include "router/door.h"
 #include "router/router.h"
 #include "router/state.h"
 #include "router/transcode.h"
@@ -17,6 +18,7 @@ struct edge {
     struct rpc_timer *timer;
     struct rpc_turn *turn; /* while the core is behind */
     struct router *router;
+    struct door *door;  /* NULL: none wanted */
     struct key *key;    /* the router's */
     struct buf tls_key; /* PKCS#8 DER; wiped */
     int lock_fd;
@@ -425,6 +427,8 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
     if (!listen_on(edge, &state, max_connections, err) ||
         !listen_plain(edge, loop, max_connections, err))
         return false;
+    if (config->metrics && !door_new(loop, config->metrics, edge->router, &edge->door, err))
+        return false;
     *ret_edge = STEAL(edge);
     return true;
 }
@@ -433,6 +437,7 @@ void edge_free(struct edge *edge)
 {
     if (!edge)
         return;
+    door_free(edge->door);
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     rpc_ws_free(edge->plain);
     router_free(edge->router);

@@ -148,10 +148,20 @@ static bool check_only(const struct router_config *config, struct err *err)
     return true;
 }
 
+static void set_up_log(const struct router_config *config)
+{
+    enum log_format format = LOG_TEXT;
+    enum log_level level = LOG_INFO;
+
+    router_config_log_level(config->log_level, &level);
+    log_read_format(config->log_format, &format);
+    log_open("warren-router", level);
+    log_set_format(format);
+}
+
 static int run(const struct arguments *a)
 {
     _cleanup_(router_config_deinit) struct router_config config = { 0 };
-    enum log_level level = LOG_INFO;
     _buf_ all = { 0 };
     struct err err = { 0 };
     bool ok;
@@ -162,8 +172,7 @@ static int run(const struct arguments *a)
         fprintf(stderr, "%swarren-router: %s\n", buf_cstr(&all), err_code_remedy(err.code));
         return EXIT_FAILURE;
     }
-    router_config_log_level(config.log_level, &level);
-    log_open("warren-router", level);
+    set_up_log(&config);
     ok = a->is_check ? check_only(&config, &err) : serve(&config, &err);
     return ok ? EXIT_SUCCESS : fail(&err);
 }

@@ -39,9 +39,18 @@ struct ending {
     struct list node;
 };
 
+/* Before each sleep: what passed since the last one, less what was slept. */
+struct watch {
+    uv_prepare_t uv;
+    uint64_t turned_at, slept; /* ns */
+    rpc_on_work *on_work;
+    void *user;
+};
+
 struct rpc_loop {
     uv_loop_t uv;
     struct list signals, timers, endings;
+    struct watch *watch; /* often NULL */
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -77,6 +86,8 @@ void rpc_loop_free(struct rpc_loop *loop)
     }
     LIST_EACH(timer, &loop->timers, node)
         rpc_timer_free(timer);
+    if (loop->watch)
+        uv_close((uv_handle_t *)&loop->watch->uv, free_handle);
     /* Close callbacks come from the loop, which ends with its last handle. A handle that is
      * still open then belongs to somebody who should have freed it before: our bug. */
     uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -102,6 +113,32 @@ void rpc_loop_stop(struct rpc_loop *loop)
 void *rpc_loop_native(struct rpc_loop *loop)
 {
     return &loop->uv;
+}
+
+static void on_watch(uv_prepare_t *uv)
+{
+    struct watch *watch = uv->data;
+    uint64_t now = uv_hrtime(), slept = uv_metrics_idle_time(uv->loop);
+    uint64_t passed = now - watch->turned_at, idle = slept - watch->slept;
+
+    watch->on_work(watch->user, passed > idle ? (passed - idle) / 1000 : 0);
+    watch->turned_at = now;
+    watch->slept = slept;
+}
+
+void rpc_loop_on_work(struct rpc_loop *loop, rpc_on_work *on_work, void *user)
+{
+    struct watch *watch = mem_new(struct watch);
+
+    assert(!loop->watch);
+    uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
+    uv_prepare_init(&loop->uv, &watch->uv);
+    watch->uv.data = watch;
+    watch->turned_at = uv_hrtime();
+    watch->on_work = on_work;
+    watch->user = user;
+    uv_prepare_start(&watch->uv, on_watch);
+    loop->watch = watch;
 }
 
 /* ---- timers ---------------------------------------------------------------------------------- */

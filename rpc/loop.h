@@ -27,6 +27,11 @@ void rpc_timer_free(struct rpc_timer *timer);
 void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal,
                         void *user);
 
+/* Tells after each turn how long its work took, without the sleep before it: microseconds in which
+ * nothing else could happen. Once a loop. */
+typedef void rpc_on_work(void *user, uint64_t us);
+void rpc_loop_on_work(struct rpc_loop *loop, rpc_on_work *on_work, void *user);
+
 /* ---- for rpc/ws.c ---------------------------------------------------------------------------- */
 
 /* Calls `on_turn` in every turn of the loop twice: before it sleeps, and after it has handled

@@ -15,5 +15,6 @@
 #include "rpc/client.h"         /* a session that calls and serves; no I/O */
 #include "rpc/loop.h"           /* the daemons' loop */
 #include "rpc/ws.h"             /* the WebSocket edge, server and client */
+#include "rpc/ws_http.h"        /* pages over plain HTTP */
 #include "rpc/router_request.h" /* how a router is taken in */
 #include "rpc/uplink.h"         /* a client on the edge that comes back by itself */
