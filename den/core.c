@@ -66,6 +66,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->opens);
     list_init(&core->ungrants);
     core->lives = lives_new(core);
+    core->issue = issue_new();
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
     if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
@@ -84,6 +85,7 @@ void den_core_free(struct den_core *core)
     fresh_free(core->fresh);
     policy_free(core->policy);
     lives_free(core->lives);
+    issue_free(core->issue);
     for (size_t i = 0; i < N_RATES; i++)
         buckets_free(core->rates[i]);
     buf_free(&core->crl);
@@ -321,6 +323,7 @@ void den_core_down(struct den_core *core)
 {
     core->is_up = false;
     core->renew_at = NEVER_MS;
+    issue_down(core);
     live_down(core);
 }
 
@@ -331,11 +334,13 @@ void den_core_trust_moved(struct den_core *core)
 
 uint64_t den_core_deadline(const struct den_core *core)
 {
-    return min_u64(min_u64(heart_deadline(core), live_deadline(core)), core->renew_at);
+    return min_u64(min_u64(heart_deadline(core), live_deadline(core)),
+                   min_u64(core->renew_at, issue_deadline(core)));
 }
 
 void den_core_tick(struct den_core *core)
 {
+    issue_flush(core);
     heart_tick(core);
     renew_tick(core);
     live_tick(core);

@@ -27,6 +27,7 @@ struct den_core {
     uint64_t n_unaudited; /* refusals since the last one that was audited */
     struct err fatal;     /* code ERR_NONE: none */
 
+    struct issue *issue; /* issue.c */
     struct buf crl;
     uint64_t crl_no, crl_due_at; /* mono */
     uint64_t tick_at,
@@ -79,16 +80,16 @@ struct request {
     struct store_identity who; /* from den's own record */
     struct view body;          /* walked: one msgpack map without duplicate keys */
 };
-/* Size, stamp, rates (of all requests, then `rate`), signature by the recorded key, beacon and
- * nonce, procedure, H(body): in this order. */
+/* Size, rates (of all requests, then `rate`), the caller's record, signature by the recorded key,
+ * beacon and nonce, procedure, H(body): in this order, the cheap ones first. */
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                   const char *procedure, size_t max_body, enum rate rate /* N_RATES: no other */,
                   struct request *ret_request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
-/* Counts something signed by `who`, before its signature is looked at. LIMIT. */
-bool request_take(struct den_core *core, const struct store_identity *who, struct err *err);
+/* Counts something signed by `id`, before its signature is looked at. LIMIT. */
+bool request_take(struct den_core *core, struct view id, struct err *err);
 
 /* ---- heart.c ------------------------------------------------------------------------------- */
 
@@ -98,6 +99,14 @@ void heart_tick(struct den_core *core);
  * beacon. */
 void heart_extra(struct den_core *core);
 uint64_t heart_deadline(const struct den_core *core);
+
+/* ---- issue.c: requests that wait to be signed together ---------------------------------------- */
+
+struct issue *issue_new(void);
+void issue_free(struct issue *issue);
+void issue_flush(struct den_core *core); /* signs, records and answers what waits */
+void issue_down(struct den_core *core);  /* who waits is gone */
+uint64_t issue_deadline(const struct den_core *core);
 
 /* ---- open.c, ungrant.c, renew.c -------------------------------------------------------------- */
 

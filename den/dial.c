@@ -38,7 +38,7 @@ static bool check_signer(struct open *open, const struct rpc_inv *inv, struct vi
         return false;
     if (!view_eq_text(d.a_id, open->a.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "of another ID than the caller's, %s", open->a.id);
-    if (!request_take(open->core, &open->a, err))
+    if (!request_take(open->core, view_text(open->a.id), err))
         return false;
     if (!rpc_statement_open(RPC_W_DIAL, VIEW_ARR(open->a.pk), bytes, sig, &d, err))
         return false;

@@ -5,7 +5,8 @@
 
 #include "base/log.h"
 
-enum { MAX_BODY = PKI_MAX_CSR + 256 };
+/* So many are signed in one go: a hundred and twenty-eight take some twenty milliseconds. */
+enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_BATCH = 128 };
 
 static bool read_body(struct view body, struct pki_csr **ret_csr, struct err *err)
 {
@@ -16,29 +17,65 @@ static bool read_body(struct view body, struct pki_csr **ret_csr, struct err *er
     return pki_csr_read(csr, ret_csr, err);
 }
 
-static bool is_spki_of(struct view cert_der, struct view spki, bool *ret_is, struct err *err)
+/* ---- keys of authorities: what the manifest and the signer have ------------------------- */
+
+enum { MAX_CA_KEYS = 64 };
+
+struct ca_keys {
+    uint64_t manifest_no; /* they are of; 0: of none yet */
+    uint8_t spki[MAX_CA_KEYS][HASH_SIZE];
+    size_t n;
+};
+
+/* Requests that passed every check and wait for the end of the loop's turn: what came together is
+ * recorded together. */
+struct issue {
+    size_t n;
+    uint64_t invs[MAX_BATCH];
+    char ids[MAX_BATCH][STORE_ID];
+    uint8_t spkis[MAX_BATCH][HASH_SIZE];
+    struct pki_csr *csrs[MAX_BATCH]; /* NULL: the same key as an earlier one of the batch */
+    struct ca_keys ca_keys;
+};
+
+static bool add_ca_key(struct ca_keys *keys, struct view der, struct err *err)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    uint8_t hash[HASH_SIZE];
 
-    if (!pki_cert_read(cert_der, &cert, err))
+    if (keys->n == MAX_CA_KEYS)
+        return err_set(err, ERR_TOO_LARGE, "more than %d authorities", MAX_CA_KEYS);
+    if (!pki_cert_read(der, &cert, err))
         return false;
-    pki_cert_spki_hash(cert, hash);
-    *ret_is = view_eq_secret(VIEW_ARR(hash), spki);
+    pki_cert_spki_hash(cert, keys->spki[keys->n++]);
+    return true;
+}
+
+static bool read_ca_keys(struct den_core *core, struct ca_keys *keys, struct err *err)
+{
+    struct view der;
+
+    if (keys->manifest_no == rpc_trust_manifest(core->c.trust)->manifest_no)
+        return true;
+    *keys = (struct ca_keys){ 0 };
+    if (!add_ca_key(keys, pki_cert_der(signer_cert(core->c.signer)), err))
+        return false;
+    for (size_t i = 0; rpc_trust_root(core->c.trust, i, &der); i++)
+        if (!add_ca_key(keys, der, err))
+            return false;
+    keys->manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no;
     return true;
 }
 
 static bool check_not_a_ca_key(struct den_core *core, struct view spki, struct err *err)
 {
-    struct view der;
-    bool is = false;
+    struct ca_keys *keys = &core->issue->ca_keys;
 
-    if (!is_spki_of(pki_cert_der(signer_cert(core->c.signer)), spki, &is, err))
+    if (!read_ca_keys(core, keys, err))
         return false;
-    for (size_t i = 0; !is && rpc_trust_root(core->c.trust, i, &der); i++)
-        if (!is_spki_of(der, spki, &is, err))
-            return false;
-    return !is || err_set(err, ERR_WRONG_KEY, "this is the key of an authority");
+    for (size_t i = 0; i < keys->n; i++)
+        if (view_eq(VIEW_ARR(keys->spki[i]), spki))
+            return err_set(err, ERR_WRONG_KEY, "this is the key of an authority");
+    return true;
 }
 
 static bool is_valid(const struct store_certificate *c, uint64_t now)
@@ -79,6 +116,109 @@ static void answer_certificate(struct den_core *core, uint64_t inv, struct view 
     core_yield(core, inv, buf_view(&args));
 }
 
+/* ---- the batch -------------------------------------------------------------------------- */
+
+struct issue *issue_new(void)
+{
+    return mem_new(struct issue);
+}
+
+static void clear(struct issue *issue)
+{
+    for (size_t i = 0; i < issue->n; i++)
+        pki_csr_free(issue->csrs[i]);
+    issue->n = 0;
+}
+
+void issue_free(struct issue *issue)
+{
+    if (!issue)
+        return;
+    clear(issue);
+    free(issue);
+}
+
+void issue_down(struct den_core *core)
+{
+    clear(core->issue);
+}
+
+/* The first of the batch that has this key; issue->n: none. */
+static size_t find_waiting(const struct issue *issue, struct view spki)
+{
+    for (size_t i = 0; i < issue->n; i++)
+        if (view_eq(VIEW_ARR(issue->spkis[i]), spki))
+            return i;
+    return issue->n;
+}
+
+static bool add(struct den_core *core, uint64_t inv, const char *id, struct pki_csr **csr_taken,
+                struct err *err)
+{
+    struct issue *issue = core->issue;
+    size_t n = issue->n, first;
+
+    pki_csr_spki_hash(*csr_taken, issue->spkis[n]);
+    first = find_waiting(issue, VIEW_ARR(issue->spkis[n]));
+    if (first < n && strcmp(issue->ids[first], id) != 0)
+        return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
+    issue->invs[n] = inv;
+    memcpy(issue->ids[n], id, STORE_ID);
+    issue->csrs[n] = first < n ? NULL : STEAL(*csr_taken);
+    if (++issue->n == MAX_BATCH)
+        issue_flush(core);
+    return true;
+}
+
+static void answer_job(struct den_core *core, uint64_t inv, const struct signer_job *job,
+                       const struct err *why)
+{
+    struct err err = why ? *why : job->err;
+
+    if (!why && job->der.len) {
+        answer_certificate(core, inv, buf_view(&job->der));
+        return;
+    }
+    err_wrap(&err, "certificate");
+    core_refuse(core, inv, &err);
+}
+
+void issue_flush(struct den_core *core)
+{
+    struct issue *issue = core->issue;
+    _free_ struct signer_job *jobs = mem_array(struct signer_job, issue->n + 1);
+    size_t of[MAX_BATCH], n = 0;
+    struct err err = { 0 };
+    bool ok;
+
+    if (issue->n == 0)
+        return;
+    for (size_t i = 0; i < issue->n; i++) {
+        size_t first = find_waiting(issue, VIEW_ARR(issue->spkis[i]));
+        of[i] = first < i ? of[first] : n;
+        if (first < i)
+            continue;
+        jobs[n++].order = (struct signer_order){
+            .profile = PKI_PEER,
+            .label = issue->ids[i],
+            .csr = issue->csrs[i],
+            .now = core_wall(core),
+            .life = core->c.leaf_life,
+        };
+    }
+    ok = signer_issue_all(core->c.signer, core->c.store, jobs, n, &err);
+    for (size_t i = 0; i < issue->n; i++)
+        answer_job(core, issue->invs[i], &jobs[of[i]], ok ? NULL : &err);
+    for (size_t i = 0; i < n; i++)
+        buf_free(&jobs[i].der);
+    clear(issue);
+}
+
+uint64_t issue_deadline(const struct den_core *core)
+{
+    return core->issue->n ? 0 : NEVER_MS;
+}
+
 bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                 struct err *err)
 {
@@ -95,16 +235,9 @@ bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
         !find_issued(core, request.who.id, VIEW_ARR(spki), &der, err) ||
         !pki_csr_check_names(csr, request.who.id, rpc_trust_network(core->c.trust), err))
         return err_wrap(err, "certificate request");
-
-    const struct signer_order order = {
-        .profile = PKI_PEER,
-        .label = request.who.id,
-        .csr = csr,
-        .now = core_wall(core),
-        .life = core->c.leaf_life,
-    };
-    if (!der.len && !signer_issue(core->c.signer, core->c.store, &order, &der, err))
-        return err_wrap(err, "certificate");
+    if (!der.len)
+        return add(core, inv->number, request.who.id, &csr, err) ||
+               err_wrap(err, "certificate request");
     answer_certificate(core, inv->number, buf_view(&der));
     return true;
 }

@@ -21,9 +21,9 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv,
     return true;
 }
 
-bool request_take(struct den_core *core, const struct store_identity *who, struct err *err)
+bool request_take(struct den_core *core, struct view id, struct err *err)
 {
-    return core_take(core, RATE_REQUEST, view_text(who->id)) ||
+    return core_take(core, RATE_REQUEST, id) ||
            err_set(err, ERR_LIMIT, "too many requests of yours: wait some seconds");
 }
 
@@ -63,10 +63,15 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     struct request request = { .body = rpc_fields_bin(args, "body", max_body) };
     struct view bytes = rpc_fields_bin(args, "request", RPC_MAX_STATEMENT);
     struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
+    struct view stamp = inv->invocation->caller_authid; /* the router proved it: rates go by it */
     struct rpc_request r;
 
     if (!rpc_fields_end(args, err))
         return false;
+    if (text_is_id(stamp) && !request_take(core, stamp, err))
+        return false;
+    if (text_is_id(stamp) && rate != N_RATES && !core_take(core, rate, stamp))
+        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
     if (!request_caller(core, inv, &request.who, err))
         return false;
     if (!rpc_statement_read(RPC_W_REQUEST, bytes, &r, err))
@@ -74,10 +79,6 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     if (!view_eq_text(r.id, request.who.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s",
                        request.who.id);
-    if (!request_take(core, &request.who, err))
-        return false;
-    if (rate != N_RATES && !core_take(core, rate, view_text(request.who.id)))
-        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
     if (!rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request.who.pk), bytes, sig, &r, err))
         return err_wrap(err, "request");
     if (!fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce), err))

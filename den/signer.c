@@ -13,7 +13,7 @@ enum { MAX_PEM = 64 * 1024 };
 
 struct signer {
     struct pki_ca *ca;
-    char *network, *crl_url, *ca_url;
+    char *network, *crl_url, *ca_url, *ocsp_url;
 };
 
 struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *config)
@@ -24,6 +24,7 @@ struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *c
     s->network = mem_text(config->network);
     s->crl_url = mem_text(config->crl_url);
     s->ca_url = mem_text(config->ca_url);
+    s->ocsp_url = mem_text(config->ocsp_url);
     return s;
 }
 
@@ -35,6 +36,7 @@ void signer_free(struct signer *signer)
     free(signer->network);
     free(signer->crl_url);
     free(signer->ca_url);
+    free(signer->ocsp_url);
     free(signer);
 }
 
@@ -68,69 +70,117 @@ const struct pki_cert *signer_cert(const struct signer *signer)
 }
 
 /* Durable before anything is signed with it: whatever was signed, its serial is known. */
-static bool reserve(struct store *store, const struct pki_order *order, struct view spki,
-                    struct err *err)
+static bool reserve_all(struct store *store, struct signer_job *jobs, size_t n, struct err *err)
 {
     _transaction_ struct store *open = store;
 
-    return store_begin(open, err) &&
-           store_serial_reserve(open, VIEW(order->serial, order->serial_len), order->label, spki,
-                                order->now, err) &&
-           store_commit(open, err);
+    if (!store_begin(open, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const struct signer_order *order = &jobs[i].order;
+        uint8_t spki[HASH_SIZE];
+        pki_csr_spki_hash(order->csr, spki);
+        pki_serial_new(jobs[i].serial, &jobs[i].serial_len);
+        if (!store_serial_reserve(open, VIEW(jobs[i].serial, jobs[i].serial_len), order->label,
+                                  VIEW_ARR(spki), order->now, err))
+            return false;
+    }
+    return store_commit(open, err);
 }
 
-static bool record(struct store *store, const struct pki_order *order, const struct pki_cert *cert,
-                   struct view spki, struct err *err)
+static bool sign(const struct signer *s, const struct signer_job *job, struct pki_cert **ret_cert,
+                 struct err *err)
 {
-    _transaction_ struct store *open = store;
+    struct pki_order leaf = {
+        .profile = job->order.profile,
+        .label = job->order.label,
+        .network = s->network,
+        .now = job->order.now,
+        .life_ms = job->order.life,
+        .crl_url = s->crl_url,
+        .ca_url = s->ca_url,
+        .ocsp_url = s->ocsp_url,
+        .serial_len = job->serial_len,
+    };
+
+    memcpy(leaf.serial, job->serial, sizeof(leaf.serial));
+    return pki_ca_issue(s->ca, job->order.csr, &leaf, ret_cert, err);
+}
+
+static bool record(struct store *open, const struct signer_job *job, const struct pki_cert *cert,
+                   struct err *err)
+{
     const struct pki_facts *facts = pki_cert_facts(cert);
     char spki_hex[RECORD_HEX], hash_hex[RECORD_HEX], until[CLOCK_TEXT];
-    uint8_t hash[HASH_SIZE];
+    uint8_t hash[HASH_SIZE], spki[HASH_SIZE];
 
     pki_cert_hash(cert, hash);
+    pki_cert_spki_hash(cert, spki);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("id", order->label),
+        AUDIT_TEXT("id", job->order.label),
         AUDIT_TEXT("serial", facts->serial),
-        AUDIT_TEXT("spki", record_hex(spki, spki_hex)),
+        AUDIT_TEXT("spki", record_hex(VIEW_ARR(spki), spki_hex)),
         AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), hash_hex)),
         AUDIT_TEXT("not_after", clock_text(facts->not_after, until)),
     };
-    return store_begin(open, err) &&
-           store_certificate_put(open, VIEW(order->serial, order->serial_len), pki_cert_der(cert),
-                                 facts->not_before, facts->not_after, err) &&
-           audit_append(open, order->now, "certificate.issued", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
+    return store_certificate_put(open, pki_cert_serial(cert), pki_cert_der(cert), facts->not_before,
+                                 facts->not_after, err) &&
+           audit_append(open, job->order.now, "certificate.issued", pairs, N_ELEMENTS(pairs), err);
+}
+
+static bool record_all(struct store *store, const struct signer_job *jobs,
+                       struct pki_cert *const *certs, size_t n, struct err *err)
+{
+    _transaction_ struct store *open = store;
+
+    if (!store_begin(open, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (certs[i] && !record(open, &jobs[i], certs[i], err))
+            return false;
+    return store_commit(open, err);
+}
+
+static void hand_out(struct signer_job *job, const struct pki_cert *cert)
+{
+    const struct pki_facts *facts = pki_cert_facts(cert);
+    char until[CLOCK_TEXT];
+
+    log_event(LOG_INFO, "certificate.issued", "id=%s serial=%s until=%s", job->order.label,
+              facts->serial, clock_text(facts->not_after, until));
+    job->der = buf_dup(pki_cert_der(cert));
+}
+
+bool signer_issue_all(struct signer *s, struct store *store, struct signer_job *jobs, size_t n,
+                      struct err *err)
+{
+    _free_ struct pki_cert **certs = mem_array(struct pki_cert *, n + 1);
+    bool ok = reserve_all(store, jobs, n, err) || err_wrap(err, "reserving a serial");
+
+    for (size_t i = 0; ok && i < n; i++)
+        if (!sign(s, &jobs[i], &certs[i], &jobs[i].err))
+            err_wrap(&jobs[i].err, "signing");
+    ok = ok && (record_all(store, jobs, certs, n, err) || err_wrap(err, "recording a certificate"));
+    for (size_t i = 0; i < n; i++) {
+        if (ok && certs[i])
+            hand_out(&jobs[i], certs[i]);
+        pki_cert_free(certs[i]);
+    }
+    return ok;
 }
 
 bool signer_issue(struct signer *s, struct store *store, const struct signer_order *order,
                   struct buf *ret_der, struct err *err)
 {
-    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    struct pki_order leaf = {
-        .profile = order->profile,
-        .label = order->label,
-        .network = s->network,
-        .now = order->now,
-        .life_ms = order->life,
-        .crl_url = s->crl_url,
-        .ca_url = s->ca_url,
-    };
-    uint8_t spki[HASH_SIZE];
+    struct signer_job job = { .order = *order };
 
-    pki_csr_spki_hash(order->csr, spki);
-    pki_serial_new(leaf.serial, &leaf.serial_len);
-    if (!reserve(store, &leaf, VIEW_ARR(spki), err))
-        return err_wrap(err, "reserving a serial");
-    if (!pki_ca_issue(s->ca, order->csr, &leaf, &cert, err))
-        return err_wrap(err, "signing");
-    if (!record(store, &leaf, cert, VIEW_ARR(spki), err))
-        return err_wrap(err, "recording a certificate");
-
-    const struct pki_facts *facts = pki_cert_facts(cert);
-    char until[CLOCK_TEXT];
-    log_event(LOG_INFO, "certificate.issued", "id=%s serial=%s until=%s", order->label,
-              facts->serial, clock_text(facts->not_after, until));
-    *ret_der = buf_dup(pki_cert_der(cert));
+    if (!signer_issue_all(s, store, &job, 1, err))
+        return false;
+    if (!job.der.len) {
+        *err = job.err;
+        return false;
+    }
+    *ret_der = job.der;
     return true;
 }
 

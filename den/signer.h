@@ -11,7 +11,7 @@ struct signer;
 
 struct signer_config {
     const char *network;
-    const char *crl_url, *ca_url; /* NULL: none */
+    const char *crl_url, *ca_url, *ocsp_url; /* NULL or empty: none */
 };
 /* Takes `ca_taken`. */
 struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *config);
@@ -33,6 +33,19 @@ struct signer_order {
 /* The issued certificate as DER. On failure the serial stays reserved, and is never used. */
 bool signer_issue(struct signer *signer, struct store *store, const struct signer_order *order,
                   struct buf *ret_der, struct err *err);
+
+struct signer_job {
+    struct signer_order order;
+    struct buf der; /* the certificate, owned by the caller; empty: `err` says why */
+    struct err err;
+    uint8_t serial[PKI_MAX_SERIAL]; /* the signer's */
+    size_t serial_len;
+};
+/* Many at once, for the price of two transactions: the serials of all are reserved, all are signed,
+ * all are recorded. False: nothing is to be handed out. */
+bool signer_issue_all(struct signer *signer, struct store *store, struct signer_job *jobs, size_t n,
+                      struct err *err);
+
 /* A list of all that is revoked. Its number is the clock in seconds, and always higher than the
  * one before: a store that was restored from a backup cannot go back. Recorded (blob "crl",
  * number "crl_no") and audited. */

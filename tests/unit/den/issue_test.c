@@ -355,6 +355,66 @@ TEST(requests_of_one_id_are_slowed_down_others_are_not)
                   "certificate request: too many of these requests");
 }
 
+/* ---- many in one turn of the loop ----------------------------------------------------------- */
+
+enum { MANY = 6 };
+
+TEST(what_comes_in_one_turn_is_recorded_together)
+{
+    _cleanup_(world_freep) struct world *w = fast_world();
+    struct world_peer *peers[MANY], *fresh[MANY];
+    uint64_t invs[MANY + 2];
+    size_t n_before;
+
+    for (size_t i = 0; i < MANY; i++) {
+        peers[i] = world_peer_new(w);
+        fresh[i] = world_stranger_new(w); /* for its TLS key */
+    }
+    n_before = world_n_commits;
+    w->is_turn_long = true;
+    for (size_t i = 0; i < MANY; i++)
+        invs[i] = sign_csr(w, peers[i], buf_view(&fresh[i]->csr));
+    invs[MANY] = sign_csr(w, peers[0], buf_view(&fresh[0]->csr)); /* its own key once more */
+    CHECK(!world_answer(w, invs[0]) && !world_answer(w, invs[MANY]));
+    invs[MANY + 1] = sign_csr(w, peers[1], buf_view(&fresh[0]->csr)); /* somebody else's */
+    check_refused(w, invs[MANY + 1], ERR_WRONG_KEY,
+                  "certificate request: this key was used by another ID");
+    n_before = world_n_commits; /* the refusal is in the audit */
+    world_pass(w, 1);
+    CHECK_U64(world_n_commits - n_before, 2);
+    for (size_t i = 0; i < MANY; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = cert_of(w, invs[i]);
+        uint8_t spki[HASH_SIZE];
+        if (!cert)
+            continue;
+        pki_cert_spki_hash(cert, spki);
+        CHECK_VIEW(VIEW_ARR(spki), VIEW_ARR(fresh[i]->spki));
+        CHECK(strstr(pki_cert_facts(cert)->names, peers[i]->id));
+    }
+    _cleanup_(pki_cert_freep) struct pki_cert *first = cert_of(w, invs[0]);
+    _cleanup_(pki_cert_freep) struct pki_cert *twin = cert_of(w, invs[MANY]);
+    CHECK(first && twin && view_eq(pki_cert_der(first), pki_cert_der(twin)));
+    CHECK_U64(world_audited(w, "certificate.issued", NULL), 2 * MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        world_peer_free(peers[i]);
+        world_peer_free(fresh[i]);
+    }
+}
+
+TEST(a_full_disk_refuses_the_whole_turn_and_the_next_one_works)
+{
+    _cleanup_(world_freep) struct world *w = fast_world();
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *fresh = world_stranger_new(w);
+    uint64_t inv;
+
+    world_disk_is_full = true;
+    inv = sign_csr(w, peer, buf_view(&fresh->csr));
+    world_disk_is_full = false;
+    check_refused(w, inv, ERR_SYSTEM, "den could not do it; its log says why");
+    pki_cert_free(cert_of(w, sign_csr(w, peer, buf_view(&fresh->csr))));
+}
+
 /* ---- failing between the serial and the record --------------------------------------------- */
 
 static struct store_certificate newest(struct world *w, const struct world_peer *peer)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 bool world_disk_is_full;
+size_t world_n_commits;
 
 bool __real_store_commit(struct store *s, struct err *err);
 bool __wrap_store_commit(struct store *s, struct err *err);
@@ -16,6 +17,7 @@ bool __wrap_store_commit(struct store *s, struct err *err)
 {
     if (world_disk_is_full)
         return err_set(err, ERR_SYSTEM, "database or disk is full");
+    world_n_commits++;
     return __real_store_commit(s, err);
 }
 
@@ -355,6 +357,8 @@ uint64_t world_handle(struct world *w, const char *procedure, const char *role, 
     const struct rpc_inv inv = { .number = ++w->n_invs, .invocation = &invocation };
 
     den_core_handle(w->core, procedure, &inv);
+    if (!w->is_turn_long && den_core_deadline(w->core) <= w->mono)
+        den_core_tick(w->core);
     buf_free(args);
     return inv.number;
 }

@@ -9,6 +9,7 @@
 
 /* The linker leads every store_commit() through here: while it is true, the disk is full. */
 extern bool world_disk_is_full;
+extern size_t world_n_commits; /* that succeeded */
 
 /* How many lines of that event were logged by this process; `holds`, if not NULL, is in the newest. */
 size_t world_logged(const char *event, const char *holds);
@@ -49,6 +50,7 @@ struct world {
     struct den_core_config config;
     struct den_core *core;
     bool cannot_save;
+    bool is_turn_long; /* the loop's turn does not end with each invocation: world_pass() ends it */
     const char *source; /* where callers connect from */
     uint64_t n_invs;
     struct world_answer answers[WORLD_MAX];
