@@ -24,7 +24,8 @@ struct broker *broker_new(const struct realm *realm)
     broker->realm = realm;
     broker->index = match_new(realm_is_standard(realm));
     broker->by_id = map_new();
-    broker->retained = retained_new();
+    broker->retained = retained_new((size_t)realm->router->config->max_retained,
+                                    (size_t)realm->router->config->max_retained_size);
     return broker;
 }
 
@@ -99,7 +100,7 @@ static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, s
         return false;
     if (quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
         return true;
-    metrics_limit(&conn->router->metrics, LIMIT_SUBSCRIPTIONS);
+    conn_over(conn, LIMIT_SUBSCRIPTIONS);
     return err_set(err, ERR_LIMIT, "%" PRIu64 " subscriptions",
                    conn->quota.limit[QUOTA_SUBSCRIPTIONS]);
 }
@@ -379,8 +380,10 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, &audience, err))
         return false;
     delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
-    if (ask->retain && !retained_set(broker->retained, ask->topic, &delivery.msg.event, err))
+    if (ask->retain && !retained_set(broker->retained, ask->topic, &delivery.msg.event, err)) {
+        conn_over(conn, LIMIT_RETAINED);
         return false;
+    }
     match_all(broker->index, ask->topic, distribute, &delivery);
     *ret_publication = delivery.msg.event.publication;
     return true;

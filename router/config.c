@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "router/sources.h"
 #include "rpc/rpc.h"
 
 #include <stdarg.h>
@@ -27,12 +28,36 @@ static const struct range ranges[] = {
     RANGE(call_timeout, 100, HOUR_MS),
     RANGE(drain_timeout, 0, HOUR_MS),
     RANGE(max_connections, 1, 1000000),
-    RANGE(max_per_address, 1, 1000000),
+    RANGE(max_per_address, 0, 1000000),
+    RANGE(max_connection_rate, 0, 1000000),
+    RANGE(max_unauthenticated, 0, 1000000),
+    RANGE(max_guests, 0, 1000000),
+    RANGE(penalty_authentication, 0, DAY_MS),
+    RANGE(penalty_silence, 0, DAY_MS),
+    RANGE(penalty_protocol, 0, DAY_MS),
+    RANGE(penalty_least, 0, DAY_MS),
+    RANGE(penalty_most, 0, DAY_MS),
+    RANGE(max_penalties, 16, 10000000),
+    RANGE(max_message_before, 4096, RPC_MAX_MESSAGE),
     RANGE(max_message, RPC_MAX_MESSAGE_BEFORE_AUTH, RPC_MAX_MESSAGE),
+    RANGE(max_fragments, 1, 1000000),
+    RANGE(max_control_rate, 0, 1024 * 1024 * 1024),
+    RANGE(stall_timeout, 10 * SECOND_MS, HOUR_MS),
     RANGE(max_queue, 64 * 1024, 1024 * 1024 * 1024),
     RANGE(max_pending_calls, 1, 1000000),
     RANGE(max_registrations, 1, 1000000),
     RANGE(max_subscriptions, 1, 1000000),
+    RANGE(max_request_rate, 0, 1000000000),
+    RANGE(max_testaments, 0, 1000),
+    RANGE(max_retained, 0, 1000000),
+    RANGE(max_retained_size, 0, (uint64_t)16 * 1024 * 1024 * 1024),
+    RANGE(max_grants, 1, 10000000),
+    RANGE(guest_request_rate, 0, 1000000),
+    RANGE(guest_pending_calls, 0, 1000000),
+    RANGE(guest_registrations, 0, 1000000),
+    RANGE(guest_subscriptions, 0, 1000000),
+    RANGE(max_lookups, 0, 10000),
+    RANGE(max_lookups_network, 0, 10000),
 };
 
 bool router_config_log_level(const char *text, enum log_level *ret_level)
@@ -88,14 +113,15 @@ static bool is_loopback(const char *host)
 }
 
 /* The file being checked, so that an error can name the line. */
-struct source {
+struct config_source {
     const char *name;
     struct view text;
 };
 
-static bool bad(const struct source *source, const char *key, struct err *err, const char *fmt, ...)
-    _printf_(4, 5);
-static bool bad(const struct source *source, const char *key, struct err *err, const char *fmt, ...)
+static bool bad(const struct config_source *source, const char *key, struct err *err,
+                const char *fmt, ...) _printf_(4, 5);
+static bool bad(const struct config_source *source, const char *key, struct err *err,
+                const char *fmt, ...)
 {
     char what[200];
     va_list args;
@@ -108,7 +134,7 @@ static bool bad(const struct source *source, const char *key, struct err *err, c
 }
 
 /* Without TLS nothing leaves this machine. */
-static bool check_plain(const struct source *source, const struct router_config *config,
+static bool check_plain(const struct config_source *source, const struct router_config *config,
                         struct err *err)
 {
     uint8_t hashes[ROUTER_MAX_PROXIES][32];
@@ -127,7 +153,7 @@ static bool check_plain(const struct source *source, const struct router_config 
     return true;
 }
 
-static bool check_metrics(const struct source *source, const struct router_config *config,
+static bool check_metrics(const struct config_source *source, const struct router_config *config,
                           struct err *err)
 {
     _free_ char *host = NULL;
@@ -138,7 +164,7 @@ static bool check_metrics(const struct source *source, const struct router_confi
                config->metrics);
 }
 
-static bool check_logs(const struct source *source, const struct router_config *config,
+static bool check_logs(const struct config_source *source, const struct router_config *config,
                        struct err *err)
 {
     enum log_format format;
@@ -153,7 +179,80 @@ static bool check_logs(const struct source *source, const struct router_config *
     return true;
 }
 
-static bool check(const struct source *source, const struct router_config *config, struct err *err)
+bool router_config_has_origin(const char *origins, struct view origin)
+{
+    struct view left = view_text(origins ? origins : "");
+
+    while (left.len) {
+        const uint8_t *space = memchr(left.data, ' ', left.len);
+        size_t len = space ? (size_t)(space - left.data) : left.len;
+        struct view one = view_sub(left, 0, len);
+        if (one.len && (view_eq_text(one, "*") || view_eq(one, origin)))
+            return true;
+        left = view_sub(left, len + 1, left.len);
+    }
+    return false;
+}
+
+/* RFC 6454, 6.2: what a browser sends has no path, and nothing in upper case. */
+static bool is_origin(struct view text)
+{
+    static const char after[] = "://";
+    size_t at = 0;
+
+    if (view_eq_text(text, "*") || view_eq_text(text, "null"))
+        return true;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if (c <= 0x20 || c > 0x7e || (c >= 'A' && c <= 'Z'))
+            return false;
+    }
+    while (at < text.len && text.data[at] != ':')
+        at++;
+    return at && view_starts(view_sub(text, at, text.len), view_text(after)) &&
+           text.len > at + strlen(after) &&
+           !memchr(text.data + at + strlen(after), '/', text.len - at - strlen(after));
+}
+
+static bool are_origins(const char *text)
+{
+    struct view left = view_text(text);
+
+    while (left.len) {
+        const uint8_t *space = memchr(left.data, ' ', left.len);
+        size_t len = space ? (size_t)(space - left.data) : left.len;
+        if (len && !is_origin(view_sub(left, 0, len)))
+            return false;
+        left = view_sub(left, len + 1, left.len);
+    }
+    return true;
+}
+
+/* Whom the limits are for, and who may come from a web page. */
+static bool check_sources(const struct config_source *source, const struct router_config *config,
+                          struct err *err)
+{
+    struct source_network networks[SOURCES_MAX_NETWORKS];
+    size_t n;
+
+    if (config->unlimited_networks &&
+        !source_networks_read(config->unlimited_networks, networks, &n))
+        return bad(source, "unlimited_networks", err,
+                   "expected at most %d of ADDRESS or ADDRESS/BITS with spaces between, found "
+                   "\"%s\"",
+                   SOURCES_MAX_NETWORKS, config->unlimited_networks);
+    if (config->origins && !are_origins(config->origins))
+        return bad(source, "origins", err,
+                   "expected such as https://console.corp.example with spaces between, without a "
+                   "path, found \"%s\"",
+                   config->origins);
+    if (config->max_message_before > config->max_message)
+        return bad(source, "max_message_before", err, "more than max_message");
+    return true;
+}
+
+static bool check(const struct config_source *source, const struct router_config *config,
+                  struct err *err)
 {
     _free_ char *host = NULL;
     uint16_t port;
@@ -170,7 +269,7 @@ static bool check(const struct source *source, const struct router_config *confi
         return bad(source, "listen", err,
                    "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
     return check_logs(source, config, err) && check_metrics(source, config, err) &&
-           check_plain(source, config, err);
+           check_plain(source, config, err) && check_sources(source, config, err);
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */
@@ -188,7 +287,7 @@ bool router_config_parse(const char *name, struct view text, struct router_confi
     if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
         return false;
     tidy(config->state);
-    if (check(&(struct source){ name, text }, config, err))
+    if (check(&(struct config_source){ name, text }, config, err))
         return true;
     if (ret_all)
         buf_printf(ret_all, "%s\n", err->text);

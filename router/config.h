@@ -22,13 +22,42 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(call_timeout, DURATION, "60s", "the longest that a call may wait for its next answer")       \
     X(drain_timeout, DURATION, "10s", "time for calls in flight to end when the router stops")     \
     X(max_connections, NUMBER, "10000", "connections at the same time")                            \
-    X(max_per_address, NUMBER, "64", "connections from one address")                               \
+    X(max_per_address, NUMBER, "64", "connections from one address, or one IPv6 /64")              \
+    X(max_connection_rate, NUMBER, "20", "new connections a second from one address")              \
+    X(max_unauthenticated, NUMBER, "1000",                                                         \
+      "connections that have not proved anything yet; from half of it on some are refused")        \
+    X(max_guests, NUMBER, "1000", "guest sessions at the same time")                               \
+    X(unlimited_networks, TEXT, "",                                                                \
+      "networks whose addresses have no limits, with spaces between: 192.0.2.0/24")                \
+    X(penalty_authentication, DURATION, "5s", "for a proof that was wrong")                        \
+    X(penalty_silence, DURATION, "1s", "for a connection that ended without a proof")              \
+    X(penalty_protocol, DURATION, "10s", "for breaking the protocol")                              \
+    X(penalty_least, DURATION, "15s", "penalties of an address count once they come to this")      \
+    X(penalty_most, DURATION, "10m", "penalties of an address never come to more")                 \
+    X(max_penalties, NUMBER, "65536", "addresses whose penalties are remembered")                  \
+    X(origins, TEXT, "", "origins of web pages that may connect, with spaces between, or *")       \
+    X(max_message_before, SIZE, "16KiB", "one message, before authentication and of guests")       \
     X(max_message, SIZE, "1MiB", "one message, after authentication")                              \
+    X(max_fragments, NUMBER, "1024", "fragments of one message")                                   \
+    X(max_control_rate, SIZE, "32KiB",                                                             \
+      "bytes a second that belong to no message: pings, empty fragments")                          \
+    X(stall_timeout, DURATION, "30s", "time for a message to come whole, or to leave")             \
     X(max_queue, SIZE, "4MiB", "waiting for one connection: events are dropped at half of it")     \
     X(max_pending_calls, NUMBER, "64",                                                             \
       "calls of one session that wait for an answer; den has 65536")                               \
     X(max_registrations, NUMBER, "256", "procedures that one session serves")                      \
     X(max_subscriptions, NUMBER, "256", "topics that one session listens to")                      \
+    X(max_request_rate, NUMBER, "10000", "requests a second of one session")                       \
+    X(max_testaments, NUMBER, "32", "testaments of one session")                                   \
+    X(max_retained, NUMBER, "4096", "events that one realm keeps for later subscribers")           \
+    X(max_retained_size, SIZE, "64MiB", "what they may come to")                                   \
+    X(max_grants, NUMBER, "65536", "grants that den may have installed")                           \
+    X(guest_request_rate, NUMBER, "20", "requests a second of a guest")                            \
+    X(guest_pending_calls, NUMBER, "4", "calls of a guest that wait for an answer")                \
+    X(guest_registrations, NUMBER, "0", "procedures that a guest serves")                          \
+    X(guest_subscriptions, NUMBER, "8", "topics that a guest listens to")                          \
+    X(max_lookups, NUMBER, "10", "failed lookups a minute of one identity")                        \
+    X(max_lookups_network, NUMBER, "60", "failed lookups a minute of one /24, or IPv6 /48")        \
     X(metrics, TEXT, "",                                                                           \
       "ADDRESS:PORT of a plain HTTP listener with /metrics, /healthz and /readyz")                 \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
@@ -51,4 +80,6 @@ void router_config_template(const char *host, const char *listen, struct buf *to
 bool router_config_listen(const char *listen, char **ret_host, uint16_t *ret_port);
 /* The hashes in `proxy_certificates`; false: it is not such a list, or has more than `max`. */
 bool router_config_hashes(const char *text, uint8_t (*to)[32], size_t max, size_t *ret_n);
+/* A browser's page is one of `origins`; NULL: none is. */
+bool router_config_has_origin(const char *origins, struct view origin);
 bool router_config_log_level(const char *text, enum log_level *ret_level);

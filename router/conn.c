@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { FLOOD = 10 }; /* times the rate of requests: the end of patience */
+
 typedef bool conn_action(struct conn *conn, const struct conn_input *in, struct err *err);
 
 struct farewell {
@@ -62,18 +64,19 @@ struct route {
     conn_action *act;
     enum conn_event event;
     bool is_numbered;
+    bool is_free; /* an answer: others decide how many there are */
 };
 static const struct route routes[] = {
     [RPC_HELLO] = { NULL, EV_HELLO, false },
     [RPC_AUTHENTICATE] = { NULL, EV_AUTHENTICATE, false },
     [RPC_ABORT] = { NULL, EV_ABORT, false },
     [RPC_GOODBYE] = { NULL, EV_GOODBYE, false },
-    [RPC_CALL] = { dealer_call, EV_REQUEST, false },
+    [RPC_CALL] = { dealer_call, EV_REQUEST, false, true }, /* counts itself */
     [RPC_CANCEL] = { dealer_cancel, EV_REQUEST, false },
     [RPC_REGISTER] = { procs_register, EV_REQUEST, true },
     [RPC_UNREGISTER] = { procs_unregister, EV_REQUEST, true },
-    [RPC_YIELD] = { dealer_yield, EV_REQUEST, false },
-    [RPC_ERROR] = { dealer_error, EV_REQUEST, false },
+    [RPC_YIELD] = { dealer_yield, EV_REQUEST, false, true },
+    [RPC_ERROR] = { dealer_error, EV_REQUEST, false, true },
     [RPC_PUBLISH] = { broker_publish, EV_REQUEST, true },
     [RPC_SUBSCRIBE] = { broker_subscribe, EV_REQUEST, true },
     [RPC_UNSUBSCRIBE] = { broker_unsubscribe, EV_REQUEST, true },
@@ -145,6 +148,8 @@ static void release(struct conn *conn)
     broker_leave(conn); /* first: it hears nothing of what follows */
     dealer_leave(conn);
     if (map_remove(conn->realm->by_session, map_u64(&conn->session))) {
+        if (conn->role == ROLE_GUEST)
+            router->n_guests--;
         network_say_left(conn);
         meta_on_leave(conn);
     }
@@ -189,15 +194,16 @@ bool conn_step(struct conn *conn, enum conn_event event, const struct conn_input
     return true;
 }
 
-static void check_size(const struct conn *conn, struct view frame, struct err *err)
+static void check_size(struct conn *conn, struct view frame, struct err *err)
 {
-    bool is_known = conn->state == CONN_ESTABLISHED;
-    uint64_t most = is_known ? conn->router->config->max_message : RPC_MAX_MESSAGE_BEFORE_AUTH;
+    bool is_known = conn->state == CONN_ESTABLISHED && conn->role != ROLE_GUEST;
+    const struct router_config *config = conn->router->config;
+    uint64_t most = is_known ? config->max_message : config->max_message_before;
 
     if (frame.len > most)
         err_set(err, ERR_TOO_LARGE, "message: %zu bytes, %" PRIu64 " are allowed", frame.len, most);
     if (err->code)
-        metrics_limit(&conn->router->metrics, LIMIT_MESSAGE);
+        metrics_limit(&conn->router->metrics, is_known ? LIMIT_MESSAGE : LIMIT_MESSAGE_BEFORE);
 }
 
 static unsigned read_features(struct view roles)
@@ -229,6 +235,7 @@ void conn_input(struct conn *conn, struct view frame)
     struct rpc_msg msg;
     struct conn_input in = { &msg, frame };
 
+    conn->router->over = LIMIT_N;
     if (conn->state == CONN_CLOSING)
         return;
     check_size(conn, frame, &err);
@@ -256,6 +263,7 @@ static bool route(struct conn *conn, const struct conn_input *in, struct err *er
 {
     const struct route *found = route_of(in->msg->type);
     uint64_t request = in->msg->ids.request; /* all numbered messages start with it */
+    struct err why;
 
     if (found->is_numbered) {
         if (request <= conn->last_request)
@@ -263,7 +271,15 @@ static bool route(struct conn *conn, const struct conn_input *in, struct err *er
                            rpc_type_name(in->msg->type), request, conn->last_request);
         conn->last_request = request;
     }
-    return found->act(conn, in, err);
+    if (found->is_free || conn_may_request(conn, &why))
+        return found->act(conn, in, err);
+    if (conn->state == CONN_CLOSING)
+        return true;
+    if (in->msg->type == RPC_CANCEL) /* no answer is foreseen, and it makes less work */
+        return found->act(conn, in, err);
+    if (in->msg->type != RPC_PUBLISH || in->msg->publish.acknowledge)
+        conn_refuse(conn, in->msg->type, request, &why);
+    return true;
 }
 
 static bool answer_goodbye(struct conn *conn, _unused_ const struct conn_input *in,
@@ -295,6 +311,8 @@ static bool leave_quietly(struct conn *conn, const struct conn_input *in, _unuse
 
 static bool give_up(struct conn *conn, _unused_ const struct conn_input *in, struct err *err)
 {
+    if (conn->state != CONN_ADMITTING) /* there it is den who lets it wait */
+        conn->fault = SOURCE_SILENCE;
     metrics_limit(&conn->router->metrics, LIMIT_HANDSHAKE_TIME);
     return err_set(err, ERR_TIMEOUT, "no proof in time: still %s", conn_state_name(conn->state));
 }
@@ -327,6 +345,43 @@ bool conn_is_slow(const struct conn *conn)
            conn->router->config->max_queue / 2;
 }
 
+void conn_over(struct conn *conn, enum metric_limit limit)
+{
+    metrics_limit(&conn->router->metrics, limit);
+    conn->router->over = limit;
+}
+
+/* den serves everybody. Who goes on and on although it is refused is sent away. */
+bool conn_may_request(struct conn *conn, struct err *err)
+{
+    const struct router_config *config = conn->router->config;
+    uint64_t now = conn->router->now.mono, most = conn->role == ROLE_GUEST
+                                                      ? config->guest_request_rate
+                                                      : config->max_request_rate;
+
+    if (now - conn->second_at >= SECOND_MS) {
+        conn->second_at = now;
+        conn->n_second = 0;
+    }
+    conn->n_second++;
+    if (!most || conn->n_second <= most || conn->role == ROLE_DEN)
+        return true;
+    conn_over(conn, LIMIT_REQUEST_RATE);
+    err_set(err, ERR_LIMIT, "more than %" PRIu64 " requests in a second", most);
+    if (conn->n_second > FLOOD * most)
+        conn_abort(conn, err);
+    return false;
+}
+
+void conn_hurry(struct conn *conn, uint64_t ms)
+{
+    uint64_t whole = conn->router->config->handshake_timeout;
+
+    if (conn->silence.place)
+        deadline_set(&conn->router->deadlines, &conn->silence,
+                     conn->router->now.mono + whole - min_u64(ms, whole));
+}
+
 /* Where WAMP has a word of its own for what the request met. */
 static const struct {
     enum rpc_type type;
@@ -336,8 +391,14 @@ static const struct {
     { RPC_CALL, ERR_BUSY, "wamp.error.unavailable" },
 };
 
-static void put_error_uri(enum rpc_type type, enum err_code code, struct buf *to)
+/* A limit has a URI of its own; its code is the same as that of others. */
+static void put_error_uri(const struct router *router, enum rpc_type type, enum err_code code,
+                          struct buf *to)
 {
+    if (code == ERR_LIMIT && router->over != LIMIT_N) {
+        buf_put_text(to, metrics_limit_told(router->over));
+        return;
+    }
     for (size_t i = 0; i < N_ELEMENTS(own_words); i++) {
         if (own_words[i].type == type && own_words[i].code == code) {
             buf_put_text(to, own_words[i].uri);
@@ -364,8 +425,38 @@ void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const 
 {
     _buf_ uri = { 0 };
 
-    put_error_uri(type, why->code, &uri);
+    put_error_uri(conn->router, type, why->code, &uri);
     conn_refuse_as(conn, type, request, buf_cstr(&uri), why);
+}
+
+/* What an abort says about where the connection came from. What time or den decided is nobody's
+ * fault there. */
+static enum source_fault fault_of(const struct conn *conn, struct view reason,
+                                  struct rpc_payload payload)
+{
+    struct err what = { 0 };
+
+    rpc_error_read(reason, payload, &what);
+    switch ((int)what.code) {
+    case ERR_BAD_WIRE:
+    case ERR_TOO_LARGE:
+    case ERR_INVALID_URI:
+        return SOURCE_PROTOCOL;
+    case ERR_LIMIT:
+        return conn->state == CONN_ESTABLISHED ? SOURCE_PROTOCOL : SOURCE_NO_FAULT;
+    case ERR_BAD_SIGNATURE:
+    case ERR_BAD_STATEMENT:
+    case ERR_BAD_CERTIFICATE:
+    case ERR_BAD_TOKEN:
+    case ERR_WRONG_KEY:
+    case ERR_UNLISTED_KEY:
+    case ERR_REPLAYED:
+    case ERR_REVOKED:
+    case ERR_NOT_AUTHORIZED:
+        return SOURCE_AUTHENTICATION;
+    default:
+        return conn->fault;
+    }
 }
 
 void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload payload,
@@ -375,6 +466,7 @@ void conn_abort_with(struct conn *conn, struct view reason, struct rpc_payload p
 
     if (conn->state == CONN_CLOSING)
         return;
+    conn->fault = fault_of(conn, reason, payload);
     metrics_count(&conn->router->metrics, was_known ? METRIC_SESSIONS_ABORTED
                                           : view_eq_text(reason, "wamp.error.timeout")
                                               ? METRIC_HANDSHAKES_LATE
@@ -392,7 +484,7 @@ void conn_abort(struct conn *conn, const struct err *why)
     _buf_ uri = { 0 };
     _buf_ payload = { 0 };
 
-    rpc_error_uri("network", why->code, &uri);
+    put_error_uri(conn->router, RPC_ABORT, why->code, &uri);
     rpc_error_put_payload(why, &payload);
     conn_abort_with(conn, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 }, why->text);
 }

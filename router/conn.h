@@ -8,7 +8,9 @@
 #include "router/match.h"
 #include "router/policy.h"
 #include "router/quota.h"
+#include "router/metrics.h"
 #include "router/realms.h"
+#include "router/sources.h"
 #include "rpc/rpc.h"
 
 struct router;
@@ -78,6 +80,10 @@ struct conn {
     struct list of_backlog;
     size_t waiting_bytes; /* of them, charged to its queue */
     uint64_t slice;       /* the last in which it was sent an event */
+    uint64_t second_at, n_second; /* requests since then; see conn_may_request() */
+    enum source_fault fault;      /* what its end tells about where it came from */
+    uint8_t near[SOURCE_KEY];     /* the network that its address is in, if that is known */
+    bool has_near;
     struct quota quota;
     struct list registrations, subscriptions; /* struct reg, struct sub */
     struct list asked, serving;               /* struct call: as caller, as callee */
@@ -99,6 +105,12 @@ void conn_input(struct conn *conn, struct view frame);
 
 void conn_send(struct conn *conn, const struct rpc_msg *msg);
 bool conn_is_slow(const struct conn *conn); /* half of its queue is full */
+/* It ran into a limit: counted, and named in the refusal that follows. */
+void conn_over(struct conn *conn, enum metric_limit limit);
+/* One more request. False: too many in this second. */
+bool conn_may_request(struct conn *conn, struct err *err);
+/* Its connection has been there for `ms` already: less is left for the handshake. */
+void conn_hurry(struct conn *conn, uint64_t ms);
 /* Answers one request with an error. */
 void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const struct err *why);
 /* With a URI that no code of ours stands for. */

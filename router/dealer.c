@@ -36,10 +36,11 @@ struct call {
 struct dealer {
     struct procs *procs;
     struct map *calls; /* by callee's session and invocation */
+    struct map *asked; /* by caller's session and request */
 };
 
 struct call_key {
-    uint64_t session, invocation;
+    uint64_t session, number; /* the callee's and the invocation, or the caller's and the request */
 };
 
 struct dealer *dealer_new(const struct realm *realm)
@@ -48,6 +49,7 @@ struct dealer *dealer_new(const struct realm *realm)
 
     dealer->procs = procs_new(realm);
     dealer->calls = map_new();
+    dealer->asked = map_new();
     return dealer;
 }
 
@@ -57,6 +59,7 @@ void dealer_free(struct dealer *dealer)
         return;
     procs_free(dealer->procs);
     map_free(dealer->calls);
+    map_free(dealer->asked);
     free(dealer);
 }
 
@@ -103,10 +106,32 @@ static void join_callee(struct call *call, const struct reg *reg)
     map_set(callee->realm->dealer->calls, VIEW(&key, sizeof(key)), call);
 }
 
+/* A call of the router itself has no number that anybody could ask for. */
+static void join_caller(struct call *call, struct conn *caller, uint64_t request)
+{
+    struct call_key key = { caller->session, request };
+
+    call->caller = caller;
+    call->request = request;
+    list_append(&caller->asked, &call->of_caller);
+    map_set(caller->realm->dealer->asked, VIEW(&key, sizeof(key)), call);
+}
+
+static void leave_caller(struct call *call)
+{
+    struct call_key key;
+
+    if (!call->caller)
+        return;
+    key = (struct call_key){ call->caller->session, call->request };
+    map_remove(call->caller->realm->dealer->asked, VIEW(&key, sizeof(key)));
+    list_remove(&call->of_caller);
+}
+
 static void call_free(struct call *call)
 {
     leave_callee(call);
-    list_remove(&call->of_caller);
+    leave_caller(call);
     deadline_clear(&call->router->deadlines, &call->deadline);
     charge_release(&call->charge);
     buf_free(&call->frame);
@@ -179,17 +204,14 @@ static void wait_for(struct call *call)
                  call->router->now.mono + call->patience);
 }
 
-static struct call *call_new(struct router *router, struct conn *caller, const struct reg *reg)
+static struct call *call_new(struct router *router, const struct reg *reg)
 {
     struct call *call = mem_new(struct call);
 
     call->router = router;
-    call->caller = caller;
     call->began_at = router->now.fine;
     call->deadline.on_passed = on_late;
     list_init(&call->of_caller);
-    if (caller)
-        list_append(&caller->asked, &call->of_caller);
     join_callee(call, reg);
     return call;
 }
@@ -328,9 +350,9 @@ static void start(struct conn *conn, const struct conn_input *in, const struct r
                   struct charge charge)
 {
     const struct rpc_call *ask = &in->msg->call;
-    struct call *call = call_new(conn->router, conn, reg);
+    struct call *call = call_new(conn->router, reg);
 
-    call->request = ask->request;
+    join_caller(call, conn, ask->request);
     call->charge = charge;
     call->wants_progress = ask->receive_progress;
     call->is_open = call->is_in_parts = ask->progress;
@@ -353,7 +375,7 @@ static void call_new_one(struct conn *conn, const struct conn_input *in)
     if (!reg)
         return;
     if (!quota_take(&conn->quota, QUOTA_CALLS, &charge)) {
-        metrics_limit(&conn->router->metrics, LIMIT_PENDING_CALLS);
+        conn_over(conn, LIMIT_PENDING_CALLS);
         err_set(&why, ERR_LIMIT, "%" PRIu64 " calls wait for an answer",
                 conn->quota.limit[QUOTA_CALLS]);
         conn_refuse(conn, RPC_CALL, ask->request, &why);
@@ -364,13 +386,9 @@ static void call_new_one(struct conn *conn, const struct conn_input *in)
 
 static struct call *find_asked(const struct conn *conn, uint64_t request)
 {
-    struct call *call;
+    struct call_key key = { conn->session, request };
 
-    LIST_EACH(call, &conn->asked, of_caller) {
-        if (call->request == request)
-            return call;
-    }
-    return NULL;
+    return map_get(conn->realm->dealer->asked, VIEW(&key, sizeof(key)));
 }
 
 /* More of a call: goes where its beginning went, under the options of its beginning. */
@@ -419,6 +437,10 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err
     if (ask->request <= conn->last_request)
         return call_more(conn, ask, err);
     conn->last_request = ask->request;
+    if (!conn_may_request(conn, &why)) {
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+        return true;
+    }
     metrics_count(&conn->router->metrics, METRIC_CALLS);
     if (ask->progress && !(conn->features & CONN_SENDS_CHUNKS))
         return err_set(err, ERR_BAD_WIRE,
@@ -592,7 +614,7 @@ struct call *dealer_ask(struct router *router, const char *procedure, struct rpc
 
     if (!reg)
         return NULL;
-    call = call_new(router, NULL, reg);
+    call = call_new(router, reg);
     call->on_answer = on_answer;
     call->user = user;
     call->patience = router->config->call_timeout;

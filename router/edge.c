@@ -2,6 +2,7 @@
 #include "router/edge.h"
 #include "base/file.h"
 #include "router/door.h"
+#include "router/gate.h"
 #include "router/router.h"
 #include "router/state.h"
 #include "router/transcode.h"
@@ -15,6 +16,7 @@ enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024 };
 struct edge {
     const struct router_config *config;
     struct rpc_ws *ws, *plain; /* plain: without TLS, on loopback; often NULL */
+    struct gate *gate;
     struct rpc_timer *timer;
     struct rpc_turn *turn; /* while the core is behind */
     struct router *router;
@@ -165,6 +167,11 @@ static void trusted(void *wire)
     rpc_ws_set_trusted(((struct wire *)wire)->ws);
 }
 
+static void established(void *wire)
+{
+    gate_proved(rpc_ws_place(((struct wire *)wire)->ws));
+}
+
 static bool save_trust(void *user, struct view bytes, struct err *err)
 {
     const struct edge *edge = user;
@@ -202,6 +209,8 @@ static void open_wire(struct edge *edge, struct rpc_ws_conn *ws, const uint8_t *
     rpc_ws_set_user(ws, wire);
     wire->conn = router_opened(edge->router, now(), wire, rpc_ws_address(ws), exporter);
     wire->conn->is_json = wire->is_json;
+    wire->conn->has_near = gate_near(rpc_ws_place(ws), wire->conn->near);
+    conn_hurry(wire->conn, rpc_ws_age(ws));
     arm(edge);
 }
 
@@ -253,8 +262,37 @@ static void forget_answers(struct wire *wire)
     }
 }
 
-static void on_closed(void *user, _unused_ struct rpc_ws_conn *ws, const struct err *why)
+/* What the edge found out by itself. */
+static enum source_fault count_end(struct metrics *metrics, struct rpc_ws_conn *ws, bool is_known)
 {
+    static const struct {
+        enum metric_limit limit;
+        enum source_fault fault;
+    } ends[] = {
+        [RPC_WS_END_OTHER] = { LIMIT_N, SOURCE_NO_FAULT },
+        [RPC_WS_END_KIND] = { LIMIT_N, SOURCE_PROTOCOL },
+        [RPC_WS_END_BATCH] = { LIMIT_N, SOURCE_PROTOCOL },
+        [RPC_WS_END_MESSAGE] = { LIMIT_MESSAGE, SOURCE_PROTOCOL },
+        [RPC_WS_END_FRAGMENTS] = { LIMIT_FRAGMENTS, SOURCE_PROTOCOL },
+        [RPC_WS_END_CONTROL] = { LIMIT_CONTROL, SOURCE_PROTOCOL },
+        [RPC_WS_END_STALLED] = { LIMIT_STALLED, SOURCE_PROTOCOL },
+        [RPC_WS_END_READER] = { LIMIT_SLOW_READER, SOURCE_NO_FAULT },
+        [RPC_WS_END_QUEUE] = { LIMIT_QUEUE, SOURCE_NO_FAULT },
+        [RPC_WS_END_SILENT] = { LIMIT_N, SOURCE_NO_FAULT },
+    };
+    enum rpc_ws_end end = rpc_ws_end_of(ws);
+    enum metric_limit limit = ends[end].limit;
+
+    if (limit == LIMIT_MESSAGE && !is_known)
+        limit = LIMIT_MESSAGE_BEFORE;
+    if (limit != LIMIT_N)
+        metrics_limit(metrics, limit);
+    return ends[end].fault;
+}
+
+static void on_closed(void *user, struct rpc_ws_conn *ws, const struct err *why)
+{
+    enum source_fault fault, other;
     struct wire *wire = user;
     struct edge *edge;
 
@@ -262,7 +300,9 @@ static void on_closed(void *user, _unused_ struct rpc_ws_conn *ws, const struct 
         return;
     edge = wire->edge;
     forget_answers(wire);
-    router_closed(wire->conn, now(), why ? why->text : "closed");
+    fault = count_end(&edge->router->metrics, ws, wire->conn->state == CONN_ESTABLISHED);
+    other = router_closed(wire->conn, now(), why ? why->text : "closed");
+    gate_blame(rpc_ws_place(ws), fault > other ? fault : other, rpc_ws_address(ws));
     edge->n_conns--;
     free(wire);
     arm(edge);
@@ -322,10 +362,13 @@ static struct rpc_ws_listener listener_of(const struct router_config *config,
     return (struct rpc_ws_listener){
         .protocols = protocols,
         .max_connections = (uint32_t)max_connections,
-        .max_per_address = (uint32_t)config->max_per_address,
-        .max_message_before = RPC_MAX_MESSAGE_BEFORE_AUTH,
+        .max_message_before = config->max_message_before,
         .max_message = config->max_message,
         .max_queue = config->max_queue,
+        .max_fragments = (uint32_t)config->max_fragments,
+        .max_control = config->max_control_rate,
+        .stall_timeout = config->stall_timeout,
+        .connect_timeout = config->handshake_timeout,
     };
 }
 
@@ -342,6 +385,7 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
     if (!router_config_listen(edge->config->listen, &host, &listener.port))
         return err_set(err, ERR_BAD_CONFIG, "listen: not an address");
     listener.host = host;
+    listener.gate = gate_for(edge->gate, false);
     if (!rpc_ws_listen(edge->ws, &listener, &events, edge, err))
         return false;
     log_event(LOG_INFO, "listening", "address=%s port=%u network=%s", host ? host : "*",
@@ -363,7 +407,7 @@ static bool listen_plain(struct edge *edge, struct rpc_loop *loop, uint64_t max_
     if (!router_config_listen(edge->config->listen_plain, &host, &listener.port))
         return err_set(err, ERR_BAD_CONFIG, "listen_plain: not an address");
     listener.host = host;
-    listener.max_per_address = listener.max_connections;
+    listener.gate = gate_for(edge->gate, true);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->plain, err) ||
         !rpc_ws_listen(edge->plain, &listener, &events, edge, err))
         return false;
@@ -390,11 +434,12 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .revoked = STEAL(state->revoked),
         .certificate_not_after = state->not_after,
         .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
-                     install_chain, edge, send_event },
+                     install_chain, edge, send_event, established },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
     edge->router = router_new(&setup, now());
+    gate_set_metrics(edge->gate, &edge->router->metrics);
 }
 
 bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge,
@@ -408,6 +453,7 @@ bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct 
 
     edge->config = config;
     edge->lock_fd = -1;
+    edge->gate = gate_new(config);
     list_init(&edge->answers);
     /* JSON is longer; one message must not fill what a connection's queue has left (events stop
      * at half of it). */
@@ -440,6 +486,7 @@ void edge_free(struct edge *edge)
     door_free(edge->door);
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     rpc_ws_free(edge->plain);
+    gate_free(edge->gate);
     router_free(edge->router);
     key_free(edge->key);
     transcode_free(edge->transcode);

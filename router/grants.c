@@ -20,6 +20,7 @@ struct grant {
 };
 
 struct grants {
+    size_t max;
     const struct rpc_trust *trust;
     struct map *by_sid, *by_pair;
     struct list all; /* in the order in which they came */
@@ -30,6 +31,7 @@ struct grants *grants_new(const struct rpc_trust *trust)
 {
     struct grants *grants = mem_new(struct grants);
 
+    grants->max = GRANTS_MAX;
     grants->trust = trust;
     grants->by_sid = map_new();
     grants->by_pair = map_new();
@@ -92,6 +94,11 @@ static void grant_free(struct grants *grants, struct grant *grant)
     }
     buf_free(&grant->bytes);
     free(grant);
+}
+
+void grants_set_max(struct grants *grants, size_t max)
+{
+    grants->max = max;
 }
 
 void grants_free(struct grants *grants)
@@ -168,10 +175,10 @@ bool grants_install(struct grants *grants, struct view bytes, struct view sig, u
     held = map_get(grants->by_sid, g.sid);
     if (held && !view_eq(buf_view(&held->bytes), bytes))
         return err_set(err, ERR_REPLAYED, "grant: sid: stands for another grant");
-    if (map_count(grants->by_sid) >= GRANTS_MAX)
+    if (map_count(grants->by_sid) >= grants->max)
         sweep(grants, now);
-    if (!held && map_count(grants->by_sid) >= GRANTS_MAX)
-        return err_set(err, ERR_LIMIT, "grant: %d are installed", GRANTS_MAX);
+    if (!held && map_count(grants->by_sid) >= grants->max)
+        return err_set(err, ERR_LIMIT, "grant: %zu are installed", grants->max);
     if (!held)
         hold(grants, &g, bytes);
     *ret_grant = g;

@@ -5,12 +5,13 @@
 
 #include "rpc/rpc.h"
 
-enum { GRANTS_MAX = 65536 };
+enum { GRANTS_MAX = 65536 }; /* unless grants_set_max() says otherwise */
 
 struct grants;
 
 /* `trust` is borrowed; whoever replaces it says so with grants_set_trust(). */
 struct grants *grants_new(const struct rpc_trust *trust);
+void grants_set_max(struct grants *grants, size_t max);
 void grants_free(struct grants *grants);
 OWN_FREEP(grants, struct grants)
 void grants_set_trust(struct grants *grants, const struct rpc_trust *trust);

@@ -227,6 +227,16 @@ static void establish_identity(struct conn *conn, const struct handshake *h)
         conn->quota.limit[QUOTA_CALLS] = 65536; /* it offers sessions to everybody */
 }
 
+static void limit_guest(struct conn *conn)
+{
+    const struct router_config *config = conn->router->config;
+
+    conn->router->n_guests++;
+    conn->quota.limit[QUOTA_CALLS] = config->guest_pending_calls;
+    conn->quota.limit[QUOTA_REGISTRATIONS] = config->guest_registrations;
+    conn->quota.limit[QUOTA_SUBSCRIPTIONS] = config->guest_subscriptions;
+}
+
 static void establish(struct conn *conn, const struct handshake *h)
 {
     struct router *router = conn->router;
@@ -242,11 +252,27 @@ static void establish(struct conn *conn, const struct handshake *h)
              *h->authrole ? h->authrole : role_name(h->role));
     map_set(conn->realm->by_session, map_u64(&conn->session), conn);
     deadline_clear(&router->deadlines, &conn->silence);
-    router->outside.trusted(conn->wire);
+    if (h->role == ROLE_GUEST)
+        limit_guest(conn);
+    else
+        router->outside.trusted(conn->wire);
+    if (router->outside.established)
+        router->outside.established(conn->wire);
 }
 
-bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
-                       _unused_ struct err *err)
+/* Anybody is a guest: each gets little, and all of them together. */
+static bool check_guests(struct conn *conn, struct err *err)
+{
+    const struct router *router = conn->router;
+
+    if (conn->handshake->role != ROLE_GUEST || !router->config->max_guests ||
+        router->n_guests < router->config->max_guests)
+        return true;
+    conn_over(conn, LIMIT_GUESTS);
+    return err_set(err, ERR_LIMIT, "%" PRIu64 " guests are here already", router->n_guests);
+}
+
+bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in, struct err *err)
 {
     struct handshake *h = conn->handshake;
     struct rpc_welcome welcome = {
@@ -258,6 +284,8 @@ bool handshake_welcome(struct conn *conn, _unused_ const struct conn_input *in,
     _buf_ extra = { 0 };
 
     assert(h); /* the table: EV_ADMITTED comes while admitting */
+    if (!check_guests(conn, err))
+        return false;
     establish(conn, h);
     metrics_count(&conn->router->metrics, METRIC_HANDSHAKES_OK);
     welcome.session = conn->session;

@@ -106,13 +106,25 @@ static void put_labelled(struct buf *to, const char *name, const char *key,
     }
 }
 
+#define LIMIT_NAME(name, label, told) label,
+#define LIMIT_TOLD(name, label, told) told,
+static const char *const limit_names[] = { METRIC_LIMITS(LIMIT_NAME) };
+static const char *const limit_told[] = { METRIC_LIMITS(LIMIT_TOLD) };
+
+const char *metrics_limit_told(enum metric_limit limit)
+{
+    return limit_told[limit];
+}
+
+const char *metrics_limit_name(enum metric_limit limit)
+{
+    return limit_names[limit];
+}
+
 static void put_limits(const struct metrics *metrics, struct buf *to)
 {
-#define LIMIT_ROW(name, label) label,
-    static const char *const labels[] = { METRIC_LIMITS(LIMIT_ROW) };
-
     metrics_put_head(to, "limit_total", "counter", "Times that something ran into a limit.");
-    put_labelled(to, "limit_total", "limit", labels, metrics->limit, LIMIT_N);
+    put_labelled(to, "limit_total", "limit", limit_names, metrics->limit, LIMIT_N);
 }
 
 static void put_call_errors(const struct metrics *metrics, struct buf *to)

@@ -35,19 +35,37 @@
     X(RELOADS_OK, "reloads", "result=\"ok\"", "Reloads of the configuration.")                     \
     X(RELOADS_FAILED, "reloads", "result=\"failed\"", "")
 
-/* One counter for each limit that something ran into: constant, the label's value (the option's
- * name, where it is an option). All are `warren_router_limit_total{limit="..."}`. */
+/* Every limit that something can run into: constant, the label's value (the option's name, where it
+ * is an option), and what the one who ran into it is told: a URI in ERROR or ABORT, a code of the
+ * WebSocket's close, an HTTP status, or nothing ("cut"). All are counted as
+ * `warren_router_limit_total{limit="..."}`. rpc/PROTOCOL.md, section 11, has the same table. */
 #define METRIC_LIMITS(X)                                                                           \
-    X(CONNECTIONS, "max_connections")                                                              \
-    X(PER_ADDRESS, "max_per_address")                                                              \
-    X(HANDSHAKE_TIME, "handshake_timeout")                                                         \
-    X(MESSAGE, "max_message")                                                                      \
-    X(QUEUE, "max_queue")                                                                          \
-    X(PENDING_CALLS, "max_pending_calls")                                                          \
-    X(REGISTRATIONS, "max_registrations")                                                          \
-    X(SUBSCRIPTIONS, "max_subscriptions")                                                          \
-    X(CALL_TIME, "call_timeout")                                                                   \
-    X(SLOW_CALLEE, "slow_callee")
+    X(CONNECTIONS, "max_connections", "cut")                                                       \
+    X(PER_ADDRESS, "max_per_address", "cut")                                                       \
+    X(CONNECTION_RATE, "max_connection_rate", "cut")                                               \
+    X(UNAUTHENTICATED, "max_unauthenticated", "cut")                                               \
+    X(PENALTY, "penalty", "cut")                                                                   \
+    X(ORIGIN, "origins", "403")                                                                    \
+    X(HANDSHAKE_TIME, "handshake_timeout", "wamp.error.timeout")                                   \
+    X(GUESTS, "max_guests", "network.error.too_many_guests")                                       \
+    X(MESSAGE_BEFORE, "max_message_before", "1009")                                                \
+    X(MESSAGE, "max_message", "1009")                                                              \
+    X(FRAGMENTS, "max_fragments", "1008")                                                          \
+    X(CONTROL, "max_control_rate", "1008")                                                         \
+    X(STALLED, "stall_timeout", "1008")                                                            \
+    X(SLOW_READER, "slow_reader", "cut")                                                           \
+    X(QUEUE, "max_queue", "cut")                                                                   \
+    X(REQUEST_RATE, "max_request_rate", "network.error.too_many_requests")                         \
+    X(PENDING_CALLS, "max_pending_calls", "network.error.too_many_calls")                          \
+    X(REGISTRATIONS, "max_registrations", "network.error.too_many_registrations")                  \
+    X(SUBSCRIPTIONS, "max_subscriptions", "network.error.too_many_subscriptions")                  \
+    X(TESTAMENTS, "max_testaments", "network.error.too_many_testaments")                           \
+    X(RETAINED, "max_retained", "network.error.too_many_retained")                                 \
+    X(GRANTS, "max_grants", "network.error.too_many_grants")                                       \
+    X(LOOKUPS, "max_lookups", "network.error.too_many_lookups")                                    \
+    X(LOOKUPS_NEAR, "max_lookups_network", "network.error.too_many_lookups_nearby")                \
+    X(CALL_TIME, "call_timeout", "wamp.error.timeout")                                             \
+    X(SLOW_CALLEE, "slow_callee", "wamp.error.unavailable")
 
 /* What a call that failed was told: constant, URI, the label's value. The first row that is equal
  * to the URI, or that it stands below. */
@@ -99,6 +117,9 @@ static inline void metrics_limit(struct metrics *metrics, enum metric_limit limi
 {
     metrics->limit[limit]++;
 }
+/* What the one who ran into it is told; static text. */
+const char *metrics_limit_told(enum metric_limit limit);
+const char *metrics_limit_name(enum metric_limit limit);
 static inline void metrics_flow(struct metrics_flow flow[METRIC_TYPES], unsigned type, size_t bytes)
 {
     flow[type].messages++;

@@ -65,13 +65,19 @@ static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to
 {
     struct view service = rpc_fields_text(args, "service", RPC_MAX_URI);
     const struct conn *holder;
+    bool is_den;
 
     if (!rpc_fields_end(args, err))
         return false;
+    is_den = view_eq(service, VIEW_LIT("den")); /* known to all, and often asked for */
+    if (!is_den && !lookups_may(caller, err))
+        return false;
     holder = names_find(caller->router->names, service);
-    if (!holder)
-        return err_set(err, ERR_NOT_REACHABLE, "%.*s: no such service is connected",
-                       VIEW_FMT(service));
+    if (!holder) {
+        if (!is_den)
+            lookups_failed(caller);
+        return err_set(err, ERR_NOT_REACHABLE, "no such service is connected");
+    }
     rpc_put_array(to, 1);
     rpc_put_u64(to, holder->session);
     return true;
@@ -85,12 +91,14 @@ static bool reverse(struct conn *caller, struct rpc_fields *args, struct buf *to
     const struct conn *conn;
     struct view service;
 
-    if (!rpc_fields_end(args, err))
+    if (!rpc_fields_end(args, err) || !lookups_may(caller, err))
         return false;
     conn = map_get(caller->realm->by_session, map_u64(&session));
     service = conn ? names_of(caller->router->names, conn) : (struct view){ 0 };
-    if (service.len == 0 && (!conn || (!may_see && conn != caller)))
-        return err_set(err, ERR_NOT_REACHABLE, "no service is session %" PRIu64, session);
+    if (service.len == 0 && (!conn || (!may_see && conn != caller))) {
+        lookups_failed(caller);
+        return err_set(err, ERR_NOT_REACHABLE, "no such service is connected");
+    }
     rpc_put_array(to, 1);
     rpc_put_text(to, service.len ? service : conn_id(conn));
     return true;
@@ -107,6 +115,8 @@ static bool grant_install(struct conn *caller, struct rpc_fields *args, struct b
         return false;
     if (!grants_install(caller->router->grants, bytes, sig, router_network_time(caller->router),
                         &grant, err)) {
+        if (err->code == ERR_LIMIT)
+            conn_over(caller, LIMIT_GRANTS);
         log_event(LOG_WARN, "grant_refused", "why=%s", log_quote_text(err->text));
         return false;
     }
@@ -166,13 +176,16 @@ static bool peer_get(struct conn *caller, struct rpc_fields *args, struct buf *t
     struct view id = rpc_fields_text(args, "id", TEXT_ID);
     const struct conn *conn;
 
-    if (!rpc_fields_end(args, err))
+    if (!rpc_fields_end(args, err) || !lookups_may(caller, err))
         return false;
+    conn = text_is_id(id) ? router_find(caller->router, id) : NULL;
     rpc_put_array(to, 1);
-    if (text_is_id(id) && (conn = router_find(caller->router, id)))
+    if (conn) {
         put_peer(to, conn);
-    else
+    } else {
+        lookups_failed(caller);
         put_absent(to);
+    }
     return true;
 }
 

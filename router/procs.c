@@ -142,7 +142,7 @@ static bool check_register(struct conn *conn, const struct rpc_register *ask, st
         return false;
     if (quota_take(&conn->quota, QUOTA_REGISTRATIONS, &wish->charge))
         return true;
-    metrics_limit(&conn->router->metrics, LIMIT_REGISTRATIONS);
+    conn_over(conn, LIMIT_REGISTRATIONS);
     return err_set(err, ERR_LIMIT, "%" PRIu64 " registrations",
                    conn->quota.limit[QUOTA_REGISTRATIONS]);
 }

@@ -3,14 +3,16 @@
 
 struct retained {
     struct map *by_topic; /* struct buf: the EVENT, of no subscription yet */
-    size_t n_bytes;
+    size_t n_bytes, max, max_bytes;
 };
 
-struct retained *retained_new(void)
+struct retained *retained_new(size_t max, size_t max_bytes)
 {
     struct retained *retained = mem_new(struct retained);
 
     retained->by_topic = map_new();
+    retained->max = max;
+    retained->max_bytes = max_bytes;
     return retained;
 }
 
@@ -51,10 +53,10 @@ bool retained_set(struct retained *retained, struct view topic, const struct rpc
         drop(retained, map_remove(retained->by_topic, topic));
         return true;
     }
-    if (!map_get(retained->by_topic, topic) && map_count(retained->by_topic) >= RETAINED_MAX)
-        return err_set(err, ERR_LIMIT, "retain: %d events are kept already", RETAINED_MAX);
-    if (retained->n_bytes + event->payload.bytes.len > RETAINED_MAX_BYTES)
-        return err_set(err, ERR_LIMIT, "retain: %d bytes are kept already", RETAINED_MAX_BYTES);
+    if (!map_get(retained->by_topic, topic) && map_count(retained->by_topic) >= retained->max)
+        return err_set(err, ERR_LIMIT, "retain: %zu events are kept already", retained->max);
+    if (retained->n_bytes + event->payload.bytes.len > retained->max_bytes)
+        return err_set(err, ERR_LIMIT, "retain: %zu bytes are kept already", retained->max_bytes);
     frame = mem_new(struct buf);
     msg.event.subscription = 1; /* to be told to whoever gets it */
     rpc_msg_write(&msg, frame);

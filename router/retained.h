@@ -6,11 +6,10 @@
 #include "router/match.h"
 #include "rpc/rpc.h"
 
-enum { RETAINED_MAX = 4096, RETAINED_MAX_BYTES = 64 * 1024 * 1024 }; /* of one realm */
-
 struct retained;
 
-struct retained *retained_new(void);
+/* At most so many events, of so many bytes in all. */
+struct retained *retained_new(size_t max, size_t max_bytes);
 void retained_free(struct retained *retained);
 size_t retained_count(const struct retained *retained);
 /* Keeps `event` for `topic` instead of the one before; without a payload, keeps none. LIMIT */

@@ -18,7 +18,10 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     backlog_init(&router->backlog);
     router->by_id = map_new();
     router->names = names_new();
+    router->over = LIMIT_N;
+    router->lookups = lookups_new(router->config);
     router->grants = grants_new(router->trust);
+    grants_set_max(router->grants, (size_t)router->config->max_grants);
     router->realms_config =
         setup->realms ? setup->realms : realms_new(rpc_trust_network(router->trust));
     for (size_t i = 0; i < router->realms_config->n; i++)
@@ -49,6 +52,7 @@ void router_free(struct router *router)
     realms_free(router->realms_config);
     grants_free(router->grants);
     names_free(router->names);
+    lookups_free(router->lookups);
     map_free(router->by_id);
     deadlines_deinit(&router->deadlines);
     rpc_trust_free(router->trust);
@@ -81,9 +85,10 @@ void router_refuse(struct conn *conn, struct moment now, const struct err *why)
     conn_abort(conn, why);
 }
 
-void router_closed(struct conn *conn, struct moment now, const char *why)
+enum source_fault router_closed(struct conn *conn, struct moment now, const char *why)
 {
     struct metrics *metrics = &conn->router->metrics;
+    enum source_fault fault;
 
     conn->router->now = now;
     if (conn->state != CONN_CLOSING)
@@ -95,7 +100,11 @@ void router_closed(struct conn *conn, struct moment now, const char *why)
     else if (conn->state != CONN_CLOSING)
         log_event(LOG_INFO, "gone", "address=%s state=%s why=%s", conn->address,
                   conn_state_name(conn->state), log_quote_text(why));
+    if (conn->state < CONN_ADMITTING && !conn->fault)
+        conn->fault = SOURCE_SILENCE;
+    fault = conn->fault;
     conn_free(conn);
+    return fault;
 }
 
 uint64_t router_deadline(const struct router *router)

@@ -12,6 +12,7 @@
 #include "router/conn.h"
 #include "router/dealer.h"
 #include "router/grants.h"
+#include "router/lookups.h"
 #include "router/metrics.h"
 #include "router/names.h"
 #include "router/realm.h"
@@ -29,6 +30,8 @@ struct router_outside {
     void *user;
     /* An event that many get: what it comes to on the wire may be kept in it. */
     void (*send_event)(void *wire, struct parcel *parcel);
+    /* The session is established, a guest's too; `trusted` comes for others alone. NULL is fine. */
+    void (*established)(void *wire);
 };
 
 struct moment {
@@ -76,6 +79,9 @@ struct router {
     bool is_draining;
     uint64_t drain_until; /* calls in flight may end by then */
     struct deadline drain;
+    enum metric_limit over; /* the limit that the message at hand ran into; LIMIT_N: none */
+    uint64_t n_guests;
+    struct lookups *lookups;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 
@@ -89,8 +95,8 @@ struct conn *router_opened(struct router *router, struct moment now, void *wire,
 void router_input(struct conn *conn, struct moment now, struct view frame);
 /* What came is not even a message: tells it why, and closes. */
 void router_refuse(struct conn *conn, struct moment now, const struct err *why);
-/* The wire is gone; conn is freed */
-void router_closed(struct conn *conn, struct moment now, const char *why);
+/* The wire is gone; conn is freed. What is to be held against where it came from. */
+enum source_fault router_closed(struct conn *conn, struct moment now, const char *why);
 uint64_t router_deadline(const struct router *router); /* now, while it is behind */
 /* Events wait for their turn: router_tick() gives out the next of them. It is to be called again
  * and again, with what comes in from outside in between. */

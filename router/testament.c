@@ -68,8 +68,10 @@ static bool check(struct conn *conn, struct view frame, struct err *err)
 {
     struct rpc_msg msg;
 
-    if (count(conn) >= TESTAMENTS_MAX)
-        return err_set(err, ERR_LIMIT, "%d testaments", TESTAMENTS_MAX);
+    if (count(conn) >= conn->router->config->max_testaments) {
+        conn_over(conn, LIMIT_TESTAMENTS);
+        return err_set(err, ERR_LIMIT, "%zu testaments", count(conn));
+    }
     if (frame.len > TESTAMENT_MAX_BYTES)
         return err_set(err, ERR_TOO_LARGE, "testament: longer than %d bytes", TESTAMENT_MAX_BYTES);
     if (!rpc_msg_read(frame, &msg, err)) {

@@ -4,7 +4,7 @@
 
 #include "router/conn.h"
 
-enum { TESTAMENTS_MAX = 32, TESTAMENT_MAX_BYTES = 64 * 1024 };
+enum { TESTAMENT_MAX_BYTES = 64 * 1024 };
 
 /* [topic, args, kwargs], {publish_options, scope}: what wamp.session.add_testament takes. */
 bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *err);

@@ -82,6 +82,8 @@ static enum err_code own_code(struct view uri)
     if (at == 0 || !view_eq_text(view_sub(uri, at, sizeof(word) - 1), word))
         return ERR_NONE;
     name = view_sub(uri, at + sizeof(word) - 1, uri.len);
+    if (view_starts(name, VIEW_LIT("too_many_"))) /* each limit has a URI of its own */
+        return ERR_LIMIT;
     for (enum err_code code = 1; code < ERR_N_CODES; code++) {
         if (view_eq_text(name, err_code_name(code)))
             return code;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "rpc/loop.h"
+#include "rpc/ws_address.h"
 #include "rpc/ws_bind.h"
 #include "rpc/ws_conn.h"
 #include "rpc/ws_life.h"
@@ -43,7 +44,7 @@ struct rpc_ws {
     bool is_closing, is_woken;
     struct rpc_turn *turn; /* on libuv: what was queued leaves at the end of the turn */
     struct rpc_ws_timers timers;
-    struct rpc_ws_timer *tick;
+    struct rpc_ws_timer *tick, *opening;
     lws_sorted_usec_list_t timer; /* theirs */
 
     struct lws_vhost *server;
@@ -170,7 +171,7 @@ static void read_ahead(struct rpc_ws_conn *conn)
     if (!conn->hub->has_turns || !ssl)
         return;
     rpc_ws_tls_read_ahead(ssl, rpc_ws_conn_came, conn);
-    rpc_ws_conn_came(conn); /* what came behind the handshake */
+    rpc_ws_conn_came(conn, 0); /* what came behind the handshake */
 }
 
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn)
@@ -228,41 +229,58 @@ static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reas
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-static bool peer_of(int fd, struct sockaddr_storage *ret_from, uint8_t ret_key[16])
-{
-    socklen_t len = sizeof(*ret_from);
-
-    return getpeername(fd, (struct sockaddr *)ret_from, &len) == 0 &&
-           rpc_ws_address_key(ret_from, ret_key);
-}
-
 /* Accepted sockets count from the first byte on, or a flood of handshakes would be invisible. */
 static int filter_socket(struct rpc_ws *ws, int fd)
 {
+    const struct rpc_ws_gate *gate = &ws->listener.gate;
     struct sockaddr_storage from;
     uint8_t key[16];
 
-    if (ws->is_closing || ws->n_accepted >= ws->listener.max_connections ||
-        !peer_of(fd, &from, key))
+    if (ws->is_closing || !rpc_ws_address_of(fd, &from, key))
         return 1;
-    return rpc_ws_address_count(ws->hub.addresses, key) >= ws->listener.max_per_address;
+    if (ws->n_accepted >= ws->listener.max_connections) {
+        if (gate->is_full)
+            gate->is_full(gate->user);
+        return 1;
+    }
+    return gate->may_connect && !gate->may_connect(gate->user, key);
+}
+
+/* TLS and the upgrade have one time limit together, which libwebsockets does not have. */
+static void on_opening(void *user)
+{
+    struct rpc_ws *ws = user;
+
+    rpc_ws_timer_set(ws->opening, rpc_ws_hub_open_by(&ws->hub, clock_mono_ms()));
+}
+
+static void expect_open(struct rpc_ws *ws, struct rpc_ws_conn *conn)
+{
+    conn->accepted_at = clock_mono_ms();
+    if (list_is_empty(&ws->hub.opening))
+        rpc_ws_timer_set(ws->opening, conn->accepted_at + ws->hub.connect_timeout);
+    list_append(&ws->hub.opening, &conn->opening);
 }
 
 static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
 {
+    const struct rpc_ws_gate *gate = &ws->listener.gate;
     struct rpc_ws_conn *conn;
     struct sockaddr_storage from;
     uint8_t key[16];
 
-    if (!peer_of(lws_get_socket_fd(wsi), &from, key))
+    if (!rpc_ws_address_of(lws_get_socket_fd(wsi), &from, key))
         return -1;
     conn = conn_new(ws, &ws->events, ws->user);
     conn->wsi = wsi;
     conn->in.max = ws->listener.max_message_before;
+    conn->in.max_fragments = ws->listener.max_fragments;
     conn->max_queue = ws->listener.max_queue;
-    conn->address = rpc_ws_address_take(ws->hub.addresses, key);
+    conn->gate = gate;
+    conn->place = gate->connected ? gate->connected(gate->user, key) : NULL;
     rpc_ws_address_text(&from, conn->address_text);
     lws_set_opaque_user_data(wsi, conn);
+    expect_open(ws, conn);
     return 0;
 }
 
@@ -276,28 +294,45 @@ static int confirm_upgrade(struct lws *wsi)
     return strcasecmp(upgrade, "websocket") == 0 ? 0 : -1;
 }
 
+/* An answer without a body, written as it stands. */
+static int answer_http(struct lws *wsi, const char *answer)
+{
+    uint8_t bytes[LWS_PRE + 512];
+    size_t len = strlen(answer);
+
+    assert(len <= sizeof(bytes) - LWS_PRE);
+    memcpy(bytes + LWS_PRE, answer, len);
+    lws_write(wsi, bytes + LWS_PRE, len, LWS_WRITE_HTTP_HEADERS);
+    return -1; /* a kept-alive connection reads freed headers in this version: always close */
+}
+
+#define HTTP_END "Content-Length: 0\r\nConnection: close\r\n\r\n"
+static const char upgrade_required[] = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
+                                       "Sec-WebSocket-Version: 13\r\n" HTTP_END;
+static const char no_protocol[] = "HTTP/1.1 400 No Known Sub-Protocol\r\n" HTTP_END;
+static const char origin_refused[] = "HTTP/1.1 403 Origin Not Allowed\r\n" HTTP_END;
+
+/* The page that a browser runs; programs of other kinds send none. */
+static bool may_upgrade(struct rpc_ws *ws, struct lws *wsi)
+{
+    const struct rpc_ws_gate *gate = &ws->listener.gate;
+    int len = lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN);
+    char origin[512];
+
+    if (len <= 0 || !gate->may_upgrade)
+        return true;
+    return lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN) == len &&
+           gate->may_upgrade(gate->user, VIEW(origin, (size_t)len));
+}
+
 /* Protocol 0 is the HTTP handler and the default when a client names none. */
-static int filter_protocol(struct lws *wsi)
+static int filter_protocol(struct rpc_ws *ws, struct lws *wsi)
 {
     const struct lws_protocols *protocol = lws_get_protocol(wsi);
 
-    return protocol && protocol->id != 0 && lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 ? 0
-                                                                                              : -1;
-}
-
-static int answer_http(struct lws *wsi)
-{
-    static const char upgrade[] = "websocket";
-    uint8_t bytes[LWS_PRE + 512], *start = bytes + LWS_PRE, *at = start,
-                                  *end = bytes + sizeof(bytes) - 1;
-
-    if (lws_add_http_header_status(wsi, 426, &at, end) == 0 &&
-        lws_add_http_header_by_token(wsi, WSI_TOKEN_UPGRADE, (const unsigned char *)upgrade,
-                                     sizeof(upgrade) - 1, &at, end) == 0 &&
-        lws_add_http_header_content_length(wsi, 0, &at, end) == 0 &&
-        lws_finalize_http_header(wsi, &at, end) == 0)
-        lws_write(wsi, start, (size_t)(at - start), LWS_WRITE_HTTP_HEADERS);
-    return -1; /* a kept-alive connection reads freed headers in this version: always close */
+    if (!protocol || protocol->id == 0 || lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
+        return answer_http(wsi, no_protocol);
+    return may_upgrade(ws, wsi) ? 0 : answer_http(wsi, origin_refused);
 }
 
 static int on_established(struct rpc_ws_conn *conn)
@@ -321,9 +356,9 @@ static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callbac
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return filter_protocol(wsi);
+        return filter_protocol(ws, wsi);
     case LWS_CALLBACK_HTTP:
-        return answer_http(wsi);
+        return answer_http(wsi, upgrade_required);
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT would make a raw connection without any time limit */
     case LWS_CALLBACK_RAW_RX:
         return -1;
@@ -388,7 +423,11 @@ static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *liste
     ws->listener.host = ws->listener.protocol = NULL;
     ws->listener.protocols = NULL;
     ws->listener.tls = (struct rpc_ws_tls){ 0 };
+    ws->hub.connect_timeout =
+        listener->connect_timeout ? listener->connect_timeout : HANDSHAKE_SECS * SECOND_MS;
     ws->hub.max_trusted = listener->max_message;
+    ws->hub.max_control = listener->max_control * RPC_WS_TICK_MS / 1000;
+    ws->hub.stall_ticks = listener->stall_timeout / RPC_WS_TICK_MS;
     ws->server_protocols[0] = (struct lws_protocols){ .name = "http", .callback = on_server };
     for (size_t i = 0; names[i]; i++)
         add_protocol(ws, i, names[i]);
@@ -419,7 +458,9 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     info.port = listener->port;
     info.protocols = ws->server_protocols;
     info.alpn = "http/1.1";
-    info.timeout_secs = HANDSHAKE_SECS;
+    info.timeout_secs = listener->connect_timeout
+                            ? (unsigned)((listener->connect_timeout + 999) / 1000)
+                            : HANDSHAKE_SECS;
     info.provided_client_ssl_ctx = ws->client_ssl;
     info.retry_and_idle_policy = &liveness;
     ws->pair = pair;
@@ -545,7 +586,7 @@ static int on_connected(struct rpc_ws_conn *conn)
     struct sockaddr_storage from;
     uint8_t key[16];
 
-    if (peer_of(lws_get_socket_fd(conn->wsi), &from, key))
+    if (rpc_ws_address_of(lws_get_socket_fd(conn->wsi), &from, key))
         rpc_ws_address_text(&from, conn->address_text);
     return on_established(conn);
 }
@@ -689,6 +730,7 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
 
     ws->kind = kind;
     ws->native = native;
+    list_init(&ws->hub.opening);
     list_init(&ws->hub.conns);
     list_init(&ws->hub.dirty);
     list_init(&ws->hub.unread);
@@ -697,8 +739,8 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
         free(ws);
         return err_wrap(err, "the WebSocket edge");
     }
-    ws->hub.addresses = map_new();
     ws->tick = rpc_ws_timer_new(ws, on_tick, ws);
+    ws->opening = rpc_ws_timer_new(ws, on_opening, ws);
     on_tick(ws);
     ws->hub.has_turns = kind == RPC_WS_UV;
     if (kind == RPC_WS_UV)
@@ -740,9 +782,9 @@ void rpc_ws_free(struct rpc_ws *ws)
     ws->is_closing = true;
     end_conns(ws);
     rpc_ws_timer_free(ws->tick);
+    rpc_ws_timer_free(ws->opening);
     rpc_ws_timers_deinit(&ws->timers);
     lws_sul_cancel(&ws->timer);
-    map_free(ws->hub.addresses);
     rpc_ws_spares_free(&ws->hub.spares);
     client_ssl = ws->client_ssl;
     context = ws->context;

@@ -33,6 +33,34 @@ struct rpc_ws_tls {
     size_t n_chain;
     struct view key; /* PKCS#8 DER */
 };
+
+/* Who may connect, asked before anything is done for a connection. `key`: the address, as
+ * rpc_ws_address_key() makes it. All of them may be NULL. */
+struct rpc_ws_gate {
+    bool (*may_connect)(void *user, const uint8_t key[16]); /* false: closed before TLS */
+    void (*is_full)(void *user);                            /* max_connections */
+    /* It was accepted; what is returned is rpc_ws_place(). gone() comes once for each:
+     * `was_open`: closed() came before. */
+    void *(*connected)(void *user, const uint8_t key[16]);
+    void (*gone)(void *user, void *place, bool was_open);
+    bool (*may_upgrade)(void *user, struct view origin); /* false: 403. A browser names its page */
+    void *user;
+};
+
+/* Why a connection was closed here. */
+enum rpc_ws_end {
+    RPC_WS_END_OTHER,
+    RPC_WS_END_KIND,      /* 1003: text for binary, or the reverse */
+    RPC_WS_END_BATCH,     /* 1007 */
+    RPC_WS_END_MESSAGE,   /* 1009: a message over the limit */
+    RPC_WS_END_FRAGMENTS, /* 1008: in too many of them */
+    RPC_WS_END_CONTROL,   /* 1008: too much beside messages */
+    RPC_WS_END_STALLED,   /* 1008: a message that does not come to its end */
+    RPC_WS_END_READER,    /* what was sent to it waits for too long */
+    RPC_WS_END_QUEUE,     /* more than max_queue would wait for it */
+    RPC_WS_END_SILENT,    /* no answer to a ping */
+};
+
 struct rpc_ws_listener {
     const char *host;      /* address to bind; NULL: all */
     uint16_t port;         /* 0: any, see rpc_ws_port() */
@@ -40,9 +68,14 @@ struct rpc_ws_listener {
     const char *protocol;  /* the WebSocket sub-protocol: "wamp.2.msgpack" */
     /* Or several, up to a NULL: a client gets the first of its own list that is served. */
     const char *const *protocols;
-    uint32_t max_connections, max_per_address;
+    uint32_t max_connections;
+    struct rpc_ws_gate gate;
     size_t max_message_before, max_message; /* before and after rpc_ws_set_trusted() */
-    size_t max_queue; /* bytes waiting to be sent per connection: over it, it is closed */
+    uint32_t max_fragments;                 /* of one message; 0: RPC_WS_MAX_FRAGMENTS */
+    size_t max_control;       /* bytes a second that belong to no message; 0: any number */
+    uint64_t stall_timeout;   /* ms that a message may take to come, or to leave; 0: forever */
+    uint64_t connect_timeout; /* ms for TLS and for the upgrade, in whole seconds; 0: 10 s */
+    size_t max_queue;         /* bytes waiting to be sent per connection: over it, it is closed */
 };
 bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
                    const struct rpc_ws_events *events, void *user, struct err *err);
@@ -73,6 +106,9 @@ size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);
 /* The one that was agreed on; from opened() on. */
 const struct rpc_ws_protocol *rpc_ws_protocol(const struct rpc_ws_conn *conn);
+uint64_t rpc_ws_age(const struct rpc_ws_conn *conn); /* ms since it was accepted */
+void *rpc_ws_place(const struct rpc_ws_conn *conn);  /* the gate's; NULL: a client, or no gate */
+enum rpc_ws_end rpc_ws_end_of(const struct rpc_ws_conn *conn); /* in closed() */
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user);
 void *rpc_ws_user(const struct rpc_ws_conn *conn);
 void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger limits */

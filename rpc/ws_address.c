@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_address.h"
 
-#include "base/mem.h"
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string.h>
 
 static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -30,6 +29,14 @@ bool rpc_ws_address_key(const struct sockaddr_storage *from, uint8_t ret_key[16]
     return true;
 }
 
+bool rpc_ws_address_of(int fd, struct sockaddr_storage *ret_from, uint8_t ret_key[16])
+{
+    socklen_t len = sizeof(*ret_from);
+
+    return getpeername(fd, (struct sockaddr *)ret_from, &len) == 0 &&
+           rpc_ws_address_key(ret_from, ret_key);
+}
+
 void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_WS_ADDRESS_TEXT])
 {
     uint8_t key[16];
@@ -42,32 +49,4 @@ void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_
     }
     if (!text)
         memcpy(ret_text, "?", 2);
-}
-
-uint32_t rpc_ws_address_count(const struct map *addresses, const uint8_t key[16])
-{
-    const struct rpc_ws_address *address = map_get(addresses, VIEW(key, 16));
-
-    return address ? address->n : 0;
-}
-
-struct rpc_ws_address *rpc_ws_address_take(struct map *addresses, const uint8_t key[16])
-{
-    struct rpc_ws_address *address = map_get(addresses, VIEW(key, 16));
-
-    if (!address) {
-        address = mem_new(struct rpc_ws_address);
-        memcpy(address->key, key, sizeof(address->key));
-        map_set(addresses, VIEW_ARR(address->key), address);
-    }
-    address->n++;
-    return address;
-}
-
-void rpc_ws_address_release(struct map *addresses, struct rpc_ws_address *address)
-{
-    if (!address || --address->n)
-        return;
-    map_remove(addresses, VIEW_ARR(address->key));
-    free(address);
 }

@@ -69,7 +69,8 @@ enum rpc_ws_arrival rpc_ws_in_take(struct rpc_ws_in *in, struct view piece, size
 {
     if (left > in->max || in->held.len + piece.len + left > in->max)
         return RPC_WS_TOO_LARGE;
-    if (left == 0 && ++in->n_fragments > RPC_WS_MAX_FRAGMENTS)
+    if (left == 0 &&
+        ++in->n_fragments > (in->max_fragments ? in->max_fragments : RPC_WS_MAX_FRAGMENTS))
         return RPC_WS_TOO_MANY;
     if (is_final && !in->held.len) {
         *ret_whole = piece;

@@ -38,7 +38,7 @@ enum { RPC_WS_MAX_FRAGMENTS = 1024 };
 struct rpc_ws_in {
     struct buf held;
     size_t max;
-    uint32_t n_fragments;
+    uint32_t n_fragments, max_fragments; /* 0: RPC_WS_MAX_FRAGMENTS */
 };
 enum rpc_ws_arrival { RPC_WS_PIECE, RPC_WS_WHOLE, RPC_WS_TOO_LARGE, RPC_WS_TOO_MANY };
 /* A piece came, and its frame's header announced `left` bytes more: refused before any of it is

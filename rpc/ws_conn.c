@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_conn.h"
+#include "base/clock.h"
 #include "rpc/ws_life.h"
 
 enum {
@@ -8,6 +9,7 @@ enum {
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
+    AROUND = 64,     /* a frame's header, and that of a TLS record of its own */
     CLOSE_BAD_KIND = 1003,
     CLOSE_NONE = 1005,
     CLOSE_BAD_DATA = 1007,
@@ -25,6 +27,7 @@ struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_
     conn->protocol = &none;
     conn->events = *events;
     conn->user = user;
+    list_init(&conn->opening);
     list_init(&conn->dirty);
     list_init(&conn->unread);
     if (hub->has_turns)
@@ -37,11 +40,13 @@ static void conn_free(struct rpc_ws_conn *conn)
 {
     rpc_ws_dialing_free(conn->dial);
     list_remove(&conn->node);
+    list_remove(&conn->opening);
     list_remove(&conn->dirty);
     list_remove(&conn->unread);
     if (conn->hub->reading == conn)
         conn->hub->reading = NULL;
-    rpc_ws_address_release(conn->hub->addresses, conn->address);
+    if (conn->gate && conn->gate->gone)
+        conn->gate->gone(conn->gate->user, conn->place, conn->is_open);
     rpc_ws_in_clear(&conn->in);
     buf_free(&conn->out.bytes);
     buf_free(&conn->batch);
@@ -77,6 +82,7 @@ void rpc_ws_conn_lost(struct rpc_ws_conn *conn)
 void rpc_ws_conn_opened(struct rpc_ws_conn *conn)
 {
     conn->is_open = true;
+    list_remove(&conn->opening);
     rpc_ws_conn_heard(conn);
     conn->events.opened(conn->user, conn);
 }
@@ -89,9 +95,45 @@ static void conn_kill(struct rpc_ws_conn *conn)
     rpc_ws_wire_limit(conn, 0);
 }
 
+static void cut(struct rpc_ws_conn *conn, enum rpc_ws_end end, const struct err *why)
+{
+    if (!conn->end)
+        conn->end = end;
+    rpc_ws_conn_set_why(conn, why);
+    conn_kill(conn);
+}
+
+uint64_t rpc_ws_hub_open_by(struct rpc_ws_hub *hub, uint64_t now)
+{
+    struct rpc_ws_conn *conn;
+
+    LIST_EACH(conn, &hub->opening, opening) {
+        if (conn->accepted_at + hub->connect_timeout > now)
+            return conn->accepted_at + hub->connect_timeout;
+        list_remove(&conn->opening);
+        rpc_ws_wire_limit(conn, 0);
+    }
+    return NEVER_MS;
+}
+
+uint64_t rpc_ws_age(const struct rpc_ws_conn *conn)
+{
+    return clock_mono_ms() - conn->accepted_at;
+}
+
 const struct rpc_ws_protocol *rpc_ws_protocol(const struct rpc_ws_conn *conn)
 {
     return conn->protocol;
+}
+
+void *rpc_ws_place(const struct rpc_ws_conn *conn)
+{
+    return conn->place;
+}
+
+enum rpc_ws_end rpc_ws_end_of(const struct rpc_ws_conn *conn)
+{
+    return conn->end;
 }
 
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
@@ -214,10 +256,10 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
     if (rpc_ws_queued(conn) + message.len > conn->max_queue) {
         err_set(&why, ERR_LIMIT, "too slow: more than %zu bytes would wait to be sent",
                 conn->max_queue);
-        rpc_ws_conn_set_why(conn, &why);
-        conn_kill(conn);
+        cut(conn, RPC_WS_END_QUEUE, &why);
         return;
     }
+    conn->n_put += message.len;
     if (conn->protocol->batch == RPC_BATCH_NONE)
         put_message(conn, message);
     else
@@ -256,11 +298,42 @@ void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-void rpc_ws_conn_came(void *user)
+/* Told, and then gone: nothing more is taken from it. */
+static void dismiss(struct rpc_ws_conn *conn, enum rpc_ws_end end, uint16_t code,
+                    const char *reason)
+{
+    struct err why;
+
+    if (!conn->end)
+        conn->end = end;
+    err_set(&why,
+            code == CLOSE_TOO_BIG  ? ERR_TOO_LARGE
+            : code == CLOSE_POLICY ? ERR_LIMIT
+                                   : ERR_BAD_WIRE,
+            "closed here: %s", reason);
+    rpc_ws_conn_set_why(conn, &why);
+    say_close(conn, code, reason, LINGER_SECS);
+    rpc_ws_in_clear(&conn->in);
+}
+
+/* Pings, empty fragments and whatever TLS has beside data: libwebsockets tells nobody of them. */
+static void check_control(struct rpc_ws_conn *conn)
+{
+    size_t most = conn->hub->max_control;
+
+    if (conn->is_open && !conn->is_closing && conn->gate && most &&
+        conn->n_came > conn->n_used + most)
+        dismiss(conn, RPC_WS_END_CONTROL, CLOSE_POLICY, "too many control frames");
+}
+
+void rpc_ws_conn_came(void *user, size_t n)
 {
     struct rpc_ws_conn *conn = user;
 
     rpc_ws_conn_heard(conn);
+    conn->n_came += n;
+    if (n)
+        check_control(conn);
     if (list_is_empty(&conn->unread))
         list_append(&conn->hub->unread, &conn->unread);
 }
@@ -283,8 +356,38 @@ static void cut_silent(struct rpc_ws_conn *conn)
     struct err why;
 
     err_set(&why, ERR_NETWORK_FAILURE, "the other side is silent");
-    rpc_ws_conn_set_why(conn, &why);
-    conn_kill(conn);
+    cut(conn, RPC_WS_END_SILENT, &why);
+}
+
+/* What waits now has to be gone before long, however much comes behind it. */
+static bool is_stuck(struct rpc_ws_conn *conn, uint64_t now)
+{
+    uint64_t n_waiting = rpc_ws_queued(conn), n_gone;
+
+    n_gone = conn->n_put > n_waiting ? conn->n_put - n_waiting : 0;
+    if (n_waiting == 0) {
+        conn->mark = 0;
+    } else if (!conn->mark || n_gone >= conn->mark) {
+        conn->mark = conn->n_put;
+        conn->mark_at = now;
+    }
+    return conn->mark && now - conn->mark_at >= conn->hub->stall_ticks - 1;
+}
+
+/* A tick is lost at either end: what is asked for is the longest that it can come to. */
+static void look_for_stalls(struct rpc_ws_conn *conn, uint64_t now)
+{
+    struct err why;
+
+    conn->n_came = conn->n_used = 0;
+    if (!conn->gate || conn->hub->stall_ticks < 2)
+        return;
+    if (conn->in.held.len && now - conn->began_at >= conn->hub->stall_ticks) {
+        dismiss(conn, RPC_WS_END_STALLED, CLOSE_POLICY, "a message that does not come to its end");
+    } else if (is_stuck(conn, now)) {
+        err_set(&why, ERR_LIMIT, "too slow: what was sent to it waits for too long");
+        cut(conn, RPC_WS_END_READER, &why);
+    }
 }
 
 void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
@@ -300,6 +403,8 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
             cut_silent(conn);
         else if (life == RPC_WS_LIFE_ASK)
             ping(conn);
+        if (!conn->is_closing)
+            look_for_stalls(conn, hub->n_ticks);
     }
 }
 
@@ -330,27 +435,22 @@ bool rpc_ws_hub_read(struct rpc_ws_hub *hub)
         conn = LIST_ITEM(now.next, struct rpc_ws_conn, unread);
         list_remove(&conn->unread);
         if (read_out(hub, conn))
-            rpc_ws_conn_came(conn);
+            rpc_ws_conn_came(conn, 0);
     }
     hub->reading = NULL;
     return !list_is_empty(&hub->unread);
 }
 
-static bool refuse(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
+static bool refuse(struct rpc_ws_conn *conn, enum rpc_ws_end end, uint16_t code, const char *reason)
 {
-    struct err why;
-
-    err_set(&why, code == CLOSE_TOO_BIG ? ERR_TOO_LARGE : ERR_BAD_WIRE, "closed here: %s", reason);
-    rpc_ws_conn_set_why(conn, &why);
-    say_close(conn, code, reason, LINGER_SECS);
-    rpc_ws_in_clear(&conn->in);
+    dismiss(conn, end, code, reason);
     return rpc_ws_conn_flush(conn);
 }
 
 bool rpc_ws_conn_refuse_kind(struct rpc_ws_conn *conn)
 {
     return conn->is_closing ||
-           refuse(conn, CLOSE_BAD_KIND,
+           refuse(conn, RPC_WS_END_KIND, CLOSE_BAD_KIND,
                   conn->protocol->is_json ? "a binary message" : "a text message");
 }
 
@@ -366,7 +466,7 @@ static bool tell(struct rpc_ws_conn *conn, struct view whole)
         return true;
     }
     if (!rpc_batch_check(kind, whole, &why))
-        return refuse(conn, CLOSE_BAD_DATA, why.text);
+        return refuse(conn, RPC_WS_END_BATCH, CLOSE_BAD_DATA, why.text);
     while (!conn->is_closing && rpc_batch_next(kind, &whole, &message))
         conn->events.message(conn->user, conn, message);
     return true;
@@ -380,6 +480,9 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
     rpc_ws_conn_heard(conn);
     if (conn->is_closing)
         return true;
+    conn->n_used += piece.len + AROUND;
+    if (!conn->in.held.len)
+        conn->began_at = conn->hub->n_ticks;
     switch (rpc_ws_in_take(&conn->in, piece, left, is_final, &whole)) {
     case RPC_WS_PIECE:
         break;
@@ -388,9 +491,9 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
         rpc_ws_in_clear(&conn->in);
         break;
     case RPC_WS_TOO_LARGE:
-        return refuse(conn, CLOSE_TOO_BIG, "a message over the limit");
+        return refuse(conn, RPC_WS_END_MESSAGE, CLOSE_TOO_BIG, "a message over the limit");
     case RPC_WS_TOO_MANY:
-        return refuse(conn, CLOSE_POLICY, "a message in too many fragments");
+        return refuse(conn, RPC_WS_END_FRAGMENTS, CLOSE_POLICY, "a message in too many fragments");
     }
     return is_alive;
 }

@@ -13,14 +13,17 @@ struct rpc_ws_dialing; /* what only a client's connection has; ws.c's */
 
 /* What all connections of an edge share. */
 struct rpc_ws_hub {
+    struct list opening;         /* accepted, not open yet */
     struct list conns, dirty;    /* dirty: have bytes to send at the end of the turn */
     struct list unread;          /* the TLS library may hold more of what came than was read */
     struct rpc_ws_conn *reading; /* while it is being read out; NULL once it is gone */
     struct rpc_ws_spares spares;
     bool has_turns; /* otherwise they ask the wire to be called when it can take more */
-    struct map *addresses;
     struct rpc_ws_masks masks;
     size_t max_trusted; /* the longest message of an authenticated client */
+    size_t max_control; /* bytes in a tick that belong to no message; 0: any number */
+    uint64_t stall_ticks;
+    uint64_t connect_timeout; /* ms from accepting to open */
     uint64_t n_ticks;
 };
 
@@ -29,14 +32,23 @@ struct rpc_ws_conn {
     struct rpc_ws *ws;
     struct lws *wsi; /* NULL: not begun, or gone */
     struct list node, dirty, unread;
+    struct list opening;  /* until it is open: in the order in which they came */
+    uint64_t accepted_at; /* clock_mono_ms() */
     struct rpc_ws_events events;
     void *user;
-    struct rpc_ws_dialing *dial; /* NULL: accepted */
-    struct rpc_ws_address *address;
+    struct rpc_ws_dialing *dial;    /* NULL: accepted */
+    const struct rpc_ws_gate *gate; /* NULL: a client */
+    void *place;                    /* the gate's */
     char address_text[RPC_WS_ADDRESS_TEXT];
     bool is_open, is_closing, has_asked_to_write;
-    uint64_t heard_at; /* in ticks */
-    struct err *why;   /* what closed() will say, once it is known */
+    uint64_t heard_at;      /* in ticks */
+    uint64_t began_at;      /* the message that is coming in */
+    uint64_t n_put;         /* bytes that were queued, ever */
+    uint64_t mark, mark_at; /* so many have to leave within stall_ticks; 0: nothing waits */
+    uint64_t n_came;        /* bytes from the socket in this tick ... */
+    uint64_t n_used;        /* ... and what messages, with all around them, come to at most */
+    enum rpc_ws_end end;
+    struct err *why; /* what closed() will say, once it is known */
     size_t max_queue;
     const struct rpc_ws_protocol *protocol;
     struct buf batch; /* messages that will be one, of a sub-protocol that has it */
@@ -54,11 +66,13 @@ void rpc_ws_conn_set_why(struct rpc_ws_conn *conn,
                          const struct err *why);  /* the first one counts */
 bool rpc_ws_conn_flush(struct rpc_ws_conn *conn); /* false: the wire is broken */
 void rpc_ws_hub_flush(struct rpc_ws_hub *hub);    /* what is dirty */
-void rpc_ws_conn_came(void *conn);                /* bytes came from the socket */
+void rpc_ws_conn_came(void *conn, size_t n);      /* bytes came from the socket */
 /* Reads out what the TLS library holds. True: there was more than one turn's share. */
 bool rpc_ws_hub_read(struct rpc_ws_hub *hub);
+/* Cuts what is not open in time; the next instant to look at, or NEVER_MS. */
+uint64_t rpc_ws_hub_open_by(struct rpc_ws_hub *hub, uint64_t now);
 /* To be called every RPC_WS_TICK_MS: pings whoever was silent for half a minute, and cuts whoever
- * stays silent. */
+ * stays silent, reads too slowly or does not end what it began. */
 void rpc_ws_hub_tick(struct rpc_ws_hub *hub);
 
 /* A piece came; its frame has `left` bytes more. False: cut the connection. */

@@ -160,12 +160,12 @@ struct ahead {
 };
 
 static long on_bio(BIO *bio, int operation, _unused_ const char *bytes, _unused_ size_t len,
-                   _unused_ int argi, _unused_ long argl, int ret, _unused_ size_t *processed)
+                   _unused_ int argi, _unused_ long argl, int ret, size_t *processed)
 {
     struct ahead *ahead = (void *)BIO_get_callback_arg(bio);
 
     if (operation == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && ahead->on_bytes)
-        ahead->on_bytes(ahead->user);
+        ahead->on_bytes(ahead->user, *processed);
     if (operation == BIO_CB_FREE)
         free(ahead);
     return ret;

@@ -24,7 +24,7 @@ void rpc_ws_tls_free(struct ssl_ctx_st *ssl);
 /* Reading ahead: a read of the socket takes what is there, not one TLS record. `on_bytes` comes
  * when it took any; NULL: never again. libwebsockets does not look at what was read ahead: whoever
  * asks for this has to make it read on while rpc_ws_tls_has_more(). */
-typedef void rpc_ws_on_bytes(void *user);
+typedef void rpc_ws_on_bytes(void *user, size_t n);
 void rpc_ws_tls_read_ahead(struct ssl_st *ssl, rpc_ws_on_bytes *on_bytes, void *user);
 bool rpc_ws_tls_has_more(const struct ssl_st *ssl);
 

@@ -20,7 +20,7 @@ from network import Network, free_port  # noqa: E402
 ROUNDS = 3
 SECONDS = 2
 PEERS = (10, 1000, 10000)  # 15 000 are what 20 000 descriptors allow: WARREN_BENCH_PEERS sets the last one
-LIMITS = {"max_connections": 19800, "max_per_address": 19800, "max_pending_calls": 100000}
+LIMITS = {"max_connections": 19800, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
 PATIENCE = 120
 
 
@@ -69,6 +69,7 @@ class Warren:
     def __init__(self, program, build, folder):
         self.load, self.loads = program("router_load"), []
         self.net = Network(build, folder, name="bench.warren")
+        self.net.has_limits = True  # lifted below, with the others
         self.net.init()
         with open(self.net.path("router/router.conf"), "a", encoding="ascii") as f:
             f.write("".join(f"{key} = {value}\n" for key, value in LIMITS.items()))

@@ -129,6 +129,7 @@ class Network:
         self.build, self.folder, self.name, self.host, self.say = os.path.join(ROOT, build), folder, name, host, say
         self.port = free_port()
         self.processes, self.ids = [], {}
+        self.has_limits = False  # of addresses, at the router
         self.router = self.den = None
 
     def program(self, name):
@@ -156,6 +157,9 @@ class Network:
         self.say(made.stdout.rstrip())
         run([self.program("warren-router"), "accept", router, os.path.join(den, "router.answer")])
         self.say("router: den's answer accepted (certificate, chain, manifest)")
+        if not self.has_limits:  # all machines of a test have one address
+            with open(os.path.join(router, "router.conf"), "a", encoding="ascii") as f:
+                f.write("unlimited_networks = 127.0.0.0/8 10.0.0.0/8 ::1\n")
 
     def start_router(self, prefix=()):
         self.router = self.start("warren-router", [*prefix, self.program("warren-router"), "--config", self.path("router/router.conf")])

@@ -17,7 +17,7 @@ UPGRADE = ("GET / HTTP/1.1\r\nHost: router\r\nUpgrade: websocket\r\nConnection: 
 PROTOCOL = "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"
 
 
-def start(net, *lines):
+def start(net, *lines, has_limits=False):
     """The router with more lines in its configuration; returns the process and its port."""
     router = net.path("router")
     if not os.path.exists(router):
@@ -25,6 +25,8 @@ def start(net, *lines):
     conf, extra = os.path.join(router, "router.conf"), os.path.join(router, "test.conf")
     with open(conf, encoding="ascii") as f:
         text = re.sub(r"(?m)^listen = .*$", "listen = 127.0.0.1:0", f.read())
+    if has_limits:
+        text = re.sub(r"(?m)^unlimited_networks = .*$", "", text)
     with open(extra, "w", encoding="ascii") as f:
         f.write(text + "".join(line + "\n" for line in lines))
     process = net.start("warren-router", [net.program("warren-router"), "--config", extra])
@@ -247,7 +249,7 @@ def who_does_not_prove_itself_is_closed(net):
 @tap.test
 def one_address_has_so_many_connections(net):
     stop(net.shared[0])
-    process, port = start(net, "max_per_address = 3")
+    process, port = start(net, "max_per_address = 3", "penalty_silence = 0s", "max_connection_rate = 0", has_limits=True)
     net.shared = process, port
     held = [open_socket(port) for _ in range(3)]
     try:

@@ -212,7 +212,7 @@ TEST(subscriptions_are_counted)
         snprintf(uri, sizeof(uri), "peer.456000.t%u", i);
         CHECK_STR(try_subscribe(alice, uri), "SUBSCRIBED");
     }
-    CHECK_STR(try_subscribe(alice, "peer.456000.more"), "network.error.limit");
+    CHECK_STR(try_subscribe(alice, "peer.456000.more"), "network.error.too_many_subscriptions");
 }
 
 TEST(a_listener_that_does_not_keep_up_loses_events_not_its_session)

@@ -51,6 +51,16 @@ TEST(bad_configurations_are_refused_by_line)
           "\"192.0.2.1:80\"" },
         { "host = a:1\nproxy_certificates = 00ff\n",
           "router.conf:2: proxy_certificates: expected at most 8 times 64 hexadecimal digits" },
+        { "host = a:1\nunlimited_networks = 10.0.0.0/8 10.0.0.0/33\n",
+          "router.conf:2: unlimited_networks: expected at most 64 of ADDRESS or ADDRESS/BITS with "
+          "spaces between, found \"10.0.0.0/8 10.0.0.0/33\"" },
+        { "host = a:1\norigins = https://a.example/page\n",
+          "router.conf:2: origins: expected such as https://console.corp.example with spaces "
+          "between, without a path, found \"https://a.example/page\"" },
+        { "host = a:1\nmax_message = 16KiB\nmax_message_before = 32KiB\n",
+          "router.conf:3: max_message_before: more than max_message" },
+        { "host = a:1\nstall_timeout = 1s\n",
+          "router.conf:2: stall_timeout: expected 10000 to 3600000, found 1000" },
         { "host = a:1\nhost = b:1\n", "router.conf:2: host: given twice" },
         { "host a:1\n", "router.conf:1: expected KEY = VALUE" },
     };
@@ -65,6 +75,21 @@ TEST(bad_configurations_are_refused_by_line)
         CHECK(all.len > 0);
         router_config_deinit(&config);
     }
+}
+
+TEST(origins_are_compared_whole)
+{
+    const char *list = "https://a.example  https://b.example:8443 null";
+
+    CHECK(router_config_has_origin(list, VIEW_LIT("https://a.example")));
+    CHECK(router_config_has_origin(list, VIEW_LIT("https://b.example:8443")));
+    CHECK(router_config_has_origin(list, VIEW_LIT("null")));
+    CHECK(!router_config_has_origin(list, VIEW_LIT("https://a.example:8443")));
+    CHECK(!router_config_has_origin(list, VIEW_LIT("https://a.example.evil")));
+    CHECK(!router_config_has_origin(list, VIEW_LIT("http://a.example")));
+    CHECK(!router_config_has_origin(list, VIEW_LIT("")));
+    CHECK(!router_config_has_origin(NULL, VIEW_LIT("https://a.example")));
+    CHECK(router_config_has_origin("*", VIEW_LIT("https://any.example")));
 }
 
 TEST(listen_addresses)

@@ -248,7 +248,7 @@ TEST(sixty_four_calls_may_wait)
 
     for (unsigned i = 0; i < 64; i++)
         send_call(s.alice, "den.session.open", VIEW_ARR(one));
-    CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(one)), "network.error.limit");
+    CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(one)), "network.error.too_many_calls");
     yield(s.den, invoked(s.den), false, VIEW_ARR(one));
     CHECK_STR(answer_to(s.alice), "RESULT");
     send_call(s.alice, "den.session.open", VIEW_ARR(one)); /* room again */
@@ -273,7 +273,7 @@ TEST(registrations_are_counted_and_come_back)
         CHECK(wire_next(alice, &msg) && msg.type == RPC_REGISTERED);
         last = msg.ids.second;
     }
-    CHECK_STR(try_register(alice, "peer.456000.app.more"), "network.error.limit");
+    CHECK_STR(try_register(alice, "peer.456000.app.more"), "network.error.too_many_registrations");
     wire_send(alice,
               &(struct rpc_msg){ .type = RPC_UNREGISTER, .ids = { wire_request(alice), last } });
     CHECK_STR(answer_to(alice), "UNREGISTERED");

@@ -358,7 +358,7 @@ TEST(testaments_have_an_end)
 
     for (int i = 0; i < 32; i++)
         CHECK_STR(testament(ann, "t", 1, ""), "RESULT");
-    CHECK_STR(testament(ann, "t", 1, ""), "network.error.limit");
+    CHECK_STR(testament(ann, "t", 1, ""), "network.error.too_many_testaments");
 }
 
 TEST(nobody_leaves_what_he_may_not_publish)

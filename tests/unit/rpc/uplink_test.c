@@ -72,7 +72,6 @@ static void road_listen(struct road *road)
         .tls = { &chain, 1, buf_view(&road->cert.key) },
         .protocol = "wamp.2.msgpack",
         .max_connections = 10,
-        .max_per_address = 10,
         .max_message_before = 1 << 20,
         .max_message = 1 << 20,
         .max_queue = 1 << 20,

@@ -66,7 +66,6 @@ static void road_init(struct road *road)
         .host = "127.0.0.1",
         .protocols = served,
         .max_connections = 100,
-        .max_per_address = 100,
         .max_message_before = 1 << 20,
         .max_message = 1 << 20,
         .max_queue = 4 << 20,

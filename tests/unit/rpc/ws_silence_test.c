@@ -61,7 +61,6 @@ static void open_both(struct rpc_ws *ws, const struct edge_cert *cert, struct en
                                         .tls = { &chain, 1, buf_view(&cert->key) },
                                         .protocol = "test.1",
                                         .max_connections = 2,
-                                        .max_per_address = 2,
                                         .max_message_before = 1024,
                                         .max_message = 1024,
                                         .max_queue = 65536 };

@@ -105,7 +105,6 @@ static void road_init(struct road *road)
         .host = "127.0.0.1",
         .protocol = PROTOCOL,
         .max_connections = 100,
-        .max_per_address = 100,
         .max_message_before = 1 << 20,
         .max_message = 1 << 20,
         .max_queue = 4 << 20,
@@ -436,14 +435,55 @@ TEST(a_dial_can_be_canceled)
     CHECK_U64(road.client.n_opened, 0);
 }
 
-static void check_accept_limit(uint32_t max_connections, uint32_t max_per_address)
+/* A gate that lets two in, and counts. */
+struct gate {
+    unsigned n_asked, n_connected, n_gone, n_gone_open, n_full;
+};
+
+static bool two_may(void *user, _unused_ const uint8_t key[16])
+{
+    struct gate *gate = user;
+
+    gate->n_asked++;
+    return gate->n_connected - gate->n_gone < 2;
+}
+
+static void *gate_connected(void *user, const uint8_t key[16])
+{
+    static const uint8_t loopback[16] = { [10] = 0xff, 0xff, 127, 0, 0, 1 };
+    struct gate *gate = user;
+
+    CHECK(memcmp(key, loopback, sizeof(loopback)) == 0);
+    gate->n_connected++;
+    return gate;
+}
+
+static void gate_gone(void *user, void *place, bool was_open)
+{
+    struct gate *gate = user;
+
+    CHECK(place == user);
+    gate->n_gone++;
+    gate->n_gone_open += was_open;
+}
+
+static void gate_full(void *user)
+{
+    ((struct gate *)user)->n_full++;
+}
+
+static void check_accept_limit(uint32_t max_connections, struct gate *gate)
 {
     _road_ road;
     struct end clients[4] = { 0 };
 
     road_init(&road);
     road.listener.max_connections = max_connections;
-    road.listener.max_per_address = max_per_address;
+    road.listener.gate = (struct rpc_ws_gate){
+        .is_full = gate_full, .connected = gate_connected, .gone = gate_gone, .user = gate
+    };
+    if (max_connections > 2)
+        road.listener.gate.may_connect = two_may;
     road_listen(&road);
     for (size_t i = 0; i < 3; i++) {
         road_dial(&road, &clients[i]);
@@ -464,12 +504,23 @@ static void check_accept_limit(uint32_t max_connections, uint32_t max_per_addres
 
 TEST(connections_over_the_limit_are_not_accepted)
 {
-    check_accept_limit(2, 100);
+    struct gate gate = { 0 };
+
+    check_accept_limit(2, &gate);
+    CHECK(gate.n_full >= 1);
+    CHECK_U64(gate.n_connected, 3);
+    CHECK_U64(gate.n_gone, 3);
+    CHECK_U64(gate.n_gone_open, 3);
 }
 
-TEST(connections_over_the_limit_of_an_address_are_not_accepted)
+TEST(connections_that_the_gate_refuses_are_not_accepted)
 {
-    check_accept_limit(100, 2);
+    struct gate gate = { 0 };
+
+    check_accept_limit(100, &gate);
+    CHECK_U64(gate.n_full, 0);
+    CHECK(gate.n_asked > gate.n_connected);
+    CHECK_U64(gate.n_gone, gate.n_connected);
 }
 
 TEST(a_new_certificate_serves_new_connections)
@@ -505,6 +556,12 @@ TEST(a_new_certificate_serves_new_connections)
 #define JOIN      UPGRADE("websocket", "Sec-WebSocket-Protocol: " PROTOCOL "\r\n")
 #define CLOSED(c) "\x88" c
 
+static bool no_page_may(_unused_ void *user, struct view origin)
+{
+    CHECK_VIEW(origin, VIEW_LIT("https://a.example"));
+    return false;
+}
+
 TEST(strange_requests_are_answered_and_closed)
 {
     static const struct {
@@ -521,9 +578,13 @@ TEST(strange_requests_are_answered_and_closed)
           "" },
         { "an unknown upgrade", VIEW_LIT(UPGRADE("foo", "")), "HTTP/1.0 403 " },
         { "CONNECT", VIEW_LIT("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nbytes"), "" },
-        { "no sub-protocol", VIEW_LIT(UPGRADE("websocket", "")), "" },
+        { "no sub-protocol", VIEW_LIT(UPGRADE("websocket", "")), "HTTP/1.1 400 " },
         { "the handler's own name",
-          VIEW_LIT(UPGRADE("websocket", "Sec-WebSocket-Protocol: http\r\n")), "" },
+          VIEW_LIT(UPGRADE("websocket", "Sec-WebSocket-Protocol: http\r\n")), "HTTP/1.1 400 " },
+        { "from a web page that may not",
+          VIEW_LIT(UPGRADE("websocket", "Sec-WebSocket-Protocol: " PROTOCOL
+                                        "\r\nOrigin: https://a.example\r\n")),
+          "HTTP/1.1 403 " },
         { "no HTTP at all", VIEW_LIT("\x16\x03\x01 what is this\r\n\r\n"), "HTTP/1.0 403 " },
         { "POST with a body",
           VIEW_LIT("POST / HTTP/1.1\r\nHost: r\r\nContent-Length: 4\r\n\r\nabcd"),
@@ -532,6 +593,7 @@ TEST(strange_requests_are_answered_and_closed)
     _road_ road;
 
     road_init(&road);
+    road.listener.gate.may_upgrade = no_page_may;
     road_listen(&road);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct edge_raw *raw = edge_raw_start(road.dial.port, cases[i].request, VIEW_LIT(""), 0);
