@@ -7,7 +7,6 @@
 #include "router/metrics.h"
 #include "router/sources.h"
 #include "rpc/rpc.h"
-#include "rpc/ws.h"
 
 struct gate;
 struct visit; /* a connection, from its first byte on: rpc_ws_place() */
