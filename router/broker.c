@@ -312,10 +312,10 @@ static void distribute(void *user, void *value)
 
 static uint64_t new_publication(void)
 {
-    uint64_t publication = 0;
+    uint64_t publication;
 
-    random_bytes(&publication, 6); /* 48 bits */
-    return publication + 1;
+    random_bytes(&publication, sizeof(publication));
+    return (publication & (RPC_MAX_ID - 1)) + 1; /* any, as WAMP has it */
 }
 
 bool broker_is_heard(const struct broker *broker, const char *topic)

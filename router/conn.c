@@ -228,6 +228,44 @@ static unsigned read_features(struct view roles)
     return found;
 }
 
+static bool check_number(struct conn *conn, enum rpc_type type, uint64_t request, struct err *err)
+{
+    if (request <= conn->last_request)
+        return err_set(err, ERR_BAD_WIRE, "%s: request: %" PRIu64 " after %" PRIu64,
+                       rpc_type_name(type), request, conn->last_request);
+    conn->last_request = request;
+    return true;
+}
+
+/* WAMP asks for an answer to a request with an unusable URI. In our own realm it is a violation. */
+static bool answer_misnamed(struct conn *conn, struct view frame, struct err *err)
+{
+    struct rpc_msg msg;
+    struct err why = *err;
+
+    rpc_msg_read_misnamed(frame, &msg);
+    if (conn->state == CONN_GREETING && msg.type == RPC_HELLO)
+        return false; /* ABORT says it */
+    if (conn->state != CONN_ESTABLISHED || !realm_is_standard(conn->realm) ||
+        msg.type == RPC_HELLO) {
+        err->code = ERR_BAD_WIRE;
+        return false;
+    }
+    if (!check_number(conn, msg.type, msg.ids.request, err))
+        return false;
+    if (conn_may_request(conn, err)) /* it counts as any other */
+        *err = why;
+    if (conn->state != CONN_CLOSING && (msg.type != RPC_PUBLISH || msg.publish.acknowledge))
+        conn_refuse(conn, msg.type, msg.ids.request, err);
+    return true;
+}
+
+static bool read_input(struct conn *conn, struct view frame, struct rpc_msg *msg, struct err *err)
+{
+    check_size(conn, frame, err);
+    return !err->code && rpc_msg_read(frame, msg, err);
+}
+
 void conn_input(struct conn *conn, struct view frame)
 {
     const struct route *found;
@@ -238,9 +276,9 @@ void conn_input(struct conn *conn, struct view frame)
     conn->router->over = LIMIT_N;
     if (conn->state == CONN_CLOSING)
         return;
-    check_size(conn, frame, &err);
-    if (err.code || !rpc_msg_read(frame, &msg, &err)) {
-        conn_abort(conn, &err);
+    if (!read_input(conn, frame, &msg, &err)) {
+        if (err.code != ERR_INVALID_URI || !answer_misnamed(conn, frame, &err))
+            conn_abort(conn, &err);
         return;
     }
     metrics_flow(conn->router->metrics.in, msg.type, frame.len);
@@ -265,12 +303,8 @@ static bool route(struct conn *conn, const struct conn_input *in, struct err *er
     uint64_t request = in->msg->ids.request; /* all numbered messages start with it */
     struct err why;
 
-    if (found->is_numbered) {
-        if (request <= conn->last_request)
-            return err_set(err, ERR_BAD_WIRE, "%s: request: %" PRIu64 " after %" PRIu64,
-                           rpc_type_name(in->msg->type), request, conn->last_request);
-        conn->last_request = request;
-    }
+    if (found->is_numbered && !check_number(conn, in->msg->type, request, err))
+        return false;
     if (found->is_free || conn_may_request(conn, &why))
         return found->act(conn, in, err);
     if (conn->state == CONN_CLOSING)

@@ -197,6 +197,7 @@ static struct view take_uri(struct rpc_fields *f, const char *name, enum uri_kin
     fault = uri_fault(uri, kind);
     if (fault) {
         rpc_fields_fail(f, name, fault);
+        f->code = ERR_INVALID_URI;
         return (struct view){ 0 };
     }
     return uri;

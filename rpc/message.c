@@ -287,9 +287,16 @@ static void read_shape(struct rpc_fields *f, struct rpc_msg *msg, const struct r
     }
 }
 
-bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err)
+/* What can be answered to the one who asked. */
+static bool is_named_request(enum rpc_type type)
 {
-    struct rpc_msg msg = { 0 };
+    return type == RPC_HELLO || type == RPC_CALL || type == RPC_REGISTER || type == RPC_SUBSCRIBE ||
+           type == RPC_PUBLISH;
+}
+
+/* Fills *msg as far as it goes. */
+static bool read_message(struct view frame, struct rpc_msg *msg, struct err *err)
+{
     struct rpc_fields f;
     uint64_t type;
     size_t len;
@@ -307,13 +314,32 @@ bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err)
     if (type > RPC_YIELD || !rpc_shape_of((enum rpc_type)type))
         return err_set(err, ERR_BAD_WIRE, "message: type: %llu is none of ours",
                        (unsigned long long)type);
-    msg.type = (enum rpc_type)type;
-    for (const struct rpc_shape *shape = rpc_shape_of(msg.type); shape->kind != RPC_S_END; shape++)
-        read_shape(&f, &msg, shape);
-    if (!rpc_fields_end(&f, err))
-        return err_wrap(err, "%s", rpc_type_name(msg.type));
+    msg->type = (enum rpc_type)type;
+    for (const struct rpc_shape *shape = rpc_shape_of(msg->type); shape->kind != RPC_S_END; shape++)
+        read_shape(&f, msg, shape);
+    if (rpc_fields_end(&f, err))
+        return true;
+    if (err->code == ERR_INVALID_URI && !is_named_request(msg->type))
+        err->code = ERR_BAD_WIRE;
+    return err_wrap(err, "%s", rpc_type_name(msg->type));
+}
+
+bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err)
+{
+    struct rpc_msg msg = { 0 };
+
+    if (!read_message(frame, &msg, err))
+        return false;
     *ret_msg = msg;
     return true;
+}
+
+void rpc_msg_read_misnamed(struct view frame, struct rpc_msg *ret_msg)
+{
+    struct err ignored;
+
+    *ret_msg = (struct rpc_msg){ 0 };
+    read_message(frame, ret_msg, &ignored);
 }
 
 struct view rpc_payload_args(struct rpc_payload payload)

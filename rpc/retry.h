@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When to try a lost connection again, and at which host: growing, jittered pauses, 0.5 s doubling
- * to 6.5 s, each times 0.5 to 1.5, so that all are back in ten seconds and never in one wave. */
+ * to 6 s, each times 0.5 to 1.5, so that all are back in ten seconds and never in one wave. */
 #pragma once
 
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 enum {
     RPC_RETRY_PAUSE_MS = 500,
-    RPC_RETRY_MAX_PAUSE_MS = 6500,  /* with its jitter below ten seconds: so soon all are back */
+    RPC_RETRY_MAX_PAUSE_MS = 6000,  /* nine seconds with its jitter, then one to join: all are back */
     RPC_RETRY_MAX_ASKED_MS = 60000, /* a router that asks for more is not believed */
     RPC_RETRY_STEADY_MS = 5000,     /* a session that lasted this long starts the pauses anew */
 };

@@ -21,6 +21,13 @@ static bool read_example(const char *json, struct err *err)
     return rpc_fields_end(&f, err);
 }
 
+/* A request can be answered when nothing but its name is wrong. */
+static bool names_uri(const char *why)
+{
+    return strstr(why, ": empty component") || strstr(why, "control character") ||
+           strstr(why, "longer than 255");
+}
+
 TEST(fields_name_the_first_that_is_wrong)
 {
     static const struct {
@@ -56,7 +63,8 @@ TEST(fields_name_the_first_that_is_wrong)
             "[9007199254740992, \"t\", \"a.b\", h'010203', h'0000', h'01', [1], {\"a\": 1}]", &err),
         err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        CHECK_ERR(read_example(cases[i].json, &err), err, ERR_BAD_WIRE);
+        enum err_code code = names_uri(cases[i].why) ? ERR_INVALID_URI : ERR_BAD_WIRE;
+        CHECK_ERR(read_example(cases[i].json, &err), err, code);
         CHECK_STR(err.text, cases[i].why);
     }
 }

@@ -12,6 +12,13 @@ static bool read_json(const char *json, struct buf *frame, struct rpc_msg *msg, 
     return rpc_msg_read(buf_view(frame), msg, err);
 }
 
+/* A request can be answered when nothing but its name is wrong. */
+static bool names_uri(const char *why)
+{
+    return strstr(why, ": empty component") || strstr(why, "control character") ||
+           strstr(why, "longer than 255");
+}
+
 TEST(messages_that_are_malformed_are_refused_with_the_place)
 {
     static const struct {
@@ -92,7 +99,8 @@ TEST(messages_that_are_malformed_are_refused_with_the_place)
     struct err err;
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-        CHECK_ERR(read_json(cases[i].json, &frame, &msg, &err), err, ERR_BAD_WIRE);
+        enum err_code code = names_uri(cases[i].why) ? ERR_INVALID_URI : ERR_BAD_WIRE;
+        CHECK_ERR(read_json(cases[i].json, &frame, &msg, &err), err, code);
         CHECK_STR(err.text, cases[i].why);
     }
 }

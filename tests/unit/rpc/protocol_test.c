@@ -139,7 +139,8 @@ TEST(refused_examples_are_refused)
         struct rpc_msg msg;
         struct err err;
         CHECK(json_to_msgpack(json, &bytes));
-        CHECK_ERR(rpc_msg_read(buf_view(&bytes), &msg, &err), err, ERR_BAD_WIRE);
+        CHECK(!rpc_msg_read(buf_view(&bytes), &msg, &err));
+        CHECK(err.code == ERR_BAD_WIRE || err.code == ERR_INVALID_URI);
         CHECK_STR(err.text, wanted);
     }
     CHECK(n > 0);
