@@ -9,6 +9,13 @@
 #define _unused_       __attribute__((unused))
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
 #define _must_check_   __attribute__((warn_unused_result))
+/* For what is large, used in every message and written before it is read: elsewhere the compiler
+ * writes zeros first. */
+#if defined(__has_attribute) && __has_attribute(uninitialized)
+#define _uninitialized_ __attribute__((uninitialized))
+#else
+#define _uninitialized_
+#endif
 
 #define STEAL(p)                                                                                   \
     ({                                                                                             \

@@ -269,11 +269,12 @@ static bool read_input(struct conn *conn, struct view frame, struct rpc_msg *msg
 void conn_input(struct conn *conn, struct view frame)
 {
     const struct route *found;
-    struct err err = { 0 };
+    _uninitialized_ struct err err;
     struct rpc_msg msg;
     struct conn_input in = { &msg, frame };
 
     conn->router->over = LIMIT_N;
+    err.code = 0;
     if (conn->state == CONN_CLOSING)
         return;
     if (!read_input(conn, frame, &msg, &err)) {

@@ -369,7 +369,7 @@ static void call_new_one(struct conn *conn, const struct conn_input *in)
 {
     const struct rpc_call *ask = &in->msg->call;
     struct charge charge = { 0 };
-    struct err why = { 0 };
+    _uninitialized_ struct err why;
     struct reg *reg = find_callee(conn, ask);
 
     if (!reg)
@@ -432,7 +432,7 @@ static bool call_more(struct conn *conn, const struct rpc_call *ask, struct err 
 bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_call *ask = &in->msg->call;
-    struct err why = { 0 };
+    _uninitialized_ struct err why;
 
     if (ask->request <= conn->last_request)
         return call_more(conn, ask, err);

@@ -18,7 +18,9 @@ struct edge {
     struct rpc_ws *ws, *plain; /* plain: without TLS, on loopback; often NULL */
     struct gate *gate;
     struct rpc_timer *timer;
-    struct rpc_turn *turn; /* while the core is behind */
+    struct rpc_turn *turn; /* of the loop: another now; and while the core is behind */
+    struct moment now;
+    bool knows_now; /* in this turn */
     struct router *router;
     struct door *door;  /* NULL: none wanted */
     struct key *key;    /* the router's */
@@ -45,11 +47,17 @@ struct answer {
     struct buf message;
 };
 
-static struct moment now(void)
+/* The clocks are read once for all that came together. */
+static struct moment now(struct edge *edge)
 {
-    uint64_t fine = clock_mono_us();
+    uint64_t fine;
 
-    return (struct moment){ fine / 1000, clock_wall_ms(), fine };
+    if (!edge->knows_now) {
+        fine = clock_mono_us();
+        edge->now = (struct moment){ fine / 1000, clock_wall_ms(), fine };
+        edge->knows_now = true;
+    }
+    return edge->now;
 }
 
 static void arm(struct edge *edge)
@@ -207,7 +215,7 @@ static void open_wire(struct edge *edge, struct rpc_ws_conn *ws, const uint8_t *
     wire->ws = ws;
     wire->is_json = rpc_ws_protocol(ws)->is_json;
     rpc_ws_set_user(ws, wire);
-    wire->conn = router_opened(edge->router, now(), wire, rpc_ws_address(ws), exporter);
+    wire->conn = router_opened(edge->router, now(edge), wire, rpc_ws_address(ws), exporter);
     wire->conn->is_json = wire->is_json;
     wire->conn->has_near = gate_near(rpc_ws_place(ws), wire->conn->near);
     conn_hurry(wire->conn, rpc_ws_age(ws));
@@ -237,9 +245,9 @@ static void take(struct wire *wire, struct view message)
     struct err err;
 
     if (wire->is_json && !transcode_in(wire->edge->transcode, message, &message, &err))
-        router_refuse(wire->conn, now(), &err);
+        router_refuse(wire->conn, now(wire->edge), &err);
     else
-        router_input(wire->conn, now(), message);
+        router_input(wire->conn, now(wire->edge), message);
 }
 
 static void on_message(void *user, _unused_ struct rpc_ws_conn *ws, struct view message)
@@ -301,7 +309,7 @@ static void on_closed(void *user, struct rpc_ws_conn *ws, const struct err *why)
     edge = wire->edge;
     forget_answers(wire);
     fault = count_end(&edge->router->metrics, ws, wire->conn->state == CONN_ESTABLISHED);
-    other = router_closed(wire->conn, now(), why ? why->text : "closed");
+    other = router_closed(wire->conn, now(edge), why ? why->text : "closed");
     gate_blame(rpc_ws_place(ws), fault > other ? fault : other, rpc_ws_address(ws));
     edge->n_conns--;
     free(wire);
@@ -314,7 +322,7 @@ static void give_answers(struct edge *edge)
     struct answer *answer;
 
     LIST_EACH(answer, &edge->answers, node) {
-        router_input(answer->wire->conn, now(), buf_view(&answer->message));
+        router_input(answer->wire->conn, now(edge), buf_view(&answer->message));
         answer_free(answer);
     }
 }
@@ -324,7 +332,7 @@ static void on_timer(void *user)
     struct edge *edge = user;
 
     give_answers(edge);
-    router_tick(edge->router, now());
+    router_tick(edge->router, now(edge));
     arm(edge);
 }
 
@@ -332,6 +340,7 @@ static void on_turn(void *user)
 {
     struct edge *edge = user;
 
+    edge->knows_now = false;
     if (router_is_behind(edge->router))
         on_timer(edge);
 }
@@ -438,7 +447,7 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
-    edge->router = router_new(&setup, now());
+    edge->router = router_new(&setup, now(edge));
     gate_set_metrics(edge->gate, &edge->router->metrics);
 }
 
@@ -511,7 +520,7 @@ static bool reload(struct edge *edge, struct err *err)
         return false;
     if (memcmp(state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
         return err_set(err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
-    if (!router_reload_trust(edge->router, now(), STEAL(state.trust), err))
+    if (!router_reload_trust(edge->router, now(edge), STEAL(state.trust), err))
         return false;
     tls.n_chain = state_chain_views(&state, chain);
     if (!rpc_ws_set_tls(edge->ws, &tls, err))
@@ -533,7 +542,7 @@ void edge_reload(struct edge *edge)
 
 void edge_drain(struct edge *edge)
 {
-    router_drain(edge->router, now());
+    router_drain(edge->router, now(edge));
     arm(edge);
 }
 

@@ -78,11 +78,12 @@ bool rpc_map_bool(struct view map, const char *key)
 
 bool rpc_map_has_duplicates(struct view map)
 {
-    struct view keys[MAX_KEYS], cursor, value;
+    _uninitialized_ struct view keys[MAX_KEYS];
+    struct view cursor, value;
     uint32_t n;
     size_t n_keys = 0;
 
-    if (!rpc_map_open(map, &cursor, &n))
+    if (!rpc_map_open(map, &cursor, &n) || n < 2)
         return false;
     if (n > MAX_KEYS)
         return true;

@@ -111,9 +111,11 @@ static const char *walk_step(struct walk *w)
 
 bool rpc_walk(struct view bytes, size_t *ret_len, struct err *err)
 {
-    struct walk w = { .rest = bytes };
+    _uninitialized_ struct walk w;
     const char *why;
 
+    w.rest = bytes;
+    w.depth = w.n_maps = 0;
     do {
         size_t at = bytes.len - w.rest.len;
         why = walk_step(&w);
