@@ -13,6 +13,7 @@
 #include "rpc/ws_life.h"
 #include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
+#include "rpc/ws_verdict.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
@@ -69,7 +70,6 @@ struct rpc_ws_dialing {
     struct rpc_ws_protocol protocol;
     char *protocol_name;
     uint16_t port;
-    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     lws_sorted_usec_list_t start;
     bool is_starting; /* inside lws_client_connect_via_info() */
 };
@@ -90,7 +90,10 @@ static int load_server_tls(struct rpc_ws *ws, SSL_CTX *ssl)
     struct err err;
 
     ws->server_ssl = ssl;
-    return rpc_ws_tls_profile(ssl) && rpc_ws_pair_use(ws->pair, ssl, &err) ? 0 : -1;
+    return rpc_ws_tls_profile(ssl) && rpc_ws_tickets_serve(ssl) &&
+                   rpc_ws_pair_use(ws->pair, ssl, &err)
+               ? 0
+               : -1;
 }
 
 bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err)
@@ -98,29 +101,27 @@ bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err 
     _cleanup_(rpc_ws_pair_freep) struct rpc_ws_pair *pair = NULL;
 
     assert(ws->server_ssl);
-    return rpc_ws_pair_read(tls, &pair, err) && rpc_ws_pair_use(pair, ws->server_ssl, err);
+    if (!rpc_ws_pair_read(tls, &pair, err) || !rpc_ws_pair_use(pair, ws->server_ssl, err))
+        return false;
+    rpc_ws_tickets_forget(ws->server_ssl); /* they stand for the certificate before */
+    return true;
 }
 
-/* The verdict on a server's chain: OpenSSL asks nobody else. */
-static bool on_chain(void *user, const SSL *ssl, const struct view *chain, size_t n)
+struct ssl_st *rpc_ws_wire_ssl(const struct rpc_ws_conn *conn)
 {
-    struct rpc_ws *ws = user;
-    struct rpc_ws_conn *conn;
-    struct err err = { 0 };
+    return conn->wsi ? lws_get_ssl(conn->wsi) : NULL;
+}
 
-    LIST_EACH(conn, &ws->hub.conns, node) {
-        if (!conn->dial || !conn->wsi || lws_get_ssl(conn->wsi) != ssl)
-            continue;
-        if (!conn->dial->judge || conn->dial->judge(conn->user, chain, n, &err))
-            return true;
-        rpc_ws_conn_set_why(conn, &err);
-    }
-    return false;
+bool rpc_ws_is_resumed(const struct rpc_ws_conn *conn)
+{
+    SSL *ssl = rpc_ws_wire_ssl(conn);
+
+    return ssl && SSL_session_reused(ssl);
 }
 
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
 {
-    SSL *ssl = conn->wsi ? lws_get_ssl(conn->wsi) : NULL;
+    SSL *ssl = rpc_ws_wire_ssl(conn);
 
     return ssl && rpc_ws_tls_exporter(ssl, ret_exporter);
 }
@@ -534,7 +535,6 @@ static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rp
     dial->protocol_name = mem_text(from->protocol);
     dial->protocol = rpc_ws_protocol_named(dial->protocol_name);
     dial->port = from->port;
-    dial->judge = from->judge;
     return dial;
 }
 
@@ -559,6 +559,10 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
         return err_set(err, ERR_CLOSED, "connecting: shutting down");
     conn = conn_new(ws, events, user);
     conn->dial = dial_new(dial, conn);
+    conn->judge = dial->judge;
+    if (!dial->is_fresh)
+        conn->ticket =
+            mem_format("%s %u %s", dial->host, (unsigned)dial->port, conn->dial->server_name);
     conn->protocol = &conn->dial->protocol;
     conn->in.max = dial->max_message;
     conn->max_queue = MAX_CLIENT_QUEUE;
@@ -686,8 +690,9 @@ static bool make_client(struct rpc_ws *ws, struct err *err)
 {
     struct lws_context_creation_info info = { 0 };
 
-    if (!rpc_ws_tls_client(on_chain, ws, &ws->client_ssl, err))
+    if (!rpc_ws_tls_client(rpc_ws_verdict, &ws->hub, &ws->client_ssl, err))
         return false;
+    rpc_ws_verdict_resume(&ws->hub, ws->client_ssl);
     ws->client_protocols[0] = (struct lws_protocols){
         .name = "client",
         .callback = on_client,
@@ -786,6 +791,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     rpc_ws_timers_deinit(&ws->timers);
     lws_sul_cancel(&ws->timer);
     rpc_ws_spares_free(&ws->hub.spares);
+    rpc_ws_tickets_free(&ws->hub.tickets);
     client_ssl = ws->client_ssl;
     context = ws->context;
     if (ws->kind == RPC_WS_UV) {

@@ -92,6 +92,7 @@ struct rpc_ws_dial {
     /* Judges the server's chain, leaf first; NULL: anything passes (joining, until netsign's
      * proof). */
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
+    bool is_fresh; /* with a full handshake, even where an earlier connection could be resumed */
 };
 /* closed() comes when it fails. *ret_conn may be given to rpc_ws_close() before opened(). */
 bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
@@ -114,6 +115,8 @@ void *rpc_ws_user(const struct rpc_ws_conn *conn);
 void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger limits */
 /* RFC 9266: 32 bytes of EXPORTER-Channel-Binding. From opened() on. */
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32]);
+/* Whether it resumed an earlier one's TLS session (RFC 8446, 2.2), with keys of its own. */
+bool rpc_ws_is_resumed(const struct rpc_ws_conn *conn);
 const char *rpc_ws_address(const struct rpc_ws_conn *conn); /* of the other side, without port */
 
 /* A timer that works on either loop. */

@@ -39,6 +39,7 @@ struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_
 static void conn_free(struct rpc_ws_conn *conn)
 {
     rpc_ws_dialing_free(conn->dial);
+    free(conn->ticket);
     list_remove(&conn->node);
     list_remove(&conn->opening);
     list_remove(&conn->dirty);

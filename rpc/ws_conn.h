@@ -7,6 +7,7 @@
 #include "rpc/ws.h"
 #include "rpc/ws_address.h"
 #include "rpc/ws_box.h"
+#include "rpc/ws_ticket.h"
 
 struct lws;
 struct rpc_ws_dialing; /* what only a client's connection has; ws.c's */
@@ -20,6 +21,8 @@ struct rpc_ws_hub {
     struct rpc_ws_spares spares;
     bool has_turns; /* otherwise they ask the wire to be called when it can take more */
     struct rpc_ws_masks masks;
+    struct rpc_ws_tickets tickets; /* to connect again with */
+    struct rpc_ws_ticket_events ticket_events;
     size_t max_trusted; /* the longest message of an authenticated client */
     size_t max_control; /* bytes in a tick that belong to no message; 0: any number */
     uint64_t stall_ticks;
@@ -36,7 +39,11 @@ struct rpc_ws_conn {
     uint64_t accepted_at; /* clock_mono_ms() */
     struct rpc_ws_events events;
     void *user;
-    struct rpc_ws_dialing *dial;    /* NULL: accepted */
+    struct rpc_ws_dialing *dial; /* NULL: accepted */
+    /* Of one that was dialed: struct rpc_ws_dial's, and what tickets of the same server are kept
+     * under; NULL: it neither uses nor keeps any. */
+    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
+    char *ticket;
     const struct rpc_ws_gate *gate; /* NULL: a client */
     void *place;                    /* the gate's */
     char address_text[RPC_WS_ADDRESS_TEXT];
@@ -87,7 +94,8 @@ void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload);
 bool rpc_ws_wire_write(struct rpc_ws_conn *conn, size_t from, size_t len); /* of conn->out.bytes */
 bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn); /* not all that was written has left */
 void rpc_ws_wire_ask(struct rpc_ws_conn *conn); /* rpc_ws_conn_writable() when it can take more */
-void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs); /* cut after so long; 0: soon */
+void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs);     /* cut after so long; 0: soon */
+struct ssl_st *rpc_ws_wire_ssl(const struct rpc_ws_conn *conn); /* NULL: none (yet) */
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
 bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn);   /* read from the socket, not from TLS */
 void rpc_ws_wire_read(struct rpc_ws_conn *conn);       /* some of it; `conn` may be gone after it */

@@ -79,12 +79,14 @@ bool rpc_ws_pair_use(const struct rpc_ws_pair *pair, SSL_CTX *ssl, struct err *e
            err_set(err, ERR_BAD_CERTIFICATE, "TLS: OpenSSL refuses the certificate or its key");
 }
 
-/* TLS 1.3 alone; no tickets, so that every connection proves everything anew. */
+/* TLS 1.3 alone, and nothing before its handshake is through. */
 bool rpc_ws_tls_profile(SSL_CTX *ssl)
 {
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_max_early_data(ssl, 0) == 1 &&
+           SSL_CTX_set_recv_max_early_data(ssl, 0) == 1 &&
            SSL_CTX_set1_groups_list(ssl, "X25519:P-256") == 1 &&
            SSL_CTX_set_num_tickets(ssl, 0) == 1;
 }
@@ -116,6 +118,13 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
 
     X509_STORE_CTX_set_error(store, is_good ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
     return is_good;
+}
+
+bool rpc_ws_tls_judge_again(SSL *ssl, rpc_ws_on_chain *on_chain, void *user)
+{
+    const struct judge judge = { on_chain, user };
+
+    return judge_chain(&judge, ssl, SSL_get_peer_cert_chain(ssl));
 }
 
 bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, SSL_CTX **ret_ssl, struct err *err)

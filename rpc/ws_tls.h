@@ -17,6 +17,9 @@ bool rpc_ws_tls_profile(struct ssl_ctx_st *ssl);
 /* `chain` is what the server sent, leaf first. */
 typedef bool rpc_ws_on_chain(void *user, const struct ssl_st *ssl, const struct view *chain,
                              size_t n);
+/* The same question about the chain of the session that `ssl` is about to resume: it was judged
+ * when it began, and the verdict may be another one today. */
+bool rpc_ws_tls_judge_again(struct ssl_st *ssl, rpc_ws_on_chain *on_chain, void *user);
 bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st **ret_ssl,
                        struct err *err);
 void rpc_ws_tls_free(struct ssl_ctx_st *ssl);

@@ -191,6 +191,7 @@ static void start(struct session *s)
         .server_name = "router.bench.warren",
         .protocol = "wamp.2.msgpack",
         .max_message = RPC_MAX_MESSAGE,
+        .is_fresh = s->is_fresh,
     };
     struct err err;
 

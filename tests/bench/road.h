@@ -23,6 +23,7 @@ struct session {
     uint32_t number;
     bool is_den;
     bool is_single; /* a TLS record a message, as clients do that do not coalesce */
+    bool is_fresh;  /* with a full TLS handshake each time */
     bool is_leaving;
     struct rpc_client *client;
     struct rpc_ws_conn *conn;

@@ -4,7 +4,7 @@
  *   serve    peer 0 serves its procedure `bench.echo`
  *   call     a peer (number=) calls it: window= in flight, size= bytes, single=1, seconds=
  *   hold     count= peers from number= on, idle, listening to den's event
- *   sessions opens and closes sessions, parallel= at a time
+ *   sessions opens and closes sessions, parallel= at a time; resume=1: TLS resumed
  * Each prints lines of JSON. All but `call` and `sessions` run until SIGTERM. */
 #include "tests/bench/road.h"
 
@@ -347,7 +347,11 @@ static void run_sessions(char **argv)
     sessions = mem_array(struct session, opening.parallel);
     for (uint32_t i = 0; i < opening.parallel; i++) {
         sessions[i] = (struct session){
-            .road = &road, .number = 50 + i, .on_up = opened_up, .on_closed = opened_closed
+            .road = &road,
+            .number = 50 + i,
+            .on_up = opened_up,
+            .on_closed = opened_closed,
+            .is_fresh = !argument(argv, "resume", 0),
         };
         session_open(&sessions[i]);
     }
