@@ -11,7 +11,8 @@ import subprocess
 import threading
 import time
 
-PATIENCE = 60  # seconds that anything may take; ten times what it needs
+# Seconds that anything may take; ten times what it needs.
+PATIENCE = 600 if os.environ.get("WARREN_VALGRIND") else 60
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -24,6 +25,18 @@ def shown(peer_id):
     return re.sub(r"(?<=\d)(?=(\d{3})+$)", " ", peer_id)
 
 
+# WARREN_VALGRIND=1: our own programs run under valgrind, and end with this status when it has something to say.
+VALGRIND_STATUS = 66
+
+
+def watched(argv):
+    """`argv` under valgrind when that is asked for and it is one of ours."""
+    if not os.environ.get("WARREN_VALGRIND") or os.path.basename(argv[0]) not in ("warren-router", "warren-den", "warren"):
+        return list(argv)
+    return ["valgrind", "--quiet", f"--error-exitcode={VALGRIND_STATUS}", "--leak-check=full", "--errors-for-leak-kinds=definite",
+            "--show-leak-kinds=definite", f"--suppressions={os.path.join(ROOT, 'tests/system/valgrind.supp')}", *argv]
+
+
 class Process:
     """A program that runs beside us, with its output in lists that can be waited on."""
 
@@ -31,7 +44,7 @@ class Process:
         self.name, self.out, self.err = name, [], []
         self.partial = ""  # of the error output: a prompt has no newline
         self.changed = threading.Condition()
-        self.process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        self.process = subprocess.Popen(watched(argv), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, encoding="utf-8", errors="replace", bufsize=1, **more)
         self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
                         for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
@@ -103,7 +116,7 @@ class Process:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE / 6)
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.process.returncode
@@ -111,7 +124,7 @@ class Process:
 
 def run(argv, wanted=0, **more):
     """Runs to the end; Failed unless the exit status is the wanted one (None: any). Returns the finished process."""
-    done = subprocess.run(argv, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=PATIENCE,
+    done = subprocess.run(watched(argv), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=PATIENCE,
                           check=False, **more)
     if wanted is not None and done.returncode != wanted:
         raise Failed(f"{' '.join(argv)} ended with {done.returncode}, wanted {wanted}:\n{done.stdout}{done.stderr}")
@@ -215,3 +228,8 @@ class Network:
     def close(self):
         for process in reversed(self.processes):
             process.stop()
+
+    def found_by_valgrind(self):
+        """What it said of our programs, process by process."""
+        return [f"[{process.name}] {line}" for process in self.processes
+                if process.process.returncode == VALGRIND_STATUS for line in process.err if line.startswith("==")]

@@ -64,5 +64,8 @@ def main(name="test.warren", host="127.0.0.1", make=True):
         n_failed += 1
     finally:
         net.close()
+        for line in net.found_by_valgrind():
+            n_failed += 1
+            print(f"# {line}")
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(1 if n_failed else 0)

@@ -212,7 +212,7 @@ static void wire_free(struct wire *wire)
     free(wire);
 }
 
-static void drop_wires(struct world *w)
+void world_drop_wires(struct world *w)
 {
     for (size_t i = 0; i < w->n_wires; i++)
         wire_free(w->wires[i]);
@@ -223,7 +223,7 @@ void world_free(struct world *w)
 {
     if (!w)
         return;
-    drop_wires(w);
+    world_drop_wires(w);
     CHECK_U64(dealer_n_registrations(w->router->home->dealer),
               0); /* nothing outlives its connection */
     CHECK_U64(dealer_n_calls(w->router->home->dealer), 0);
@@ -250,7 +250,7 @@ void world_restart(struct world *w)
 {
     struct rpc_trust *trust = NULL;
 
-    drop_wires(w);
+    world_drop_wires(w);
     router_free(w->router);
     MUST(rpc_trust_load(buf_view(&w->saved), pki_verify_by_cert, &trust, &err));
     start(w, trust);

@@ -52,6 +52,7 @@ struct world *world_with_realms(const char *realms, const char *principals);
 void world_free(struct world *world);
 OWN_FREEP(world, struct world)
 void world_restart(struct world *world); /* the router, from what it saved; wires are gone */
+void world_drop_wires(struct world *world);
 /* Time; ticks the router at each deadline on the way */
 void world_pass(struct world *world, uint64_t ms);
 
