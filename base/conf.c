@@ -418,6 +418,41 @@ void conf_wipe(const struct conf_option *options, size_t n_options, void *config
     release(options, n_options, config, true);
 }
 
+static bool is_text(enum conf_type type)
+{
+    return type == CONF_TEXT || type == CONF_PATH || type == CONF_ADDRESS || type == CONF_NETWORK;
+}
+
+static size_t size_of(const struct conf_option *option)
+{
+    return is_text(option->type)       ? sizeof(char *)
+           : option->type == CONF_BOOL ? sizeof(bool)
+                                       : sizeof(uint64_t);
+}
+
+bool conf_is_same(const struct conf_option *option, const void *a, const void *b)
+{
+    const void *x = (const char *)a + option->offset, *y = (const char *)b + option->offset;
+    const char *s, *t;
+
+    if (!is_text(option->type))
+        return memcmp(x, y, size_of(option)) == 0;
+    memcpy(&s, x, sizeof(s));
+    memcpy(&t, y, sizeof(t));
+    return s == t || (s && t && strcmp(s, t) == 0);
+}
+
+void conf_swap(const struct conf_option *option, void *a, void *b)
+{
+    uint8_t kept[sizeof(uint64_t)];
+    uint8_t *x = (uint8_t *)a + option->offset, *y = (uint8_t *)b + option->offset;
+    size_t size = size_of(option);
+
+    memcpy(kept, x, size);
+    memcpy(x, y, size);
+    memcpy(y, kept, size);
+}
+
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to)
 {
     for (size_t i = 0; i < n_options; i++) {

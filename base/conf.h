@@ -58,6 +58,10 @@ void conf_deinit(const struct conf_option *options, size_t n_options, void *conf
 /* The same, wiping texts first. */
 void conf_wipe(const struct conf_option *options, size_t n_options, void *config);
 
+/* Whether one option has the same value in both configs; and the two values exchanged. */
+bool conf_is_same(const struct conf_option *option, const void *a, const void *b);
+void conf_swap(const struct conf_option *option, void *a, void *b);
+
 /* A file of sections: "[WORD NAME]" on a line of its own begins one, and the lines up to the next
  * belong to it. */
 struct conf_kind {

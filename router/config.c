@@ -309,6 +309,34 @@ void router_config_deinit(struct router_config *config)
     conf_deinit(options, N_ELEMENTS(options), config);
 }
 
+/* What sockets, tables and folders were made with. */
+static bool is_for_start(const char *name)
+{
+    static const char *const names[] = {
+        "listen",        "listen_plain",       "state",
+        "metrics",       "max_connections",    "max_message",
+        "max_queue",     "max_message_before", "max_fragments",
+        "stall_timeout", "max_control_rate",
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+void router_config_exchange(struct router_config *config, struct router_config *other,
+                            struct buf *ret_ignored)
+{
+    for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+        if (!is_for_start(options[i].name))
+            conf_swap(&options[i], config, other);
+        else if (!conf_is_same(&options[i], config, other))
+            buf_printf(ret_ignored, "%s%s", ret_ignored->len ? " " : "", options[i].name);
+    }
+}
+
 void router_config_help(struct buf *to)
 {
     conf_help(options, N_ELEMENTS(options), to);

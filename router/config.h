@@ -73,6 +73,11 @@ bool router_config_read(const char *path, struct router_config *config, struct b
 bool router_config_parse(const char *name, struct view text, struct router_config *config,
                          struct buf *ret_all, struct err *err);
 void router_config_deinit(struct router_config *config);
+/* A running router takes another configuration: `config` gets the values of `other` and the reverse, but
+ * for options that are only looked at when it starts. Those that differ are named, with spaces between,
+ * in *ret_ignored. */
+void router_config_exchange(struct router_config *config, struct router_config *other,
+                            struct buf *ret_ignored);
 void router_config_help(struct buf *to);
 /* What `init` writes: `host`, `listen`, and every other key as a comment with its default. */
 void router_config_template(const char *host, const char *listen, struct buf *to);

@@ -14,7 +14,7 @@
 enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024 };
 
 struct edge {
-    const struct router_config *config;
+    struct router_config *config;
     struct rpc_ws *ws, *plain; /* plain: without TLS, on loopback; often NULL */
     struct gate *gate;
     struct rpc_timer *timer;
@@ -451,7 +451,7 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
     gate_set_metrics(edge->gate, &edge->router->metrics);
 }
 
-bool edge_new(struct rpc_loop *loop, const struct router_config *config, struct edge **ret_edge,
+bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge **ret_edge,
               struct err *err)
 {
     _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
@@ -510,34 +510,88 @@ void edge_free(struct edge *edge)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-static bool reload(struct edge *edge, struct err *err)
-{
-    _cleanup_(state_deinit) struct state state = { 0 };
-    struct view chain[PKI_MAX_CHAIN];
-    struct rpc_ws_tls tls = { chain, 0, buf_view(&edge->tls_key) };
+/* What is on disk now, all of it read before any of it is taken. */
+struct news {
+    struct state state;
+    struct realms *realms;
+};
 
-    if (!state_load(edge->config->state, clock_wall_ms(), &state, err))
+static void news_deinit(struct news *news)
+{
+    state_deinit(&news->state);
+    realms_free(news->realms);
+}
+
+/* A line of the log for each line of `all`, or for `err` alone. */
+static void log_failure(struct buf *all, const struct err *err)
+{
+    char *line, *rest = NULL;
+
+    if (all->len == 0)
+        buf_put_text(all, err->text);
+    buf_put_u8(all, '\0');
+    for (line = strtok_r((char *)all->data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(line));
+}
+
+static bool read_news(const struct edge *edge, const struct router_config *other, struct news *news)
+{
+    _buf_ all = { 0 };
+    struct err err = { 0 };
+
+    if (state_load(edge->config->state, clock_wall_ms(), &news->state, &err) &&
+        memcmp(news->state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
+        err_set(&err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
+    if (err.code == ERR_NONE && other->realms)
+        realms_read(other->realms, rpc_trust_network(news->state.trust), &news->realms, &all, &err);
+    if (err.code == ERR_NONE)
+        return true;
+    log_failure(&all, &err);
+    return false;
+}
+
+/* The two that can still fail come first. */
+static bool take_news(struct edge *edge, struct router_config *other, struct news *news,
+                      struct err *err)
+{
+    struct view chain[PKI_MAX_CHAIN];
+    struct rpc_ws_tls tls = { chain, state_chain_views(&news->state, chain),
+                              buf_view(&edge->tls_key) };
+    _buf_ ignored = { 0 };
+
+    if (!router_reload_trust(edge->router, now(edge), STEAL(news->state.trust), err) ||
+        !rpc_ws_set_tls(edge->ws, &tls, err))
         return false;
-    if (memcmp(state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
-        return err_set(err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
-    if (!router_reload_trust(edge->router, now(edge), STEAL(state.trust), err))
-        return false;
-    tls.n_chain = state_chain_views(&state, chain);
-    if (!rpc_ws_set_tls(edge->ws, &tls, err))
-        return false;
-    edge->router->certificate_not_after = state.not_after;
+    edge->router->certificate_not_after = news->state.not_after;
+    router_config_exchange(edge->config, other, &ignored);
+    router_reload(edge->router, now(edge), STEAL(news->realms));
+    if (ignored.len)
+        log_event(LOG_WARN, "needs_restart", "options=\"%s\"", buf_cstr(&ignored));
     return true;
 }
 
-void edge_reload(struct edge *edge)
+void edge_count_failed_reload(struct edge *edge)
 {
-    struct err err = { 0 };
+    metrics_count(&edge->router->metrics, METRIC_RELOADS_FAILED);
+}
 
-    if (reload(edge, &err))
-        log_event(LOG_INFO, "reloaded", "manifest=%" PRIu64,
-                  rpc_trust_manifest(edge->router->trust)->manifest_no);
-    else
-        log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(err.text));
+bool edge_reload(struct edge *edge, struct router_config *other)
+{
+    _cleanup_(news_deinit) struct news news = { 0 };
+    struct err err = { 0 };
+    _buf_ none = { 0 };
+    bool ok = read_news(edge, other, &news);
+
+    if (ok && !take_news(edge, other, &news, &err)) {
+        log_failure(&none, &err);
+        ok = false;
+    }
+    metrics_count(&edge->router->metrics, ok ? METRIC_RELOADS_OK : METRIC_RELOADS_FAILED);
+    if (ok)
+        log_event(LOG_INFO, "reloaded", "manifest=%" PRIu64 " realms=%zu",
+                  rpc_trust_manifest(edge->router->trust)->manifest_no, edge->router->n_realms);
+    arm(edge);
+    return ok;
 }
 
 void edge_drain(struct edge *edge)

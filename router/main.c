@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* warren-router(8): the verbs, and the daemon's life. */
 #include "base/file.h"
+#include "base/notify.h"
 #include "router/edge.h"
 #include "router/realms.h"
 #include "router/state.h"
@@ -65,7 +66,10 @@ static int show_help(void)
 struct daemon {
     struct rpc_loop *loop;
     struct edge *edge;
-    struct rpc_timer *farewell;
+    struct rpc_timer *farewell, *watchdog;
+    uint64_t watchdog_for; /* how often systemd wants to hear of us; 0: not at all */
+    const char *path;      /* of router.conf */
+    struct router_config *config;
     bool is_stopping;
     uint64_t stop_at; /* everybody was told; 0: not yet */
 };
@@ -92,19 +96,76 @@ static void on_stop(void *user, _unused_ int signal_number)
         return;
     }
     log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
+    notify_say("STOPPING=1\nSTATUS=waiting for calls in flight");
     daemon->is_stopping = true;
     edge_drain(daemon->edge);
     on_farewell(daemon);
+}
+
+/* Comes from the loop: it turns. */
+static void on_watchdog(void *user)
+{
+    struct daemon *daemon = user;
+
+    notify_say("WATCHDOG=1");
+    rpc_timer_set(daemon->watchdog, clock_mono_ms() + daemon->watchdog_for / 2);
+}
+
+static void set_up_log(const struct router_config *config)
+{
+    enum log_format format = LOG_TEXT;
+    enum log_level level = LOG_INFO;
+
+    router_config_log_level(config->log_level, &level);
+    log_read_format(config->log_format, &format);
+    log_open("warren-router", level);
+    log_set_format(format);
+}
+
+/* Every line of it. */
+static void log_bad_config(const struct buf *all, const struct err *err)
+{
+    struct view left = buf_view(all);
+
+    if (left.len == 0)
+        log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote_text(err->text));
+    while (left.len) {
+        const uint8_t *end = memchr(left.data, '\n', left.len);
+        size_t len = end ? (size_t)(end - left.data) : left.len;
+        log_event(LOG_ERROR, "reload_failed", "why=%s", log_quote(view_sub(left, 0, len)));
+        left = view_sub(left, len + 1, left.len);
+    }
+}
+
+static bool reload(struct daemon *daemon)
+{
+    _cleanup_(router_config_deinit) struct router_config other = { 0 };
+    _buf_ all = { 0 };
+    struct err err = { 0 };
+
+    if (!router_config_read(daemon->path, &other, &all, &err)) {
+        edge_count_failed_reload(daemon->edge);
+        log_bad_config(&all, &err);
+        return false;
+    }
+    if (!edge_reload(daemon->edge, &other))
+        return false;
+    set_up_log(daemon->config);
+    return true;
 }
 
 static void on_reload(void *user, _unused_ int signal_number)
 {
     struct daemon *daemon = user;
 
-    edge_reload(daemon->edge);
+    if (daemon->is_stopping)
+        return;
+    notify_reloading();
+    notify_say(reload(daemon) ? "READY=1\nSTATUS=serving"
+                              : "READY=1\nSTATUS=serving; the last reload failed: see the log");
 }
 
-static bool serve(const struct router_config *config, struct err *err)
+static bool serve(const char *path, struct router_config *config, struct err *err)
 {
     _cleanup_(rpc_loop_freep) struct rpc_loop *loop = NULL;
     _cleanup_(edge_freep) struct edge *edge = NULL;
@@ -112,11 +173,16 @@ static bool serve(const struct router_config *config, struct err *err)
 
     if (!rpc_loop_new(&loop, err) || !edge_new(loop, config, &edge, err))
         return false;
-    daemon = (struct daemon){ .loop = loop, .edge = edge };
+    daemon = (struct daemon){ .loop = loop, .edge = edge, .path = path, .config = config };
     daemon.farewell = rpc_timer_new(loop, on_farewell, &daemon);
     rpc_loop_on_signal(loop, SIGTERM, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGINT, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGHUP, on_reload, &daemon);
+    daemon.watchdog_for = notify_watchdog();
+    daemon.watchdog = rpc_timer_new(loop, on_watchdog, &daemon);
+    if (daemon.watchdog_for)
+        on_watchdog(&daemon);
+    notify_say("READY=1\nSTATUS=serving");
     rpc_loop_run(loop);
     log_event(LOG_INFO, "stopped", "connections=%s", edge_is_empty(edge) ? "none" : "some");
     return true;
@@ -148,17 +214,6 @@ static bool check_only(const struct router_config *config, struct err *err)
     return true;
 }
 
-static void set_up_log(const struct router_config *config)
-{
-    enum log_format format = LOG_TEXT;
-    enum log_level level = LOG_INFO;
-
-    router_config_log_level(config->log_level, &level);
-    log_read_format(config->log_format, &format);
-    log_open("warren-router", level);
-    log_set_format(format);
-}
-
 static int run(const struct arguments *a)
 {
     _cleanup_(router_config_deinit) struct router_config config = { 0 };
@@ -173,7 +228,7 @@ static int run(const struct arguments *a)
         return EXIT_FAILURE;
     }
     set_up_log(&config);
-    ok = a->is_check ? check_only(&config, &err) : serve(&config, &err);
+    ok = a->is_check ? check_only(&config, &err) : serve(a->config, &config, &err);
     return ok ? EXIT_SUCCESS : fail(&err);
 }
 

@@ -6,6 +6,7 @@ struct realm *realm_new(struct router *router, const struct realm_config *config
 {
     struct realm *realm = mem_new(struct realm);
 
+    list_init(&realm->retired);
     realm->router = router;
     realm->config = config;
     realm->by_session = map_new();
@@ -18,6 +19,7 @@ void realm_free(struct realm *realm)
 {
     if (!realm)
         return;
+    list_remove(&realm->retired);
     broker_free(realm->broker);
     dealer_free(realm->dealer);
     map_free(realm->by_session);

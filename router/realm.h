@@ -4,6 +4,7 @@
  * the network. */
 #pragma once
 
+#include "base/list.h"
 #include "router/realms.h"
 
 struct router;
@@ -12,7 +13,8 @@ struct broker;
 
 struct realm {
     struct router *router;
-    const struct realm_config *config; /* borrowed from the router's realms */
+    const struct realm_config *config; /* borrowed from the router's realms; NULL: retired */
+    struct list retired;               /* in the router's list once a reload took it away */
     struct map *by_session;            /* established: struct conn by session ID */
     struct dealer *dealer;
     struct broker *broker;

@@ -105,6 +105,15 @@ void realms_free(struct realms *realms)
     free(realms);
 }
 
+struct realm_config *realms_find(const struct realms *realms, const char *name)
+{
+    for (size_t i = 0; i < realms->n; i++) {
+        if (strcmp(realms->item[i]->name, name) == 0)
+            return realms->item[i];
+    }
+    return NULL;
+}
+
 bool realms_has_key(const struct realms *realms, struct view public_key)
 {
     for (size_t i = 0; i < realms->n; i++) {

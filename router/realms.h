@@ -63,6 +63,7 @@ struct realms *realms_new(const char *network);
 bool realms_read(const char *path, const char *network, struct realms **ret_realms,
                  struct buf *ret_all, struct err *err);
 void realms_free(struct realms *realms);
+struct realm_config *realms_find(const struct realms *realms, const char *name); /* or NULL */
 OWN_FREEP(realms, struct realms)
 /* Whether a key may come in by cryptosign somewhere: then it may not by netsign. */
 bool realms_has_key(const struct realms *realms, struct view public_key);

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/router.h"
 
+void router_take_proxies(struct router *router)
+{
+    router->n_proxy_certificates = 0;
+    if (router->config->proxy_certificates)
+        router_config_hashes(router->config->proxy_certificates, router->proxy_certificates,
+                             ROUTER_MAX_PROXIES, &router->n_proxy_certificates);
+}
+
 struct router *router_new(const struct router_setup *setup, struct moment now)
 {
     struct router *router = mem_new(struct router);
@@ -15,6 +23,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->outside = setup->outside;
     router->now = now;
     list_init(&router->conns);
+    list_init(&router->retired);
     backlog_init(&router->backlog);
     router->by_id = map_new();
     router->names = names_new();
@@ -27,9 +36,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     for (size_t i = 0; i < router->realms_config->n; i++)
         router->realms[router->n_realms++] = realm_new(router, router->realms_config->item[i]);
     router->home = router->realms[0];
-    if (router->config->proxy_certificates)
-        router_config_hashes(router->config->proxy_certificates, router->proxy_certificates,
-                             ROUTER_MAX_PROXIES, &router->n_proxy_certificates);
+    router_take_proxies(router);
     if (rpc_trust_heartbeat(router->trust)) { /* from disk: whoever asks gets it, den or no den */
         rpc_put_array(&args, 2);
         rpc_put_bin(&args, rpc_trust_heartbeat_bytes(router->trust));
@@ -41,6 +48,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
 
 void router_free(struct router *router)
 {
+    struct realm *retired;
     struct conn *conn;
 
     if (!router)
@@ -49,6 +57,8 @@ void router_free(struct router *router)
         conn_free(conn);
     for (size_t i = 0; i < router->n_realms; i++)
         realm_free(router->realms[i]);
+    LIST_EACH(retired, &router->retired, retired)
+        realm_free(retired);
     realms_free(router->realms_config);
     grants_free(router->grants);
     names_free(router->names);

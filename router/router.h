@@ -73,6 +73,8 @@ struct router {
     uint8_t proxy_certificates[ROUTER_MAX_PROXIES][HASH_SIZE];
     size_t n_proxy_certificates;
     struct realm *home; /* realms[0]: that of the network */
+    /* Of realms that a reload took away: their last connections may still be closing. */
+    struct list retired;
     struct buf scratch; /* the message being written */
     struct metrics metrics;
     struct backlog backlog;
@@ -107,6 +109,10 @@ void router_tick(struct router *router, struct moment now);
  * config->drain_timeout has passed. Again: at once. */
 void router_drain(struct router *router, struct moment now);
 bool router_is_drained(const struct router *router); /* everybody has been told */
+/* Takes other realms (SIGHUP; NULL: the network's own alone), and `config` as it is now: reload.c
+ * says who stays. */
+void router_take_proxies(struct router *router); /* from the configuration */
+void router_reload(struct router *router, struct moment now, struct realms *realms);
 /* Takes another trust set (SIGHUP) when it knows a newer manifest than ours; takes `trust` in any
  * case. */
 bool router_reload_trust(struct router *router, struct moment now, struct rpc_trust *trust,

@@ -1,59 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The router as its operator sees it: figures, health, logs, stopping."""
-import http.client
 import json
-import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 
+import network
 import tap
-from network import PATIENCE, Failed, free_port
+from lone import REALM, figure, get, start
+from network import PATIENCE, Failed
 from wamp import Session
-
-REALM = "app.test"
-REALMS = f"[realm {REALM}]\nmethods = anonymous\n"
-
-
-def start(net, folder, more="", realms=REALMS):
-    """A router of its own in a copy of the network's, with this in its files; `.port`, `.metrics` of the process."""
-    home = net.path(folder)
-    shutil.copytree(net.path("router"), home)
-    metrics = free_port()
-    conf = os.path.join(home, "router.conf")
-    with open(conf, encoding="ascii") as f:
-        text = re.sub(r"(?m)^listen = .*$", "listen = 127.0.0.1:0", f.read())
-    with open(conf, "w", encoding="ascii") as f:
-        f.write(text + f"realms = realms.conf\nmetrics = 127.0.0.1:{metrics}\n{more}")
-    with open(os.path.join(home, "realms.conf"), "w", encoding="ascii") as f:
-        f.write(realms)
-    process = net.start("warren-router", [net.program("warren-router"), "--config", conf])
-    line = process.wait_line(process.err, r"listening[\" ]")
-    process.port, process.metrics, process.home = int(re.search(r"port\W+(\d+)", line).group(1)), metrics, home
-    process.wait_line(process.err, r"listening_metrics")
-    return process
-
-
-def get(router, path, method="GET", body=None):
-    """(status, headers, body)"""
-    conn = http.client.HTTPConnection("127.0.0.1", router.metrics, timeout=PATIENCE)
-    conn.request(method, path, body)
-    answer = conn.getresponse()
-    found = answer.status, dict(answer.getheaders()), answer.read().decode()
-    conn.close()
-    return found
-
-
-def figure(router, series):
-    """The value of one series, or None."""
-    for line in get(router, "/metrics")[2].splitlines():
-        if line.startswith(series + " "):
-            return float(line.rsplit(" ", 1)[1])
-    return None
-
 
 def raw(router, data):
     """What the door says to bytes of any kind, up to its close."""
@@ -222,6 +180,5 @@ def a_second_signal_ends_at_once(net):
 
 
 if __name__ == "__main__":
-    import network
     network.Network.make = network.Network.init
     tap.main(name="ops.test")

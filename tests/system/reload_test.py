@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP and systemd: a router takes other files while it runs, and says how it is."""
+import os
+import re
+import signal
+import socket
+
+import network
+import tap
+from lone import REALM, REALMS, figure, start, write
+from network import PATIENCE, Failed
+from wamp import Session
+
+
+def reload(router, event=r"event=reloaded "):
+    seen = len(router.err)
+    router.process.send_signal(signal.SIGHUP)
+    return router.wait_line(router.err, event, seen)
+
+
+def config(router, *changes):
+    """Rewrites router.conf."""
+    path = os.path.join(router.home, "router.conf")
+    with open(path, encoding="ascii") as f:
+        text = f.read()
+    for pattern, to in changes:
+        text, n = re.subn(pattern, to, text)
+        tap.check(n == 1, f"{pattern}: {n} times in router.conf")
+    write(router.home, "router.conf", text)
+    return text
+
+
+def ping(session):
+    """A whole call through the router, of a session to itself."""
+    session.ask(48, {}, "com.example.echo", [1])
+    session.send([70, session.expect(68)[1], {}, [1]])
+    session.expect(50)
+
+
+@tap.test
+def a_reload_drops_no_session(net):
+    router = start(net, "kept", "call_timeout = 60s\n")
+    session = Session(router.port, "wamp.2.msgpack", REALM)
+    session.register("com.example.echo")
+    config(router, (r"(?m)^call_timeout = 60s", "call_timeout = 100ms"))
+    write(router.home, "realms.conf", REALMS + "[realm app.more]\nmethods = anonymous\n")
+    tap.check_in("realms=3", reload(router))
+    ping(session)
+    Session(router.port, "wamp.2.json", "app.more")
+    session.ask(48, {}, "com.example.echo")  # nobody answers: the new patience counts
+    session.expect(68)
+    tap.check(session.expect(8)[4] == "wamp.error.timeout", "call_timeout was reloaded")
+    tap.check(figure(router, 'warren_router_reloads_total{result="ok"}') == 1, "counted")
+    tap.check(figure(router, 'warren_router_sessions_ended_total{by="router"}') == 0, "nobody was dismissed")
+
+
+@tap.test
+def a_bad_file_keeps_the_old_one_and_says_where(net):
+    router = start(net, "bad")
+    session = Session(router.port, "wamp.2.msgpack", REALM)
+    session.register("com.example.echo")
+    good = config(router)
+    cases = [
+        ("router.conf", good + "call_timeout = soon\nnonsense = 1\n", r"router\.conf:\d+: call_timeout: expected", r"unknown key \S*nonsense"),
+        ("router.conf", good + "call_timeout = 1ms\n", r"router\.conf:\d+: call_timeout: expected 100", None),
+        ("realms.conf", "[realm app.test]\nmethods = magic\n", r"realms\.conf:1: .*methods: expected", None),
+    ]
+    before = len(router.err)
+    for name, text, first, second in cases:
+        old = good if name == "router.conf" else REALMS
+        write(router.home, name, text)
+        seen = len(router.err)
+        reload(router, r"event=reload_failed .*" + first)
+        if second:
+            router.wait_line(router.err, r"event=reload_failed .*" + second, seen)
+        ping(session)
+        Session(router.port, "wamp.2.json", REALM).close()
+        write(router.home, name, old)
+    tap.check(not router.find(router.err, "event=reloaded", before), "nothing was taken")
+    tap.check(figure(router, 'warren_router_reloads_total{result="failed"}') == 3, "counted")
+    reload(router)
+    os.chmod(os.path.join(router.home, "tls.key"), 0o644)
+    reload(router, r"event=reload_failed .*tls\.key")
+    ping(session)
+
+
+@tap.test
+def what_needs_a_restart_is_named(net):
+    router = start(net, "start")
+    seen = len(router.err)
+    config(router, (r"listen = 127.0.0.1:0", "listen = 127.0.0.1:1"), (r"#max_queue = .*", "max_queue = 2MiB"))
+    reload(router)
+    line = router.wait_line(router.err, r"event=needs_restart", seen)
+    tap.check_in('options="listen max_queue"', line)
+    Session(router.port, "wamp.2.json", REALM)
+
+
+@tap.test
+def who_could_not_come_in_again_is_told_and_goes(net):
+    people = "".join(f"[principal {name}]\nrole = staff\nticket = {name}-ticket\n" for name in ("ann", "bob", "cy", "dora"))
+    realms = "[realm app.test]\nmethods = anonymous\n[realm app.staff]\nmethods = ticket\nprincipals = staff.conf\n" \
+             "[realm app.gone]\nmethods = anonymous\n"
+    write(net.path("router"), "staff.conf", people, 0o600)
+    router = start(net, "people", realms=realms)
+    os.remove(net.path("router/staff.conf"))
+    ann, bob, cy, dora = (ticket(router.port, name) for name in ("ann", "bob", "cy", "dora"))
+    gone, guest = Session(router.port, "wamp.2.json", "app.gone"), Session(router.port, "wamp.2.json", REALM)
+    people = re.sub(r"\[principal bob\]\n.*\n.*\n", "", people)
+    people = people.replace("[principal cy]\nrole = staff", "[principal cy]\nrole = chief").replace("dora-ticket", "other")
+    write(router.home, "staff.conf", people, 0o600)
+    write(router.home, "realms.conf", realms[:realms.index("[realm app.gone]")])
+    reload(router)
+    for session, why in ((bob, "this principal was removed"), (cy, "this principal has another role now"),
+                         (dora, "this principal has another secret now"), (gone, "this realm was removed")):
+        goodbye = session.expect(6)
+        tap.check(goodbye[2] == "network.close.removed" and goodbye[1]["message"] == why, f"{goodbye} wanted {why}")
+        tap.check("_warren_retry_after" not in goodbye[1], str(goodbye))
+    for session in (ann, guest):
+        session.register("com.example.echo")
+        ping(session)
+    try:
+        Session(router.port, "wamp.2.json", "app.gone")
+        raise AssertionError("the realm is still served")
+    except Failed as e:
+        tap.check_in("no_such_realm", str(e))
+    for _ in range(3):  # realms that went come and go again
+        write(router.home, "realms.conf", realms)
+        reload(router)
+        session = Session(router.port, "wamp.2.json", "app.gone")
+        write(router.home, "realms.conf", REALMS)
+        reload(router)
+        session.expect(6)
+    tap.check(ann.expect(6)[1]["message"] == "this realm was removed", "ann's realm")
+    tap.check(router.stop() == 0, "exit status")
+
+
+def ticket(port, name):
+    """A session by ticket."""
+    session = Session.__new__(Session)
+    expect = Session.expect
+
+    def with_ticket(self, kind):
+        if kind == 2:
+            expect(self, 4)
+            self.send([5, f"{name}-ticket", {}])
+            self.expect = expect.__get__(self)
+        return expect(self, kind)
+    send = Session.send
+
+    def with_name(self, *messages):
+        if messages[0][0] == 1:
+            messages[0][2]["authid"] = name
+            self.send = send.__get__(self)
+        return send(self, *messages)
+    session.expect, session.send = with_ticket.__get__(session), with_name.__get__(session)
+    session.__init__(port, "wamp.2.json", "app.staff", "ticket")
+    return session
+
+
+class Listener:
+    """The other end of $NOTIFY_SOCKET."""
+
+    def __init__(self, net, name):
+        self.path = net.path(name)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.path)
+        self.sock.settimeout(PATIENCE)
+        self.said = []
+
+    def hear(self, word):
+        while True:
+            self.said.append(self.sock.recv(4096).decode())
+            if word in self.said[-1].split("\n"):
+                return self.said[-1]
+
+
+@tap.test
+def systemd_is_told(net):
+    listener = Listener(net, "notify")
+    router = start(net, "told", env={**os.environ, "NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "200000"})
+    tap.check_in("STATUS=serving", listener.hear("READY=1"))
+    for _ in range(3):
+        listener.hear("WATCHDOG=1")
+    listener.said.clear()
+    reload(router)
+    tap.check_in("MONOTONIC_USEC=", listener.hear("RELOADING=1"))
+    listener.hear("READY=1")
+    router.process.send_signal(signal.SIGSTOP)  # the loop does not turn
+    listener.sock.settimeout(0.01)
+    try:
+        while True:
+            listener.sock.recv(4096)
+    except TimeoutError:
+        pass
+    listener.sock.settimeout(1)
+    try:
+        raise AssertionError(f"it was stopped and said {listener.sock.recv(4096)}")
+    except TimeoutError:
+        pass
+    listener.sock.settimeout(PATIENCE)
+    router.process.send_signal(signal.SIGCONT)
+    listener.hear("WATCHDOG=1")
+    router.process.send_signal(signal.SIGTERM)
+    listener.hear("STOPPING=1")
+    tap.check(router.wait() == 0, "exit status")
+
+
+@tap.test
+def systemd_is_told_over_an_abstract_socket_too(net):
+    listener = Listener.__new__(Listener)
+    listener.sock, listener.said = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), []
+    listener.sock.bind(f"\0warren-{os.getpid()}")
+    listener.sock.settimeout(PATIENCE)
+    start(net, "abstract", env={**os.environ, "NOTIFY_SOCKET": f"@warren-{os.getpid()}"})
+    listener.hear("READY=1")
+
+
+if __name__ == "__main__":
+    network.Network.make = network.Network.init
+    tap.main(name="reload.test")
