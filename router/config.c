@@ -116,6 +116,7 @@ static bool is_loopback(const char *host)
 struct config_source {
     const char *name;
     struct view text;
+    struct buf *all; /* a line per error */
 };
 
 static bool bad(const struct config_source *source, const char *key, struct err *err,
@@ -123,14 +124,22 @@ static bool bad(const struct config_source *source, const char *key, struct err 
 static bool bad(const struct config_source *source, const char *key, struct err *err,
                 const char *fmt, ...)
 {
+    _free_ char *where =
+        mem_format("%s:%u: %s: ", source->name, conf_line_of(source->text, key), key);
     char what[200];
+    struct err one;
     va_list args;
 
+    if (strstr(buf_cstr(source->all), where)) /* not even read: that was said */
+        return false;
     va_start(args, fmt);
     vsnprintf(what, sizeof(what), fmt, args);
     va_end(args);
-    return err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", source->name,
-                   conf_line_of(source->text, key), key, what);
+    err_set(&one, ERR_BAD_CONFIG, "%s%s", where, what);
+    buf_printf(source->all, "%s\n", one.text);
+    if (err->code == ERR_NONE)
+        *err = one;
+    return false;
 }
 
 /* Without TLS nothing leaves this machine. */
@@ -139,18 +148,19 @@ static bool check_plain(const struct config_source *source, const struct router_
 {
     uint8_t hashes[ROUTER_MAX_PROXIES][32];
     _free_ char *host = NULL;
+    bool ok = true;
     uint16_t port;
     size_t n;
 
     if (config->listen_plain &&
         (!router_config_listen(config->listen_plain, &host, &port) || !is_loopback(host)))
-        return bad(source, "listen_plain", err,
-                   "expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"", config->listen_plain);
+        ok = bad(source, "listen_plain", err, "expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"",
+                 config->listen_plain);
     if (config->proxy_certificates &&
         !router_config_hashes(config->proxy_certificates, hashes, ROUTER_MAX_PROXIES, &n))
-        return bad(source, "proxy_certificates", err,
-                   "expected at most %d times 64 hexadecimal digits", ROUTER_MAX_PROXIES);
-    return true;
+        ok = bad(source, "proxy_certificates", err,
+                 "expected at most %d times 64 hexadecimal digits", ROUTER_MAX_PROXIES);
+    return ok;
 }
 
 static bool check_metrics(const struct config_source *source, const struct router_config *config,
@@ -169,14 +179,15 @@ static bool check_logs(const struct config_source *source, const struct router_c
 {
     enum log_format format;
     enum log_level level;
+    bool ok = true;
 
-    if (!router_config_log_level(config->log_level, &level))
-        return bad(source, "log_level", err, "expected debug, info, warn or error, found \"%s\"",
-                   config->log_level);
-    if (!log_read_format(config->log_format, &format))
-        return bad(source, "log_format", err, "expected text or json, found \"%s\"",
-                   config->log_format);
-    return true;
+    if (config->log_level && !router_config_log_level(config->log_level, &level))
+        ok = bad(source, "log_level", err, "expected debug, info, warn or error, found \"%s\"",
+                 config->log_level);
+    if (config->log_format && !log_read_format(config->log_format, &format))
+        ok = bad(source, "log_format", err, "expected text or json, found \"%s\"",
+                 config->log_format);
+    return ok;
 }
 
 bool router_config_has_origin(const char *origins, struct view origin)
@@ -233,43 +244,47 @@ static bool check_sources(const struct config_source *source, const struct route
                           struct err *err)
 {
     struct source_network networks[SOURCES_MAX_NETWORKS];
+    bool ok = true;
     size_t n;
 
     if (config->unlimited_networks &&
         !source_networks_read(config->unlimited_networks, networks, &n))
-        return bad(source, "unlimited_networks", err,
-                   "expected at most %d of ADDRESS or ADDRESS/BITS with spaces between, found "
-                   "\"%s\"",
-                   SOURCES_MAX_NETWORKS, config->unlimited_networks);
+        ok = bad(source, "unlimited_networks", err,
+                 "expected at most %d of ADDRESS or ADDRESS/BITS with spaces between, found "
+                 "\"%s\"",
+                 SOURCES_MAX_NETWORKS, config->unlimited_networks);
     if (config->origins && !are_origins(config->origins))
-        return bad(source, "origins", err,
-                   "expected such as https://console.corp.example with spaces between, without a "
-                   "path, found \"%s\"",
-                   config->origins);
-    if (config->max_message_before > config->max_message)
-        return bad(source, "max_message_before", err, "more than max_message");
-    return true;
+        ok = bad(source, "origins", err,
+                 "expected such as https://console.corp.example with spaces between, without a "
+                 "path, found \"%s\"",
+                 config->origins);
+    if (config->max_message && config->max_message_before > config->max_message)
+        ok = bad(source, "max_message_before", err, "more than max_message");
+    return ok;
 }
 
 static bool check(const struct config_source *source, const struct router_config *config,
                   struct err *err)
 {
     _free_ char *host = NULL;
+    bool ok = true;
     uint16_t port;
 
     for (size_t i = 0; i < N_ELEMENTS(ranges); i++) {
         const struct range *range = &ranges[i];
         uint64_t n = *(const uint64_t *)(const void *)((const char *)config + range->offset);
         if (n < range->least || n > range->most)
-            return bad(source, range->name, err, "expected %llu to %llu, found %llu",
-                       (unsigned long long)range->least, (unsigned long long)range->most,
-                       (unsigned long long)n);
+            ok = bad(source, range->name, err, "expected %llu to %llu, found %llu",
+                     (unsigned long long)range->least, (unsigned long long)range->most,
+                     (unsigned long long)n);
     }
-    if (!router_config_listen(config->listen, &host, &port))
-        return bad(source, "listen", err,
-                   "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
-    return check_logs(source, config, err) && check_metrics(source, config, err) &&
-           check_plain(source, config, err) && check_sources(source, config, err);
+    if (config->listen && !router_config_listen(config->listen, &host, &port))
+        ok = bad(source, "listen", err,
+                 "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
+    ok &= check_logs(source, config, err);
+    ok &= check_metrics(source, config, err);
+    ok &= check_plain(source, config, err);
+    return check_sources(source, config, err) && ok;
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */
@@ -284,14 +299,17 @@ static void tidy(char *path)
 bool router_config_parse(const char *name, struct view text, struct router_config *config,
                          struct buf *ret_all, struct err *err)
 {
-    if (!conf_parse(name, text, options, N_ELEMENTS(options), config, ret_all, err))
-        return false;
-    tidy(config->state);
-    if (check(&(struct config_source){ name, text }, config, err))
-        return true;
-    if (ret_all)
-        buf_printf(ret_all, "%s\n", err->text);
-    return false;
+    _buf_ none = { 0 };
+    struct config_source source = { name, text, ret_all ? ret_all : &none };
+    struct err found = { 0 };
+    bool ok = conf_parse(name, text, options, N_ELEMENTS(options), config, source.all, &found);
+
+    if (config->state)
+        tidy(config->state);
+    ok &= check(&source, config, &found);
+    if (!ok)
+        *err = found;
+    return ok;
 }
 
 bool router_config_read(const char *path, struct router_config *config, struct buf *ret_all,
@@ -313,10 +331,21 @@ void router_config_deinit(struct router_config *config)
 static bool is_for_start(const char *name)
 {
     static const char *const names[] = {
-        "listen",        "listen_plain",       "state",
-        "metrics",       "max_connections",    "max_message",
-        "max_queue",     "max_message_before", "max_fragments",
-        "stall_timeout", "max_control_rate",
+        "listen",
+        "listen_plain",
+        "state",
+        "metrics",
+        "max_connections",
+        "max_message",
+        "max_queue",
+        "max_message_before",
+        "max_fragments",
+        "max_control_rate",
+        "stall_timeout",
+        "max_retained",
+        "max_retained_size",
+        "max_lookups",
+        "max_lookups_network",
     };
 
     for (size_t i = 0; i < N_ELEMENTS(names); i++) {

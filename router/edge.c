@@ -564,6 +564,7 @@ static bool take_news(struct edge *edge, struct router_config *other, struct new
         return false;
     edge->router->certificate_not_after = news->state.not_after;
     router_config_exchange(edge->config, other, &ignored);
+    gate_reload(edge->gate, edge->config);
     router_reload(edge->router, now(edge), STEAL(news->realms));
     if (ignored.len)
         log_event(LOG_WARN, "needs_restart", "options=\"%s\"", buf_cstr(&ignored));

@@ -188,30 +188,78 @@ static bool serve(const char *path, struct router_config *config, struct err *er
     return true;
 }
 
-static bool check_realms(const struct router_config *config, const char *network, struct err *err)
+/* ---- checking -------------------------------------------------------------------------------- */
+
+/* A line for `err`, unless it is in `all` already. */
+static void add_error(struct buf *all, const struct err *err)
+{
+    if (!strstr(buf_cstr(all), err->text))
+        buf_printf(all, "%s\n", err->text);
+}
+
+static bool check_realms(const struct router_config *config, const char *network, struct buf *all,
+                         size_t *ret_n)
 {
     _cleanup_(realms_freep) struct realms *realms = NULL;
+    struct err err = { 0 };
 
+    *ret_n = 1;
     if (!config->realms)
         return true;
-    if (!realms_read(config->realms, network, &realms, NULL, err))
+    if (!realms_read(config->realms, network, &realms, all, &err)) {
+        add_error(all, &err);
         return false;
-    printf("realms: %zu\n", realms->n);
+    }
+    *ret_n = realms->n;
     return true;
 }
 
-static bool check_only(const struct router_config *config, struct err *err)
+/* The folder, and what depends on the network that it belongs to. Says what is right on standard
+ * output. */
+static bool check_folder(const struct router_config *config, struct buf *all)
 {
     _cleanup_(state_deinit) struct state state = { 0 };
     char at[CLOCK_TEXT];
+    struct err err = { 0 };
+    size_t n_realms;
 
-    if (!state_load(config->state, clock_wall_ms(), &state, err) ||
-        !check_realms(config, rpc_trust_network(state.trust), err))
+    if (!state_load(config->state, clock_wall_ms(), &state, &err)) {
+        add_error(all, &err);
+        if (config->realms)
+            buf_printf(all, "%s: not checked: which network this is, is not known\n",
+                       config->realms);
         return false;
-    printf("configuration: ok\nnetwork: %s\ncertificate until: %s\n",
-           rpc_trust_network(state.trust),
-           state.not_after ? clock_text(state.not_after, at) : "expired");
+    }
+    if (!check_realms(config, rpc_trust_network(state.trust), all, &n_realms))
+        return false;
+    if (all->len == 0)
+        printf("configuration: ok\nnetwork: %s\nrealms: %zu\ncertificate until: %s\n",
+               rpc_trust_network(state.trust), n_realms,
+               state.not_after ? clock_text(state.not_after, at) : "expired");
     return true;
+}
+
+static int refuse_config(struct buf *all, const struct err *err)
+{
+    if (all->len == 0)
+        return fail(err);
+    fprintf(stderr, "%swarren-router: %s\n", buf_cstr(all),
+            err_code_remedy(err->code ? err->code : ERR_BAD_CONFIG));
+    return EXIT_FAILURE;
+}
+
+/* Everything that is wrong, at once. */
+static int check_only(const struct arguments *a)
+{
+    _cleanup_(router_config_deinit) struct router_config config = { 0 };
+    _buf_ all = { 0 };
+    struct err err = { 0 };
+    bool ok = router_config_read(a->config, &config, &all, &err);
+
+    log_open("warren-router", LOG_WARN);
+    if (config.state)
+        ok &= check_folder(&config, &all);
+    return ok ? EXIT_SUCCESS : refuse_config(&all, &err);
 }
 
 static int run(const struct arguments *a)
@@ -219,17 +267,13 @@ static int run(const struct arguments *a)
     _cleanup_(router_config_deinit) struct router_config config = { 0 };
     _buf_ all = { 0 };
     struct err err = { 0 };
-    bool ok;
 
-    if (!router_config_read(a->config, &config, &all, &err)) {
-        if (all.len == 0)
-            return fail(&err);
-        fprintf(stderr, "%swarren-router: %s\n", buf_cstr(&all), err_code_remedy(err.code));
-        return EXIT_FAILURE;
-    }
+    if (a->is_check)
+        return check_only(a);
+    if (!router_config_read(a->config, &config, &all, &err))
+        return refuse_config(&all, &err);
     set_up_log(&config);
-    ok = a->is_check ? check_only(&config, &err) : serve(a->config, &config, &err);
-    return ok ? EXIT_SUCCESS : fail(&err);
+    return serve(a->config, &config, &err) ? EXIT_SUCCESS : fail(&err);
 }
 
 /* ---- the verbs ------------------------------------------------------------------------------- */

@@ -438,6 +438,12 @@ bool realms_read(const char *path, const char *network, struct realms **ret_real
         return err_wrap(err, "realms");
     if (!conf_parse_sections(path, buf_view(&text), &realm_kind, 1, &r, ret_all, err))
         return false;
+    if (realms->n == 1 && !r.has_home) { /* cut off, more likely than meant */
+        err_set(err, ERR_BAD_CONFIG, "%s: expected a [realm NAME] section, found none", path);
+        if (ret_all)
+            buf_printf(ret_all, "%s\n", err->text);
+        return false;
+    }
     *ret_realms = STEAL(realms);
     return true;
 }

@@ -172,6 +172,7 @@ void router_reload(struct router *router, struct moment now, struct realms *real
 
     router->now = now;
     router_take_proxies(router);
+    grants_set_max(router->grants, (size_t)router->config->max_grants);
     if (!realms)
         realms = realms_new(rpc_trust_network(router->trust));
     bury_retired(router);
