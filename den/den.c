@@ -173,7 +173,8 @@ static void on_refused(void *user, const char *uri, const struct err *why)
               err_code_name(why->code), log_quote_text(why->text));
 }
 
-static bool judge_router(void *user, const struct view *chain, size_t n, struct err *err)
+static bool judge_router(void *user, const char *host, const struct view *chain, size_t n,
+                         struct err *err)
 {
     struct den *den = user;
     _cleanup_(pki_trust_freep) struct pki_trust *set = NULL;
@@ -184,8 +185,15 @@ static bool judge_router(void *user, const struct view *chain, size_t n, struct 
         .role = PKI_SERVER,
         .now = clock_wall_ms(),
     };
+    struct err not_public = { 0 };
 
-    return home_trust_set(den->home, &set, err) && pki_judge(set, chain, n, &question, NULL, err);
+    if (!home_trust_set(den->home, &set, err))
+        return false;
+    if (pki_judge(set, chain, n, &question, NULL, err) ||
+        (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
+        return true;
+    return pki_is_public_name(host) ? err_wrap(err, "%s; as the network's own", not_public.text)
+                                    : false;
 }
 
 static bool connect_router(struct den *den, struct err *err)

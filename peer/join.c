@@ -216,8 +216,9 @@ static void on_trust(void *user)
     trust_moved(user);
 }
 
-/* The router's certificate, once there is something to judge it by: before, netsign's proof decides. */
-static bool on_judge(void *user, const struct view *chain, size_t n, struct err *err)
+/* The router's certificate, once there is something to judge it by: before, netsign's proof decides. Where a public name is
+ * dialled, the operator's public certificate will do as well. */
+static bool on_judge(void *user, const char *host, const struct view *chain, size_t n, struct err *err)
 {
     struct core *core = user;
     _free_ char *name = mem_format("router.%s", core->join.network);
@@ -227,12 +228,16 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
         .role = PKI_SERVER,
         .now = core_now(core),
     };
+    struct err not_public = { 0 };
 
     if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined)
         return true;
-    if (!pki_judge(core->anchors, chain, n, &question, NULL, err))
-        return err_wrap(err, "the router's certificate");
-    return true;
+    if (pki_judge(core->anchors, chain, n, &question, NULL, err) ||
+        (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
+        return true;
+    return pki_is_public_name(host)
+               ? err_wrap(err, "the router's certificate: %s; as the network's own", not_public.text)
+               : err_wrap(err, "the router's certificate");
 }
 
 bool join_begin(struct core *core, struct err *err)

@@ -249,3 +249,10 @@ struct pki_general {
  * our own profile. PROFILE.md has the rules. BAD_CERTIFICATE, EXPIRED, REVOKED, NAME_MISMATCH,
  * TOO_LARGE, each with the reason. */
 bool pki_judge_general(const struct pki_general *question, struct err *err);
+/* Whether a host is a name that public authorities certify: not an address, not a single label. */
+bool pki_is_public_name(const char *host);
+/* Judges a chain, leaf first, by the authorities that this system trusts (SSL_CERT_FILE and
+ * SSL_CERT_DIR move their list), for the dNSName `host` and a server: BAD_CERTIFICATE. For a
+ * router that is reached by a public name; never for peers. */
+bool pki_judge_public(const char *host, const struct view *chain, size_t n, uint64_t now,
+                      struct err *err);

@@ -33,10 +33,11 @@ static bool bind_certificate(struct handshake *h, struct view extra, struct err 
 {
     const struct router *router = h->conn->router;
     struct view said;
+    _buf_ hex = { 0 };
 
     if (router->n_proxy_certificates == 0)
-        return err_set(err, ERR_BAD_WIRE,
-                       "HELLO: authextra: binding: no certificate of a proxy is configured");
+        return err_set(err, ERR_WRONG_BINDING,
+                       "HELLO: authextra: binding: the router has no proxy_certificates");
     if (!rpc_map_get(extra, "certificate", &said)) {
         memcpy(h->netsign.binding_data, router->proxy_certificates[0], HASH_SIZE);
         return true;
@@ -47,8 +48,10 @@ static bool bind_certificate(struct handshake *h, struct view extra, struct err 
         if (memcmp(router->proxy_certificates[i], h->netsign.binding_data, HASH_SIZE) == 0)
             return true;
     }
+    text_put_hex(&hex, VIEW_ARR(h->netsign.binding_data));
     return err_set(err, ERR_BAD_CERTIFICATE,
-                   "HELLO: authextra: certificate: not that of a configured proxy");
+                   "HELLO: authextra: certificate: the router's proxy_certificates do not list %s",
+                   buf_cstr(&hex));
 }
 
 static bool bind(struct handshake *h, struct view extra, struct err *err)
@@ -63,8 +66,11 @@ static bool bind(struct handshake *h, struct view extra, struct err *err)
         return bind_certificate(h, extra, err);
     else if (conn->has_exporter || !view_eq_text(binding, RPC_BINDING_NONE) ||
              !is_loopback(conn->address) || conn->router->n_proxy_certificates)
-        return err_set(err, ERR_BAD_WIRE, "HELLO: authextra: binding: this router takes %s alone",
-                       conn->has_exporter ? RPC_BINDING_EXPORTER : RPC_BINDING_CERTIFICATE);
+        return err_set(err, ERR_WRONG_BINDING, "HELLO: authextra: binding: %s",
+                       conn->has_exporter ? "TLS ends at the router, which takes tls-exporter alone"
+                       : conn->router->n_proxy_certificates
+                           ? "TLS ends before the router, which takes tls-server-end-point alone"
+                           : "TLS ends before the router, which has no proxy_certificates");
     return true;
 }
 

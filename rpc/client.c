@@ -380,7 +380,7 @@ void rpc_client_input(struct rpc_client *c, uint64_t now, struct view frame)
         abort_with(c, &err);
 }
 
-void rpc_client_opened(struct rpc_client *c, uint64_t now, const uint8_t exporter[32])
+void rpc_client_opened_bound(struct rpc_client *c, uint64_t now, const struct rpc_binding *binding)
 {
     c->now = now;
     c->epoch++;
@@ -391,7 +391,15 @@ void rpc_client_opened(struct rpc_client *c, uint64_t now, const uint8_t exporte
     c->out_from = 0;
     c->state = RPC_CLIENT_HAILING;
     c->deadline = now + RPC_CLIENT_PROVE_MS;
-    rpc_client_hail(c, exporter);
+    rpc_client_hail(c, binding);
+}
+
+void rpc_client_opened(struct rpc_client *c, uint64_t now, const uint8_t exporter[32])
+{
+    struct rpc_binding binding = { .name = RPC_BINDING_EXPORTER };
+
+    memcpy(binding.data, exporter, sizeof(binding.data));
+    rpc_client_opened_bound(c, now, &binding);
 }
 
 void rpc_client_closed(struct rpc_client *c, uint64_t now, const struct err *why)

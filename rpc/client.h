@@ -55,6 +55,9 @@ OWN_FREEP(rpc_client, struct rpc_client)
 
 /* A fresh connection is open; writes HELLO. `exporter`: 32 bytes of tls-exporter. */
 void rpc_client_opened(struct rpc_client *client, uint64_t now, const uint8_t exporter[32]);
+/* The same over any binding. */
+void rpc_client_opened_bound(struct rpc_client *client, uint64_t now,
+                             const struct rpc_binding *binding);
 void rpc_client_input(struct rpc_client *client, uint64_t now, struct view frame);
 /* The next whole message to send; false: none. */
 bool rpc_client_output(struct rpc_client *client, struct buf *ret_frame);

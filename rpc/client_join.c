@@ -8,14 +8,19 @@
 static void put_extra(const struct rpc_client *c, struct buf *to)
 {
     uint64_t known = rpc_trust_manifest_no(c->config.trust);
+    bool is_certificate = strcmp(c->proof.binding, RPC_BINDING_CERTIFICATE) == 0;
 
-    rpc_put_map(to, known ? 5 : 6);
+    rpc_put_map(to, (known ? 5U : 6U) + (is_certificate ? 1U : 0U));
     rpc_put_str(to, "pubkey");
     rpc_put_bin(to, VIEW_ARR(c->proof.client_pk));
     rpc_put_str(to, "nonce");
     rpc_put_bin(to, VIEW_ARR(c->proof.nonce_client));
     rpc_put_str(to, "binding");
     rpc_put_str(to, c->proof.binding);
+    if (is_certificate) {
+        rpc_put_str(to, "certificate");
+        rpc_put_bin(to, VIEW_ARR(c->proof.binding_data));
+    }
     rpc_put_str(to, "instance");
     rpc_put_bin(to, VIEW_ARR(c->config.instance));
     rpc_put_str(to, "manifest");
@@ -27,26 +32,26 @@ static void put_extra(const struct rpc_client *c, struct buf *to)
 }
 
 /* What both ends will have signed; the router's part comes with its CHALLENGE. */
-static void start_proof(struct rpc_client *c, const uint8_t exporter[32])
+static void start_proof(struct rpc_client *c, const struct rpc_binding *binding)
 {
     struct rpc_netsign *proof = &c->proof;
 
     *proof = (struct rpc_netsign){ 0 };
     snprintf(proof->network, sizeof(proof->network), "%s", rpc_trust_network(c->config.trust));
-    snprintf(proof->binding, sizeof(proof->binding), "%s", RPC_BINDING_EXPORTER);
-    memcpy(proof->binding_data, exporter, sizeof(proof->binding_data));
+    snprintf(proof->binding, sizeof(proof->binding), "%s", binding->name);
+    memcpy(proof->binding_data, binding->data, sizeof(proof->binding_data));
     memcpy(proof->client_pk, key_public(c->config.key), KEY_SIZE);
     random_bytes(proof->nonce_client, sizeof(proof->nonce_client));
 }
 
-void rpc_client_hail(struct rpc_client *c, const uint8_t exporter[32])
+void rpc_client_hail(struct rpc_client *c, const struct rpc_binding *binding)
 {
     struct rpc_msg msg = { .type = RPC_HELLO };
     _buf_ methods = { 0 };
     _buf_ extra = { 0 };
     _buf_ frame = { 0 };
 
-    start_proof(c, exporter);
+    start_proof(c, binding);
     rpc_put_array(&methods, 1);
     rpc_put_str(&methods, "netsign");
     put_extra(c, &extra);

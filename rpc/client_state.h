@@ -93,7 +93,7 @@ void rpc_client_send_frame(struct rpc_client *c, struct view frame);
 uint64_t rpc_client_next_request(struct rpc_client *c);
 
 /* client_join.c */
-void rpc_client_hail(struct rpc_client *c, const uint8_t exporter[32]);
+void rpc_client_hail(struct rpc_client *c, const struct rpc_binding *binding);
 rpc_client_act rpc_client_on_challenge, rpc_client_on_welcome;
 
 /* client_serve.c */

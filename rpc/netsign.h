@@ -11,6 +11,12 @@
     "tls-server-end-point"      /* SHA-256 of the certificate; behind a proxy */
 #define RPC_BINDING_NONE "none" /* zeros; on loopback alone */
 
+/* How one client's connection is bound. */
+struct rpc_binding {
+    const char *name; /* one of the above; static */
+    uint8_t data[HASH_SIZE];
+};
+
 /* What both ends hold of one handshake; the same values on both sides. */
 struct rpc_netsign {
     char network[201];

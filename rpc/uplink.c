@@ -13,17 +13,32 @@ struct rpc_uplink {
     struct rpc_ws_timer *deadline; /* the client's */
     struct rpc_ws_timer *timer;    /* until the next try */
     struct rpc_retry retry;
+    bool *is_proxied; /* by host: it wants the certificate bound, not the exporter */
 };
+
+static void connect_now(void *user);
+
+/* The router says that TLS ends elsewhere than we thought. Whoever is in between may say so too, and
+ * gains nothing: the router signs for no certificate but those that its operator listed, and we
+ * sign after it. */
+static bool changes_binding(struct rpc_uplink *u, const struct err *why)
+{
+    bool *is_proxied = &u->is_proxied[u->retry.host];
+
+    if (why->code != ERR_WRONG_BINDING)
+        return false;
+    *is_proxied = !*is_proxied;
+    return *is_proxied; /* otherwise both were refused: after the pause */
+}
 
 static void try_later(struct rpc_uplink *u, const struct err *why)
 {
     uint64_t now = clock_mono_ms(), asked = rpc_client_take_retry_after(u->client), pause;
-    struct err told = *why; /* `why` may be the client's own, and on_retry may ask it for more */
 
     pause = rpc_retry_lost(&u->retry, now, asked);
     rpc_ws_timer_set(u->timer, now + pause);
     if (u->config.on_retry)
-        u->config.on_retry(u->config.client.user, &told, pause);
+        u->config.on_retry(u->config.client.user, why, pause);
 }
 
 void rpc_uplink_flush(struct rpc_uplink *u)
@@ -41,19 +56,29 @@ void rpc_uplink_flush(struct rpc_uplink *u)
     rpc_ws_timer_set(u->deadline, rpc_client_deadline(u->client));
 }
 
+static bool bind(const struct rpc_uplink *u, const struct rpc_ws_conn *conn,
+                 struct rpc_binding *ret_binding)
+{
+    bool is_proxied = u->is_proxied[u->retry.host];
+
+    ret_binding->name = is_proxied ? RPC_BINDING_CERTIFICATE : RPC_BINDING_EXPORTER;
+    return is_proxied ? rpc_ws_certificate(conn, ret_binding->data)
+                      : rpc_ws_exporter(conn, ret_binding->data);
+}
+
 /* The owner may be gone while its connection still closes: then `user` is NULL. */
 static void on_opened(void *user, struct rpc_ws_conn *conn)
 {
     struct rpc_uplink *u = user;
-    uint8_t exporter[32];
+    struct rpc_binding binding;
 
     if (!u)
         return;
-    if (!rpc_ws_exporter(conn, exporter)) {
+    if (!bind(u, conn, &binding)) {
         rpc_ws_close(conn, 1011, "no channel binding");
         return;
     }
-    rpc_client_opened(u->client, clock_mono_ms(), exporter);
+    rpc_client_opened_bound(u->client, clock_mono_ms(), &binding);
     rpc_uplink_flush(u);
 }
 
@@ -71,6 +96,7 @@ static void on_message(void *user, struct rpc_ws_conn *conn, struct view message
 static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *why)
 {
     struct rpc_uplink *u = user;
+    struct err told;
 
     (void)conn;
     if (!u)
@@ -78,8 +104,12 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
     u->conn = NULL;
     if (rpc_client_wants_close(u->client)) /* it knows better than the socket */
         why = rpc_client_why(u->client);
+    told = *why;
     rpc_client_closed(u->client, clock_mono_ms(), why);
-    try_later(u, why);
+    if (changes_binding(u, &told))
+        connect_now(u);
+    else
+        try_later(u, &told);
     rpc_uplink_flush(u);
 }
 
@@ -87,7 +117,7 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
 {
     struct rpc_uplink *u = user;
 
-    return u ? u->config.judge(u->config.client.user, chain, n, err)
+    return u ? u->config.judge(u->config.client.user, u->hosts[u->retry.host].host, chain, n, err)
              : err_set(err, ERR_CANCELED, "not wanted any more");
 }
 
@@ -131,6 +161,7 @@ bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **
     u->retry.n_hosts = config->n_hosts;
     u->hosts = mem_dup(config->hosts, config->n_hosts * sizeof(*config->hosts));
     u->config.hosts = u->hosts;
+    u->is_proxied = mem_array(bool, config->n_hosts);
     u->server_name = mem_text(config->server_name);
     u->config.server_name = u->server_name;
     u->client = rpc_client_new(&config->client);
@@ -155,6 +186,7 @@ void rpc_uplink_free(struct rpc_uplink *u)
     rpc_ws_timer_free(u->timer);
     rpc_client_free(u->client);
     free(u->hosts);
+    free(u->is_proxied);
     free(u->server_name);
     free(u);
 }

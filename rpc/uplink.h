@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client on the edge that comes back by itself: connects to one host after the other,
  * authenticates, and after a loss retries with growing, jittered pauses (0.5 s doubling to 6.5 s,
- * each times 0.5 to 1.5). Used by den and by libpeer alike. */
+ * each times 0.5 to 1.5). Used by den and by libpeer alike. It binds netsign to the TLS exporter;
+ * where the router answers that TLS ends before it, to the certificate that it saw. */
 #pragma once
 
 #include "rpc/client.h"
@@ -15,8 +16,10 @@ struct rpc_uplink_config {
     const struct rpc_join_host *hosts; /* copied */
     size_t n_hosts;
     const char *server_name; /* "router.<network>" */
-    /* Judges the router's chain; NULL: anything passes until netsign's proof, as while joining. */
-    bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
+    /* Judges the chain that was shown at `host`; NULL: anything passes until netsign's proof, as
+     * while joining. */
+    bool (*judge)(void *user, const char *host, const struct view *chain, size_t n,
+                  struct err *err);
     /* Its callbacks and `user` are the uplink's owner's, and judge's. */
     struct rpc_client_config client;
     /* Lost or refused; tries again after the pause. */

@@ -126,6 +126,13 @@ bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32])
     return ssl && rpc_ws_tls_exporter(ssl, ret_exporter);
 }
 
+bool rpc_ws_certificate(const struct rpc_ws_conn *conn, uint8_t ret_hash[32])
+{
+    SSL *ssl = conn->wsi ? lws_get_ssl(conn->wsi) : NULL;
+
+    return ssl && rpc_ws_tls_certificate(ssl, ret_hash);
+}
+
 /* ---- what connections need of the wire ------------------------------------------------------- */
 
 /* Raw: libwebsockets would make a write, and so a TLS record, of every frame. */

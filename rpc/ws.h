@@ -117,6 +117,9 @@ void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger 
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32]);
 /* Whether it resumed an earlier one's TLS session (RFC 8446, 2.2), with keys of its own. */
 bool rpc_ws_is_resumed(const struct rpc_ws_conn *conn);
+/* RFC 5929, tls-server-end-point, always by SHA-256: of the certificate that the server showed. A
+ * dial's, from opened() on. */
+bool rpc_ws_certificate(const struct rpc_ws_conn *conn, uint8_t ret_hash[32]);
 const char *rpc_ws_address(const struct rpc_ws_conn *conn); /* of the other side, without port */
 
 /* A timer that works on either loop. */

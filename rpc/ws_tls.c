@@ -161,6 +161,14 @@ bool rpc_ws_tls_exporter(SSL *ssl, uint8_t ret_exporter[32])
                                       (const unsigned char *)"", 0, 1) == 1;
 }
 
+bool rpc_ws_tls_certificate(const SSL *ssl, uint8_t ret_hash[32])
+{
+    const X509 *leaf = SSL_get0_peer_certificate(ssl);
+    unsigned int len = 32;
+
+    return leaf && X509_digest(leaf, EVP_sha256(), ret_hash, &len) == 1;
+}
+
 /* ---- reading ahead --------------------------------------------------------------------------- */
 
 struct ahead {

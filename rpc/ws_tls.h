@@ -32,3 +32,5 @@ void rpc_ws_tls_read_ahead(struct ssl_st *ssl, rpc_ws_on_bytes *on_bytes, void *
 bool rpc_ws_tls_has_more(const struct ssl_st *ssl);
 
 bool rpc_ws_tls_exporter(struct ssl_st *ssl, uint8_t ret_exporter[32]);
+/* SHA-256 of the other side's certificate; false: it showed none. */
+bool rpc_ws_tls_certificate(const struct ssl_st *ssl, uint8_t ret_hash[32]);
