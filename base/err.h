@@ -35,8 +35,9 @@
       "nothing was sent; if it repeats, tell the operator")                                        \
     X(IDENTITY_CHANGED, "identity_changed", REMOTE, "a known peer came with another identity key", \
       "ask its owner; if the change is right, remove its line from known_peers")                   \
-    X(WRONG_BINDING, "wrong_binding", REMOTE, "netsign is bound to TLS in another way here",         \
-      "operator: TLS ends at the router, or at a proxy whose certificates proxy_certificates lists") \
+    X(WRONG_BINDING, "wrong_binding", REMOTE, "netsign is bound to TLS in another way here",       \
+      "operator: TLS ends at the router, or at a proxy whose certificates proxy_certificates "     \
+      "lists")                                                                                     \
     X(UNLISTED_KEY, "unlisted_key", REMOTE, "the manifest does not list this key",                 \
       "tell the operator: router or den use a key that the root did not sign")                     \
     X(EXPIRED, "expired", REMOTE, "it is no longer, or not yet, valid",                            \

@@ -218,7 +218,8 @@ static void on_trust(void *user)
 
 /* The router's certificate, once there is something to judge it by: before, netsign's proof decides. Where a public name is
  * dialled, the operator's public certificate will do as well. */
-static bool on_judge(void *user, const char *host, const struct view *chain, size_t n, struct err *err)
+static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
+                     struct err *err)
 {
     struct core *core = user;
     _free_ char *name = mem_format("router.%s", core->join.network);
@@ -236,7 +237,8 @@ static bool on_judge(void *user, const char *host, const struct view *chain, siz
         (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
         return true;
     return pki_is_public_name(host)
-               ? err_wrap(err, "the router's certificate: %s; as the network's own", not_public.text)
+               ? err_wrap(err, "the router's certificate: %s; as the network's own",
+                          not_public.text)
                : err_wrap(err, "the router's certificate");
 }
 

@@ -14,6 +14,10 @@ enum { ROUTER_MAX_PROXIES = 8 };
       "loopback ADDRESS:PORT to listen on without TLS, for a proxy that ends it")                  \
     X(proxy_certificates, TEXT, "",                                                                \
       "SHA-256 of the certificates of that proxy, in hexadecimal, with spaces between")            \
+    X(forwarded_for, BOOL, "no",                                                                   \
+      "take the client's address from the X-Forwarded-For that the proxy writes")                  \
+    X(echo, BOOL, "no",                                                                            \
+      "serve the sub-protocol echo, to test WebSocket conformance; on loopback alone")             \
     X(realms, PATH, "", "file with the realms: realms.conf(5)")                                    \
     X(host, ADDRESS, NULL, "HOST:PORT that peers connect to, as the join string has it")           \
     X(state, PATH, ".", "folder with the router's keys and what it knows of its network")          \

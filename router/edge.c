@@ -222,11 +222,23 @@ static void open_wire(struct edge *edge, struct rpc_ws_conn *ws, const uint8_t *
     arm(edge);
 }
 
+/* Conformance tests of the WebSocket edge: what comes goes back, no session is made. */
+static bool is_echo(struct rpc_ws_conn *ws)
+{
+    if (!rpc_ws_protocol(ws)->is_any)
+        return false;
+    rpc_ws_set_user(ws, NULL);
+    rpc_ws_set_trusted(ws);
+    return true;
+}
+
 static void on_opened(void *user, struct rpc_ws_conn *ws)
 {
     struct edge *edge = user;
     uint8_t exporter[32];
 
+    if (is_echo(ws))
+        return;
     if (!rpc_ws_exporter(ws, exporter)) {
         rpc_ws_set_user(ws, NULL);
         rpc_ws_close(ws, 1011, "no exporter");
@@ -237,7 +249,8 @@ static void on_opened(void *user, struct rpc_ws_conn *ws)
 
 static void on_opened_plain(void *user, struct rpc_ws_conn *ws)
 {
-    open_wire(user, ws, NULL);
+    if (!is_echo(ws))
+        open_wire(user, ws, NULL);
 }
 
 static void take(struct wire *wire, struct view message)
@@ -250,10 +263,12 @@ static void take(struct wire *wire, struct view message)
         router_input(wire->conn, now(wire->edge), message);
 }
 
-static void on_message(void *user, _unused_ struct rpc_ws_conn *ws, struct view message)
+static void on_message(void *user, struct rpc_ws_conn *ws, struct view message)
 {
     struct wire *wire = user;
 
+    if (!wire && rpc_ws_protocol(ws)->is_any)
+        rpc_ws_echo(ws, message);
     if (!wire)
         return;
     take(wire, message);
@@ -364,12 +379,15 @@ static uint64_t raise_files(uint64_t wanted)
 
 static const char *const protocols[] = { "wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched",
                                          "wamp.2.json.batched", NULL };
+static const char *const protocols_and_echo[] = {
+    "wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched", "wamp.2.json.batched", "echo", NULL
+};
 
 static struct rpc_ws_listener listener_of(const struct router_config *config,
                                           uint64_t max_connections)
 {
     return (struct rpc_ws_listener){
-        .protocols = protocols,
+        .protocols = config->echo ? protocols_and_echo : protocols,
         .max_connections = (uint32_t)max_connections,
         .max_message_before = config->max_message_before,
         .max_message = config->max_message,
@@ -416,7 +434,8 @@ static bool listen_plain(struct edge *edge, struct rpc_loop *loop, uint64_t max_
     if (!router_config_listen(edge->config->listen_plain, &host, &listener.port))
         return err_set(err, ERR_BAD_CONFIG, "listen_plain: not an address");
     listener.host = host;
-    listener.gate = gate_for(edge->gate, true);
+    listener.is_forwarded = edge->config->forwarded_for;
+    listener.gate = gate_for(edge->gate, !listener.is_forwarded);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->plain, err) ||
         !rpc_ws_listen(edge->plain, &listener, &events, edge, err))
         return false;

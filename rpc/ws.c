@@ -171,6 +171,15 @@ void rpc_ws_wire_read(struct rpc_ws_conn *conn)
     lws_service_fd(conn->ws->context, &readable);
 }
 
+/* Not when it is about to close: it would do that at once, before what we have to write. */
+void rpc_ws_wire_pong(struct rpc_ws_conn *conn)
+{
+    struct lws_pollfd writable = { lws_get_socket_fd(conn->wsi), POLLOUT, POLLOUT };
+
+    if (lws_get_close_length(conn->wsi) <= 0)
+        lws_service_fd(conn->ws->context, &writable);
+}
+
 /* libpeer's loop has no turns, and one connection that is idle most of the time. */
 static void read_ahead(struct rpc_ws_conn *conn)
 {
@@ -202,10 +211,27 @@ static struct rpc_ws_conn *conn_new(struct rpc_ws *ws, const struct rpc_ws_event
 
 static bool receive(struct rpc_ws_conn *conn, struct view piece)
 {
-    if (!lws_frame_is_binary(conn->wsi) != conn->protocol->is_json)
+    conn->came_as_text = !lws_frame_is_binary(conn->wsi);
+    if (!conn->protocol->is_any && conn->came_as_text != conn->protocol->is_json)
         return rpc_ws_conn_refuse_kind(conn);
     return rpc_ws_conn_receive(conn, piece, lws_remaining_packet_payload(conn->wsi),
                                lws_is_final_fragment(conn->wsi));
+}
+
+/* libwebsockets answers with what it got, when we let it: half a code is cut off, and one that RFC
+ * 6455, 7.4.2 gives to nobody becomes 1002, as it does itself with the other bad ones. */
+static bool peer_closes(struct rpc_ws_conn *conn, uint8_t *payload, size_t len)
+{
+    enum { FIRST_OF_NOBODY = 5000, PROTOCOL_ERROR = 1002 };
+
+    if (conn->is_closing) /* it answers ours */
+        return false;
+    rpc_ws_conn_peer_closes(conn, VIEW(payload, len));
+    if (len >= 2 && (payload[0] << 8 | payload[1]) >= FIRST_OF_NOBODY) {
+        payload[0] = PROTOCOL_ERROR >> 8;
+        payload[1] = PROTOCOL_ERROR & 0xff;
+    }
+    return len != 1;
 }
 
 /* What both sides have in common once a connection is open. */
@@ -224,8 +250,7 @@ static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reas
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return rpc_ws_conn_writable(conn) ? 0 : -1;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        rpc_ws_conn_peer_closes(conn, VIEW(in, len));
-        return 0;
+        return peer_closes(conn, in, len) ? 0 : -1;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLIENT_CLOSED:
         rpc_ws_conn_lost(conn);
@@ -251,7 +276,7 @@ static int filter_socket(struct rpc_ws *ws, int fd)
             gate->is_full(gate->user);
         return 1;
     }
-    return gate->may_connect && !gate->may_connect(gate->user, key);
+    return !ws->listener.is_forwarded && gate->may_connect && !gate->may_connect(gate->user, key);
 }
 
 /* TLS and the upgrade have one time limit together, which libwebsockets does not have. */
@@ -270,6 +295,14 @@ static void expect_open(struct rpc_ws *ws, struct rpc_ws_conn *conn)
     list_append(&ws->hub.opening, &conn->opening);
 }
 
+static void give_place(struct rpc_ws_conn *conn, const uint8_t key[16])
+{
+    if (conn->has_place)
+        return;
+    conn->has_place = true;
+    conn->place = conn->gate->connected ? conn->gate->connected(conn->gate->user, key) : NULL;
+}
+
 static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
 {
     const struct rpc_ws_gate *gate = &ws->listener.gate;
@@ -285,7 +318,8 @@ static int on_accepted(struct rpc_ws *ws, struct lws *wsi)
     conn->in.max_fragments = ws->listener.max_fragments;
     conn->max_queue = ws->listener.max_queue;
     conn->gate = gate;
-    conn->place = gate->connected ? gate->connected(gate->user, key) : NULL;
+    if (!ws->listener.is_forwarded)
+        give_place(conn, key);
     rpc_ws_address_text(&from, conn->address_text);
     lws_set_opaque_user_data(wsi, conn);
     expect_open(ws, conn);
@@ -318,6 +352,7 @@ static int answer_http(struct lws *wsi, const char *answer)
 static const char upgrade_required[] = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
                                        "Sec-WebSocket-Version: 13\r\n" HTTP_END;
 static const char no_protocol[] = "HTTP/1.1 400 No Known Sub-Protocol\r\n" HTTP_END;
+static const char too_many[] = "HTTP/1.1 429 Too Many Connections\r\n" HTTP_END;
 static const char origin_refused[] = "HTTP/1.1 403 Origin Not Allowed\r\n" HTTP_END;
 
 /* The page that a browser runs; programs of other kinds send none. */
@@ -333,6 +368,29 @@ static bool may_upgrade(struct rpc_ws *ws, struct lws *wsi)
            gate->may_upgrade(gate->user, VIEW(origin, (size_t)len));
 }
 
+/* Behind a proxy that says so all come from its address: whoever it says counts instead. What a
+ * client wrote into that header itself stands before what the proxy added. */
+static bool take_forwarded(struct rpc_ws *ws, struct lws *wsi)
+{
+    struct rpc_ws_conn *conn = lws_get_opaque_user_data(wsi);
+    const struct rpc_ws_gate *gate = &ws->listener.gate;
+    struct sockaddr_storage from;
+    char text[256], *last;
+    uint8_t key[16];
+
+    if (!conn || !ws->listener.is_forwarded ||
+        lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_X_FORWARDED_FOR) <= 0)
+        return true;
+    last = strrchr(text, ',');
+    if (!rpc_ws_address_read(last ? last + 1 : text, &from) || !rpc_ws_address_key(&from, key))
+        return true;
+    rpc_ws_address_text(&from, conn->address_text);
+    if (gate->may_connect && !gate->may_connect(gate->user, key))
+        return false;
+    give_place(conn, key);
+    return true;
+}
+
 /* Protocol 0 is the HTTP handler and the default when a client names none. */
 static int filter_protocol(struct rpc_ws *ws, struct lws *wsi)
 {
@@ -340,6 +398,8 @@ static int filter_protocol(struct rpc_ws *ws, struct lws *wsi)
 
     if (!protocol || protocol->id == 0 || lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
         return answer_http(wsi, no_protocol);
+    if (!take_forwarded(ws, wsi))
+        return answer_http(wsi, too_many);
     return may_upgrade(ws, wsi) ? 0 : answer_http(wsi, origin_refused);
 }
 

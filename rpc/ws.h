@@ -76,6 +76,9 @@ struct rpc_ws_listener {
     uint64_t stall_timeout;   /* ms that a message may take to come, or to leave; 0: forever */
     uint64_t connect_timeout; /* ms for TLS and for the upgrade, in whole seconds; 0: 10 s */
     size_t max_queue;         /* bytes waiting to be sent per connection: over it, it is closed */
+    /* A proxy before us writes who connects into X-Forwarded-For: its last address is told, and is
+     * what the gate is asked about, at the upgrade. */
+    bool is_forwarded;
 };
 bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
                    const struct rpc_ws_events *events, void *user, struct err *err);
@@ -102,6 +105,9 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
 /* One message of the sub-protocol, without its batching; queued, goes out at the end of the loop
  * turn. */
 void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);
+/* From inside message(): the same message back, as text or binary as it came. For sub-protocols
+ * that have both. */
+void rpc_ws_echo(struct rpc_ws_conn *conn, struct view message);
 size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
 /* After what is queued; nothing is delivered any more. closed() comes in at most five seconds. */
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);

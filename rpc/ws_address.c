@@ -50,3 +50,26 @@ void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_
     if (!text)
         memcpy(ret_text, "?", 2);
 }
+
+bool rpc_ws_address_read(const char *text, struct sockaddr_storage *ret_address)
+{
+    struct sockaddr_storage address = { 0 };
+    struct sockaddr_in *v4 = (void *)&address;
+    struct sockaddr_in6 *v6 = (void *)&address;
+    char trimmed[RPC_WS_ADDRESS_TEXT] = "";
+    size_t len;
+
+    text += strspn(text, " \t");
+    len = strcspn(text, " \t");
+    if (len >= sizeof(trimmed) || text[len + strspn(text + len, " \t")])
+        return false;
+    memcpy(trimmed, text, len);
+    if (inet_pton(AF_INET, trimmed, &v4->sin_addr) == 1)
+        address.ss_family = AF_INET;
+    else if (inet_pton(AF_INET6, trimmed, &v6->sin6_addr) == 1)
+        address.ss_family = AF_INET6;
+    else
+        return false;
+    *ret_address = address;
+    return true;
+}

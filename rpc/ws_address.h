@@ -16,3 +16,5 @@ bool rpc_ws_address_key(const struct sockaddr_storage *from, uint8_t ret_key[16]
 bool rpc_ws_address_of(int fd, struct sockaddr_storage *ret_from, uint8_t ret_key[16]);
 /* "192.0.2.1", "2001:db8::1"; mapped IPv4 as IPv4. */
 void rpc_ws_address_text(const struct sockaddr_storage *from, char ret_text[RPC_WS_ADDRESS_TEXT]);
+/* An address as text, with white space around it or not; false: it is none. */
+bool rpc_ws_address_read(const char *text, struct sockaddr_storage *ret_address);

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "rpc/ws_life.h"
 
+#include "base/text.h"
+
 enum {
     TLS_RECORD = 16 * 1024,
     MAX_READS = 256,       /* TLS records of one connection in one turn */
@@ -46,7 +48,7 @@ static void conn_free(struct rpc_ws_conn *conn)
     list_remove(&conn->unread);
     if (conn->hub->reading == conn)
         conn->hub->reading = NULL;
-    if (conn->gate && conn->gate->gone)
+    if (conn->gate && conn->gate->gone && conn->has_place)
         conn->gate->gone(conn->gate->user, conn->place, conn->is_open);
     rpc_ws_in_clear(&conn->in);
     buf_free(&conn->out.bytes);
@@ -172,7 +174,8 @@ static const uint8_t *mask_for(struct rpc_ws_conn *conn)
 
 static void put_message(struct rpc_ws_conn *conn, struct view message)
 {
-    rpc_ws_out_put(&conn->out, conn->protocol->is_json, message, mask_for(conn));
+    rpc_ws_out_put(&conn->out, conn->protocol->is_json || conn->sends_text, message,
+                   mask_for(conn));
 }
 
 /* What waits to become one message becomes it. */
@@ -215,12 +218,24 @@ bool rpc_ws_conn_flush(struct rpc_ws_conn *conn)
     return true;
 }
 
+/* libwebsockets answers a ping when it can write, and what we write at the turn's end would come
+ * before. Where messages and pongs are looked at in their order, it gets the word first. False:
+ * the connection is gone. */
+static bool answers_pings(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
+{
+    if (!conn->protocol->is_any || conn->is_closing)
+        return true;
+    hub->reading = conn;
+    rpc_ws_wire_pong(conn);
+    return hub->reading == conn;
+}
+
 void rpc_ws_hub_flush(struct rpc_ws_hub *hub)
 {
     struct rpc_ws_conn *conn;
 
     LIST_EACH(conn, &hub->dirty, dirty) {
-        if (!rpc_ws_conn_flush(conn))
+        if (answers_pings(hub, conn) && !rpc_ws_conn_flush(conn))
             conn_kill(conn);
     }
 }
@@ -268,6 +283,12 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
     mark_dirty(conn);
     if (rpc_ws_queued(conn) >= TLS_RECORD)
         flush_early(conn);
+}
+
+void rpc_ws_echo(struct rpc_ws_conn *conn, struct view message)
+{
+    conn->sends_text = conn->came_as_text;
+    rpc_ws_send(conn, message);
 }
 
 /* Our own close frame behind what is queued: libwebsockets on libuv cuts the connection without
@@ -473,6 +494,12 @@ static bool tell(struct rpc_ws_conn *conn, struct view whole)
     return true;
 }
 
+/* libwebsockets looks for the end of a character in the last piece alone: not in an empty one. */
+static bool ends_well(const struct rpc_ws_conn *conn, struct view last, struct view whole)
+{
+    return !conn->came_as_text || last.len || text_is_utf8(whole);
+}
+
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final)
 {
     struct view whole;
@@ -488,7 +515,9 @@ bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t lef
     case RPC_WS_PIECE:
         break;
     case RPC_WS_WHOLE:
-        is_alive = tell(conn, whole);
+        is_alive = ends_well(conn, piece, whole) ? tell(conn, whole)
+                                                 : refuse(conn, RPC_WS_END_KIND, CLOSE_BAD_DATA,
+                                                          "text ends within a character");
         rpc_ws_in_clear(&conn->in);
         break;
     case RPC_WS_TOO_LARGE:

@@ -45,15 +45,17 @@ struct rpc_ws_conn {
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     char *ticket;
     const struct rpc_ws_gate *gate; /* NULL: a client */
-    void *place;                    /* the gate's */
+    void *place;                    /* the gate's, once it has_place */
+    bool has_place;
     char address_text[RPC_WS_ADDRESS_TEXT];
     bool is_open, is_closing, has_asked_to_write;
-    uint64_t heard_at;      /* in ticks */
-    uint64_t began_at;      /* the message that is coming in */
-    uint64_t n_put;         /* bytes that were queued, ever */
-    uint64_t mark, mark_at; /* so many have to leave within stall_ticks; 0: nothing waits */
-    uint64_t n_came;        /* bytes from the socket in this tick ... */
-    uint64_t n_used;        /* ... and what messages, with all around them, come to at most */
+    bool came_as_text, sends_text; /* of a sub-protocol that has both kinds */
+    uint64_t heard_at;             /* in ticks */
+    uint64_t began_at;             /* the message that is coming in */
+    uint64_t n_put;                /* bytes that were queued, ever */
+    uint64_t mark, mark_at;        /* so many have to leave within stall_ticks; 0: nothing waits */
+    uint64_t n_came;               /* bytes from the socket in this tick ... */
+    uint64_t n_used; /* ... and what messages, with all around them, come to at most */
     enum rpc_ws_end end;
     struct err *why; /* what closed() will say, once it is known */
     size_t max_queue;
@@ -96,6 +98,8 @@ bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn); /* not all that was written
 void rpc_ws_wire_ask(struct rpc_ws_conn *conn); /* rpc_ws_conn_writable() when it can take more */
 void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs);     /* cut after so long; 0: soon */
 struct ssl_st *rpc_ws_wire_ssl(const struct rpc_ws_conn *conn); /* NULL: none (yet) */
+void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs); /* cut after so long; 0: soon */
+void rpc_ws_wire_pong(struct rpc_ws_conn *conn); /* what is due; `conn` may be gone after it */
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
 bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn);   /* read from the socket, not from TLS */
 void rpc_ws_wire_read(struct rpc_ws_conn *conn);       /* some of it; `conn` may be gone after it */

@@ -12,6 +12,7 @@ import time
 
 import tap
 from network import Failed, PATIENCE, free_port, run
+from websocket import TEXT, Client
 
 NGINX = """daemon off;
 pid {folder}/nginx.pid;
@@ -77,6 +78,11 @@ def configure(net, *lines):
         f.write(text.rstrip("\n") + "\n" + "".join(line + "\n" for line in lines))
 
 
+def start_router(net):
+    net.start_router()
+    net.router.wait_line(net.router.err, "event=listening_plain")
+
+
 def start(net):
     """Router, den and the proxies; once. The proxies' ports by name, "wrong" is nginx with the stranger's certificate."""
     if "ports" in STATE:
@@ -85,7 +91,7 @@ def start(net):
     own, other = certificates(net)
     plain = free_port()
     configure(net, f"listen_plain = 127.0.0.1:{plain}", f"proxy_certificates = {'00' * 32} {hash_of(own[0])}")
-    net.start_router()
+    start_router(net)
     net.start_den()
     ports = {"nginx": proxy(net, "nginx", own, plain), "haproxy": proxy(net, "haproxy", own, plain),
              "wrong": proxy(net, "nginx", other, plain, "wrong")}
@@ -216,6 +222,48 @@ def where_tls_ends_at_the_router_no_certificate_is_bound(net):
 
 
 @tap.test
+def who_connects_is_whom_the_proxy_names(net):
+    """forwarded_for: what the proxy wrote last counts, in the log and against the limit for one address."""
+    start(net)
+    net.router.process.send_signal(signal.SIGTERM)
+    net.router.wait()
+    configure(net, f"listen_plain = 127.0.0.1:{STATE['plain']}", "forwarded_for = yes", "max_per_address = 2")
+    start_router(net)
+    held = []
+    for said, address in (("198.51.100.1, 203.0.113.7", "203.0.113.7"), ("203.0.113.7, 2001:db8::9", "2001:db8::9"), ("liar", "127.0.0.1")):
+        seen = len(net.router.err)
+        client = Client(STATE["plain"], protocol="wamp.2.json", headers=f"X-Forwarded-For: {said}\r\n")
+        client.send(TEXT, b"[99]")
+        tap.check_in(f"address={address} ", net.router.wait_line(net.router.err, "event=refused", seen))
+        client.close()
+    for number in range(3):
+        held.append(Client(STATE["plain"], protocol="wamp.2.json", headers="X-Forwarded-For: 203.0.113.99\r\n"))
+        tap.check_in(" 429 " if number == 2 else " 101 ", held[-1].answer)
+    held.append(Client(STATE["plain"], protocol="wamp.2.json", headers="X-Forwarded-For: 203.0.113.98\r\n"))
+    tap.check_in(" 101 ", held[-1].answer)
+    for client in held:
+        client.close()
+
+
+@tap.test
+def den_itself_may_come_through(net):
+    ports = start(net)
+    kind = "nginx" if ports["nginx"] else "haproxy"
+    program(kind)
+    net.den.process.send_signal(signal.SIGTERM)
+    net.den.wait()
+    net.router.process.send_signal(signal.SIGTERM)
+    net.router.wait()
+    configure(net, f"listen_plain = 127.0.0.1:{STATE['plain']}", f"proxy_certificates = {hash_of(STATE['own'][0])}")
+    start_router(net)
+    with open(net.path("den/den.conf"), encoding="ascii") as f:
+        text = re.sub(r"(?m)^router = .*$", f"router = 127.0.0.1:{ports[kind]}", f.read())
+    with open(net.path("den/den.conf"), "w", encoding="ascii") as f:
+        f.write(text)
+    net.start_den()
+
+
+@tap.test
 def without_a_list_nobody_comes_through(net):
     ports = start(net)
     kind = "nginx" if ports["nginx"] else "haproxy"
@@ -223,7 +271,7 @@ def without_a_list_nobody_comes_through(net):
     net.router.process.send_signal(signal.SIGTERM)
     net.router.wait()
     configure(net, f"listen_plain = 127.0.0.1:{STATE['plain']}")
-    net.start_router()
+    start_router(net)
     done = run(net.warren("erin", "join", "--timeout", "5"), wanted=1, input=through(net, ports[kind]) + "\n")
     tap.check_in("wrong_binding", done.stderr)
     tap.check_in("the router has no proxy_certificates", done.stderr)

@@ -60,10 +60,10 @@ TEST(an_address_and_a_single_label_are_not_public)
         const char *host;
         bool is_public;
     } cases[] = {
-        { "router.example", true },  { "a.b.example", true }, { "x.1a", true },
-        { "127.0.0.1", false },      { "::1", false },        { "2001:db8::7", false },
+        { "router.example", true },    { "a.b.example", true }, { "x.1a", true },
+        { "127.0.0.1", false },        { "::1", false },        { "2001:db8::7", false },
         { "::ffff:127.0.0.1", false }, { "localhost", false },  { ".example", false },
-        { "example.", false },       { "", false },
+        { "example.", false },         { "", false },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)

@@ -49,6 +49,14 @@ TEST(bad_configurations_are_refused_by_line)
         { "host = a:1\nlisten_plain = 192.0.2.1:80\n",
           "router.conf:2: listen_plain: expected 127.0.0.1:PORT or [::1]:PORT, found "
           "\"192.0.2.1:80\"" },
+        { "host = a:1\necho = yes\n",
+          "router.conf:2: echo: served on loopback alone: listen is *:443, expected 127.0.0.1:PORT "
+          "or [::1]:PORT" },
+        { "host = a:1\nlisten = 192.0.2.1:443\necho = yes\n",
+          "router.conf:3: echo: served on loopback alone: listen is 192.0.2.1:443, expected "
+          "127.0.0.1:PORT or [::1]:PORT" },
+        { "host = a:1\nforwarded_for = yes\n",
+          "router.conf:2: forwarded_for: there is no listen_plain for a proxy" },
         { "host = a:1\nproxy_certificates = 00ff\n",
           "router.conf:2: proxy_certificates: expected at most 8 times 64 hexadecimal digits" },
         { "host = a:1\nunlimited_networks = 10.0.0.0/8 10.0.0.0/33\n",

@@ -106,8 +106,7 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
     road->n_retries++;
 }
 
-static bool judge(void *user, const char *host, const struct view *chain, size_t n,
-                  struct err *err)
+static bool judge(void *user, const char *host, const struct view *chain, size_t n, struct err *err)
 {
     CHECK_STR(host, "127.0.0.1");
     struct road *road = user;
