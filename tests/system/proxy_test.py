@@ -73,7 +73,7 @@ def certificates(net):
 
 def configure(net, *lines):
     with open(net.path("router/router.conf"), encoding="ascii") as f:
-        text = re.sub(r"(?m)^(listen_plain|proxy_certificates) = .*\n", "", f.read())
+        text = re.sub(r"(?m)^(listen_plain|proxy_certificates|forwarded_for|max_per_address|unlimited_networks) = .*\n", "", f.read())
     with open(net.path("router/router.conf"), "w", encoding="ascii") as f:
         f.write(text.rstrip("\n") + "\n" + "".join(line + "\n" for line in lines))
 
