@@ -66,6 +66,9 @@ static bool is_inside(const struct source_network *network, const uint8_t key[SO
     unsigned bytes = network->bits / 8, bits = network->bits % 8;
     uint8_t mask = (uint8_t)(0xff00u >> bits);
 
+    /* ::1 by /64 begins as mapped IPv4 does */
+    if (memcmp(key, mapped, sizeof(mapped)) == 0 && network->bits < 8 * sizeof(mapped))
+        return false;
     if (memcmp(network->key, key, bytes) != 0)
         return false;
     return bits == 0 || ((network->key[bytes] ^ key[bytes]) & mask) == 0;

@@ -222,9 +222,9 @@ TEST(bad_hellos_are_refused)
         { "other.example", "netsign", "tls-exporter", 32, "ABORT wamp.error.no_such_realm" },
         { WORLD_NETWORK, "cryptosign", "tls-exporter", 32,
           "ABORT wamp.error.no_matching_auth_method" },
-        { WORLD_NETWORK, "netsign", "none", 32, "ABORT wamp.error.protocol_violation" },
+        { WORLD_NETWORK, "netsign", "none", 32, "ABORT network.error.wrong_binding" },
         { WORLD_NETWORK, "netsign", "tls-server-end-point", 32,
-          "ABORT wamp.error.protocol_violation" },
+          "ABORT network.error.wrong_binding" },
         { WORLD_NETWORK, "netsign", "tls-exporter", 31, "ABORT wamp.error.protocol_violation" },
         { WORLD_NETWORK, "netsign", "tls-exporter", 32,
           "ABORT network.error.bad_pin" }, /* an unknown root */

@@ -173,8 +173,9 @@ TEST(some_networks_have_no_limits)
     struct sources_config some = limits;
     struct sources *s;
 
-    CHECK(source_networks_read(" 192.0.0.0/30  2001:db8::/47 ", some.network, &some.n_networks));
-    CHECK_U64(some.n_networks, 2);
+    CHECK(
+        source_networks_read(" ::1 192.0.0.0/30  2001:db8::/47 ", some.network, &some.n_networks));
+    CHECK_U64(some.n_networks, 3);
     s = sources_new(&some);
     for (size_t i = 0; i < 50; i++) {
         CHECK_U64(ask(s, 3, 1), SOURCE_MAY);
