@@ -154,15 +154,10 @@ static bool check_plain(const struct config_source *source, const struct router_
 
     if (config->listen_plain &&
         (!router_config_listen(config->listen_plain, &host, &port) || !is_loopback(host)))
-<<<<<<< HEAD
         ok = bad(source, "listen_plain", err, "expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"",
                  config->listen_plain);
-=======
-        return bad(source, "listen_plain", err,
-                   "expected 127.0.0.1:PORT or [::1]:PORT, found \"%s\"", config->listen_plain);
     if (config->forwarded_for && !config->listen_plain)
-        return bad(source, "forwarded_for", err, "there is no listen_plain for a proxy");
->>>>>>> 2ce1ecc (router: the sub-protocol echo, forwarded_for; rpc/ws by RFC 6455)
+        ok = bad(source, "forwarded_for", err, "there is no listen_plain for a proxy");
     if (config->proxy_certificates &&
         !router_config_hashes(config->proxy_certificates, hashes, ROUTER_MAX_PROXIES, &n))
         ok = bad(source, "proxy_certificates", err,
@@ -285,25 +280,17 @@ static bool check(const struct config_source *source, const struct router_config
                      (unsigned long long)range->least, (unsigned long long)range->most,
                      (unsigned long long)n);
     }
-<<<<<<< HEAD
     if (config->listen && !router_config_listen(config->listen, &host, &port))
         ok = bad(source, "listen", err,
                  "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
+    if (config->echo && !is_loopback(host))
+        ok = bad(source, "echo", err,
+                 "served on loopback alone: listen is %s, expected 127.0.0.1:PORT or [::1]:PORT",
+                 config->listen ? config->listen : "not given");
     ok &= check_logs(source, config, err);
     ok &= check_metrics(source, config, err);
     ok &= check_plain(source, config, err);
     return check_sources(source, config, err) && ok;
-=======
-    if (!router_config_listen(config->listen, &host, &port))
-        return bad(source, "listen", err,
-                   "expected ADDRESS:PORT, [IPv6]:PORT or *:PORT, found \"%s\"", config->listen);
-    if (config->echo && !is_loopback(host))
-        return bad(source, "echo", err,
-                   "served on loopback alone: listen is %s, expected 127.0.0.1:PORT or [::1]:PORT",
-                   config->listen);
-    return check_logs(source, config, err) && check_metrics(source, config, err) &&
-           check_plain(source, config, err) && check_sources(source, config, err);
->>>>>>> 2ce1ecc (router: the sub-protocol echo, forwarded_for; rpc/ws by RFC 6455)
 }
 
 /* "DIR/." is what the default comes to: DIR reads better. */
