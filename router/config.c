@@ -262,6 +262,9 @@ static bool check_sources(const struct config_source *source, const struct route
                  config->origins);
     if (config->max_message && config->max_message_before > config->max_message)
         ok = bad(source, "max_message_before", err, "more than max_message");
+    /* a queue that is not half full takes one more message, or its owner would pay for the sender */
+    if (config->max_queue && config->max_message && config->max_queue < 2 * config->max_message)
+        ok = bad(source, "max_queue", err, "less than twice max_message");
     return ok;
 }
 

@@ -35,8 +35,8 @@ struct edge {
 struct wire {
     struct edge *edge;
     struct rpc_ws_conn *ws;
-    struct conn *conn;        /* NULL while the core makes it */
-    bool is_json, has_untold; /* the log said that something had no JSON */
+    struct conn *conn;                    /* NULL while the core makes it */
+    bool is_trusted, is_json, has_untold; /* the log said that something had no JSON */
 };
 
 /* What a client answers though it was not asked: an INVOCATION that has no JSON. It waits until
@@ -172,6 +172,7 @@ static void close_wire(void *wire, const char *reason)
 
 static void trusted(void *wire)
 {
+    ((struct wire *)wire)->is_trusted = true;
     rpc_ws_set_trusted(((struct wire *)wire)->ws);
 }
 
@@ -323,7 +324,7 @@ static void on_closed(void *user, struct rpc_ws_conn *ws, const struct err *why)
         return;
     edge = wire->edge;
     forget_answers(wire);
-    fault = count_end(&edge->router->metrics, ws, wire->conn->state == CONN_ESTABLISHED);
+    fault = count_end(&edge->router->metrics, ws, wire->is_trusted);
     other = router_closed(wire->conn, now(edge), why ? why->text : "closed");
     gate_blame(rpc_ws_place(ws), fault > other ? fault : other, rpc_ws_address(ws));
     edge->n_conns--;

@@ -336,24 +336,18 @@ static int confirm_upgrade(struct lws *wsi)
     return strcasecmp(upgrade, "websocket") == 0 ? 0 : -1;
 }
 
-/* An answer without a body, written as it stands. */
-static int answer_http(struct lws *wsi, const char *answer)
+static int answer_http(struct lws *wsi, const char *status)
 {
-    uint8_t bytes[LWS_PRE + 512];
-    size_t len = strlen(answer);
+    uint8_t bytes[LWS_PRE + 256];
+    char *answer = (char *)bytes + LWS_PRE;
+    int len = snprintf(answer, sizeof(bytes) - LWS_PRE,
+                       "HTTP/1.1 %s\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                       "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                       status);
 
-    assert(len <= sizeof(bytes) - LWS_PRE);
-    memcpy(bytes + LWS_PRE, answer, len);
-    lws_write(wsi, bytes + LWS_PRE, len, LWS_WRITE_HTTP_HEADERS);
+    lws_write(wsi, bytes + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_HEADERS);
     return -1; /* a kept-alive connection reads freed headers in this version: always close */
 }
-
-#define HTTP_END "Content-Length: 0\r\nConnection: close\r\n\r\n"
-static const char upgrade_required[] = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
-                                       "Sec-WebSocket-Version: 13\r\n" HTTP_END;
-static const char no_protocol[] = "HTTP/1.1 400 No Known Sub-Protocol\r\n" HTTP_END;
-static const char too_many[] = "HTTP/1.1 429 Too Many Connections\r\n" HTTP_END;
-static const char origin_refused[] = "HTTP/1.1 403 Origin Not Allowed\r\n" HTTP_END;
 
 /* The page that a browser runs; programs of other kinds send none. */
 static bool may_upgrade(struct rpc_ws *ws, struct lws *wsi)
@@ -395,12 +389,16 @@ static bool take_forwarded(struct rpc_ws *ws, struct lws *wsi)
 static int filter_protocol(struct rpc_ws *ws, struct lws *wsi)
 {
     const struct lws_protocols *protocol = lws_get_protocol(wsi);
+    char version[8];
 
     if (!protocol || protocol->id == 0 || lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
-        return answer_http(wsi, no_protocol);
+        return answer_http(wsi, "400 No Known Sub-Protocol");
+    if (lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_VERSION) != 2 ||
+        strcmp(version, "13") != 0) /* of drafts before RFC 6455 libwebsockets takes some */
+        return answer_http(wsi, "426 Upgrade Required");
     if (!take_forwarded(ws, wsi))
-        return answer_http(wsi, too_many);
-    return may_upgrade(ws, wsi) ? 0 : answer_http(wsi, origin_refused);
+        return answer_http(wsi, "429 Too Many Connections");
+    return may_upgrade(ws, wsi) ? 0 : answer_http(wsi, "403 Origin Not Allowed");
 }
 
 static int on_established(struct rpc_ws_conn *conn)
@@ -426,7 +424,7 @@ static int on_server_socket(struct rpc_ws *ws, struct lws *wsi, enum lws_callbac
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return filter_protocol(ws, wsi);
     case LWS_CALLBACK_HTTP:
-        return answer_http(wsi, upgrade_required);
+        return answer_http(wsi, "426 Upgrade Required");
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT would make a raw connection without any time limit */
     case LWS_CALLBACK_RAW_RX:
         return -1;

@@ -91,12 +91,12 @@ SERIALIZERS = ("wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched", "wamp.
 
 
 class Session:
-    def __init__(self, port, serializer, realm, authmethod="anonymous"):
+    def __init__(self, port, serializer, realm, authmethod="anonymous", source="127.0.0.1"):
         self.serializer, self.is_json, self.is_batched = serializer, "json" in serializer, "batched" in serializer
         self.data, self.messages, self.request = b"", [], 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+        self.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)))
         key = base64.b64encode(os.urandom(16)).decode()
         self.sock.sendall((f"GET / HTTP/1.1\r\nHost: router\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
                            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {serializer}\r\n\r\n").encode())

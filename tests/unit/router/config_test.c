@@ -67,6 +67,8 @@ TEST(bad_configurations_are_refused_by_line)
           "between, without a path, found \"https://a.example/page\"" },
         { "host = a:1\nmax_message = 16KiB\nmax_message_before = 32KiB\n",
           "router.conf:3: max_message_before: more than max_message" },
+        { "host = a:1\nmax_queue = 1MiB\n",
+          "router.conf:2: max_queue: less than twice max_message" },
         { "host = a:1\nstall_timeout = 1s\n",
           "router.conf:2: stall_timeout: expected 10000 to 3600000, found 1000" },
         { "host = a:1\nhost = b:1\n", "router.conf:2: host: given twice" },

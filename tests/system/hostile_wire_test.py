@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Hostile clients on the wire: frames and messages that no honest program sends. Each offender is told its own word and closed;
+somebody else's calls go on; the router counts."""
+import ssl
+import struct
+import time
+
+from hostile import Router, case, check_abort, check_close, frame, frames, hear_end, joined, open_socket, pack, send_quietly, tap, unpack
+
+VIOLATION = "wamp.error.protocol_violation"
+CALL = [48, 1, {}, "nobody.there"]
+
+
+@tap.test
+def a_router_with_its_limits(net):
+    net.router = Router(net, "stall_timeout = 10s", "handshake_timeout = 8s", "max_queue = 2MiB", "max_fragments = 100",
+                        "max_control_rate = 16KiB")
+
+
+# ---- sizes -----------------------------------------------------------------------------------------------------------
+
+@case(limit="max_message_before")
+def a_message_before_authentication_is_short(router):
+    sock = open_socket(router)
+    send_quietly(sock, frame(b"\x94" + b"\0" * 16384))
+    check_close(sock, 1009)
+
+
+@case(limit="max_message_before")
+def a_length_of_exabytes_is_refused_by_its_header(router):
+    sock = open_socket(router)
+    sock.sendall(b"\x82\xff" + struct.pack(">Q", 1 << 62) + b"\0\0\0\0")
+    sock.sendall(b"x")
+    check_close(sock, 1009)
+
+
+@case(limit="max_message")
+def a_message_of_more_than_a_mebibyte_is_refused(router):
+    sock = joined(router)
+    sock.sendall(b"\x82\xff" + struct.pack(">Q", (1 << 20) + 1) + b"\0\0\0\0" + b"x" * 10)
+    check_close(sock, 1009)
+
+
+@case(limit="max_message")
+def fragments_do_not_add_up_to_more(router):
+    sock = joined(router)
+    send_quietly(sock, frame(b"x" * 700000, fin=False) + frame(b"x" * 400000, opcode=0))
+    check_close(sock, 1009)
+
+
+@case()
+def a_message_of_a_mebibyte_is_carried(router):
+    one = router.session()
+    one.register("wire.big")
+    body = "x" * ((1 << 20) - 100)
+    request = one.ask(48, {}, "wire.big", [body])
+    invocation = one.expect(68)
+    tap.check(invocation[4] == [body], "whole")
+    one.send([70, invocation[1], {}, [1]])
+    tap.check(one.expect(50)[1] == request, "answered")
+    one.close()
+
+
+@case(limit="max_fragments")
+def a_flood_of_fragments_ends(router):
+    sock = joined(router)
+    send_quietly(sock, frame(b"\x94", fin=False) + frame(b"\0", opcode=0, fin=False) * 200)
+    check_close(sock, 1008)
+
+
+@case(limit="max_fragments")
+def a_flood_of_empty_fragments_ends(router):
+    sock = joined(router)
+    send_quietly(sock, frame(b"", fin=False) + frame(b"", opcode=0, fin=False) * 200)
+    check_close(sock, 1008)
+
+
+@case(limit="max_control_rate")
+def a_flood_of_pings_ends(router):
+    sock = joined(router)
+    for _ in range(200):
+        send_quietly(sock, frame(b"", opcode=9) * 500)
+    check_close(sock, 1008)
+
+
+@case(limit="max_control_rate")
+def a_flood_of_pongs_before_authentication_ends(router):
+    sock = open_socket(router)
+    for _ in range(50):
+        send_quietly(sock, frame(b"x" * 125, opcode=10) * 200)
+    check_close(sock, 1008)
+
+
+@case()
+def an_honest_ping_is_answered(router):
+    sock = joined(router)
+    sock.sendall(frame(b"hello", opcode=9))
+    heard = frames(sock.recv(4096))
+    tap.check((10, b"hello") in heard, repr(heard))
+    sock.close()
+
+
+# ---- slowness --------------------------------------------------------------------------------------------------------
+
+@case(limit="stall_timeout")
+def a_message_that_does_not_end_is_given_up(router):
+    sock = joined(router)
+    whole = frame(b"\x94" + b"\0" * 500000)
+    sock.sendall(whole[:300000])
+    check_close(sock, 1008)
+
+
+@case(limit="stall_timeout")
+def nor_does_one_that_comes_byte_by_byte(router):
+    sock = joined(router)
+    sock.sendall(frame(b"\x94", fin=False))
+    sock.settimeout(0.5)
+    heard, until = b"", time.monotonic() + 60
+    while not any(opcode == 8 for opcode, _ in frames(heard)):
+        tap.check(time.monotonic() < until, "still open")
+        send_quietly(sock, frame(b"\0", opcode=0, fin=False))
+        try:
+            part = sock.recv(4096)
+        except TimeoutError:
+            continue
+        except (ConnectionError, ssl.SSLError):
+            break
+        heard += part
+        if not part:
+            break
+    codes = [payload[:2] for opcode, payload in frames(heard) if opcode == 8]
+    tap.check(codes == [b"\x03\xf0"], f"1008, not {heard!r}")
+    sock.close()
+
+
+def stuff(router, topic, n, size):
+    """Publishes to a listener that does not read."""
+    publisher = router.session()
+    for _ in range(n):
+        publisher.ask(16, {"acknowledge": True}, topic, ["x" * size])
+        publisher.expect(17)
+    publisher.close()
+
+
+@case(limit="slow_reader", log=r"event=left .*too slow")
+def whoever_does_not_read_is_cut(router):
+    sock = joined(router, small=True)
+    sock.sendall(frame(pack([32, 1, {}, "wire.news"])))
+    time.sleep(0.2)
+    stuff(router, "wire.news", 200, 50000)  # those that do not fit are dropped
+    router.wait_count("slow_reader", 1)
+    sock.close()
+
+
+@case(limit="max_queue", log=r"event=left .*too slow")
+def a_queue_has_an_end(router):
+    sock = joined(router, small=True)
+    try:  # its own errors fill it
+        for request in range(1, 3000):
+            sock.sendall(frame(pack([48, request, {}, "nobody.there.at.all." + "x" * 200])))
+            if request % 100 == 0 and router.count("max_queue"):
+                break
+        for request in range(3000, 60000, 50):
+            sock.sendall(b"".join(frame(pack([48, n, {}, "nobody." + "x" * 200])) for n in range(request, request + 50)))
+    except (ConnectionError, ssl.SSLError):
+        pass
+    sock.close()
+
+
+@case(limit="slow_callee")
+def calls_to_whoever_does_not_read_are_refused(router):
+    sock = joined(router, small=True)
+    sock.sendall(frame(pack([64, 1, {}, "wire.slow"])))
+    time.sleep(0.2)
+    callers = [router.session() for _ in range(3)]
+    answers = []
+    for caller in callers:
+        for _ in range(60):
+            caller.ask(48, {"timeout": 2000}, "wire.slow", ["x" * 100000])
+        answers += [caller.expect(8)[4] for _ in range(60)]
+        caller.close()
+    tap.check("wamp.error.unavailable" in answers, repr(set(answers)))
+    sock.close()
+
+
+# ---- frames that may not be ------------------------------------------------------------------------------------------
+
+@case()
+def text_on_a_binary_protocol_is_1003(router):
+    sock = joined(router)
+    sock.sendall(frame(b"[1]", opcode=1))
+    check_close(sock, 1003)
+
+
+@case()
+def frames_that_rfc_6455_forbids_end_the_connection(router):
+    for bad in (frame(b"x", opcode=3), frame(b"x", opcode=11), frame(b"x", reserved=4), frame(b"x", reserved=1),
+                frame(b"x", opcode=9, fin=False), b"\x89\xfe\x00\x80" + b"\0" * 132, frame(b"x", opcode=0)):
+        sock = joined(router)
+        sock.sendall(bad + frame(pack(CALL)))
+        messages, _ = hear_end(sock)
+        tap.check(not messages, f"{bad[:8]!r}: {messages!r}")
+
+
+@case()
+def close_frames_of_any_kind_end_it(router):
+    for payload in (b"", b"\x03", b"\x03\xe8bye", b"\x03\xed", b"\x00\x00", b"\x03\xe8\xff\xfe"):
+        sock = joined(router)
+        sock.sendall(frame(payload, opcode=8))
+        hear_end(sock)
+
+
+@case()
+def frames_without_a_mask_harm_nobody(router):
+    """They break RFC 6455, 5.1; the library does not tell. What they carry is judged like everything else."""
+    sock = joined(router)
+    sock.sendall(frame(pack(CALL), is_masked=False))
+    sock.sendall(frame(pack([77])))
+    check_abort(sock, VIOLATION)
+
+
+# ---- messages that may not be ----------------------------------------------------------------------------------------
+
+def each_is_a_violation(router, bad, is_joined=True):
+    for one in bad:
+        sock = (joined if is_joined else open_socket)(router)
+        sock.sendall(frame(one))
+        check_abort(sock, VIOLATION)
+
+
+def call_with(tail):
+    """A CALL with that as its only argument, raw."""
+    return b"\x95\x30\x01\x80\xa7app.any\x91" + tail
+
+
+@case(log=r"event=(closed|refused) .*nested too deep")
+def two_hundred_arrays_in_one_another_are_refused(router):
+    each_is_a_violation(router, [call_with(b"\x91" * 200 + b"\xc0"), call_with(b"\x81\xa1a" * 200 + b"\xc0"), b"\x91" * 200 + b"\xc0"])
+
+
+@case()
+def keys_that_are_no_text_are_refused(router):
+    each_is_a_violation(router, [call_with(b"\x81\x01\xc0"), call_with(b"\x81\xc4\x01a\xc0"), call_with(b"\x81\xc0\xc0"),
+                                 call_with(b"\x81\x90\xc0")])
+
+
+@case()
+def the_key_proto_is_refused(router):
+    each_is_a_violation(router, [call_with(b"\x81\xa9__proto__\x80"), b"\x96\x30\x01\x80\xa7app.any\x90\x81\xa9__proto__\x80",
+                                 b"\x94\x30\x01\x81\xa9__proto__\x80\xa7app.any"])
+
+
+@case()
+def a_key_twice_in_options_is_refused(router):
+    each_is_a_violation(router, [b"\x94\x30\x01\x82\xa7timeout\x01\xa7timeout\x02\xa7app.any"])
+
+
+@case()
+def text_that_is_no_utf_8_is_refused(router):
+    each_is_a_violation(router, [call_with(text) for text in (b"\xa2\xc3\x28", b"\xa3\xed\xa0\x80", b"\xa2\xc0\x80", b"\xa4\xf4\x90\x80\x80",
+                                                              b"\xa1\x80", b"\xa3\xe2\x82\x28")])
+
+
+@case()
+def extension_types_are_refused(router):
+    each_is_a_violation(router, [call_with(b"\xd4\x00\x00"), call_with(b"\xd6\xff\0\0\0\0"), call_with(b"\xc7\x01\x05x"),
+                                 call_with(b"\xc9\x00\x00\x00\x01\x05x"), call_with(b"\xc1")])
+
+
+@case()
+def counts_that_promise_too_much_are_refused(router):
+    bad = [b"\xdd\x05\xf5\xe1\x00", b"\xdf\xff\xff\xff\xff", call_with(b"\xdb\xff\xff\xff\xff"), call_with(b"\xc6\xff\xff\xff\xff"),
+           call_with(b"\xdd\xff\xff\xff\xff"), b"\x94\x30\x01\x80", b"", b"\x00", b"\x80"]
+    each_is_a_violation(router, bad)
+    each_is_a_violation(router, bad, is_joined=False)
+
+
+@case()
+def requests_out_of_order_are_refused(router):
+    for second in (5, 4):
+        sock = joined(router)
+        sock.sendall(frame(pack([32, 5, {}, "a.b"])) + frame(pack([32, second, {}, "a.c"])))
+        check_abort(sock, VIOLATION)
+
+
+@case()
+def messages_of_the_wrong_hour_are_refused(router):
+    each_is_a_violation(router, [pack(m) for m in (CALL, [5, "x", {}], [6, {}, "wamp.close.normal"], [2, 1, {}], [70, 1, {}], [300, 1])],
+                        is_joined=False)
+    each_is_a_violation(router, [pack(m) for m in ([1, "x", {"roles": {}}], [5, "x", {}], [70, 9, {}], [36, 1, 1, {}], [300, 1], [8, 1, 1, {}, "a.b"])])
+
+
+@case()
+def what_nobody_may_say_reaches_nobody(router):
+    """A callee is there: nothing of what is refused comes to it."""
+    callee = router.session()
+    callee.register("wire.guarded")
+    for tail in (b"\x91" * 40 + b"\xc0" , b"\xd4\x00\x00", b"\x81\x01\xc0", b"\xa2\xc3\x28", b"\x81\xa9__proto__\x80"):
+        sock = joined(router)
+        sock.sendall(frame(b"\x95\x30\x01\x80\xacwire.guarded\x91" + tail))
+        check_abort(sock, VIOLATION)
+    honest = router.session()
+    honest.ask(48, {}, "wire.guarded", ["honest"])
+    tap.check(callee.expect(68)[4] == ["honest"], "the first that came")
+    callee.close()
+    honest.close()
+
+
+@case()
+def batches_are_looked_at_whole(router):
+    one = pack([48, 1, {}, "nobody.there"])
+    for bad in (struct.pack(">I", 0xffffffff) + b"x", struct.pack(">I", 9) + b"\x94", struct.pack(">I", 0), b"",
+                struct.pack(">I", len(one)) + one + b"\0", (struct.pack(">I", 1) + b"\x90") * 5000):
+        sock = open_socket(router, protocol="wamp.2.msgpack.batched")
+        sock.sendall(frame(bad))
+        messages, code = hear_end(sock)
+        tap.check(code in (1007, 1009) and not messages, f"{bad[:9]!r}: {code} {messages!r}")
+
+
+@case()
+def every_strict_prefix_of_a_message_is_refused(router):
+    whole = pack([48, 1, {"timeout": 5}, "a.b", [1, "x", b"\0", 1.5, None, [True]], {"k": {"l": -1}}])
+    unpack(whole)
+    each_is_a_violation(router, [whole[:n] for n in range(1, len(whole), 3)])
+
+
+@tap.test
+def the_router_lived_through_it(net):
+    net.router.stop()
+
+
+tap.main(make=False)
