@@ -74,7 +74,7 @@ class Bystander:
 class Router:
     """A router of its own for some cases, with its metrics and a bystander."""
 
-    def __init__(self, net, *lines, files=0):
+    def __init__(self, net, *lines, files=0, exempt=True):
         self.net, folder = net, net.path("router")
         if not os.path.exists(folder):
             net.has_limits = True
@@ -84,7 +84,7 @@ class Router:
         with open(os.path.join(folder, "router.conf"), encoding="ascii") as f:
             text = re.sub(r"(?m)^listen = .*$", "listen = 127.0.0.1:0", f.read())
         conf = os.path.join(folder, f"hostile-{len(net.processes)}.conf")
-        more = ["realms = realms.conf", "metrics = 127.0.0.1:0", "unlimited_networks = 127.250.0.0/16", *lines]
+        more = ["realms = realms.conf", "metrics = 127.0.0.1:0", *(["unlimited_networks = 127.250.0.0/16"] if exempt else []), *lines]
         with open(conf, "w", encoding="ascii") as f:
             f.write(text + "".join(line + "\n" for line in more))
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None
