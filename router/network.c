@@ -61,6 +61,23 @@ static bool ping(struct conn *caller, struct rpc_fields *args, struct buf *to, s
     return true;
 }
 
+/* Who has a session, and where, is told to den and admins; to others about themselves. */
+static bool may_see(const struct conn *caller, const struct conn *conn)
+{
+    return conn && (caller->role == ROLE_DEN || caller->role == ROLE_ADMIN || conn == caller);
+}
+
+/* Whom a name stands for: a service, or an ID. */
+static const struct conn *find_holder(const struct conn *caller, struct view name)
+{
+    const struct conn *holder = names_find(caller->router->names, name);
+
+    if (holder || !text_is_id(name))
+        return holder;
+    holder = router_find(caller->router, name);
+    return may_see(caller, holder) ? holder : NULL;
+}
+
 static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
     struct view service = rpc_fields_text(args, "service", RPC_MAX_URI);
@@ -72,7 +89,7 @@ static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to
     is_den = view_eq(service, VIEW_LIT("den")); /* known to all, and often asked for */
     if (!is_den && !lookups_may(caller, err))
         return false;
-    holder = names_find(caller->router->names, service);
+    holder = find_holder(caller, service);
     if (!holder) {
         if (!is_den)
             lookups_failed(caller);
@@ -83,11 +100,10 @@ static bool resolve(struct conn *caller, struct rpc_fields *args, struct buf *to
     return true;
 }
 
-/* The other way round: which service, or whose, a session is. IDs are told to den and admins. */
+/* The other way round: which service, or whose, a session is, and its role. */
 static bool reverse(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
     uint64_t session = rpc_fields_id(args, "session");
-    bool may_see = caller->role == ROLE_DEN || caller->role == ROLE_ADMIN;
     const struct conn *conn;
     struct view service;
 
@@ -95,12 +111,13 @@ static bool reverse(struct conn *caller, struct rpc_fields *args, struct buf *to
         return false;
     conn = map_get(caller->realm->by_session, map_u64(&session));
     service = conn ? names_of(caller->router->names, conn) : (struct view){ 0 };
-    if (service.len == 0 && (!conn || (!may_see && conn != caller))) {
+    if (service.len == 0 && !may_see(caller, conn)) {
         lookups_failed(caller);
         return err_set(err, ERR_NOT_REACHABLE, "no such service is connected");
     }
-    rpc_put_array(to, 1);
+    rpc_put_array(to, 2);
     rpc_put_text(to, service.len ? service : conn_id(conn));
+    rpc_put_str(to, conn->authrole);
     return true;
 }
 

@@ -123,6 +123,12 @@ async function serve(session, name) {
     await session.publish(topic, [what, name]);
     return { args: ["told"], kwargs: {} };
   });
+  // Somebody's procedure is called, whatever comes of it.
+  await session.register(`app.${name}.poke`, async ([procedure]) => {
+    const how = await session.call(procedure, []).then(() => "result", () => "error");
+    return { args: [how], kwargs: {} };
+  });
+  await session.subscribe(`app.${name}.news`, () => {});
   say("ready");
 }
 

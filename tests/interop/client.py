@@ -36,6 +36,14 @@ async def serve(session, name):
         await session.publish(topic, what, name, options=PublishOptions(acknowledge=True))
         return "told"
 
+    async def poke(procedure):
+        """Somebody's procedure is called, whatever comes of it."""
+        try:
+            await session.call(procedure)
+            return "result"
+        except ApplicationError:
+            return "error"
+
     def fail(what):
         raise ApplicationError("app.error.refused", what, 7, why="because")
 
@@ -43,6 +51,8 @@ async def serve(session, name):
     await session.register(lambda *args, **kwargs: CallResult(*args, **kwargs), f"app.{name}.echo")
     await session.register(fail, f"app.{name}.fail")
     await session.register(tell, f"app.{name}.tell")
+    await session.register(poke, f"app.{name}.poke")
+    await session.subscribe(lambda *args, **kwargs: None, f"app.{name}.news")
     say("ready")
 
 

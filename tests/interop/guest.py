@@ -54,6 +54,12 @@ def raw(key):
 async def enrol(session):
     den = await session.call("network.resolve", "den")
     assert isinstance(den, int) and den > 0
+    info, who = await session.call("network.info"), await session.call("network.whoami")
+    assert info["network"] == NETWORK and info["den"] is True
+    assert who["role"] == "guest" and who["session"] == session._session_id
+    assert isinstance(await session.call("network.ping"), int)
+    assert tuple((await session.call("network.reverse", den)).results) == ("den", "den")
+    assert tuple((await session.call("network.reverse", who["session"])).results) == (who["id"], "guest")
     roots, _intermediates, _manifests = (await session.call("den.ca.chain")).results
     netid = hashlib.sha256(roots[0]).digest()
     assert netid.hex() == PIN, "the network is not the one that was pinned"

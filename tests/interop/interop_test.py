@@ -12,6 +12,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
 import tap  # noqa: E402
+import wamp  # noqa: E402
 from network import Failed, free_port, run  # noqa: E402
 
 REALM, NETWORK = "app.realm", "interop.warren"
@@ -33,6 +34,7 @@ secret = {SALTED}
 LOGINS = (("anonymous", "", "", ""), ("ticket", "joe", "open sesame", ""), ("wampcra", "joe", "hush", ""),
           ("wampcra", "sal", "password", ""), ("cryptosign", "joe", SEED, PUBLIC))
 STATE = {}
+NODE = os.environ.get("WARREN_NODE", "node")  # Debian 12's own is 18; another may stand first in PATH
 
 
 def start(net):
@@ -44,7 +46,8 @@ def start(net):
     with open(net.path("router/router.conf"), "a", encoding="ascii") as f:
         f.write(f"listen_plain = {STATE['url'][5:-1]}\nrealms = realms.conf\n")
     with open(net.path("router/realms.conf"), "w", encoding="ascii") as f:
-        f.write(f"[realm {REALM}]\nmethods = anonymous ticket wampcra cryptosign\nprincipals = people\nrouter_key = app.key\n")
+        f.write(f"[realm {REALM}]\nmethods = anonymous ticket wampcra cryptosign\nprincipals = people\nrouter_key = app.key\n"
+                "[realm meta.realm]\nmethods = anonymous\nmeta = anonymous\n")
     with open(os.open(net.path("router/people"), os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as f:
         f.write(PRINCIPALS)
     net.start_router()
@@ -55,7 +58,7 @@ def node_modules():
     """Installs the packages of the lock file beside copies of the scripts; the reason when it cannot be done."""
     if "node" in STATE:
         return STATE["node"]
-    if not shutil.which("node") or not shutil.which("npm"):
+    if not shutil.which(NODE) or not shutil.which("npm"):
         STATE["node"] = "node or npm is not installed"
         return STATE["node"]
     folder = os.path.join(os.path.abspath(tap.build_dir()), "interop")
@@ -96,7 +99,7 @@ def command(library, serializer, realm, method, role, *names, url=None):
     words = [serializer, url or STATE["url"], realm, method, role, *names]
     if library == "python":
         return [sys.executable, os.path.join(HERE, "client.py"), *words]
-    return ["node", os.path.join(STATE["folder"], "client.mjs"), library, *words]
+    return [NODE, os.path.join(STATE["folder"], "client.mjs"), library, *words]
 
 
 def secrets_of(authid, secret, public, **more):
@@ -150,6 +153,115 @@ def all_call_each_other_whatever_they_speak(net):
             tap.check_in(f"asked {name}\n", done.stdout)
     for server in servers:
         tap.check(server.process.poll() is None, f"{server.name} did not live through it")
+        server.stop()
+
+
+@tap.test
+def the_advanced_profile_between_two_serializers(net):
+    start(net)
+    if python_lacks():
+        raise tap.Skip(python_lacks())
+    done = run([sys.executable, os.path.join(HERE, "features.py"), STATE["url"], "meta.realm"], wanted=None, env=dict(os.environ))
+    tap.check(done.returncode == 0 and "done" in done.stdout, done.stdout + done.stderr)
+
+
+class Attacker(wamp.Session):
+    """Sends what it is given, byte by byte."""
+
+    def encode(self, message):
+        return message if isinstance(message, bytes) else super().encode(message)
+
+
+def one_list(item):
+    return b"\x91" + item
+
+
+# Arguments in msgpack. What a stock client cannot stand has to end at the router; it has to stand the rest.
+REFUSED = {
+    "an unknown extension": one_list(b"\xd4\x05\x00"), "undefined": one_list(b"\xd4\x00\x00"),
+    "a timestamp": one_list(b"\xd6\xff\x00\x00\x00\x00"), "20 000 deep": b"\x91" * 20000 + b"\xc0", "33 deep": b"\x91" * 34 + b"\xc0",
+    "__proto__": one_list(b"\x81\xa9__proto__\x81\xa1a\x01"), "__proto__ in depth": one_list(b"\x81\xa1a\x81\xa9__proto__\x01"),
+    "an integer as key": one_list(b"\x81\x01\x01"), "nil as key": one_list(b"\x81\xc0\x01"), "a list as key": one_list(b"\x81\x90\x01"),
+    "a surrogate": one_list(b"\xa3\xed\xa0\x80"), "half a character": one_list(b"\xa1\xc3"), "overlong": one_list(b"\xa2\xc0\x80"),
+    "the reserved byte": one_list(b"\xc1"), "a promised gigabyte": b"\xdd\x40\x00\x00\x00", "cut short": b"\x92\x01",
+    "no list": b"\x81\xa1a\x01",
+}
+PASSED = {
+    "2^64 - 1": one_list(b"\xcf" + b"\xff" * 8), "-2^63": one_list(b"\xd3\x80" + bytes(7)), "2^53 + 1": one_list(b"\xcf\x00\x20" + bytes(5) + b"\x01"),
+    "not a number": one_list(b"\xcb\x7f\xf8" + bytes(6)), "infinity": one_list(b"\xca\x7f\x80\x00\x00"), "binary": one_list(b"\xc4\x03\x00\xff\xfe"),
+    "U+0000": one_list(b"\xa4\x00abc"), "20 deep": b"\x91" * 20 + b"\xc0", "constructor": one_list(b"\x81\xabconstructor\x81\xa9prototype\x01"),
+    "toString, then": one_list(b"\x83\xa8toString\x01\xa4then\x01\xa6length\xff"), "a key twice": one_list(b"\x82\xa1a\x01\xa1a\x02"),
+    "an empty key": one_list(b"\x81\xa0\x01"), "keywords": b"\x90\x83\xa4args\x90\xa1a\x01\xa9toJSON__x\x01",
+    "300 000 bytes": one_list(b"\xdb\x00\x04\x93\xe0" + b"x" * 300000), "1000 arguments": b"\xdc\x03\xe8" + b"\x01" * 1000, "nothing": b"",
+}
+
+
+def attack(message, count):
+    """One connection, one message; True: the router let it through. `count` answers to requests before it are waited for."""
+    attacker = Attacker(STATE["port"], "wamp.2.msgpack", REALM)
+    try:
+        attacker.send(message(attacker))
+        for _ in range(count):
+            if attacker.receive()[0] == 3:
+                return False
+        return True
+    except (Failed, OSError):
+        return False
+    finally:
+        attacker.close()
+
+
+def head(n, kind, *rest):
+    """The start of a list of n, without the payload."""
+    return bytes([0x90 | n]) + wamp.pack(kind) + b"".join(map(wamp.pack, rest))
+
+
+def as_caller(name, tail, n_tail):
+    return lambda attacker: head(4 + n_tail, 48, 1, {}, f"app.{name}.echo") + tail
+
+
+def as_publisher(name, tail, n_tail):
+    return lambda attacker: head(4 + n_tail, 16, 1, {"acknowledge": True}, f"app.{name}.news") + tail
+
+
+def as_callee(name, tail, n_tail, is_error):
+    """Registers what the stock client is then asked to call, and answers it."""
+    def answer(attacker):
+        procedure = f"app.attacker.n{attacker.session}"
+        attacker.register(procedure)
+        attacker.ask(48, {}, f"app.{name}.poke", [procedure])
+        request = attacker.expect(68)[1]
+        return head(5 + n_tail, 8, 68, request, {}, "app.error.hostile") + tail if is_error else head(3 + n_tail, 70, request, {}) + tail
+    return answer
+
+
+@tap.test
+def no_payload_ends_a_stock_client(net):
+    """As arguments of a call, of an event, of a result and of an error: the router refuses what clients cannot stand, and no client goes."""
+    start(net)
+    STATE["port"] = net.port
+    servers = []
+    for library, serializer in clients():
+        name = f"h_{library}_{serializer}"
+        server = net.start(name, command(library, serializer, REALM, "anonymous", "serve", name), env=os.environ)
+        servers.append(server)
+        server.wait_line(server.out, r"^ready$")
+    judge = wamp.Session(net.port, "wamp.2.msgpack", REALM)
+    for what, tail in (*REFUSED.items(), *PASSED.items()):
+        n_tail = 0 if not tail else 2 if what == "keywords" else 1
+        for server in servers:
+            for form in (as_caller(server.name, tail, n_tail), as_publisher(server.name, tail, n_tail),
+                         as_callee(server.name, tail, n_tail, False), as_callee(server.name, tail, n_tail, True)):
+                passed = attack(form, 1)
+                tap.check(passed == (what in PASSED), f"{what} to {server.name}: passed {passed}")
+            judge.ask(48, {}, f"app.{server.name}.add", [2, 3])
+            answer = judge.receive()
+            tap.check(answer[0] == 50 and answer[3] == [5], f"{server.name} after {what}: {answer}")
+            tap.check(server.process.poll() is None, f"{server.name} did not live through {what}: {server.err[-6:]}")
+    left = [line for line in net.router.err if "event=left" in line and f"session={judge.session}" in line]
+    tap.check(not left, "the judge left")
+    judge.close()
+    for server in servers:
         server.stop()
 
 

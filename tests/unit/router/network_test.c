@@ -70,7 +70,7 @@ TEST(arguments_that_are_not_asked_for_are_refused)
 TEST(den_resolves_while_it_is_there)
 {
     _cleanup_(world_freep) struct world *w = world_new();
-    struct wire *den = join_den(w), *alice = join_peer(w, "456000");
+    struct wire *den = join_den(w), *alice = join_peer(w, "456000"), *bob = join_peer(w, "456001");
     struct view value;
     struct rpc_msg msg;
     uint64_t n;
@@ -78,12 +78,17 @@ TEST(den_resolves_while_it_is_there)
     _buf_ peer = { 0 };
 
     put_text_args(&args, "den");
-    put_text_args(&peer, "456000"); /* services alone: IDs are not looked up here */
+    put_text_args(&peer, "456000"); /* an ID: for itself and den */
     if (!ask(alice, "network.resolve", buf_view(&args), &msg, &value))
         return;
     CHECK(rpc_value_u64(value, &n));
     CHECK_U64(n, den->session);
-    CHECK_STR(try_call(alice, "network.resolve", buf_view(&peer)), "network.error.not_reachable");
+    CHECK_STR(try_call(bob, "network.resolve", buf_view(&peer)), "network.error.not_reachable");
+    CHECK_STR(try_call(alice, "network.resolve", buf_view(&peer)), "RESULT");
+    if (!ask(den, "network.resolve", buf_view(&peer), &msg, &value))
+        return;
+    CHECK(rpc_value_u64(value, &n));
+    CHECK_U64(n, alice->session);
     wire_drop(den);
     CHECK_STR(try_call(alice, "network.resolve", buf_view(&args)), "network.error.not_reachable");
 }
