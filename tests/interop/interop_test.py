@@ -63,7 +63,7 @@ def node_modules():
         return STATE["node"]
     folder = os.path.join(os.path.abspath(tap.build_dir()), "interop")
     os.makedirs(folder, exist_ok=True)
-    for name in ("package.json", "package-lock.json", "client.mjs"):
+    for name in ("package.json", "package-lock.json", "client.mjs", "features.mjs"):
         shutil.copy(os.path.join(HERE, name), folder)
     STATE["folder"], STATE["node"] = folder, None
     if not os.path.isdir(os.path.join(folder, "node_modules", "wampy")):
@@ -163,6 +163,15 @@ def the_advanced_profile_between_two_serializers(net):
         raise tap.Skip(python_lacks())
     done = run([sys.executable, os.path.join(HERE, "features.py"), STATE["url"], "meta.realm"], wanted=None, env=dict(os.environ))
     tap.check(done.returncode == 0 and "done" in done.stdout, done.stdout + done.stderr)
+
+
+@tap.test
+def calls_are_canceled_in_every_mode(net):
+    start(net)
+    if node_modules():
+        raise tap.Skip(node_modules())
+    done = run([NODE, os.path.join(STATE["folder"], "features.mjs"), STATE["url"], "meta.realm"], env=dict(os.environ))
+    tap.check(done.stdout == "done\n", done.stdout + done.stderr)
 
 
 class Attacker(wamp.Session):
