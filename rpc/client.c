@@ -116,39 +116,59 @@ static struct rpc_client_call *find_call(struct rpc_client *c, uint64_t request)
     return map_get(c->calls, map_u64(&number));
 }
 
-static void send_call(struct rpc_client *c, uint64_t request, const char *procedure,
-                      struct view args, const struct rpc_client_call *call)
+uint64_t rpc_client_await(struct rpc_client *c, uint64_t now, const struct rpc_client_call *like)
 {
-    struct rpc_msg msg = { .type = RPC_CALL };
+    struct rpc_client_call *call = mem_dup(like, sizeof(*like));
+    bool is_up = rpc_client_is_up(c);
+    uint64_t request = is_up ? rpc_client_next_request(c) : UNSENT + ++c->n_unsent;
 
-    msg.call.request = request;
-    msg.call.timeout = call->timeout;
-    msg.call.receive_progress = call->wants_progress;
-    msg.call.procedure = view_text(procedure);
-    msg.call.payload = rpc_args(args);
+    call->number = (c->epoch << EPOCH_SHIFT) + request;
+    call->timeout = like->timeout ? like->timeout : 1;
+    call->deadline = is_up ? now + call->timeout : 0;
+    map_set(c->calls, map_u64(&call->number), call);
+    list_init(&call->node);
+    list_append(is_up ? &c->waiting : &c->unsent, &call->node);
+    c->next_call_deadline = min_u64(c->next_call_deadline, call->deadline);
+    return call->number;
+}
+
+static uint64_t request_of(const struct rpc_client *c, uint64_t number)
+{
+    return number - (c->epoch << EPOCH_SHIFT);
+}
+
+uint64_t rpc_client_ask(struct rpc_client *c, uint64_t now, const struct rpc_client_ask *ask)
+{
+    const struct rpc_client_call like = { .timeout = ask->timeout,
+                                          .wants_progress = ask->wants_progress,
+                                          .on_outcome = ask->on_outcome,
+                                          .user = ask->user };
+    struct rpc_msg msg = { .type = RPC_CALL };
+    uint64_t number = rpc_client_await(c, now, &like);
+
+    if (!rpc_client_is_up(c))
+        return number;
+    msg.call.request = request_of(c, number);
+    msg.call.timeout = ask->timeout ? ask->timeout : 1;
+    msg.call.receive_progress = ask->wants_progress;
+    msg.call.procedure = view_text(ask->procedure);
+    msg.call.payload = ask->payload;
     rpc_client_send(c, &msg);
+    return number;
 }
 
 uint64_t rpc_client_call(struct rpc_client *c, uint64_t now, const char *procedure,
                          struct view args, uint64_t timeout, bool wants_progress,
                          rpc_on_outcome *on_outcome, void *user)
 {
-    struct rpc_client_call *call = mem_new(struct rpc_client_call);
-    bool is_up = rpc_client_is_up(c);
-    uint64_t request = is_up ? rpc_client_next_request(c) : UNSENT + ++c->n_unsent;
+    const struct rpc_client_ask ask = { .procedure = procedure,
+                                        .payload = rpc_args(args),
+                                        .timeout = timeout,
+                                        .wants_progress = wants_progress,
+                                        .on_outcome = on_outcome,
+                                        .user = user };
 
-    call->number = (c->epoch << EPOCH_SHIFT) + request;
-    call->timeout = timeout ? timeout : 1;
-    call->deadline = is_up ? now + call->timeout : 0;
-    call->wants_progress = wants_progress;
-    call->on_outcome = on_outcome;
-    call->user = user;
-    map_set(c->calls, map_u64(&call->number), call);
-    list_append(is_up ? &c->waiting : &c->unsent, &call->node);
-    c->next_call_deadline = min_u64(c->next_call_deadline, call->deadline);
-    if (is_up)
-        send_call(c, request, procedure, args, call);
-    return call->number;
+    return rpc_client_ask(c, now, &ask);
 }
 
 void rpc_client_forget(struct rpc_client *c, uint64_t number)
@@ -165,7 +185,7 @@ static bool on_result(struct rpc_client *c, const struct rpc_msg *msg, struct er
     struct rpc_outcome outcome = { .what = RPC_RESULTED, .payload = msg->result.payload };
 
     (void)err;
-    if (!call) /* late, or forgotten */
+    if (!call || call->is_publish) /* late, or forgotten */
         return true;
     if (!msg->result.progress) {
         call_end(c, call, &outcome);
@@ -180,31 +200,51 @@ static bool on_result(struct rpc_client *c, const struct rpc_msg *msg, struct er
 static bool on_error(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
     struct rpc_client_call *call;
-    struct err why;
+    struct rpc_outcome outcome = { .what = RPC_FAILED };
 
     (void)err;
-    if (msg->error.request_type != RPC_CALL) {
+    if (msg->error.request_type != RPC_CALL && msg->error.request_type != RPC_PUBLISH) {
         rpc_client_serve_error(c, &msg->error);
         return true;
     }
     call = find_call(c, msg->error.request);
-    if (!call)
+    if (!call || call->is_publish != (msg->error.request_type == RPC_PUBLISH))
         return true;
-    rpc_error_read(msg->error.uri, msg->error.payload, &why);
-    call_fail(c, call, &why);
+    rpc_error_read(msg->error.uri, msg->error.payload, &outcome.err);
+    outcome.payload = msg->error.payload;
+    outcome.uri = msg->error.uri;
+    call_end(c, call, &outcome);
     return true;
 }
 
-/* Nobody waits for it here any more: whoever works on it may stop. */
-static void cancel(struct rpc_client *c, const struct rpc_client_call *call)
+static bool on_published(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
+{
+    struct rpc_client_call *call = find_call(c, msg->ids.request);
+    struct rpc_outcome outcome = { .what = RPC_RESULTED, .publication = msg->ids.second };
+
+    (void)err;
+    if (call && call->is_publish)
+        call_end(c, call, &outcome);
+    return true;
+}
+
+static void cancel(struct rpc_client *c, const struct rpc_client_call *call, const char *mode)
 {
     struct rpc_msg msg = { .type = RPC_CANCEL };
 
-    if (!rpc_client_is_up(c))
+    if (!rpc_client_is_up(c) || call->is_publish)
         return;
-    msg.cancel.request = call->number - (c->epoch << EPOCH_SHIFT);
-    msg.cancel.mode = VIEW_LIT("killnowait");
+    msg.cancel.request = request_of(c, call->number);
+    msg.cancel.mode = view_text(mode);
     rpc_client_send(c, &msg);
+}
+
+void rpc_client_cancel(struct rpc_client *c, uint64_t number, const char *mode)
+{
+    const struct rpc_client_call *call = map_get(c->calls, map_u64(&number));
+
+    if (call && call->deadline) /* those that were never sent fail by themselves */
+        cancel(c, call, mode);
 }
 
 static void time_out_calls(struct rpc_client *c)
@@ -224,7 +264,7 @@ static void time_out_calls(struct rpc_client *c)
         }
         list_remove(&call->node);
         list_append(&late, &call->node);
-        cancel(c, call);
+        cancel(c, call, "killnowait"); /* nobody waits for it any more */
     }
     c->next_call_deadline = next;
     err_set(&why, ERR_NETWORK_FAILURE, "not connected to the router");
@@ -313,14 +353,6 @@ void rpc_client_goodbye(struct rpc_client *c, uint64_t now)
     }
 }
 
-bool rpc_client_on_nothing(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
-{
-    (void)c;
-    (void)msg;
-    (void)err;
-    return true;
-}
-
 /* What may come in which state. Anything else breaks the protocol. */
 static rpc_client_act *const acts[RPC_CLIENT_STATES][RPC_YIELD + 1] = {
     [RPC_CLIENT_HAILING] = {
@@ -343,7 +375,7 @@ static rpc_client_act *const acts[RPC_CLIENT_STATES][RPC_YIELD + 1] = {
         [RPC_INTERRUPT] = rpc_client_on_interrupt,
         [RPC_UNREGISTERED] = rpc_client_on_revoked,
         [RPC_UNSUBSCRIBED] = rpc_client_on_revoked,
-        [RPC_PUBLISHED] = rpc_client_on_nothing,
+        [RPC_PUBLISHED] = on_published,
     },
     [RPC_CLIENT_LEAVING] = {
         [RPC_GOODBYE] = on_goodbye,

@@ -12,8 +12,11 @@ struct rpc_client;
 
 struct rpc_outcome { /* of a call */
     enum { RPC_PROGRESS, RPC_RESULTED, RPC_FAILED } what;
-    struct rpc_payload payload; /* valid during the callback */
+    struct rpc_payload payload; /* valid during the callback; RPC_FAILED: the ERROR's */
     struct err err;             /* RPC_FAILED */
+    uint64_t publication;       /* a publication's number; else 0 */
+    struct view
+        uri; /* RPC_FAILED: as the ERROR has it; empty when none came: no connection, time is up */
 };
 typedef void rpc_on_outcome(void *user, const struct rpc_outcome *outcome);
 
@@ -46,6 +49,9 @@ struct rpc_client_config {
     /* May be NULL: the router refused a registration or subscription; it is tried again after a
      * pause. */
     void (*on_refused)(void *user, const char *uri, const struct err *why);
+    /* May be NULL: the caller of an invocation does not wait for it any more. Its answer is sent, or
+     * none is wanted: whoever works on it may stop. */
+    void (*on_interrupt)(void *user, uint64_t inv);
     uint64_t (*wall)(void); /* ms since 1970; NULL: clock_wall_ms() */
     void *user;
 };
@@ -86,22 +92,66 @@ void rpc_client_goodbye(struct rpc_client *client, uint64_t now);
 uint64_t rpc_client_call(struct rpc_client *client, uint64_t now, const char *procedure,
                          struct view args, uint64_t timeout, bool wants_progress,
                          rpc_on_outcome *on_outcome, void *user);
+/* The same with keywords. */
+struct rpc_client_ask {
+    const char *procedure;
+    struct rpc_payload payload;
+    uint64_t timeout; /* ms, at least 1 */
+    bool wants_progress;
+    rpc_on_outcome *on_outcome;
+    void *user;
+};
+uint64_t rpc_client_ask(struct rpc_client *client, uint64_t now, const struct rpc_client_ask *ask);
 /* Its callback never comes (again). */
 void rpc_client_forget(struct rpc_client *client, uint64_t call);
+/* Asks for the end of a call, which comes as RPC_FAILED (CANCELED) unless the answer is faster.
+ * `mode`: "skip" (the callee goes on), "kill" (its answer is waited for), "killnowait". */
+void rpc_client_cancel(struct rpc_client *client, uint64_t call, const char *mode);
+
 void rpc_client_register(struct rpc_client *client, uint64_t now, const char *procedure,
                          rpc_on_inv *on_inv, void *user);
 void rpc_client_unregister(struct rpc_client *client, uint64_t now, const char *procedure);
 void rpc_client_subscribe(struct rpc_client *client, uint64_t now, const char *topic,
                           bool get_retained, rpc_on_event *on_event, void *user);
+
+/* The same with all options, and a handle to give it back. `match`, `invoke`: NULL is "exact",
+ * "single". `on_state` (may be NULL) hears when it stands (NULL), in every session, and why it does
+ * not; it is then asked for again after a pause. */
+struct rpc_client_reg;
+typedef void rpc_on_reg_state(void *user, const struct err *why);
+struct rpc_reg_options {
+    const char *uri, *match, *invoke; /* invoke: a registration's */
+    bool get_retained;                /* a subscription's */
+    rpc_on_inv *on_inv;               /* one of both */
+    rpc_on_event *on_event;
+    rpc_on_reg_state *on_state;
+    void *user;
+};
+struct rpc_client_reg *rpc_client_take_up(struct rpc_client *client,
+                                          const struct rpc_reg_options *options);
+/* Frees it: its callbacks never come again. Not from inside them. */
+void rpc_client_give_up(struct rpc_client *client, struct rpc_client_reg *reg);
+
 /* Answers an invocation by its number; harmless when the session it came in is gone. */
 void rpc_client_yield(struct rpc_client *client, uint64_t inv, bool is_progress, struct view args);
 void rpc_client_refuse(struct rpc_client *client, uint64_t inv, const char *name_space,
                        const struct err *why);
+/* The same with keywords, and with an application's own error. */
+void rpc_client_answer(struct rpc_client *client, uint64_t inv, bool is_progress,
+                       struct rpc_payload payload);
+void rpc_client_raise(struct rpc_client *client, uint64_t inv, const char *uri,
+                      struct rpc_payload payload);
 
 struct rpc_publish_options {
     bool retain;
     const char *const *eligible_authid; /* n_eligible of them; 0: everybody */
     size_t n_eligible;
+    bool include_me;              /* ourselves too, if we subscribe */
+    rpc_on_outcome *on_published; /* NULL: unacknowledged. RPC_RESULTED, or RPC_FAILED with why */
+    void *user;                   /* of on_published */
 };
 void rpc_client_publish(struct rpc_client *client, uint64_t now, const char *topic,
                         const struct rpc_publish_options *options, struct view args);
+/* The same with keywords. Not up: fails at the next tick, if it is to be acknowledged. */
+void rpc_client_tell(struct rpc_client *client, uint64_t now, const char *topic,
+                     const struct rpc_publish_options *options, struct rpc_payload payload);

@@ -22,6 +22,8 @@ static void reg_free(struct map *by_id, struct rpc_client_reg *reg)
         map_remove(by_id, map_u64(&reg->id));
     list_remove(&reg->node);
     free(reg->uri);
+    free(reg->match);
+    free(reg->invoke);
     free(reg);
 }
 
@@ -35,57 +37,93 @@ static void ask(struct rpc_client *c, struct rpc_client_reg *reg)
     reg->request = rpc_client_next_request(c);
     msg.reg.request = reg->request;
     msg.reg.uri = view_text(reg->uri);
+    msg.reg.match = view_text(reg->match);
+    msg.reg.invoke = view_text(reg->invoke);
     msg.reg.get_retained = reg->get_retained;
     rpc_client_send(c, &msg);
+}
+
+struct rpc_client_reg *rpc_client_take_up(struct rpc_client *c,
+                                          const struct rpc_reg_options *options)
+{
+    struct rpc_client_reg *reg =
+        reg_new(options->on_inv ? &c->regs : &c->subs, options->uri, options->user);
+
+    reg->match = options->match ? mem_text(options->match) : NULL;
+    reg->invoke = options->invoke ? mem_text(options->invoke) : NULL;
+    reg->on_inv = options->on_inv;
+    reg->on_event = options->on_event;
+    reg->on_state = options->on_state;
+    reg->get_retained = options->get_retained;
+    ask(c, reg);
+    return reg;
 }
 
 void rpc_client_register(struct rpc_client *c, uint64_t now, const char *procedure,
                          rpc_on_inv *on_inv, void *user)
 {
-    struct rpc_client_reg *reg = reg_new(&c->regs, procedure, user);
+    const struct rpc_reg_options options = { .uri = procedure, .on_inv = on_inv, .user = user };
 
     (void)now;
-    reg->on_inv = on_inv;
-    ask(c, reg);
+    rpc_client_take_up(c, &options);
 }
 
 void rpc_client_subscribe(struct rpc_client *c, uint64_t now, const char *topic, bool get_retained,
                           rpc_on_event *on_event, void *user)
 {
-    struct rpc_client_reg *sub = reg_new(&c->subs, topic, user);
+    const struct rpc_reg_options options = {
+        .uri = topic, .get_retained = get_retained, .on_event = on_event, .user = user
+    };
 
     (void)now;
-    sub->on_event = on_event;
-    sub->get_retained = get_retained;
-    ask(c, sub);
+    rpc_client_take_up(c, &options);
 }
 
-static void send_unregister(struct rpc_client *c, uint64_t registration)
+/* The same topic twice has one id at the router, and goes with the last of them. */
+static bool is_shared(const struct rpc_client *c, const struct rpc_client_reg *sub)
 {
-    struct rpc_msg msg = { .type = RPC_UNREGISTER };
+    const struct rpc_client_reg *other;
 
+    LIST_EACH(other, &c->subs, node)
+        if (other != sub && other->id == sub->id)
+            return true;
+    return false;
+}
+
+static void send_end(struct rpc_client *c, const struct rpc_client_reg *reg)
+{
+    struct rpc_msg msg = { .type = reg->on_inv ? RPC_UNREGISTER : RPC_UNSUBSCRIBE };
+
+    if (!reg->on_inv && is_shared(c, reg))
+        return;
     msg.ids.request = rpc_client_next_request(c);
-    msg.ids.second = registration;
+    msg.ids.second = reg->id;
     rpc_client_send(c, &msg);
 }
 
-/* One that is not answered yet is taken back when its REGISTERED comes. */
+/* One that is not answered yet is taken back when its answer comes. */
+void rpc_client_give_up(struct rpc_client *c, struct rpc_client_reg *reg)
+{
+    reg->on_state = NULL;
+    if (rpc_client_is_up(c) && reg->request) {
+        reg->is_gone = true;
+        return;
+    }
+    if (rpc_client_is_up(c) && reg->id)
+        send_end(c, reg);
+    reg_free(reg->on_inv ? c->regs_by_id : NULL, reg);
+}
+
 void rpc_client_unregister(struct rpc_client *c, uint64_t now, const char *procedure)
 {
     struct rpc_client_reg *reg;
 
     (void)now;
     LIST_EACH(reg, &c->regs, node) {
-        if (reg->is_gone || strcmp(reg->uri, procedure) != 0)
-            continue;
-        if (rpc_client_is_up(c) && reg->request) {
-            reg->is_gone = true;
+        if (!reg->is_gone && strcmp(reg->uri, procedure) == 0) {
+            rpc_client_give_up(c, reg);
             return;
         }
-        if (rpc_client_is_up(c) && reg->id)
-            send_unregister(c, reg->id);
-        reg_free(c->regs_by_id, reg);
-        return;
     }
 }
 
@@ -112,6 +150,19 @@ static struct rpc_client_reg *granted(struct list *list, const struct rpc_ids *i
     return reg;
 }
 
+/* False: it was given up meanwhile, and is freed. */
+static bool still_wanted(struct rpc_client *c, struct rpc_client_reg *reg)
+{
+    if (!reg->is_gone) {
+        if (reg->on_state)
+            reg->on_state(reg->user, NULL);
+        return true;
+    }
+    send_end(c, reg);
+    reg_free(reg->on_inv ? c->regs_by_id : NULL, reg);
+    return false;
+}
+
 bool rpc_client_on_registered(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
     struct rpc_client_reg *reg = granted(&c->regs, &msg->ids, err);
@@ -119,27 +170,33 @@ bool rpc_client_on_registered(struct rpc_client *c, const struct rpc_msg *msg, s
     if (!reg)
         return false;
     map_set(c->regs_by_id, map_u64(&reg->id), reg);
-    if (reg->is_gone) {
-        send_unregister(c, reg->id);
-        reg_free(c->regs_by_id, reg);
-    }
+    still_wanted(c, reg);
     return true;
 }
 
 bool rpc_client_on_subscribed(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
-    return granted(&c->subs, &msg->ids, err) != NULL;
+    struct rpc_client_reg *sub = granted(&c->subs, &msg->ids, err);
+
+    if (!sub)
+        return false;
+    still_wanted(c, sub);
+    return true;
 }
 
 static void lose_one(struct rpc_client *c, struct list *list, uint64_t id)
 {
     struct rpc_client_reg *reg;
+    struct err why;
 
     LIST_EACH(reg, list, node) {
         if (reg->id != id)
             continue;
         reg->id = 0;
         reg->retry_at = c->now + RPC_CLIENT_RETRY_MS;
+        err_set(&why, ERR_CANCELED, "the router took it away");
+        if (reg->on_state)
+            reg->on_state(reg->user, &why);
     }
 }
 
@@ -177,7 +234,9 @@ bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error)
     }
     reg->retry_at = c->now + RPC_CLIENT_RETRY_MS;
     rpc_error_read(error->uri, error->payload, &why);
-    if (c->config.on_refused)
+    if (reg->on_state)
+        reg->on_state(reg->user, &why);
+    else if (c->config.on_refused)
         c->config.on_refused(c->config.user, reg->uri, &why);
     return true;
 }
@@ -270,20 +329,27 @@ void rpc_client_serve_free(struct rpc_client *c)
 
 /* ---- being called ---------------------------------------------------------------------------- */
 
+static void raise_error(struct rpc_client *c, uint64_t request, struct view uri,
+                        struct rpc_payload payload)
+{
+    struct rpc_msg msg = { .type = RPC_ERROR };
+
+    msg.error.request_type = RPC_INVOCATION;
+    msg.error.request = request;
+    msg.error.uri = uri;
+    msg.error.payload = payload;
+    rpc_client_send(c, &msg);
+}
+
 static void send_error(struct rpc_client *c, uint64_t request, const char *name_space,
                        const struct err *why)
 {
-    struct rpc_msg msg = { .type = RPC_ERROR };
     _buf_ uri = { 0 };
     _buf_ payload = { 0 };
 
     rpc_error_uri(name_space, why->code, &uri);
     rpc_error_put_payload(why, &payload);
-    msg.error.request_type = RPC_INVOCATION;
-    msg.error.request = request;
-    msg.error.uri = buf_view(&uri);
-    msg.error.payload = (struct rpc_payload){ buf_view(&payload), 2 };
-    rpc_client_send(c, &msg);
+    raise_error(c, request, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 });
 }
 
 /* The stamp is the router's word about its caller: it must be whole. Its own calls carry a role
@@ -336,10 +402,11 @@ bool rpc_client_on_invocation(struct rpc_client *c, const struct rpc_msg *msg, s
     return true;
 }
 
-/* Whoever serves it goes on, for nobody: its answer will be dropped here. */
+/* Whoever serves it may go on, for nobody: its answer will be dropped here. */
 bool rpc_client_on_interrupt(struct rpc_client *c, const struct rpc_msg *msg, struct err *err)
 {
     struct rpc_client_inv *inv = find_inv(c, msg->interrupt.request);
+    uint64_t number = inv ? inv->number : 0;
     struct err why;
 
     (void)err;
@@ -351,10 +418,13 @@ bool rpc_client_on_interrupt(struct rpc_client *c, const struct rpc_msg *msg, st
         send_error(c, inv->request, "peer", &why);
     }
     free(inv);
+    if (c->config.on_interrupt)
+        c->config.on_interrupt(c->config.user, number);
     return true;
 }
 
-void rpc_client_yield(struct rpc_client *c, uint64_t number, bool is_progress, struct view args)
+void rpc_client_answer(struct rpc_client *c, uint64_t number, bool is_progress,
+                       struct rpc_payload payload)
 {
     struct rpc_client_inv *inv = map_get(c->invs, map_u64(&number));
     struct rpc_msg msg = { .type = RPC_YIELD };
@@ -363,10 +433,25 @@ void rpc_client_yield(struct rpc_client *c, uint64_t number, bool is_progress, s
         return;
     msg.yield.request = inv->request;
     msg.yield.progress = is_progress;
-    msg.yield.payload = rpc_args(args);
+    msg.yield.payload = payload;
     rpc_client_send(c, &msg);
     if (!is_progress)
         free(map_remove(c->invs, map_u64(&number)));
+}
+
+void rpc_client_yield(struct rpc_client *c, uint64_t number, bool is_progress, struct view args)
+{
+    rpc_client_answer(c, number, is_progress, rpc_args(args));
+}
+
+void rpc_client_raise(struct rpc_client *c, uint64_t number, const char *uri,
+                      struct rpc_payload payload)
+{
+    struct rpc_client_inv *inv = map_remove(c->invs, map_u64(&number));
+
+    if (inv)
+        raise_error(c, inv->request, view_text(uri), payload);
+    free(inv);
 }
 
 void rpc_client_refuse(struct rpc_client *c, uint64_t number, const char *name_space,
@@ -392,24 +477,46 @@ bool rpc_client_on_event(struct rpc_client *c, const struct rpc_msg *msg, struct
     return true;
 }
 
-void rpc_client_publish(struct rpc_client *c, uint64_t now, const char *topic,
-                        const struct rpc_publish_options *options, struct view args)
+static uint64_t request_of(struct rpc_client *c, uint64_t now,
+                           const struct rpc_publish_options *options)
 {
+    const struct rpc_client_call like = { .timeout = RPC_CLIENT_PUBLISH_MS,
+                                          .is_publish = true,
+                                          .on_outcome = options->on_published,
+                                          .user = options->user };
+
+    if (!options->on_published)
+        return rpc_client_next_request(c);
+    return rpc_client_await(c, now, &like) - (c->epoch << RPC_CLIENT_EPOCH_SHIFT);
+}
+
+void rpc_client_tell(struct rpc_client *c, uint64_t now, const char *topic,
+                     const struct rpc_publish_options *options, struct rpc_payload payload)
+{
+    static const struct rpc_publish_options defaults;
     struct rpc_msg msg = { .type = RPC_PUBLISH };
     _buf_ eligible = { 0 };
 
-    (void)now;
+    options = options ? options : &defaults;
+    msg.publish.request = request_of(c, now, options);
     if (!rpc_client_is_up(c))
         return;
-    if (options && options->n_eligible) {
+    if (options->n_eligible) {
         rpc_put_array(&eligible, (uint32_t)options->n_eligible);
         for (size_t i = 0; i < options->n_eligible; i++)
             rpc_put_str(&eligible, options->eligible_authid[i]);
     }
-    msg.publish.request = rpc_client_next_request(c);
-    msg.publish.retain = options && options->retain;
+    msg.publish.acknowledge = options->on_published != NULL;
+    msg.publish.include_me = options->include_me;
+    msg.publish.retain = options->retain;
     msg.publish.eligible_authid = buf_view(&eligible);
     msg.publish.topic = view_text(topic);
-    msg.publish.payload = rpc_args(args);
+    msg.publish.payload = payload;
     rpc_client_send(c, &msg);
+}
+
+void rpc_client_publish(struct rpc_client *c, uint64_t now, const char *topic,
+                        const struct rpc_publish_options *options, struct view args)
+{
+    rpc_client_tell(c, now, topic, options, rpc_args(args));
 }

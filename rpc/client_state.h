@@ -14,7 +14,8 @@ enum {
     RPC_CLIENT_LEAVE_MS = 2000,  /* GOODBYE to its answer */
     RPC_CLIENT_RETRY_MS =
         3000, /* a refused registration: an older session of ours may still hold it */
-    RPC_CLIENT_MAX_INVS = 65536, /* unanswered at one time */
+    RPC_CLIENT_MAX_INVS = 65536,   /* unanswered at one time */
+    RPC_CLIENT_PUBLISH_MS = 30000, /* PUBLISH to PUBLISHED */
     /* A call's and an invocation's number: which session, then which request in it. */
     RPC_CLIENT_EPOCH_SHIFT = 48,
 };
@@ -32,7 +33,7 @@ enum rpc_client_state {
 struct rpc_client_call {
     struct list node;
     uint64_t number, deadline, timeout;
-    bool wants_progress;
+    bool wants_progress, is_publish; /* a publication that waits for its PUBLISHED */
     rpc_on_outcome *on_outcome;
     void *user;
 };
@@ -40,9 +41,10 @@ struct rpc_client_call {
 /* A registration or a subscription: kept over sessions. */
 struct rpc_client_reg {
     struct list node;
-    char *uri;
-    rpc_on_inv *on_inv;     /* a registration's */
-    rpc_on_event *on_event; /* a subscription's */
+    char *uri, *match, *invoke; /* NULL: exact, single */
+    rpc_on_inv *on_inv;         /* a registration's */
+    rpc_on_event *on_event;     /* a subscription's */
+    rpc_on_reg_state *on_state; /* NULL: nobody asks */
     void *user;
     bool get_retained, is_gone;
     uint64_t request; /* in flight; 0: none */
@@ -91,6 +93,9 @@ void rpc_client_send(struct rpc_client *c, const struct rpc_msg *msg);
 /* The same for a frame written before. */
 void rpc_client_send_frame(struct rpc_client *c, struct view frame);
 uint64_t rpc_client_next_request(struct rpc_client *c);
+/* Waits for an answer to a request that was just sent, or fails at the next tick when we are not up;
+ * the request's number, 0 then. */
+uint64_t rpc_client_await(struct rpc_client *c, uint64_t now, const struct rpc_client_call *like);
 
 /* client_join.c */
 void rpc_client_hail(struct rpc_client *c, const struct rpc_binding *binding);
@@ -106,4 +111,4 @@ void rpc_client_serve_free(struct rpc_client *c);
 /* False: not about these. */
 bool rpc_client_serve_error(struct rpc_client *c, const struct rpc_error *error);
 rpc_client_act rpc_client_on_registered, rpc_client_on_subscribed, rpc_client_on_invocation,
-    rpc_client_on_interrupt, rpc_client_on_revoked, rpc_client_on_event, rpc_client_on_nothing;
+    rpc_client_on_interrupt, rpc_client_on_revoked, rpc_client_on_event;

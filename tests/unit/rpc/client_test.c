@@ -20,6 +20,7 @@ struct talk {
     unsigned n_up, n_down, n_trust, n_refused, n_admitted;
     struct err down;
     bool forbids_admission;
+    uint64_t interrupted;
 };
 
 static void to_client(void *user, struct view frame)
@@ -55,6 +56,11 @@ static void on_refused(void *user, const char *uri, const struct err *why)
     CHECK_U64(why->code, ERR_ALREADY_EXISTS);
 }
 
+static void on_interrupt(void *user, uint64_t inv)
+{
+    ((struct talk *)user)->interrupted = inv;
+}
+
 static bool admitted(void *user, struct view bytes, struct view sig, const struct rpc_admission *a,
                      struct err *err)
 {
@@ -85,6 +91,7 @@ static void talk_init(struct talk *t, bool is_den)
         .on_down = on_down,
         .on_trust = on_trust,
         .on_refused = on_refused,
+        .on_interrupt = on_interrupt,
         .wall = fake_wall,
         .user = t,
     };
@@ -394,6 +401,116 @@ TEST(calls_bring_results_errors_and_progress)
     }
 }
 
+/* What an ERROR brought besides its code, and what never came over the wire. */
+struct told {
+    char uri[64];
+    struct buf payload;
+    struct err err;
+    unsigned n;
+    uint64_t publication;
+};
+
+static void on_told(void *user, const struct rpc_outcome *outcome)
+{
+    struct told *told = user;
+
+    told->n++;
+    told->publication = outcome->publication;
+    told->err = outcome->what == RPC_FAILED ? outcome->err : (struct err){ 0 };
+    snprintf(told->uri, sizeof(told->uri), "%.*s", VIEW_FMT(outcome->uri));
+    buf_clear(&told->payload);
+    buf_put(&told->payload, outcome->payload.bytes);
+}
+
+TEST(an_error_comes_with_its_uri_and_payload_and_a_lost_connection_with_none)
+{
+    _talk_ t;
+    _buf_ payload = { 0 };
+    struct told told = { 0 };
+    struct rpc_client_ask ask = { .timeout = 1000, .on_outcome = on_told, .user = &told };
+
+    talk_init(&t, false);
+    open_session(&t);
+    rpc_put_array(&payload, 0);
+    rpc_put_map(&payload, 1);
+    rpc_put_str(&payload, "k");
+    rpc_put_u64(&payload, 1);
+    ask.payload = (struct rpc_payload){ buf_view(&payload), 2 };
+    ask.procedure = "a.echo";
+    rpc_client_ask(t.client, t.now, &ask);
+    pump(&t);
+    CHECK_VIEW(buf_view(&told.payload), buf_view(&payload));
+    ask.procedure = "a.fail";
+    rpc_client_ask(t.client, t.now, &ask);
+    pump(&t);
+    CHECK_STR(told.uri, "den.error.not_reachable");
+    CHECK(told.payload.len > 10);
+    ask.procedure = "a.silent";
+    rpc_client_ask(t.client, t.now, &ask);
+    pump(&t);
+    rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
+    CHECK_U64(told.n, 3);
+    CHECK_STR(told.uri, "");
+    CHECK_U64(told.err.code, ERR_NETWORK_FAILURE);
+    buf_free(&told.payload);
+}
+
+TEST(a_canceled_call_ends_with_the_routers_word)
+{
+    _talk_ t;
+    struct answer answer = { 0 };
+
+    talk_init(&t, false);
+    uint64_t unsent = call(&t, "a.silent", false, &answer);
+    rpc_client_cancel(t.client, unsent, "kill");
+    open_session(&t);
+    CHECK_U64(count_seen(&t, RPC_CANCEL), 0);
+    rpc_client_tick(t.client, t.now);
+    CHECK_U64(answer.n_failures, 1);
+    uint64_t number = call(&t, "a.silent", false, &answer);
+    rpc_client_cancel(t.client, number, "kill");
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_CANCEL), 1);
+    CHECK_STR(t.router.seen[t.router.n_seen - 1].uri, "kill");
+    CHECK_U64(answer.n_failures, 2);
+    CHECK_U64(answer.err.code, ERR_CANCELED);
+    rpc_client_cancel(t.client, number, "kill"); /* over: harmless */
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_CANCEL), 1);
+}
+
+TEST(publications_are_acknowledged_when_that_is_asked_for)
+{
+    static const struct {
+        const char *topic;
+        enum err_code code;
+    } cases[] = { { "a.open", ERR_NONE }, { "a.closed", ERR_NOT_AUTHORIZED } };
+    _talk_ t;
+    struct told told = { 0 };
+    struct rpc_publish_options options = { .on_published = on_told, .user = &told };
+
+    talk_init(&t, false);
+    rpc_client_tell(t.client, t.now, "a.open", &options, (struct rpc_payload){ 0 });
+    rpc_client_tick(t.client, t.now);
+    CHECK_U64(told.n, 1);
+    CHECK_U64(told.err.code, ERR_NETWORK_FAILURE);
+    open_session(&t);
+    rpc_client_tell(t.client, t.now, "a.open", NULL, (struct rpc_payload){ 0 });
+    pump(&t);
+    CHECK_U64(told.n, 1);
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        rpc_client_tell(t.client, t.now, cases[i].topic, &options, (struct rpc_payload){ 0 });
+        pump(&t);
+        CHECK_U64(told.n, i + 2);
+        CHECK_U64(told.err.code, cases[i].code);
+        CHECK_U64(told.publication, cases[i].code ? 0 : 77);
+    }
+    rpc_client_tell(t.client, t.now, "a.open", &options, (struct rpc_payload){ 0 });
+    rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
+    CHECK_U64(told.n, 4);
+    CHECK_STR(told.err.text, "lost");
+}
+
 TEST(requests_are_numbered_from_1_in_every_session)
 {
     _talk_ t;
@@ -623,11 +740,14 @@ TEST(an_interrupted_invocation_is_answered_once_or_not_at_all)
         pump(&t);
         interrupt(&t, cases[i].mode);
         CHECK_U64(count_seen(&t, RPC_ERROR), cases[i].n_errors);
+        CHECK_U64(t.interrupted, served.number);
+        t.interrupted = 0;
         interrupt(&t, cases[i].mode); /* it is over: harmless */
         rpc_client_yield(t.client, served.number, false, buf_view(&args));
         pump(&t);
         CHECK_U64(count_seen(&t, RPC_ERROR), cases[i].n_errors);
         CHECK_U64(count_seen(&t, RPC_YIELD), 0);
+        CHECK_U64(t.interrupted, 0);
         CHECK(rpc_client_is_up(t.client));
     }
 }
@@ -724,6 +844,107 @@ TEST(what_is_unregistered_is_not_served_any_more)
     rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
     open_session(&t);
     CHECK_U64(count_seen(&t, RPC_REGISTER), 1);
+}
+
+struct standing {
+    unsigned n_up, n_down, n_events;
+    struct err why;
+};
+
+static void on_standing(void *user, const struct err *why)
+{
+    struct standing *s = user;
+
+    s->n_up += why == NULL;
+    s->n_down += why != NULL;
+    if (why)
+        s->why = *why;
+}
+
+static void on_counted(void *user, const struct rpc_event *event)
+{
+    (void)event;
+    ((struct standing *)user)->n_events++;
+}
+
+TEST(who_takes_up_a_registration_hears_how_it_stands)
+{
+    _talk_ t;
+    struct standing s = { 0 };
+    struct rpc_reg_options options = { .uri = "a.b.",
+                                       .match = "prefix",
+                                       .invoke = "roundrobin",
+                                       .on_inv = on_inv,
+                                       .on_state = on_standing,
+                                       .user = &s };
+
+    talk_init(&t, false);
+    struct rpc_client_reg *reg = rpc_client_take_up(t.client, &options);
+    open_session(&t);
+    CHECK_U64(s.n_up, 1);
+    rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
+    t.router.refuses_registrations = true;
+    open_session(&t);
+    CHECK_U64(s.n_down, 1);
+    CHECK_U64(s.why.code, ERR_ALREADY_EXISTS);
+    CHECK_U64(t.n_refused, 0); /* it has its own ear */
+    t.router.refuses_registrations = false;
+    t.now += 3000;
+    rpc_client_tick(t.client, t.now);
+    pump(&t);
+    CHECK_U64(s.n_up, 2);
+    rpc_client_give_up(t.client, reg);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_UNREGISTER), 1);
+    reg = rpc_client_take_up(t.client, &options);
+    rpc_client_give_up(t.client, reg); /* before it was answered */
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_UNREGISTER), 2);
+    CHECK_U64(s.n_up, 2);
+}
+
+/* The router has one subscription for what is subscribed twice: here the fake one gives each an id. */
+TEST(a_subscription_ends_with_its_last_listener)
+{
+    _talk_ t;
+    struct standing s = { 0 };
+    struct rpc_reg_options options = {
+        .uri = "a.b", .on_event = on_counted, .on_state = on_standing, .user = &s
+    };
+    struct rpc_msg msg = { .type = RPC_SUBSCRIBED };
+
+    talk_init(&t, false);
+    open_session(&t);
+    struct rpc_client_reg *one = rpc_client_take_up(t.client, &options);
+    pump(&t);
+    uint64_t id = id_of(&t, RPC_SUBSCRIBE, 0);
+    struct rpc_client_reg *two = rpc_client_take_up(t.client, &options);
+    {
+        _buf_ out = { 0 };
+        while (rpc_client_output(t.client, &out)) /* swallowed: answered by hand */
+            ;
+    }
+    msg.ids.request = id - 100 + 1;
+    msg.ids.second = id;
+    fake_router_send(&t.router, &msg);
+    pump(&t);
+    CHECK_U64(s.n_up, 2);
+    fake_router_event(&t.router, id, (struct view){ 0 });
+    pump(&t);
+    CHECK_U64(s.n_events, 2);
+    rpc_client_give_up(t.client, one);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_UNSUBSCRIBE), 0);
+    fake_router_event(&t.router, id, (struct view){ 0 });
+    pump(&t);
+    CHECK_U64(s.n_events, 3);
+    rpc_client_give_up(t.client, two);
+    pump(&t);
+    CHECK_U64(count_seen(&t, RPC_UNSUBSCRIBE), 1);
+    CHECK_U64(t.router.seen[last_seen(&t)].request, id);
+    fake_router_event(&t.router, id, (struct view){ 0 });
+    pump(&t);
+    CHECK_U64(s.n_events, 3);
 }
 
 TEST(a_refused_registration_is_tried_again)

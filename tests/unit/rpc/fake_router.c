@@ -302,6 +302,31 @@ static void answer_register(struct fake_router *r, const struct rpc_register *re
     fake_router_send(r, &msg);
 }
 
+static void answer_cancel(struct fake_router *r, uint64_t request)
+{
+    struct err why;
+
+    err_set(&why, ERR_CANCELED, "as you wished");
+    send_error(r, RPC_CALL, request, &why);
+}
+
+static void answer_publish(struct fake_router *r, const struct rpc_publish *publish)
+{
+    struct rpc_msg msg = { .type = RPC_PUBLISHED };
+    struct err why;
+
+    if (!publish->acknowledge)
+        return;
+    err_set(&why, ERR_NOT_AUTHORIZED, "not your topic");
+    if (view_eq_text(publish->topic, "a.closed")) {
+        send_error(r, RPC_PUBLISH, publish->request, &why);
+        return;
+    }
+    msg.ids.request = publish->request;
+    msg.ids.second = 77;
+    fake_router_send(r, &msg);
+}
+
 static void note(struct fake_router *r, const struct rpc_msg *msg)
 {
     struct view uri = { 0 };
@@ -318,8 +343,11 @@ static void note(struct fake_router *r, const struct rpc_msg *msg)
     } else if (msg->type == RPC_PUBLISH) {
         request = msg->publish.request;
         uri = msg->publish.topic;
-    } else if (msg->type == RPC_UNREGISTER) {
-        request = msg->ids.request;
+    } else if (msg->type == RPC_UNREGISTER || msg->type == RPC_UNSUBSCRIBE) {
+        request = msg->ids.second;
+    } else if (msg->type == RPC_CANCEL) {
+        request = msg->cancel.request;
+        uri = msg->cancel.mode;
     } else if (msg->type == RPC_YIELD) {
         request = msg->yield.request;
     } else if (msg->type == RPC_ERROR) {
@@ -355,6 +383,12 @@ void fake_router_input(struct fake_router *r, struct view frame)
     case RPC_REGISTER:
     case RPC_SUBSCRIBE:
         answer_register(r, &msg.reg, msg.type == RPC_SUBSCRIBE);
+        break;
+    case RPC_CANCEL:
+        answer_cancel(r, msg.cancel.request);
+        break;
+    case RPC_PUBLISH:
+        answer_publish(r, &msg.publish);
         break;
     case RPC_GOODBYE:
         fake_router_send(r, &bye);
