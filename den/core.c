@@ -300,6 +300,12 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
         refuse(core, procedure, inv, &err);
 }
 
+/* What else den does for a caller is done before it returns. */
+void den_core_interrupt(struct den_core *core, uint64_t inv)
+{
+    open_interrupt(core, inv);
+}
+
 /* ---- time and the router ------------------------------------------------------------------- */
 
 bool den_core_start(struct den_core *core, struct err *err)

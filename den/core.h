@@ -66,6 +66,8 @@ bool den_core_start(struct den_core *core, struct err *err);
 const char *den_core_procedure(size_t i); /* the names to register, in order; NULL after the last */
 /* An invocation of `procedure`; answered through the port, now or later. */
 void den_core_handle(struct den_core *core, const char *procedure, const struct rpc_inv *inv);
+/* Whoever made the invocation does not wait for its answer any more: it hung up, or is gone. */
+void den_core_interrupt(struct den_core *core, uint64_t inv);
 
 void den_core_up(struct den_core *core); /* the router is there: publish, ask how it is */
 void den_core_down(struct den_core *core);

@@ -122,6 +122,14 @@ static void on_inv(void *user, const struct rpc_inv *inv)
     arm(served->den);
 }
 
+static void on_interrupt(void *user, uint64_t inv)
+{
+    struct den *den = user;
+
+    den_core_interrupt(den->core, inv);
+    arm(den);
+}
+
 static void on_up(void *user)
 {
     struct den *den = user;
@@ -216,6 +224,7 @@ static bool connect_router(struct den *den, struct err *err)
         .on_down = on_down,
         .on_trust = on_trust,
         .on_refused = on_refused,
+        .on_interrupt = on_interrupt,
         .user = den,
     };
     if (!conf_split_address(view_text(den->config->router), RPC_DEFAULT_PORT, &host, &to.port))

@@ -106,6 +106,20 @@ void open_fail(struct open *open, const char *state, const struct err *why)
     open_free(open);
 }
 
+void open_interrupt(struct den_core *core, uint64_t inv)
+{
+    struct err why = { 0 };
+    struct open *open;
+
+    LIST_EACH(open, &core->opens, node) {
+        if (open->inv != inv)
+            continue;
+        err_set(&why, ERR_CANCELED, "its caller does not wait for the answer any more");
+        open_fail(open, "closed", &why);
+        return;
+    }
+}
+
 /* ---- checks that dial and accept share ----------------------------------------------------- */
 
 bool open_check_spki(struct den_core *core, struct view spki, const char *id, struct err *err)

@@ -70,6 +70,19 @@ def a_line_typed_before_the_question_is_no_consent(net):
 
 
 @tap.test
+def the_question_goes_with_a_caller_that_was_killed(net):
+    bob = waiting(net, "bob")
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_err(r"accept\? \[y/N\]")
+    alice.wait_line(alice.err, "ringing")
+    alice.kill()
+    bob.wait_line(bob.err, "warren: chat: canceled", patience=20)  # an unanswered call would ring for 60 s
+    bob.wait_line(bob.err, "waiting for the next call")
+    net.den.wait_line(net.den.err, "event=session.failed .* code=canceled")
+    bob.stop()
+
+
+@tap.test
 def what_was_typed_for_one_is_not_said_to_the_next(net):
     bob = waiting(net, "bob", "--accept")
     alice = net.dial_chat("alice", "bob")

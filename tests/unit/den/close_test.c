@@ -99,6 +99,27 @@ TEST(a_grant_that_the_router_could_not_be_told_to_forget_is_not_forgotten_here)
     CHECK(!world_pending(s.w, "network.grant.remove"));
 }
 
+TEST(a_caller_that_does_not_wait_any_more_ends_its_dial)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+    if (!call)
+        return;
+    den_core_interrupt(s.w->core, inv + 1000); /* nobody's */
+    CHECK(!call->is_forgotten);
+    den_core_interrupt(s.w->core, inv);
+    CHECK(call->is_forgotten);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+    CHECK(world_pending(s.w, "network.grant.remove") != NULL);
+    check_told(&s, "canceled"); /* whose question disappears */
+    size_t n_events = s.w->n_events;
+    den_core_interrupt(s.w->core, inv);
+    CHECK_U64(s.w->n_events, n_events);
+}
+
 TEST(closing_what_still_rings_answers_its_caller)
 {
     SCENE(s);
