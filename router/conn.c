@@ -585,6 +585,7 @@ static bool decide(const struct conn *conn, enum policy_verb verb, struct view u
         .id = conn_id(conn),
         .uri = uri,
         .is_standard = realm_is_standard(conn->realm),
+        .is_open = realm_is_open(conn->realm, uri),
         .may_meta = realm_may_meta(conn->realm, view_text(conn->authrole)),
         .grants = conn->router->grants,
         .now = router_network_time(conn->router),

@@ -206,7 +206,7 @@ enum policy_verdict policy_decide(const struct policy_ask *ask)
                        ? POLICY_ALLOWED
                        : POLICY_FORBIDDEN;
     }
-    return POLICY_FORBIDDEN;
+    return ask->is_open && (role & PEERS) ? POLICY_ALLOWED : POLICY_FORBIDDEN;
 }
 
 bool policy_refuse(enum policy_verdict verdict, const struct policy_ask *ask, struct err *err)

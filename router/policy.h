@@ -19,6 +19,7 @@ struct policy_ask {
     struct view id; /* proved; "den" for den */
     struct view uri;
     bool is_standard; /* the realm's profile */
+    bool is_open;     /* the realm gives this name to all peers */
     bool may_meta;    /* the realm lets this role use the meta API */
     const struct grants *grants;
     uint64_t now; /* network time */

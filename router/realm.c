@@ -34,3 +34,12 @@ bool realm_may_meta(const struct realm *realm, struct view role)
     }
     return false;
 }
+
+bool realm_is_open(const struct realm *realm, struct view uri)
+{
+    for (size_t i = 0; i < realm->config->n_open; i++) {
+        if (rpc_uri_is_below(view_text(realm->config->open[i]), uri))
+            return true;
+    }
+    return false;
+}

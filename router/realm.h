@@ -39,3 +39,5 @@ static inline bool realm_discloses(const struct realm *realm, bool is_asked)
 }
 /* Who may call and subscribe to what is below `wamp.`. */
 bool realm_may_meta(const struct realm *realm, struct view role);
+/* Whether the realm's configuration gives a name to all peers. */
+bool realm_is_open(const struct realm *realm, struct view uri);

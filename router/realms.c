@@ -17,6 +17,7 @@ enum { MAX_FILE = 16 * 1024 * 1024 };
     X(disclosure, TEXT, "", "who is named to others: always, request or never")                    \
     X(anonymous_role, TEXT, "", "the role of who comes in by anonymous")                           \
     X(meta, TEXT, "", "roles that may use the meta API below wamp., with spaces between")          \
+    X(open, TEXT, "", "names below which every peer may call, register, publish and subscribe")    \
     X(principals, PATH, "", "file of [principal AUTHID] sections; nobody else may read it")        \
     X(router_key, PATH, "", "key with which the router proves itself in cryptosign")
 
@@ -327,6 +328,37 @@ static bool take_meta(struct realm_config *realm, const char *text, struct err *
     return true;
 }
 
+/* Names with an owner stay that owner's. */
+static bool check_open(struct view word, struct err *err)
+{
+    static const char *const owned[] = { "peer", "den", "network", "wamp" };
+
+    if (!rpc_uri_is_valid(word) || word.len >= REALM_OPEN)
+        return err_set(err, ERR_BAD_CONFIG, "open: \"%.*s\" is not a URI of at most %d bytes",
+                       VIEW_FMT(word), REALM_OPEN - 1);
+    for (size_t i = 0; i < N_ELEMENTS(owned); i++) {
+        if (rpc_uri_is_below(view_text(owned[i]), word))
+            return err_set(err, ERR_BAD_CONFIG, "open: what is below %s has an owner", owned[i]);
+    }
+    return true;
+}
+
+static bool take_open(struct realm_config *realm, const char *text, bool is_home, struct err *err)
+{
+    struct view left = view_text(text), word;
+
+    if (!is_home)
+        return err_set(err, ERR_BAD_CONFIG, "open: in the profile standard all names are open");
+    while (take_word(&left, &word)) {
+        if (realm->n_open == REALM_MAX_OPEN)
+            return err_set(err, ERR_BAD_CONFIG, "open: more than %d names", REALM_MAX_OPEN);
+        if (!check_open(word, err))
+            return false;
+        snprintf(realm->open[realm->n_open++], REALM_OPEN, "%.*s", VIEW_FMT(word));
+    }
+    return true;
+}
+
 static bool take_profile(struct realm_config *realm, const char *text, bool is_home,
                          struct err *err)
 {
@@ -420,8 +452,9 @@ static bool take_realm(void *user, struct view name, const void *config, struct 
            ((is_home && !s->methods) || take_methods(realm, s->methods ? s->methods : "", err)) &&
            take_disclosure(realm, s->disclosure, err) &&
            take_anonymous(realm, s->anonymous_role, err) &&
-           (!s->meta || take_meta(realm, s->meta, err)) && take_people(realm, s->principals, err) &&
-           take_router_key(realm, s->router_key, err);
+           (!s->meta || take_meta(realm, s->meta, err)) &&
+           (!s->open || take_open(realm, s->open, is_home, err)) &&
+           take_people(realm, s->principals, err) && take_router_key(realm, s->router_key, err);
 }
 
 static const struct conf_kind realm_kind = { "realm", realm_options, N_ELEMENTS(realm_options),

@@ -9,6 +9,7 @@
 
 enum { REALMS_MAX = 64, REALM_NAME = 200, REALM_ROLE = 32, REALM_AUTHID = 64 };
 enum { REALM_MAX_KEYS = 8, REALM_MAX_META = 8, REALM_MAX_PRINCIPALS = 65536 };
+enum { REALM_MAX_OPEN = 32, REALM_OPEN = 128 };
 
 enum realm_profile { REALM_WARREN, REALM_STANDARD };
 enum realm_disclosure { REALM_ALWAYS, REALM_ON_REQUEST, REALM_NEVER };
@@ -42,6 +43,8 @@ struct realm_config {
     char anonymous_role[REALM_ROLE];
     char meta[REALM_MAX_META][REALM_ROLE]; /* the roles that may use the meta API */
     size_t n_meta;
+    char open[REALM_MAX_OPEN][REALM_OPEN]; /* names that belong to no owner: who first registers */
+    size_t n_open;
     struct key *key; /* proves the router in cryptosign; NULL: it does not */
     /* What who is unknown is told for wampcra */
     bool is_salted;

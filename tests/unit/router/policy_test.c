@@ -134,6 +134,39 @@ TEST(refusals_reach_the_wire_with_their_uri)
     CHECK(!alice->is_closed && !den->is_closed); /* a refusal is an answer, not a fault */
 }
 
+/* On component boundaries, for peers and not for guests; what is asked for whole must be open whole. */
+TEST(what_the_realm_opens_belongs_to_all_peers)
+{
+    static const struct {
+        const char *uri;
+        bool is_ours;
+    } names[] = {
+        { "app.x", true },    { "app", true },        { "com.shop.a.b", true },
+        { "apple.x", false }, { "com.other", false }, { "com", false },
+    };
+    _cleanup_(world_freep) struct world *w = world_with_realms(
+        "[realm " WORLD_NETWORK "]\nmethods = netsign anonymous\nopen = app com.shop\n", "");
+    struct wire *alice = join_peer(w, "456000"), *bob = join_peer(w, "123456");
+    struct rpc_msg msg;
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        const char *wanted = names[i].is_ours ? "" : "wamp.error.not_authorized";
+        CHECK_STR(try_register(alice, names[i].uri), wanted);
+        CHECK_STR(try_publish(bob, names[i].uri), wanted);
+        CHECK_STR(try_subscribe(bob, names[i].uri), wanted);
+    }
+    CHECK_STR(try_register(bob, "app.x"), "wamp.error.procedure_already_exists");
+    send_call(bob, "app.x", VIEW_LIT(""));
+    CHECK(wire_next(alice, &msg) && msg.type == RPC_INVOCATION);
+    for (int role = ROLE_GUEST; role <= ROLE_DEN; role++) {
+        struct policy_ask ask = { .verb = POLICY_PUBLISH,
+                                  .role = (enum role)role,
+                                  .uri = VIEW_LIT("app.x"),
+                                  .is_open = true };
+        CHECK((policy_decide(&ask) == POLICY_ALLOWED) == !!((P | A) & 1 << role));
+    }
+}
+
 TEST(a_refusal_names_cause_and_remedy)
 {
     _cleanup_(world_freep) struct world *w = world_new();
