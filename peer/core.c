@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "peer/session.h"
+#include "peer/errand.h"
 
 #include <stdio.h>
 
@@ -27,6 +27,9 @@ struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
     random_bytes(core->instance, sizeof(core->instance));
     list_init(&core->sessions);
     core->revoked = rpc_revoked_new();
+    list_init(&core->talks);
+    list_init(&core->backlog);
+    core->invocations = map_new();
     return core;
 }
 
@@ -53,6 +56,7 @@ void core_free(struct core *core)
     buf_free(&core->admission);
     buf_free(&core->admission_sig);
     buf_free(&core->serves_bytes);
+    map_free(core->invocations);
     rpc_trust_free(core->trust);
     rpc_revoked_free(core->revoked);
     buf_free(&core->revoked_unkept);
@@ -133,6 +137,7 @@ void core_begin(void *user)
     struct err err;
 
     core->settle_timer = loop_timer_new(core->loop, on_settle_timer, core);
+    core->backlog_timer = loop_timer_new(core->loop, errand_drain, core);
     loop_timer_in(core->settle_timer, SETTLE_MS);
     core_publish(core);
     if (core->alarm.code != ERR_NONE)
@@ -154,8 +159,10 @@ void core_end(void *user)
     session_close_all(core);
     core_flush(core);
     join_end(core);
+    errand_drop_backlog(core);
     loop_timer_free(core->settle_timer);
-    core->settle_timer = NULL;
+    loop_timer_free(core->backlog_timer);
+    core->settle_timer = core->backlog_timer = NULL;
     loop_drain(core->loop, is_drained, 1500);
 }
 
@@ -266,7 +273,7 @@ static void put_manifest(const struct core *core, struct snapshot *snapshot)
 
 void core_publish(struct core *core)
 {
-    struct snapshot snapshot = { .has_id = core->is_joined }, old;
+    struct snapshot snapshot = { .has_id = core->is_joined, .is_online = core->is_up }, old;
     struct view root;
 
     identity_describe(core->key, core->id, core->join.network, core->cert ? core->cert->leaf : NULL,

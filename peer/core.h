@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "peer/check.h"
 #include "peer/hub.h"
@@ -28,7 +29,7 @@ struct cert {
 
 /* What the application may read at any time, under the hub's lock. */
 struct snapshot {
-    bool has_id;
+    bool has_id, is_online;
     struct peer_identity identity;
     struct buf chain_pem, root_pem, manifest;
     struct peer_manifest_signature *signatures;
@@ -102,6 +103,12 @@ struct core {
     /* identity.c */
     struct cert *cert;        /* NULL: none yet */
     struct pki_key *next_key; /* in a request that is not answered */
+
+    /* talk_core.c */
+    struct list talks;       /* struct talk, by core_node */
+    struct map *invocations; /* those of them, by number */
+    struct list backlog;     /* struct errand: what the connection is too slow for */
+    struct loop_timer *backlog_timer;
 
     /* session.c, listen.c */
     struct list sessions;

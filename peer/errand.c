@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
 
-enum { MAX_CAPS = 16 };
+enum { MAX_CAPS = 16, MAX_UPLINK = 2 * 1024 * 1024, DRAIN_MS = 5 };
 
 bool errand_check_caps(const char *const *caps, struct err *err)
 {
@@ -30,6 +30,7 @@ struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer
     struct errand *errand = mem_new(struct errand);
 
     errand->peer = peer;
+    list_init(&errand->node);
     errand->link = link ? peer_link_ref(link) : NULL;
     errand->stream = stream ? peer_stream_ref(stream) : NULL;
     return errand;
@@ -43,6 +44,9 @@ void errand_copy_caps(struct errand *errand, const char *const *caps)
 
 static void errand_free(struct errand *errand)
 {
+    if (errand->n_charged)
+        hub_discharge(&errand->peer->hub, errand->n_charged);
+    talk_unref(errand->talk);
     peer_stream_unref(errand->stream);
     peer_link_unref(errand->link);
     for (size_t i = 0; i < HUB_CAPS; i++)
@@ -53,13 +57,52 @@ static void errand_free(struct errand *errand)
     free(errand);
 }
 
+/* The connection closes itself when too much waits in it, and what it takes up is charged to nobody. */
+static bool is_congested(const struct core *core)
+{
+    return core->uplink && rpc_uplink_queued(core->uplink) > MAX_UPLINK;
+}
+
 static void run_and_free(void *user)
 {
     struct errand *errand = user;
+    struct core *core = errand->peer->core;
 
-    if (!errand->peer->core->is_closing)
+    if (errand->talk && !core->is_closing &&
+        (is_congested(core) || !list_is_empty(&core->backlog))) { /* in order */
+        list_append(&core->backlog, &errand->node);
+        loop_timer_in(core->backlog_timer, DRAIN_MS);
+        return;
+    }
+    if (!core->is_closing)
         errand->run(errand);
     errand_free(errand);
+}
+
+void errand_drain(void *user)
+{
+    struct core *core = user;
+    struct errand *errand;
+
+    core_flush(core);
+    while (!list_is_empty(&core->backlog) && !is_congested(core)) {
+        errand = LIST_ITEM(core->backlog.next, struct errand, node);
+        list_remove(&errand->node);
+        errand->run(errand);
+        errand_free(errand);
+    }
+    if (!list_is_empty(&core->backlog))
+        loop_timer_in(core->backlog_timer, DRAIN_MS);
+}
+
+void errand_drop_backlog(struct core *core)
+{
+    struct errand *errand;
+
+    LIST_EACH(errand, &core->backlog, node) {
+        list_remove(&errand->node);
+        errand_free(errand);
+    }
 }
 
 void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand))

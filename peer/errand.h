@@ -3,20 +3,27 @@
 #pragma once
 
 #include "peer/session.h"
+#include "peer/talk.h"
 
 struct peer {
     struct hub hub;
     bool has_hub;
     struct loop *loop;
-    struct core *core;         /* the thread's; its snapshot alone is read here, under the lock */
-    struct list links;         /* that the application holds */
+    struct core *core; /* the thread's; its snapshot alone is read here, under the lock */
+    struct list links; /* that the application holds */
+    struct list talks; /* likewise */
+    unsigned n_talks[TALK_KINDS];
     struct hub_event *current; /* what peer_next_event() showed last */
 };
 
 struct errand {
+    struct list node; /* in the core's backlog */
     struct peer *peer;
     struct peer_link *link;     /* held; may be NULL */
     struct peer_stream *stream; /* likewise */
+    struct talk *talk;          /* likewise */
+    uint32_t n_values;          /* in `data` */
+    size_t n_charged;           /* to the hub */
     bool has_caps;
     char *caps[HUB_CAPS], *text, *argument;
     uint64_t code;
@@ -31,6 +38,10 @@ void errand_put_error(const struct err *err, struct peer_error *ret_error /* may
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream);
 void errand_copy_caps(struct errand *errand, const char *const *caps);
 void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand));
+
+/* What waits for a slow connection goes on, or goes. */
+void errand_drain(void *core);
+void errand_drop_backlog(struct core *core);
 
 /* These run on the library's thread. */
 void errand_dial(struct errand *errand);

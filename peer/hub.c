@@ -2,6 +2,7 @@
 #include "peer/hub.h"
 
 #include "peer/handle.h"
+#include "peer/talk.h"
 
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -54,12 +55,23 @@ void hub_event_free(struct hub_event *event)
         return;
     peer_link_unref(event->event.link);
     peer_stream_unref(event->event.stream);
+    talk_unref(event->talk);
+    talk_unref(event->serving);
+    free(event->uri);
+    free(event->id);
+    free(event->role);
     for (size_t i = 0; i < HUB_CAPS; i++)
         free(event->caps[i]);
     free(event->capability);
     free(event->argument);
     buf_free(&event->data);
     free(event);
+}
+
+static bool is_message(const struct hub_event *event)
+{
+    return event->event.type == PEER_EVENT_MESSAGE || event->event.type == PEER_EVENT_INVOCATION ||
+           (event->event.type == PEER_EVENT_RESULT && event->message.progress);
 }
 
 void hub_put(struct hub *hub, struct hub_event *event_taken)
@@ -74,6 +86,8 @@ void hub_put(struct hub *hub, struct hub_event *event_taken)
         list_append(&hub->events, &event_taken->node);
         hub->n_datagrams += is_datagram;
         hub->n_calls += event_taken->event.type == PEER_EVENT_INCOMING;
+        hub->n_messages += is_message(event_taken);
+        hub->n_bytes += event_taken->talk ? event_taken->data.len : 0;
         /* Cannot fail: the counter is at most one. */
         if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
             abort();
@@ -90,6 +104,13 @@ static void settle_event(struct hub *hub, struct hub_event *event)
     list_remove(&event->node);
     hub->n_datagrams -= event->event.type == PEER_EVENT_DATAGRAM;
     hub->n_calls -= event->event.type == PEER_EVENT_INCOMING;
+    hub->n_messages -= is_message(event);
+    hub->n_bytes -= event->talk ? event->data.len : 0;
+    if (event->event.type == PEER_EVENT_REGISTRATION ||
+        event->event.type == PEER_EVENT_SUBSCRIPTION) {
+        event->talk->is_standing_queued = false;
+        hub_error(&event->talk->standing, &event->event.error);
+    }
     if (event->event.type == PEER_EVENT_PATH)
         event->event.link->is_path_queued = false;
     if (event->event.type == PEER_EVENT_READABLE)
@@ -129,6 +150,55 @@ bool hub_claim_path(struct hub *hub, struct peer_link *link)
     link->is_path_queued = true;
     hub_unlock(hub);
     return claimed;
+}
+
+bool hub_has_room_for_result(struct hub *hub, size_t n_bytes)
+{
+    hub_lock(hub);
+    bool has_room = hub->n_bytes + n_bytes <= HUB_MAX_BYTES;
+    hub_unlock(hub);
+    return has_room;
+}
+
+bool hub_has_room(struct hub *hub, size_t n_bytes)
+{
+    hub_lock(hub);
+    bool has_room = hub->n_messages < HUB_MAX_MESSAGES && hub->n_bytes + n_bytes <= HUB_MAX_BYTES;
+    hub_unlock(hub);
+    return has_room;
+}
+
+void hub_put_standing(struct hub *hub, struct talk *talk, const struct err *err)
+{
+    struct hub_event *event;
+
+    hub_lock(hub);
+    bool is_queued = talk->is_standing_queued;
+    talk->standing = *err;
+    talk->is_standing_queued = true;
+    hub_unlock(hub);
+    if (is_queued)
+        return;
+    event = hub_event_new(talk->kind == TALK_REGISTRATION ? PEER_EVENT_REGISTRATION
+                                                          : PEER_EVENT_SUBSCRIPTION);
+    event->talk = talk_ref(talk);
+    hub_put(hub, event);
+}
+
+bool hub_charge(struct hub *hub, size_t n_bytes)
+{
+    hub_lock(hub);
+    bool has_room = hub->n_bytes_out + n_bytes <= HUB_MAX_BYTES_OUT;
+    hub->n_bytes_out += has_room ? n_bytes : 0;
+    hub_unlock(hub);
+    return has_room;
+}
+
+void hub_discharge(struct hub *hub, size_t n_bytes)
+{
+    hub_lock(hub);
+    hub->n_bytes_out -= n_bytes;
+    hub_unlock(hub);
 }
 
 void hub_error(const struct err *err, struct peer_error *ret_error)

@@ -16,13 +16,23 @@
 enum {
     HUB_MAX_DATAGRAMS = 256,
     HUB_MAX_CALLS = 16,
-    HUB_CAPS = 17 /* RPC_MAX_ITEMS and the NULL */
+    /* Messages, invocations and parts of results, and the bytes of these and of results. */
+    HUB_MAX_MESSAGES = 1024,
+    HUB_MAX_BYTES = 16 * 1024 * 1024,
+    HUB_MAX_BYTES_OUT = 16 * 1024 * 1024, /* that the application wants to be sent */
+    HUB_CAPS = 17                         /* RPC_MAX_ITEMS and the NULL */
 };
+
+struct talk;
 
 /* An event with all that it points to. */
 struct hub_event {
     struct list node;
     struct peer_event event;
+    struct talk *talk;    /* held; NULL: none */
+    struct talk *serving; /* INVOCATION: held, the registration */
+    struct peer_message message;
+    char *uri, *id, *role;
     char remote_id[16];
     char *caps[HUB_CAPS], *capability, *argument;
     struct buf data;
@@ -32,7 +42,9 @@ struct hub {
     pthread_mutex_t lock;
     int fd; /* eventfd: readable while `events` is not empty */
     struct list events;
-    unsigned n_datagrams, n_calls; /* in `events` */
+    unsigned n_datagrams, n_calls, n_messages; /* in `events` */
+    size_t n_bytes;                            /* likewise, of messages */
+    size_t n_bytes_out;                        /* in errands */
 };
 
 bool hub_init(struct hub *hub, struct err *err);
@@ -49,5 +61,15 @@ struct hub_event *hub_take(struct hub *hub);                  /* NULL: none */
 bool hub_is_behind(struct hub *hub); /* the application has not even heard of the last calls */
 /* Whether a PATH event of the link is to be queued now: none waits. */
 bool hub_claim_path(struct hub *hub, struct peer_link *link);
+
+/* Whether a message, an invocation or a part of a result still has a place. */
+bool hub_has_room(struct hub *hub, size_t n_bytes);
+bool hub_has_room_for_result(struct hub *hub, size_t n_bytes); /* for bytes alone */
+/* Puts the event that tells how a registration or subscription stands, if none waits; it shows the
+ * newest. Error code NONE: it stands. */
+void hub_put_standing(struct hub *hub, struct talk *talk, const struct err *err);
+/* Charges what the application wants to be sent; false: too much waits. */
+bool hub_charge(struct hub *hub, size_t n_bytes);
+void hub_discharge(struct hub *hub, size_t n_bytes);
 
 void hub_error(const struct err *err, struct peer_error *ret_error); /* code NONE: empty texts */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The connection to the router: proving the key, receiving the ID, and coming back after a loss. */
 #include "peer/session.h"
+#include "peer/talk.h"
 
 #include <stdio.h>
 
@@ -172,6 +173,8 @@ static void on_down(void *user, const struct err *why)
         core->must_enrol =
             !core->has_enrolled && core->admission.len && blames_admission(why->code);
     core->is_up = false;
+    core_publish(core);
+    talk_on_down(core, why);
 }
 
 /* What trying again does not cure, before the first admission. Afterwards a stranger in between could cause most of these, and
@@ -260,6 +263,7 @@ bool join_begin(struct core *core, struct err *err)
                     .on_down = on_down,
                     .on_trust = on_trust,
                     .on_fork = trust_on_fork,
+                    .on_interrupt = talk_on_interrupt,
                     .user = core },
     };
 
@@ -276,6 +280,8 @@ bool join_begin(struct core *core, struct err *err)
 void join_end(struct core *core)
 {
     core->is_up = false;
+    if (core->client)
+        talk_end_all(core);
     core->client = NULL;
     rpc_uplink_free(core->uplink);
     core->uplink = NULL;

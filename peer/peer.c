@@ -98,6 +98,7 @@ struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_e
     struct err err = { 0 };
 
     list_init(&peer->links);
+    list_init(&peer->talks);
     if (!config || config->size < offsetof(struct peer_config, allow_loopback)) {
         err_set(&err, ERR_INVALID_ARGUMENT, "config.size must be sizeof(struct peer_config)");
         return fail_new(peer, &err, ret_error);
@@ -146,6 +147,9 @@ static void settle_current(struct peer *peer)
         drop_stream(event->event.stream);
     if (event->event.type == PEER_EVENT_STREAM_CLOSED && event->event.stream->is_theirs)
         errand_send(errand_new(peer, event->event.link, NULL), errand_give_stream);
+    if (event->event.type == PEER_EVENT_INTERRUPTED || event->event.type == PEER_EVENT_PUBLISHED ||
+        (event->event.type == PEER_EVENT_RESULT && !event->message.progress))
+        talk_drop(event->talk);
     hub_event_free(event);
 }
 
@@ -157,6 +161,7 @@ static void quit(void *user)
 void peer_free(struct peer *peer)
 {
     struct peer_link *link;
+    struct talk *talk;
 
     if (!peer)
         return;
@@ -165,6 +170,8 @@ void peer_free(struct peer *peer)
     loop_join(peer->loop);
     LIST_EACH(link, &peer->links, node)
         drop_link(link);
+    LIST_EACH(talk, &peer->talks, node)
+        talk_drop(talk);
     core_free(peer->core);
     loop_free(peer->loop);
     hub_deinit(&peer->hub);
@@ -194,6 +201,8 @@ static void hand_over(struct peer *peer, struct hub_event *event)
         to->capability = event->capability;
         to->argument = event->argument;
     }
+    if (event->talk)
+        talk_show(event);
 }
 
 /* A handle that the application gave back (a stream that it reset) shows up no more. */
@@ -201,6 +210,10 @@ static bool is_stale(const struct hub_event *event)
 {
     const struct peer_event *e = &event->event;
 
+    if (e->type == PEER_EVENT_INVOCATION)
+        return list_is_empty(&event->serving->node);
+    if (event->talk)
+        return list_is_empty(&event->talk->node);
     if (e->type == PEER_EVENT_INCOMING || e->type == PEER_EVENT_STREAM)
         return e->type == PEER_EVENT_STREAM && list_is_empty(&e->link->node);
     return (e->link && list_is_empty(&e->link->node)) ||
@@ -216,6 +229,8 @@ bool peer_next_event(struct peer *peer, struct peer_event *ret_event)
             *ret_event = peer->current->event;
             return true;
         }
+        if (peer->current->event.type == PEER_EVENT_INVOCATION)
+            talk_turn_away(peer->current->talk);
         hub_event_free(STEAL(peer->current));
     }
     return false;

@@ -60,6 +60,11 @@ bool rpc_client_output(struct rpc_client *c, struct buf *ret_frame)
     return true;
 }
 
+size_t rpc_client_queued(const struct rpc_client *c)
+{
+    return c->out.len - c->out_from;
+}
+
 uint64_t rpc_client_next_request(struct rpc_client *c)
 {
     return ++c->last_request;

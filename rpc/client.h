@@ -69,6 +69,7 @@ void rpc_client_input(struct rpc_client *client, uint64_t now, struct view frame
 bool rpc_client_output(struct rpc_client *client, struct buf *ret_frame);
 /* The same without a copy: valid until the next call on the client. */
 bool rpc_client_output_view(struct rpc_client *client, struct view *ret_frame);
+size_t rpc_client_queued(const struct rpc_client *client); /* bytes that wait in there */
 /* The connection is gone: pending calls fail with `why`, on_down comes. */
 void rpc_client_closed(struct rpc_client *client, uint64_t now, const struct err *why);
 uint64_t rpc_client_deadline(const struct rpc_client *client);

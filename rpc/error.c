@@ -100,6 +100,11 @@ static enum err_code code_of(struct view uri)
     return own_code(uri);
 }
 
+bool rpc_error_is_own(struct view uri)
+{
+    return code_of(uri) != ERR_NONE;
+}
+
 /* Our `cause`, or what stock programs do: a text as first argument. */
 static bool find_cause(struct rpc_payload payload, struct view *ret_cause)
 {

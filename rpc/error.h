@@ -11,4 +11,6 @@ void rpc_error_uri(const char *name_space, enum err_code code, struct buf *to);
 void rpc_error_put_payload(const struct err *what, struct buf *to);
 /* The error that an ERROR or ABORT brings, with its cause as text. A stranger's URI becomes
  * INTERNAL, and is named. */
+/* Whether the URI is WAMP's or of our form, <word>.error.<code>. */
+bool rpc_error_is_own(struct view uri);
 void rpc_error_read(struct view uri, struct rpc_payload payload, struct err *ret_what);

@@ -195,3 +195,8 @@ struct rpc_client *rpc_uplink_client(struct rpc_uplink *u)
 {
     return u->client;
 }
+
+size_t rpc_uplink_queued(const struct rpc_uplink *u)
+{
+    return rpc_client_queued(u->client) + (u->conn ? rpc_ws_queued(u->conn) : 0);
+}

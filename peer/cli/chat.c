@@ -373,6 +373,13 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         break;
     case PEER_EVENT_WRITABLE:
     case PEER_EVENT_DATAGRAM:
+    case PEER_EVENT_RESULT: /* these do not come: nothing is called or served */
+    case PEER_EVENT_REGISTRATION:
+    case PEER_EVENT_INVOCATION:
+    case PEER_EVENT_INTERRUPTED:
+    case PEER_EVENT_SUBSCRIPTION:
+    case PEER_EVENT_MESSAGE:
+    case PEER_EVENT_PUBLISHED:
         break;
     }
 }

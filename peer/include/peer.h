@@ -25,9 +25,13 @@ extern "C" {
 #define PEER_API
 #endif
 
-struct peer;        /* this machine, enrolled in one network */
-struct peer_link;   /* the link to one other machine */
-struct peer_stream; /* an ordered, reliable stream of bytes inside a link */
+struct peer;              /* this machine, enrolled in one network */
+struct peer_link;         /* the link to one other machine */
+struct peer_stream;       /* an ordered, reliable stream of bytes inside a link */
+struct peer_call;         /* a procedure that is being called */
+struct peer_registration; /* a procedure, or a pattern of them, that this machine serves */
+struct peer_invocation;   /* somebody's call of it, which waits for an answer */
+struct peer_subscription; /* a topic, or a pattern of them, that this machine listens to */
 
 /* ---- errors ----------------------------------------------------------------------------------- */
 
@@ -113,6 +117,38 @@ enum peer_event_type {
                              * (identity_changed: it may be somebody else, or the same person with a new key) */
     PEER_EVENT_ALARM, /* den contradicts itself: error. Both statements are in the state folder's `alarm`; there are
                              * no new links while that file is there. Links that are up go on */
+
+    PEER_EVENT_RESULT, /* call, message; with message->progress more follows, else the handle is gone after the next
+                             * call. When it failed: error, and message->uri if somebody answered so */
+    PEER_EVENT_REGISTRATION, /* registration: it stands (again); or error: it does not, and is tried again */
+    PEER_EVENT_INVOCATION, /* somebody calls: invocation, registration, message; answer it */
+    PEER_EVENT_INTERRUPTED, /* invocation: its caller does not wait any more: error says why. No answer is
+                             * wanted; the handle is gone after the next call */
+    PEER_EVENT_SUBSCRIPTION, /* subscription: as REGISTRATION */
+    PEER_EVENT_MESSAGE,      /* something was published: subscription, message */
+    PEER_EVENT_PUBLISHED, /* an acknowledged publication went out: publication; or error: it did not */
+};
+
+/* Values of a call, an answer or a publication, as msgpack: `args` an array, `kwargs` a map whose keys are text; NULL and 0: none.
+ * At most PEER_MAX_VALUES bytes together, 32 levels deep. */
+#define PEER_MAX_VALUES (1024 * 1024 - 4096)
+struct peer_values {
+    const void *args;
+    size_t args_size;
+    const void *kwargs;
+    size_t kwargs_size;
+};
+struct peer_message {
+    struct peer_values values;
+    const char
+        *uri; /* INVOCATION: the procedure; MESSAGE: the topic; RESULT: the error's URI; or "" */
+    /* INVOCATION, MESSAGE: who calls or publishes, as the router proved it; "" and 0 when it is the router itself. */
+    const char *remote_id, *remote_role;
+    uint64_t remote_session;
+    bool progress; /* RESULT: more follows; INVOCATION: its caller takes results in parts */
+    bool retained; /* MESSAGE: it was published before we subscribed */
+    uint64_t
+        n_lost; /* RESULT with progress, MESSAGE: so many before it were dropped, because nobody fetched them */
 };
 
 struct peer_event {
@@ -129,6 +165,15 @@ struct peer_event {
     uint64_t pause_ms; /* OFFLINE: until the next try */
     struct peer_error
         error; /* OFFLINE, FAILED, LINK_DOWN, STREAM_CLOSED, REFUSED, ALARM; name "" when nothing failed */
+
+    /* RESULT and what follows it; NULL or 0 in all else */
+    struct peer_call *call;
+    struct peer_registration *registration;
+    struct peer_invocation *invocation;
+    struct peer_subscription *subscription;
+    uint64_t publication; /* PUBLISHED: its number in the network */
+    void *user; /* what the options of the call, registration, subscription or publication had */
+    const struct peer_message *message;
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
@@ -181,6 +226,89 @@ PEER_API void *peer_stream_user(const struct peer_stream *stream);
 /* Unreliable. False: too_large for the path, limit (queue full). */
 PEER_API bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
                                  struct peer_error *ret_error);
+
+/* ---- procedures and topics of the network ------------------------------------------------------------- */
+
+/* Through the router, which proves to each side who the other one is; what may be called and published is the network's policy.
+ * `values` may be NULL, and `options` too. Options begin with `size`, sizeof(struct ...), so that they can grow. Nothing waits:
+ * the outcome comes as an event. Errors of all of these: invalid_argument, too_large, and limit: what waits is bounded (1024
+ * calls, 256 registrations, 256 subscriptions, 1024 publications to be acknowledged, 16 MiB to be sent). */
+
+struct peer_call_options {
+    size_t size;
+    uint64_t timeout_ms; /* 0: 60 000; between two results, when there are several */
+    bool progress;       /* wants results in parts */
+    void *user;
+};
+/* RESULT follows, in any case. A call in flight when the router is lost has failed (network_failure): whether it was carried out is
+ * not known, and it is never made twice. */
+PEER_API struct peer_call *peer_call(struct peer *peer, const char *procedure,
+                                     const struct peer_values *values,
+                                     const struct peer_call_options *options,
+                                     struct peer_error *ret_error);
+enum peer_cancel {
+    PEER_CANCEL_KILL,       /* stop it, and wait until whoever serves it says so */
+    PEER_CANCEL_KILLNOWAIT, /* stop it */
+    PEER_CANCEL_SKIP,       /* let it go on, for nobody */
+};
+/* RESULT follows: canceled, unless the answer was faster. */
+PEER_API void peer_call_cancel(struct peer_call *call, enum peer_cancel mode);
+
+struct peer_registration_options {
+    size_t size;
+    const char *match; /* "exact" (NULL), "prefix", "wildcard" (empty components are anything) */
+    const char *
+        invoke; /* "single" (NULL), "roundrobin", "random", "first", "last": who of several is called */
+    void *user;
+};
+/* Serves it until peer_unregister(), in every connection to the router: REGISTRATION says how that stands. A peer registers below
+ * peer.<its ID>. and what the network opens. */
+PEER_API struct peer_registration *peer_register(struct peer *peer, const char *procedure,
+                                                 const struct peer_registration_options *options,
+                                                 struct peer_error *ret_error);
+/* The handle is gone; invocations that wait for an answer can still be given one. */
+PEER_API void peer_unregister(struct peer_registration *registration);
+/* The answer: the handle is gone, unless it fails (invalid_argument, too_large, limit). What an interrupted one is answered is
+ * dropped. */
+PEER_API bool peer_answer(struct peer_invocation *invocation, const struct peer_values *values,
+                          struct peer_error *ret_error);
+/* A part of it, for a caller that takes parts: without effect when message->progress was false. */
+PEER_API bool peer_answer_part(struct peer_invocation *invocation, const struct peer_values *values,
+                               struct peer_error *ret_error);
+/* An error as the answer: a URI such as "com.example.no_paper". The handle is gone. */
+PEER_API bool peer_refuse(struct peer_invocation *invocation, const char *error_uri,
+                          const struct peer_values *values, struct peer_error *ret_error);
+
+struct peer_subscription_options {
+    size_t size;
+    const char *match; /* as above */
+    bool get_retained; /* what was published with `retain` comes at once */
+    void *user;
+};
+PEER_API struct peer_subscription *peer_subscribe(struct peer *peer, const char *topic,
+                                                  const struct peer_subscription_options *options,
+                                                  struct peer_error *ret_error);
+PEER_API void peer_unsubscribe(struct peer_subscription *subscription); /* the handle is gone */
+
+struct peer_publish_options {
+    size_t size;
+    bool acknowledge; /* PUBLISHED follows */
+    bool retain;      /* kept by the router, the newest of each topic, for those who come later */
+    bool include_me;  /* ourselves too, if we subscribe */
+    const char *const
+        *eligible; /* to these IDs alone, NULL-terminated, at most 256; NULL: everybody */
+    void *user;
+};
+/* Also network_failure: not connected. Without `acknowledge` nobody says whether it was allowed. */
+PEER_API bool peer_publish(struct peer *peer, const char *topic, const struct peer_values *values,
+                           const struct peer_publish_options *options,
+                           struct peer_error *ret_error);
+
+/* One value as JSON to msgpack and back, for programs without a msgpack library. Binary is a string "\u0000" and base64. The caller
+ * gives the result to free(). NULL: invalid_argument ("byte 17: ..."), too_large. */
+PEER_API void *peer_msgpack_from_json(const char *json, size_t size, size_t *ret_size,
+                                      struct peer_error *ret_error);
+PEER_API char *peer_json_from_msgpack(const void *bytes, size_t size, struct peer_error *ret_error);
 
 PEER_API const char *peer_version(void);
 

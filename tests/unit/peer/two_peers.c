@@ -160,6 +160,13 @@ static void on_event(struct side *side, const struct peer_event *event)
     case PEER_EVENT_OFFLINE:
     case PEER_EVENT_RINGING:
     case PEER_EVENT_PATH:
+    case PEER_EVENT_RESULT: /* nothing is called or served here */
+    case PEER_EVENT_REGISTRATION:
+    case PEER_EVENT_INVOCATION:
+    case PEER_EVENT_INTERRUPTED:
+    case PEER_EVENT_SUBSCRIPTION:
+    case PEER_EVENT_MESSAGE:
+    case PEER_EVENT_PUBLISHED:
         break;
     case PEER_EVENT_FAILED:
         fprintf(stderr, "%s: %s: %s\n", side->name, event->error.name, event->error.text);
