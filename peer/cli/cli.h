@@ -19,6 +19,11 @@ struct cli {
 int cli_join(const struct cli *cli);
 int cli_id(const struct cli *cli);
 int cli_chat(const struct cli *cli);
+/* These read their own options: argv[0] is the verb. -1: print the usage. */
+int cli_call(struct cli *cli, int argc, char **argv);
+int cli_sub(struct cli *cli, int argc, char **argv);
+int cli_pub(struct cli *cli, int argc, char **argv);
+int cli_serve(struct cli *cli, int argc, char **argv);
 
 /* Says what failed and what to do about it; returns 1, for `return cli_fail(...)`. */
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
@@ -31,7 +36,11 @@ enum cli_ready { CLI_TIMEOUT = 0, CLI_PEER = 1, CLI_INPUT = 2, CLI_BOTH = 3 };
 enum cli_ready cli_wait(const struct peer *peer, int input, int ms);
 /* From now on an interrupt, a hang-up or a request to end interrupts cli_wait() instead of the program. */
 void cli_catch_signals(void);
-int cli_stopped(void); /* the signal that came; 0: none */
+int cli_stopped(void);   /* the signal that came; 0: none */
+int cli_take_stop(void); /* the same, once */
+/* As cli_wait(), for more descriptors: poll(2), which the signals interrupt. */
+struct pollfd;
+int cli_poll(struct pollfd *fds, unsigned long n, int ms);
 /* Milliseconds of a clock that never goes back. */
 unsigned long long cli_now(void);
 /* An identity for people, to `out`. */
@@ -43,6 +52,7 @@ void cli_print_identity(const struct peer_identity *identity, FILE *out);
  * terminal by what he sends. */
 void cli_put_safe(FILE *out, const char *text, size_t size);
 void cli_json_text(FILE *out, const char *text); /* quoted and escaped */
+void cli_json_bytes(FILE *out, const char *text, size_t size);
 void cli_json_hex(FILE *out, const void *bytes, size_t size);
 /* Members "self" (ID, key, certificate and chain), "root" and "manifest", without the braces around. */
 void cli_json_network(FILE *out, const struct peer *peer);

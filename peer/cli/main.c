@@ -15,17 +15,25 @@
 
 static const struct verb {
     const char *name;
-    int (*run)(const struct cli *cli);
+    int (*run)(const struct cli *cli);                      /* or */
+    int (*run_own)(struct cli *cli, int argc, char **argv); /* reads its options itself */
     bool takes_argument;
     const char *options; /* the letters of those that it knows, beside --state */
     const char *usage, *help;
 } verbs[] = {
-    { "join", cli_join, true, "jt", "join [--join-file FILE] < JOINSTRING",
+    { "join", cli_join, NULL, true, "jt", "join [--join-file FILE] < JOINSTRING",
       "join a network: get this machine's ID and certificate" },
-    { "id", cli_id, false, "J", "id [--json]",
+    { "id", cli_id, NULL, false, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, true, "afl", "chat [ID] [--accept]",
+    { "chat", cli_chat, NULL, true, "afl", "chat [ID] [--accept]",
       "with an ID: dial it and chat; without: wait for a call" },
+    { "call", NULL, cli_call, true, "", "call PROCEDURE [VALUE | KEY=VALUE]...",
+      "call a procedure of the network: network.whoami, ID.APP.METHOD" },
+    { "sub", NULL, cli_sub, true, "", "sub TOPIC", "print what is published, a JSON line each" },
+    { "pub", NULL, cli_pub, true, "", "pub TOPIC [VALUE... | -]",
+      "publish values, or each line of standard input" },
+    { "serve", NULL, cli_serve, true, "", "serve PROCEDURE -- COMMAND [ARG]...",
+      "run COMMAND for every call of me.APP.METHOD" },
 };
 
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs), MAX_GIVEN = 15 };
@@ -35,18 +43,31 @@ static void usage(FILE *out)
     fprintf(out, "usage: warren [--state DIR] VERB\n\n");
     for (size_t i = 0; i < N_VERBS; i++)
         fprintf(out, "  warren %-40s %s\n", verbs[i].usage, verbs[i].help);
-    fprintf(out,
-            "\n"
-            "  --state DIR       the state folder (mode 0700); default $XDG_STATE_HOME/warren or\n"
-            "                    ~/.local/state/warren\n"
-            "  --join-file FILE  join: read the join string from there instead of standard input\n"
-            "  --timeout SECONDS join: give up after so long (default 60)\n"
-            "  --accept          chat: take every call that policy allows, without asking\n"
-            "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
-            "JSON\n"
-            "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
-            "  --json            id: as JSON\n"
-            "  --help, --version\n");
+    fprintf(
+        out,
+        "\n"
+        "  --state DIR       the state folder (mode 0700); default $XDG_STATE_HOME/warren or\n"
+        "                    ~/.local/state/warren\n"
+        "  --join-file FILE  join: read the join string from there instead of standard input\n"
+        "  --timeout SECONDS join: give up after so long (default 60)\n"
+        "  --accept          chat: take every call that policy allows, without asking\n"
+        "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
+        "JSON\n"
+        "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
+        "  --json            id, call: as JSON\n"
+        "  --timeout TIME    call, pub: 5s, 500ms, 2m; 60s is the default\n"
+        "  --progress        call: print results as they come; serve: each line of output is one\n"
+        "  --kwargs JSON     call, pub: keywords, as a JSON object\n"
+        "  --match KIND      sub, serve: exact, prefix or wildcard\n"
+        "  --retained        sub: what was published with --retain too\n"
+        "  --count N         sub: end after N\n"
+        "  --acknowledge     pub: print the publication's number\n"
+        "  --retain          pub: kept by the router for those who subscribe later\n"
+        "  --to ID,...       pub: to these alone\n"
+        "  --invoke POLICY   serve: single, roundrobin, random, first or last, among several\n"
+        "  --max-parallel N  serve: at most N commands at once (default 4)\n"
+        "  --accept, --loopback  call, serve: as for chat\n"
+        "  --help, --version\n");
 }
 
 void cli_say(const char *fmt, ...)
@@ -121,13 +142,27 @@ int cli_stopped(void)
     return stopped;
 }
 
+int cli_take_stop(void)
+{
+    int number = stopped; /* the signals come in cli_poll() alone */
+
+    stopped = 0;
+    return number;
+}
+
+int cli_poll(struct pollfd *fds, unsigned long n, int ms)
+{
+    struct timespec wait = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+    return ppoll(fds, n, ms < 0 ? NULL : &wait, are_caught ? &mask_before : NULL);
+}
+
 enum cli_ready cli_wait(const struct peer *peer, int input, int ms)
 {
     struct pollfd fds[2] = { { peer_fd(peer), POLLIN, 0 }, { input, POLLIN, 0 } };
-    struct timespec wait = { ms / 1000, (long)(ms % 1000) * 1000000 };
     int ready = CLI_TIMEOUT;
 
-    if (ppoll(fds, 2, ms < 0 ? NULL : &wait, are_caught ? &mask_before : NULL) <= 0)
+    if (cli_poll(fds, 2, ms) <= 0)
         return CLI_TIMEOUT;
     if (fds[0].revents)
         ready |= CLI_PEER;
@@ -242,14 +277,44 @@ static void forbid_dumps(void) /* the process holds keys */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* Where the verb is, when it is one that reads its own options; what comes before it may be --state. */
+static const struct verb *find_own(struct cli *cli, int argc, char **argv, int *ret_at)
+{
+    const struct verb *verb;
+    int at = 1;
+
+    for (; at < argc && strncmp(argv[at], "--state", 7) == 0; at++) {
+        if (argv[at][7] == '=')
+            cli->state_dir = argv[at] + 8;
+        else if (argv[at][7] == '\0' && at + 1 < argc)
+            cli->state_dir = argv[++at];
+    }
+    verb = at < argc ? find_verb(argv[at]) : NULL;
+    *ret_at = at;
+    return verb && verb->run_own ? verb : NULL;
+}
+
+static int run_own(struct cli *cli, const struct verb *verb, int argc, char **argv)
+{
+    int status = verb->run_own(cli, argc, argv);
+
+    if (status < 0)
+        usage(stdout);
+    return flushed(status < 0 ? 0 : status);
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = { .timeout_s = 60 };
     const struct verb *verb;
     char given[MAX_GIVEN + 1] = "";
     bool is_done = false;
+    int at;
 
     forbid_dumps();
+    verb = find_own(&cli, argc, argv, &at);
+    if (verb)
+        return run_own(&cli, verb, argc - at, argv + at);
     if (!read_options(argc, argv, &cli, given, &is_done)) {
         fprintf(stderr, "try: warren --help\n");
         return 2;
@@ -270,6 +335,11 @@ int main(int argc, char **argv)
     if (optind + 1 < argc) {
         fprintf(stderr, "warren: %s: one argument too many: \"%s\"; usage: warren %s\n", verb->name,
                 argv[optind + 1], verb->usage);
+        return 2;
+    }
+    if (verb->run_own) {
+        fprintf(stderr, "warren: %s: its options follow the verb; usage: warren [--state DIR] %s\n",
+                verb->name, verb->usage);
         return 2;
     }
     if (!check_given(verb, given))

@@ -64,10 +64,10 @@ void cli_put_safe(FILE *out, const char *text, size_t size)
     }
 }
 
-void cli_json_text(FILE *out, const char *text)
+void cli_json_bytes(FILE *out, const char *text, size_t size)
 {
     fputc('"', out);
-    for (const unsigned char *s = (const unsigned char *)text; *s != '\0'; s++) {
+    for (const unsigned char *s = (const unsigned char *)text; size--; s++) {
         if (*s == '"' || *s == '\\')
             fprintf(out, "\\%c", *s);
         else if (*s < 0x20)
@@ -76,6 +76,11 @@ void cli_json_text(FILE *out, const char *text)
             fputc(*s, out);
     }
     fputc('"', out);
+}
+
+void cli_json_text(FILE *out, const char *text)
+{
+    cli_json_bytes(out, text, strlen(text));
 }
 
 void cli_json_hex(FILE *out, const void *bytes, size_t size)

@@ -91,7 +91,7 @@ SERIALIZERS = ("wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched", "wamp.
 
 
 class Session:
-    def __init__(self, port, serializer, realm, authmethod="anonymous", source="127.0.0.1"):
+    def __init__(self, port, serializer, realm, authmethod="anonymous", source="127.0.0.1", authid=None, ticket=None):
         self.serializer, self.is_json, self.is_batched = serializer, "json" in serializer, "batched" in serializer
         self.data, self.messages, self.request = b"", [], 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -105,8 +105,13 @@ class Session:
         head, self.data = self.data.split(b"\r\n\r\n", 1)
         if b" 101 " not in head:
             raise Failed(f"{serializer} is not served: {head!r}")
-        self.send([1, realm, {"roles": {role: {} for role in ("caller", "callee", "publisher", "subscriber")},
-                              "authmethods": [authmethod]}])
+        details = {"roles": {role: {} for role in ("caller", "callee", "publisher", "subscriber")}, "authmethods": [authmethod]}
+        if authid:
+            details["authid"] = authid
+        self.send([1, realm, details])
+        if ticket:
+            self.expect(4)
+            self.send([5, ticket, {}])
         welcome = self.expect(2)
         self.session, self.details = welcome[1], welcome[2]
 
