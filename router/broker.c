@@ -13,6 +13,7 @@ struct broker {
     struct match *index; /* struct topic */
     struct map *by_id;
     struct retained *retained;
+    struct retained *open_retained; /* below names that the realm opens: they crowd out no other */
     uint64_t last_subscription;
     size_t n_subscriptions;
 };
@@ -26,6 +27,8 @@ struct broker *broker_new(const struct realm *realm)
     broker->by_id = map_new();
     broker->retained = retained_new((size_t)realm->router->config->max_retained,
                                     (size_t)realm->router->config->max_retained_size);
+    broker->open_retained = retained_new((size_t)realm->router->config->max_retained,
+                                         (size_t)realm->router->config->max_retained_size);
     return broker;
 }
 
@@ -36,6 +39,7 @@ void broker_free(struct broker *broker)
     match_free(broker->index);
     map_free(broker->by_id);
     retained_free(broker->retained);
+    retained_free(broker->open_retained);
     free(broker);
 }
 
@@ -187,9 +191,12 @@ bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ s
     has_joined = listen_to(conn, topic, wish.charge);
     conn_send(conn,
               &(struct rpc_msg){ .type = RPC_SUBSCRIBED, .ids = { ask->request, topic->id } });
-    if (ask->get_retained)
-        retained_each(broker->retained, broker->index, topic->kind, buf_view(&topic->uri),
-                      send_retained, &(struct retained_for){ conn, topic });
+    if (ask->get_retained) {
+        const struct retained *both[] = { broker->retained, broker->open_retained };
+        for (size_t i = 0; i < N_ELEMENTS(both); i++)
+            retained_each(both[i], broker->index, topic->kind, buf_view(&topic->uri), send_retained,
+                          &(struct retained_for){ conn, topic });
+    }
     if (is_new)
         meta_on_topic(conn, topic, META_CREATED);
     if (has_joined)
@@ -346,14 +353,22 @@ static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
 
     if (!conn_may(conn, POLICY_PUBLISH, ask->topic, err))
         return false;
-    if (ask->retain && is_ours && (conn->role != ROLE_DEN || !audience->is_all))
+    if (ask->retain && is_ours && conn->role != ROLE_DEN && !realm_is_open(conn->realm, ask->topic))
         return err_set(err, ERR_NOT_AUTHORIZED,
-                       "retain: for den alone, and for events that all may see");
+                       "retain: for den alone, and below names that the realm opens");
     if (ask->retain && !audience->is_all)
         return err_set(err, ERR_INVALID_ARGUMENT, "retain: for events that all may see");
     if (is_ours && view_eq_text(ask->topic, "den.heartbeat"))
         return network_take_heartbeat(conn->router, ask->payload, err);
     return true;
+}
+
+static struct retained *retained_by(struct conn *conn, struct view topic)
+{
+    struct broker *broker = conn->realm->broker;
+    bool is_opened = !realm_is_standard(conn->realm) && realm_is_open(conn->realm, topic);
+
+    return is_opened ? broker->open_retained : broker->retained;
 }
 
 static struct rpc_event event_of(const struct conn *conn, const struct rpc_publish *ask)
@@ -380,7 +395,8 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, &audience, err))
         return false;
     delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
-    if (ask->retain && !retained_set(broker->retained, ask->topic, &delivery.msg.event, err)) {
+    if (ask->retain &&
+        !retained_set(retained_by(conn, ask->topic), ask->topic, &delivery.msg.event, err)) {
         conn_over(conn, LIMIT_RETAINED);
         return false;
     }
