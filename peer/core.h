@@ -97,8 +97,9 @@ struct core {
 
     /* revoked.c */
     struct rpc_revoked *revoked;
-    struct buf revoked_unkept;                  /* records that the disk lacks */
-    struct buf recent[CORE_RECENT_REVOCATIONS]; /* by number modulo their count: as links carry them */
+    struct buf revoked_unkept; /* records that the disk lacks */
+    struct buf
+        recent[CORE_RECENT_REVOCATIONS]; /* by number modulo their count: as links carry them */
 
     /* identity.c */
     struct cert *cert;        /* NULL: none yet */

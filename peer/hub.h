@@ -17,7 +17,7 @@ enum {
     HUB_MAX_DATAGRAMS = 256,
     HUB_MAX_CALLS = 16,
     /* Messages, invocations and parts of results, and the bytes of these and of results. */
-    HUB_MAX_MESSAGES = 1024,
+    HUB_MAX_MESSAGES = 8192,
     HUB_MAX_BYTES = 16 * 1024 * 1024,
     HUB_MAX_BYTES_OUT = 16 * 1024 * 1024, /* that the application wants to be sent */
     HUB_CAPS = 17                         /* RPC_MAX_ITEMS and the NULL */

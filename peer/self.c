@@ -2,6 +2,14 @@
 /* What a peer knows of itself: copied out of the snapshot, or read from the state folder. */
 #include "peer/errand.h"
 
+bool peer_is_online(const struct peer *peer)
+{
+    hub_lock(peer->core->hub);
+    bool is_online = peer->core->snapshot.is_online;
+    hub_unlock(peer->core->hub);
+    return is_online;
+}
+
 bool peer_identity(const struct peer *peer, struct peer_identity *ret_identity)
 {
     hub_lock(peer->core->hub);

@@ -404,10 +404,7 @@ static bool copy_eligible(struct talk *talk, const char *const *ids, struct err 
 
 static bool is_online(struct peer *peer, struct err *err)
 {
-    hub_lock(&peer->hub);
-    bool is = peer->core->snapshot.is_online;
-    hub_unlock(&peer->hub);
-    return is || err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
+    return peer_is_online(peer) || err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
 }
 
 bool peer_publish(struct peer *peer, const char *topic, const struct peer_values *values,

@@ -97,7 +97,7 @@ static void on_result(struct call *c, const struct peer_event *event)
 
 static void on_event(struct call *c, const struct peer_event *event)
 {
-    if (rpc_on_connection(event)) {
+    if (rpc_on_connection(c->peer, event)) {
         if (event->type == PEER_EVENT_OFFLINE)
             c->last = event->error;
         else if (c->callee[0] == '\0')

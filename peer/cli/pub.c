@@ -138,8 +138,8 @@ static void go_on(struct pub *p)
 
 static void on_event(struct pub *p, const struct peer_event *event)
 {
-    if (rpc_on_connection(event)) {
-        p->is_online = event->type == PEER_EVENT_ONLINE;
+    if (rpc_on_connection(p->peer, event)) {
+        p->is_online = peer_is_online(p->peer);
         if (!p->is_online)
             p->last = event->error;
     } else if (event->type == PEER_EVENT_PUBLISHED && event->error.name[0] != '\0') {

@@ -402,10 +402,12 @@ struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
     return NULL;
 }
 
-bool rpc_on_connection(const struct peer_event *event)
+bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
 {
     if (event->type != PEER_EVENT_OFFLINE)
         return event->type == PEER_EVENT_ONLINE;
+    if (peer_is_online(peer))
+        return true;
     fprintf(stderr, "offline: ");
     cli_put_safe(stderr, event->error.text, strlen(event->error.text));
     cli_say("; trying again in %.1f s", (double)event->pause_ms / 1000);

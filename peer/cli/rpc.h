@@ -61,5 +61,6 @@ int rpc_name(const struct cli *cli, const struct rpc_words *words, const char *w
 bool rpc_name_split(const char *name, char ret_id[16], char ret_app[72]);
 struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
                       const char *const *capabilities, int *ret_status);
-/* What all verbs do with ONLINE and OFFLINE: says it. True: the event was one of these. */
-bool rpc_on_connection(const struct peer_event *event);
+/* What all verbs do with ONLINE and OFFLINE: says it. True: the event was one of these. That den is away, which OFFLINE tells too,
+ * concerns links alone. */
+bool rpc_on_connection(const struct peer *peer, const struct peer_event *event);

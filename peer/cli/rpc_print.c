@@ -115,7 +115,8 @@ void rpc_print_plain(FILE *out, const struct peer_values *values)
     if (!values->kwargs_size)
         return;
     kwargs = json_of(values->kwargs, values->kwargs_size, "{}");
-    put_value(out, kwargs, kwargs + strlen(kwargs));
+    if (strcmp(kwargs, "{}") != 0)
+        put_value(out, kwargs, kwargs + strlen(kwargs));
     free(kwargs);
 }
 

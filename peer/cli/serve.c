@@ -299,7 +299,7 @@ static void on_event(struct serve *s, const struct peer_event *event)
 {
     char id[24];
 
-    if (rpc_on_connection(event))
+    if (rpc_on_connection(s->peer, event))
         return;
     if (event->type == PEER_EVENT_REGISTRATION)
         on_standing(s, event);

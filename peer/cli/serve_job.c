@@ -27,7 +27,7 @@ static void put_input(struct job *job, const struct peer_values *values)
     if (values->kwargs_size)
         kwargs = peer_json_from_msgpack(values->kwargs, values->kwargs_size, &error);
     fprintf(out, "%s\n", args ? args : "[]");
-    if (kwargs)
+    if (kwargs && strcmp(kwargs, "{}") != 0)
         fprintf(out, "%s\n", kwargs);
     fclose(out);
     free(args);

@@ -36,8 +36,6 @@ static void print(struct sub *s, const struct peer_message *message)
            message->retained ? "true" : "false");
     rpc_print_members(stdout, &message->values);
     printf("}\n");
-    if (fflush(stdout) != 0)
-        end(s, 1); /* main() says why */
     if (s->words->has_count && ++s->n >= s->words->count)
         end(s, 0);
 }
@@ -58,7 +56,7 @@ static void on_standing(struct sub *s, const struct peer_event *event)
 
 static void on_event(struct sub *s, const struct peer_event *event)
 {
-    if (rpc_on_connection(event))
+    if (rpc_on_connection(s->peer, event))
         return;
     if (event->type == PEER_EVENT_SUBSCRIPTION)
         on_standing(s, event);
@@ -76,6 +74,8 @@ static void run(struct sub *s)
         cli_wait(s->peer, -1, -1);
         while (!s->is_over && peer_next_event(s->peer, &event))
             on_event(s, &event);
+        if (fflush(stdout) != 0 && !s->is_over) /* at once, when there is no more at once */
+            end(s, 1);                          /* main() says why */
     }
     if (!s->is_over)
         s->status = 128 + cli_stopped();

@@ -64,6 +64,8 @@ peer_free(struct peer *peer); /* closes every link; NULL is fine; waits at most 
 PEER_API int
 peer_fd(const struct peer *peer); /* readable while an event waits; owned by the peer */
 
+PEER_API bool peer_is_online(const struct peer *peer); /* connected to the router now */
+
 struct peer_identity { /* what this machine knows of itself; all texts "" before they are known */
     char id[16];       /* "456000" */
     char network[201];
@@ -98,8 +100,9 @@ PEER_API bool peer_manifest_signature(const struct peer *peer, size_t i,
 enum peer_event_type {
     PEER_EVENT_JOINED = 1, /* ID and certificate are there: ready to dial and be dialled */
     PEER_EVENT_ONLINE,     /* connected to the router (again) */
-    PEER_EVENT_OFFLINE,    /* lost the router; it comes back by itself: error, pause_ms */
-    PEER_EVENT_FAILED,     /* this peer cannot go on: error. Free it */
+    PEER_EVENT_OFFLINE, /* lost the router, or got no certificate or time: peer_is_online() says which. It comes back by
+                            * itself: error, pause_ms */
+    PEER_EVENT_FAILED, /* this peer cannot go on: error. Free it */
 
     PEER_EVENT_INCOMING, /* somebody calls: link, remote_id, capabilities; answer with accept or decline */
     PEER_EVENT_RINGING, /* our dial reached the other side, which is being asked */

@@ -431,7 +431,7 @@ def all_of_it_survives_a_restart_of_the_router(net):
 @tap.test
 def one_state_folder_is_for_one_program(net):
     bob = listen(net, "bob", "app.news")
-    done = command(net, "bob", "pub", "app.news", wanted=7)
+    done = command(net, "bob", "pub", "app.news", wanted=1)
     tap.check_in("give this one another with --state", done.stderr)
     stop(bob, wanted=130)
 
