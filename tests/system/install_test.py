@@ -26,6 +26,62 @@ int main(void)
 """
 
 
+# The network's procedures, by the manual alone: serves one, and JSON both ways. Needs a joined state folder.
+RPC_PROGRAM = """
+#include <peer.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool print(const struct peer_values *values)
+{
+    struct peer_error error;
+    char *json = peer_json_from_msgpack(values->args, values->args_size, &error);
+
+    printf("%s\\n", json ? json : error.text);
+    free(json);
+    return json != NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct peer_config config = { .size = sizeof(config), .state_dir = argc > 1 ? argv[1] : NULL };
+    static const char given[] = "[\\"caf\\xc3\\xa9\\", 1.5, null, {\\"a\\": [\\"\\\\u0000AP8=\\"]}]";
+    struct peer_error error;
+    struct peer_event event;
+    struct peer_values values = { 0 };
+    struct peer *peer;
+    bool is_called = false, is_done = false;
+
+    values.args = peer_msgpack_from_json(given, strlen(given), &values.args_size, &error);
+    if (!values.args || !print(&values) || peer_msgpack_from_json("{", 1, &values.args_size, &error))
+        return 2;
+    printf("%s\\n", error.name);
+    peer = peer_new(&config, &error);
+    if (!peer) {
+        printf("%s\\n", error.name);
+        return 1;
+    }
+    while (!is_done) {
+        struct pollfd fd = { .fd = peer_fd(peer), .events = POLLIN };
+        poll(&fd, 1, -1);
+        while (!is_done && peer_next_event(peer, &event)) {
+            if (event.type == PEER_EVENT_ONLINE && !is_called)
+                is_called = peer_call(peer, "network.ping", NULL, NULL, &error) != NULL;
+            if (event.type == PEER_EVENT_RESULT || event.type == PEER_EVENT_FAILED)
+                is_done = true;
+            if (event.type == PEER_EVENT_RESULT)
+                print(&event.message->values);
+        }
+    }
+    peer_free(peer);
+    free((void *)values.args);
+    return 0;
+}
+"""
+
+
 def installed(net):
     root = net.path("root")
     if not os.path.exists(root):
@@ -53,6 +109,23 @@ def a_program_builds_with_pkg_config_and_runs(net):
     run([shutil.which("cc") or "gcc", "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags])
     done = run([program], env={**os.environ, "LD_LIBRARY_PATH": os.path.dirname(find(root, "libpeer.so"))})
     tap.check(re.fullmatch(r"\d+\.\d+\.\d+ not_joined\n", done.stdout), done.stdout)
+
+
+@tap.test
+def a_program_uses_the_networks_procedures(net):
+    root = installed(net)
+    source, program = net.path("rpc.c"), net.path("rpc")
+    if "__asan_" in run(["nm", "-D", find(root, "libpeer.so")]).stdout:
+        raise tap.Skip("this library was built for a sanitizer, whose run-time an ordinary program does not have")
+    with open(source, "w", encoding="ascii") as f:
+        f.write(RPC_PROGRAM)
+    env = {**os.environ, "PKG_CONFIG_PATH": os.path.dirname(find(root, "libpeer.pc")), "PKG_CONFIG_SYSROOT_DIR": root}
+    flags = run(["pkg-config", "--cflags", "--libs", "libpeer"], env=env).stdout.split()
+    run([shutil.which("cc") or "gcc", "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags])
+    net.make()
+    net.join("alice")
+    done = run([program, net.path("alice")], env={**os.environ, "LD_LIBRARY_PATH": os.path.dirname(find(root, "libpeer.so"))})
+    tap.check(re.fullmatch(r'\["café",1\.5,null,\{"a":\["\\u0000AP8="\]\}\]\ninvalid_argument\n\[\d+\]\n', done.stdout), done.stdout)
 
 
 @tap.test
