@@ -202,6 +202,8 @@ struct cert *cert_ref(struct cert *cert);
 void cert_unref(struct cert *cert);
 /* What new links use from now on. */
 void identity_use(struct core *core, struct cert *cert_taken);
+/* session.h has the rest of it. */
+void reauth_offer_all(struct core *core);
 void identity_describe(const struct key *key, const char *id, const char *network,
                        const struct pki_cert *leaf, struct peer_identity *ret_identity);
 

@@ -63,6 +63,7 @@ void identity_use(struct core *core, struct cert *cert_taken)
     cert_unref(core->cert);
     core->cert = cert_taken;
     core_publish(core);
+    reauth_offer_all(core);
 }
 
 static void copy_text(char *to, size_t size, const char *from)

@@ -3,8 +3,9 @@
 
 #include <stdio.h>
 
-enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 600000 };
+enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 30000 };
 
+/* LOOK_MS: the clock may have moved on while the machine slept. */
 static void on_timer(void *user);
 
 struct session *session_new(struct core *core, bool is_caller)
@@ -38,6 +39,7 @@ void session_free(struct session *session)
         free(session->theirs[i]);
         free(session->ours[i]);
     }
+    buf_free(&session->reauth);
     buf_free(&session->beacons);
     buf_free(&session->grant);
     buf_free(&session->dial);

@@ -76,6 +76,10 @@ struct session {
     char leaf_subject[256], leaf_issuer[256];
     uint8_t leaf_serial[PKI_MAX_SERIAL];
     size_t leaf_serial_len;
+    uint64_t our_reauths, their_reauths; /* how many went each way */
+    uint64_t reauths_since;              /* clock_mono_ms(), and how many came since */
+    unsigned n_reauths;
+    struct buf reauth;    /* their newest, which does not hold here yet */
     uint64_t told_rev_no; /* the other end has these revocations from us */
 };
 
@@ -100,6 +104,16 @@ void session_over(struct session *session, const struct err *why);
 void session_close(struct session *session, uint64_t code, const char *reason,
                    const struct err *why);
 void session_gossip(struct core *core); /* the newest heartbeat to every link */
+/* Whether this chain may be at the other end, with that key: what the link's own judge asks, and REAUTH. Notes the facts. */
+bool session_judge(struct session *session, const struct view *chain, size_t n,
+                   const uint8_t spki[HASH_SIZE], struct err *err);
+
+/* ---- reauth.c ---- */
+void reauth_offer(struct session *session); /* our certificate, when it is newer than the link's */
+void reauth_offer_all(struct core *core);
+void reauth_take(struct session *session, struct view payload); /* LINK_REAUTH */
+void reauth_judge_all(struct core *core);                       /* other CAs are trusted now */
+
 /* The revocations above `known_no` that it was not told yet. */
 void revoked_tell(struct session *session, uint64_t known_no);
 void session_close_all(struct core *core);

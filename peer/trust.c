@@ -171,6 +171,7 @@ void trust_moved(struct core *core)
         trust_store(core, &err);
     if (core->anchors_manifest_no != manifest_no(core))
         rebuild(core, &err);
+    reauth_judge_all(core);
     core_publish(core);
     for (size_t i = 0; i < CORE_STEPS; i++)
         core->steps[i].not_before = 0; /* den is there: what failed before has its turn again */

@@ -8,9 +8,9 @@
 
 enum { AFTER_EXPIRY_MS = 300000, REFRESH_MS = 200 };
 
-static bool judge(void *user, const struct view *chain, size_t n, struct err *err)
+bool session_judge(struct session *session, const struct view *chain, size_t n,
+                   const uint8_t spki[HASH_SIZE], struct err *err)
 {
-    struct session *session = user;
     struct core *core = session->core;
     _free_ char *name = mem_format("%s.%s", session->remote_id, core->join.network);
     _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;
@@ -19,7 +19,7 @@ static bool judge(void *user, const struct view *chain, size_t n, struct err *er
         .network = core->join.network,
         .role = session->is_caller ? PKI_SERVER : PKI_CLIENT,
         .now = core_now(core),
-        .spki = session->remote_spki,
+        .spki = spki,
         .needs_crl = true,
     };
 
@@ -45,6 +45,13 @@ static bool judge(void *user, const struct view *chain, size_t n, struct err *er
         session->close_code = LINK_CLOSE_EXPIRED;
     }
     return true;
+}
+
+static bool judge(void *user, const struct view *chain, size_t n, struct err *err)
+{
+    struct session *session = user;
+
+    return session_judge(session, chain, n, session->remote_spki, err);
 }
 
 bool session_may_open(const struct session *session, bool outgoing, struct view cap)
@@ -151,6 +158,7 @@ static void on_up(struct session *session)
     event = hub_event_new(PEER_EVENT_LINK_UP);
     event->event.link = peer_link_ref(session->handle);
     hub_put(core->hub, event);
+    reauth_offer(session); /* a newer certificate may have come while it was made */
 }
 
 static void on_heart(struct session *session, struct view data)
@@ -212,6 +220,9 @@ void session_on_link_event(struct session *session, const struct link_event *eve
         break;
     case LINK_REVOKE:
         on_revoke(session, event->data);
+        break;
+    case LINK_REAUTH:
+        reauth_take(session, event->data);
         break;
     case LINK_STREAM_OPENED:
         flow_opened(session, event);

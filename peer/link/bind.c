@@ -51,6 +51,15 @@ void bind_send_revoke(struct link *link, struct view revocation)
         send_frame(link, CONTROL_REVOKE, revocation);
 }
 
+/* Never left out: it is the only one for this certificate. Our own certificates alone make it, one at a time. */
+void bind_send_reauth(struct link *link, const struct link_reauth *reauth)
+{
+    _buf_ payload = { 0 };
+
+    control_write_reauth(&payload, reauth);
+    send_frame(link, CONTROL_REAUTH, buf_view(&payload));
+}
+
 void bind_check_up(struct link *link)
 {
     struct link_stream *stream;
@@ -97,6 +106,13 @@ static bool on_close(struct link *link, struct view payload, struct err *err_wir
     return true;
 }
 
+static enum link_event_type note_of(enum control_type type)
+{
+    if (type == CONTROL_HEART)
+        return LINK_HEART;
+    return type == CONTROL_REVOKE ? LINK_REVOKE : LINK_REAUTH;
+}
+
 static bool on_frame(struct link *link, const struct control_frame *frame, struct err *err)
 {
     if (!link->has_bind && frame->type != CONTROL_BIND)
@@ -106,15 +122,15 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
         return on_bind(link, frame->payload, err);
     case CONTROL_HEART:
     case CONTROL_REVOKE:
+    case CONTROL_REAUTH:
         if (link->n_notes == LINK_MAX_EVENTS)
             return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",
                            LINK_MAX_EVENTS);
-        link_note(link, frame->type == CONTROL_HEART ? LINK_HEART : LINK_REVOKE, frame->payload);
+        link_note(link, note_of(frame->type), frame->payload);
         return true;
     case CONTROL_CLOSE:
         return on_close(link, frame->payload, err);
-    case CONTROL_REAUTH: /* reserved: bounds checked, nothing done */
-    case CONTROL_SWITCH:
+    case CONTROL_SWITCH: /* reserved: bounds checked, nothing done */
     case CONTROL_SAS:
         return true;
     case CONTROL_NONE:

@@ -44,12 +44,51 @@ void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[
     buf_put(to, VIEW(sig, SIG_SIZE));
 }
 
+void control_write_reauth(struct buf *to, const struct link_reauth *reauth)
+{
+    buf_put_u32(to, (uint32_t)reauth->statement.len);
+    buf_put(to, reauth->statement);
+    buf_put(to, reauth->sig);
+    buf_put_u16(to, (uint16_t)reauth->tls_sig.len);
+    buf_put(to, reauth->tls_sig);
+    buf_put_u8(to, (uint8_t)reauth->n_chain);
+    for (size_t i = 0; i < reauth->n_chain; i++) {
+        buf_put_u16(to, (uint16_t)reauth->chain[i].len);
+        buf_put(to, reauth->chain[i]);
+    }
+}
+
+bool link_reauth_read(struct view bytes, struct link_reauth *ret_reauth)
+{
+    struct link_reauth r = { 0 };
+    uint32_t len;
+    uint16_t short_len;
+    uint8_t n;
+
+    if (!view_take_u32(&bytes, &len) || len < 1 || !view_take(&bytes, len, &r.statement) ||
+        !view_take(&bytes, SIG_SIZE, &r.sig) || !view_take_u16(&bytes, &short_len) ||
+        short_len < 1 || short_len > LINK_MAX_TLS_SIG ||
+        !view_take(&bytes, short_len, &r.tls_sig) || !view_take_u8(&bytes, &n) || n < 1 ||
+        n > N_ELEMENTS(r.chain))
+        return false;
+    for (; r.n_chain < n; r.n_chain++) {
+        if (!view_take_u16(&bytes, &short_len) || short_len < 1 ||
+            !view_take(&bytes, short_len, &r.chain[r.n_chain]))
+            return false;
+    }
+    *ret_reauth = r;
+    return bytes.len == 0;
+}
+
 static bool inner_lengths_fit(enum control_type type, struct view payload)
 {
+    struct link_reauth reauth;
     struct view statement, sig;
 
     if (type == CONTROL_HEART || type == CONTROL_REVOKE)
         return link_signed_read(payload, &statement, &sig);
+    if (type == CONTROL_REAUTH)
+        return link_reauth_read(payload, &reauth);
     if (type == CONTROL_CLOSE)
         return text_is_utf8(view_sub(payload, 8, payload.len));
     return true;

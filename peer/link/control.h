@@ -9,7 +9,7 @@
     X(BIND, "BIND", 48, 48)                                                                        \
     X(HEART, "HEART", 69, 16452)                                                                   \
     X(REVOKE, "REVOKE", 69, 16452)                                                                 \
-    X(REAUTH, "REAUTH", 1, 65536)                                                                  \
+    X(REAUTH, "REAUTH", 76, 65536)                                                                 \
     X(SWITCH, "SWITCH", 9, 9)                                                                      \
     X(SAS, "SAS", 32, 32)                                                                          \
     X(CLOSE, "CLOSE", 8, 208)
@@ -43,6 +43,9 @@ const char *control_name(enum control_type type);
 void control_write(struct buf *to, enum control_type type, struct view payload);
 void control_write_bind(struct buf *to, const uint8_t sid[LINK_SID],
                         const uint8_t grant_hash[HASH_SIZE]);
+
+/* link_reauth_read() reads it. */
+void control_write_reauth(struct buf *to, const struct link_reauth *reauth);
 
 /* CLOSE's payload apart; false: a code that QUIC has no number for. */
 bool control_close_read(struct view payload, uint64_t *ret_code, struct view *ret_reason);

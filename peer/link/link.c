@@ -232,6 +232,20 @@ void link_send_revoke(struct link *link, uint64_t now_ns, struct view revocation
     packets_flush(link);
 }
 
+void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reauth *reauth)
+{
+    if (link->state != LINK_OPEN)
+        return;
+    link->now = now_ns;
+    bind_send_reauth(link, reauth);
+    packets_flush(link);
+}
+
+bool link_exporter(const struct link *link, uint8_t ret_exporter[LINK_EXPORTER], struct err *err)
+{
+    return tls_exporter(&link->tls, ret_exporter, err);
+}
+
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)
 {
     struct view statement, sig;

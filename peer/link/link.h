@@ -60,6 +60,7 @@ enum link_event_type {
     LINK_UP,              /* handshake confirmed, BIND right on both sides */
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
+    LINK_REAUTH,          /* its next certificate: link_reauth_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end; told again when more came */
     LINK_STREAM_WRITABLE, /* room is back after link_stream_write() took less than all */
@@ -100,6 +101,19 @@ void link_facts(const struct link *link, struct link_facts *ret_facts);
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart);
 /* A revocation, as link_signed_write() makes it. One that would have to wait behind much is left out. */
 void link_send_revoke(struct link *link, uint64_t now_ns, struct view revocation);
+/* The other side's next certificate, and its proof. Nothing here is verified. All views borrow. */
+enum { LINK_MAX_TLS_SIG = 80, LINK_EXPORTER = 32 };
+struct link_reauth {
+    struct view statement, sig; /* `reauth`, and the identity key's signature over it */
+    struct view tls_sig;        /* the new TLS key's over the same bytes: ECDSA, DER */
+    struct view chain[8];       /* DER, leaf first */
+    size_t n_chain;
+};
+void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reauth *reauth);
+bool link_reauth_read(struct view bytes, struct link_reauth *ret_reauth);
+/* What both ends alone know of this connection (RFC 8446, 7.5): label `EXPORTER-warren-reauth`, no
+ * context. SYSTEM. */
+bool link_exporter(const struct link *link, uint8_t ret_exporter[LINK_EXPORTER], struct err *err);
 /* A statement with its signature, as heartbeats and revocations are exchanged. Neither is
  * verified here. */
 void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);

@@ -14,6 +14,11 @@ static struct buf frame_of(enum control_type type, size_t len)
         payload.data[2] = (uint8_t)((len - 68) >> 8);
         payload.data[3] = (uint8_t)(len - 68);
     }
+    if (type == CONTROL_REAUTH && len > 75) { /* one certificate that fills it */
+        payload.data[3] = payload.data[70] = payload.data[72] = 1;
+        payload.data[73] = (uint8_t)((len - 75) >> 8);
+        payload.data[74] = (uint8_t)(len - 75);
+    }
     control_write(&to, type, buf_view(&payload));
     return to;
 }
@@ -88,6 +93,30 @@ TEST(signed_statements_must_add_up)
     }
     bytes[0] = 255;
     CHECK(!link_signed_read(VIEW_ARR(bytes), &statement, &sig));
+}
+
+TEST(a_reauth_is_read_as_it_was_written)
+{
+    static const uint8_t sig[SIG_SIZE] = { 7 };
+    const struct link_reauth said = { VIEW_LIT("a statement"),
+                                      VIEW_ARR(sig),
+                                      VIEW_LIT("by the key"),
+                                      { VIEW_LIT("a leaf"), VIEW_LIT("a CA") },
+                                      2 };
+    struct link_reauth back;
+    _buf_ bytes = { 0 };
+
+    control_write_reauth(&bytes, &said);
+    CHECK(link_reauth_read(buf_view(&bytes), &back));
+    CHECK_VIEW(back.statement, said.statement);
+    CHECK_VIEW(back.sig, said.sig);
+    CHECK_VIEW(back.tls_sig, said.tls_sig);
+    CHECK_U64(back.n_chain, 2);
+    CHECK_VIEW(back.chain[1], said.chain[1]);
+    for (size_t len = 0; len < bytes.len; len++) /* no part of it is one */
+        CHECK(!link_reauth_read(view_sub(buf_view(&bytes), 0, len), &back));
+    buf_put_u8(&bytes, 0);
+    CHECK(!link_reauth_read(buf_view(&bytes), &back));
 }
 
 TEST(a_header_is_incomplete_until_it_is_complete)

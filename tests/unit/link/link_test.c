@@ -24,3 +24,35 @@ TEST(link_comes_up_and_says_what_it_is)
     CHECK_STR(facts.alpn, "warren-link/1");
     CHECK(facts.rtt_ns >= 10 * MS_NS && facts.rtt_ns < 100 * MS_NS);
 }
+
+TEST(both_ends_and_nobody_else_have_the_exporter)
+{
+    _cleanup_(pair_freep) struct pair *pair = pair_with((struct pair_options){ 0 });
+    _cleanup_(pair_freep) struct pair *other = pair_with((struct pair_options){ 0 });
+    uint8_t caller[LINK_EXPORTER], callee[LINK_EXPORTER], theirs[LINK_EXPORTER];
+    struct err err = { 0 };
+
+    CHECK(pair_up(pair) && pair_up(other));
+    CHECK_OK(link_exporter(pair->caller.link, caller, &err), err);
+    CHECK_OK(link_exporter(pair->callee.link, callee, &err), err);
+    CHECK_OK(link_exporter(other->caller.link, theirs, &err), err);
+    CHECK_VIEW(VIEW_ARR(caller), VIEW_ARR(callee));
+    CHECK(memcmp(caller, theirs, LINK_EXPORTER) != 0);
+}
+
+TEST(a_reauth_arrives_whole)
+{
+    static const uint8_t sig[SIG_SIZE] = { 7 }, leaf[9000] = { 8 };
+    _cleanup_(pair_freep) struct pair *pair = pair_with((struct pair_options){ 0 });
+    const struct link_reauth said = {
+        VIEW_LIT("a statement"), VIEW_ARR(sig), VIEW_LIT("by the key"), { VIEW_ARR(leaf) }, 1,
+    };
+    struct link_reauth back;
+
+    CHECK(pair_up(pair));
+    link_send_reauth(pair->callee.link, pair->now, &said);
+    CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->caller.n_reauths == 1));
+    CHECK(link_reauth_read(buf_view(&pair->caller.reauth), &back));
+    CHECK_VIEW(back.statement, said.statement);
+    CHECK_VIEW(back.chain[0], said.chain[0]);
+}

@@ -163,6 +163,10 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         end->n_hearts++;
         keep(&end->heart, event->data);
         break;
+    case LINK_REAUTH:
+        end->n_reauths++;
+        keep(&end->reauth, event->data);
+        break;
     case LINK_REVOKE:
         end->n_revokes++;
         break;
@@ -331,6 +335,7 @@ static void deinit_end(struct pair_end *end)
 {
     link_free(end->link);
     buf_free(&end->heart);
+    buf_free(&end->reauth);
     buf_free(&end->cap);
     buf_free(&end->arg);
     buf_free(&end->datagram);

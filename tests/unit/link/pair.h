@@ -42,12 +42,12 @@ struct pair_end {
     struct pair_side side;
     bool is_caller;
     /* What the events said. */
-    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_opened, n_closed, n_resets, n_writable,
-        n_datagrams, n_judged;
+    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_reauths, n_opened, n_closed, n_resets,
+        n_writable, n_datagrams, n_judged;
     struct err err;
     uint64_t code, reset_code;
     bool by_remote;
-    struct buf heart, cap, arg, datagram;
+    struct buf heart, reauth, cap, arg, datagram;
     struct link_stream *last; /* the stream opened last by the other side */
     bool is_not_reading;      /* leaves what comes unread */
     bool keeps_credit;        /* link_stream_keep_credit() for what the other side opens */

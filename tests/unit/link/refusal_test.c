@@ -267,6 +267,7 @@ static const struct {
     { "a HEART whose lengths differ", CONTROL_HEART, 100, 100, "HEART: malformed: 100 bytes" },
     { "a long SAS", CONTROL_SAS, 33, 33, "SAS: length out of bounds: 33 bytes" },
     { "an empty REAUTH", CONTROL_REAUTH, 0, 0, "REAUTH: length out of bounds: 0 bytes" },
+    { "a REAUTH of nothing", CONTROL_REAUTH, 65536, 65536, "REAUTH: malformed: 65536 bytes" },
     { "a large REAUTH", CONTROL_REAUTH, 65537, 10, "REAUTH: length out of bounds: 65537 bytes" },
 };
 
@@ -298,7 +299,6 @@ TEST(reserved_frames_are_taken_and_a_close_frame_closes)
     static const uint8_t close_payload[] = { 0, 0, 0, 0, 0, 0, 0, 0x14, 'b', 'y', 'e' };
 
     CHECK(pair_up(pair));
-    control_write(&bytes, CONTROL_REAUTH, VIEW(zeros, 65536));
     control_write(&bytes, CONTROL_SWITCH, VIEW(zeros, 9));
     control_write(&bytes, CONTROL_SAS, VIEW(zeros, 32));
     control_write(&bytes, CONTROL_REVOKE, pair_heart('v'));
