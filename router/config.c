@@ -27,7 +27,7 @@ static const struct range ranges[] = {
     RANGE(admission_stale, MINUTE_MS, DAY_MS * 365),
     RANGE(call_timeout, 100, HOUR_MS),
     RANGE(drain_timeout, 0, HOUR_MS),
-    RANGE(max_connections, 1, 1000000),
+    RANGE(max_connections, 0, 1000000),
     RANGE(max_per_address, 0, 1000000),
     RANGE(max_connection_rate, 0, 1000000),
     RANGE(max_unauthenticated, 0, 1000000),

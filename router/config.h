@@ -25,7 +25,8 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(admission_stale, DURATION, "24h", "refuse admissions when den has been silent for longer")   \
     X(call_timeout, DURATION, "60s", "the longest that a call may wait for its next answer")       \
     X(drain_timeout, DURATION, "10s", "time for calls in flight to end when the router stops")     \
-    X(max_connections, NUMBER, "10000", "connections at the same time")                            \
+    X(max_connections, NUMBER, "0",                                                                \
+      "connections at the same time; 0: as many as open files allow, at most 100000")              \
     X(max_per_address, NUMBER, "64", "connections from one address, or one IPv6 /64")              \
     X(max_connection_rate, NUMBER, "20", "new connections a second from one address")              \
     X(max_unauthenticated, NUMBER, "1000",                                                         \

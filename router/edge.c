@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024 };
+enum { SPARE_FILES = 200, MAX_FILES = 1024 * 1024, MOST_BY_ITSELF = 100 * 1000 };
 
 struct edge {
     struct router_config *config;
@@ -364,11 +364,13 @@ static void on_turn(void *user)
 /* ---- starting -------------------------------------------------------------------------------- */
 
 /* As many as the system gives, before the edge sizes its tables; some are kept for files and the
- * loop. */
+ * loop. `wanted` 0: all of them, within reason. */
 static uint64_t raise_files(uint64_t wanted)
 {
     struct rlimit files;
 
+    if (wanted == 0)
+        wanted = MOST_BY_ITSELF;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return wanted;
     files.rlim_cur = min_u64(files.rlim_max, MAX_FILES);
@@ -416,8 +418,9 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
     listener.gate = gate_for(edge->gate, false);
     if (!rpc_ws_listen(edge->ws, &listener, &events, edge, err))
         return false;
-    log_event(LOG_INFO, "listening", "address=%s port=%u network=%s", host ? host : "*",
-              (unsigned)rpc_ws_port(edge->ws), rpc_trust_network(edge->router->trust));
+    log_event(LOG_INFO, "listening", "address=%s port=%u network=%s connections=%" PRIu64,
+              host ? host : "*", (unsigned)rpc_ws_port(edge->ws),
+              rpc_trust_network(edge->router->trust), max_connections);
     return true;
 }
 

@@ -36,8 +36,8 @@ TEST(bad_configurations_are_refused_by_line)
           "found \"soon\"" },
         { "host = a:1\nmax_message = 2MiB\n",
           "router.conf:2: max_message: expected 16384 to 1048576, found 2097152" },
-        { "host = a:1\nmax_connections = 0\n",
-          "router.conf:2: max_connections: expected 1 to 1000000, found 0" },
+        { "host = a:1\nmax_connections = 1000001\n",
+          "router.conf:2: max_connections: expected 0 to 1000000, found 1000001" },
         { "host = a:1\nlisten = nowhere\n", "router.conf:2: listen: expected ADDRESS:PORT, "
                                             "[IPv6]:PORT or *:PORT, found \"nowhere\"" },
         { "host = a:1\nlisten = ::1:443\n", "router.conf:2: listen: expected ADDRESS:PORT, "
