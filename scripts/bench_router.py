@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The router's figures: a real warren-router, a throw-away network, beside Debian's nats-server over TLS with its C client."""
+"""The router's figures: a real warren-router, a throw-away network, beside Debian's nats-server over TLS with its C client, and
+beside a WAMP router of npm's."""
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
@@ -19,9 +22,14 @@ from network import Network, free_port  # noqa: E402
 
 ROUNDS = 3
 SECONDS = 2
-PEERS = (10, 1000, 10000)  # 15 000 are what 20 000 descriptors allow: WARREN_BENCH_PEERS sets the last one
-LIMITS = {"max_connections": 19800, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
-PATIENCE = 120
+PEERS = (10, 1000, 15000)  # 15 000 and some in reserve are what 20 000 descriptors allow: WARREN_BENCH_PEERS sets the last one
+HOLD = 120  # seconds with all of them: WARREN_BENCH_HOLD
+HOSTS = 8  # loopback addresses that they connect to
+IN_ONE_PROGRAM, STORM = 3000, 500
+LIMITS = {"max_connections": 19800, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_unauthenticated": 19800,
+          "max_request_rate": 0, "guest_request_rate": 0}
+REALM = "bench"  # of stock clients
+PATIENCE = 300
 
 
 def cpu_seconds(pid):
@@ -41,14 +49,17 @@ class Load:
     def __init__(self, argv):
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
-    def hear(self, what):
+    def hear_all(self, what):
         while True:
             line = self.process.stdout.readline()
             if not line:
                 sys.exit(f"bench: {' '.join(self.process.args)} ended before it was {what}")
             said = json.loads(line)
             if said.get("said") == what:
-                return said["at"] if "at" in said else None
+                return said
+
+    def hear(self, what):
+        return self.hear_all(what).get("at")
 
     def result(self):
         out = self.process.communicate(timeout=PATIENCE)[0]
@@ -73,6 +84,10 @@ class Warren:
         self.net.init()
         with open(self.net.path("router/router.conf"), "a", encoding="ascii") as f:
             f.write("".join(f"{key} = {value}\n" for key, value in LIMITS.items()))
+            self.metrics_port = free_port()
+            f.write(f"metrics = 127.0.0.1:{self.metrics_port}\nrealms = realms.conf\n")
+        with open(self.net.path("router/realms.conf"), "w", encoding="ascii") as f:
+            f.write(f"[realm {REALM}]\nmethods = anonymous\n")
         self.log = open(self.net.path("router.log"), "w", encoding="utf-8")
         self.process = subprocess.Popen(
             [self.net.program("warren-router"), "--config", self.net.path("router/router.conf")], stderr=self.log)
@@ -102,11 +117,20 @@ class Warren:
         self.end(serve)
         return result
 
-    def sessions(self):
-        load = self.start("sessions", seconds=SECONDS, parallel=32)
+    def sessions(self, resume):
+        load = self.start("sessions", seconds=SECONDS, parallel=32, resume=resume)
         result = load.result()
         self.end(load)
         return result["value"]
+
+    def turns(self):
+        """How many turns of its loop took longer than so many seconds, from its metrics: {bound: turns}, and all of them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE) as page:
+            text = page.read().decode()
+        found = re.findall(r'loop_turn_duration_seconds_bucket\{le="([^"]+)"\} (\d+)', text)
+        buckets = {float(bound): int(n) for bound, n in found}
+        dropped = sum(int(float(n)) for n in re.findall(r"^warren_router_events_dropped_total (\S+)", text, re.M))
+        return buckets, dropped
 
     def close(self):
         for load in list(self.loads):
@@ -161,6 +185,37 @@ class Nats:
         for sock in held:
             sock.close()
         return grown / count
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Fox:
+    """A WAMP router of npm's, fox-wamp (JSON alone), on Node over TLS; and a small client on Node that measures both routers."""
+
+    def __init__(self, build, cert, key):
+        self.folder, self.port = os.path.join(os.path.abspath(build), "fox"), free_port()
+        os.makedirs(self.folder, exist_ok=True)
+        for name in ("package.json", "package-lock.json", "router.cjs", "load.cjs"):
+            shutil.copy(os.path.join(ROOT, "tests", "bench", "fox", name), self.folder)
+        if not os.path.isdir(os.path.join(self.folder, "node_modules", "fox-wamp")):
+            subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=self.folder, check=True,
+                           capture_output=True, timeout=PATIENCE)
+        self.process = subprocess.Popen(["node", "router.cjs", str(self.port), cert, key], cwd=self.folder, stdout=subprocess.DEVNULL)
+        wait_port(self.port)
+
+    def calls(self, port, pid, window):
+        words = [str(port), REALM, str(window), str(SECONDS)]
+        serve = Load(["node", os.path.join(self.folder, "load.cjs"), "serve", *words])
+        serve.hear("ready")
+        before = cpu_seconds(pid)
+        call = Load(["node", os.path.join(self.folder, "load.cjs"), "call", *words])
+        result = call.result()
+        result["router_us"] = (cpu_seconds(pid) - before) * 1e6 / (result["value"] * (SECONDS + 0.5))
+        call.stop()
+        serve.stop()
+        return result
 
     def close(self):
         self.process.kill()
@@ -238,23 +293,46 @@ def calls_figure(name, warren, nats, window, single, is_latency):
                   cpu_us_beside={who: result["router_us"] for who, result in found.items()})
 
 
-def sessions_figure(warren, nats):
+def stock_figure(build, warren, nats):
+    """The same stock-like clients, JSON over TLS, at both WAMP routers."""
+    try:
+        fox = Fox(build, nats.cert, nats.key)
+    except (OSError, subprocess.SubprocessError) as why:
+        say(f"calls_64_json: no fox-wamp here: {why}")
+        return
+    runs = in_turn({"Warren": lambda: fox.calls(warren.net.port, warren.process.pid, 64),
+                    "fox-wamp": lambda: fox.calls(fox.port, fox.process.pid, 64)})
+    fox.close()
+    found = {who: medians(results) for who, results in runs.items()}
+    ours, other = found["Warren"], found["fox-wamp"]
+    yield figure("calls_64_json", "calls/s, a client on Node", ours["value"], {"fox-wamp": other["value"]}, p99_us=ours["p99_us"])
+    yield figure("calls_64_json_cpu", "us of router CPU a call", ours["router_us"], {"fox-wamp": other["router_us"]})
+
+
+def sessions_figures(warren, nats):
     server = SServer(nats.cert, nats.key)
-    found = in_turn({"Warren": warren.sessions, "openssl s_time, TLS alone": server.sessions})
+    found = in_turn({"Warren": lambda: warren.sessions(0), "resumed": lambda: warren.sessions(1),
+                     "openssl s_time, TLS alone": server.sessions})
     server.close()
     found = {who: statistics.median(values) for who, values in found.items()}
-    return figure("sessions", "1/s", found.pop("Warren"), found)
+    ours, resumed = found.pop("Warren"), found.pop("resumed")
+    yield figure("sessions", "1/s", ours, found)
+    yield figure("sessions_resumed", "1/s", resumed, {"Warren with full handshakes": ours})
 
 
 def hold(warren, counts):
     """Adds idle peers up to each count, and yields the count: all listen to one topic."""
     held = 0
     for count in counts:
-        load = warren.start("hold", number=100 + held, count=count - held)
-        load.hear("ready")
-        held = count
+        loads = []
+        while held < count:
+            n = min(IN_ONE_PROGRAM, count - held)
+            loads.append(warren.start("hold", number=100 + held, count=n, hosts=HOSTS, storm=STORM))
+            held += n
+        for load in loads:
+            load.hear("ready")
         time.sleep(1)
-        yield count, load
+        yield count, loads
 
 
 def fanout(warren, holders, count):
@@ -276,12 +354,68 @@ def fanout(warren, holders, count):
     yield figure("fanout_call", "ms, the longest call meanwhile", found["longest_ms"], {})
 
 
+def all_turns(before, after):
+    """(99 of 100 turns are shorter, all are shorter), in ms, of a histogram's buckets at two times."""
+    grown = sorted((bound, after[bound] - before[bound]) for bound in after)
+    total = grown[-1][1]
+
+    def bound_of(part):
+        return next(bound for bound, n in grown if n >= total * part) * 1000
+    return bound_of(0.99), bound_of(1)
+
+
+def reports(holders):
+    """(connections lost, events heard) so far."""
+    lost = events = 0
+    for load in holders:
+        load.process.send_signal(signal.SIGHUP)
+        report = load.hear_all("report")
+        lost, events = lost + report["lost"], events + report["events"]
+    return lost, events
+
+
+def held_figures(warren, holders, count):
+    """All of them for minutes: a caller that never stops, an event to all and a storm of those who connect again in turn."""
+    seconds = int(os.environ.get("WARREN_BENCH_HOLD", HOLD))
+    serve = warren.start("serve")
+    serve.hear("ready")
+    before, _ = warren.turns()
+    _, heard_before = reports(holders)
+    call = warren.start("call", window=16, seconds=seconds)
+    until, rounds, back = time.monotonic() + seconds, 0, []
+    while time.monotonic() < until:
+        stormers = holders[rounds % len(holders)]
+        stormers.process.send_signal(signal.SIGUSR2)
+        left_at = stormers.hear("storm")
+        back.append((stormers.hear("back") - left_at) / 1000)
+        time.sleep(1)  # their subscriptions are made anew
+        warren.den.process.send_signal(signal.SIGUSR1)
+        warren.den.hear("published")
+        for load in holders:
+            load.hear("heard")
+        rounds += 1
+    result = call.result()
+    after, dropped = warren.turns()
+    lost, events = reports(holders)
+    events -= heard_before
+    warren.end(call)
+    warren.end(serve)
+    p99, longest = all_turns(before, after)
+    say(f"{count} peers held for {seconds} s: {result['calls']} calls, {rounds} events to all ({events} heard, {dropped} dropped), "
+        f"{rounds} storms of {STORM}, {lost} connections lost; turns of the loop: 99 of 100 within {p99:g} ms, all within {longest:g} ms")
+    yield figure(f"held_{count}", "connections and events lost", lost + rounds * count - events, {"events heard": events})
+    yield figure("held_memory", "MB of the router", resident_bytes(warren.process.pid) / 1e6, {})
+    yield figure("held_call", "us, p50 of calls meanwhile", result["p50_us"], {"p99": result["p99_us"], "longest": result["max_us"]})
+    yield figure("held_storm", f"ms until {STORM} are back", statistics.median(back), {"longest": max(back)})
+    yield figure("held_turn", "ms, 99 of 100 turns of the loop are shorter", p99, {"all are": longest})
+
+
 def population(warren, nats):
     counts = list(PEERS)
     counts[-1] = int(os.environ.get("WARREN_BENCH_PEERS", counts[-1]))
     holders, costs, rates, resident = [], {}, {}, {}
-    for count, load in hold(warren, counts):
-        holders.append(load)
+    for count, loads in hold(warren, counts):
+        holders.extend(loads)
         resident[count] = resident_bytes(warren.process.pid)
         runs = medians([warren.calls(64) for _ in range(ROUNDS)])
         costs[count], rates[count] = runs["router_us"], runs["value"]
@@ -292,21 +426,26 @@ def population(warren, nats):
     yield figure("calls_by_peers", f"us of router CPU a call, {many} peers", costs[many],
                  {f"{count} peers": costs[count] for count in counts[:-1]}, rates=rates)
     yield from fanout(warren, holders, many)
+    yield from held_figures(warren, holders, many)
 
 
 def figures(build, program):
     folder = tempfile.mkdtemp(prefix="warren-bench-")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     warren = nats = None
     try:
         warren, nats = Warren(program, build, folder), Nats(program, folder)
-        say(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before; limits lifted: " +
+        load_before = os.getloadavg()[0]
+        say(f"load average {load_before:.1f} on {os.cpu_count()} cores before; limits lifted: " +
             ", ".join(f"{key} {value}" for key, value in LIMITS.items()))
         for name, window, single, is_latency in (("calls_64", 64, 0, False), ("calls_512", 512, 0, False),
                                                  ("calls_512_single", 512, 1, False), ("rtt_1", 1, 0, True)):
             yield calls_figure(name, warren, nats, window, single, is_latency)
-        yield sessions_figure(warren, nats)
+        yield from stock_figure(build, warren, nats)
+        yield from sessions_figures(warren, nats)
         yield from population(warren, nats)
-        say(f"load average {os.getloadavg()[0]:.1f} after")
+        yield figure("load_average", "when it was over", os.getloadavg()[0], {"before": load_before})
     finally:
         for server in (warren, nats):
             if server:

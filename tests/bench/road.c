@@ -113,7 +113,7 @@ static void down(void *user, const struct err *why)
 {
     struct session *s = user;
 
-    if (!s->is_leaving)
+    if (!s->is_leaving && !s->on_lost)
         give_up("a session ended", why);
 }
 
@@ -161,19 +161,22 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
 {
     struct session *s = user;
 
+    void (*then)(struct session *) = s->is_leaving ? s->on_closed : s->on_lost;
+
     (void)conn;
-    if (!s->is_leaving || !s->on_closed)
+    if (!then)
         give_up("a connection ended", why);
     rpc_client_closed(s->client, clock_mono_ms(), why);
     rpc_client_free(s->client);
     s->client = NULL;
     s->conn = NULL;
-    s->on_closed(s);
+    then(s);
 }
 
 static void start(struct session *s)
 {
     static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    char host[16];
     struct rpc_client_config config = {
         .agent = "warren-bench",
         .key = s->key,
@@ -186,7 +189,7 @@ static void start(struct session *s)
         .user = s,
     };
     struct rpc_ws_dial dial = {
-        .host = "127.0.0.1",
+        .host = host,
         .port = s->road->port,
         .server_name = "router.bench.warren",
         .protocol = "wamp.2.msgpack",
@@ -195,6 +198,7 @@ static void start(struct session *s)
     };
     struct err err;
 
+    snprintf(host, sizeof(host), "127.0.0.%u", 1u + s->host);
     random_bytes(config.instance, sizeof(config.instance));
     s->is_leaving = false;
     s->client = rpc_client_new(&config);

@@ -21,6 +21,7 @@ struct session {
     struct key *key; /* until it is up */
     char id[TEXT_ID];
     uint32_t number;
+    uint8_t host; /* it connects to 127.0.0.1 + host: a port is for one pair of addresses */
     bool is_den;
     bool is_single; /* a TLS record a message, as clients do that do not coalesce */
     bool is_fresh;  /* with a full TLS handshake each time */
@@ -29,6 +30,7 @@ struct session {
     struct rpc_ws_conn *conn;
     void (*on_up)(struct session *session);
     void (*on_closed)(struct session *session); /* NULL: that ends the program */
+    void (*on_lost)(struct session *session); /* it ended by itself; NULL: that ends the program */
     void *user;
 };
 void session_open(struct session *session); /* road, number and callbacks are set */

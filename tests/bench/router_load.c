@@ -3,7 +3,8 @@
  *   den      stands in for the network's den: heartbeat, grants for the callers; SIGUSR1: an event
  *   serve    peer 0 serves its procedure `bench.echo`
  *   call     a peer (number=) calls it: window= in flight, size= bytes, single=1, seconds=
- *   hold     count= peers from number= on, idle, listening to den's event
+ *   hold     count= peers from number= on, idle, listening to den's event, hosts= addresses;
+ *            SIGUSR2: storm= of them connect again, at once; SIGHUP: a report
  *   sessions opens and closes sessions, parallel= at a time; resume=1: TLS resumed
  * Each prints lines of JSON. All but `call` and `sessions` run until SIGTERM. */
 #include "tests/bench/road.h"
@@ -267,13 +268,15 @@ static void run_call(char **argv)
 
 static struct {
     struct session *sessions;
-    size_t count, n_opened, n_up, n_heard;
+    size_t count, n_opened, n_up, n_heard, n_lost, n_events;
+    size_t storm, next, n_away; /* those who connect again */
 } held;
 
 static void on_event(void *user, const struct rpc_event *event)
 {
     (void)user;
     (void)event;
+    held.n_events++;
     if (++held.n_heard < held.count)
         return;
     held.n_heard = 0;
@@ -286,23 +289,67 @@ static void open_next(void)
         session_open(&held.sessions[held.n_opened++]);
 }
 
+static void hold_lost(struct session *s)
+{
+    (void)s;
+    held.n_lost++;
+}
+
 static void hold_up(struct session *s)
 {
+    s->on_lost = hold_lost;
     rpc_client_subscribe(s->client, clock_mono_ms(), TOPIC, false, on_event, s);
+    if (held.n_up == held.count) {
+        if (--held.n_away == 0)
+            say("back");
+        return;
+    }
     open_next();
     if (++held.n_up == held.count)
         say("ready");
 }
 
+static void on_storm(void *user, int signal_number)
+{
+    (void)user;
+    (void)signal_number;
+    if (held.n_away || held.n_up < held.count)
+        return;
+    say("storm");
+    for (size_t i = 0; i < held.storm; i++, held.next++) {
+        struct session *s = &held.sessions[held.next % held.count];
+        if (!s->conn)
+            continue;
+        held.n_away++;
+        session_close(s);
+    }
+}
+
+static void on_report(void *user, int signal_number)
+{
+    (void)user;
+    (void)signal_number;
+    printf("{\"said\": \"report\", \"lost\": %zu, \"events\": %zu}\n", held.n_lost, held.n_events);
+    fflush(stdout);
+}
+
 static void run_hold(char **argv)
 {
     uint32_t first = (uint32_t)argument(argv, "number", 100);
+    size_t n_hosts = argument(argv, "hosts", 1);
 
     held.count = argument(argv, "count", 1);
+    held.storm = min_u64(argument(argv, "storm", 0), held.count);
     held.sessions = mem_array(struct session, held.count);
     for (size_t i = 0; i < held.count; i++)
-        held.sessions[i] =
-            (struct session){ .road = &road, .number = first + (uint32_t)i, .on_up = hold_up };
+        held.sessions[i] = (struct session){ .road = &road,
+                                             .number = first + (uint32_t)i,
+                                             .host = (uint8_t)(i % n_hosts),
+                                             .on_up = hold_up,
+                                             .is_fresh = argument(argv, "fresh", 0) != 0,
+                                             .on_closed = session_open };
+    rpc_loop_on_signal(road.loop, SIGUSR2, on_storm, NULL);
+    rpc_loop_on_signal(road.loop, SIGHUP, on_report, NULL);
     for (size_t i = 0; i < OPENING; i++)
         open_next();
     rpc_loop_run(road.loop);
