@@ -89,11 +89,41 @@ void meta_on_leave(struct conn *conn)
     broker_announce(conn->realm->broker, "wamp.session.on_leave", buf_view(&args));
 }
 
-static void put_pair(struct buf *to, uint64_t session, uint64_t id)
+/* Both kinds have the same face here. */
+struct thing {
+    const struct proc *proc; /* one of the two */
+    const struct topic *topic;
+};
+
+static void put_thing(struct buf *to, const struct thing *thing)
 {
-    rpc_put_array(to, 2);
-    rpc_put_u64(to, session);
-    rpc_put_u64(to, id);
+    if (thing->proc)
+        put_procedure(to, thing->proc);
+    else
+        put_topic(to, thing->topic);
+}
+
+static uint64_t id_of(const struct thing *thing)
+{
+    assert(thing->proc || thing->topic);
+    return thing->proc ? thing->proc->id : thing->topic->id;
+}
+
+static void say_change(const struct conn *conn, const char *topic, const struct thing *thing,
+                       enum meta_what what)
+{
+    struct broker *broker = conn->realm->broker;
+    _buf_ args = { 0 };
+
+    if (!broker_is_heard(broker, topic))
+        return;
+    rpc_put_array(&args, 2);
+    rpc_put_u64(&args, conn->session);
+    if (what == META_CREATED)
+        put_thing(&args, thing);
+    else
+        rpc_put_u64(&args, id_of(thing));
+    broker_announce(broker, topic, buf_view(&args));
 }
 
 void meta_on_procedure(const struct conn *conn, const struct proc *proc, enum meta_what what)
@@ -102,19 +132,8 @@ void meta_on_procedure(const struct conn *conn, const struct proc *proc, enum me
                                           "wamp.registration.on_register",
                                           "wamp.registration.on_unregister",
                                           "wamp.registration.on_delete" };
-    struct broker *broker = conn->realm->broker;
-    _buf_ args = { 0 };
 
-    if (!broker_is_heard(broker, topics[what]))
-        return;
-    if (what == META_CREATED) {
-        rpc_put_array(&args, 2);
-        rpc_put_u64(&args, conn->session);
-        put_procedure(&args, proc);
-    } else {
-        put_pair(&args, conn->session, proc->id);
-    }
-    broker_announce(broker, topics[what], buf_view(&args));
+    say_change(conn, topics[what], &(struct thing){ .proc = proc }, what);
 }
 
 void meta_on_topic(const struct conn *conn, const struct topic *topic, enum meta_what what)
@@ -123,19 +142,8 @@ void meta_on_topic(const struct conn *conn, const struct topic *topic, enum meta
                                           "wamp.subscription.on_subscribe",
                                           "wamp.subscription.on_unsubscribe",
                                           "wamp.subscription.on_delete" };
-    struct broker *broker = conn->realm->broker;
-    _buf_ args = { 0 };
 
-    if (!broker_is_heard(broker, topics[what]))
-        return;
-    if (what == META_CREATED) {
-        rpc_put_array(&args, 2);
-        rpc_put_u64(&args, conn->session);
-        put_topic(&args, topic);
-    } else {
-        put_pair(&args, conn->session, topic->id);
-    }
-    broker_announce(broker, topics[what], buf_view(&args));
+    say_change(conn, topics[what], &(struct thing){ .topic = topic }, what);
 }
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -399,12 +407,6 @@ static bool is_about_procs(const struct ask *ask)
     return rpc_uri_is_below(VIEW_LIT("wamp.registration"), ask->call->procedure);
 }
 
-/* Both kinds have the same face here. */
-struct thing {
-    struct proc *proc; /* one of the two */
-    struct topic *topic;
-};
-
 static bool read_thing(struct ask *ask, struct thing *ret_thing, struct err *err)
 {
     uint64_t id = rpc_fields_id(&ask->args, is_about_procs(ask) ? "registration" : "subscription");
@@ -543,10 +545,7 @@ static bool get(struct ask *ask, struct err *err)
 
     if (!read_thing(ask, &thing, err) || !rpc_fields_end(&ask->args, err))
         return false;
-    if (thing.proc)
-        put_procedure(ask->to, thing.proc);
-    else
-        put_topic(ask->to, thing.topic);
+    put_thing(ask->to, &thing);
     return true;
 }
 
@@ -591,8 +590,7 @@ static bool remove_member(struct ask *ask, struct err *err)
 
     if (!read_thing(ask, &thing, err))
         return false;
-    assert(thing.proc || thing.topic);
-    id = thing.proc ? thing.proc->id : thing.topic->id;
+    id = id_of(&thing);
     conn = read_session(ask, err);
     if (!conn)
         return false;
