@@ -78,8 +78,8 @@ struct conn {
     uint64_t n_events_dropped;
     struct list waiting; /* events that have not left: backlog.c's */
     struct list of_backlog;
-    size_t waiting_bytes; /* of them, charged to its queue */
-    uint64_t slice;       /* the last in which it was sent an event */
+    size_t waiting_bytes;         /* of them, charged to its queue */
+    uint64_t slice;               /* the last in which it was sent an event */
     uint64_t second_at, n_second; /* requests since then; see conn_may_request() */
     enum source_fault fault;      /* what its end tells about where it came from */
     uint8_t near[SOURCE_KEY];     /* the network that its address is in, if that is known */

@@ -8,7 +8,8 @@
 
 enum {
     RPC_RETRY_PAUSE_MS = 500,
-    RPC_RETRY_MAX_PAUSE_MS = 6000,  /* nine seconds with its jitter, then one to join: all are back */
+    RPC_RETRY_MAX_PAUSE_MS =
+        6000, /* nine seconds with its jitter, then one to join: all are back */
     RPC_RETRY_MAX_ASKED_MS = 60000, /* a router that asks for more is not believed */
     RPC_RETRY_STEADY_MS = 5000,     /* a session that lasted this long starts the pauses anew */
 };

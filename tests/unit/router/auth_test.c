@@ -95,7 +95,7 @@ TEST(whoever_says_nothing_of_himself_is_anonymous)
         CHECK(wire_welcome(guest));
         CHECK_STR(guest->role, "guest");
         CHECK(strncmp(guest->id, "anonymous-", 10) == 0); /* a name is not taken over */
-        CHECK(!guest->is_trusted); /* its messages stay short */
+        CHECK(!guest->is_trusted);                        /* its messages stay short */
         hello(user, APP, methods[i], "", (struct view){ 0 });
         CHECK(wire_welcome(user));
         CHECK_STR(user->role, "anonymous");
