@@ -165,6 +165,19 @@ struct world_call *scene_ring(struct world *w, const struct dial *dial, const st
     return call;
 }
 
+bool scene_check_refused_why(const struct world *w, uint64_t inv, enum err_code code,
+                             const char *why)
+{
+    const struct world_answer *a = world_answer(w, inv);
+
+    if (!CHECK(a && a->what == WORLD_REFUSED))
+        return false;
+    if (a->err.code != code || !view_starts(view_text(a->err.text), view_text(why)))
+        check_failed(__FILE__, __LINE__, "got %s (%s), wanted %s", err_code_name(a->err.code),
+                     a->err.text, why);
+    return true;
+}
+
 void scene_check_refused(const struct world *w, uint64_t inv, enum err_code code, const char *text)
 {
     const struct world_answer *a = world_answer(w, inv);

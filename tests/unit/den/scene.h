@@ -61,5 +61,8 @@ void accept_begin(struct accept *a, const struct world *w, const struct offer *o
 void scene_accept(struct world_call *call, const struct accept *a);
 
 void scene_check_refused(const struct world *w, uint64_t inv, enum err_code code, const char *text);
+/* Its text begins with `why`. False: it was not refused at all. */
+bool scene_check_refused_why(const struct world *w, uint64_t inv, enum err_code code,
+                             const char *why);
 /* The session's state in the store, "" when it is not there; valid until the next call. */
 const char *scene_state_of(struct world *w, const uint8_t sid[RPC_SID]);

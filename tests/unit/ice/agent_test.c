@@ -2,6 +2,7 @@
 /* Two agents in one process, over this machine's own addresses. */
 #include "ice/ice.h"
 #include "tests/check.h"
+#include "tests/unit/ice/turn.h"
 
 #include <glib.h>
 
@@ -74,26 +75,6 @@ static const struct ice_events events = {
     .on_writable = on_writable,
 };
 
-static gboolean ring(gpointer user)
-{
-    *(bool *)user = true;
-    return G_SOURCE_REMOVE;
-}
-
-/* Turns the loop until the condition holds, or patience ends. */
-#define TURN_UNTIL(context, condition)                                                             \
-    ({                                                                                             \
-        bool late_ = false;                                                                        \
-        GSource *alarm_ = g_timeout_source_new(PATIENCE_MS);                                       \
-        g_source_set_callback(alarm_, ring, &late_, NULL);                                         \
-        g_source_attach(alarm_, (context));                                                        \
-        while (!(condition) && !late_)                                                             \
-            g_main_context_iteration((context), TRUE);                                             \
-        g_source_destroy(alarm_);                                                                  \
-        g_source_unref(alarm_);                                                                    \
-        (condition);                                                                               \
-    })
-
 static bool start(GMainContext *context, struct side *side, bool is_controlling,
                   bool allow_loopback, struct err *err)
 {
@@ -134,7 +115,7 @@ static void end(GMainContext *context, struct side *a, struct side *b)
 {
     ice_agent_free(a->agent);
     ice_agent_free(b->agent);
-    CHECK(TURN_UNTIL(context, ice_n_closing() == 0));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, ice_n_closing() == 0));
     CHECK(!a->was_called_inside && !b->was_called_inside);
     g_main_context_unref(context);
 }
@@ -156,7 +137,7 @@ TEST(two_agents_find_a_path_and_carry_packets)
     CHECK(!ice_agent_path(a.agent, &path));
     CHECK_U64(ice_agent_send(a.agent, packets, 1), 0); /* no pair yet */
     CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
-    CHECK(TURN_UNTIL(context, a.state == ICE_READY && b.state == ICE_READY));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_READY && b.state == ICE_READY));
     CHECK_U64(a.n_gathered, 1);
     CHECK_U64(a.n_candidates, 0); /* all of them were in the description */
 
@@ -167,7 +148,7 @@ TEST(two_agents_find_a_path_and_carry_packets)
            N_ELEMENTS(
                packets)) { /* in doses: loopback drops what the receiver's buffer has no room for */
         sent += ice_agent_send(a.agent, packets + sent, sent + 20 <= N_ELEMENTS(packets) ? 20 : 1);
-        CHECK(TURN_UNTIL(context, b.n_packets == sent));
+        CHECK(TURN_UNTIL(context, PATIENCE_MS, b.n_packets == sent));
     }
     CHECK_U64(b.n_packets, N_ELEMENTS(packets));
     CHECK_U64(b.n_bad, 0);
@@ -196,7 +177,7 @@ TEST(candidates_may_come_late)
     CHECK_OK(ice_agent_set_remote(a.agent, &d, &err), err);
     ice_agent_end_remote(a.agent);
     ice_description_deinit(&d);
-    CHECK(TURN_UNTIL(context, a.state == ICE_READY && b.state == ICE_READY));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_READY && b.state == ICE_READY));
     end(context, &a, &b);
 }
 
@@ -264,7 +245,7 @@ TEST(no_answer_is_a_failure_that_is_told)
              err);
     CHECK_OK(ice_agent_set_remote(a.agent, &d, &err), err);
     ice_description_deinit(&d);
-    CHECK(TURN_UNTIL(context, a.state == ICE_FAILED));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_FAILED));
     end(context, &a, &b);
 }
 
@@ -278,9 +259,9 @@ TEST(an_agent_may_be_freed_inside_its_own_callback)
     CHECK_OK(start(context, &a, true, true, &err) && start(context, &b, false, true, &err), err);
     a.free_on_ready = &a.agent;
     CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
-    CHECK(TURN_UNTIL(context, !a.agent));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, !a.agent));
     n_states = a.n_states;
-    CHECK(TURN_UNTIL(context, ice_n_closing() == 0));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, ice_n_closing() == 0));
     CHECK_U64(a.n_states, n_states);
     end(context, &a, &b);
 }
@@ -294,10 +275,11 @@ TEST(a_path_whose_other_end_is_gone_is_noticed)
 
     CHECK_OK(start(context, &a, true, true, &err) && start(context, &b, false, true, &err), err);
     CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
-    CHECK(TURN_UNTIL(context, a.state == ICE_READY && b.state == ICE_READY));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_READY && b.state == ICE_READY));
     ice_agent_free(b.agent);
     b.agent = NULL;
-    CHECK(TURN_UNTIL(context, a.state == ICE_FAILED)); /* consent (RFC 7675) is not renewed */
+    CHECK(TURN_UNTIL(context, PATIENCE_MS,
+                     a.state == ICE_FAILED)); /* consent (RFC 7675) is not renewed */
     CHECK(!ice_agent_path(a.agent, &path));
     end(context, &a, &b);
 }

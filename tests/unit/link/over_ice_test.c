@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The whole road in one process: two links over two paths over two ICE agents, on one GLib loop. */
 #include "tests/check.h"
+#include "tests/unit/ice/turn.h"
 #include "tests/unit/link/pair.h"
 #include "tests/unit/link/road.h"
 
@@ -71,25 +72,6 @@ static void on_event(void *user, struct road *road, const struct link_event *eve
         write_more(side);
 }
 
-static gboolean ring(gpointer user)
-{
-    *(bool *)user = true;
-    return G_SOURCE_REMOVE;
-}
-
-#define TURN_UNTIL(context, condition)                                                             \
-    ({                                                                                             \
-        bool late_ = false;                                                                        \
-        GSource *alarm_ = g_timeout_source_new(PATIENCE_MS);                                       \
-        g_source_set_callback(alarm_, ring, &late_, NULL);                                         \
-        g_source_attach(alarm_, (context));                                                        \
-        while (!(condition) && !late_)                                                             \
-            g_main_context_iteration((context), TRUE);                                             \
-        g_source_destroy(alarm_);                                                                  \
-        g_source_unref(alarm_);                                                                    \
-        (condition);                                                                               \
-    })
-
 static bool begin(GMainContext *context, struct side *caller, struct side *callee, struct err *err)
 {
     struct road_config a = {
@@ -111,7 +93,7 @@ static void finish(GMainContext *context, struct side *caller, struct side *call
 {
     road_free(caller->road);
     road_free(callee->road);
-    CHECK(TURN_UNTIL(context, ice_n_closing() == 0));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, ice_n_closing() == 0));
     g_main_context_unref(context);
 }
 
@@ -124,7 +106,7 @@ TEST(bytes_flow_both_ways_over_ice)
 
     CHECK_OK(begin(context, &caller, &callee, &err), err);
     CHECK(!path_is_usable(road_path(caller.road)));
-    CHECK(TURN_UNTIL(context,
+    CHECK(TURN_UNTIL(context, PATIENCE_MS,
                      (caller.n_ends && callee.n_ends) || caller.n_failed || callee.n_failed));
     CHECK_U64(caller.n_up, 1);
     CHECK_U64(callee.n_up, 1);
@@ -137,7 +119,7 @@ TEST(bytes_flow_both_ways_over_ice)
 
     link_close(road_link(caller.road), road_now(), LINK_CLOSE_NORMAL, "done");
     road_touch(caller.road);
-    CHECK(TURN_UNTIL(context, callee.n_down == 1));
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, callee.n_down == 1));
     CHECK_STR(callee.err.text, "the other side closed the link: done");
     CHECK_U64(caller.n_down, 1);
     finish(context, &caller, &callee);
