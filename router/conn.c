@@ -546,10 +546,10 @@ void conn_goodbye(struct conn *conn, const char *reason, const char *message)
     say_goodbye(conn, &(struct farewell){ reason, message, 0 });
 }
 
-/* Half a second is what a router needs to start; the rest spreads those who come back. */
+/* A second is what a router needs to start; the rest spreads those who come back. */
 static uint64_t draw_retry(void)
 {
-    return 500 + random_below(6000);
+    return 1000 + random_below(6000);
 }
 
 static void refuse_for_now(struct conn *conn, const struct farewell *farewell)

@@ -19,10 +19,12 @@ uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked)
     else if (!retry->up_at)
         retry->host = (retry->host + 1) % retry->n_hosts;
     retry->up_at = 0;
-    if (asked)
+    if (asked) { /* who comes too early all the same is one of many: the longer pause spreads them */
+        retry->n_failures = retry->n_failures ? retry->n_failures : 1;
         return min_u64(asked, RPC_RETRY_MAX_ASKED_MS);
+    }
     for (unsigned i = 0; i < retry->n_failures && pause < RPC_RETRY_MAX_PAUSE_MS; i++)
-        pause *= 2;
+        pause *= 3;
     retry->n_failures++;
     pause = min_u64(pause, RPC_RETRY_MAX_PAUSE_MS);
     return pause / 2 + random_below((uint32_t)pause + 1);

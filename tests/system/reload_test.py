@@ -3,13 +3,14 @@
 """SIGHUP and systemd: a router takes other files while it runs, and says how it is."""
 import os
 import re
+import shutil
 import signal
 import socket
 
 import network
 import tap
 from lone import REALM, REALMS, figure, start, write
-from network import PATIENCE, Failed
+from network import PATIENCE, Failed, run
 from wamp import Session
 
 
@@ -214,6 +215,30 @@ def systemd_is_told_over_an_abstract_socket_too(net):
     listener.sock.settimeout(PATIENCE)
     start(net, "abstract", env={**os.environ, "NOTIFY_SOCKET": f"@warren-{os.getpid()}"})
     listener.hear("READY=1")
+
+
+@tap.test
+def the_unit_is_well_formed_and_hardened(net):
+    """Verified with the router that was built, as root: its user is not there before it is installed."""
+    if not shutil.which("systemd-analyze"):
+        raise tap.Skip("no systemd-analyze")
+    with open(os.path.join(net.build, "router", "warren-router.service"), encoding="ascii") as f:
+        unit = f.read()
+    folder = net.path("unit")
+    os.mkdir(folder)
+    path = os.path.join(folder, "warren-router.service")
+    verdict = run(["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=25",
+                   os.path.join(net.build, "router", "warren-router.service")], wanted=None)
+    found = re.search(r"exposure level for \S+: (\S+)", verdict.stdout)
+    if not found:
+        raise tap.Skip(f"systemd-analyze judges nothing here: {verdict.stderr.strip()}")
+    print(f"# systemd-analyze security: {found.group(1)} of 10")
+    tap.check(float(found.group(1)) <= 2.5, found.group(0))
+    unit = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=" + net.program("warren-router"), unit)
+    unit = re.sub(r"(?m)^(User|Group|Documentation)=.*\n", "", unit)
+    write(folder, "warren-router.service", unit)
+    done = run(["systemd-analyze", "verify", path], wanted=None)
+    tap.check(done.returncode == 0 and not done.stderr, done.stderr)
 
 
 if __name__ == "__main__":

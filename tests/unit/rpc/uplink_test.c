@@ -284,7 +284,7 @@ TEST(pauses_grow_and_are_jittered)
     road_uplink(&road, 0);
     CHECK(edge_until(road.loop, has_retried_twice, &road));
     CHECK(road.pauses[0] >= 250 && road.pauses[0] <= 750);
-    CHECK(road.pauses[1] >= 500 && road.pauses[1] <= 1500);
+    CHECK(road.pauses[1] >= 750 && road.pauses[1] <= 2250);
     CHECK(strncmp(road.why.text, "connecting to 127.0.0.1 port 1: ", 32) == 0);
 }
 
