@@ -30,6 +30,11 @@ static bool read_option(int argc, char **argv, int *at, const struct args_option
     if (*seen & bit)
         return err_set(err, ERR_INVALID_ARGUMENT, "--%s is given twice", option->name);
     *seen |= bit;
+    if (option->flag) {
+        *option->flag = true;
+        return word[len] != '=' ||
+               err_set(err, ERR_INVALID_ARGUMENT, "--%s takes no value", option->name);
+    }
     if (word[len] == '=')
         *option->value = word + len + 1;
     else if (*at + 1 < argc)

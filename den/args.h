@@ -8,6 +8,7 @@ struct args_option {
     const char *name;   /* "config" */
     const char **value; /* keeps what it holds when the option is not given */
     bool is_needed;
+    bool *flag; /* instead of a value: set when it is given */
 };
 /* `alone` takes exactly `n_alone` words; their names, for errors, are in `alone_names`. INVALID_ARGUMENT. */
 bool args_read(int argc, char **argv, const struct args_option *options, size_t n_options,

@@ -28,6 +28,11 @@
     X(lost_after, DURATION, "5m", "a session ends when both its ends were offline for so long")    \
     X(crl_url, TEXT, "", "where certificates say that the revocation list is")                     \
     X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
+    X(ocsp_url, TEXT, "", "where certificates say that OCSP answers")                              \
+    X(ocsp_life, DURATION, "1h", "how long an OCSP answer may be kept")                            \
+    X(http, TEXT, "", "ADDRESS:PORT of plain HTTP for /crl, /ca, /root and /ocsp; empty: none")    \
+    X(csr_burst, NUMBER, "5", "certificates that one peer may ask for at once; 0: any number")     \
+    X(csr_every, DURATION, "10m", "after that, one more this often")                               \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \
     X(enrolment, TEXT, "token", "who may join: token (with a token) or open (everybody)")          \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \

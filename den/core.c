@@ -47,6 +47,7 @@ void den_core_defaults(struct den_core_config *c)
     c->beat_every = 30 * SECOND_MS;
     c->bound = 10 * MINUTE_MS;
     c->crl_life = 24 * HOUR_MS;
+    c->ocsp_life = HOUR_MS;
     c->offer_timeout = 60 * SECOND_MS;
     c->max_sessions_per_pair = 32;
     c->max_sessions_per_id = 256;
@@ -67,6 +68,8 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->ungrants);
     core->lives = lives_new(core);
     core->issue = issue_new();
+    core->revoked = revoked_new();
+    core->ocsp = ocsp_new();
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
     if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
@@ -86,6 +89,8 @@ void den_core_free(struct den_core *core)
     policy_free(core->policy);
     lives_free(core->lives);
     issue_free(core->issue);
+    revoked_free(core->revoked);
+    ocsp_free(core->ocsp);
     for (size_t i = 0; i < N_RATES; i++)
         buckets_free(core->rates[i]);
     buf_free(&core->crl);

@@ -28,6 +28,9 @@ struct den_port {
     /* Keeps the trust (manifests and heartbeat) where a restored store cannot reach: to notice
      * a rollback. */
     bool (*save_trust)(void *user, struct view bytes, struct err *err);
+    /* Keeps the number of the revocation list that is about to be signed where a restored store
+     * cannot reach. */
+    bool (*keep_crl)(void *user, const struct signer_anchor *anchor, struct err *err);
     void *user;
 };
 
@@ -44,6 +47,8 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     uint64_t beat_every,
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */
     uint64_t crl_life; /* reissued at half of it */
+    struct signer_anchor crl_floor; /* as keep_crl() kept it last; zeros: never */
+    uint64_t ocsp_life;             /* how long an OCSP answer may be kept */
     uint64_t offer_timeout;
     uint64_t max_sessions_per_pair, max_sessions_per_id; /* that go on at once; 0: no limit */
     uint64_t lost_after; /* ms: a session ends when both ends were offline for so long */
@@ -74,6 +79,17 @@ void den_core_down(struct den_core *core);
 void den_core_trust_moved(struct den_core *core);        /* newer manifests came */
 uint64_t den_core_deadline(const struct den_core *core); /* tick by then (mono) */
 void den_core_tick(struct den_core *core);
+/* Whether the store has revocations that are new here (another process may put them there): they are
+ * on a new list when this returns. False: there are more, look again soon. */
+bool den_core_look(struct den_core *core);
+
+/* ---- for software that knows nothing of Warren: what plain HTTP serves ----------------------- */
+
+struct view den_core_crl(const struct den_core *core); /* DER; until the core is next called */
+/* Appends an answer to an OCSP request, always: failures have their own answers. True: it is about
+ * something that is known here. */
+bool den_core_ocsp(struct den_core *core, struct view request, struct buf *to);
+
 /* Something after which den must not go on: the store is behind what den signed before. NULL:
  * all is well. */
 const struct err *den_core_fatal(const struct den_core *core);

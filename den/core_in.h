@@ -8,6 +8,7 @@
 #include "den/audit.h"
 #include "den/core.h"
 #include "den/fresh.h"
+#include "den/revoked.h"
 
 enum {
     CORE_MAX_OPENS = 1024, /* dials on their way, at once */
@@ -29,7 +30,12 @@ struct den_core {
 
     struct issue *issue; /* issue.c */
     struct buf crl;
-    uint64_t crl_no, crl_due_at; /* mono */
+    uint8_t crl_hash[HASH_SIZE];
+    struct signer_anchor crl_is;
+    uint64_t crl_rev_no;     /* the newest revocation that it knows of */
+    uint64_t crl_due_at;     /* mono */
+    struct revoked *revoked; /* what stands on it */
+    struct ocsp *ocsp;       /* ocsp.c */
     uint64_t tick_at,
         beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
     bool is_up;
@@ -99,6 +105,17 @@ void heart_tick(struct den_core *core);
  * beacon. */
 void heart_extra(struct den_core *core);
 uint64_t heart_deadline(const struct den_core *core);
+
+/* ---- crl.c ----------------------------------------------------------------------------------- */
+
+bool crl_start(struct den_core *core, struct err *err);
+bool crl_renew(struct den_core *core, struct err *err);
+bool crl_tick(struct den_core *core); /* whether there is a new one */
+
+/* ---- ocsp.c ---------------------------------------------------------------------------------- */
+
+struct ocsp *ocsp_new(void);
+void ocsp_free(struct ocsp *ocsp);
 
 /* ---- issue.c: requests that wait to be signed together ---------------------------------------- */
 

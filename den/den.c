@@ -7,12 +7,14 @@
 #include "base/log.h"
 #include "den/core.h"
 #include "den/home.h"
+#include "den/web.h"
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 16 };
+enum { LOOK_EVERY = 500 /* ms */, HTTP_CONNS = 64 };
 
 struct den {
     const struct den_config *config;
@@ -20,6 +22,8 @@ struct den {
     struct rpc_loop *loop;
     struct rpc_timer *timer;
     struct rpc_ws *ws;
+    struct rpc_http *http;     /* NULL: not configured */
+    struct rpc_timer *look;    /* for revocations of other processes */
     struct rpc_uplink *uplink; /* NULL: not yet, or no longer */
     struct den_core *core;
     struct den_port port;
@@ -87,6 +91,13 @@ static bool port_save_trust(void *user, struct view bytes, struct err *err)
     return home_save_trust(den->home, bytes, err);
 }
 
+static bool port_keep_crl(void *user, const struct signer_anchor *anchor, struct err *err)
+{
+    struct den *den = user;
+
+    return home_keep_crl(den->home, anchor, err);
+}
+
 /* ---- time ---------------------------------------------------------------------------------- */
 
 /* After everything that may have moved the core's deadline, or shown that den must not go on. */
@@ -110,6 +121,67 @@ static void on_timer(void *user)
     den_core_tick(den->core);
     rpc_uplink_flush(den->uplink);
     arm(den);
+}
+
+/* `warren-den revoke` writes to the store; what is there reaches the list within a second. */
+static void on_look(void *user)
+{
+    struct den *den = user;
+    bool is_all;
+
+    if (den->is_leaving)
+        return;
+    is_all = den_core_look(den->core);
+    rpc_uplink_flush(den->uplink);
+    rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
+    arm(den);
+}
+
+/* ---- plain HTTP ---------------------------------------------------------------------------- */
+
+static void give(struct den *den, bool is_post, struct view path, struct view body,
+                 struct rpc_http_page *to)
+{
+    struct web_page page = { 0 };
+
+    web_serve(den->core, is_post, path, body, &page);
+    to->status = page.status;
+    to->type = page.type;
+    to->body = page.body;
+    arm(den);
+}
+
+static void on_get(void *user, struct view path, struct rpc_http_page *page)
+{
+    give(user, false, path, VIEW(NULL, 0), page);
+}
+
+static void on_post(void *user, struct view path, struct view body, struct rpc_http_page *page)
+{
+    give(user, true, path, body, page);
+}
+
+static bool open_http(struct den *den, struct err *err)
+{
+    _free_ char *host = NULL;
+    struct rpc_http_listener listener = {
+        .serve = on_get,
+        .post = on_post,
+        .max_body = PKI_MAX_OCSP,
+        .max_conns = HTTP_CONNS,
+        .user = den,
+    };
+
+    if (!*den->config->http)
+        return true;
+    if (!conf_split_address(view_text(den->config->http), 0, &host, &listener.port))
+        return err_set(err, ERR_BAD_CONFIG, "http: expected ADDRESS:PORT");
+    listener.host = host;
+    if (!rpc_http_new(den->loop, &listener, &den->http, err))
+        return err_wrap(err, "http");
+    log_event(LOG_INFO, "http", "listening=%s port=%u", log_quote_text(den->config->http),
+              rpc_http_port(den->http));
+    return true;
 }
 
 /* ---- the router ---------------------------------------------------------------------------- */
@@ -301,6 +373,7 @@ static bool make_core(struct den *den, struct err *err)
         .forget = port_forget,
         .publish = port_publish,
         .save_trust = port_save_trust,
+        .keep_crl = port_keep_crl,
         .user = den,
     };
     den_core_defaults(&core);
@@ -318,9 +391,13 @@ static bool make_core(struct den *den, struct err *err)
     core.beat_every = c->heartbeat_interval;
     core.bound = c->heartbeat_bound;
     core.crl_life = c->crl_life;
+    core.crl_floor = den->home->crl_floor;
+    core.ocsp_life = c->ocsp_life;
     core.offer_timeout = c->offer_timeout;
     core.rates[RATE_ENROL].burst = c->enrol_burst;
     core.rates[RATE_ENROL].every = c->enrol_every;
+    core.rates[RATE_CSR].burst = c->csr_burst;
+    core.rates[RATE_CSR].every = c->csr_every;
     core.rates[RATE_DIAL].burst = c->dial_burst;
     core.rates[RATE_DIAL].every = c->dial_every;
     core.max_sessions_per_pair = c->sessions_per_pair;
@@ -336,8 +413,10 @@ static bool start(struct den *den, struct err *err)
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||
-        !den_core_start(den->core, err) || !connect_router(den, err))
+        !den_core_start(den->core, err) || !open_http(den, err) || !connect_router(den, err))
         return false;
+    den->look = rpc_timer_new(den->loop, on_look, den);
+    rpc_timer_set(den->look, clock_mono_ms() + LOOK_EVERY);
     register_procedures(den);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
@@ -356,8 +435,11 @@ static void deinit(struct den *den)
     den->is_leaving = true;
     rpc_uplink_free(den->uplink);
     den->uplink = NULL;
+    rpc_http_free(den->http);
     den_core_free(den->core);
     rpc_ws_free(den->ws);
+    if (den->look)
+        rpc_timer_free(den->look);
     if (den->timer)
         rpc_timer_free(den->timer);
     rpc_loop_free(den->loop);

@@ -202,7 +202,7 @@ static void mint(struct open *open, const struct policy_decision *decision)
         .issued_at = core_wall(core),
         .live_until = 0,
         .beacon = fresh_beacon(core->fresh),
-        .crl_no = core->crl_no,
+        .crl_no = core->crl_is.number,
         .policy_no = core->policy_no,
     };
 

@@ -59,15 +59,15 @@ static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACO
                            struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err)
 {
     static const uint8_t no_revocation[HASH_SIZE];
-    uint8_t crl_hash[HASH_SIZE], head[HASH_SIZE];
+    uint8_t head[HASH_SIZE];
     struct rpc_heartbeat h = {
         .netid = rpc_trust_netid(core->c.trust),
         .time = core_wall(core),
         .next_in = until_tick(core, is_tick),
         .bound = core->c.bound,
         .beacon = VIEW(beacon, RPC_BEACON),
-        .crl_no = core->crl_no,
-        .crl_hash = VIEW_ARR(crl_hash),
+        .crl_no = core->crl_is.number,
+        .crl_hash = VIEW_ARR(core->crl_hash),
         .rev_no = 0,
         .rev_head = VIEW_ARR(no_revocation),
         .manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no,
@@ -75,7 +75,6 @@ static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACO
         .audit_head = VIEW_ARR(head),
     };
 
-    hash_sha256(buf_view(&core->crl), crl_hash);
     if (!take_numbers(core, &h, head, err))
         return false;
     rpc_statement_sign(RPC_W_HEARTBEAT, &h, core->c.sign, ret_bytes, ret_sig);
@@ -123,23 +122,9 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
     return true;
 }
 
-static bool renew_crl(struct den_core *core, struct err *err)
-{
-    _buf_ der = { 0 };
-
-    if (!signer_issue_crl(core->c.signer, core->c.store, core_wall(core), core->c.crl_life, &der,
-                          &core->crl_no, err))
-        return false;
-    buf_free(&core->crl);
-    core->crl = der;
-    der = (struct buf){ 0 };
-    core->crl_due_at = core_mono(core) + core->c.crl_life / 2;
-    return true;
-}
-
 bool heart_start(struct den_core *core, struct err *err)
 {
-    return renew_crl(core, err) && beat(core, true, err);
+    return crl_start(core, err) && beat(core, true, err);
 }
 
 static void beat_or_retry(struct den_core *core, bool is_tick)
@@ -166,19 +151,11 @@ void heart_extra(struct den_core *core)
 void heart_tick(struct den_core *core)
 {
     uint64_t now = core_mono(core);
-    struct err err = { 0 };
 
     if (core->tick_at == NEVER_MS)
         return;
-    if (now >= core->crl_due_at) {
-        if (renew_crl(core, &err)) {
-            core->beat_at = now;
-        } else {
-            log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(err.code),
-                      log_quote_text(err.text));
-            core->crl_due_at = now + RETRY_FOR;
-        }
-    }
+    if (crl_tick(core))
+        core->beat_at = now;
     if (now >= core->tick_at)
         beat_or_retry(core, true);
     else if (now >= core->beat_at)

@@ -3,13 +3,14 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "den/audit.h"
 #include "den/folder.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { MAX_CSR_FILE = 16 * 1024 };
+enum { MAX_CSR_FILE = 16 * 1024, MAX_ANCHOR = 64 };
 
 void home_free(struct home *home)
 {
@@ -22,6 +23,7 @@ void home_free(struct home *home)
     key_free(home->sign);
     buf_free(&home->router_csr);
     free(home->trust_path);
+    free(home->crl_path);
     if (home->lock_fd >= 0)
         close(home->lock_fd);
     free(home);
@@ -68,12 +70,46 @@ static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *er
     return n == 1 || err_set(err, ERR_BAD_CONFIG, "%s: holds no certificate request", path);
 }
 
+/* "NUMBER TIME\n" */
+static bool read_crl_floor(struct home *home, struct err *err)
+{
+    struct signer_anchor floor;
+    _buf_ text = { 0 };
+    struct view number, at;
+    const uint8_t *space;
+
+    if (!file_exists(home->crl_path))
+        return true;
+    if (!file_read(home->crl_path, MAX_ANCHOR, &text, err))
+        return false;
+    space = text.len ? memchr(text.data, ' ', text.len) : NULL;
+    number = view_sub(buf_view(&text), 0, space ? (size_t)(space - text.data) : 0);
+    at = view_sub(buf_view(&text), number.len + 1, text.len);
+    at.len -= at.len && at.data[at.len - 1] == '\n';
+    if (!text_read_u64(number, &floor.number) || !text_read_u64(at, &floor.at))
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: damaged: expected the number of the newest revocation list and its "
+                       "time, in ms since 1970",
+                       home->crl_path);
+    home->crl_floor = floor;
+    return true;
+}
+
+bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, struct err *err)
+{
+    _buf_ text = { 0 };
+
+    buf_printf(&text, "%" PRIu64 " %" PRIu64 "\n", anchor->number, anchor->at);
+    return file_write(home->crl_path, buf_view(&text), 0600, err);
+}
+
 static bool read_all(struct home *home, const struct den_config *config, struct err *err)
 {
     const struct signer_config signer = {
         .network = config->network,
         .crl_url = config->crl_url,
         .ca_url = config->ca_url,
+        .ocsp_url = config->ocsp_url,
     };
 
     if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
@@ -82,7 +118,7 @@ static bool read_all(struct home *home, const struct den_config *config, struct 
            read_key(config->state, "sign.key", &home->sign, err) &&
            folder_load_trust(config, &home->trust, err) &&
            signer_load(config->state, &signer, &home->signer, err) &&
-           open_store(config, &home->store, err) &&
+           open_store(config, &home->store, err) && read_crl_floor(home, err) &&
            read_router_csr(config->state, &home->router_csr, err);
 }
 
@@ -126,6 +162,7 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
 
     home->lock_fd = -1;
     home->trust_path = file_path(config->state, "trust");
+    home->crl_path = file_path(config->state, "crl.number");
     if (!read_all(home, config, err) || !check_listed(home, err))
         return false;
     *ret_home = STEAL(home);

@@ -14,7 +14,8 @@ struct home {
     struct store *store;
     struct signer *signer; /* its certificate is listed too */
     struct buf router_csr; /* DER; empty when den was not given one */
-    char *trust_path;
+    char *trust_path, *crl_path;
+    struct signer_anchor crl_floor; /* zeros: never kept */
 };
 
 /* UNLISTED_KEY, WRONG_KEY, EXPOSED, EXPIRED, BUSY (another den runs), each with the file's
@@ -24,5 +25,7 @@ void home_free(struct home *home);
 OWN_FREEP(home, struct home)
 
 bool home_save_trust(const struct home *home, struct view bytes, struct err *err);
+/* The number of the newest revocation list, in a file beside the store. */
+bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, struct err *err);
 /* The trust set for pki: the roots and intermediates that the newest manifest lists. */
 bool home_trust_set(const struct home *home, struct pki_trust **ret_set, struct err *err);

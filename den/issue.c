@@ -91,15 +91,17 @@ static bool find_issued(struct den_core *core, const char *id, struct view spki,
 {
     _cleanup_(store_certificate_deinit) struct store_certificate known = { 0 };
     enum store_found found = STORE_NONE;
+    bool is_revoked;
 
-    if (!store_certificate_by_spki(core->c.store, spki, &found, &known, err))
+    if (!store_key_is_revoked(core->c.store, spki, &is_revoked, err) ||
+        !store_certificate_by_spki(core->c.store, spki, &found, &known, err))
         return false;
+    if (is_revoked)
+        return err_set(err, ERR_WRONG_KEY, "this key was revoked: make a new one");
     if (found == STORE_NONE)
         return true;
     if (strcmp(known.id, id) != 0)
         return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
-    if (known.is_revoked)
-        return err_set(err, ERR_WRONG_KEY, "this key was revoked: make a new one");
     if (is_valid(&known, core_wall(core)))
         *ret_der = buf_dup(buf_view(&known.der));
     return true;

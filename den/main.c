@@ -13,6 +13,7 @@
 #include "den/passphrase.h"
 #include "den/router_add.h"
 #include "den/token.h"
+#include "den/verb_cert.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -317,6 +318,16 @@ static const struct verb {
     { "router", "add", verb_router_add,
       "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },
+    { "cert", "list", verb_cert_list,
+      "--config FILE [--id ID] [--serial HEX] [--state valid|expired|revoked|unsigned]"
+      " [--expires-before WHEN] [--json]",
+      "lists everything that was ever signed" },
+    { "cert", "show", verb_cert_show, "SERIAL --config FILE [--pem]", "prints one certificate" },
+    { "cert", "revoke", verb_cert_revoke, "SERIAL --config FILE [--reason WORD]",
+      "revokes one certificate" },
+    { "revoke", NULL, verb_revoke,
+      "--config FILE --id ID | --serial HEX | --key HEX [--reason WORD]",
+      "revokes an identity with all its certificates, a certificate, or a key" },
     { "audit", "list", verb_audit_list, "--config FILE [--from N]",
       "prints the audit, a JSON object a line" },
     { "audit", "verify", verb_audit_verify, "--config FILE",

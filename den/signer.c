@@ -184,49 +184,46 @@ bool signer_issue(struct signer *s, struct store *store, const struct signer_ord
     return true;
 }
 
-static bool sign_crl(struct signer *s, struct store *store, uint64_t number, uint64_t now,
-                     uint64_t life, struct buf *ret_der, struct err *err)
+static uint64_t highest(uint64_t a, uint64_t b, uint64_t c)
 {
-    _free_ struct store_revoked *revoked = NULL;
-    _free_ struct pki_revoked *entries = NULL;
-    size_t n = 0;
+    uint64_t ab = a > b ? a : b;
 
-    if (!store_revoked_list(store, &revoked, &n, err))
-        return false;
-    entries = mem_array(struct pki_revoked, n + 1);
-    for (size_t i = 0; i < n; i++)
-        entries[i] = (struct pki_revoked){
-            .serial = VIEW(revoked[i].serial, revoked[i].serial_len),
-            .at = revoked[i].at,
-            .reason = revoked[i].reason,
-        };
-    return pki_ca_issue_crl(s->ca, number, now, now + life, entries, n, ret_der, err);
+    return ab > c ? ab : c;
 }
 
-bool signer_issue_crl(struct signer *s, struct store *store, uint64_t now, uint64_t life,
-                      struct buf *ret_der, uint64_t *ret_no, struct err *err)
+/* The number is taken, in the store and outside of it, before it is used. */
+static bool take_number(struct store *store, const struct signer_list *list,
+                        struct signer_anchor *ret_is, struct err *err)
 {
     _transaction_ struct store *open = store;
-    _buf_ der = { 0 };
     uint64_t number, at;
     char text[24];
 
     if (!store_begin(open, err) || !store_number_get(open, "crl_no", &number, err) ||
         !store_number_get(open, "crl_at", &at, err))
-        return err_wrap(err, "revocation list");
-    at = at > now ? at : now; /* thisUpdate never goes back, whatever the clock does */
-    number = number + 1 > now / SECOND_MS ? number + 1 : now / SECOND_MS;
-    snprintf(text, sizeof(text), "%" PRIu64, number);
+        return false;
+    ret_is->at = highest(at, list->floor.at, list->now);
+    ret_is->number = highest(number + 1, list->floor.number + 1, list->now / SECOND_MS);
+    snprintf(text, sizeof(text), "%" PRIu64, ret_is->number);
     const struct audit_pair pairs[] = { AUDIT_TEXT("number", text) };
-    if (!sign_crl(s, open, number, at, life, &der, err) ||
-        !store_number_raise(open, "crl_no", number, err) ||
-        !store_number_raise(open, "crl_at", at, err) ||
-        !store_blob_set(open, "crl", buf_view(&der), err) ||
-        !audit_append(open, now, "crl.issued", pairs, N_ELEMENTS(pairs), err) ||
-        !store_commit(open, err))
+    return store_number_raise(open, "crl_no", ret_is->number, err) &&
+           store_number_raise(open, "crl_at", ret_is->at, err) &&
+           audit_append(open, list->now, "crl.issued", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err) && list->keep(list->user, ret_is, err);
+}
+
+bool signer_issue_crl(struct signer *s, struct store *store, const struct signer_list *list,
+                      struct buf *ret_der, struct signer_anchor *ret_is, struct err *err)
+{
+    struct signer_anchor is;
+
+    if (!take_number(store, list, &is, err))
         return err_wrap(err, "revocation list");
-    *ret_der = der;
-    der = (struct buf){ 0 };
-    *ret_no = number;
+    const struct pki_list signed_as = { .number = is.number,
+                                        .now = is.at,
+                                        .next_update = is.at + list->life };
+    if (!pki_ca_issue_list(s->ca, &signed_as, list->entries, ret_der, err))
+        return err_wrap(err, "revocation list");
+    *ret_is = is;
     return true;
 }

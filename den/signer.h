@@ -46,8 +46,20 @@ struct signer_job {
 bool signer_issue_all(struct signer *signer, struct store *store, struct signer_job *jobs, size_t n,
                       struct err *err);
 
-/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the
- * one before: a store that was restored from a backup cannot go back. Recorded (blob "crl",
- * number "crl_no") and audited. */
-bool signer_issue_crl(struct signer *signer, struct store *store, uint64_t now, uint64_t life,
-                      struct buf *ret_der, uint64_t *ret_no, struct err *err);
+/* The number of the newest list that may have left, and its thisUpdate. */
+struct signer_anchor {
+    uint64_t number, at;
+};
+struct signer_list {
+    struct view entries; /* by pki_revoked_put() */
+    uint64_t now, life;
+    struct signer_anchor floor; /* what was kept outside of the store */
+    /* Keeps it there, durably, before anything is signed. */
+    bool (*keep)(void *user, const struct signer_anchor *anchor, struct err *err);
+    void *user;
+};
+/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the one
+ * before, as its thisUpdate is never earlier: neither a clock that goes back nor a store that was
+ * restored from a backup moves them back. Audited. */
+bool signer_issue_crl(struct signer *signer, struct store *store, const struct signer_list *list,
+                      struct buf *ret_der, struct signer_anchor *ret_is, struct err *err);

@@ -8,6 +8,10 @@
 #include <sqlite3.h>
 
 #define IDENTITY "id, pk, role, adm_no, created_at, revoked_at"
+#define CERTIFICATE                                                                                \
+    "no, serial, der, id, spki, reserved_at, not_before, not_after, revoked_at, reason"
+#define CERTIFICATE_SET_REVOKED                                                                    \
+    "UPDATE certificate SET revoked_at = ?, reason = ?, revoked_by = ? WHERE revoked_by IS NULL"
 #define SQLS(X)                                                                                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
     X(COMMIT, "COMMIT")                                                                            \
@@ -30,12 +34,28 @@
       "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
     X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \
                        " WHERE serial = ? AND der IS NULL")                                        \
-    X(CERTIFICATE_BY_SPKI, "SELECT serial, der, id, spki, not_before, not_after, revoked_at"       \
-                           " FROM certificate WHERE spki = ? ORDER BY no DESC LIMIT 1")            \
-    X(CERTIFICATE_REVOKE, "UPDATE certificate SET reason = iif(revoked_at IS NULL, ?, reason),"    \
-                          " revoked_at = coalesce(revoked_at, ?) WHERE serial = ?")                \
-    X(REVOKED_LIST, "SELECT serial, revoked_at, reason FROM certificate"                           \
-                    " WHERE revoked_at IS NOT NULL ORDER BY revoked_at, no")                       \
+    X(CERTIFICATE_BY_SPKI,                                                                         \
+      "SELECT " CERTIFICATE " FROM certificate WHERE spki = ? ORDER BY no DESC LIMIT 1")           \
+    X(CERTIFICATE_BY_SERIAL, "SELECT " CERTIFICATE " FROM certificate WHERE serial = ?")           \
+    X(CERTIFICATE_EACH, "SELECT " CERTIFICATE " FROM certificate ORDER BY no")                     \
+    X(CERTIFICATE_EACH_OF, "SELECT " CERTIFICATE " FROM certificate WHERE id = ? ORDER BY no")     \
+    X(CERTIFICATE_REVOKE, CERTIFICATE_SET_REVOKED " AND serial = ?")                               \
+    X(CERTIFICATE_REVOKE_KEY, CERTIFICATE_SET_REVOKED " AND spki = ?")                             \
+    X(CERTIFICATE_REVOKE_ID,                                                                       \
+      CERTIFICATE_SET_REVOKED " AND id = ? AND (der IS NULL OR not_after >= ?)")                   \
+    X(KEY_IS_REVOKED, "SELECT EXISTS (SELECT 1 FROM revocation WHERE kind = 2 AND subject = ?)"    \
+                      " OR EXISTS (SELECT 1 FROM certificate WHERE spki = ?"                       \
+                      " AND revoked_at IS NOT NULL)")                                              \
+    X(REVOCATION_LAST, "SELECT no FROM revocation ORDER BY no DESC LIMIT 1")                       \
+    X(REVOCATION_FIND, "SELECT no FROM revocation WHERE kind = ? AND id = ? AND subject = ?")      \
+    X(REVOCATION_ADD, "INSERT INTO revocation (no, kind, id, subject, reason, at)"                 \
+                      " VALUES (?, ?, ?, ?, ?, ?)")                                                \
+    X(REVOCATION_SIGN, "UPDATE revocation SET statement = ?, sig = ?"                              \
+                       " WHERE no = ? AND statement IS NULL")                                      \
+    X(REVOCATION_EACH, "SELECT no, kind, id, subject, reason, at, statement, sig FROM revocation"  \
+                       " WHERE no >= ? ORDER BY no")                                               \
+    X(REVOKED_EACH, "SELECT serial, revoked_at, reason, not_after, revoked_by FROM certificate"    \
+                    " WHERE revoked_by > ? AND not_after >= ? ORDER BY revoked_by")                \
     X(SESSION_ADD,                                                                                 \
       "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \

@@ -66,10 +66,13 @@ bool store_token_use(struct store *s, struct view token_pk, struct view identity
 struct store_certificate {
     struct buf serial,
         der; /* der empty: reserved, never signed. Owned by the caller: store_certificate_deinit() */
+    uint64_t no; /* in the order of reservation */
     char id[STORE_ID];
     uint8_t spki[HASH_SIZE];
-    uint64_t not_before, not_after;
+    uint64_t reserved_at, not_before, not_after;
     bool is_revoked;
+    uint64_t revoked_at; /* if it is */
+    uint8_t reason;
 };
 void store_certificate_deinit(struct store_certificate *c);
 bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki,
@@ -80,18 +83,60 @@ bool store_certificate_put(struct store *s, struct view serial, struct view der,
 bool store_certificate_by_spki(struct store *s, struct view spki, enum store_found *ret,
                                struct store_certificate *ret_c, struct err *err);
 
-/* NOT_FOUND; a second time changes nothing. */
+bool store_certificate_by_serial(struct store *s, struct view serial, enum store_found *ret,
+                                 struct store_certificate *ret_c, struct err *err);
+/* Walks those of an ID, or all (NULL), in the order of reservation; `each` returns false to stop. */
+bool store_certificate_each(struct store *s, const char *id,
+                            bool (*each)(void *user, const struct store_certificate *c), void *user,
+                            struct err *err);
+
+/* ---- revocations: only ever added --------------------------------------------------------------- */
+
+/* As in the statement about it. */
+enum store_revoke {
+    STORE_REVOKE_SERIAL = 1, /* subject: the serial's content octets */
+    STORE_REVOKE_TLS_KEY,    /* subject: the hash of its SPKI */
+    STORE_REVOKE_IDENTITY,   /* subject: the identity key; all certificates of the ID */
+    STORE_REVOKE_ADMISSIONS, /* subject: below this number, 8 octets; no certificate */
+};
+struct store_revocation {
+    uint64_t no; /* 1, 2, 3 ... */
+    enum store_revoke kind;
+    char id[STORE_ID]; /* whose it is */
+    uint8_t subject[32];
+    size_t subject_len;
+    uint8_t reason; /* RFC 5280, 5.3.1 */
+    uint64_t at;
+    struct view statement, sig; /* empty until signed; borrowed while it is being walked */
+};
+/* Notes it and marks the certificates that come under it. A second time changes nothing: *ret_no is then the
+ * first one's number, and *ret_is_new false. */
+bool store_revocation_add(struct store *s, const struct store_revocation *r, uint64_t *ret_no,
+                          bool *ret_is_new, struct err *err);
+bool store_revocation_last(struct store *s, uint64_t *ret_no, struct err *err); /* 0: none */
+bool store_revocation_each(struct store *s, uint64_t from,
+                           bool (*each)(void *user, const struct store_revocation *r), void *user,
+                           struct err *err);
+/* The statement that says it, once. NOT_FOUND when there is one already. */
+bool store_revocation_sign(struct store *s, uint64_t no, struct view statement, struct view sig,
+                           struct err *err);
+/* By serial, as above: NOT_FOUND. */
 bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason,
                               struct err *err);
+/* Itself, or a certificate for it. */
+bool store_key_is_revoked(struct store *s, struct view spki, bool *ret_is, struct err *err);
 
 struct store_revoked {
     uint8_t serial[20];
     size_t serial_len;
-    uint64_t at;
+    uint64_t at, not_after;
     uint8_t reason;
+    uint64_t by; /* the revocation's number */
 };
-/* All revoked certificates, oldest first; *ret is an array of *ret_n, the caller frees it. */
-bool store_revoked_list(struct store *s, struct store_revoked **ret, size_t *ret_n,
+/* Walks revoked certificates that end at `not_after` or later, those of revocations above `after`, in their
+ * order; `each` returns false to stop. */
+bool store_revoked_each(struct store *s, uint64_t after, uint64_t not_after,
+                        bool (*each)(void *user, const struct store_revoked *r), void *user,
                         struct err *err);
 
 /* ---- sessions -------------------------------------------------------------------------------- */

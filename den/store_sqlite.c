@@ -10,11 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 1, BUSY_FOR_MS = 5000 };
+enum { BUSY_FOR_MS = 5000 };
 
-static const char schema[] =
+/* From nothing to version 1, from there to version 2, and so on: a new store takes the same way as an
+ * old one, so that both have the same shape. */
+static const char *const schemas[] = {
 #include "den/schema.sql.inc"
-    ;
+    ,
+#include "den/schema_3.sql.inc"
+};
+enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
 /* ---- the file ----------------------------------------------------------------------------------- */
 
@@ -63,15 +68,35 @@ static bool connect_db(const char *path, struct store **ret_store, struct err *e
     return true;
 }
 
+/* All the steps from `version` on, or none of them. */
+static bool migrate(struct store *store, uint64_t version, struct err *err)
+{
+    char text[64];
+    uint64_t now;
+
+    if (!exec(store, "BEGIN IMMEDIATE", err))
+        return false;
+    /* another process may have done it while we waited for the lock */
+    if (!pragma(store, "PRAGMA user_version", &now, err) || now != version) {
+        store_rollback(store);
+        return err->code == ERR_NONE;
+    }
+    for (; version < SCHEMA_VERSION; version++) {
+        if (!exec(store, schemas[version], err)) {
+            store_rollback(store);
+            return err_wrap(err, "schema %llu", (unsigned long long)version + 1);
+        }
+    }
+    snprintf(text, sizeof(text), "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
+    return exec(store, text, err);
+}
+
 static bool make(const char *path, struct err *err)
 {
     _cleanup_(store_freep) struct store *store = NULL;
-    char version[64];
 
-    snprintf(version, sizeof(version), "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
-    return connect_db(path, &store, err) &&
-           exec(store, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", err) &&
-           exec(store, schema, err) && exec(store, version, err);
+    return connect_db(path, &store, err) && exec(store, "PRAGMA journal_mode = WAL", err) &&
+           migrate(store, 0, err);
 }
 
 bool store_create(const char *path, struct err *err)
@@ -114,10 +139,13 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
     if (!check_file(path, err) || !connect_db(path, &store, err) ||
         !pragma(store, "PRAGMA user_version", &version, err))
         return false;
-    if (version != SCHEMA_VERSION)
+    if (version == 0 || version > SCHEMA_VERSION)
         return err_set(err, ERR_BAD_CONFIG,
                        "%s: its schema is version %llu, this program reads version %d", path,
                        (unsigned long long)version, SCHEMA_VERSION);
+    err->code = ERR_NONE;
+    if (version < SCHEMA_VERSION && !migrate(store, version, err))
+        return err_wrap(err, "%s: migrating the store", path);
     *ret_store = STEAL(store);
     return true;
 }
@@ -270,102 +298,6 @@ bool store_token_use(struct store *s, struct view token_pk, struct view identity
         return err_set(err, ERR_BAD_TOKEN, "unknown, or no use of it is left");
     return sql_change_one(s, SQL_TOKEN_NOTE_USE,
                           ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)), "token", err);
-}
-
-/* ---- certificates ------------------------------------------------------------------------------- */
-
-void store_certificate_deinit(struct store_certificate *c)
-{
-    buf_free(&c->serial);
-    buf_free(&c->der);
-}
-
-bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki,
-                          uint64_t at, struct err *err)
-{
-    return sql_change_one(s, SQL_SERIAL_RESERVE,
-                          ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)), "serial", err);
-}
-
-bool store_certificate_put(struct store *s, struct view serial, struct view der,
-                           uint64_t not_before, uint64_t not_after, struct err *err)
-{
-    return sql_change_one(s, SQL_CERTIFICATE_PUT,
-                          ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)),
-                          "serial reserved and unsigned", err);
-}
-
-bool store_certificate_by_spki(struct store *s, struct view spki, enum store_found *ret,
-                               struct store_certificate *ret_c, struct err *err)
-{
-    struct store_certificate c = { 0 };
-    struct view serial, der;
-    _row_ row = { 0 };
-
-    if (!sql_ask(s, SQL_CERTIFICATE_BY_SPKI, ARGS(BLOB(spki)), &row, ret, err))
-        return false;
-    if (*ret == STORE_NONE)
-        return true;
-    serial = row_view(&row);
-    der = row_view(&row);
-    row_text(&row, c.id, sizeof(c.id));
-    row_bytes(&row, c.spki, sizeof(c.spki));
-    c.not_before = row_number(&row);
-    c.not_after = row_number(&row);
-    c.is_revoked = row_is_set(&row);
-    if (!row_end(s, &row, err))
-        return false;
-    c.serial = buf_dup(serial);
-    c.der = buf_dup(der);
-    *ret_c = c;
-    return true;
-}
-
-bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason,
-                              struct err *err)
-{
-    return sql_change_one(s, SQL_CERTIFICATE_REVOKE, ARGS(NUMBER(reason), NUMBER(at), BLOB(serial)),
-                          "certificate", err);
-}
-
-static void read_revoked(struct row *row, struct store_revoked *to)
-{
-    struct view serial = row_view(row);
-
-    row->is_damaged |= serial.len > sizeof(to->serial);
-    to->serial_len = row->is_damaged ? 0 : serial.len;
-    if (to->serial_len)
-        memcpy(to->serial, serial.data, to->serial_len);
-    to->at = row_number(row);
-    to->reason = (uint8_t)row_number(row);
-}
-
-bool store_revoked_list(struct store *s, struct store_revoked **ret, size_t *ret_n, struct err *err)
-{
-    _free_ struct store_revoked *list = NULL;
-    size_t n = 0, room = 0;
-    _row_ row = { 0 };
-    bool is_row;
-
-    if (!sql_start(s, SQL_REVOKED_LIST, NO_ARGS, &row, err))
-        return false;
-    for (;;) {
-        if (!sql_next(s, &row, &is_row, err))
-            return false;
-        if (!is_row)
-            break;
-        if (n == room) {
-            room = room ? 2 * room : 16;
-            list = mem_resize(list, room, sizeof(*list));
-        }
-        list[n] = (struct store_revoked){ 0 };
-        read_revoked(&row, &list[n++]);
-    }
-    if (!row_end(s, &row, err))
-        return false;
-    *ret = STEAL(list);
-    *ret_n = n;
-    return true;
 }
 
 /* ---- sessions ----------------------------------------------------------------------------------- */

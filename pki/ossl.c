@@ -120,3 +120,9 @@ const char *pki_span_text(uint64_t ms, char to[PKI_SPAN_TEXT])
              ms / units[i].unit == 1 ? "" : "s");
     return to;
 }
+
+void pki_hash(struct view bytes, uint8_t ret_hash[HASH_SIZE])
+{
+    if (EVP_Digest(bytes.data, bytes.len, ret_hash, NULL, EVP_sha256(), NULL) != 1)
+        abort(); /* memory, or an OpenSSL without SHA-256 */
+}

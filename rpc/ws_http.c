@@ -2,6 +2,7 @@
 #include "rpc/ws_http.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "rpc/ws_bind.h"
 
 #include <libwebsockets.h>
@@ -22,15 +23,20 @@ struct rpc_http {
     struct rpc_loop *loop;
     struct rpc_timer *tick;
     rpc_http_serve *serve;
+    rpc_http_post *post;
+    size_t max_body;
     void *user;
-    unsigned n_conns;
+    unsigned n_conns, max_conns;
     bool is_closing;
 };
 
-/* The bytes of an answer, behind room for what libwebsockets writes in front. */
+/* A connection's question while its body comes in, then the bytes of the answer, behind room for what
+ * libwebsockets writes in front. */
 struct answer {
+    struct buf path, body; /* of a POST */
+    size_t n_awaited;      /* of its body */
     struct buf bytes;
-    size_t from;
+    size_t from; /* 0: there is no answer yet */
 };
 
 /* libwebsockets looks at its time limits only when one of its sockets had an event. */
@@ -54,6 +60,10 @@ static const char *reason_of(unsigned status)
         return "Not Found";
     case 405:
         return "Method Not Allowed";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
     case 503:
         return "Service Unavailable";
     default:
@@ -61,10 +71,8 @@ static const char *reason_of(unsigned status)
     }
 }
 
-static struct answer *answer_new(struct rpc_http_page *page, bool has_body)
+static void put_answer(struct answer *answer, const struct rpc_http_page *page, bool has_body)
 {
-    struct answer *answer = mem_new(struct answer);
-
     memset(buf_grow(&answer->bytes, LWS_PRE), 0, LWS_PRE);
     answer->from = LWS_PRE;
     buf_printf(&answer->bytes,
@@ -74,13 +82,14 @@ static struct answer *answer_new(struct rpc_http_page *page, bool has_body)
                page->status == 405 ? "Allow: GET, HEAD\r\n" : "");
     if (has_body)
         buf_put(&answer->bytes, buf_view(&page->body));
-    return answer;
 }
 
 static void answer_free(struct answer *answer)
 {
     if (!answer)
         return;
+    buf_free(&answer->path);
+    buf_free(&answer->body);
     buf_free(&answer->bytes);
     free(answer);
 }
@@ -92,34 +101,89 @@ static struct view without_query(struct view path)
     return mark ? view_sub(path, 0, (size_t)(mark - path.data)) : path;
 }
 
-/* Not GET: the answer goes at once, for a body may follow that nobody wants to read. */
-static int refuse_method(struct lws *wsi)
+/* The answer goes at once, for a body may follow that nobody wants to read. */
+static int refuse(struct lws *wsi, unsigned status)
 {
-    struct rpc_http_page page = { .status = 405, .type = "text/plain" };
-    struct answer *answer = answer_new(&page, true);
+    const struct rpc_http_page page = { .status = status, .type = "text/plain" };
+    struct answer answer = { 0 };
 
-    lws_write(wsi, answer->bytes.data + LWS_PRE, answer->bytes.len - LWS_PRE, LWS_WRITE_RAW);
-    answer_free(answer);
+    put_answer(&answer, &page, true);
+    lws_write(wsi, answer.bytes.data + LWS_PRE, answer.bytes.len - LWS_PRE, LWS_WRITE_RAW);
+    buf_free(&answer.bytes);
     return -1;
+}
+
+static int answer_with(struct lws *wsi, struct answer *answer, struct rpc_http_page *page,
+                       bool has_body)
+{
+    if (page->status != 200 && page->body.len == 0)
+        buf_printf(&page->body, "%s\n", reason_of(page->status));
+    put_answer(answer, page, has_body);
+    buf_free(&page->body);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, TAKE_SECS);
+    lws_callback_on_writable(wsi);
+    return 0;
+}
+
+static const struct rpc_http_page no_page = { .status = 404, .type = "text/plain; charset=utf-8" };
+
+static int on_posted(struct rpc_http *http, struct lws *wsi)
+{
+    struct answer *answer = lws_get_opaque_user_data(wsi);
+    struct rpc_http_page page = no_page;
+
+    if (!answer || answer->from)
+        return -1;
+    http->post(http->user, buf_view(&answer->path), buf_view(&answer->body), &page);
+    return answer_with(wsi, answer, &page, true);
+}
+
+static int on_body(struct lws *wsi, struct view bytes)
+{
+    struct answer *answer = lws_get_opaque_user_data(wsi);
+
+    if (!answer || answer->from || bytes.len > answer->n_awaited)
+        return -1;
+    answer->n_awaited -= bytes.len;
+    buf_put(&answer->body, bytes);
+    return 0;
+}
+
+/* The body is bounded before any of it is kept. */
+static int on_post(struct rpc_http *http, struct lws *wsi, struct view path)
+{
+    struct answer *answer;
+    char text[24];
+    uint64_t len;
+    int n = lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_CONTENT_LENGTH);
+
+    if (n <= 0 || !text_read_u64(VIEW(text, (size_t)n), &len))
+        return refuse(wsi, 411);
+    if (len > http->max_body)
+        return refuse(wsi, 413);
+    answer = mem_new(struct answer);
+    lws_set_opaque_user_data(wsi, answer);
+    answer->path = buf_dup(path);
+    answer->n_awaited = (size_t)len;
+    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, ASK_SECS);
+    return len ? 0 : on_posted(http, wsi);
 }
 
 static int on_request(struct rpc_http *http, struct lws *wsi, struct view path)
 {
-    struct rpc_http_page page = { .status = 404, .type = "text/plain; charset=utf-8" };
+    struct rpc_http_page page = no_page;
     bool is_head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 
     if (lws_get_opaque_user_data(wsi)) /* one question a connection */
         return -1;
+    if (http->post && lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
+        return on_post(http, wsi, without_query(path));
     if (!is_head && lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0)
-        return refuse_method(wsi);
+        return refuse(wsi, 405);
     http->serve(http->user, without_query(path), &page);
-    if (page.status != 200 && page.body.len == 0)
-        buf_printf(&page.body, "%s\n", reason_of(page.status));
-    lws_set_opaque_user_data(wsi, answer_new(&page, !is_head));
-    buf_free(&page.body);
-    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, TAKE_SECS);
-    lws_callback_on_writable(wsi);
-    return 0;
+    struct answer *answer = mem_new(struct answer);
+    lws_set_opaque_user_data(wsi, answer);
+    return answer_with(wsi, answer, &page, !is_head);
 }
 
 /* A piece at a time; with the last one the connection closes. */
@@ -128,7 +192,7 @@ static int on_writable(struct lws *wsi)
     struct answer *answer = lws_get_opaque_user_data(wsi);
     size_t left, len;
 
-    if (!answer)
+    if (!answer || !answer->from)
         return -1;
     if (!lws_partial_buffered(wsi)) {
         left = answer->bytes.len - answer->from;
@@ -167,17 +231,20 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
     (void)user;
     switch ((int)reason) {
     case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-        return http->is_closing || http->n_conns >= RPC_HTTP_MAX_CONNS;
+        return http->is_closing || http->n_conns >= http->max_conns;
     case LWS_CALLBACK_WSI_CREATE:
         return on_created(http);
     case LWS_CALLBACK_WSI_DESTROY:
         return on_destroyed(http, wsi);
     case LWS_CALLBACK_HTTP:
         return on_request(http, wsi, VIEW(in, len));
+    case LWS_CALLBACK_HTTP_BODY:
+        return on_body(wsi, VIEW(in, len));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return on_posted(http, wsi);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return on_writable(wsi);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: /* `in` may be freed memory: it is not looked at */
-    case LWS_CALLBACK_HTTP_BODY:
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT */
     case LWS_CALLBACK_RAW_RX:
@@ -199,7 +266,7 @@ static bool make_context(struct rpc_http *http, struct err *err)
         .port = CONTEXT_PORT_NO_LISTEN,
         .server_string = "warren",
         .max_http_header_data = MAX_HEADER,
-        .max_http_header_pool = RPC_HTTP_MAX_CONNS,
+        .max_http_header_pool = (unsigned short)http->max_conns,
         .timeout_secs = ASK_SECS,
         .gid = -1,
         .uid = -1,
@@ -238,6 +305,9 @@ bool rpc_http_new(struct rpc_loop *loop, const struct rpc_http_listener *listene
 
     http->loop = loop;
     http->serve = listener->serve;
+    http->post = listener->post;
+    http->max_body = listener->max_body;
+    http->max_conns = listener->max_conns ? listener->max_conns : RPC_HTTP_MAX_CONNS;
     http->user = listener->user;
     if (!make_context(http, err)) {
         free(http);

@@ -65,6 +65,14 @@ static bool port_save(void *user, struct view bytes, struct err *err)
     return true;
 }
 
+static bool port_keep_crl(void *user, const struct signer_anchor *anchor, _unused_ struct err *err)
+{
+    struct sim_node *node = user;
+
+    node->sim->world->config.crl_floor = *anchor;
+    return true;
+}
+
 static void arm(struct sim_node *node)
 {
     struct den_core *core = node->sim->world->core;
@@ -166,6 +174,7 @@ bool den_node_start(struct sim_node *node)
         .forget = port_forget,
         .publish = port_publish,
         .save_trust = port_save,
+        .keep_crl = port_keep_crl,
         .user = node,
     };
     if (!world_open(w, &err)) {

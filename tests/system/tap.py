@@ -36,13 +36,16 @@ def build_dir():
 
 
 def main(name="test.warren", host="127.0.0.1", make=True):
-    """Runs every test with a network of its own that all of them share; exit status 1 when one failed."""
+    """Runs every test with a network of its own that all of them share; exit status 1 when one failed. `make` may be a
+    function that makes the network otherwise."""
     folder = tempfile.mkdtemp(prefix="warren-system-")
     net = Network(build_dir(), folder, name=name, host=host)
     n_failed = 0
     print(f"1..{len(TESTS)}", flush=True)
     try:
-        if make:
+        if callable(make):
+            make(net)
+        elif make:
             net.make()
         for number, function in enumerate(TESTS, 1):
             label = f"{number} {function.__name__}"

@@ -74,7 +74,7 @@ TEST(open_refuses_what_is_not_ours)
     CHECK_ERR(store_open(path, &store, &err), err, ERR_SYSTEM);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0600, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_BAD_CONFIG);
-    version = mem_format("%s: its schema is version 0, this program reads version 1", path);
+    version = mem_format("%s: its schema is version 0, this program reads version 2", path);
     CHECK_STR(err.text, version);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0640, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_EXPOSED);
@@ -257,16 +257,28 @@ TEST(the_newest_certificate_of_a_key_is_found)
     CHECK_VIEW(buf_view(&c.serial), VIEW_LIT("\x01"));
 }
 
-TEST(revoked_certificates_are_listed_oldest_first)
+struct listed {
+    struct store_revoked rows[64];
+    size_t n;
+};
+
+static bool note_revoked(void *user, const struct store_revoked *r)
+{
+    struct listed *listed = user;
+
+    listed->rows[listed->n++] = *r;
+    return listed->n < N_ELEMENTS(listed->rows);
+}
+
+TEST(revoked_certificates_are_listed_in_the_order_of_their_revocation)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    _free_ struct store_revoked *none = NULL, *list = NULL;
+    struct listed none = { 0 }, list = { 0 }, later = { 0 };
     uint8_t spki[HASH_SIZE] = { 7 };
-    size_t n;
 
-    CHECK_OK(store_revoked_list(store, &none, &n, &err), err);
-    CHECK_U64(n, 0);
+    CHECK_OK(store_revoked_each(store, 0, 0, note_revoked, &none, &err), err);
+    CHECK_U64(none.n, 0);
     CHECK_OK(store_begin(store, &err), err);
     for (uint8_t i = 1; i <= 40; i++)
         CHECK_OK(store_serial_reserve(store, VIEW(&i, 1), "456000", VIEW_ARR(spki), 5, &err), err);
@@ -276,13 +288,100 @@ TEST(revoked_certificates_are_listed_oldest_first)
              err); /* changes nothing */
     CHECK_ERR(store_certificate_revoke(store, VIEW_LIT("\x77"), 1, 1, &err), err, ERR_NOT_FOUND);
     CHECK_OK(store_commit(store, &err), err);
-    CHECK_OK(store_revoked_list(store, &list, &n, &err), err);
-    CHECK_U64(n, 20);
-    CHECK_U64(list[0].at, 60);
-    CHECK_U64(list[0].reason, 1);
-    CHECK_VIEW(VIEW(list[0].serial, list[0].serial_len), VIEW_LIT("\x28"));
-    for (size_t i = 1; i < n; i++)
-        CHECK(list[i - 1].at < list[i].at);
+    CHECK_OK(store_revoked_each(store, 0, 0, note_revoked, &list, &err), err);
+    CHECK_U64(list.n, 20);
+    CHECK_U64(list.rows[0].at, 60);
+    CHECK_U64(list.rows[0].reason, 1);
+    CHECK_VIEW(VIEW(list.rows[0].serial, list.rows[0].serial_len), VIEW_LIT("\x28"));
+    for (size_t i = 1; i < list.n; i++)
+        CHECK(list.rows[i - 1].by < list.rows[i].by);
+    CHECK_OK(store_revoked_each(store, 15, 0, note_revoked, &later, &err), err);
+    CHECK_U64(later.n, 5);
+    CHECK_U64(later.rows[0].by, 16);
+}
+
+/* Four certificates: two keys, two IDs. */
+static void put_four(struct store *store)
+{
+    static const struct {
+        const char *serial, *id;
+        uint8_t key;
+        uint64_t not_after;
+    } rows[] = { { "a", "456000", 1, 50 },
+                 { "b", "456000", 2, 900 },
+                 { "c", "456000", 1, 950 },
+                 { "d", "111111", 3, 990 } };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        uint8_t spki[HASH_SIZE] = { rows[i].key };
+        CHECK_OK(store_serial_reserve(store, view_text(rows[i].serial), rows[i].id, VIEW_ARR(spki),
+                                      1, &err),
+                 err);
+        CHECK_OK(store_certificate_put(store, view_text(rows[i].serial), VIEW_LIT("x"), 2,
+                                       rows[i].not_after, &err),
+                 err);
+    }
+}
+
+static bool is_marked(struct store *store, const char *serial)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    enum store_found is = STORE_NONE;
+
+    if (!store_certificate_by_serial(store, view_text(serial), &is, &c, &err) || is != STORE_FOUND)
+        check_failed(__FILE__, __LINE__, "no certificate %s", serial);
+    return c.is_revoked;
+}
+
+TEST(a_revocation_marks_what_comes_under_it)
+{
+    static const struct {
+        enum store_revoke kind;
+        const char *id;
+        uint8_t first;
+        const char *marked; /* of a, b, c, d */
+    } cases[] = {
+        { STORE_REVOKE_SERIAL, "456000", 'b', "b" },
+        { STORE_REVOKE_TLS_KEY, "456000", 1, "ac" },
+        { STORE_REVOKE_IDENTITY, "456000", 9, "bc" }, /* a has ended */
+        { STORE_REVOKE_ADMISSIONS, "456000", 0, "" },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _free_ char *path = NULL;
+        _cleanup_(store_freep) struct store *store = new_store(&path);
+        struct store_revocation r = { .kind = cases[i].kind,
+                                      .subject = { cases[i].first },
+                                      .subject_len =
+                                          cases[i].kind == STORE_REVOKE_SERIAL ? 1 : HASH_SIZE,
+                                      .reason = 1,
+                                      .at = 100 };
+        struct store_identity who = { .id = "456000", .pk = { 9 }, .role = "peer" };
+        uint64_t no = 0, again = 0;
+        bool is_new = false, is_key = false;
+        uint8_t key[HASH_SIZE] = { 1 };
+        snprintf(r.id, sizeof(r.id), "%s", cases[i].id);
+        CHECK_OK(store_begin(store, &err), err);
+        CHECK_OK(store_identity_add(store, &who, &err), err);
+        put_four(store);
+        CHECK_OK(store_revocation_add(store, &r, &no, &is_new, &err), err);
+        CHECK(is_new);
+        CHECK_OK(store_revocation_add(store, &r, &again, &is_new, &err), err);
+        CHECK(!is_new && no == 1 && again == 1);
+        CHECK_OK(store_commit(store, &err), err);
+        for (const char *c = "abcd"; *c; c++) {
+            const char serial[] = { *c, '\0' };
+            CHECK(is_marked(store, serial) == (strchr(cases[i].marked, *c) != NULL));
+        }
+        CHECK_OK(store_key_is_revoked(store, VIEW_ARR(key), &is_key, &err), err);
+        CHECK(is_key == (strpbrk(cases[i].marked, "ac") != NULL));
+        CHECK_OK(store_begin(store, &err), err);
+        uint8_t sig[64] = { 0 };
+        CHECK_OK(store_revocation_sign(store, 1, VIEW_LIT("V"), VIEW_ARR(sig), &err), err);
+        CHECK_ERR(store_revocation_sign(store, 1, VIEW_LIT("W"), VIEW_ARR(sig), &err), err,
+                  ERR_NOT_FOUND); /* once */
+        CHECK_OK(store_commit(store, &err), err);
+    }
 }
 
 struct walked {

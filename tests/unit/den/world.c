@@ -148,6 +148,16 @@ static bool on_save(void *user, struct view bytes, struct err *err)
     return true;
 }
 
+static bool on_keep_crl(void *user, const struct signer_anchor *anchor, struct err *err)
+{
+    struct world *w = user;
+
+    if (w->cannot_save)
+        return err_set(err, ERR_SYSTEM, "disk full");
+    w->config.crl_floor = *anchor;
+    return true;
+}
+
 /* ---- founding ------------------------------------------------------------------------------ */
 
 static bool sign_manifest(struct world *w, struct view root_der, struct view intermediate_der,
@@ -248,6 +258,7 @@ struct world *world_new(const char *policy)
         .forget = on_forget,
         .publish = on_publish,
         .save_trust = on_save,
+        .keep_crl = on_keep_crl,
         .user = w,
     };
     den_core_defaults(&w->config);

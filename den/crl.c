@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The revocation list: signed anew at half of its life, and when the store has revocations that are
+ * not on it, whoever put them there. */
+#include "den/core_in.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+enum { RETRY_FOR = 2000 /* ms */, LOAD_AT_ONCE = 5000 /* rows: some milliseconds */ };
+
+static bool keep(void *user, const struct signer_anchor *anchor, struct err *err)
+{
+    struct den_core *core = user;
+
+    return core->c.port->keep_crl(core->c.port->user, anchor, err);
+}
+
+bool crl_renew(struct den_core *core, struct err *err)
+{
+    struct signer_list list = {
+        .now = core_wall(core),
+        .life = core->c.crl_life,
+        .floor = core->crl_is,
+        .keep = keep,
+        .user = core,
+    };
+    struct signer_anchor is;
+    _buf_ der = { 0 };
+
+    /* RFC 5280, 3.3: an entry stays until it was on a list that is newer than its certificate */
+    revoked_drop_ended(core->revoked, core->crl_is.at);
+    list.entries = revoked_entries(core->revoked);
+    if (!signer_issue_crl(core->c.signer, core->c.store, &list, &der, &is, err))
+        return false;
+    buf_free(&core->crl);
+    core->crl = der;
+    der = (struct buf){ 0 };
+    core->crl_is = is;
+    core->crl_rev_no = revoked_no(core->revoked);
+    pki_hash(buf_view(&core->crl), core->crl_hash);
+    core->crl_due_at = core_mono(core) + core->c.crl_life / 2;
+    return true;
+}
+
+bool crl_start(struct den_core *core, struct err *err)
+{
+    bool is_all;
+    uint64_t at;
+
+    core->crl_is = core->c.crl_floor;
+    if (!store_number_get(core->c.store, "crl_at", &at, err))
+        return false;
+    core->crl_is.at = at > core->crl_is.at ? at : core->crl_is.at;
+    return revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err) &&
+           crl_renew(core, err);
+}
+
+bool crl_tick(struct den_core *core)
+{
+    struct err err = { 0 };
+
+    if (core_mono(core) < core->crl_due_at)
+        return false;
+    if (crl_renew(core, &err))
+        return true;
+    log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(err.code),
+              log_quote_text(err.text));
+    core->crl_due_at = core_mono(core) + RETRY_FOR;
+    return false;
+}
+
+bool den_core_look(struct den_core *core)
+{
+    struct err err = { 0 };
+    uint64_t last = 0;
+    bool is_all = true;
+
+    if (!store_revocation_last(core->c.store, &last, &err) ||
+        (last > core->crl_rev_no && !revoked_load(core->revoked, core->c.store, core->crl_is.at,
+                                                  LOAD_AT_ONCE, &is_all, &err))) {
+        log_event(LOG_ERROR, "revocations.failed", "code=%s cause=%s", err_code_name(err.code),
+                  log_quote_text(err.text));
+        return true;
+    }
+    if (!is_all || last <= core->crl_rev_no)
+        return is_all;
+    log_event(LOG_INFO, "revocations.taken", "no=%" PRIu64 " listed=%zu", revoked_no(core->revoked),
+              revoked_count(core->revoked));
+    core->crl_due_at = core_mono(core);
+    heart_tick(core);
+    return true;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/inventory.h"
+
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/text.h"
+#include "den/record.h"
+#include "rpc/rpc.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static const char *const states[INVENTORY_N_STATES] = { "valid", "expired", "revoked", "unsigned" };
+
+static const struct {
+    const char *word;
+    uint8_t reason;
+} reasons[] = {
+    { "unspecified", 0 }, { "key-compromise", 1 },         { "affiliation-changed", 3 },
+    { "superseded", 4 },  { "cessation-of-operation", 5 }, { "privilege-withdrawn", 9 },
+};
+
+const char *inventory_state_name(enum inventory_state state)
+{
+    return states[state];
+}
+
+bool inventory_state_find(const char *word, enum inventory_state *ret_state)
+{
+    for (size_t i = 0; i < N_ELEMENTS(states); i++) {
+        if (strcmp(states[i], word) != 0)
+            continue;
+        *ret_state = (enum inventory_state)i;
+        return true;
+    }
+    return false;
+}
+
+enum inventory_state inventory_state_of(const struct store_certificate *c, uint64_t now)
+{
+    if (c->is_revoked)
+        return INVENTORY_REVOKED;
+    if (!c->der.len)
+        return INVENTORY_UNSIGNED;
+    return now > c->not_after ? INVENTORY_EXPIRED : INVENTORY_VALID;
+}
+
+const char *inventory_reason_name(uint8_t reason)
+{
+    for (size_t i = 0; i < N_ELEMENTS(reasons); i++)
+        if (reasons[i].reason == reason)
+            return reasons[i].word;
+    return "other";
+}
+
+bool inventory_reason_find(const char *word, uint8_t *ret_reason)
+{
+    for (size_t i = 0; i < N_ELEMENTS(reasons); i++) {
+        if (strcmp(reasons[i].word, word) != 0)
+            continue;
+        *ret_reason = reasons[i].reason;
+        return true;
+    }
+    return false;
+}
+
+void inventory_put_reasons(struct buf *to)
+{
+    for (size_t i = 0; i < N_ELEMENTS(reasons); i++)
+        buf_printf(to, "%s%s", i ? ", " : "", reasons[i].word);
+}
+
+bool inventory_is_wanted(const struct inventory_wanted *wanted, const struct store_certificate *c)
+{
+    enum inventory_state state = inventory_state_of(c, wanted->now);
+
+    if (wanted->id && strcmp(wanted->id, c->id) != 0)
+        return false;
+    if (wanted->has_state && state != wanted->state)
+        return false;
+    return !wanted->expires_before ||
+           (state == INVENTORY_VALID && c->not_after < wanted->expires_before);
+}
+
+static const char *time_or_dash(uint64_t ms, char to[CLOCK_TEXT])
+{
+    return ms ? clock_text(ms, to) : "-";
+}
+
+void inventory_put_line(const struct store_certificate *c, uint64_t now, struct buf *to)
+{
+    char from[CLOCK_TEXT], until[CLOCK_TEXT], at[CLOCK_TEXT], hex[RECORD_HEX];
+
+    buf_printf(to, "%-34s  %-9s  %-8s  %-24s  %-24s", record_hex(buf_view(&c->serial), hex), c->id,
+               states[inventory_state_of(c, now)], time_or_dash(c->not_before, from),
+               time_or_dash(c->not_after, until));
+    if (c->is_revoked)
+        buf_printf(to, "  revoked %s: %s", clock_text(c->revoked_at, at),
+                   inventory_reason_name(c->reason));
+}
+
+static void put_text(struct buf *to, const char *key, const char *text)
+{
+    rpc_put_str(to, key);
+    if (text)
+        rpc_put_str(to, text);
+    else
+        rpc_put_nil(to);
+}
+
+static void put_time(struct buf *to, const char *key, uint64_t ms)
+{
+    char text[CLOCK_TEXT];
+
+    put_text(to, key, ms ? clock_text(ms, text) : NULL);
+}
+
+void inventory_put_json(const struct store_certificate *c, uint64_t now, struct buf *to)
+{
+    enum { MAX = 4096, N_KEYS = 10 };
+    char serial[RECORD_HEX], spki[RECORD_HEX], sha256[RECORD_HEX];
+    uint8_t hash[HASH_SIZE];
+    _buf_ map = { 0 };
+    struct err err;
+
+    hash_sha256(buf_view(&c->der), hash);
+    rpc_put_map(&map, N_KEYS);
+    put_text(&map, "serial", record_hex(buf_view(&c->serial), serial));
+    put_text(&map, "id", c->id);
+    put_text(&map, "state", states[inventory_state_of(c, now)]);
+    put_time(&map, "reserved_at", c->reserved_at);
+    put_time(&map, "not_before", c->not_before);
+    put_time(&map, "not_after", c->not_after);
+    put_time(&map, "revoked_at", c->is_revoked ? c->revoked_at : 0);
+    put_text(&map, "reason", c->is_revoked ? inventory_reason_name(c->reason) : NULL);
+    put_text(&map, "spki", record_hex(VIEW_ARR(c->spki), spki));
+    put_text(&map, "sha256", c->der.len ? record_hex(VIEW_ARR(hash), sha256) : NULL);
+    if (!rpc_json_from_msgpack(buf_view(&map), MAX, to, &err))
+        abort(); /* all of it is ours */
+}
+
+bool inventory_read_time(const char *text, uint64_t now, uint64_t *ret_at)
+{
+    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d" };
+    uint64_t span;
+
+    for (size_t i = 0; i < N_ELEMENTS(forms); i++) {
+        struct tm tm = { 0 };
+        const char *end = strptime(text, forms[i], &tm);
+        time_t seconds = end && !*end ? timegm(&tm) : -1;
+        if (seconds < 0)
+            continue;
+        *ret_at = (uint64_t)seconds * 1000;
+        return true;
+    }
+    if (!conf_duration(view_text(text), &span))
+        return false;
+    *ret_at = now + span;
+    return true;
+}

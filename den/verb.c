@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/verb.h"
+
+#include "den/folder.h"
+
+#include <stdio.h>
+
+int verb_fail(const struct err *err)
+{
+    fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_code_remedy(err->code));
+    return VERB_FAILED;
+}
+
+int verb_misuse(const struct err *err)
+{
+    fprintf(stderr, "warren-den: %s\n  `warren-den help` shows how it is used\n", err->text);
+    return VERB_MISUSED;
+}
+
+bool verb_load_config(const char *path, struct den_config *config)
+{
+    _buf_ all = { 0 };
+    struct err err;
+
+    if (config_read(path, config, &all, &err))
+        return true;
+    if (all.len)
+        fprintf(stderr, "%s", buf_cstr(&all));
+    verb_fail(&err);
+    return false;
+}
+
+bool verb_open_store(const char *path, struct store **ret_store)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct err err;
+
+    if (!verb_load_config(path, &config))
+        return false;
+    if (config_check_secrets(&config, &err) && folder_open_store(&config, ret_store, &err))
+        return true;
+    verb_fail(&err);
+    return false;
+}

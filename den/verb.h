@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs of warren-den share. */
+#pragma once
+
+#include "base/err.h"
+#include "den/config.h"
+#include "den/store.h"
+
+enum { VERB_DONE = 0, VERB_FAILED = 1, VERB_MISUSED = 2 };
+
+int verb_fail(const struct err *err);   /* says it, and what to do; VERB_FAILED */
+int verb_misuse(const struct err *err); /* says it; VERB_MISUSED */
+/* Every error of the file, not only the first. False after having said them. */
+bool verb_load_config(const char *path, struct den_config *config);
+/* The store alone; false after having said why not. */
+bool verb_open_store(const char *path, struct store **ret_store);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/verb_cert.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "den/args.h"
+#include "den/inventory.h"
+#include "den/record.h"
+#include "den/verb.h"
+#include "pki/pki.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- serials as typed ---------------------------------------------------------------------------- */
+
+struct serial {
+    uint8_t octets[PKI_MAX_SERIAL];
+    size_t len;
+};
+
+/* Hexadecimal, with or without colons, as every tool prints it. */
+static bool read_serial(const char *typed, struct serial *ret_serial, struct err *err)
+{
+    _buf_ hex = { 0 };
+    struct serial serial = { 0 };
+
+    for (const char *c = typed; *c; c++)
+        if (*c != ':')
+            buf_put_u8(&hex, (uint8_t)*c);
+    serial.len = hex.len / 2;
+    if (hex.len == 0 || hex.len % 2 || serial.len > PKI_MAX_SERIAL ||
+        !text_read_hex(buf_view(&hex), serial.octets, serial.len))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "serial: expected up to %d octets in hexadecimal, found \"%.64s\"",
+                       PKI_MAX_SERIAL, typed);
+    *ret_serial = serial;
+    return true;
+}
+
+/* The caller frees what is in it. */
+static bool find(struct store *store, const struct serial *serial, struct store_certificate *ret_c,
+                 struct err *err)
+{
+    enum store_found found;
+    char hex[RECORD_HEX];
+
+    if (!store_certificate_by_serial(store, VIEW(serial->octets, serial->len), &found, ret_c, err))
+        return false;
+    return found == STORE_FOUND ||
+           err_set(err, ERR_NOT_FOUND, "no certificate has the serial number %s",
+                   record_hex(VIEW(serial->octets, serial->len), hex));
+}
+
+/* ---- cert list ------------------------------------------------------------------------------------ */
+
+struct listing {
+    struct inventory_wanted wanted;
+    bool is_json;
+    uint64_t n;
+};
+
+static bool list_one(void *user, const struct store_certificate *c)
+{
+    struct listing *l = user;
+    _buf_ line = { 0 };
+
+    if (!inventory_is_wanted(&l->wanted, c))
+        return true;
+    if (l->is_json)
+        inventory_put_json(c, l->wanted.now, &line);
+    else
+        inventory_put_line(c, l->wanted.now, &line);
+    l->n++;
+    return puts(buf_cstr(&line)) >= 0;
+}
+
+struct list_words { /* as typed */
+    const char *config, *id, *serial, *state, *expires_before;
+};
+
+static bool read_list_words(const struct list_words *words, char id[TEXT_ID], struct listing *l,
+                            struct err *err)
+{
+    l->wanted.now = clock_wall_ms();
+    if (words->id) {
+        if (!text_read_id(words->id, id)) /* "router" and "ocsp" have certificates too */
+            snprintf(id, TEXT_ID, "%s", words->id);
+        l->wanted.id = id;
+    }
+    l->wanted.has_state = words->state != NULL;
+    if (words->state && !inventory_state_find(words->state, &l->wanted.state))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--state: expected valid, expired, revoked or unsigned, found \"%.64s\"",
+                       words->state);
+    return !words->expires_before ||
+           inventory_read_time(words->expires_before, l->wanted.now, &l->wanted.expires_before) ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "--expires-before: expected a duration such as 36h, a day such as 2027-01-31 or "
+                   "a time such as 2027-01-31T12:00:00Z, found \"%.64s\"",
+                   words->expires_before);
+}
+
+static bool list(struct store *store, const struct list_words *words, struct listing *l,
+                 struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    struct serial serial;
+
+    if (!words->serial)
+        return store_certificate_each(store, l->wanted.id, list_one, l, err);
+    if (!read_serial(words->serial, &serial, err) || !find(store, &serial, &c, err))
+        return false;
+    list_one(l, &c);
+    return true;
+}
+
+int verb_cert_list(int argc, char **argv)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct list_words words = { 0 };
+    struct listing listing = { 0 };
+    const struct args_option options[] = {
+        { "config", &words.config, true },
+        { "id", &words.id, false },
+        { "serial", &words.serial, false },
+        { "state", &words.state, false },
+        { "expires-before", &words.expires_before, false },
+        { "json", NULL, false, &listing.is_json },
+    };
+    char id[TEXT_ID];
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
+        !read_list_words(&words, id, &listing, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(words.config, &store))
+        return VERB_FAILED;
+    if (!list(store, &words, &listing, &err))
+        return verb_fail(&err);
+    if (!listing.is_json)
+        fprintf(stderr, "%" PRIu64 " certificate%s\n", listing.n, listing.n == 1 ? "" : "s");
+    return VERB_DONE;
+}
+
+/* ---- cert show ------------------------------------------------------------------------------------ */
+
+static bool show(const struct store_certificate *c, bool is_pem, struct err *err)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    _buf_ text = { 0 }, pem = { 0 };
+    char spki[RECORD_HEX];
+
+    if (c->der.len && !pki_cert_read(buf_view(&c->der), &cert, err))
+        return false;
+    if (cert)
+        pki_pem_put(&pem, "CERTIFICATE", buf_view(&c->der));
+    if (is_pem) {
+        if (!cert)
+            return err_set(err, ERR_NOT_FOUND,
+                           "the serial number was reserved, and nothing was signed with it");
+        fwrite(pem.data, 1, pem.len, stdout);
+        return true;
+    }
+    inventory_put_line(c, clock_wall_ms(), &text);
+    buf_printf(&text, "\nkey (SHA-256 of the SPKI)  %s\n", record_hex(VIEW_ARR(c->spki), spki));
+    if (cert)
+        buf_printf(&text, "names                      %s\nissuer                     %s\n%s",
+                   pki_cert_facts(cert)->names, pki_cert_facts(cert)->issuer, buf_cstr(&pem));
+    fwrite(text.data, 1, text.len, stdout);
+    return true;
+}
+
+int verb_cert_show(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "SERIAL" };
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    _cleanup_(store_freep) struct store *store = NULL;
+    const char *path = NULL, *typed = NULL;
+    bool is_pem = false;
+    const struct args_option options[] = { { "config", &path, true },
+                                           { "pem", NULL, false, &is_pem } };
+    struct serial serial;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err) ||
+        !read_serial(typed, &serial, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(path, &store))
+        return VERB_FAILED;
+    return find(store, &serial, &c, &err) && show(&c, is_pem, &err) ? VERB_DONE : verb_fail(&err);
+}
+
+/* ---- revoke --------------------------------------------------------------------------------------- */
+
+struct revoke_words {
+    const char *config, *id, *serial, *key, *reason;
+};
+
+static const char *const kinds[] = {
+    [STORE_REVOKE_SERIAL] = "serial",
+    [STORE_REVOKE_TLS_KEY] = "key",
+    [STORE_REVOKE_IDENTITY] = "identity",
+    [STORE_REVOKE_ADMISSIONS] = "admissions",
+};
+
+static void set_subject(struct store_revocation *r, enum store_revoke kind, const char *id,
+                        struct view subject)
+{
+    r->kind = kind;
+    snprintf(r->id, sizeof(r->id), "%s", id);
+    r->subject_len = subject.len;
+    memcpy(r->subject, subject.data, subject.len);
+}
+
+static bool by_serial(struct store *store, const char *typed, struct store_revocation *to,
+                      struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    struct serial serial;
+
+    if (!read_serial(typed, &serial, err) || !find(store, &serial, &c, err))
+        return false;
+    set_subject(to, STORE_REVOKE_SERIAL, c.id, VIEW(serial.octets, serial.len));
+    return true;
+}
+
+static bool by_key(struct store *store, const char *typed, struct store_revocation *to,
+                   struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    uint8_t spki[HASH_SIZE];
+    enum store_found found;
+
+    if (!text_read_hex(view_text(typed), spki, sizeof(spki)))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--key: expected the SHA-256 of a SubjectPublicKeyInfo, 64 hexadecimal "
+                       "digits, found \"%.80s\"",
+                       typed);
+    if (!store_certificate_by_spki(store, VIEW_ARR(spki), &found, &c, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "no certificate was ever asked for with the key %s",
+                       typed);
+    set_subject(to, STORE_REVOKE_TLS_KEY, c.id, VIEW_ARR(spki));
+    return true;
+}
+
+static bool by_id(struct store *store, const char *typed, struct store_revocation *to,
+                  struct err *err)
+{
+    struct store_identity who;
+    enum store_found found;
+    char id[TEXT_ID];
+
+    if (!text_read_id(typed, id))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--id: expected an ID of 6 to 9 digits, found \"%.64s\"", typed);
+    if (!store_identity_by_id(store, view_text(id), &found, &who, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "nobody has the ID %s", id);
+    set_subject(to, STORE_REVOKE_IDENTITY, id, VIEW_ARR(who.pk));
+    return true;
+}
+
+static bool resolve(struct store *store, const struct revoke_words *words,
+                    struct store_revocation *to, struct err *err)
+{
+    to->at = clock_wall_ms();
+    if (!inventory_reason_find(words->reason, &to->reason)) {
+        _buf_ known = { 0 };
+        inventory_put_reasons(&known);
+        return err_set(err, ERR_INVALID_ARGUMENT, "--reason: expected %s, found \"%.64s\"",
+                       buf_cstr(&known), words->reason);
+    }
+    if (words->serial)
+        return by_serial(store, words->serial, to, err);
+    return words->key ? by_key(store, words->key, to, err) : by_id(store, words->id, to, err);
+}
+
+static bool put_down(struct store *store, struct store_revocation *r, bool *ret_is_new,
+                     struct err *err)
+{
+    _transaction_ struct store *open = store;
+    char subject[RECORD_HEX], no[24];
+
+    if (!store_begin(open, err) || !store_revocation_add(open, r, &r->no, ret_is_new, err))
+        return false;
+    if (!*ret_is_new)
+        return true;
+    snprintf(no, sizeof(no), "%" PRIu64, r->no);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("number", no),
+        AUDIT_TEXT("kind", kinds[r->kind]),
+        AUDIT_TEXT("id", r->id),
+        AUDIT_TEXT("subject", record_hex(VIEW(r->subject, r->subject_len), subject)),
+        AUDIT_TEXT("reason", inventory_reason_name(r->reason)),
+        AUDIT_TEXT("by", "operator"),
+    };
+    return audit_append(open, r->at, "revoked", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+static int revoke(const struct revoke_words *words)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_revocation r = { 0 };
+    bool is_new = false;
+    struct err err;
+
+    if (!verb_open_store(words->config, &store))
+        return VERB_FAILED;
+    if (!resolve(store, words, &r, &err))
+        return err.code == ERR_INVALID_ARGUMENT ? verb_misuse(&err) : verb_fail(&err);
+    if (!put_down(store, &r, &is_new, &err))
+        return verb_fail(&err);
+    if (is_new)
+        printf("revoked by %s, of %s: number %" PRIu64
+               ", on the list and in OCSP within seconds while den runs\n",
+               kinds[r.kind], r.id, r.no);
+    else
+        printf("was revoked before, by number %" PRIu64 "; nothing was changed\n", r.no);
+    return VERB_DONE;
+}
+
+int verb_revoke(int argc, char **argv)
+{
+    struct revoke_words words = { .reason = "unspecified" };
+    const struct args_option options[] = {
+        { "config", &words.config, true },  { "id", &words.id, false },
+        { "serial", &words.serial, false }, { "key", &words.key, false },
+        { "reason", &words.reason, false },
+    };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return verb_misuse(&err);
+    if (!!words.id + !!words.serial + !!words.key != 1) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "expected one of --id, --serial and --key");
+        return verb_misuse(&err);
+    }
+    return revoke(&words);
+}
+
+int verb_cert_revoke(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "SERIAL" };
+    struct revoke_words words = { .reason = "unspecified" };
+    const struct args_option options[] = { { "config", &words.config, true },
+                                           { "reason", &words.reason, false } };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &words.serial, 1, &err))
+        return verb_misuse(&err);
+    return revoke(&words);
+}

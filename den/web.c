@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/web.h"
+
+#include "base/base64.h"
+#include "den/core_in.h"
+
+enum { MAX_GET = 1024 };
+
+static const char text_type[] = "text/plain; charset=utf-8", cert_type[] = "application/pkix-cert",
+                  crl_type[] = "application/pkix-crl", ocsp_type[] = "application/ocsp-response";
+
+static void put_text(struct web_page *page, unsigned status, const char *text)
+{
+    page->status = status;
+    page->type = text_type;
+    buf_put_text(&page->body, text);
+}
+
+static void put_der(struct web_page *page, const char *type, struct view der)
+{
+    page->status = 200;
+    page->type = type;
+    buf_put(&page->body, der);
+}
+
+static void get_crl(struct den_core *core, struct web_page *page)
+{
+    put_der(page, crl_type, den_core_crl(core));
+}
+
+static void get_ca(struct den_core *core, struct web_page *page)
+{
+    put_der(page, cert_type, pki_cert_der(signer_cert(core->c.signer)));
+}
+
+static void get_root(struct den_core *core, struct web_page *page)
+{
+    struct view der;
+
+    if (rpc_trust_root(core->c.trust, 0, &der))
+        put_der(page, cert_type, der);
+    else
+        put_text(page, 404, "there is no root\n");
+}
+
+static const struct {
+    const char *path;
+    void (*get)(struct den_core *core, struct web_page *page);
+} files[] = {
+    { "/crl", get_crl },
+    { "/ca", get_ca },
+    { "/root", get_root },
+};
+
+static void answer_ocsp(struct den_core *core, struct view request, struct web_page *page)
+{
+    page->status = 200;
+    page->type = ocsp_type;
+    den_core_ocsp(core, request, &page->body);
+}
+
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* RFC 3986, 2.1. What is malformed stays as it is, and is then no base64. */
+static void put_decoded(struct buf *to, struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        int high = text.data[i] == '%' && i + 2 < text.len ? hex_digit(text.data[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(text.data[i + 2]) : -1;
+        if (low < 0) {
+            buf_put_u8(to, text.data[i]);
+            continue;
+        }
+        buf_put_u8(to, (uint8_t)(high << 4 | low));
+        i += 2;
+    }
+}
+
+/* False: malformed, or about nothing that is known here. */
+static bool try_ocsp(struct den_core *core, struct view text, struct buf *to)
+{
+    _buf_ request = buf_dup(text);
+    size_t len = 0;
+
+    buf_clear(to);
+    if (!request.len || !base64_read(buf_view(&request), request.data, &len))
+        len = 0; /* malformed, as OCSP says it */
+    return den_core_ocsp(core, view_sub(buf_view(&request), 0, len), to);
+}
+
+/* On the way a plus may have become a space and two slashes one: base64 has both. Where a slash is
+ * missing, the one that leads to something known was it. */
+static void answer_text(struct den_core *core, struct buf *text, struct buf *to)
+{
+    for (size_t i = 0; i < text->len; i++)
+        if (text->data[i] == ' ')
+            text->data[i] = '+';
+    if (try_ocsp(core, buf_view(text), to) || text->len % 4 != 3)
+        return;
+    for (size_t i = 0; i < text->len; i++) {
+        _buf_ longer = { 0 };
+        if (text->data[i] != '/')
+            continue;
+        buf_put(&longer, view_sub(buf_view(text), 0, i));
+        buf_put_u8(&longer, '/');
+        buf_put(&longer, view_sub(buf_view(text), i, text->len));
+        if (try_ocsp(core, buf_view(&longer), to))
+            return;
+    }
+}
+
+/* RFC 6960, A.1: the request in base64, percent-encoded, behind the responder's URL. It recommends
+ * GET below 255 bytes. */
+static void get_ocsp(struct den_core *core, struct view encoded, struct web_page *page)
+{
+    _buf_ text = { 0 };
+
+    if (encoded.len <= MAX_GET)
+        put_decoded(&text, encoded);
+    page->status = 200;
+    page->type = ocsp_type;
+    answer_text(core, &text, &page->body);
+}
+
+static void get(struct den_core *core, struct view path, struct web_page *page)
+{
+    static const struct view ocsp = { (const uint8_t *)"/ocsp/", 6 };
+
+    for (size_t i = 0; i < N_ELEMENTS(files); i++)
+        if (view_eq_text(path, files[i].path)) {
+            files[i].get(core, page);
+            return;
+        }
+    if (view_starts(path, ocsp))
+        get_ocsp(core, view_sub(path, ocsp.len, path.len), page);
+    else if (view_eq_text(path, "/ocsp"))
+        put_text(page, 405, "OCSP: POST the request, or GET /ocsp/ and the request in base64\n");
+    else
+        put_text(page, 404, "there are /crl, /ca, /root and /ocsp\n");
+}
+
+void web_serve(struct den_core *core, bool is_post, struct view path, struct view body,
+               struct web_page *page)
+{
+    if (!is_post)
+        get(core, path, page);
+    else if (view_eq_text(path, "/ocsp") || view_eq_text(path, "/ocsp/"))
+        answer_ocsp(core, body, page);
+    else
+        put_text(page, 405, "only /ocsp takes a POST\n");
+}
