@@ -172,7 +172,7 @@ static bool open_http(struct den *den, struct err *err)
         .user = den,
     };
 
-    if (!*den->config->http)
+    if (!den->config->http || !*den->config->http)
         return true;
     if (!conf_split_address(view_text(den->config->http), 0, &host, &listener.port))
         return err_set(err, ERR_BAD_CONFIG, "http: expected ADDRESS:PORT");
