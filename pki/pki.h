@@ -232,6 +232,15 @@ bool pki_judge(const struct pki_trust *trust, const struct view *chain, size_t n
 bool pki_check_leaf(const struct pki_cert *leaf, const struct pki_cert *issuer, const char *name,
                     const char *network, struct err *err);
 
+/* ---- for other programs --------------------------------------------------------------------- */
+
+/* PKCS#12, AES-256 under the passphrase (of at least 6 characters): `key` with its certificate first and the chain
+ * behind it; or without a key certificates that are to be trusted, in Java's way too. `name` is what other programs
+ * list it as. INVALID_ARGUMENT. */
+bool pki_pkcs12_write(const struct pki_key *key, const struct view *certs, size_t n,
+                      const char *name, const char *passphrase, struct buf *ret_der,
+                      struct err *err);
+
 /* ---- chains of other CAs ------------------------------------------------------------------ */
 
 enum { PKI_MAX_GENERAL = 16 }; /* certificates in a chain, and anchors */

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 
+import bench_den
 import bench_router
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -50,11 +51,16 @@ def bench_router_suite(build):
     return bench_router.figures(build, lambda name: program(build, name))
 
 
+def bench_den_suite(build):
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den"], check=True, stdout=subprocess.DEVNULL)
+    return bench_den.figures(build, lambda name: program(build, name))
+
+
 def nothing_yet(_build):
     return []
 
 
-SUITES = {"router": bench_router_suite, "den": nothing_yet, "link": bench_link, "reach": nothing_yet}
+SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link, "reach": nothing_yet}
 
 
 def shown(value):

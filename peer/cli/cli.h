@@ -46,6 +46,11 @@ unsigned long long cli_now(void);
 /* An identity for people, to `out`. */
 void cli_print_identity(const struct peer_identity *identity, FILE *out);
 
+/* ---- pki.c: verbs that need no connection and read their own options ---- */
+
+bool cli_pki(int argc, char **argv, int *ret_status); /* false: it is none of them */
+void cli_pki_usage(FILE *out);
+
 /* ---- text.c: bytes for terminals and for JSON ---- */
 
 /* Text from afar for a terminal: control characters and broken UTF-8 come out as '?' or \xNN, so that nobody can steer the

@@ -43,6 +43,7 @@ static void usage(FILE *out)
     fprintf(out, "usage: warren [--state DIR] VERB\n\n");
     for (size_t i = 0; i < N_VERBS; i++)
         fprintf(out, "  warren %-40s %s\n", verbs[i].usage, verbs[i].help);
+    cli_pki_usage(out);
     fprintf(
         out,
         "\n"
@@ -309,9 +310,11 @@ int main(int argc, char **argv)
     const struct verb *verb;
     char given[MAX_GIVEN + 1] = "";
     bool is_done = false;
-    int at;
+    int at, status;
 
     forbid_dumps();
+    if (cli_pki(argc, argv, &status))
+        return flushed(status);
     verb = find_own(&cli, argc, argv, &at);
     if (verb)
         return run_own(&cli, verb, argc - at, argv + at);

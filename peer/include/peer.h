@@ -312,6 +312,42 @@ PEER_API bool peer_publish(struct peer *peer, const char *topic, const struct pe
 PEER_API void *peer_msgpack_from_json(const char *json, size_t size, size_t *ret_size,
                                       struct peer_error *ret_error);
 PEER_API char *peer_json_from_msgpack(const void *bytes, size_t size, struct peer_error *ret_error);
+/* ---- certificates, without a connection ------------------------------------------------------------- */
+
+struct peer_chain_question {
+    const void *chain; /* PEM, the leaf first; or the leaf alone as DER */
+    size_t chain_size;
+    const void *roots; /* PEM, however many; or one as DER */
+    size_t roots_size;
+    const void
+        *crl; /* PEM or DER; size 0: none. When there is one it must be the issuer's, and fresh */
+    size_t crl_size;
+    const char *name; /* exactly this one: "456000.corp.example" */
+    uint64_t at;      /* ms since 1970; 0: now */
+    bool is_client;   /* as a TLS client; else as a server */
+    bool
+        is_general; /* a chain of another CA, by the general rules; else by a Warren network's own profile */
+};
+struct peer_chain_facts {
+    char subject[256], issuer[256], names[256], serial[64];
+    uint64_t not_before, not_after; /* ms since 1970 */
+};
+/* Asks the judge that links ask. There is no manifest here: the intermediates are those that the chain brings. `ret_facts`,
+ * about the leaf, may be NULL. False with the reason: bad_certificate, expired, revoked, name_mismatch, bad_signature ... */
+PEER_API bool peer_verify_chain(const struct peer_chain_question *question,
+                                struct peer_chain_facts *ret_facts, struct peer_error *ret_error);
+
+struct peer_export {
+    const char *state_dir; /* NULL: the default */
+    const char *path;      /* a new file */
+    bool
+        is_trust; /* the network's roots; else this machine's certificate with its chain and key, mode 0600 */
+    bool is_pkcs12; /* else PEM */
+    const char *
+        passphrase; /* PKCS#12 needs one, of 6 characters or more; in PEM it is for the key. NULL: none */
+};
+/* For other programs: Java, NSS, GnuTLS, OpenSSL. False: not_joined, not_found, already_exists, invalid_argument. */
+PEER_API bool peer_export(const struct peer_export *wanted, struct peer_error *ret_error);
 
 PEER_API const char *peer_version(void);
 

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""den's figures: a real den behind a real router, a throw-away network, beside Debian's CFSSL over HTTP."""
+import json
+import os
+import secrets
+import shutil
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+from network import Network, free_port, run  # noqa: E402
+
+ROUNDS = 3
+IDENTITIES, REQUESTS, WINDOW = 1000, 20000, 512
+CERTIFICATES, REVOKED = 1000000, 100000
+ROUTER = {"max_connections": 4096, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
+DEN = {"csr_burst": 0, "crl_life": "24h", "log_level": "info"}
+DAY = 86400000
+
+
+class Den:
+    """A network whose den knows the load program's peers. The limits per identity and per address are lifted, and said so."""
+
+    def __init__(self, program, build, folder, **more):
+        self.load = program("den_load")
+        self.net = Network(build, folder, name="bench.warren")
+        self.net.has_limits = True
+        self.net.init()
+        for name, rows in (("router/router.conf", ROUTER), ("den/den.conf", {**DEN, **more})):
+            with open(self.net.path(name), "a", encoding="ascii") as f:
+                f.write("".join(f"{key} = {value}\n" for key, value in rows.items()))
+        self.net.start_router()
+        self.add_identities()
+
+    def database(self):
+        db = sqlite3.connect(self.net.path("den/den.db"), timeout=60)
+        db.execute("PRAGMA synchronous = OFF")
+        return db
+
+    def add_identities(self):
+        said = run([self.load, "keys", self.net.path("den"), f"port={self.net.port}", f"count={IDENTITIES}"]).stdout
+        rows = [json.loads(line) for line in said.splitlines()]
+        db = self.database()
+        with db:
+            db.executemany("INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, 'peer', 1, 1)",
+                           [(row["id"], bytes.fromhex(row["pk"])) for row in rows])
+        db.close()
+
+    def add_certificates(self, n, is_revoked):
+        """Rows as den writes them; the certificate in them is one of its own."""
+        db = self.database()
+        now = int(time.time() * 1000)
+        der = db.execute("SELECT der FROM certificate WHERE der IS NOT NULL LIMIT 1").fetchone()[0]
+        no = db.execute("SELECT coalesce(max(no), 0) FROM revocation").fetchone()[0]
+
+        def rows():
+            for i in range(n):
+                serial = b"\x01" + i.to_bytes(4, "big") + secrets.token_bytes(12)
+                yield serial, str(100000 + i % 900000), serial + bytes(15), der, now, now, now + DAY, no + i + 1
+
+        with db:
+            if is_revoked:
+                kept = list(rows())
+                db.executemany("INSERT INTO revocation (no, kind, id, subject, reason, at) VALUES (?, 1, ?, ?, 0, ?)",
+                               [(row[7], row[1], row[0], now) for row in kept])
+                db.executemany("INSERT INTO certificate (serial, id, spki, der, reserved_at, not_before, not_after, revoked_by,"
+                               " revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(*row, now) for row in kept])
+            else:
+                db.executemany("INSERT INTO certificate (serial, id, spki, der, reserved_at, not_before, not_after)"
+                               " VALUES (?, ?, ?, ?, ?, ?, ?)", (row[:7] for row in rows()))
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+
+    def start(self, verb, **options):
+        words = [f"{key}={value}" for key, value in options.items()]
+        return subprocess.Popen([self.load, verb, self.net.path("den"), f"port={self.net.port}", *words], stdout=subprocess.PIPE,
+                                text=True)
+
+    def sign(self):
+        load = self.start("sign", count=IDENTITIES, requests=REQUESTS, window=WINDOW)
+        out = load.communicate(timeout=300)[0]
+        if load.returncode != 0:
+            sys.exit("bench: den_load sign failed")
+        return json.loads(out.splitlines()[-1])["value"]
+
+    def close(self):
+        self.net.close()
+
+
+class Cfssl:
+    CONFIG = {"signing": {"default": {"usages": ["digital signature", "server auth", "client auth"], "expiry": "24h"}}}
+
+    def __init__(self, program, folder):
+        self.load, self.port = program("cfssl_load"), free_port()
+        path = os.path.join
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+             "/CN=bench", "-keyout", path(folder, "key.pem"), "-out", path(folder, "ca.pem")])
+        with open(path(folder, "config.json"), "w", encoding="ascii") as f:
+            json.dump(self.CONFIG, f)
+        self.process = subprocess.Popen(
+            ["cfssl", "serve", "-address", "127.0.0.1", "-port", str(self.port), "-ca", path(folder, "ca.pem"), "-ca-key",
+             path(folder, "key.pem"), "-config", path(folder, "config.json"), "-loglevel", "4"], cwd=folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while run(["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{self.port}/"], wanted=None).returncode != 0:
+            if time.monotonic() > until:
+                sys.exit("bench: cfssl does not answer")
+            time.sleep(0.1)
+
+    def sign(self):
+        return json.loads(run([self.load, str(self.port), str(REQUESTS // 4), "64"]).stdout)["value"]
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def signed(program, build, folder):
+    den = Den(program, build, os.path.join(folder, "den"))
+    other = None
+    values = {"Warren": [], "CFSSL": []}
+    try:
+        den.net.start_den()
+        if shutil.which("cfssl"):
+            other = Cfssl(program, folder)
+        for number in range(ROUNDS):
+            print(f"\r  round {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
+            values["Warren"].append(den.sign())
+            if other:
+                values["CFSSL"].append(other.sign())
+        print("\r                 \r", end="", file=sys.stderr, flush=True)
+    finally:
+        den.close()
+        if other:
+            other.close()
+    beside = {"CFSSL over HTTP, no database": statistics.median(values["CFSSL"])} if other else {}
+    return {"suite": "den", "figure": "signed (limits per identity lifted)", "unit": "certificates/s",
+            "value": statistics.median(values["Warren"]), "beside": beside}
+
+
+def start(program, build, folder):
+    """From the start of the process until it is online."""
+    den = Den(program, build, folder)
+    try:
+        den.add_certificates(CERTIFICATES, is_revoked=False)
+        values = []
+        for _ in range(ROUNDS):
+            began = time.monotonic()
+            den.net.start_den()
+            values.append(time.monotonic() - began)
+            den.net.den.stop()
+    finally:
+        den.close()
+    return {"suite": "den", "figure": f"start, {CERTIFICATES} certificates", "unit": "s", "value": statistics.median(values), "beside": {}}
+
+
+def longest(load):
+    load.send_signal(signal.SIGUSR1)
+    return json.loads(load.stdout.readline())["value"]
+
+
+def crl(program, build, folder):
+    """The longest that a call to den took while a list of that many was made anew, a revocation later each time."""
+    port = free_port()
+    den = Den(program, build, folder, http=f"127.0.0.1:{port}")
+    try:
+        den.add_certificates(REVOKED, is_revoked=True)
+        den.net.start_den()
+        load = den.start("ping")
+        load.stdout.readline()
+        time.sleep(1)
+        quiet, values = longest(load), []
+        for _ in range(ROUNDS):
+            den.add_certificates(1, is_revoked=True)
+            seen = len(den.net.den.err)
+            den.net.den.wait_line(den.net.den.err, r"event=revocations\.taken", seen)
+            time.sleep(0.5)
+            values.append(longest(load))
+        load.terminate()
+        load.wait()
+    finally:
+        den.close()
+    return {"suite": "den", "figure": f"crl, {REVOKED} entries: longest call", "unit": "ms", "value": max(values),
+            "beside": {"the same without a new list": quiet}}
+
+
+def figures(build, program):
+    for measure in (signed, start, crl):
+        folder = tempfile.mkdtemp(prefix="warren-bench-")
+        try:
+            yield measure(program, build, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`warren verify` and the exports, into the programs that they are for."""
+import json
+import os
+import shutil
+import stat
+import time
+
+from network import run
+from tap import Skip, check, check_in, main, test
+
+PASSPHRASE = "correct horse"
+
+
+def with_passphrase(argv, passphrase=PASSPHRASE, wanted=0):
+    ours, theirs = os.pipe()
+    os.write(theirs, passphrase.encode() + b"\n")
+    os.close(theirs)
+    try:
+        return run([*argv, "--passphrase-fd", str(ours)], wanted=wanted, pass_fds=[ours])
+    finally:
+        os.close(ours)
+
+
+def tool(net, *argv, wanted=0):
+    return run(list(argv), wanted=wanted, cwd=net.folder)
+
+
+def verify(net, *words, wanted=0):
+    return run([net.program("warren"), "verify", *words], wanted=wanted)
+
+
+def name_of(net, name):
+    return f"{net.ids[name]}.{net.name}"
+
+
+@test
+def a_good_chain_is_called_good(net):
+    net.join("alice")
+    run(net.warren("alice", "export-cert", "--out", net.path("alice.pem")))
+    run(net.warren("alice", "export-trust", "--out", net.path("root.pem")))
+    words = ["--ca", net.path("root.pem"), "--name", name_of(net, "alice"), net.path("alice.pem")]
+    check_in("good: it is for " + name_of(net, "alice"), verify(net, *words).stdout)
+    check_in("good", verify(net, "--client", *words).stdout)
+    told = json.loads(verify(net, "--json", *words).stdout)
+    check(told["result"] == "good" and told["names"] == "DNS:" + name_of(net, "alice"), f"told {told}")
+    with open(net.path("alice.pem"), encoding="ascii") as f:
+        done = run([net.program("warren"), "verify", "--ca", net.path("root.pem"), "--name", name_of(net, "alice"), "-"], input=f.read())
+    check_in("good", done.stdout)
+
+
+@test
+def a_bad_chain_is_called_bad_with_the_reason(net):
+    ca, chain, name = net.path("root.pem"), net.path("alice.pem"), name_of(net, "alice")
+    then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2 * 86400))
+    for words, reason in (
+            (["--ca", ca, "--name", f"111111.{net.name}", chain], "bad: name_mismatch: the certificate is for " + name),
+            (["--ca", ca, "--name", name, "--at", then, chain], "bad: expired: the certificate expired"),
+            (["--ca", ca, "--name", name, "--at", "1000000000", chain], "is not yet valid: it begins in"),
+            (["--ca", chain, "--name", name, chain], "bad: bad_certificate: root: "),
+            (["--ca", ca, "--name", "alice", chain], "bad: invalid_argument: alice: expected a name in a network"),
+            (["--ca", ca, "--name", name, ca], "bad: bad_certificate: the certificate must not be used by a TLS server")):
+        check_in(reason, verify(net, *words, wanted=1).stdout)
+    told = json.loads(verify(net, "--json", "--ca", ca, "--name", "111111." + net.name, chain, wanted=1).stdout)
+    check(told["result"] == "bad" and told["code"] == "name_mismatch", f"told {told}")
+    check_in("--ca, --name and a file", verify(net, chain, wanted=2).stderr)
+    check_in("no-such: No such file", verify(net, "--ca", ca, "--name", name, "no-such", wanted=2).stderr)
+    check_in("--at: expected a time", verify(net, "--ca", ca, "--name", name, "--at", "now", chain, wanted=2).stderr)
+
+
+@test
+def a_list_counts(net):
+    den = [net.program("warren-den")]
+    config = ["--config", net.path("den/den.conf")]
+    ca, chain, name = net.path("root.pem"), net.path("alice.pem"), name_of(net, "alice")
+    crl = net.path("alice/crl.der")
+    check_in("good", verify(net, "--ca", ca, "--crl", crl, "--name", name, chain).stdout)
+    then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400 - 120))
+    net.join("bob")
+    run(net.warren("bob", "export-cert", "--out", net.path("bob.pem")))
+    serial = next(json.loads(line)["serial"] for line in
+                  run([*den, "cert", "list", "--json", "--id", net.ids["alice"], *config]).stdout.splitlines())
+    run([*den, "cert", "revoke", serial, *config])
+    net.den.wait_line(net.den.err, r"event=revocations\.taken")
+    net.join("carol")  # comes with the new list
+    check_in("bad: revoked: the certificate " + serial, verify(net, "--ca", ca, "--crl", net.path("carol/crl.der"), "--name", name, chain,
+                                                               wanted=1).stdout)
+    check_in("good", verify(net, "--ca", ca, "--crl", net.path("carol/crl.der"), "--name", name_of(net, "bob"), "--at", then,
+                            net.path("bob.pem")).stdout)
+
+
+@test
+def a_chain_of_another_ca_is_judged_by_the_general_rules(net):
+    tool(net, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=other ca",
+         "-addext", "basicConstraints=critical,CA:true", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", "other.key", "-out",
+         "other.pem")
+    tool(net, "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=www.other.example", "-keyout",
+         "www.key", "-out", "www.csr")
+    with open(net.path("www.ext"), "w", encoding="ascii") as f:
+        f.write("basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n"
+                "subjectAltName=DNS:www.other.example\nauthorityKeyIdentifier=keyid\n")
+    tool(net, "openssl", "x509", "-req", "-in", "www.csr", "-CA", "other.pem", "-CAkey", "other.key", "-days", "1", "-extfile", "www.ext",
+         "-out", "www.pem")
+    words = ["--ca", net.path("other.pem"), "--name", "www.other.example", net.path("www.pem")]
+    check_in("bad: bad_certificate", verify(net, *words, wanted=1).stdout)
+    check_in("good", verify(net, "--general", *words).stdout)
+    check_in("bad: name_mismatch", verify(net, "--general", "--ca", net.path("other.pem"), "--name", "other.example", net.path("www.pem"),
+                                          wanted=1).stdout)
+
+
+@test
+def exports_are_private_and_overwrite_nothing(net):
+    check(stat.S_IMODE(os.stat(net.path("alice.pem")).st_mode) == 0o600, "others can read the key")
+    check_in("already_exists", run(net.warren("alice", "export-cert", "--out", net.path("alice.pem")), wanted=1).stderr)
+    check_in("a passphrase is needed", run(net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("x")), wanted=2).stderr)
+    check_in("at least 6 characters", with_passphrase(net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("x")), "short",
+                                                      wanted=1).stderr)
+    check_in("not_joined", run(net.warren("nobody", "export-cert", "--out", net.path("x")), wanted=1).stderr)
+    check(not os.path.exists(net.path("x")), "something was written")
+    with_passphrase(net.warren("bob", "export-cert", "--out", net.path("bob-sealed.pem")))
+    tool(net, "openssl", "pkey", "-in", "bob-sealed.pem", "-passin", "pass:" + PASSPHRASE, "-noout", "-check")
+    tool(net, "openssl", "pkey", "-in", "bob-sealed.pem", "-passin", "pass:wrong", "-noout", wanted=1)
+
+
+@test
+def openssl_and_gnutls_read_the_pkcs12(net):
+    with_passphrase(net.warren("bob", "export-cert", "--pkcs12", "--out", net.path("bob.p12")))
+    with_passphrase(net.warren("bob", "export-trust", "--pkcs12", "--out", net.path("root.p12")))
+    done = tool(net, "openssl", "pkcs12", "-in", "bob.p12", "-passin", "pass:" + PASSPHRASE, "-nodes", "-info")
+    check(done.stdout.count("BEGIN CERTIFICATE") == 2 and done.stdout.count("BEGIN PRIVATE KEY") == 1, done.stdout)
+    check_in("AES-256-CBC", done.stderr)
+    check_in("MAC: sha256", done.stderr)
+    done = tool(net, "certtool", "--p12-info", "--inder", "--infile", "bob.p12", "--password", PASSPHRASE)
+    check(done.stdout.count("BEGIN CERTIFICATE") == 2, done.stdout)
+    done = tool(net, "certtool", "--p12-info", "--inder", "--infile", "root.p12", "--password", PASSPHRASE)
+    check(done.stdout.count("BEGIN CERTIFICATE") == 1, done.stdout)
+    tool(net, "openssl", "pkcs12", "-in", "bob.p12", "-passin", "pass:wrong", "-nodes", wanted=1)
+
+
+@test
+def nss_takes_them(net):
+    os.mkdir(net.path("nss"))
+    tool(net, "certutil", "-N", "-d", "sql:nss", "--empty-password")
+    tool(net, "pk12util", "-i", "bob.p12", "-d", "sql:nss", "-W", PASSPHRASE)
+    tool(net, "certutil", "-A", "-d", "sql:nss", "-n", "root", "-t", "CT,C,", "-a", "-i", "root.pem")
+    listed = tool(net, "certutil", "-L", "-d", "sql:nss").stdout
+    check_in("u,u,u", listed)
+    tool(net, "certutil", "-V", "-d", "sql:nss", "-n", next(line.split("  ")[0] for line in listed.splitlines() if "u,u,u" in line), "-u", "V")
+    check_in("warren", tool(net, "certutil", "-K", "-d", "sql:nss").stdout)
+
+
+@test
+def java_takes_them(net):
+    if not shutil.which("keytool"):
+        raise Skip("keytool is not installed (package default-jre-headless)")
+    words = ["-storetype", "PKCS12", "-storepass", PASSPHRASE, "-list"]
+    done = tool(net, "keytool", "-keystore", "bob.p12", *words)
+    check_in("PrivateKeyEntry", done.stdout)
+    done = tool(net, "keytool", "-keystore", "root.p12", *words)
+    check_in("trustedCertEntry", done.stdout)
+    check_in("Your keystore contains 1 entry", done.stdout)
+
+
+if __name__ == "__main__":
+    main()
