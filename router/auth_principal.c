@@ -138,18 +138,8 @@ static void put_router_proof(const struct realm_config *realm, const uint8_t *th
     rpc_put_text(extra, buf_view(&text));
 }
 
-static bool is_in_use(const struct router *router, struct view key)
-{
-    const struct conn *conn;
-
-    LIST_EACH(conn, &router->conns, of_router) {
-        if (conn->session && conn->method == REALM_NETSIGN && view_eq(key, VIEW_ARR(conn->pk)))
-            return true;
-    }
-    return false;
-}
-
-/* The principal of this key; NULL too when it asked for another's name. */
+/* The principal of this key; NULL too when it asked for another's name, and of a key that ever came
+ * by netsign: it must not be talked into signing what others choose. */
 static const struct principal *find_by_key(const struct handshake *h, struct view key,
                                            struct view authid)
 {
@@ -157,7 +147,7 @@ static const struct principal *find_by_key(const struct handshake *h, struct vie
 
     if (p && authid.len && !view_eq_text(authid, p->authid))
         return NULL;
-    return p && is_in_use(h->conn->router, key) ? NULL : p;
+    return p && netkeys_is_refused(h->conn->router->netkeys, key) ? NULL : p;
 }
 
 bool cryptosign_hello(struct handshake *h, const struct conn_input *in, struct err *err)
@@ -200,7 +190,8 @@ bool cryptosign_authenticate(struct handshake *h, const struct conn_input *in,
 
     ok = ok && view_eq_secret(message, VIEW_ARR(h->challenge)) &&
          key_verify(VIEW_ARR(h->netsign.client_pk), message, VIEW(proof, SIG_SIZE));
-    if (!ok || !h->principal)
+    if (!ok || !h->principal ||
+        netkeys_is_refused(h->conn->router->netkeys, VIEW_ARR(h->netsign.client_pk)))
         return handshake_fail(h->conn);
     handshake_admit(h);
     return true;

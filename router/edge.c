@@ -195,6 +195,13 @@ static bool keep_revocations(void *user, struct view records, struct err *err)
     return state_keep_revocations(edge->config->state, records, err);
 }
 
+static bool keep_netkeys(void *user, struct view records, struct err *err)
+{
+    const struct edge *edge = user;
+
+    return state_keep_netkeys(edge->config->state, records, err);
+}
+
 static bool install_chain(void *user, const struct view *chain, size_t n, struct err *err)
 {
     struct edge *edge = user;
@@ -456,7 +463,8 @@ static bool read_realms(const struct router_config *config, const struct state *
            realms_read(config->realms, rpc_trust_network(state->trust), ret_realms, NULL, err);
 }
 
-static void make_core(struct edge *edge, struct state *state, struct realms *realms)
+static void make_core(struct edge *edge, struct state *state, struct realms *realms,
+                      struct netkeys *netkeys)
 {
     struct router_setup setup = {
         .config = edge->config,
@@ -464,9 +472,10 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .key = edge->key,
         .trust = STEAL(state->trust),
         .revoked = STEAL(state->revoked),
+        .netkeys = netkeys,
         .certificate_not_after = state->not_after,
         .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
-                     install_chain, edge, send_event, established },
+                     install_chain, edge, send_event, established, keep_netkeys },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
@@ -480,6 +489,7 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge *
     _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
     _cleanup_(state_deinit) struct state state = { 0 };
     _cleanup_(realms_freep) struct realms *realms = NULL;
+    _cleanup_(netkeys_freep) struct netkeys *netkeys = NULL;
     _free_ char *lock = file_path(config->state, STATE_LOCK);
     uint64_t max_connections = raise_files(config->max_connections);
 
@@ -495,13 +505,15 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge *
         !read_realms(config, &state, &realms, err))
         return false;
     if (!file_lock(lock, &edge->lock_fd, err) ||
+        !state_open_netkeys(config->state, &netkeys, err) ||
+        (realms && !netkeys_check_realms(netkeys, realms, NULL, err)) ||
         !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
         return false;
     edge->timer = rpc_timer_new(loop, on_timer, edge);
     edge->turn = rpc_turn_new(rpc_loop_native(loop), on_turn, edge);
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
     edge->key = STEAL(state.key);
-    make_core(edge, &state, STEAL(realms));
+    make_core(edge, &state, STEAL(realms), STEAL(netkeys));
     if (!listen_on(edge, &state, max_connections, err) ||
         !listen_plain(edge, loop, max_connections, err))
         return false;
@@ -567,6 +579,8 @@ static bool read_news(const struct edge *edge, const struct router_config *other
         err_set(&err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
     if (err.code == ERR_NONE && other->realms)
         realms_read(other->realms, rpc_trust_network(news->state.trust), &news->realms, &all, &err);
+    if (err.code == ERR_NONE && news->realms)
+        netkeys_check_realms(edge->router->netkeys, news->realms, &all, &err);
     if (err.code == ERR_NONE)
         return true;
     log_failure(&all, &err);

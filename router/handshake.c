@@ -219,6 +219,7 @@ static void establish_identity(struct conn *conn, const struct handshake *h)
     memcpy(conn->pk, h->netsign.client_pk, sizeof(conn->pk));
     memcpy(conn->instance, h->instance, sizeof(conn->instance));
     conn->adm_no = h->adm_no;
+    router_note_netkey(router, VIEW_ARR(conn->pk));
     map_set(router->by_id, view_text(h->authid), conn);
     if (h->role != ROLE_DEN)
         return;

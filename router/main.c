@@ -201,12 +201,15 @@ static bool check_realms(const struct router_config *config, const char *network
                          size_t *ret_n)
 {
     _cleanup_(realms_freep) struct realms *realms = NULL;
+    _cleanup_(netkeys_freep) struct netkeys *netkeys = NULL;
     struct err err = { 0 };
 
     *ret_n = 1;
     if (!config->realms)
         return true;
-    if (!realms_read(config->realms, network, &realms, all, &err)) {
+    if (!realms_read(config->realms, network, &realms, all, &err) ||
+        !state_read_netkeys(config->state, &netkeys, &err) ||
+        !netkeys_check_realms(netkeys, realms, all, &err)) {
         add_error(all, &err);
         return false;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/router.h"
 
+enum { KEEP_IN_MS = 1000, KEEP_AGAIN_MS = 30 * 1000 }; /* netkeys, to disk */
+
 void router_take_proxies(struct router *router)
 {
     router->n_proxy_certificates = 0;
@@ -8,6 +10,42 @@ void router_take_proxies(struct router *router)
         router_config_hashes(router->config->proxy_certificates, router->proxy_certificates,
                              ROUTER_MAX_PROXIES, &router->n_proxy_certificates);
 }
+
+/* ---- keys of netsign ------------------------------------------------------------------------- */
+
+static void save_netkeys(struct router *router)
+{
+    struct view records = buf_view(&router->unkept_netkeys);
+    struct err err = { 0 };
+
+    if (records.len == 0)
+        return;
+    if (!router->outside.keep_netkeys ||
+        router->outside.keep_netkeys(router->outside.user, records, &err)) {
+        buf_free(&router->unkept_netkeys);
+        return;
+    }
+    log_event(LOG_ERROR, "netkeys_unsaved", "why=%s", log_quote_text(err.text));
+    deadline_set(&router->deadlines, &router->netkeys_due, router->now.mono + KEEP_AGAIN_MS);
+}
+
+static void keep_netkeys(struct deadline *deadline)
+{
+    save_netkeys(CONTAINER(deadline, struct router, netkeys_due));
+}
+
+void router_note_netkey(struct router *router, struct view public_key)
+{
+    if (!netkeys_add(router->netkeys, public_key, &router->unkept_netkeys)) {
+        if (!netkeys_has(router->netkeys, public_key))
+            log_event(LOG_ERROR, "netkeys_full", "keys=%zu", netkeys_count(router->netkeys));
+        return;
+    }
+    if (!router->netkeys_due.place)
+        deadline_set(&router->deadlines, &router->netkeys_due, router->now.mono + KEEP_IN_MS);
+}
+
+/* ---- its life -------------------------------------------------------------------------------- */
 
 struct router *router_new(const struct router_setup *setup, struct moment now)
 {
@@ -18,6 +56,8 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->key = setup->key;
     router->trust = setup->trust;
     router->revoked = setup->revoked ? setup->revoked : rpc_revoked_new();
+    router->netkeys = setup->netkeys ? setup->netkeys : netkeys_new(NETKEYS_MAX);
+    router->netkeys_due.on_passed = keep_netkeys;
     memcpy(router->tls_spki, setup->tls_spki, sizeof(router->tls_spki));
     router->certificate_not_after = setup->certificate_not_after;
     router->outside = setup->outside;
@@ -59,6 +99,9 @@ void router_free(struct router *router)
         realm_free(router->realms[i]);
     LIST_EACH(retired, &router->retired, retired)
         realm_free(retired);
+    save_netkeys(router);
+    buf_free(&router->unkept_netkeys);
+    netkeys_free(router->netkeys);
     realms_free(router->realms_config);
     grants_free(router->grants);
     names_free(router->names);

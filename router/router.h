@@ -15,6 +15,7 @@
 #include "router/lookups.h"
 #include "router/metrics.h"
 #include "router/names.h"
+#include "router/netkeys.h"
 #include "router/realm.h"
 
 struct router_outside {
@@ -32,6 +33,8 @@ struct router_outside {
     void (*send_event)(void *wire, struct parcel *parcel);
     /* The session is established, a guest's too; `trusted` comes for others alone. NULL is fine. */
     void (*established)(void *wire);
+    /* Adds records to those that are kept (netkeys_load). NULL: memory alone. */
+    bool (*keep_netkeys)(void *user, struct view records, struct err *err);
 };
 
 struct moment {
@@ -45,6 +48,7 @@ struct router_setup {
     const struct key *key;              /* borrowed */
     struct rpc_trust *trust;            /* taken */
     struct rpc_revoked *revoked;        /* taken; NULL: nothing */
+    struct netkeys *netkeys;            /* taken; NULL: none */
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;
@@ -57,6 +61,9 @@ struct router {
     struct rpc_trust *trust;
     struct rpc_revoked *revoked;
     struct buf unkept; /* revocations that the disk lacks: the next one tries again */
+    struct netkeys *netkeys;
+    struct buf unkept_netkeys; /* that the disk lacks until `netkeys_due` */
+    struct deadline netkeys_due;
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;
@@ -122,5 +129,7 @@ uint64_t router_draw_session(const struct realm *realm); /* none of a living ses
 uint64_t router_network_time(const struct router *router);
 struct conn *router_find(const struct router *router, struct view id); /* established, or NULL */
 bool router_save_trust(struct router *router, struct err *err);
+/* A key came in by netsign: never again by cryptosign. On disk in a second: many may come at once. */
+void router_note_netkey(struct router *router, struct view public_key);
 /* On disk now, or with the next: a failure is logged. */
 void router_keep_revocations(struct router *router, struct view records);

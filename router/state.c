@@ -12,7 +12,8 @@ enum {
     MAX_KEY_FILE = 8192,
     MAX_CHAIN_FILE = 128 * 1024,
     MAX_TRUST_FILE = 1024 * 1024,
-    MAX_REVOCATIONS_FILE = 1024 * 1024 * 1024
+    MAX_REVOCATIONS_FILE = 1024 * 1024 * 1024,
+    MAX_NETKEYS_FILE = NETKEYS_HASH * (NETKEYS_MAX + 2)
 };
 
 void state_deinit(struct state *state)
@@ -147,6 +148,55 @@ bool state_save_trust(const char *dir, struct view bytes, struct err *err)
 bool state_keep_revocations(const char *dir, struct view records, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_REVOCATIONS);
+
+    return file_append(path, records, err);
+}
+
+/* Without it nobody could tell which keys cryptosign has to refuse: the router does not start. */
+static bool load_netkeys(const char *path, struct buf *file, size_t *ret_len,
+                         struct netkeys **ret_keys, struct err *err)
+{
+    if (!file_exists(path)) {
+        *ret_len = 0;
+        *ret_keys = netkeys_new(NETKEYS_MAX);
+        return true;
+    }
+    if (!file_read(path, MAX_NETKEYS_FILE, file, err))
+        return false;
+    return netkeys_load(buf_view(file), NETKEYS_MAX, ret_keys, ret_len, err) ||
+           err_wrap(err, "%s", path);
+}
+
+bool state_read_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_NETKEYS);
+    _buf_ file = { 0 };
+    size_t len;
+
+    return load_netkeys(path, &file, &len, ret_keys, err);
+}
+
+bool state_open_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err)
+{
+    _cleanup_(netkeys_freep) struct netkeys *keys = NULL;
+    _free_ char *path = file_path(dir, STATE_NETKEYS);
+    _buf_ file = { 0 };
+    size_t len;
+
+    if (!load_netkeys(path, &file, &len, &keys, err))
+        return false;
+    if (len == 0)
+        netkeys_put_head(&file);
+    if ((len == 0 || len < file.len) && /* a record was cut short */
+        !file_write(path, view_sub(buf_view(&file), 0, len ? len : file.len), 0600, err))
+        return false;
+    *ret_keys = STEAL(keys);
+    return true;
+}
+
+bool state_keep_netkeys(const char *dir, struct view records, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_NETKEYS);
 
     return file_append(path, records, err);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "pki/pki.h"
+#include "router/netkeys.h"
 #include "rpc/rpc.h"
 
 #define STATE_CONF        "router.conf"
@@ -12,6 +13,7 @@
 #define STATE_CHAIN       "tls.pem"     /* leaf, then intermediate */
 #define STATE_TRUST       "trust"       /* rpc_trust_save() */
 #define STATE_REVOCATIONS "revocations" /* rpc_revoked_load() */
+#define STATE_NETKEYS     "netkeys"     /* netkeys_load() */
 #define STATE_REQUEST     "router.request"
 #define STATE_LOCK        "lock"
 
@@ -33,6 +35,11 @@ bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct e
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
 bool state_save_trust(const char *dir, struct view bytes, struct err *err);
 bool state_keep_revocations(const char *dir, struct view records, struct err *err);
+/* Keys that came by netsign; none when there is no such file. */
+bool state_read_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err);
+/* The same for who will add to them: the file is there then, and whole. */
+bool state_open_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err);
+bool state_keep_netkeys(const char *dir, struct view records, struct err *err);
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
 /* Room for PKI_MAX_CHAIN */
 size_t state_chain_views(const struct state *state, struct view *chain);

@@ -390,6 +390,72 @@ TEST(a_key_belongs_to_one_method)
     CHECK(wire->is_closed);
 }
 
+static bool is_refused(struct world *w, const struct key *key)
+{
+    struct wire *wire = wire_new(w, "192.0.2.9");
+    uint8_t challenge[32];
+    struct rpc_msg msg;
+
+    if (!ask_crypto(wire, key, "joe", challenge))
+        return false;
+    prove_crypto(wire, key, challenge, challenge);
+    return wire_next(wire, &msg) && msg.type == RPC_ABORT &&
+           CHECK_VIEW(msg.abort.reason, VIEW_LIT("wamp.error.authentication_failed"));
+}
+
+static struct realms *with_joe(struct world *w)
+{
+    struct realms *realms = NULL;
+    struct err err = { 0 };
+
+    CHECK(realms_read(w->realms, WORLD_NETWORK, &realms, NULL, &err));
+    return realms;
+}
+
+/* Written down for cryptosign after it came by netsign: refused while it is here, when it is gone,
+ * and by the next process. */
+TEST(a_key_that_ever_came_by_netsign_is_refused_by_cryptosign)
+{
+    _cleanup_(world_freep) struct world *w = make_world();
+    _cleanup_(key_freep) struct key *joe = joes_key();
+    struct wire *peer;
+
+    router_reload(w->router, w->now, NULL); /* nobody is written down yet */
+    join_den(w);
+    peer = join_with(w, joe, "456000", "peer");
+    CHECK(peer != NULL);
+    router_reload(w->router, w->now, with_joe(w));
+    CHECK(is_refused(w, joe));
+    wire_drop(peer);
+    CHECK(is_refused(w, joe));
+    CHECK_U64(w->kept_netkeys.len, 0);
+    world_pass(w, 1000);
+    CHECK_U64(w->kept_netkeys.len, 2 * NETKEYS_HASH); /* den's is the other one */
+    world_restart(w);
+    CHECK(is_refused(w, joe));
+}
+
+TEST(a_full_disk_delays_the_note_of_a_key)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+
+    join_den(w);
+    join_peer(w, "456000");
+    w->fails_to_save = true;
+    world_pass(w, 1000);
+    CHECK_U64(w->kept_netkeys.len, 0);
+    join_peer(w, "456001");
+    w->fails_to_save = false;
+    world_pass(w, 40 * SECOND_MS);
+    CHECK_U64(w->kept_netkeys.len, 3 * NETKEYS_HASH);
+    join_peer(w, "456002");
+    world_restart(w); /* writes what waits */
+    CHECK_U64(w->kept_netkeys.len, 4 * NETKEYS_HASH);
+    join_den(w); /* known: not again */
+    world_pass(w, 2000);
+    CHECK_U64(w->kept_netkeys.len, 4 * NETKEYS_HASH);
+}
+
 /* ---- realms ---------------------------------------------------------------------------------- */
 
 static struct wire *anonymous(struct world *w, const char *realm)

@@ -227,6 +227,40 @@ TEST(exposed_folders_and_keys_are_refused)
     }
 }
 
+TEST(keys_of_netsign_are_kept_in_a_file)
+{
+    _cleanup_(netkeys_freep) struct netkeys *keys = NULL, *again = NULL;
+    _free_ char *path = file_path(check_dir(), STATE_NETKEYS);
+    struct err err = { 0 };
+    uint8_t pk[3][KEY_SIZE];
+    _buf_ records = { 0 };
+    _buf_ file = { 0 };
+
+    random_bytes(pk, sizeof(pk));
+    CHECK_OK(state_read_netkeys(check_dir(), &keys, &err), err);
+    CHECK(!file_exists(path)); /* who only looks writes nothing */
+    netkeys_free(STEAL(keys));
+    CHECK_OK(state_open_netkeys(check_dir(), &keys, &err), err);
+    CHECK(netkeys_add(keys, VIEW_ARR(pk[0]), &records));
+    CHECK(netkeys_add(keys, VIEW_ARR(pk[1]), &records));
+    CHECK_OK(
+        state_keep_netkeys(check_dir(), view_sub(buf_view(&records), 0, records.len - 1), &err),
+        err); /* the power failed */
+    CHECK_OK(state_open_netkeys(check_dir(), &again, &err), err);
+    CHECK(netkeys_has(again, VIEW_ARR(pk[0])) && !netkeys_has(again, VIEW_ARR(pk[1])));
+    buf_clear(&records);
+    CHECK(netkeys_add(again, VIEW_ARR(pk[2]), &records));
+    CHECK_OK(state_keep_netkeys(check_dir(), buf_view(&records), &err), err);
+    netkeys_free(STEAL(again));
+    CHECK_OK(state_read_netkeys(check_dir(), &again, &err), err);
+    CHECK(netkeys_has(again, VIEW_ARR(pk[0])) && netkeys_has(again, VIEW_ARR(pk[2])));
+    CHECK_U64(netkeys_count(again), 2);
+    netkeys_free(STEAL(again));
+    CHECK_OK(file_write(path, VIEW_LIT("something else, of some length"), 0600, &err), err);
+    CHECK_ERR(state_open_netkeys(check_dir(), &again, &err), err, ERR_BAD_CONFIG);
+    CHECK(strstr(err.text, STATE_NETKEYS) != NULL);
+}
+
 TEST(an_expired_certificate_alone_does_not_stop_it)
 {
     _folder_ f = folder_new();

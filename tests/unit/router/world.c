@@ -66,6 +66,16 @@ static bool fake_keep(void *user, struct view records, struct err *err)
     return true;
 }
 
+static bool fake_keep_netkeys(void *user, struct view records, struct err *err)
+{
+    struct world *w = user;
+
+    if (w->fails_to_save)
+        return err_set(err, ERR_SYSTEM, "netkeys: No space left on device");
+    buf_put(&w->kept_netkeys, records);
+    return true;
+}
+
 static bool fake_save(void *user, struct view bytes, struct err *err)
 {
     struct world *world = user;
@@ -152,6 +162,18 @@ static struct rpc_revoked *load_revoked(struct world *w, const struct rpc_trust 
     return revoked;
 }
 
+static struct netkeys *load_netkeys(struct world *w)
+{
+    struct netkeys *keys = NULL;
+    _buf_ file = { 0 };
+    size_t len;
+
+    netkeys_put_head(&file);
+    buf_put(&file, buf_view(&w->kept_netkeys));
+    MUST(netkeys_load(buf_view(&file), NETKEYS_MAX, &keys, &len, &err));
+    return keys;
+}
+
 static void start(struct world *w, struct rpc_trust *trust)
 {
     struct router_setup setup = {
@@ -159,8 +181,9 @@ static void start(struct world *w, struct rpc_trust *trust)
         .key = w->router_key,
         .trust = trust,
         .revoked = load_revoked(w, trust),
+        .netkeys = load_netkeys(w),
         .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_keep,
-                     fake_install, w, fake_send_event },
+                     fake_install, w, fake_send_event, NULL, fake_keep_netkeys },
     };
 
     if (w->realms)
@@ -241,6 +264,7 @@ void world_free(struct world *w)
     buf_free(&w->manifest_sig);
     buf_free(&w->saved);
     buf_free(&w->kept_revocations);
+    buf_free(&w->kept_netkeys);
     free(w->wires);
     free(w->realms);
     free(w);
