@@ -351,7 +351,8 @@ uint64_t den_core_deadline(const struct den_core *core)
 
 void den_core_tick(struct den_core *core)
 {
-    issue_flush(core);
+    if (core_mono(core) >= issue_deadline(core))
+        issue_flush(core);
     heart_tick(core);
     renew_tick(core);
     live_tick(core);

@@ -48,7 +48,10 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */
     uint64_t crl_life; /* reissued at half of it */
     struct signer_anchor crl_floor; /* as keep_crl() kept it last; zeros: never */
-    uint64_t ocsp_life;             /* how long an OCSP answer may be kept */
+    /* ms: a request for a certificate waits so long for others at most, and a millisecond after the
+     * newest: what is signed together is recorded together. 0: to the next tick. */
+    uint64_t sign_together;
+    uint64_t ocsp_life; /* how long an OCSP answer may be kept */
     uint64_t offer_timeout;
     uint64_t max_sessions_per_pair, max_sessions_per_id; /* that go on at once; 0: no limit */
     uint64_t lost_after; /* ms: a session ends when both ends were offline for so long */

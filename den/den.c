@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 16 };
-enum { LOOK_EVERY = 500 /* ms */, HTTP_CONNS = 64 };
+enum { LOOK_EVERY = 500 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
 
 struct den {
     const struct den_config *config;
@@ -393,6 +393,7 @@ static bool make_core(struct den *den, struct err *err)
     core.crl_life = c->crl_life;
     core.crl_floor = den->home->crl_floor;
     core.ocsp_life = c->ocsp_life;
+    core.sign_together = SIGN_TOGETHER;
     core.offer_timeout = c->offer_timeout;
     core.rates[RATE_ENROL].burst = c->enrol_burst;
     core.rates[RATE_ENROL].every = c->enrol_every;

@@ -31,6 +31,7 @@ struct ca_keys {
  * recorded together. */
 struct issue {
     size_t n;
+    uint64_t first_at, last_at; /* mono */
     uint64_t invs[MAX_BATCH];
     char ids[MAX_BATCH][STORE_ID];
     uint8_t spkis[MAX_BATCH][HASH_SIZE];
@@ -164,6 +165,8 @@ static bool add(struct den_core *core, uint64_t inv, const char *id, struct pki_
     first = find_waiting(issue, VIEW_ARR(issue->spkis[n]));
     if (first < n && strcmp(issue->ids[first], id) != 0)
         return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
+    issue->last_at = core_mono(core);
+    issue->first_at = n ? issue->first_at : issue->last_at;
     issue->invs[n] = inv;
     memcpy(issue->ids[n], id, STORE_ID);
     issue->csrs[n] = first < n ? NULL : STEAL(*csr_taken);
@@ -218,7 +221,13 @@ void issue_flush(struct den_core *core)
 
 uint64_t issue_deadline(const struct den_core *core)
 {
-    return core->issue->n ? 0 : NEVER_MS;
+    const struct issue *issue = core->issue;
+
+    if (issue->n == 0)
+        return NEVER_MS;
+    return core->c.sign_together
+               ? min_u64(issue->first_at + core->c.sign_together, issue->last_at + 1)
+               : 0;
 }
 
 bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,

@@ -12,7 +12,7 @@ enum { BACKDATE_MS = 5 * 60 * 1000 }; /* clocks that are a little behind */
 struct draft { /* what make() needs beyond the ask */
     struct view serial;
     uint64_t not_before, not_after;
-    EVP_PKEY *key; /* the subject's, public half */
+    struct view spki; /* the subject's key, DER */
     const struct pki_key *signer, *throwaway;
 };
 
@@ -78,10 +78,34 @@ static bool set_subject(X509 *x509, const struct pki_ask *ask, struct err *err)
            add_name(subject, NID_commonName, buf_view(&text), err);
 }
 
+/* The key as it came, by its algorithm and its point: X509_set_pubkey() would write and read it again,
+ * which in OpenSSL 3.0 costs more than a signature. */
+static bool set_key(X509 *x509, struct view spki, struct err *err)
+{
+    struct view outer, algorithm, oid, bits;
+    enum pki_curve curve;
+    unsigned char *point;
+
+    if (!pki_spki_curve(spki, &curve) || !der_take(&spki, DER_SEQUENCE, &outer) ||
+        !der_take(&outer, DER_SEQUENCE, &algorithm) || !der_take(&algorithm, DER_OID, &oid) ||
+        !der_take(&outer, DER_BITS, &bits))
+        return err_set(err, ERR_WRONG_KEY, "the key is neither P-256 nor P-384");
+    bits = view_sub(bits, 1, bits.len); /* the number of unused bits, which is 0 */
+    point = OPENSSL_memdup(bits.data, bits.len);
+    if (point && X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(x509),
+                                        OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
+                                        OBJ_nid2obj(pki_curve_nid(curve)), point, (int)bits.len))
+        return true;
+    OPENSSL_free(point);
+    return pki_err(err, ERR_SYSTEM, "filling a certificate");
+}
+
 static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draft, struct err *err)
 {
-    if (!X509_set_version(x509, X509_VERSION_3) || !X509_set_pubkey(x509, draft->key))
+    if (!X509_set_version(x509, X509_VERSION_3))
         return pki_err(err, ERR_SYSTEM, "filling a certificate");
+    if (!set_key(x509, draft->spki, err))
+        return false;
     if (!set_serial(x509, draft->serial, err) || !set_subject(x509, ask, err))
         return false;
     if (!X509_set_issuer_name(x509, X509_get_subject_name(ask->issuer ? ask->issuer->x509 : x509)))
@@ -91,23 +115,21 @@ static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draf
            pki_ext_write(x509, ask, err);
 }
 
-static bool sign(X509 *x509, const struct pki_key *key, struct pki_cert **ret_cert, struct err *err)
+static bool sign(X509 *x509, const struct pki_key *key, struct buf *ret_der, struct err *err)
 {
     unsigned char *out = NULL;
-    _buf_ der = { 0 };
 
     if (!X509_sign(x509, key->pkey, pki_curve_digest(key->curve)))
         return pki_err(err, ERR_SYSTEM, "signing a certificate");
-    return pki_take_der(&der, &out, i2d_X509(x509, &out), err) &&
-           pki_cert_read(buf_view(&der), ret_cert, err);
+    return pki_take_der(ret_der, &out, i2d_X509(x509, &out), err);
 }
 
 /* What a signature is over. */
-static struct view signed_part(const struct pki_cert *cert)
+static struct view signed_part(struct view der)
 {
-    struct view whole = pki_cert_der(cert), outer = { 0 }, tbs = { 0 };
+    struct view outer = { 0 }, tbs = { 0 };
 
-    der_take(&whole, DER_SEQUENCE, &outer);
+    der_take(&der, DER_SEQUENCE, &outer);
     der_take_whole(&outer, DER_SEQUENCE, &tbs);
     return tbs;
 }
@@ -116,33 +138,50 @@ static struct view signed_part(const struct pki_cert *cert)
 static bool check_draft(const struct pki_cert *cert, const struct draft *draft, struct err *err)
 {
     const struct pki_facts *facts = pki_cert_facts(cert);
+    uint8_t spki_hash[HASH_SIZE];
 
+    hash_sha256(draft->spki, spki_hash);
     return (view_eq(pki_cert_serial(cert), draft->serial) &&
             facts->not_before / SECOND_MS == draft->not_before / SECOND_MS &&
             facts->not_after / SECOND_MS == draft->not_after / SECOND_MS &&
-            EVP_PKEY_eq(X509_get0_pubkey(cert->x509), draft->key) == 1) ||
+            view_eq(VIEW_ARR(spki_hash), VIEW_ARR(cert->spki_hash))) ||
            err_set(err, ERR_INTERNAL, "serial, times or key are not the ones that were ordered");
+}
+
+/* The copy that passed becomes the certificate: the CA signs the object that was looked at. */
+static bool sign_linted(struct pki_cert *cert, const struct pki_key *signer, struct err *err)
+{
+    _buf_ der = { 0 };
+
+    if (!sign(cert->x509, signer, &der, err))
+        return false;
+    if (!view_eq(signed_part(buf_view(&der)), signed_part(buf_view(&cert->der))))
+        return err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
+    if (X509_verify(cert->x509, signer->pkey) != 1)
+        return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+    buf_free(&cert->der);
+    cert->der = buf_dup(buf_view(&der));
+    hash_sha256(buf_view(&der), cert->hash);
+    return true;
 }
 
 /* A mistake of ours is found before the CA's key is touched: a signature cannot be taken back. */
 static bool make(const struct pki_ask *ask, const struct draft *draft, struct pki_cert **ret_cert,
                  struct err *err)
 {
-    _cleanup_(pki_cert_freep) struct pki_cert *linted = NULL, *cert = NULL;
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _cleanup_(X509_freep) X509 *x509 = X509_new();
+    _buf_ der = { 0 };
 
     if (!x509)
         return pki_err(err, ERR_SYSTEM, "new certificate");
-    if (!fill(x509, ask, draft, err) || !sign(x509, draft->throwaway, &linted, err))
+    if (!fill(x509, ask, draft, err) || !sign(x509, draft->throwaway, &der, err) ||
+        !pki_cert_read(buf_view(&der), &cert, err))
         return false;
-    if (!pki_profile_check(linted, ask, err) || !check_draft(linted, draft, err))
+    if (!pki_profile_check(cert, ask, err) || !check_draft(cert, draft, err))
         return err_wrap(err, "our own certificate");
-    if (!sign(x509, draft->signer, &cert, err))
+    if (!sign_linted(cert, draft->signer, err))
         return false;
-    if (!view_eq(signed_part(cert), signed_part(linted)))
-        return err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
-    if (X509_verify(cert->x509, draft->signer->pkey) != 1)
-        return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
     *ret_cert = STEAL(cert);
     return true;
 }
@@ -159,16 +198,19 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
     uint8_t serial[PKI_MAX_SERIAL];
     struct draft draft = { .not_before = now - min_u64(now, BACKDATE_MS),
                            .not_after = now + life_ms,
-                           .key = key_taken->pkey,
                            .signer = above ? above->key : key_taken };
 
     _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
+    _buf_ spki = { 0 };
 
     ca->key = key_taken;
     if (!pki_key_new(draft.signer->curve, &throwaway, err) ||
         !pki_key_new(key_taken->curve, &ca->throwaway, err))
         return false;
     draft.throwaway = throwaway;
+    if (!pki_key_spki(key_taken, &spki, err))
+        return false;
+    draft.spki = buf_view(&spki);
     if (!text_is_network(view_text(network)))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
     if (key_taken->curve != pki_shapes[shape].curve)
@@ -290,7 +332,7 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
     struct draft draft = { .serial = VIEW(order->serial, order->serial_len),
                            .signer = ca->key,
                            .throwaway = ca->throwaway,
-                           .key = X509_REQ_get0_pubkey(csr->req) };
+                           .spki = buf_view(&csr->spki) };
 
     if (!check_order(ca, csr, order, err))
         return false;

@@ -129,20 +129,17 @@ static void read_facts(struct pki_cert *cert)
 }
 
 /* OpenSSL reads BER and remembers the bytes it came from. Writing everything anew shows whether
- * they were DER, the only encoding in which equal means equal bytes. */
+ * they were DER, the only encoding in which equal means equal bytes. It is written from the very
+ * object that is then used: a copy would decode the key once more, which costs more than the rest. */
 static bool is_der(X509 *x509, struct view der)
 {
-    _cleanup_(X509_freep) X509 *copy = X509_dup(x509);
     unsigned char *out = NULL;
-    int len;
+    int len = i2d_re_X509_tbs(x509, &out);
     bool same;
 
-    if (!copy)
-        return false;
-    len = i2d_re_X509_tbs(copy, &out);
     OPENSSL_free(out);
     out = NULL;
-    if (len <= 0 || (len = i2d_X509(copy, &out)) <= 0)
+    if (len <= 0 || (len = i2d_X509(x509, &out)) <= 0)
         return false;
     same = view_eq(VIEW(out, (size_t)len), der);
     OPENSSL_free(out);

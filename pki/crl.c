@@ -180,15 +180,14 @@ bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, ui
 /* See cert.c: written anew, it must be the same bytes. */
 static bool is_der(X509_CRL *crl, struct view der)
 {
-    _cleanup_(X509_CRL_freep) X509_CRL *copy = X509_CRL_dup(crl);
     _buf_ again = { 0 };
     unsigned char *out = NULL;
     struct err err;
-    int len = copy ? i2d_re_X509_CRL_tbs(copy, &out) : 0;
+    int len = i2d_re_X509_CRL_tbs(crl, &out);
 
     OPENSSL_free(out);
     out = NULL;
-    return len > 0 && pki_take_der(&again, &out, i2d_X509_CRL(copy, &out), &err) &&
+    return len > 0 && pki_take_der(&again, &out, i2d_X509_CRL(crl, &out), &err) &&
            view_eq(buf_view(&again), der);
 }
 

@@ -18,15 +18,14 @@ bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err
 /* See cert.c: written anew, it must be the same bytes. */
 static bool is_der(X509_REQ *req, struct view der)
 {
-    _cleanup_(X509_REQ_freep) X509_REQ *copy = X509_REQ_dup(req);
     _buf_ again = { 0 }, info = { 0 };
     unsigned char *out = NULL;
     struct err err;
 
-    if (!copy || !pki_take_der(&info, &out, i2d_re_X509_REQ_tbs(copy, &out), &err))
+    if (!pki_take_der(&info, &out, i2d_re_X509_REQ_tbs(req, &out), &err))
         return false;
     out = NULL;
-    return pki_take_der(&again, &out, i2d_X509_REQ(copy, &out), &err) &&
+    return pki_take_der(&again, &out, i2d_X509_REQ(req, &out), &err) &&
            view_eq(buf_view(&again), der);
 }
 
@@ -42,6 +41,7 @@ static bool check_key(struct pki_csr *csr, struct err *err)
     if (!key || !pki_spki_curve(buf_view(&spki), &curve) || curve != PKI_P256)
         return pki_err(err, ERR_WRONG_KEY, "the request's key is not P-256");
     hash_sha256(buf_view(&spki), csr->spki_hash);
+    csr->spki = buf_dup(buf_view(&spki));
     return true;
 }
 
@@ -84,6 +84,7 @@ void pki_csr_free(struct pki_csr *csr)
     if (!csr)
         return;
     X509_REQ_free(csr->req);
+    buf_free(&csr->spki);
     free(csr);
 }
 

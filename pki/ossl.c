@@ -60,6 +60,11 @@ bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve)
     return false;
 }
 
+int pki_curve_nid(enum pki_curve curve)
+{
+    return curve == PKI_P256 ? NID_X9_62_prime256v1 : NID_secp384r1;
+}
+
 const EVP_MD *pki_curve_digest(enum pki_curve curve)
 {
     return curves[curve].digest();

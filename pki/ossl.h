@@ -17,6 +17,7 @@ struct pki_key {
 
 struct pki_csr {
     X509_REQ *req;
+    struct buf spki; /* DER */
     uint8_t spki_hash[HASH_SIZE];
 };
 
@@ -65,6 +66,7 @@ bool pki_take_der(struct buf *to, unsigned char **der, int len, struct err *err)
 /* What a public key must be, byte by byte: a named curve and an uncompressed point. False for
  * every other key. */
 bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve);
+int pki_curve_nid(enum pki_curve curve);
 const EVP_MD *pki_curve_digest(enum pki_curve curve);
 const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
 bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);

@@ -20,7 +20,7 @@ ROUNDS = 3
 IDENTITIES, REQUESTS, WINDOW = 1000, 20000, 512
 CERTIFICATES, REVOKED = 1000000, 100000
 ROUTER = {"max_connections": 4096, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
-DEN = {"csr_burst": 0, "crl_life": "24h", "log_level": "info"}
+DEN = {"csr_burst": 0, "crl_life": "24h", "heartbeat_interval": "10m", "heartbeat_bound": "1h"}
 DAY = 86400000
 
 

@@ -401,6 +401,34 @@ TEST(what_comes_in_one_turn_is_recorded_together)
     }
 }
 
+TEST(a_request_waits_a_moment_for_others_and_no_longer)
+{
+    _cleanup_(world_freep) struct world *w = fast_world();
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    struct world_peer *more[12];
+    uint64_t invs[N_ELEMENTS(more)];
+    struct err err;
+
+    w->config.sign_together = 10;
+    CHECK_OK(world_restart(w, &err), err);
+    w->is_turn_long = true;
+    for (size_t i = 0; i < N_ELEMENTS(more);
+         i++) /* one a millisecond: none of them ends the wait */
+        more[i] = world_stranger_new(w);
+    for (size_t i = 0; i < N_ELEMENTS(more); i++) {
+        invs[i] = sign_csr(w, peer, buf_view(&more[i]->csr));
+        w->mono++;
+        if (den_core_deadline(w->core) <= w->mono - 1)
+            den_core_tick(w->core);
+    }
+    for (size_t i = 0; i < N_ELEMENTS(more); i++)
+        CHECK((world_answer(w, invs[i]) != NULL) == (i < 11));
+    world_pass(w, 2);
+    CHECK(world_answer(w, invs[N_ELEMENTS(more) - 1]));
+    for (size_t i = 0; i < N_ELEMENTS(more); i++)
+        world_peer_free(more[i]);
+}
+
 TEST(a_full_disk_refuses_the_whole_turn_and_the_next_one_works)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
