@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/edge.h"
 #include "base/file.h"
+#include "base/listen_fds.h"
 #include "router/door.h"
 #include "router/gate.h"
 #include "router/router.h"
@@ -409,6 +410,17 @@ static struct rpc_ws_listener listener_of(const struct router_config *config,
     };
 }
 
+/* systemd's sockets come before what the file says. */
+static bool find_sockets(struct rpc_ws_listener *listener, int sockets[LISTEN_FDS_MAX],
+                         struct err *err)
+{
+    _Static_assert((int)LISTEN_FDS_MAX <= (int)RPC_WS_MAX_SOCKETS, "all that may be given");
+    if (!listen_fds_take(sockets, &listener->n_sockets, err))
+        return err_wrap(err, "socket activation");
+    listener->sockets = sockets;
+    return true;
+}
+
 static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections,
                       struct err *err)
 {
@@ -416,6 +428,7 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
     struct rpc_ws_listener listener = listener_of(edge->config, max_connections);
     struct view chain[PKI_MAX_CHAIN];
     _free_ char *host = NULL;
+    int sockets[LISTEN_FDS_MAX];
 
     listener.tls =
         (struct rpc_ws_tls){ chain, state_chain_views(state, chain), buf_view(&state->tls_key) };
@@ -423,11 +436,15 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
         return err_set(err, ERR_BAD_CONFIG, "listen: not an address");
     listener.host = host;
     listener.gate = gate_for(edge->gate, false);
-    if (!rpc_ws_listen(edge->ws, &listener, &events, edge, err))
+    if (!find_sockets(&listener, sockets, err) ||
+        !rpc_ws_listen(edge->ws, &listener, &events, edge, err))
         return false;
     log_event(LOG_INFO, "listening", "address=%s port=%u network=%s connections=%" PRIu64,
-              host ? host : "*", (unsigned)rpc_ws_port(edge->ws),
-              rpc_trust_network(edge->router->trust), max_connections);
+              listener.n_sockets ? "given"
+              : host             ? host
+                                 : "*",
+              (unsigned)rpc_ws_port(edge->ws), rpc_trust_network(edge->router->trust),
+              max_connections);
     return true;
 }
 

@@ -33,6 +33,12 @@ struct rpc_turn {
     void *user;
 };
 
+struct rpc_readable {
+    uv_poll_t uv;
+    void (*on_readable)(void *user);
+    void *user;
+};
+
 struct ending {
     void (*at_end)(void *user);
     void *user;
@@ -273,6 +279,47 @@ void rpc_turn_free(struct rpc_turn *turn)
     uv_close((uv_handle_t *)&turn->before_sleep, close_turn);
     uv_close((uv_handle_t *)&turn->after_sleep, close_turn);
     uv_close((uv_handle_t *)&turn->again, close_turn);
+}
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+static void on_uv_poll(uv_poll_t *uv, _unused_ int status, _unused_ int events)
+{
+    struct rpc_readable *readable = uv->data;
+
+    readable->on_readable(readable->user); /* an error too: reading tells which */
+}
+
+bool rpc_readable_new(void *native, int fd, void (*on_readable)(void *user), void *user,
+                      struct rpc_readable **ret_readable, struct err *err)
+{
+    _free_ struct rpc_readable *readable = mem_new(struct rpc_readable);
+    int failure = uv_poll_init(native, &readable->uv, fd);
+
+    if (failure)
+        return err_set(err, ERR_SYSTEM, "descriptor %d: %s", fd, uv_strerror(failure));
+    readable->uv.data = readable;
+    readable->on_readable = on_readable;
+    readable->user = user;
+    rpc_readable_resume(readable);
+    *ret_readable = STEAL(readable);
+    return true;
+}
+
+void rpc_readable_pause(struct rpc_readable *readable)
+{
+    uv_poll_stop(&readable->uv);
+}
+
+void rpc_readable_resume(struct rpc_readable *readable)
+{
+    uv_poll_start(&readable->uv, UV_READABLE, on_uv_poll);
+}
+
+void rpc_readable_free(struct rpc_readable *readable)
+{
+    if (readable)
+        uv_close((uv_handle_t *)&readable->uv, free_handle);
 }
 
 void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user)

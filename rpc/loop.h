@@ -41,6 +41,14 @@ struct rpc_turn *rpc_turn_new(void *native /* uv_loop_t */, void (*on_turn)(void
                               void *user);
 void rpc_turn_free(struct rpc_turn *turn);
 void rpc_turn_again(struct rpc_turn *turn); /* the next turn comes without sleeping */
+/* Calls whenever `fd` can be read, as long as it can: a listening socket, when somebody connects.
+ * `fd` is made non-blocking, stays the caller's, and may be closed once _free() returned. */
+struct rpc_readable;
+bool rpc_readable_new(void *native, int fd, void (*on_readable)(void *user), void *user,
+                      struct rpc_readable **ret_readable, struct err *err);
+void rpc_readable_pause(struct rpc_readable *readable);
+void rpc_readable_resume(struct rpc_readable *readable);
+void rpc_readable_free(struct rpc_readable *readable);
 /* Calls `at_end` from rpc_loop_free(), when every handle is closed. `native` is
  * rpc_loop_native()'s. */
 void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user);

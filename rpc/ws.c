@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "rpc/loop.h"
+#include "rpc/ws_accept.h"
 #include "rpc/ws_address.h"
 #include "rpc/ws_bind.h"
 #include "rpc/ws_conn.h"
@@ -18,6 +19,7 @@
 #include <assert.h>
 #include <libwebsockets.h>
 #include <signal.h>
+#include <unistd.h>
 
 enum {
     HANDSHAKE_SECS = 10,
@@ -56,6 +58,8 @@ struct rpc_ws {
     struct rpc_ws_events events;
     void *user;
     uint32_t n_accepted;
+    struct rpc_ws_accept *accepts[RPC_WS_MAX_SOCKETS]; /* instead of libwebsockets' own listener */
+    size_t n_accepts;
     SSL_CTX *server_ssl;            /* the vhost's; borrowed */
     const struct rpc_ws_pair *pair; /* while the vhost is being made */
 
@@ -279,6 +283,26 @@ static int filter_socket(struct rpc_ws *ws, int fd)
     return !ws->listener.is_forwarded && gate->may_connect && !gate->may_connect(gate->user, key);
 }
 
+static void on_socket(void *user, int fd)
+{
+    struct rpc_ws *ws = user;
+
+    if (filter_socket(ws, fd)) {
+        close(fd);
+        return;
+    }
+    lws_adopt_socket_vhost(ws->server, fd); /* which closes it when it fails */
+    wake(ws);
+}
+
+static void on_no_files(void *user)
+{
+    const struct rpc_ws_gate *gate = &((struct rpc_ws *)user)->listener.gate;
+
+    if (gate->is_full)
+        gate->is_full(gate->user);
+}
+
 /* TLS and the upgrade have one time limit together, which libwebsockets does not have. */
 static void on_opening(void *user)
 {
@@ -488,6 +512,7 @@ static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *liste
     ws->listener = *listener;
     ws->listener.host = ws->listener.protocol = NULL;
     ws->listener.protocols = NULL;
+    ws->listener.sockets = NULL;
     ws->listener.tls = (struct rpc_ws_tls){ 0 };
     ws->hub.connect_timeout =
         listener->connect_timeout ? listener->connect_timeout : HANDSHAKE_SECS * SECOND_MS;
@@ -502,6 +527,25 @@ static void set_up_server(struct rpc_ws *ws, const struct rpc_ws_listener *liste
 /* libwebsockets' own pings are off: it would sort a list of all connections whenever one of them
  * is heard. rpc_ws_hub_tick() looks after them. */
 static const lws_retry_bo_t liveness = { 0 };
+
+static bool accept_on(struct rpc_ws *ws, const int *sockets, size_t n, struct err *err)
+{
+    static const struct rpc_ws_accept_events events = { on_socket, on_no_files };
+
+    assert(ws->kind == RPC_WS_UV && n <= RPC_WS_MAX_SOCKETS);
+    for (size_t i = 0; i < n; i++) {
+        if (!rpc_ws_accept_new(ws->native, sockets[i], &events, ws, &ws->accepts[i], err))
+            return false;
+        ws->n_accepts++;
+    }
+    return true;
+}
+
+static void stop_accepting(struct rpc_ws *ws)
+{
+    while (ws->n_accepts)
+        rpc_ws_accept_free(ws->accepts[--ws->n_accepts]);
+}
 
 bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
                    const struct rpc_ws_events *events, void *user, struct err *err)
@@ -521,7 +565,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
         (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
     info.vhost_name = "server";
     info.iface = listener->host;
-    info.port = listener->port;
+    info.port = listener->n_sockets ? CONTEXT_PORT_NO_LISTEN_SERVER : listener->port;
     info.protocols = ws->server_protocols;
     info.alpn = "http/1.1";
     info.timeout_secs = listener->connect_timeout
@@ -533,12 +577,14 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     ws->server = lws_create_vhost(ws->context, &info);
     ws->pair = NULL;
     if (ws->server)
-        return true;
+        return accept_on(ws, listener->sockets, listener->n_sockets, err);
     return rpc_ws_bind_failed(listener->host, listener->port, err);
 }
 
 uint16_t rpc_ws_port(const struct rpc_ws *ws)
 {
+    if (ws->n_accepts)
+        return rpc_ws_accept_port(ws->accepts[0]);
     return ws->server ? (uint16_t)lws_get_vhost_listen_port(ws->server) : 0;
 }
 
@@ -782,6 +828,8 @@ static void on_tick(void *user)
     struct rpc_ws *ws = user;
 
     rpc_ws_hub_tick(&ws->hub);
+    for (size_t i = 0; i < ws->n_accepts; i++)
+        rpc_ws_accept_resume(ws->accepts[i]);
     rpc_ws_timer_set(ws->tick, clock_mono_ms() + RPC_WS_TICK_MS);
 }
 
@@ -850,6 +898,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     if (!ws)
         return;
     ws->is_closing = true;
+    stop_accepting(ws);
     end_conns(ws);
     rpc_ws_timer_free(ws->tick);
     rpc_ws_timer_free(ws->opening);

@@ -61,9 +61,15 @@ enum rpc_ws_end {
     RPC_WS_END_SILENT,    /* no answer to a ping */
 };
 
+enum { RPC_WS_MAX_SOCKETS = 8 };
+
 struct rpc_ws_listener {
-    const char *host;      /* address to bind; NULL: all */
-    uint16_t port;         /* 0: any, see rpc_ws_port() */
+    const char *host; /* address to bind; NULL: all */
+    uint16_t port;    /* 0: any, see rpc_ws_port() */
+    /* Listening sockets that somebody else opened, instead of host and port; at most
+     * RPC_WS_MAX_SOCKETS. They are taken over. On libuv alone. */
+    const int *sockets;
+    size_t n_sockets;
     struct rpc_ws_tls tls; /* copied; n_chain 0: without TLS, which is for loopback alone */
     const char *protocol;  /* the WebSocket sub-protocol: "wamp.2.msgpack" */
     /* Or several, up to a NULL: a client gets the first of its own list that is served. */
