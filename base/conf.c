@@ -143,7 +143,7 @@ struct reading {
     const struct conf_option *options;
     size_t n_options;
     void *config;
-    uint64_t seen; /* a bit per option */
+    bool *seen; /* by option */
     struct buf *all;
     struct err *err;
     bool failed; /* this section, or the file when there are none */
@@ -204,9 +204,9 @@ static void read_line(struct reading *r, unsigned line, struct view text)
         const struct conf_option *option = &r->options[i];
         if (!view_eq_text(key, option->name))
             continue;
-        if (r->seen & (uint64_t)1 << i)
+        if (r->seen[i])
             complain(r, line, "%s: given twice", option->name);
-        r->seen |= (uint64_t)1 << i;
+        r->seen[i] = true;
         if (!store(r->file, option, value, r->config))
             complain(r, line, "%s: expected %s, found \"%.*s\"", option->name,
                      expected[option->type], VIEW_FMT(value));
@@ -247,7 +247,7 @@ static void fill(struct reading *r, unsigned line)
 {
     for (size_t i = 0; i < r->n_options; i++) {
         const struct conf_option *option = &r->options[i];
-        if (r->seen & (uint64_t)1 << i)
+        if (r->seen[i])
             continue;
         if (!option->fallback)
             complain(r, line, "%s is missing: expected %s", option->name, expected[option->type]);
@@ -277,12 +277,11 @@ unsigned conf_line_of(struct view text, const char *key)
 bool conf_parse(const char *name, struct view text, const struct conf_option *options,
                 size_t n_options, void *config, struct buf *ret_all, struct err *err)
 {
-    struct reading r = { name, options, n_options, config, 0, ret_all, err, false, false };
+    _free_ bool *seen = mem_array(bool, n_options);
+    struct reading r = { name, options, n_options, config, seen, ret_all, err, false, false };
     unsigned line = 0;
     struct view one;
 
-    if (n_options > 64)
-        abort();
     while (take_line(&text, &line, &one)) {
         if (one.len)
             read_line(&r, line, one);
@@ -315,6 +314,7 @@ static void close_section(struct sections *s)
         complain(r, s->line, "[%s %.*s]: %s", kind->word, VIEW_FMT(s->name), err.text);
     conf_wipe(kind->options, kind->n_options, r->config);
     free(STEAL(r->config));
+    free(STEAL(r->seen));
     s->open = NULL;
 }
 
@@ -336,13 +336,13 @@ static void open_section(struct sections *s, unsigned line, struct view header)
     }
     s->line = line;
     r->failed = false;
-    r->seen = 0;
     if (!s->open) {
         complain(r, line, "expected a section such as [%s NAME]", s->kinds[0].word);
         return;
     }
     r->options = s->open->options;
     r->n_options = s->open->n_options;
+    r->seen = mem_array(bool, r->n_options);
     r->config = mem_zero(1, s->open->size);
 }
 

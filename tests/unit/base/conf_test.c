@@ -2,6 +2,8 @@
 #include "base/conf.h"
 #include "tests/check.h"
 
+#include <stdio.h>
+
 #define OPTIONS(X)                                                                                 \
     X(listen, ADDRESS, NULL, "where to listen")                                                    \
     X(network, NETWORK, "corp.example", "the network")                                             \
@@ -96,6 +98,29 @@ TEST(all_errors_of_a_file_come_at_once)
               "/etc/x/test.conf:2: echo: expected yes or no, found \"perhaps\"\n"
               "/etc/x/test.conf: listen is missing: expected HOST:PORT or [IPv6]:PORT\n");
     conf_deinit(options, N_ELEMENTS(options), &c);
+}
+
+/* More options than bits in a word. */
+TEST(a_table_may_be_long)
+{
+    enum { N = 200 };
+    struct conf_option many[N];
+    static char names[N][8];
+    uint64_t values[N] = { 0 };
+    _buf_ text = { 0 };
+    struct err err = { 0 };
+
+    for (size_t i = 0; i < N; i++) {
+        snprintf(names[i], sizeof(names[i]), "k%zu", i);
+        many[i] = (struct conf_option){ names[i], CONF_NUMBER, "7", "", i * sizeof(values[0]) };
+    }
+    buf_put_text(&text, "k0 = 1\nk64 = 2\nk199 = 3\n");
+    CHECK(conf_parse("x", buf_view(&text), many, N, values, NULL, &err));
+    CHECK(values[0] == 1 && values[1] == 7 && values[64] == 2 && values[128] == 7);
+    CHECK_U64(values[199], 3);
+    buf_put_text(&text, "k64 = 2\n");
+    CHECK(!conf_parse("x", buf_view(&text), many, N, values, NULL, &err));
+    CHECK_STR(err.text, "x:4: k64: given twice");
 }
 
 TEST(addresses_apart)
