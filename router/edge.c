@@ -591,7 +591,7 @@ static bool read_news(const struct edge *edge, const struct router_config *other
     _buf_ all = { 0 };
     struct err err = { 0 };
 
-    if (state_load(edge->config->state, clock_wall_ms(), &news->state, &err) &&
+    if (state_check(edge->config->state, clock_wall_ms(), &news->state, &all, &err) &&
         memcmp(news->state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
         err_set(&err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");
     if (err.code == ERR_NONE && other->realms)

@@ -207,7 +207,7 @@ static bool check_realms(const struct router_config *config, const char *network
     *ret_n = 1;
     if (!config->realms)
         return true;
-    if (!realms_read(config->realms, network, &realms, all, &err) ||
+    if (!realms_check(config->realms, network, &realms, all, &err) ||
         !state_read_netkeys(config->state, &netkeys, &err) ||
         !netkeys_check_realms(netkeys, realms, all, &err)) {
         add_error(all, &err);
@@ -226,20 +226,20 @@ static bool check_folder(const struct router_config *config, struct buf *all)
     struct err err = { 0 };
     size_t n_realms;
 
-    if (!state_load(config->state, clock_wall_ms(), &state, &err)) {
-        add_error(all, &err);
+    bool ok = state_check(config->state, clock_wall_ms(), &state, all, &err);
+
+    if (!state.trust) {
         if (config->realms)
             buf_printf(all, "%s: not checked: which network this is, is not known\n",
                        config->realms);
         return false;
     }
-    if (!check_realms(config, rpc_trust_network(state.trust), all, &n_realms))
-        return false;
-    if (all->len == 0)
+    ok &= check_realms(config, rpc_trust_network(state.trust), all, &n_realms);
+    if (ok && all->len == 0)
         printf("configuration: ok\nnetwork: %s\nrealms: %zu\ncertificate until: %s\n",
                rpc_trust_network(state.trust), n_realms,
                state.not_after ? clock_text(state.not_after, at) : "expired");
-    return true;
+    return ok;
 }
 
 static int refuse_config(struct buf *all, const struct err *err)

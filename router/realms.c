@@ -275,14 +275,18 @@ static const struct conf_kind principal_kind = { "principal", principal_options,
                                                  N_ELEMENTS(principal_options),
                                                  sizeof(struct principal_section), take_principal };
 
-static bool read_principals(struct realm_config *realm, const char *path, struct err *err)
+/* Each error of the file goes to `all`, when there is one; then `err` names the file alone. */
+static bool read_principals(struct realm_config *realm, const char *path, struct buf *all,
+                            struct err *err)
 {
     _buf_wipe_ text = { 0 };
 
     if (!file_read_secret(path, MAX_FILE, &text, err))
         return err_wrap(err, "principals");
     hash_sha256(buf_view(&text), realm->fake_salts); /* the same as long as the file is */
-    return conf_parse_sections(path, buf_view(&text), &principal_kind, 1, realm, NULL, err);
+    if (conf_parse_sections(path, buf_view(&text), &principal_kind, 1, realm, all, err))
+        return true;
+    return all ? err_set(err, ERR_BAD_CONFIG, "principals: errors in %s", path) : false;
 }
 
 /* ---- realms ---------------------------------------------------------------------------------- */
@@ -290,6 +294,8 @@ static bool read_principals(struct realm_config *realm, const char *path, struct
 struct reading {
     struct realms *realms;
     bool has_home; /* its section was there */
+    bool is_check; /* nothing is written */
+    struct buf *all;
 };
 
 static bool take_methods(struct realm_config *realm, const char *text, struct err *err)
@@ -399,20 +405,22 @@ static bool take_anonymous(struct realm_config *realm, const char *text, struct 
 }
 
 /* Made when it is not there: nothing else knows of it. */
-static bool take_router_key(struct realm_config *realm, const char *path, struct err *err)
+static bool take_router_key(struct realm_config *realm, const char *path, bool is_check,
+                            struct err *err)
 {
     if (!path)
         return true;
     if (file_exists(path))
         return key_read(path, &realm->key, err) || err_wrap(err, "router_key");
     realm->key = key_new();
-    return key_write(realm->key, path, err) || err_wrap(err, "router_key");
+    return is_check || key_write(realm->key, path, err) || err_wrap(err, "router_key");
 }
 
-static bool take_people(struct realm_config *realm, const char *path, struct err *err)
+static bool take_people(struct realm_config *realm, const char *path, struct buf *all,
+                        struct err *err)
 {
     if (path)
-        return read_principals(realm, path, err);
+        return read_principals(realm, path, all, err);
     for (size_t i = REALM_CRYPTOSIGN; i <= REALM_TICKET; i++) {
         if (realm->has_method[i])
             return err_set(err, ERR_BAD_CONFIG, "principals is missing: %s needs it",
@@ -454,17 +462,18 @@ static bool take_realm(void *user, struct view name, const void *config, struct 
            take_anonymous(realm, s->anonymous_role, err) &&
            (!s->meta || take_meta(realm, s->meta, err)) &&
            (!s->open || take_open(realm, s->open, is_home, err)) &&
-           take_people(realm, s->principals, err) && take_router_key(realm, s->router_key, err);
+           take_people(realm, s->principals, r->all, err) &&
+           take_router_key(realm, s->router_key, r->is_check, err);
 }
 
 static const struct conf_kind realm_kind = { "realm", realm_options, N_ELEMENTS(realm_options),
                                              sizeof(struct realm_section), take_realm };
 
-bool realms_read(const char *path, const char *network, struct realms **ret_realms,
-                 struct buf *ret_all, struct err *err)
+static bool read_file(const char *path, const char *network, bool is_check,
+                      struct realms **ret_realms, struct buf *ret_all, struct err *err)
 {
     _cleanup_(realms_freep) struct realms *realms = realms_new(network);
-    struct reading r = { realms, false };
+    struct reading r = { realms, false, is_check, ret_all };
     _buf_ text = { 0 };
 
     if (!file_read(path, MAX_FILE, &text, err))
@@ -479,4 +488,16 @@ bool realms_read(const char *path, const char *network, struct realms **ret_real
     }
     *ret_realms = STEAL(realms);
     return true;
+}
+
+bool realms_read(const char *path, const char *network, struct realms **ret_realms,
+                 struct buf *ret_all, struct err *err)
+{
+    return read_file(path, network, false, ret_realms, ret_all, err);
+}
+
+bool realms_check(const char *path, const char *network, struct realms **ret_realms,
+                  struct buf *ret_all, struct err *err)
+{
+    return read_file(path, network, true, ret_realms, ret_all, err);
 }

@@ -65,6 +65,9 @@ struct realms *realms_new(const char *network);
  * *ret_all (may be NULL) gets a line per error. */
 bool realms_read(const char *path, const char *network, struct realms **ret_realms,
                  struct buf *ret_all, struct err *err);
+/* The same, and a router_key that is not there is not made. */
+bool realms_check(const char *path, const char *network, struct realms **ret_realms,
+                  struct buf *ret_all, struct err *err);
 void realms_free(struct realms *realms);
 struct realm_config *realms_find(const struct realms *realms, const char *name); /* or NULL */
 OWN_FREEP(realms, struct realms)

@@ -49,17 +49,22 @@ static bool load_tls_key(const char *dir, struct state *state, struct err *err)
     return pki_key_der(key, &state->tls_key, err) || err_wrap(err, "%s", path);
 }
 
-static bool load_keys(const char *dir, struct state *state, struct err *err)
+static bool load_own_key(const char *dir, struct state *state, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_KEY);
 
     if (!file_check_private_dir(dir, err))
         return false;
     if (key_read(path, &state->key, err))
-        return load_tls_key(dir, state, err);
+        return true;
     if (err->code == ERR_NOT_FOUND)
         return err_wrap(err, "no router lives in %s: run `warren-router init` first", dir);
     return false;
+}
+
+static bool load_keys(const char *dir, struct state *state, struct err *err)
+{
+    return load_own_key(dir, state, err) && load_tls_key(dir, state, err);
 }
 
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err)
@@ -77,8 +82,8 @@ bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err 
            err_wrap(err, "%s", path);
 }
 
-/* One that cannot be read lets nobody in: the router does not start. */
-static bool load_revocations(const char *dir, struct state *state, struct err *err)
+/* One that cannot be read lets nobody in: the router does not start. `is_check`: nothing is written. */
+static bool load_revocations(const char *dir, bool is_check, struct state *state, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_REVOCATIONS);
     _buf_ bytes = { 0 };
@@ -87,14 +92,15 @@ static bool load_revocations(const char *dir, struct state *state, struct err *e
     if (!file_exists(path)) {
         rpc_revoked_put_head(&bytes);
         state->revoked = rpc_revoked_new();
-        return file_write(path, buf_view(&bytes), 0600, err);
+        return is_check || file_write(path, buf_view(&bytes), 0600, err);
     }
     if (!file_read(path, MAX_REVOCATIONS_FILE, &bytes, err))
         return false;
     if (!rpc_revoked_load(buf_view(&bytes), state->trust, &state->revoked, &len, err))
         return err_wrap(err, "%s: damaged; when it is moved away, den hands all of it over again",
                         path);
-    return len == bytes.len || file_write(path, view_sub(buf_view(&bytes), 0, len), 0600, err);
+    return is_check || len == bytes.len ||
+           file_write(path, view_sub(buf_view(&bytes), 0, len), 0600, err);
 }
 
 static bool load_chain(const char *dir, struct state *state, struct err *err)
@@ -121,21 +127,62 @@ static bool check(const struct state *state, uint64_t now, uint64_t *ret_not_aft
     return certificate_judge(&question, chain, n, ret_not_after, err);
 }
 
+static bool judge(const struct state *state, uint64_t now, uint64_t *ret_not_after, struct err *err)
+{
+    if (check(state, now, ret_not_after, err))
+        return true;
+    if (err->code != ERR_EXPIRED)
+        return false;
+    log_event(LOG_WARN, "certificate_expired", "why=%s", log_quote_text(err->text));
+    return true;
+}
+
 bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err)
 {
     _cleanup_(state_deinit) struct state state = { 0 };
 
     if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) ||
-        !load_revocations(dir, &state, err) || !load_chain(dir, &state, err))
+        !load_revocations(dir, false, &state, err) || !load_chain(dir, &state, err) ||
+        !judge(&state, now, &state.not_after, err))
         return false;
-    if (!check(&state, now, &state.not_after, err)) {
-        if (err->code != ERR_EXPIRED)
-            return false;
-        log_event(LOG_WARN, "certificate_expired", "why=%s", log_quote_text(err->text));
-    }
     *ret_state = state;
     state = (struct state){ 0 };
     return true;
+}
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+struct checking {
+    struct buf *all;
+    struct err *first;
+    unsigned n;
+};
+
+static bool note(struct checking *c, bool ok, const struct err *err)
+{
+    if (ok)
+        return true;
+    buf_printf(c->all, "%s\n", err->text);
+    if (c->n++ == 0)
+        *c->first = *err;
+    return false;
+}
+
+bool state_check(const char *dir, uint64_t now, struct state *ret_state, struct buf *ret_all,
+                 struct err *err)
+{
+    struct checking c = { ret_all, err, 0 };
+    struct err one = { 0 };
+
+    if (!note(&c, load_own_key(dir, ret_state, &one), &one) && one.code == ERR_NOT_FOUND)
+        return false; /* there is no router: nothing more to say */
+    note(&c, load_tls_key(dir, ret_state, &one), &one);
+    note(&c, load_chain(dir, ret_state, &one), &one);
+    if (note(&c, state_load_trust(dir, &ret_state->trust, &one), &one))
+        note(&c, load_revocations(dir, true, ret_state, &one), &one);
+    if (c.n == 0)
+        note(&c, judge(ret_state, now, &ret_state->not_after, &one), &one);
+    return c.n == 0;
 }
 
 bool state_save_trust(const char *dir, struct view bytes, struct err *err)

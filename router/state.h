@@ -32,6 +32,10 @@ void state_deinit(struct state *state);
  * certificate alone does not keep the router from starting: the log says so. `now`: the wall
  * clock. */
 bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err);
+/* The same, and nothing is written; all that is wrong, a line each, goes to *ret_all, the first of
+ * them to err. *ret_state has what could be read (its trust, or NULL) in any case. */
+bool state_check(const char *dir, uint64_t now, struct state *ret_state, struct buf *ret_all,
+                 struct err *err);
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
 bool state_save_trust(const char *dir, struct view bytes, struct err *err);
 bool state_keep_revocations(const char *dir, struct view records, struct err *err);

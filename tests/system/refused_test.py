@@ -136,6 +136,35 @@ def all_errors_are_told_at_once(net):
         tap.check(len(re.findall(wanted, said)) == 1, f"not once: {wanted}\n{said}")
 
 
+
+@tap.test
+def principals_and_the_folder_too(net):
+    home = net.path("folder")
+    shutil.copytree(net.path("router"), home)
+    realms(STAFF, "[principal ann]\nrole = staff\n[principal bob]\nticket = x\n[principal a b]\nrole = r\nticket = x\n")(home)
+    for name in ("router.key", "tls.key"):
+        os.chmod(os.path.join(home, name), 0o644)
+    file("tls.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n")(home)
+    file("revocations", "none\n")(home)
+    said = run([net.program("warren-router"), "--check-config", "--config", os.path.join(home, "router.conf")], wanted=1).stderr
+    for wanted in (r"router\.key", r"tls\.key", r"tls\.pem", r"revocations: damaged", r"people\.conf:1: .*ann.*expected a ticket",
+                   r"people\.conf:3: role is missing", r"people\.conf:5: .*a b.*an authid", r"realms\.conf:1: .*errors in \S*people\.conf"):
+        tap.check(len(re.findall(wanted, said)) == 1, f"not once: {wanted}\n{said}")
+
+
+@tap.test
+def checking_writes_nothing(net):
+    home = net.path("clean")
+    shutil.copytree(net.path("router"), home)
+    realms("[realm app.x]\nmethods = anonymous\nrouter_key = made.key\n")(home)
+    if os.path.exists(os.path.join(home, "revocations")):
+        os.remove(os.path.join(home, "revocations"))
+    before = {name: os.stat(os.path.join(home, name)).st_mtime_ns for name in os.listdir(home)}
+    said = run([net.program("warren-router"), "--check-config", "--config", os.path.join(home, "router.conf")]).stdout
+    tap.check_in("configuration: ok", said)
+    after = {name: os.stat(os.path.join(home, name)).st_mtime_ns for name in os.listdir(home)}
+    tap.check(before == after, f"{sorted(before)} became {sorted(after)}")
+
 if __name__ == "__main__":
     network.Network.make = network.Network.init
     tap.main(name="refused.test")
