@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client on the edge that comes back by itself: connects to one host after the other,
- * authenticates, and after a loss retries with growing, jittered pauses (0.5 s doubling to 6.5 s,
- * each times 0.5 to 1.5). Used by den and by libpeer alike. It binds netsign to the TLS exporter;
- * where the router answers that TLS ends before it, to the certificate that it saw. */
+ * authenticates, and after a loss retries with pauses that spread the many (rpc/retry.h). Used by
+ * den and by libpeer alike. It binds netsign to the TLS exporter; where the router answers that TLS
+ * ends before it, to the certificate that it saw. */
 #pragma once
 
 #include "rpc/client.h"

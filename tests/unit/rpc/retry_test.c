@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "rpc/retry.h"
+#include "tests/check.h"
+
+enum { N_PEERS = 4000, BIN_MS = 250, MAX_BINS = 100 };
+
+/* When a peer that lost the router at 0 is there again, with a router that is away until `until`. */
+static uint64_t back_at(uint64_t until, uint64_t asked)
+{
+    struct rpc_retry retry = { .n_hosts = 1 };
+    uint64_t at;
+
+    rpc_retry_up(&retry, 1);
+    for (at = rpc_retry_lost(&retry, 1 + RPC_RETRY_STEADY_MS, asked); at < until;)
+        at += rpc_retry_lost(&retry, at, 0);
+    return at - until;
+}
+
+struct waves {
+    unsigned n[MAX_BINS], highest, last;
+};
+
+static struct waves crash(uint64_t until)
+{
+    struct waves waves = { 0 };
+
+    for (int i = 0; i < N_PEERS; i++) {
+        uint64_t bin = back_at(until, 0) / BIN_MS;
+        if (!CHECK(bin < MAX_BINS))
+            continue;
+        waves.n[bin]++;
+        waves.highest = waves.n[bin] > waves.highest ? waves.n[bin] : waves.highest;
+        waves.last = bin > waves.last ? (unsigned)bin : waves.last;
+    }
+    return waves;
+}
+
+TEST(who_lost_only_a_connection_is_back_at_once)
+{
+    for (int i = 0; i < 100; i++)
+        CHECK(back_at(0, 0) <= RPC_RETRY_FIRST_MS);
+}
+
+TEST(after_a_crash_all_are_back_soon_and_evenly)
+{
+    static const uint64_t away[] = { 500, 750, 1000, 2000, 4000, 6000, 7000, 20000, 60000 };
+
+    for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
+        struct waves waves = crash(away[i]);
+        CHECK((waves.last + 1) * BIN_MS <= 7000);
+        CHECK(waves.highest * (waves.last + 1) <= 2 * N_PEERS);
+    }
+}
+
+/* A router that stops tells each when to come; some of those come before it is there again. */
+TEST(who_comes_before_the_time_it_was_told_was_right_is_spread_too)
+{
+    for (int i = 0; i < 1000; i++) {
+        uint64_t at = back_at(1500, 1000);
+        CHECK(at <= 1000 + RPC_RETRY_ROUND_MS + RPC_RETRY_JITTER_MS);
+    }
+    CHECK_U64(back_at(1500, 2000), 500);
+    CHECK_U64(back_at(0, 3 * RPC_RETRY_MAX_ASKED_MS), RPC_RETRY_MAX_ASKED_MS);
+}
+
+TEST(a_session_that_ends_at_once_is_a_failure)
+{
+    struct rpc_retry retry = { .n_hosts = 2 };
+
+    rpc_retry_lost(&retry, 1, 0);
+    CHECK_U64(retry.host, 1);
+    rpc_retry_up(&retry, 10);
+    rpc_retry_lost(&retry, 20, 0);
+    CHECK_U64(retry.host, 1); /* it answered */
+    CHECK_U64(retry.n_failures, 2);
+    CHECK(rpc_retry_lost(&retry, 30, 0) >= RPC_RETRY_ROUND_MS - RPC_RETRY_JITTER_MS);
+}
+
