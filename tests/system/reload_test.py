@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 
 import network
 import tap
@@ -244,6 +245,56 @@ def the_unit_is_well_formed_and_hardened(net):
     done = run(["systemd-analyze", "verify", path, os.path.join(folder, "warren-router.socket")], wanted=None)
     tap.check(done.returncode == 0 and not done.stderr, done.stderr)
 
+
+
+@tap.test
+def a_renewed_certificate_is_for_new_sessions(net):
+    router = start(net, "renewed")
+    old = Session(router.port, "wamp.2.msgpack", REALM)
+    old.register("com.example.echo")
+    other = net.path("answered")
+    shutil.copytree(net.path("router"), other)
+    answer = os.path.join(other, "answer")
+    run([net.program("warren-den"), "router", "add", net.path("router/router.request"), "--config", net.path("den/den.conf"), "--answer", answer])
+    run([net.program("warren-router"), "accept", other, answer])
+    shutil.copy(os.path.join(other, "tls.pem"), os.path.join(router.home, "tls.pem"))
+    tap.check(Session(router.port, "wamp.2.json", REALM).sock.getpeercert(True) == old.sock.getpeercert(True), "not before SIGHUP")
+    reload(router)
+    new = Session(router.port, "wamp.2.json", REALM)
+    tap.check(new.sock.getpeercert(True) != old.sock.getpeercert(True), "a new session sees the new certificate")
+    ping(old)
+    with open(os.path.join(router.home, "tls.pem"), encoding="ascii") as f:
+        tap.check(new.sock.getpeercert(True) == ssl.PEM_cert_to_DER_cert(f.read().split("-----END", 1)[0] + "-----END CERTIFICATE-----"), "that one")
+    tap.check(figure(router, 'warren_router_sessions_ended_total{by="router"}') == 0, "nobody was dismissed")
+
+
+@tap.test
+def names_that_a_realm_opens_follow(net):
+    def opened(line):
+        write(net.path("router"), "realms.conf", f"[realm reload.test]\n{line}")
+
+    def call(wanted):
+        return run(net.warren("bob", "call", "app.echo", "1"), wanted=wanted)
+    opened("")
+    with open(net.path("router/router.conf"), "a", encoding="ascii") as f:
+        f.write("realms = realms.conf\n")
+    net.start_router()
+    net.start_den()
+    for name in ("alice", "bob"):
+        net.join(name)
+    server = net.warren("alice", "serve", "--loopback", "app.echo", "--", "cat")
+    tap.check_in("app.echo", run(server, wanted=1).stderr)
+    opened("open = app\n")
+    reload(net.router)
+    serving = net.start("serve", server, stdin=None)
+    serving.wait_line(serving.err, "^serving$")
+    call(0)
+    opened("")
+    reload(net.router)
+    tap.check_in("app.echo", call(1).stderr)
+    opened("open = app\n")
+    reload(net.router)
+    call(0)
 
 if __name__ == "__main__":
     network.Network.make = network.Network.init
