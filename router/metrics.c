@@ -191,8 +191,10 @@ void metrics_put(const struct metrics *metrics, struct buf *to)
     put_limits(metrics, to);
     put_call_errors(metrics, to);
     put_flows(metrics, to);
-    put_histogram(to, "call_duration_seconds", &metrics->call_time,
-                  "From a CALL to its last answer, whatever that was.");
+    put_histogram(
+        to, "call_duration_seconds", &metrics->call_time,
+        "From a CALL to its last answer, whatever that was. The clock is read once in a turn "
+        "of the loop: as fine as loop_turn_duration_seconds.");
     put_histogram(to, "loop_turn_duration_seconds", &metrics->loop_time,
                   "Work in one turn of the loop: for so long everybody else waited.");
 }

@@ -311,6 +311,12 @@ static void on_offline(struct chat *chat, const struct peer_event *event)
         chat->status = cli_fail(chat->cli, "chat", &event->error);
         return;
     }
+    if (peer_is_online(
+            chat->peer)) { /* what is missing comes from den; a chat that stands goes on */
+        cli_say("not ready: %s; trying again in %.1f s", event->error.text,
+                (double)event->pause_ms / 1000);
+        return;
+    }
     chat->is_online = false;
     cli_say("offline: %s; trying again in %.1f s", event->error.text,
             (double)event->pause_ms / 1000);
