@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 256 * 1024, MAX_BURST = 1000000, MAX_SESSIONS = 1000000 };
+enum { MAX_FILE = 256 * 1024, MAX_BURST = 1000000, MAX_SESSIONS = 1000000, MAX_URL = 512 };
+
+#define URL_EXPECTED "a web address, http:// or https://, of at most 512 characters"
 
 #define ROW(...) CONF_ROW(struct den_config, __VA_ARGS__)
 static const struct conf_option options[] = { DEN_OPTIONS(ROW) };
@@ -101,6 +103,50 @@ static bool check_limits(const char *path, struct view text, const struct den_co
     return ok;
 }
 
+static bool is_web_url(const char *url)
+{
+    size_t len = strlen(url);
+
+    for (size_t i = 0; i < len; i++)
+        if (url[i] <= ' ' || url[i] >= 0x7f)
+            return false;
+    return len <= MAX_URL && (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
+}
+
+static bool is_listening_address(const char *text)
+{
+    _free_ char *host = NULL;
+    uint16_t port;
+
+    return conf_split_address(view_text(text), 0, &host, &port);
+}
+
+/* What certificates would carry, and where den would listen: wrong, they would only show later. */
+static bool check_web(const char *path, struct view text, const struct den_config *config,
+                      struct buf *ret_all, struct err *err)
+{
+    const struct {
+        const char *value;
+        bool (*is_good)(const char *value);
+        struct limit limit;
+    } rows[] = {
+        { config->crl_url, is_web_url, { "crl_url", .expected = URL_EXPECTED } },
+        { config->ca_url, is_web_url, { "ca_url", .expected = URL_EXPECTED } },
+        { config->ocsp_url, is_web_url, { "ocsp_url", .expected = URL_EXPECTED } },
+        { config->http, is_listening_address, { "http", .expected = "ADDRESS:PORT" } },
+    };
+    struct err one;
+    bool ok = true;
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        if (!rows[i].value || !*rows[i].value || rows[i].is_good(rows[i].value))
+            continue;
+        refuse(path, text, &rows[i].limit, ret_all, ok ? err : &one);
+        ok = false;
+    }
+    return ok;
+}
+
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
 {
     _buf_ text = { 0 };
@@ -109,7 +155,8 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
     if (!file_read(path, MAX_FILE, &text, err))
         return err_wrap(err, "configuration");
     if (!conf_parse(path, buf_view(&text), options, N_ELEMENTS(options), config, ret_all, err) ||
-        !check_limits(path, buf_view(&text), config, ret_all, err))
+        !check_limits(path, buf_view(&text), config, ret_all, err) ||
+        !check_web(path, buf_view(&text), config, ret_all, err))
         return false;
     if (strlen(config->state) > 2 && strcmp(config->state + strlen(config->state) - 2, "/.") == 0)
         config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */

@@ -85,7 +85,8 @@ void revoked_drop_ended(struct revoked *revoked, uint64_t before)
     for (size_t i = 0; i < revoked->n; i++) {
         struct entry entry = revoked->entries[i];
         if (entry.not_after >= before) {
-            memmove(to, from, entry.len);
+            if (to != from)
+                memmove(to, from, entry.len);
             to += entry.len;
             revoked->entries[kept++] = entry;
         }
