@@ -35,6 +35,7 @@ static const struct procedure {
     { "den.ca.crl", BY_ALL, issue_crl },
     { "den.session.open", BY_PEER, grant_open },
     { "den.session.close", BY_PEER, close_session },
+    { "den.ca.revocations", BY_ALL, revoke_list },
     { "den.time", BY_ALL, time_now },
 };
 
@@ -325,7 +326,7 @@ void den_core_up(struct den_core *core)
     core->is_up = true;
     core->is_renewing = false;
     core->renew_at = core->c.router_csr.len ? core_mono(core) : NEVER_MS;
-    heart_extra(core);
+    revoke_up(core); /* a heartbeat follows its answer */
     ungrant_again(core);
     renew_tick(core);
 }

@@ -36,6 +36,10 @@ struct den_core {
     uint64_t crl_due_at;     /* mono */
     struct revoked *revoked; /* what stands on it */
     struct ocsp *ocsp;       /* ocsp.c */
+    uint64_t rev_no;         /* revoke.c: the newest that was signed, and the hash of what says so */
+    uint8_t rev_head[HASH_SIZE];
+    uint64_t rev_published;
+    bool is_handing_over, has_handed_over; /* to the router */
     uint64_t tick_at,
         beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
     bool is_up;
@@ -111,6 +115,13 @@ uint64_t heart_deadline(const struct den_core *core);
 bool crl_start(struct den_core *core, struct err *err);
 bool crl_renew(struct den_core *core, struct err *err);
 bool crl_tick(struct den_core *core); /* whether there is a new one */
+
+/* ---- revoke.c -------------------------------------------------------------------------------- */
+
+bool revoke_start(struct den_core *core, struct err *err); /* signs what is not signed yet */
+void revoke_up(struct den_core *core);                     /* the router gets what it lacks */
+bool revoke_look(struct den_core *core, struct err *err);  /* what came to the store */
+core_handler revoke_list;
 
 /* ---- ocsp.c ---------------------------------------------------------------------------------- */
 

@@ -70,6 +70,13 @@ bool crl_tick(struct den_core *core)
     return false;
 }
 
+static bool take_more(struct den_core *core, uint64_t last, bool *ret_is_all, struct err *err)
+{
+    return last > core->rev_no || last <= core->crl_rev_no ||
+           revoked_load(core->revoked, core->c.store, core->crl_is.at, LOAD_AT_ONCE, ret_is_all,
+                        err);
+}
+
 bool den_core_look(struct den_core *core)
 {
     struct err err = { 0 };
@@ -77,12 +84,14 @@ bool den_core_look(struct den_core *core)
     bool is_all = true;
 
     if (!store_revocation_last(core->c.store, &last, &err) ||
-        (last > core->crl_rev_no && !revoked_load(core->revoked, core->c.store, core->crl_is.at,
-                                                  LOAD_AT_ONCE, &is_all, &err))) {
+        (last > core->rev_no && !revoke_look(core, &err)) ||
+        !take_more(core, last, &is_all, &err)) {
         log_event(LOG_ERROR, "revocations.failed", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));
         return true;
     }
+    if (last > core->rev_no)
+        return false; /* there are more to be signed first */
     if (!is_all || last <= core->crl_rev_no)
         return is_all;
     log_event(LOG_INFO, "revocations.taken", "no=%" PRIu64 " listed=%zu", revoked_no(core->revoked),

@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 16 };
-enum { LOOK_EVERY = 500 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
+enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
 
 struct den {
     const struct den_config *config;

@@ -58,7 +58,6 @@ static bool move_trust(struct den_core *core, struct view bytes, struct view sig
 static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACON], bool is_tick,
                            struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err)
 {
-    static const uint8_t no_revocation[HASH_SIZE];
     uint8_t head[HASH_SIZE];
     struct rpc_heartbeat h = {
         .netid = rpc_trust_netid(core->c.trust),
@@ -68,8 +67,8 @@ static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACO
         .beacon = VIEW(beacon, RPC_BEACON),
         .crl_no = core->crl_is.number,
         .crl_hash = VIEW_ARR(core->crl_hash),
-        .rev_no = 0,
-        .rev_head = VIEW_ARR(no_revocation),
+        .rev_no = core->rev_no,
+        .rev_head = VIEW_ARR(core->rev_head),
         .manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no,
         .policy_no = core->policy_no,
         .audit_head = VIEW_ARR(head),
@@ -124,7 +123,7 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
 
 bool heart_start(struct den_core *core, struct err *err)
 {
-    return crl_start(core, err) && beat(core, true, err);
+    return crl_start(core, err) && revoke_start(core, err) && beat(core, true, err);
 }
 
 static void beat_or_retry(struct den_core *core, bool is_tick)

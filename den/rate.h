@@ -15,6 +15,7 @@ enum rate {
     RATE_CSR,       /* per ID: certificates */
     RATE_DIAL,      /* per ID: dials in which nothing is wrong */
     RATE_MISS,      /* per ID: those that reached nobody */
+    RATE_REVOKED,   /* per ID or source: den.ca.revocations */
     RATE_TIME,      /* per ID or source: den.time */
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */

@@ -142,7 +142,7 @@ void core_begin(void *user)
     core_publish(core);
     if (core->alarm.code != ERR_NONE)
         core_alarm(core);
-    if (!join_begin(core, &err))
+    if (revoked_check_self(core) && !join_begin(core, &err))
         core_fail(core, &err);
 }
 

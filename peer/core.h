@@ -189,6 +189,7 @@ bool revoked_is_behind(const struct core *core); /* the newest heartbeat knows o
 void revoked_fetch(struct core *core);
 /* REVOKED */
 bool revoked_check_key(const struct core *core, const char *id, struct view pk, struct err *err);
+bool revoked_check_self(struct core *core); /* false: FAILED was told */
 bool revoked_check_leaf(const struct core *core, const struct pki_cert *leaf, struct err *err);
 
 /* ---- identity.c ---- */

@@ -58,6 +58,18 @@ bool revoked_check_key(const struct core *core, const char *id, struct view pk, 
            err_set(err, ERR_REVOKED, "the identity key of %s was revoked", id);
 }
 
+/* den signed it: there is no way back for this key. */
+bool revoked_check_self(struct core *core)
+{
+    struct err err;
+
+    if (!rpc_revoked_has(core->revoked, RPC_REVOKED_IDENTITY, key_public_view(core->key)))
+        return true;
+    err_set(&err, ERR_REVOKED, "the identity key of this machine was revoked");
+    core_fail(core, &err);
+    return false;
+}
+
 bool revoked_check_leaf(const struct core *core, const struct pki_cert *leaf, struct err *err)
 {
     uint8_t spki[HASH_SIZE];
@@ -164,6 +176,7 @@ static void act(struct core *core, struct view bytes, struct view sig,
     remember(core, bytes, sig);
     tell_all(core);
     end_sessions(core, r);
+    revoked_check_self(core);
 }
 
 bool revoked_take(struct core *core, struct view bytes, struct view sig, struct err *err)

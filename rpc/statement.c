@@ -38,6 +38,16 @@ static bool is_one_of(struct view text, const char *const *words)
     return false;
 }
 
+static bool is_owner(struct view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9'))
+            return false;
+    }
+    return text.len >= 1 && text.len <= 15;
+}
+
 static const char *check_text(const struct rpc_field *field, struct view text)
 {
     static const char *const roles[] = { "peer", "admin", NULL };
@@ -48,6 +58,8 @@ static const char *check_text(const struct rpc_field *field, struct view text)
         return text_is_network(text) ? NULL : "not a network's name";
     case RPC_F_ID:
         return text_is_id(text) ? NULL : "not an ID of 6 to 9 digits";
+    case RPC_F_OWNER:
+        return is_owner(text) ? NULL : "neither an ID nor 1 to 15 of a-z 0-9";
     case RPC_F_ROLE:
         return is_one_of(text, roles) ? NULL : "neither peer nor admin";
     case RPC_F_BINDING:
@@ -168,6 +180,7 @@ static const char *read_field(const struct rpc_field *field, struct view bytes, 
         return read_keys(bytes, to);
     case RPC_F_NETWORK:
     case RPC_F_ID:
+    case RPC_F_OWNER:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:
@@ -285,6 +298,7 @@ static void put_field(struct buf *to, const struct rpc_field *field, const void 
     case RPC_F_BYTES:
     case RPC_F_NETWORK:
     case RPC_F_ID:
+    case RPC_F_OWNER:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:

@@ -159,7 +159,7 @@ static const struct rpc_field revoke[] = {
     { "rev_no", RPC_F_NUMBER, 0, AT(revocation, rev_no) },
     { "previous", RPC_F_FIXED, 32, AT(revocation, previous) },
     { "kind", RPC_F_U8, RPC_REVOKED_ADMISSIONS, AT(revocation, kind) },
-    { "id", RPC_F_ID, 0, AT(revocation, id) },
+    { "id", RPC_F_OWNER, 0, AT(revocation, id) },
     { "subject", RPC_F_BYTES, 32, AT(revocation, subject) },
     { "reason", RPC_F_U8, MAX_CRL_REASON, AT(revocation, reason) },
     { "at", RPC_F_TIME, 0, AT(revocation, at) },

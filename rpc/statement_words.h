@@ -13,6 +13,7 @@ enum rpc_field_kind {
     RPC_F_NUMBER, /* u64 from 1 on */
     RPC_F_NETWORK,
     RPC_F_ID,
+    RPC_F_OWNER, /* an ID, or what has a certificate without one: the router */
     RPC_F_ROLE,
     RPC_F_BINDING,
     RPC_F_PROCEDURE,

@@ -201,6 +201,7 @@ static void put_field_kind(struct buf *to, const struct rpc_field *field)
         return;
     case RPC_F_NETWORK:
     case RPC_F_ID:
+    case RPC_F_OWNER:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:
@@ -291,6 +292,7 @@ static void put_fields(struct buf *to, enum rpc_word word, const void *statement
             break;
         case RPC_F_NETWORK:
         case RPC_F_ID:
+        case RPC_F_OWNER:
         case RPC_F_ROLE:
         case RPC_F_BINDING:
         case RPC_F_PROCEDURE:

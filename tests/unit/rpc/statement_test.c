@@ -191,6 +191,7 @@ TEST(bad_fields_are_named)
         { RPC_W_REVOKE, 3, VIEW_LIT("\0"), "revoke: kind: none" },
         { RPC_W_REVOKE, 3, VIEW_LIT("\5"), "revoke: kind: out of range" },
         { RPC_W_REVOKE, 3, VIEW_LIT("\4"), "revoke: subject: of a wrong length" },
+        { RPC_W_REVOKE, 4, VIEW_LIT("Router"), "revoke: id: neither an ID nor 1 to 15 of a-z 0-9" },
         { RPC_W_REVOKE, 5, VIEW_LIT(""), "revoke: subject: of a wrong length" },
         { RPC_W_REVOKE, 5, VIEW_LIT("short"), "revoke: subject: of a wrong length" },
         { RPC_W_REVOKE, 6, VIEW_LIT("\13"), "revoke: reason: out of range" },

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A revocation reaches everybody, ends what it names, and nothing else."""
+import json
+import os
+
+import tap
+from network import run
+
+
+def revoke(net, *words):
+    return run([net.program("warren-den"), "revoke", "--config", net.path("den/den.conf"), "--reason", "key-compromise", *words]).stdout
+
+
+def linked(net, caller, callee):
+    process = net.dial_chat(caller, callee)
+    process.wait_line(process.err, "linked with")
+    return process
+
+
+@tap.test
+def a_revoked_identity_loses_its_links_its_session_and_its_way_back(net):
+    for name in ("alice", "bob", "carol"):
+        net.join(name)
+    net.allow("allow from * to * can chat back chat")
+    bob, carol = net.wait_chat("bob", "--accept"), net.wait_chat("carol", "--accept")
+    alice = linked(net, "alice", "bob")
+    tap.check_in("number 1", revoke(net, "--id", net.ids["alice"]))
+    bob.wait_line(bob.err, f"chat: revoked: {net.ids['alice']} was revoked")
+    alice.wait_line(alice.err, r"chat: revoked: ")
+    tap.check(alice.wait() == 1, "alice's exit status")
+    net.router.wait_line(net.router.err, rf"event=revoked id={net.ids['alice']}")
+    again = net.dial_chat("alice", "bob")
+    again.wait_line(again.err, "revoked: the identity key of this machine was revoked")
+    tap.check(again.wait() == 1, "the exit status of another try")
+    os.unlink(net.path("alice/revocations"))  # a machine that forgets it is told by the router
+    again = net.dial_chat("alice", "bob")
+    again.wait_line(again.err, r"offline: the router refused: admission: the identity key of .* was revoked")
+    again.kill()
+    for process in (bob, carol):
+        process.wait_line(process.err, "waiting for")
+
+
+@tap.test
+def others_notice_nothing(net):
+    net.join("dave")
+    carol = next(process for process in net.processes if process.name == "carol")
+    dave = linked(net, "dave", "carol")
+    dave.write("still here\n")
+    carol.wait_line(carol.out, "still here$")
+    dave.stop()
+
+
+@tap.test
+def a_revoked_certificate_ends_its_link_and_is_replaced(net):
+    net.join("erin")
+    erin = net.wait_chat("erin", "--accept")
+    dave = linked(net, "dave", "erin")
+    before = json.loads(run(net.warren("dave", "id", "--json")).stdout)
+    revoke(net, "--serial", before["serial"])
+    erin.wait_line(erin.err, f"chat: revoked: {net.ids['dave']} was revoked")
+    dave.wait()
+    dave = linked(net, "dave", "erin")  # with a new certificate, and a new key
+    dave.stop()
+
+
+@tap.test
+def it_outlives_router_and_den(net):
+    net.router.kill()
+    net.den.stop()
+    net.start_router()
+    net.start_den()
+    again = net.dial_chat("alice", "bob")
+    again.wait_line(again.err, r"revoked")
+    again.kill()
+
+
+@tap.test
+def who_was_away_learns_of_it_before_the_first_link(net):
+    net.join("frank")
+    revoke(net, "--id", net.ids["erin"])
+    frank = net.dial_chat("frank", "carol")
+    frank.wait_line(frank.err, "linked with")
+    frank.stop()
+    with open(net.path("frank/revocations"), "rb") as f:
+        tap.check(f.read().count(b"warren/1 revoke") == 3, "frank knows all three")
+
+
+tap.main()
