@@ -226,7 +226,7 @@ static bool take_admission(struct handshake *h, struct view bytes, struct view s
         return err_wrap(err, "admission");
     if (!check_admission(h, &a, err))
         return err_wrap(err, "admission");
-    if (!role_read(a.role, &h->role) || h->role == ROLE_GUEST)
+    if (!role_read(a.role, &h->role) || (h->role != ROLE_PEER && h->role != ROLE_ADMIN))
         return err_set(err, ERR_BAD_STATEMENT, "admission: role: neither peer nor admin");
     if (!revocations_check(router, VIEW_ARR(h->netsign.client_pk), &a, err))
         return err_wrap(err, "admission");

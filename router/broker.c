@@ -163,6 +163,8 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
     msg.event.retained = true;
     if (who->topic->kind != MATCH_EXACT)
         msg.event.topic = uri;
+    if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
+        return;
     if (conn_is_slow(who->conn)) {
         drop_event(who->conn);
         return;
@@ -285,6 +287,8 @@ static bool may_have(const struct delivery *delivery, const struct conn *conn)
 {
     if (delivery->is_meta && !realm_may_meta(conn->realm, view_text(conn->authrole)))
         return false;
+    if (!rpc_ppt_is_empty(&delivery->msg.event.ppt) && !(conn->features & CONN_UNPACKS_EVENTS))
+        return false;
     return !delivery->audience || audience_has(delivery->audience, conn);
 }
 
@@ -405,11 +409,14 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     return true;
 }
 
-bool broker_publish(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
+bool broker_publish(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_publish *ask = &in->msg->publish;
     uint64_t publication;
     struct err why = { 0 };
+
+    if (!conn_may_pack(conn, CONN_PACKS_EVENTS, &ask->ppt, err))
+        return err_wrap(err, "PUBLISH: options");
 
     if (ask->disclose_me && conn->realm->config->disclosure == REALM_NEVER) {
         err_set(&why, ERR_INVALID_ARGUMENT, "disclose_me: this realm names nobody");

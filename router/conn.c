@@ -218,6 +218,10 @@ static unsigned read_features(struct view roles)
         { "caller", "progressive_call_invocations", CONN_SENDS_CHUNKS },
         { "callee", "registration_revocation", CONN_HEARS_UNREGISTERED },
         { "subscriber", "subscription_revocation", CONN_HEARS_UNSUBSCRIBED },
+        { "caller", "payload_passthru_mode", CONN_PACKS_CALLS },
+        { "callee", "payload_passthru_mode", CONN_PACKS_RESULTS },
+        { "publisher", "payload_passthru_mode", CONN_PACKS_EVENTS },
+        { "subscriber", "payload_passthru_mode", CONN_UNPACKS_EVENTS },
     };
     unsigned found = 0;
 
@@ -574,6 +578,13 @@ void conn_shut_down(struct conn *conn)
     } else if (conn->state != CONN_CLOSING) {
         refuse_for_now(conn, &farewell);
     }
+}
+
+bool conn_may_pack(const struct conn *conn, unsigned feature, const struct rpc_ppt *ppt,
+                   struct err *err)
+{
+    return rpc_ppt_is_empty(ppt) || (conn->features & feature) ||
+           err_set(err, ERR_BAD_WIRE, "ppt_scheme: payload_passthru_mode was not announced");
 }
 
 static bool decide(const struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,

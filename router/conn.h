@@ -45,6 +45,10 @@ enum {
     CONN_SENDS_CHUNKS = 4,       /* as caller: one call in several CALLs */
     CONN_HEARS_UNREGISTERED = 8, /* of a registration that was taken away */
     CONN_HEARS_UNSUBSCRIBED = 16,
+    CONN_PACKS_CALLS = 32, /* payload passthru mode, in each of its roles */
+    CONN_PACKS_RESULTS = 64,
+    CONN_PACKS_EVENTS = 128,
+    CONN_UNPACKS_EVENTS = 256,
 };
 
 struct conn {
@@ -129,6 +133,9 @@ static inline struct view conn_id(const struct conn *conn)
 {
     return view_text(conn->id);
 }
+/* Who packs its payload said in HELLO that it does; else it is a violation. */
+bool conn_may_pack(const struct conn *conn, unsigned feature, const struct rpc_ppt *ppt,
+                   struct err *err);
 bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err);
 /* The same of everything that a pattern matches. */
 bool conn_may_match(const struct conn *conn, enum policy_verb verb, enum match_kind kind,

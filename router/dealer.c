@@ -22,6 +22,7 @@ struct call {
     bool is_in_parts;  /* it was open once: only its head is kept */
     bool discloses;    /* names its caller */
     bool is_killed;    /* canceled, and the callee has the last word */
+    bool is_packed;    /* by payload passthru mode */
     bool is_answering; /* progress went out: it stays with this callee */
     struct deadline deadline;
     struct charge charge;
@@ -253,6 +254,7 @@ static const char *source_of(const struct conn *conn)
 struct search {
     const struct call *call; /* NULL: a new one */
     bool is_open;
+    bool is_packed;
     bool was_slow, was_unable;
 };
 
@@ -271,11 +273,12 @@ static bool was_tried(const struct call *call, uint64_t session)
 static bool can_take(void *user, const struct reg *reg)
 {
     struct search *search = user;
-    const unsigned needed = CONN_CAN_CANCEL | CONN_TAKES_CHUNKS;
+    const unsigned needed = (search->is_open ? CONN_CAN_CANCEL | CONN_TAKES_CHUNKS : 0) |
+                            (search->is_packed ? CONN_PACKS_RESULTS : 0);
 
     if (search->call && was_tried(search->call, reg->owner->session))
         return false;
-    if (search->is_open && (reg->owner->features & needed) != needed) {
+    if ((reg->owner->features & needed) != needed) {
         search->was_unable = true;
         return false;
     }
@@ -298,7 +301,7 @@ static bool say_nobody(const struct conn *conn, struct view procedure, struct er
 static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
 {
     struct proc *proc = procs_best(conn->realm->dealer->procs, ask->procedure);
-    struct search search = { NULL, ask->progress, false, false };
+    struct search search = { .is_open = ask->progress, .is_packed = !rpc_ppt_is_empty(&ask->ppt) };
     struct reg *reg = proc ? procs_pick(proc, can_take, &search) : NULL;
     struct err why;
 
@@ -312,8 +315,9 @@ static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
         err_set(&why, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(ask->procedure));
         conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else {
-        err_set(&why, ERR_INVALID_ARGUMENT, "%.*s: its server takes no progressive calls",
-                VIEW_FMT(ask->procedure));
+        err_set(&why, ERR_INVALID_ARGUMENT, "%.*s: its server takes no %s",
+                VIEW_FMT(ask->procedure),
+                search.is_packed ? "packed payloads" : "progressive calls");
         conn_refuse_as(conn, RPC_CALL, ask->request, "wamp.error.feature_not_supported", &why);
     }
     return NULL;
@@ -356,6 +360,7 @@ static void start(struct conn *conn, const struct conn_input *in, const struct r
     call->charge = charge;
     call->wants_progress = ask->receive_progress;
     call->is_open = call->is_in_parts = ask->progress;
+    call->is_packed = !rpc_ppt_is_empty(&ask->ppt);
     call->discloses = realm_discloses(conn->realm, ask->disclose_me || reg->discloses_caller);
     call->patience = conn->router->config->call_timeout;
     if (ask->timeout && !reg->forwards_timeout)
@@ -445,6 +450,8 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err
     if (ask->progress && !(conn->features & CONN_SENDS_CHUNKS))
         return err_set(err, ERR_BAD_WIRE,
                        "CALL: options: progress: progressive_call_invocations was not announced");
+    if (!conn_may_pack(conn, CONN_PACKS_CALLS, &ask->ppt, err))
+        return err_wrap(err, "CALL: options");
     if (ask->progress)
         conn->last_open_call = ask->request;
     if (conn->router->is_draining && list_is_empty(&conn->serving)) {
@@ -508,6 +515,24 @@ static bool find_answered(struct conn *conn, uint64_t invocation, struct call **
     return true;
 }
 
+/* A caller that cannot unpack the answer is told so. */
+static bool can_unpack(struct call *call, const struct rpc_ppt *ppt)
+{
+    _buf_ payload = { 0 };
+    struct err why;
+
+    if (rpc_ppt_is_empty(ppt) || !call->caller || (call->caller->features & CONN_PACKS_CALLS))
+        return true;
+    interrupt(call, "killnowait", "wamp.error.feature_not_supported");
+    err_set(&why, ERR_INVALID_ARGUMENT,
+            "its server packs payloads, and the caller said that it cannot");
+    rpc_error_put_payload(&why, &payload);
+    finish(call, &(struct dealer_answer){ true,
+                                          VIEW_LIT("wamp.error.feature_not_supported"),
+                                          { buf_view(&payload), 2 } });
+    return false;
+}
+
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_result *yield = &in->msg->yield;
@@ -515,7 +540,9 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
 
     if (!find_answered(conn, yield->request, &call, err))
         return err_wrap(err, "YIELD");
-    if (!call)
+    if (!conn_may_pack(conn, CONN_PACKS_RESULTS, &yield->ppt, err))
+        return err_wrap(err, "YIELD: options");
+    if (!call || !can_unpack(call, &yield->ppt))
         return true;
     if (!yield->progress) {
         finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
@@ -534,7 +561,7 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
 static struct reg *find_another(struct call *call)
 {
     struct proc *proc = procs_by_id(call->callee->realm->dealer->procs, call->registration);
-    struct search search = { .call = call };
+    struct search search = { .call = call, .is_packed = call->is_packed };
 
     buf_put_u64(&call->tried, call->callee->session);
     if (!proc || !call->frame.len || call->is_in_parts || call->is_answering || call->is_killed)
@@ -570,6 +597,10 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
         return err_set(err, ERR_BAD_WIRE, "ERROR: request type: not that of an INVOCATION");
     if (!find_answered(conn, error->request, &call, err))
         return err_wrap(err, "ERROR");
+    if (!conn_may_pack(conn, CONN_PACKS_RESULTS, &error->ppt, err))
+        return err_wrap(err, "ERROR: details");
+    if (call && !can_unpack(call, &error->ppt))
+        return true;
     if (call && call->caller && view_eq_text(error->uri, "wamp.error.unavailable"))
         reroute(call, error);
     else if (call)

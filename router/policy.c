@@ -6,9 +6,15 @@ enum {
     GUEST = 1 << ROLE_GUEST,
     PEER = 1 << ROLE_PEER,
     ADMIN = 1 << ROLE_ADMIN,
+    SCRIPT = 1 << ROLE_SCRIPT,
     DEN = 1 << ROLE_DEN
 };
-enum { PEERS = PEER | ADMIN, ALL = GUEST | PEERS | DEN, META = ALL /* of those the realm named */ };
+enum {
+    PEERS = PEER | ADMIN,
+    ALL = GUEST | PEERS | SCRIPT | DEN,
+    META = ALL, /* of those the realm named */
+    OPENED = PEERS | SCRIPT,
+};
 enum {
     CALL = 1 << POLICY_CALL,
     REGISTER = 1 << POLICY_REGISTER,
@@ -80,14 +86,14 @@ static const struct peer_row by_other[] = {
 
 const char *role_name(enum role role)
 {
-    static const char *const names[] = { "guest", "peer", "admin", "den", "application" };
+    static const char *const names[] = { "guest", "peer", "admin", "script", "den", "application" };
 
     return names[role];
 }
 
 bool role_read(struct view text, enum role *ret_role)
 {
-    for (enum role role = ROLE_GUEST; role <= ROLE_ADMIN; role++) {
+    for (enum role role = ROLE_GUEST; role <= ROLE_SCRIPT; role++) {
         if (view_eq_text(text, role_name(role))) {
             *ret_role = role;
             return true;
@@ -206,7 +212,7 @@ enum policy_verdict policy_decide(const struct policy_ask *ask)
                        ? POLICY_ALLOWED
                        : POLICY_FORBIDDEN;
     }
-    return ask->is_open && (role & PEERS) ? POLICY_ALLOWED : POLICY_FORBIDDEN;
+    return ask->is_open && (role & OPENED) ? POLICY_ALLOWED : POLICY_FORBIDDEN;
 }
 
 bool policy_refuse(enum policy_verdict verdict, const struct policy_ask *ask, struct err *err)

@@ -5,9 +5,10 @@
 
 #include "router/grants.h"
 
-/* ROLE_APPLICATION: of a realm of another application, whose roles are text. */
-enum role { ROLE_GUEST, ROLE_PEER, ROLE_ADMIN, ROLE_DEN, ROLE_APPLICATION };
-bool role_read(struct view text, enum role *ret_role); /* guest, peer or admin */
+/* ROLE_SCRIPT: a stock client that the operator wrote down, with what the realm opens and no ID.
+ * ROLE_APPLICATION: of a realm of another application, whose roles are text. */
+enum role { ROLE_GUEST, ROLE_PEER, ROLE_ADMIN, ROLE_SCRIPT, ROLE_DEN, ROLE_APPLICATION };
+bool role_read(struct view text, enum role *ret_role); /* guest, peer, admin or script */
 const char *role_name(enum role role);                 /* "peer" */
 
 enum policy_verb { POLICY_CALL, POLICY_REGISTER, POLICY_PUBLISH, POLICY_SUBSCRIBE };

@@ -215,7 +215,7 @@ static bool check_salted(const struct principal_section *p, struct err *err)
 static bool check_principal(const struct realm_config *realm, struct view authid,
                             const struct principal_section *p, struct err *err)
 {
-    static const char *const own_roles[] = { "guest", "peer", "admin" };
+    static const char *const own_roles[] = { "guest", "peer", "admin", "script" };
     size_t i;
 
     if (!is_plain(authid, REALM_AUTHID, "_-.@"))

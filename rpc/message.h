@@ -51,6 +51,10 @@ static inline struct rpc_payload rpc_args(struct view array) /* a payload of arg
 struct rpc_ppt {
     struct view scheme, serializer, cipher, keyid;
 };
+static inline bool rpc_ppt_is_empty(const struct rpc_ppt *ppt)
+{
+    return !(ppt->scheme.len | ppt->serializer.len | ppt->cipher.len | ppt->keyid.len);
+}
 
 struct rpc_hello {
     struct view realm, agent, authid;

@@ -14,9 +14,12 @@ const struct rpc_role rpc_client_roles[] = {
       { "caller_identification", "progressive_call_results", "call_timeout", "call_canceling" } },
     { "callee",
       { "caller_identification", "progressive_call_results", "call_canceling",
-        "registration_revocation" } },
-    { "publisher", { "publisher_identification", "subscriber_blackwhite_listing" } },
-    { "subscriber", { "publisher_identification", "event_retention", "subscription_revocation" } },
+        "pattern_based_registration", "shared_registration", "registration_revocation" } },
+    { "publisher",
+      { "publisher_identification", "publisher_exclusion", "subscriber_blackwhite_listing" } },
+    { "subscriber",
+      { "publisher_identification", "pattern_based_subscription", "event_retention",
+        "subscription_revocation" } },
     { NULL },
 };
 const struct rpc_role rpc_router_roles[] = {

@@ -26,10 +26,13 @@ static void put_features(struct buf *to, const char *role, const char *const *fe
 
 static void hello(struct wire *wire, bool is_able)
 {
-    static const char *const caller[] = { "progressive_call_invocations" },
+    static const char *const caller[] = { "progressive_call_invocations", "payload_passthru_mode" },
                              *const callee[] = { "call_canceling", "progressive_call_invocations",
-                                                 "registration_revocation" },
-                             *const subscriber[] = { "subscription_revocation" };
+                                                 "registration_revocation",
+                                                 "payload_passthru_mode" },
+                             *const subscriber[] = { "subscription_revocation",
+                                                     "payload_passthru_mode" },
+                             *const publisher[] = { "payload_passthru_mode" };
     _buf_ frame = { 0 };
 
     rpc_put_array(&frame, 3);
@@ -41,7 +44,7 @@ static void hello(struct wire *wire, bool is_able)
     put_features(&frame, "caller", caller, is_able ? N_ELEMENTS(caller) : 0);
     put_features(&frame, "callee", callee, is_able ? N_ELEMENTS(callee) : 0);
     put_features(&frame, "subscriber", subscriber, is_able ? N_ELEMENTS(subscriber) : 0);
-    put_features(&frame, "publisher", NULL, 0);
+    put_features(&frame, "publisher", publisher, is_able ? N_ELEMENTS(publisher) : 0);
     wire_say(wire, buf_view(&frame));
 }
 

@@ -5,8 +5,9 @@ enum {
     G = 1 << ROLE_GUEST,
     P = 1 << ROLE_PEER,
     A = 1 << ROLE_ADMIN,
+    S = 1 << ROLE_SCRIPT,
     D = 1 << ROLE_DEN,
-    ALL = G | P | A | D
+    ALL = G | P | A | S | D
 };
 
 /* Who may do what, without any grant; the peer and the admin are 456000. Everything that is not in
@@ -166,7 +167,7 @@ TEST(what_the_realm_opens_belongs_to_all_peers)
                                   .role = (enum role)role,
                                   .uri = VIEW_LIT("app.x"),
                                   .is_open = true };
-        CHECK((policy_decide(&ask) == POLICY_ALLOWED) == !!((P | A) & 1 << role));
+        CHECK((policy_decide(&ask) == POLICY_ALLOWED) == !!((P | A | S) & 1 << role));
     }
 }
 

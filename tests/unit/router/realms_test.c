@@ -126,7 +126,7 @@ TEST(bad_realms_are_refused_by_line)
           "IDs and \"den\" are given out by den alone" },
         { "[realm corp.example]\nmethods = netsign ticket\nprincipals = people\n",
           "[principal joe]\nrole = den\nticket = x\n",
-          "role: expected guest, peer or admin, found \"den\"" },
+          "role: expected guest, peer, admin or script, found \"den\"" },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
