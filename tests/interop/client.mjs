@@ -31,6 +31,17 @@ function same(got, wanted, what) {
   if (plain(got) !== plain(wanted)) throw new Error(`${what}: got ${plain(got)}, wanted ${plain(wanted)}`);
 }
 
+// The router signs what the client asked, with the key that the client knows.
+const asked = "5a".repeat(32);
+function proveRouter(extra) {
+  const signature = Buffer.from(extra.signature, "hex"), wanted = Buffer.from(asked, "hex");
+  same(extra.pubkey, process.env.INTEROP_ROUTER, "the router's key");
+  same(signature.subarray(64).toString("hex"), asked, "what it signed");
+  const good = require("tweetnacl").sign.detached.verify(wanted, signature.subarray(0, 64), Buffer.from(extra.pubkey, "hex"));
+  if (!good) throw new Error("the router's signature is not good");
+  say("router proved");
+}
+
 // Both libraries as one: handlers take and give (args, kwargs).
 async function joinAutobahn() {
   const autobahn = require("autobahn");
@@ -39,11 +50,14 @@ async function joinAutobahn() {
     ticket: () => secret,
     wampcra: (extra) => autobahn.auth_cra.sign(
       extra.salt ? autobahn.auth_cra.derive_key(secret, extra.salt, extra.iterations, extra.keylen) : secret, extra.challenge),
-    cryptosign: (extra) => autobahn.auth_cryptosign.sign_challenge(key(), extra),
+    cryptosign: (extra) => {
+      if (process.env.INTEROP_ROUTER) proveRouter(extra);
+      return autobahn.auth_cryptosign.sign_challenge(key(), extra);
+    },
   };
   const connection = new autobahn.Connection({
     realm, authid, authmethods: [method], max_retries: 0, retry_if_unreachable: false,
-    authextra: pubkey ? { pubkey, trustroot: null, challenge: null, channel_binding: null } : undefined,
+    authextra: pubkey ? { pubkey, trustroot: null, challenge: process.env.INTEROP_ROUTER ? asked : null, channel_binding: null } : undefined,
     transports: [{ type: "websocket", url, protocols: [`wamp.2.${serializer}`] }],
     serializers: [serializer === "json" ? new autobahn.serializer.JSONSerializer() : new autobahn.serializer.MsgpackSerializer()],
     onchallenge: (session, name, extra) => answers[name](extra),

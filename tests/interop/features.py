@@ -6,6 +6,7 @@ import sys
 
 import txaio
 from autobahn.asyncio.component import Component
+from autobahn.wamp import message
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, RegisterOptions, SubscribeOptions
 
@@ -65,6 +66,30 @@ async def calls(one, other):
     same(sorted([await one.call("app.f.shared") for _ in range(4)]), ["one", "one", "other", "other"], "a shared registration")
     same(await error_of(one.register(lambda: 0, "app.f.shared")), "wamp.error.procedure_already_exists", "another way to share")
     same(await error_of(other.call("app.f.count", "x", 1)), "wamp.error.runtime_error", "a fault of the callee")
+
+
+async def cancel(one, other):
+    """The callee announces call_canceling and knows INTERRUPT."""
+    for mode in ("skip", "kill", "killnowait"):
+        begun, ended = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        async def slow(begun=begun, ended=ended):
+            begun.set()
+            try:
+                await asyncio.sleep(5 if mode == "skip" else PATIENCE)
+                ended.set_result("worked on")
+            except asyncio.CancelledError:
+                ended.set_result("interrupted")
+                raise ApplicationError("wamp.error.canceled") from None  # a bare CancelledError is not answered at all
+            return "late"
+
+        await one.register(slow, f"app.f.slow.{mode}")
+        call = asyncio.ensure_future(other.call(f"app.f.slow.{mode}"))
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        other._transport.send(message.Cancel(max(other._call_reqs), mode=mode))
+        error = await error_of(call)
+        same(error, "wamp.error.canceled", f"a call that is canceled: {mode}")
+        same(await asyncio.wait_for(ended, PATIENCE), "worked on" if mode == "skip" else "interrupted", f"its callee: {mode}")
 
 
 async def values(one, other):
@@ -133,6 +158,7 @@ async def main():
     await asyncio.wait_for(joined.wait(), PATIENCE)
     one, other = sessions["json"], sessions["msgpack"]
     await calls(one, other)
+    await cancel(one, other)
     await values(one, other)
     await events(one, other)
     await meta(one, other)
