@@ -76,4 +76,3 @@ TEST(a_session_that_ends_at_once_is_a_failure)
     CHECK_U64(retry.n_failures, 2);
     CHECK(rpc_retry_lost(&retry, 30, 0) >= RPC_RETRY_ROUND_MS - RPC_RETRY_JITTER_MS);
 }
-
