@@ -171,13 +171,16 @@ static bool serve(const char *path, struct router_config *config, struct err *er
     _cleanup_(edge_freep) struct edge *edge = NULL;
     struct daemon daemon = { 0 };
 
-    if (!rpc_loop_new(&loop, err) || !edge_new(loop, config, &edge, err))
+    if (!rpc_loop_new(&loop, err))
         return false;
-    daemon = (struct daemon){ .loop = loop, .edge = edge, .path = path, .config = config };
-    daemon.farewell = rpc_timer_new(loop, on_farewell, &daemon);
+    /* Before it is there: a signal waits for the loop, rather than end a router that just starts. */
     rpc_loop_on_signal(loop, SIGTERM, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGINT, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGHUP, on_reload, &daemon);
+    if (!edge_new(loop, config, &edge, err))
+        return false;
+    daemon = (struct daemon){ .loop = loop, .edge = edge, .path = path, .config = config };
+    daemon.farewell = rpc_timer_new(loop, on_farewell, &daemon);
     daemon.watchdog_for = notify_watchdog();
     daemon.watchdog = rpc_timer_new(loop, on_watchdog, &daemon);
     if (daemon.watchdog_for)

@@ -10,7 +10,7 @@ import ssl
 
 import network
 import tap
-from lone import REALM, REALMS, figure, start, write
+from lone import REALM, REALMS, figure, prepare, start, write
 from network import PATIENCE, Failed, run
 from wamp import Session
 
@@ -269,6 +269,17 @@ def a_renewed_certificate_is_for_new_sessions(net):
 
 
 @tap.test
+def a_signal_while_it_starts_waits_for_it(net):
+    home = prepare(net, "early")
+    for _ in range(10):
+        router = net.start("warren-router", [net.program("warren-router"), "--config", os.path.join(home, "router.conf")])
+        router.wait_line(router.err, "event=listening ")
+        router.process.send_signal(signal.SIGHUP)
+        router.wait_line(router.err, "event=reloaded ")
+        tap.check(router.stop() == 0, "exit status")
+
+
+@tap.test
 def names_that_a_realm_opens_follow(net):
     def opened(line):
         write(net.path("router"), "realms.conf", f"[realm reload.test]\n{line}")
@@ -295,6 +306,7 @@ def names_that_a_realm_opens_follow(net):
     opened("open = app\n")
     reload(net.router)
     call(0)
+
 
 if __name__ == "__main__":
     network.Network.make = network.Network.init
