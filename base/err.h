@@ -34,7 +34,7 @@
     X(WRONG_KEY, "wrong_key", REMOTE, "a key is not the one that was promised",                    \
       "nothing was sent; if it repeats, tell the operator")                                        \
     X(IDENTITY_CHANGED, "identity_changed", REMOTE, "a known peer came with another identity key", \
-      "ask its owner; if the change is right, remove its line from known_peers")                   \
+      "ask its owner; if the change is right, `warren known accept ID` takes the new key")         \
     X(WRONG_BINDING, "wrong_binding", REMOTE, "netsign is bound to TLS in another way here",       \
       "operator: TLS ends at the router, or at a proxy whose certificates proxy_certificates "     \
       "lists")                                                                                     \
@@ -49,6 +49,14 @@
     X(REVOKED, "revoked", CALLER, "it was revoked", "ask the operator")                            \
     X(BAD_TOKEN, "bad_token", CALLER, "the enrolment token is unknown, spent or expired",          \
       "ask the operator for a new join string")                                                    \
+    X(PENDING, "pending", OPERATOR, "it waits for the operator's approval",                        \
+      "compare the code with the operator and wait: it goes on by itself")                         \
+    X(MOVED, "moved", CALLER, "this identity was moved to another machine",                        \
+      "use it there; or import the file here again to take it back")                               \
+    X(LOCKED, "locked", CALLER, "the keys are kept under a passphrase",                            \
+      "give it: --passphrase-fd N, at a terminal, or as a systemd credential")                     \
+    X(BAD_PASSPHRASE, "bad_passphrase", CALLER, "the passphrase is wrong",                         \
+      "try again; without the passphrase nobody can open it")                                      \
     X(NOT_AUTHORIZED, "not_authorized", CALLER, "this caller may not do that",                     \
       "ask the operator for the right to do it")                                                   \
     X(NOT_REACHABLE, "not_reachable", CALLER, "no such peer can be reached by you",                \

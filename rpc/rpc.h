@@ -9,6 +9,7 @@
 #include "rpc/error.h"          /* error URIs <-> struct err */
 #include "rpc/statement.h"      /* what each party signs */
 #include "rpc/join.h"           /* the join string */
+#include "rpc/names.h"          /* what people call keys and IDs */
 #include "rpc/trust.h"          /* manifests, heartbeats, network time */
 #include "rpc/revoked.h"        /* what den has revoked */
 #include "rpc/netsign.h"        /* proving keys over the TLS exporter */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "rpc/message.h"
+#include "rpc/names.h"
 
 #include <stdio.h>
 
@@ -60,6 +61,8 @@ static const char *check_text(const struct rpc_field *field, struct view text)
         return text_is_id(text) ? NULL : "not an ID of 6 to 9 digits";
     case RPC_F_OWNER:
         return is_owner(text) ? NULL : "neither an ID nor 1 to 15 of a-z 0-9";
+    case RPC_F_NAME:
+        return rpc_name_is_valid(text) ? NULL : "not a name";
     case RPC_F_ROLE:
         return is_one_of(text, roles) ? NULL : "neither peer nor admin";
     case RPC_F_BINDING:
@@ -181,6 +184,7 @@ static const char *read_field(const struct rpc_field *field, struct view bytes, 
     case RPC_F_NETWORK:
     case RPC_F_ID:
     case RPC_F_OWNER:
+    case RPC_F_NAME:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:
@@ -299,6 +303,7 @@ static void put_field(struct buf *to, const struct rpc_field *field, const void 
     case RPC_F_NETWORK:
     case RPC_F_ID:
     case RPC_F_OWNER:
+    case RPC_F_NAME:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:

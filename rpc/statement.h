@@ -32,6 +32,8 @@ enum rpc_word {
     RPC_W_TIME,
     RPC_W_REVOKE,
     RPC_W_REAUTH,
+    RPC_W_NAME,
+    RPC_W_REKEY,
     RPC_N_WORDS
 };
 
@@ -128,6 +130,18 @@ struct rpc_reauth { /* a new certificate inside a link that goes on */
 struct rpc_time { /* den's answer to a nonce of the asker's: made after the question */
     struct view netid, nonce;
     uint64_t time;
+};
+
+struct rpc_name { /* whom a name means, until not_after */
+    struct view netid, name, id, client_pk;
+    uint64_t name_no, not_after;
+};
+/* An ID's next key. By the old key and the new one; or, with `by`, by den and the new one: then an
+ * administrator re-enrolled the ID. */
+struct rpc_rekey {
+    struct view netid, id, old_pk, new_pk;
+    uint64_t rekey_no, at;
+    struct view by;
 };
 
 const char *rpc_word_name(enum rpc_word word); /* "admission" */

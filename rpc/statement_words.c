@@ -189,6 +189,32 @@ static const struct rpc_field reauth[] = {
     { "counter", RPC_F_NUMBER, 0, AT(reauth, counter) },
 };
 
+static const struct rpc_field name_fields[] = {
+    { "netid", RPC_F_FIXED, 32, AT(name, netid) },
+    { "name", RPC_F_NAME, 0, AT(name, name) },
+    { "id", RPC_F_ID, 0, AT(name, id) },
+    { "client_pk", RPC_F_FIXED, 32, AT(name, client_pk) },
+    { "name_no", RPC_F_NUMBER, 0, AT(name, name_no) },
+    { "not_after", RPC_F_TIME, 0, AT(name, not_after) },
+};
+
+static const struct rpc_field rekey[] = {
+    { "netid", RPC_F_FIXED, 32, AT(rekey, netid) },
+    { "id", RPC_F_ID, 0, AT(rekey, id) },
+    { "old_pk", RPC_F_FIXED, 32, AT(rekey, old_pk) },
+    { "new_pk", RPC_F_FIXED, 32, AT(rekey, new_pk) },
+    { "rekey_no", RPC_F_NUMBER, 0, AT(rekey, rekey_no) },
+    { "at", RPC_F_TIME, 0, AT(rekey, at) },
+    { "by", RPC_F_HOST, MAX_HOST, AT(rekey, by) },
+};
+
+static const char *check_rekey(const void *statement)
+{
+    const struct rpc_rekey *k = statement;
+
+    return view_eq(k->old_pk, k->new_pk) ? "new_pk: the same as old_pk" : NULL;
+}
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -207,6 +233,8 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_TIME] = SHAPE("time", time, time_fields, NULL),
     [RPC_W_REVOKE] = SHAPE("revoke", revocation, revoke, check_revoke),
     [RPC_W_REAUTH] = SHAPE("reauth", reauth, reauth, NULL),
+    [RPC_W_NAME] = SHAPE("name", name, name_fields, NULL),
+    [RPC_W_REKEY] = SHAPE("rekey", rekey, rekey, check_rekey),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -17,6 +17,7 @@ enum rpc_field_kind {
     RPC_F_ROLE,
     RPC_F_BINDING,
     RPC_F_PROCEDURE,
+    RPC_F_NAME,   /* claimed or assigned */
     RPC_F_HOST,   /* printable ASCII of at most `size` bytes, or none */
     RPC_F_HASHES, /* lists */
     RPC_F_TEXTS,  /* of 1 to `size` printable characters without space */
@@ -49,5 +50,7 @@ union rpc_any_statement {
     struct rpc_time time;
     struct rpc_revocation revocation;
     struct rpc_reauth reauth;
+    struct rpc_name name;
+    struct rpc_rekey rekey;
     struct view netid; /* every struct starts with it */
 };

@@ -202,6 +202,7 @@ static void put_field_kind(struct buf *to, const struct rpc_field *field)
     case RPC_F_NETWORK:
     case RPC_F_ID:
     case RPC_F_OWNER:
+    case RPC_F_NAME:
     case RPC_F_ROLE:
     case RPC_F_BINDING:
     case RPC_F_PROCEDURE:
@@ -293,6 +294,7 @@ static void put_fields(struct buf *to, enum rpc_word word, const void *statement
         case RPC_F_NETWORK:
         case RPC_F_ID:
         case RPC_F_OWNER:
+        case RPC_F_NAME:
         case RPC_F_ROLE:
         case RPC_F_BINDING:
         case RPC_F_PROCEDURE:
