@@ -129,7 +129,7 @@ bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, st
 /* ---- as JSON ------------------------------------------------------------------------------------ */
 
 /* Canonical text is printable ASCII: only two characters need care. A damaged entry may hold others. */
-static void put_json_text(struct buf *to, struct view text)
+void audit_put_json_text(struct buf *to, struct view text)
 {
     buf_put_u8(to, '"');
     for (size_t i = 0; i < text.len; i++) {
@@ -164,14 +164,14 @@ void audit_put_json(const struct store_audit *entry, struct buf *to)
     take_until(&line, '='); /* "what" comes first */
     buf_printf(to, "{\"no\":%llu,\"at\":\"%s\",\"what\":", (unsigned long long)entry->no,
                clock_text(entry->at, at));
-    put_json_text(to, line);
+    audit_put_json_text(to, line);
     buf_put_text(to, ",\"facts\":{");
     while (rest.len) {
         line = take_until(&rest, '\n');
         buf_put_text(to, before);
-        put_json_text(to, take_until(&line, '='));
+        audit_put_json_text(to, take_until(&line, '='));
         buf_put_u8(to, ':');
-        put_json_text(to, line);
+        audit_put_json_text(to, line);
         before = ",";
     }
     buf_put_text(to, "},\"head\":\"");

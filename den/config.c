@@ -23,7 +23,7 @@ struct limit {
     const char *expected;
 };
 
-static const char *const enrolments[] = { "token", "open", NULL };
+static const char *const enrolments[] = { "token", "approval", "open", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const formats[] = { "text", "json", NULL };
 
@@ -54,8 +54,11 @@ static const struct limit limits[] = {
     RANGE(sessions_per_pair, 0, MAX_SESSIONS, "0 to 1000000"),
     RANGE(sessions_per_id, 0, MAX_SESSIONS, "0 to 1000000"),
     RANGE(lost_after, MINUTE_MS, 30 * DAY_MS, "1m to 30d"),
+    RANGE(provisional_life, DAY_MS, 3650 * DAY_MS, "1d to 3650d"),
+    RANGE(names_per_id, 0, 1000, "0 to 1000"),
+    RANGE(name_quarantine, DAY_MS, 3650 * DAY_MS, "1d to 3650d"),
     RANGE(id_digits, 6, 9, "6 to 9"),
-    WORDS(enrolment, enrolments, "token or open"),
+    WORDS(enrolment, enrolments, "token, approval or open"),
     WORDS(log_level, levels, "debug, info, warn or error"),
     WORDS(log_format, formats, "text or json"),
 };

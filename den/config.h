@@ -34,7 +34,13 @@
     X(csr_burst, NUMBER, "5", "certificates that one peer may ask for at once; 0: any number")     \
     X(csr_every, DURATION, "10m", "after that, one more this often")                               \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \
-    X(enrolment, TEXT, "token", "who may join: token (with a token) or open (everybody)")          \
+    X(enrolment, TEXT, "token",                                                                    \
+      "who may join: token (with a token), approval (whom the operator approves) or open "         \
+      "(everybody)")                                                                               \
+    X(provisional_life, DURATION, "30d",                                                           \
+      "open: an ID is given up when its machine does not come back for so long")                   \
+    X(names_per_id, NUMBER, "8", "names that a peer may claim by itself; 0: none")                 \
+    X(name_quarantine, DURATION, "90d", "a released name is nobody else's for so long")            \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
     X(log_format, TEXT, "text", "text, which is key=value, or json")
 

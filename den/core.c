@@ -30,6 +30,13 @@ static const struct procedure {
 } procedures[] = {
     { "den.identity.admit", BY_ROUTER | BY_GUEST, identity_admit },
     { "den.identity.refresh", BY_PEER, identity_refresh },
+    { "den.identity.rekey", BY_PEER, rekey_replace },
+    { "den.identity.unsigned", BY_PEER, rekey_unsigned },
+    { "den.name.claim", BY_PEER, name_claim },
+    { "den.name.release", BY_PEER, name_release },
+    { "den.name.transfer", BY_PEER, name_transfer },
+    { "den.name.list", BY_PEER, name_list },
+    { "den.directory.lookup", BY_PEER, name_lookup },
     { "den.ca.chain", BY_ALL, issue_chain },
     { "den.ca.sign", BY_PEER, issue_sign },
     { "den.ca.crl", BY_ALL, issue_crl },
@@ -42,6 +49,9 @@ static const struct procedure {
 void den_core_defaults(struct den_core_config *c)
 {
     c->id_digits = 6;
+    c->provisional_life = 30 * DAY_MS;
+    c->names_per_id = 8;
+    c->name_quarantine = 90 * DAY_MS;
     c->leaf_life = 24 * HOUR_MS;
     c->router_life = 30 * DAY_MS;
     c->admission_life = 7 * DAY_MS;
@@ -67,6 +77,8 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
     list_init(&core->opens);
     list_init(&core->ungrants);
+    list_init(&core->askings);
+    core->passing_at = NEVER_MS;
     core->lives = lives_new(core);
     core->issue = issue_new();
     core->revoked = revoked_new();
@@ -86,6 +98,7 @@ void den_core_free(struct den_core *core)
         return;
     open_drop_all(core);
     ungrant_drop_all(core);
+    passing_drop_all(core);
     fresh_free(core->fresh);
     policy_free(core->policy);
     lives_free(core->lives);
@@ -276,6 +289,10 @@ static void refuse(struct den_core *core, const char *procedure, const struct rp
     uint8_t key[RATE_KEY];
     struct view caller = core_caller(inv, key);
 
+    if (why->code == ERR_PENDING) { /* it asks again and again; the audit has when it came */
+        core_refuse(core, inv->number, why);
+        return;
+    }
     log_refusal(core, caller, procedure, id, source, why);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("procedure", procedure),
@@ -328,13 +345,14 @@ void den_core_up(struct den_core *core)
     core->renew_at = core->c.router_csr.len ? core_mono(core) : NEVER_MS;
     revoke_up(core); /* a heartbeat follows its answer */
     ungrant_again(core);
+    passing_up(core);
     renew_tick(core);
 }
 
 void den_core_down(struct den_core *core)
 {
     core->is_up = false;
-    core->renew_at = NEVER_MS;
+    core->renew_at = core->passing_at = NEVER_MS;
     issue_down(core);
     live_down(core);
 }
@@ -346,8 +364,10 @@ void den_core_trust_moved(struct den_core *core)
 
 uint64_t den_core_deadline(const struct den_core *core)
 {
+    uint64_t passing_at = core->fatal.code == ERR_NONE ? core->passing_at : NEVER_MS;
+
     return min_u64(min_u64(heart_deadline(core), live_deadline(core)),
-                   min_u64(core->renew_at, issue_deadline(core)));
+                   min_u64(min_u64(core->renew_at, passing_at), issue_deadline(core)));
 }
 
 void den_core_tick(struct den_core *core)
@@ -356,6 +376,7 @@ void den_core_tick(struct den_core *core)
         issue_flush(core);
     heart_tick(core);
     renew_tick(core);
+    passing_tick(core);
     live_tick(core);
     log_left_out(core);
 }

@@ -34,6 +34,13 @@ struct den_port {
     void *user;
 };
 
+/* What a key that den does not know needs for an ID. */
+enum den_enrolment {
+    DEN_BY_TOKEN,
+    DEN_BY_APPROVAL, /* somebody's word, or a token that was made with it */
+    DEN_OPEN,        /* nothing: it gets a provisional one, of 9 digits, as a peer */
+};
+
 struct den_core_config { /* everything is borrowed and must outlive the core */
     const struct den_port *port;
     const struct key *sign;  /* den-sign */
@@ -42,7 +49,10 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     struct signer *signer;
     struct view router_csr; /* DER; empty: the router's certificate is not renewed from here */
     unsigned id_digits;     /* 6 to 9 */
-    bool is_open;           /* a key without a token gets an ID too, of 9 digits, as a peer */
+    enum den_enrolment enrolment;
+    uint64_t provisional_life; /* ms: given up when its key does not come back for so long */
+    uint64_t names_per_id;     /* that a peer may claim by itself */
+    uint64_t name_quarantine;  /* ms: a released name is nobody else's for so long */
     uint64_t leaf_life, router_life, admission_life; /* ms */
     uint64_t beat_every,
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */

@@ -50,6 +50,10 @@ struct den_core {
     struct list ungrants; /* struct ungrant of ungrant.c */
     size_t n_ungrants;
 
+    struct list askings; /* passing.c: the router is asked whether they are there */
+    size_t n_askings;
+    uint64_t passing_at, up_at; /* mono: the next look; wall: since when the router can be asked */
+
     uint64_t renew_at; /* mono: when to ask the router how long its certificate lives */
     bool is_renewing;
 };
@@ -79,10 +83,12 @@ void core_audit_refusal(struct den_core *core, struct view caller, const char *w
 typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                           struct err *err);
 
-core_handler identity_admit, identity_refresh;   /* identity.c */
-core_handler issue_chain, issue_sign, issue_crl; /* issue.c */
-core_handler grant_open, close_session;          /* grant.c, close.c */
-core_handler time_now;                           /* time.c */
+core_handler identity_admit, identity_refresh;                                /* identity.c */
+core_handler rekey_replace, rekey_unsigned;                                   /* rekey.c */
+core_handler name_claim, name_release, name_transfer, name_list, name_lookup; /* names.c */
+core_handler issue_chain, issue_sign, issue_crl;                              /* issue.c */
+core_handler grant_open, close_session;                                       /* grant.c, close.c */
+core_handler time_now;                                                        /* time.c */
 
 /* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 
@@ -100,6 +106,49 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
 /* Counts something signed by `id`, before its signature is looked at. LIMIT. */
 bool request_take(struct den_core *core, struct view id, struct err *err);
+
+/* ---- identity.c ------------------------------------------------------------------------------- */
+
+/* Answers with an admission; `enrol_hash` is empty where it was not asked for by an enrolment. */
+void identity_answer(struct den_core *core, uint64_t inv, const struct store_identity *who,
+                     struct view enrol_hash);
+bool identity_is_key_of_network(const struct den_core *core, struct view pk);
+
+/* ---- enrolment.c: keys that den does not know, or no longer takes -------------------------- */
+
+struct enrolment {
+    struct view bytes, sig, token_sig;
+    struct rpc_enrol e;
+};
+
+/* Gives the key of `in` an ID: a new one, or where its token says so a known one; or an ID that it
+ * had before and that ended, once more. Inside a transaction. *ret_waits: not yet, somebody has to
+ * approve it (`ret_who` is not written). BAD_TOKEN, NOT_AUTHORIZED, LIMIT. */
+bool enrolment_take(struct den_core *core, const struct enrolment *in, struct view source,
+                    const struct store_identity *before /* NULL: a new key */,
+                    struct store_identity *ret_who, bool *ret_waits, struct err *err);
+/* How long it is admitted from `now` on, at most. */
+uint64_t enrolment_admitted_until(const struct den_core *core, const struct store_identity *who,
+                                  uint64_t now);
+/* Revoked, removed, gone, over: REVOKED, NOT_AUTHORIZED, EXPIRED. */
+bool enrolment_is_alive(const struct store_identity *who, uint64_t now, struct err *err);
+
+/* ---- rekey.c --------------------------------------------------------------------------------- */
+
+/* The ID of `token` gets the key of `in`, on an administrator's word. Inside a transaction. */
+bool rekey_by_token(struct den_core *core, const struct enrolment *in,
+                    const struct store_token *token, struct store_identity *ret_who,
+                    struct err *err);
+/* Appends a list of [K, signature, signature by the new key] of `who`, the newest 8 at
+ * most, oldest first; by whom K is made says its field `by`. Nothing is appended when its key was never replaced. */
+bool rekey_put(struct den_core *core, const struct store_identity *who, struct buf *to,
+               struct err *err);
+
+/* ---- passing.c: IDs that end when nobody comes back ------------------------------------------- */
+
+void passing_up(struct den_core *core);
+void passing_tick(struct den_core *core);
+void passing_drop_all(struct den_core *core);
 
 /* ---- heart.c ------------------------------------------------------------------------------- */
 

@@ -13,8 +13,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 16 };
 enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
+enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 64 };
 
 struct den {
     const struct den_config *config;
@@ -384,7 +384,12 @@ static bool make_core(struct den *den, struct err *err)
     core.signer = den->home->signer;
     core.router_csr = buf_view(&den->home->router_csr);
     core.id_digits = (unsigned)c->id_digits;
-    core.is_open = strcmp(c->enrolment, "open") == 0;
+    core.enrolment = strcmp(c->enrolment, "open") == 0       ? DEN_OPEN
+                     : strcmp(c->enrolment, "approval") == 0 ? DEN_BY_APPROVAL
+                                                             : DEN_BY_TOKEN;
+    core.provisional_life = c->provisional_life;
+    core.names_per_id = c->names_per_id;
+    core.name_quarantine = c->name_quarantine;
     core.leaf_life = c->leaf_life;
     core.router_life = c->router_life;
     core.admission_life = c->admission_life;

@@ -55,18 +55,32 @@ static bool record_accept(struct open *open, struct err *err)
                              err);
 }
 
+/* How the key of `who` became what it is, for whoever knows an older one. */
+static void put_rekeys(struct open *open, const struct store_identity *who, struct buf *to)
+{
+    struct err err;
+
+    if (!rekey_put(open->core, who, to, &err)) { /* the other side will ask its person */
+        log_event(LOG_ERROR, "failed", "cause=%s", log_quote_text(err.text));
+        buf_clear(to);
+    }
+}
+
 static void answer_session(struct open *open, struct view accept, struct view accept_sig,
                            struct view ice)
 {
-    _buf_ args = { 0 };
+    _buf_ args = { 0 }, rekeys = { 0 };
 
-    rpc_put_array(&args, 6);
+    put_rekeys(open, &open->b, &rekeys);
+    rpc_put_array(&args, rekeys.len ? 7 : 6);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, accept);
     rpc_put_bin(&args, accept_sig);
     rpc_put_bin(&args, ice);
     rpc_put_nil(&args); /* TURN: none yet */
+    if (rekeys.len)
+        rpc_put_raw(&args, buf_view(&rekeys));
     core_yield(open->core, open->inv, buf_view(&args));
 }
 
@@ -162,7 +176,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
 {
     struct open *open = user;
     char procedure[64];
-    _buf_ args = { 0 };
+    _buf_ args = { 0 }, rekeys = { 0 };
 
     if (outcome->what == RPC_PROGRESS)
         return;
@@ -174,12 +188,15 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
         return;
     }
     snprintf(procedure, sizeof(procedure), "peer.%s.session.offer", open->b.id);
-    rpc_put_array(&args, 5);
+    put_rekeys(open, &open->a, &rekeys);
+    rpc_put_array(&args, rekeys.len ? 6 : 5);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->dial));
     rpc_put_bin(&args, VIEW_ARR(open->dial_sig));
     rpc_put_bin(&args, buf_view(&open->ice));
+    if (rekeys.len)
+        rpc_put_raw(&args, buf_view(&rekeys));
     call(open, procedure, buf_view(&args), open->core->c.offer_timeout, true, on_offered);
 }
 
@@ -276,17 +293,20 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
     struct policy_decision decision;
     enum store_found found = STORE_NONE;
     struct err err = { 0 };
+    bool is_read;
 
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
-    policy_decide(core->policy, view_text(open->a.id), open->d.b_id, open->d.caps.item,
-                  open->d.caps.n, &decision);
+    is_read = store_identity_by_id(core->c.store, open->d.b_id, &found, &open->b, &err);
+    policy_decide(core->policy, policy_party(open->a.id, open->a.groups),
+                  (struct policy_party){ open->d.b_id, view_text(open->b.groups) },
+                  open->d.caps.item, open->d.caps.n, &decision);
     snprintf(open->rule, sizeof(open->rule), "%s", decision.rule);
-    if (!store_identity_by_id(core->c.store, open->d.b_id, &found, &open->b, &err))
+    if (!is_read)
         open_fail(open, "failed", &err);
-    else if (found == STORE_NONE || open->b.is_revoked)
-        refuse_unreachable(open, found == STORE_NONE ? "unknown" : "revoked");
+    else if (found == STORE_NONE || !enrolment_is_alive(&open->b, core_wall(core), &err))
+        refuse_unreachable(open, found == STORE_NONE ? "unknown" : err_code_name(err.code));
     else if (decision.verdict == POLICY_DENIED)
         refuse_unreachable(open, "denied");
     else if (!open_is_online(outcome))
@@ -314,12 +334,12 @@ bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
     struct view bytes = rpc_fields_bin(args, "dial", RPC_MAX_STATEMENT);
     struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(args, "ice", CORE_MAX_ICE);
-    struct view name = rpc_fields_text_or_nil(args, "name", 64);
+    struct view name = rpc_fields_text_or_nil(args, "name", RPC_MAX_NAME);
 
     if (!rpc_fields_end(args, err))
         return err_wrap(err, "dial");
-    if (name.len)
-        return err_set(err, ERR_INVALID_ARGUMENT, "dial: names are not served here: dial the ID");
+    if (name.len && !rpc_name_is_valid(name))
+        return err_set(err, ERR_INVALID_ARGUMENT, "dial: name: not a name");
     _cleanup_(open_freep) struct open *open = open_new(core, inv);
     if (!dial_check(open, inv, bytes, sig, ice, err))
         return err_wrap(err, "dial");

@@ -6,19 +6,8 @@
 #include "base/log.h"
 #include "den/record.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-
-enum {
-    OPEN_DIGITS = 9,
-    MAX_DRAWS = 128 /* at most half of the IDs are taken: 2^-128 that none of these is free */
-};
-
-struct enrolment {
-    struct view bytes, sig, token_sig;
-    struct rpc_enrol e;
-};
 
 /* Nobody vouches for E but its own key: it is read before it is verified, strictly, and for
  * that key alone. */
@@ -58,7 +47,7 @@ static bool take_source(struct den_core *core, const struct rpc_inv *inv, bool i
 }
 
 /* Keys of den and router sign only their own words: none of them becomes a peer. */
-static bool is_key_of_the_network(const struct den_core *core, struct view pk)
+bool identity_is_key_of_network(const struct den_core *core, struct view pk)
 {
     const struct rpc_manifest *m = rpc_trust_manifest(core->c.trust);
 
@@ -74,82 +63,28 @@ static bool check_enrolment(const struct den_core *core, const struct enrolment 
     if (!view_eq_secret(in->e.netid, rpc_trust_netid(core->c.trust)) ||
         !view_eq_text(in->e.network, rpc_trust_network(core->c.trust)))
         return err_set(err, ERR_BAD_STATEMENT, "for another network");
-    if (is_key_of_the_network(core, in->e.client_pk))
+    if (identity_is_key_of_network(core, in->e.client_pk))
         return err_set(err, ERR_WRONG_KEY, "this key is the router's or den's");
     return fresh_check(fresh_look(core->fresh, in->e.beacon, in->e.client_pk, in->e.nonce), err);
 }
 
-static bool check_token(struct den_core *core, const struct enrolment *in,
-                        struct store_token *ret_token, struct err *err)
+static uint64_t day_of(uint64_t at)
 {
-    enum store_found found = STORE_NONE;
-
-    if (in->e.token_pk.len == 0)
-        return err_set(err, ERR_BAD_TOKEN, "this key is new here, and no token came with it");
-    if (!store_token_find(core->c.store, in->e.token_pk, &found, ret_token, err))
-        return false;
-    if (found == STORE_NONE)
-        return err_set(err, ERR_BAD_TOKEN, "the token is unknown");
-    if (ret_token->expires_at && ret_token->expires_at <= core_wall(core))
-        return err_set(err, ERR_BAD_TOKEN, "the token has expired");
-    if (ret_token->uses_left == 0)
-        return err_set(err, ERR_BAD_TOKEN, "the token is spent");
-    return true;
+    return at / DAY_MS;
 }
 
-/* Uniform over all IDs of the configured length; whoever tries them finds at most every second
- * one in use. */
-static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID], struct err *err)
-{
-    struct store_identity other;
-    enum store_found found;
-    uint32_t lowest = 1;
-    uint64_t n;
-
-    for (unsigned i = 1; i < n_digits; i++)
-        lowest *= 10;
-    if (!store_identity_count(core->c.store, &n, err))
-        return false;
-    if (n >= (uint64_t)lowest * 9 / 2)
-        return err_set(err, ERR_LIMIT,
-                       "half of all IDs are in use: the operator must choose longer ones");
-    for (unsigned i = 0; i < MAX_DRAWS; i++) {
-        snprintf(to, STORE_ID, "%" PRIu32, lowest + random_below(9 * lowest));
-        if (!store_identity_by_id(core->c.store, view_text(to), &found, &other, err))
-            return false;
-        if (found == STORE_NONE)
-            return true;
-    }
-    return err_set(err, ERR_INTERNAL, "no free ID was drawn");
-}
-
-static bool add_identity(struct den_core *core, const struct enrolment *in,
-                         struct store_identity *ret_who, struct err *err)
-{
-    struct store_identity who = { .adm_no = 1, .created_at = core_wall(core) };
-    struct store_token token = { .role = "peer" };
-    bool is_open = core->c.is_open && in->e.token_pk.len == 0;
-
-    if (!is_open && !check_token(core, in, &token, err))
-        return false;
-    if (!draw_id(core, is_open ? OPEN_DIGITS : core->c.id_digits, who.id, err))
-        return false;
-    assert(in->e.client_pk.data); /* of the reader's length */
-    memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
-    memcpy(who.role, token.role, sizeof(who.role));
-    if (!store_identity_add(core->c.store, &who, err) ||
-        (!is_open &&
-         !store_token_use(core->c.store, in->e.token_pk, in->e.client_pk, who.created_at, err)))
-        return false;
-    *ret_who = who;
-    return true;
-}
-
+/* A key that came back on a later day means it: its ID is kept. */
 static bool count_admission(struct den_core *core, struct store_identity *who, struct err *err)
 {
-    if (who->is_revoked)
-        return err_set(err, ERR_REVOKED, "this identity key was revoked");
-    return store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
+    uint64_t now = core_wall(core);
+
+    if (!enrolment_is_alive(who, now, err))
+        return false;
+    if (who->kind == STORE_PROVISIONAL && day_of(now) > day_of(who->created_at))
+        who->kind = STORE_COMMITTED;
+    who->seen_at = now;
+    return store_identity_set(core->c.store, who, err) &&
+           store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
 }
 
 static bool audit_admission(struct den_core *core, const char *what,
@@ -170,6 +105,26 @@ static bool audit_admission(struct den_core *core, const char *what,
     return audit_append(core->c.store, core_wall(core), what, pairs, N_ELEMENTS(pairs), err);
 }
 
+/* Its time was over, and it asks for more as a new one would. */
+static bool enrols_again(const struct den_core *core, const struct enrolment *in,
+                         const struct store_identity *who)
+{
+    bool is_over =
+        who->ended == STORE_VANISHED || (who->expires_at && who->expires_at <= core_wall(core));
+
+    return is_over && !who->is_revoked && who->ended != STORE_REMOVED &&
+           (in->e.token_pk.len || core->c.enrolment != DEN_BY_TOKEN);
+}
+
+static bool say_pending(const struct den_core *core, struct view pk, struct err *err)
+{
+    char code[RPC_CODE];
+
+    rpc_identity_code(rpc_trust_netid(core->c.trust), pk, code);
+    return err_set(err, ERR_PENDING,
+                   "the operator has not approved this machine yet; its code is %s", code);
+}
+
 /* Look-ups, the token's use and the audit in one transaction: a token is spent once, whoever
  * asks at once. */
 static bool admit(struct den_core *core, const struct enrolment *in, struct view source,
@@ -177,13 +132,20 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
 {
     _transaction_ struct store *open = core->c.store;
     enum store_found found = STORE_NONE;
-    struct store_identity who;
+    struct store_identity who = { 0 }, known = { 0 };
+    bool waits = false, is_new;
 
-    if (!store_begin(open, err) || !store_identity_by_key(open, in->e.client_pk, &found, &who, err))
+    if (!store_begin(open, err) ||
+        !store_identity_by_key(open, in->e.client_pk, &found, &known, err))
         return false;
-    bool is_new = found == STORE_NONE;
-    if (is_new ? !add_identity(core, in, &who, err) : !count_admission(core, &who, err))
+    is_new = found == STORE_NONE;
+    who = known;
+    if (is_new || enrols_again(core, in, &known)
+            ? !enrolment_take(core, in, source, is_new ? NULL : &known, &who, &waits, err)
+            : !count_admission(core, &who, err))
         return false;
+    if (waits)
+        return store_commit(open, err) && say_pending(core, in->e.client_pk, err);
     if (!audit_admission(core, is_new ? "identity.enrolled" : "identity.admitted", &who,
                          is_new ? in->e.token_pk : VIEW(NULL, 0), source, err) ||
         !store_commit(open, err))
@@ -194,8 +156,8 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
     return true;
 }
 
-static void answer_admission(struct den_core *core, uint64_t inv, const struct store_identity *who,
-                             struct view enrol_hash)
+void identity_answer(struct den_core *core, uint64_t inv, const struct store_identity *who,
+                     struct view enrol_hash)
 {
     uint64_t now = core_wall(core);
     struct rpc_admission a = {
@@ -206,7 +168,7 @@ static void answer_admission(struct den_core *core, uint64_t inv, const struct s
         .role = view_text(who->role),
         .adm_no = who->adm_no,
         .issued_at = now,
-        .not_after = now + core->c.admission_life,
+        .not_after = enrolment_admitted_until(core, who, now),
         .enrol_hash = enrol_hash,
     };
     uint8_t sig[SIG_SIZE];
@@ -220,26 +182,39 @@ static void answer_admission(struct den_core *core, uint64_t inv, const struct s
     core_yield(core, inv, buf_view(&args));
 }
 
+/* Known, or known to wait: such a key has a rate of its own. */
+static bool is_known(struct den_core *core, struct view pk, bool *ret_is, struct err *err)
+{
+    struct store_identity who;
+    struct store_waiting w;
+    enum store_found found = STORE_NONE, waits = STORE_NONE;
+
+    if (!store_identity_by_key(core->c.store, pk, &found, &who, err) ||
+        (found == STORE_NONE && !store_waiting_find(core->c.store, pk, &waits, &w, err)))
+        return false;
+    *ret_is = found == STORE_FOUND || waits == STORE_FOUND;
+    return true;
+}
+
 bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                     struct err *err)
 {
     struct store_identity who = { 0 };
     struct enrolment in = { 0 };
-    enum store_found found = STORE_NONE;
     uint8_t hash[HASH_SIZE];
+    bool knows = false;
 
-    if (!read_enrolment(args, &in, err) ||
-        !store_identity_by_key(core->c.store, in.e.client_pk, &found, &who, err) ||
-        !take_source(core, inv, found == STORE_NONE, err) || !verify_enrolment(&in, err) ||
+    if (!read_enrolment(args, &in, err) || !is_known(core, in.e.client_pk, &knows, err) ||
+        !take_source(core, inv, !knows, err) || !verify_enrolment(&in, err) ||
         !check_enrolment(core, &in, err))
         return err_wrap(err, "enrolment");
-    if (found == STORE_FOUND && !core_take(core, RATE_ADMIT, view_text(who.id)))
+    if (knows && !core_take(core, RATE_ADMIT, in.e.client_pk))
         return err_set(err, ERR_LIMIT, "enrolment: too many with this key: wait some seconds");
     if (!admit(core, &in, inv->invocation->source, &who, err))
         return err_wrap(err, "enrolment");
     fresh_take(core->fresh, in.e.beacon, in.e.client_pk, in.e.nonce);
     hash_sha256(in.bytes, hash);
-    answer_admission(core, inv->number, &who, VIEW_ARR(hash));
+    identity_answer(core, inv->number, &who, VIEW_ARR(hash));
     return true;
 }
 
@@ -256,6 +231,6 @@ bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct r
                          inv->invocation->source, err) ||
         !store_commit(open, err))
         return err_wrap(err, "admission");
-    answer_admission(core, inv->number, &request.who, VIEW(NULL, 0));
+    identity_answer(core, inv->number, &request.who, VIEW(NULL, 0));
     return true;
 }

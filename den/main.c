@@ -12,39 +12,28 @@
 #include "den/init.h"
 #include "den/passphrase.h"
 #include "den/router_add.h"
-#include "den/token.h"
+#include "den/verb.h"
 #include "den/verb_cert.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { DONE = 0, FAILED = 1, MISUSED = 2 };
+enum { DONE = VERB_DONE, FAILED = VERB_FAILED, MISUSED = VERB_MISUSED };
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_code_remedy(err->code));
-    return FAILED;
+    return verb_fail(err);
 }
 
 static int misuse(const struct err *err)
 {
-    fprintf(stderr, "warren-den: %s\n  `warren-den help` shows how it is used\n", err->text);
-    return MISUSED;
+    return verb_misuse(err);
 }
 
-/* Every error of the file, not only the first. */
 static bool load_config(const char *path, struct den_config *config)
 {
-    _buf_ all = { 0 };
-    struct err err;
-
-    if (config_read(path, config, &all, &err))
-        return true;
-    if (all.len)
-        fprintf(stderr, "%s", buf_cstr(&all));
-    fail(&err);
-    return false;
+    return verb_load_config(path, config);
 }
 
 static bool read_fd(const char *text, int *ret_fd, struct err *err)
@@ -113,77 +102,6 @@ static int verb_run(int argc, char **argv)
     if (log_read_format(config.log_format, &format))
         log_set_format(format);
     return den_run(&config, &err) ? DONE : fail(&err);
-}
-
-struct token_words { /* as typed */
-    const char *config, *uses, *expires, *role, *out;
-};
-
-static bool read_token_words(const struct token_words *words, struct token_order *order,
-                             struct err *err)
-{
-    order->role = words->role;
-    order->now = clock_wall_ms();
-    if (!text_read_u64(view_text(words->uses), &order->uses))
-        return err_set(err, ERR_INVALID_ARGUMENT, "--uses: expected a number, found \"%.64s\"",
-                       words->uses);
-    if (strcmp(words->expires, "never") != 0 &&
-        (!conf_duration(view_text(words->expires), &order->life_ms) || order->life_ms == 0))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--expires: expected a duration such as 45m, 24h or 7d, or never, "
-                       "found \"%.64s\"",
-                       words->expires);
-    return true;
-}
-
-static bool make_token(const struct den_config *config, struct token_order *order,
-                       struct buf *ret_join, struct err *err)
-{
-    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
-    _cleanup_(store_freep) struct store *store = NULL;
-
-    if (!config_check_secrets(config, err) || !folder_load_trust(config, &trust, err) ||
-        !folder_open_store(config, &store, err))
-        return false;
-    order->trust = trust;
-    order->router = config->join_host;
-    if (!token_new(store, order, ret_join, err))
-        return false;
-    buf_put_text(ret_join, "\n");
-    return true;
-}
-
-static int verb_token_new(int argc, char **argv)
-{
-    struct token_words words = { .uses = "1", .expires = "7d", .role = "peer" };
-    const struct args_option options[] = {
-        { "config", &words.config, true },    { "uses", &words.uses, false },
-        { "expires", &words.expires, false }, { "role", &words.role, false },
-        { "out", &words.out, false },
-    };
-    _cleanup_(config_deinit) struct den_config config = { 0 };
-    struct token_order order = { 0 };
-    _buf_wipe_ join = { 0 };
-    struct err err;
-
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
-        !read_token_words(&words, &order, &err))
-        return misuse(&err);
-    if (!load_config(words.config, &config))
-        return FAILED;
-    if (words.out && file_exists(words.out)) {
-        err_set(&err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", words.out);
-        return fail(&err);
-    }
-    if (!make_token(&config, &order, &join, &err) ||
-        (words.out && !file_create(words.out, buf_view(&join), 0600, &err)))
-        return fail(&err);
-    if (!words.out)
-        fwrite(join.data, 1, join.len, stdout);
-    fprintf(
-        stderr, "%s%sa secret: whoever has it may join as %s (uses: %" PRIu64 ", expires: %s)\n",
-        words.out ? words.out : "", words.out ? ": " : "", order.role, order.uses, words.expires);
-    return DONE;
 }
 
 static int verb_router_add(int argc, char **argv)
@@ -312,9 +230,32 @@ static const struct verb {
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
     { "run", NULL, verb_run, "--config FILE",
       "runs den in the foreground, logging to standard error" },
-    { "token", "new", verb_token_new,
-      "--config FILE [--uses N] [--expires DURATION|never] [--role peer|admin] [--out FILE]",
+    { "token", "new", verb_token_add, NULL, NULL },
+    { "token", "add", verb_token_add,
+      "--config FILE [--uses N|any] [--expires DURATION|never] [--role peer|admin] [--groups A,B] "
+      "[--label TEXT] [--ephemeral DURATION] [--device-life DURATION] [--needs-approval] "
+      "[--out FILE]",
       "prints a join string with a new enrolment token" },
+    { "token", "list", verb_token_list, "--config FILE [--json]",
+      "lists tokens: how long they can be used, and how long what joins with them lives" },
+    { "token", "revoke", verb_token_revoke, "TOKEN --config FILE",
+      "nobody joins with it any more; who has joined stays" },
+    { "waiting", "list", verb_waiting_list, "--config FILE [--json]",
+      "lists machines that wait for approval, with the code that they show" },
+    { "approve", NULL, verb_approve, "CODE|ID --config FILE [--role peer|admin] [--groups A,B]",
+      "lets a waiting machine in; keeps a provisional ID" },
+    { "deny", NULL, verb_deny, "CODE --config FILE", "turns a waiting machine away" },
+    { "peer", "list", verb_peer_list, "--config FILE [--json]", "lists every ID" },
+    { "peer", "groups", verb_peer_groups, "ID GROUPS --config FILE",
+      "sets the groups of an ID, for policy.conf; \"\" for none" },
+    { "peer", "remove", verb_peer_remove, "ID --config FILE",
+      "admits it no more; its ID stays its own" },
+    { "peer", "re-enrol", verb_peer_re_enrol, "ID --config FILE [--expires DURATION] [--out FILE]",
+      "prints a join string that gives this ID a new key" },
+    { "name", "list", verb_name_list, "--config FILE [--json]", "lists every name" },
+    { "name", "assign", verb_name_assign, "USER@DOMAIN ID --config FILE",
+      "assigns a reserved name" },
+    { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
       "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 16 * 1024 * 1024, MAX_ID = 9 };
+enum { MAX_FILE = 16 * 1024 * 1024, MAX_GROUP = 32 };
 
 struct caps { /* texts borrowed from the policy's own copy of the file */
     struct view *item;
@@ -17,7 +17,7 @@ struct caps { /* texts borrowed from the policy's own copy of the file */
 struct rule {
     bool allows, must_ask;
     unsigned line;
-    struct view from, to; /* empty: any */
+    struct view from, to; /* empty: any; "@group" */
     struct caps can, back;
 };
 
@@ -76,9 +76,52 @@ static bool read_id(struct reading *r, const char *keyword, struct view *ret_id)
     word = take_word(r);
     if (view_eq_text(word, "*"))
         word = (struct view){ 0 };
-    else if (!text_is_id(word))
-        return expected(r, "an ID of 6 to 9 digits without spaces, or *", word);
+    else if (!text_is_id(word) && !(word.len && word.data[0] == '@' &&
+                                    policy_group_is_valid(view_sub(word, 1, word.len))))
+        return expected(r, "an ID of 6 to 9 digits without spaces, @GROUP, or *", word);
     *ret_id = word;
+    return true;
+}
+
+bool policy_group_is_valid(struct view group)
+{
+    if (group.len == 0 || group.len > MAX_GROUP || group.data[0] < 'a' || group.data[0] > 'z')
+        return false;
+    for (size_t i = 0; i < group.len; i++) {
+        uint8_t c = group.data[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
+            return false;
+    }
+    return true;
+}
+
+static struct view take_group(struct view *groups)
+{
+    const uint8_t *comma = groups->len ? memchr(groups->data, ',', groups->len) : NULL;
+    struct view group = view_sub(*groups, 0, comma ? (size_t)(comma - groups->data) : groups->len);
+
+    *groups = view_sub(*groups, group.len + 1, groups->len);
+    return group;
+}
+
+static bool is_in(struct view group, struct view groups)
+{
+    while (groups.len) {
+        if (view_eq(take_group(&groups), group))
+            return true;
+    }
+    return false;
+}
+
+bool policy_groups_are_valid(struct view groups)
+{
+    if (groups.len && groups.data[groups.len - 1] == ',')
+        return false;
+    while (groups.len) {
+        struct view group = take_group(&groups);
+        if (!policy_group_is_valid(group) || is_in(group, groups))
+            return false;
+    }
     return true;
 }
 
@@ -272,9 +315,11 @@ size_t policy_count(const struct policy *policy)
 
 /* ---- deciding ----------------------------------------------------------------------------------- */
 
-static bool id_matches(struct view wanted, struct view id)
+static bool matches(struct view wanted, const struct policy_party *party)
 {
-    return !wanted.len || view_eq(wanted, id);
+    if (wanted.len && wanted.data[0] == '@')
+        return is_in(view_sub(wanted, 1, wanted.len), party->groups);
+    return !wanted.len || view_eq(wanted, party->id);
 }
 
 static bool holds(const struct caps *caps, struct view cap)
@@ -296,7 +341,7 @@ static bool caps_match(const struct rule *rule, const struct view *caps, size_t 
     return rule->allows || rule->can.is_any;
 }
 
-void policy_decide(const struct policy *policy, struct view from, struct view to,
+void policy_decide(const struct policy *policy, struct policy_party from, struct policy_party to,
                    const struct view *caps, size_t n_caps, struct policy_decision *ret_decision)
 {
     struct policy_decision decision = { .verdict = POLICY_DENIED, .must_ask = true };
@@ -304,7 +349,7 @@ void policy_decide(const struct policy *policy, struct view from, struct view to
     snprintf(decision.rule, sizeof(decision.rule), "default");
     for (size_t i = 0; i < policy->n; i++) {
         const struct rule *rule = &policy->rules[i];
-        if (!id_matches(rule->from, from) || !id_matches(rule->to, to) ||
+        if (!matches(rule->from, &from) || !matches(rule->to, &to) ||
             !caps_match(rule, caps, n_caps))
             continue;
         decision.verdict = rule->allows ? POLICY_ALLOWED : POLICY_DENIED;
@@ -316,4 +361,15 @@ void policy_decide(const struct policy *policy, struct view from, struct view to
         break;
     }
     *ret_decision = decision;
+}
+
+bool policy_may_meet(const struct policy *policy, struct policy_party from, struct policy_party to)
+{
+    for (size_t i = 0; i < policy->n; i++) {
+        const struct rule *rule = &policy->rules[i];
+        bool is_about = matches(rule->from, &from) && matches(rule->to, &to);
+        if (is_about && (rule->allows || rule->can.is_any))
+            return rule->allows;
+    }
+    return false;
 }

@@ -4,6 +4,8 @@
  *     allow from 456000 to 123456 can chat,tunnel:3389 back chat consent ask
  *     deny  from *      to 123456 can *
  *
+ *     allow from @staff to *      can chat
+ *
  * A rule matches a dial when `from` and `to` match and every capability asked for is among `can` (allow), or any is (deny). */
 #pragma once
 
@@ -31,7 +33,20 @@ struct policy_decision {
     const struct view *caps_back; /* borrowed from the policy */
     size_t n_caps_back;
 };
-void policy_decide(const struct policy *policy, struct view from, struct view to,
+/* One side of a dial. */
+struct policy_party {
+    struct view id, groups; /* names joined by ',' */
+};
+static inline struct policy_party policy_party(const char *id, const char *groups)
+{
+    return (struct policy_party){ view_text(id), view_text(groups) };
+}
+void policy_decide(const struct policy *policy, struct policy_party from, struct policy_party to,
                    const struct view *caps, size_t n_caps, struct policy_decision *ret_decision);
+/* Whether any dial from `from` to `to` could be allowed. */
+bool policy_may_meet(const struct policy *policy, struct policy_party from, struct policy_party to);
+/* A group's name: [a-z][a-z0-9-]*, at most 32 characters. Several: joined by ',', each once. */
+bool policy_group_is_valid(struct view group);
+bool policy_groups_are_valid(struct view groups);
 /* Whether `cap` is a capability's name: [a-z][a-z0-9_-]* with an optional ":" and printable argument, at most 64 bytes. */
 bool policy_cap_is_valid(struct view cap);

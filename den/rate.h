@@ -16,6 +16,7 @@ enum rate {
     RATE_DIAL,      /* per ID: dials in which nothing is wrong */
     RATE_MISS,      /* per ID: those that reached nobody */
     RATE_REVOKED,   /* per ID or source: den.ca.revocations */
+    RATE_NAME,      /* per ID: names claimed, released and transferred */
     RATE_TIME,      /* per ID or source: den.time */
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */

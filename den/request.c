@@ -16,9 +16,7 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv,
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_AUTHORIZED, "the caller has no ID in this network");
-    if (ret_who->is_revoked)
-        return err_set(err, ERR_REVOKED, "the identity of %s was revoked", ret_who->id);
-    return true;
+    return enrolment_is_alive(ret_who, core_wall(core), err);
 }
 
 bool request_take(struct den_core *core, struct view id, struct err *err)

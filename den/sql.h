@@ -7,7 +7,15 @@
 
 #include <sqlite3.h>
 
-#define IDENTITY "id, pk, role, adm_no, created_at, revoked_at"
+#define IDENTITY                                                                                   \
+    "id, pk, role, adm_no, created_at, revoked_at, kind, ended, groups, host, expires_at,"         \
+    " vanish_after, seen_at, rekey_no"
+#define TOKEN                                                                                      \
+    "pk, role, groups, label, uses, uses_left, n_used, created_at, expires_at, is_approved,"       \
+    " device_life, vanish_after, for_id, \"by\", revoked_at"
+#define WAITING "pk, code, host, source, network, token_pk, first_at, last_at, answer, role, groups"
+#define NAME    "name, skeleton, id, name_no, is_assigned, claimed_at, released_at"
+#define REKEY   "id, rekey_no, old_pk, new_pk, statement, sig, new_sig"
 #define CERTIFICATE                                                                                \
     "no, serial, der, id, spki, reserved_at, not_before, not_after, revoked_at, reason"
 #define CERTIFICATE_SET_REVOKED                                                                    \
@@ -19,17 +27,50 @@
     X(IDENTITY_BY_KEY, "SELECT " IDENTITY " FROM identity WHERE pk = ?")                           \
     X(IDENTITY_BY_ID, "SELECT " IDENTITY " FROM identity WHERE id = ?")                            \
     X(IDENTITY_ADD,                                                                                \
-      "INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, ?, ?, ?)")            \
+      "INSERT INTO identity (id, pk, role, adm_no, created_at, kind, groups, host,"                \
+      " expires_at, vanish_after, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
+    X(IDENTITY_SET, "UPDATE identity SET role = ?, kind = ?, ended = ?, groups = ?, host = ?,"     \
+                    " expires_at = ?, vanish_after = ?, seen_at = ? WHERE id = ?")                 \
+    X(IDENTITY_SET_KEY, "UPDATE identity SET pk = ?, rekey_no = ?, revoked_at = NULL"              \
+                        " WHERE id = ?")                                                           \
+    X(IDENTITY_DROP, "DELETE FROM identity WHERE id = ?")                                          \
+    X(IDENTITY_EACH, "SELECT " IDENTITY " FROM identity ORDER BY length(id), id")                  \
+    X(IDENTITY_EACH_PASSING, "SELECT " IDENTITY " FROM identity WHERE kind <> 'committed'"         \
+                             " AND ended = '' ORDER BY kind, seen_at")                             \
     X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
     X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")    \
     X(IDENTITY_COUNT, "SELECT count(*) FROM identity")                                             \
-    X(TOKEN_ADD,                                                                                   \
-      "INSERT INTO token (pk, role, uses_left, created_at, expires_at) VALUES (?, ?, ?, ?, ?)")    \
-    X(TOKEN_FIND, "SELECT pk, role, uses_left, created_at, expires_at FROM token WHERE pk = ?")    \
+    X(IDENTITY_COUNT_OF, "SELECT n FROM identity_count WHERE digits = ?")                          \
+    X(TOKEN_ADD, "INSERT INTO token (" TOKEN ")"                                                   \
+                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                          \
+    X(TOKEN_FIND, "SELECT " TOKEN " FROM token WHERE pk = ?")                                      \
+    X(TOKEN_EACH, "SELECT " TOKEN " FROM token ORDER BY created_at DESC, pk")                      \
+    X(TOKEN_REVOKE, "UPDATE token SET revoked_at = iif(revoked_at, revoked_at, ?) WHERE pk = ?")   \
     X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
-    X(TOKEN_COUNT_DOWN,                                                                            \
-      "UPDATE token SET uses_left = uses_left - 1 WHERE pk = ? AND uses_left > 0")                 \
+    X(TOKEN_COUNT_DOWN, "UPDATE token SET uses_left = max(uses_left - 1, 0), n_used = n_used + 1"  \
+                        " WHERE pk = ? AND (uses = 0 OR uses_left > 0) AND revoked_at = 0")        \
     X(TOKEN_NOTE_USE, "INSERT INTO token_use (token_pk, identity_pk, at) VALUES (?, ?, ?)")        \
+    X(WAITING_FIND, "SELECT " WAITING " FROM waiting WHERE pk = ?")                                \
+    X(WAITING_EACH, "SELECT " WAITING " FROM waiting ORDER BY first_at, pk")                       \
+    X(WAITING_PUT, "INSERT OR REPLACE INTO waiting (" WAITING ")"                                  \
+                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                    \
+    X(WAITING_DROP, "DELETE FROM waiting WHERE pk = ?")                                            \
+    X(WAITING_DROP_OLD, "DELETE FROM waiting WHERE last_at < ?")                                   \
+    X(WAITING_COUNT, "SELECT count(*) FROM waiting")                                               \
+    X(WAITING_COUNT_NETWORK, "SELECT count(*) FROM waiting WHERE network = ?")                     \
+    X(NAME_FIND, "SELECT " NAME " FROM name WHERE name = ?")                                       \
+    X(NAME_BY_SKELETON, "SELECT " NAME " FROM name WHERE skeleton = ?")                            \
+    X(NAME_ADD, "INSERT INTO name (" NAME ") VALUES (?, ?, ?, ?, ?, ?, ?)")                        \
+    X(NAME_SET, "UPDATE name SET id = ?, name_no = ?, is_assigned = ?, claimed_at = ?,"            \
+                " released_at = ? WHERE name = ?")                                                 \
+    X(NAME_COUNT, "SELECT count(*) FROM name WHERE id = ? AND is_assigned = 0"                     \
+                  " AND (released_at = 0 OR released_at >= ?)")                                    \
+    X(NAME_EACH, "SELECT " NAME " FROM name ORDER BY name")                                        \
+    X(NAME_EACH_OF, "SELECT " NAME " FROM name WHERE id = ? ORDER BY name")                        \
+    X(REKEY_ADD, "INSERT INTO rekey (" REKEY ") VALUES (?, ?, ?, ?, ?, ?, ?)")                     \
+    X(REKEY_SIGN, "UPDATE rekey SET new_sig = ? WHERE id = ? AND rekey_no = ?")                    \
+    X(REKEY_BY_OLD, "SELECT " REKEY " FROM rekey WHERE old_pk = ?")                                \
+    X(REKEY_FIND, "SELECT " REKEY " FROM rekey WHERE id = ? AND rekey_no = ?")                     \
     X(SERIAL_RESERVE,                                                                              \
       "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
     X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \

@@ -10,7 +10,15 @@
 
 struct store;
 
-enum { STORE_ID = 16, STORE_ROLE = 16 };
+enum {
+    STORE_ID = 16,
+    STORE_ROLE = 16,
+    STORE_GROUPS = 256, /* names joined by ',' */
+    STORE_HOST = 65,
+    STORE_LABEL = 65,
+    STORE_CODE = 15, /* "7k3f-9qzt-m2xa" */
+    STORE_NAME = 129,
+};
 
 bool store_create(const char *path, struct err *err); /* a new file, mode 0600: ALREADY_EXISTS */
 bool store_open(const char *path, struct store **ret_store,
@@ -28,6 +36,9 @@ enum store_found { STORE_NONE, STORE_FOUND };
 
 /* ---- identities --------------------------------------------------------------------------- */
 
+enum store_kind { STORE_COMMITTED, STORE_PROVISIONAL, STORE_EPHEMERAL };
+enum store_ended { STORE_LIVES, STORE_VANISHED /* an ephemeral one */, STORE_REMOVED };
+
 struct store_identity {
     char id[STORE_ID];
     uint8_t pk[KEY_SIZE];
@@ -35,6 +46,13 @@ struct store_identity {
     uint64_t adm_no;       /* of the newest admission */
     uint64_t created_at;
     bool is_revoked;
+    enum store_kind kind;
+    enum store_ended ended;
+    char groups[STORE_GROUPS], host[STORE_HOST];
+    uint64_t expires_at;   /* 0: never */
+    uint64_t vanish_after; /* ephemeral: ms after it was last seen */
+    uint64_t seen_at;
+    uint64_t rekey_no; /* how often its key was replaced */
 };
 bool store_identity_by_key(struct store *s, struct view pk, enum store_found *ret,
                            struct store_identity *ret_i, struct err *err);
@@ -43,16 +61,36 @@ bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret
 bool store_identity_add(struct store *s, const struct store_identity *i,
                         struct err *err); /* ALREADY_EXISTS */
 bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no, struct err *err);
+/* Its kind, end, role, groups, host and times as `i` has them now; not its key and numbers. */
+bool store_identity_set(struct store *s, const struct store_identity *i, struct err *err);
+/* Its next key, with the number `rekey_no` that follows the one before. */
+bool store_identity_set_key(struct store *s, const char *id, struct view pk, uint64_t rekey_no,
+                            struct err *err);
+bool store_identity_drop(struct store *s, const char *id, struct err *err); /* a provisional one */
 bool store_identity_revoke(struct store *s, const char *id, uint64_t at,
                            struct err *err); /* its key, for ever */
-bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err);
+/* How many IDs of that many digits are taken, also by those that ended; 0: of any length. */
+bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, struct err *err);
+/* Walks all, by ID; or those that may pass: provisional, and ephemeral ones that did not end. `each`
+ * returns false to stop, and changes nothing here. */
+typedef bool store_on_identity(void *user, const struct store_identity *i);
+bool store_identity_each(struct store *s, bool only_passing, store_on_identity *each, void *user,
+                         struct err *err);
 
 /* ---- tokens: only their public keys ---------------------------------------------------------- */
 
 struct store_token {
     uint8_t pk[KEY_SIZE];
-    char role[STORE_ROLE];
-    uint64_t uses_left, created_at, expires_at; /* expires_at 0: never */
+    char role[STORE_ROLE], groups[STORE_GROUPS], label[STORE_LABEL];
+    uint64_t uses; /* 0: any number */
+    uint64_t uses_left, n_used;
+    uint64_t created_at, expires_at; /* expires_at 0: never */
+    bool needs_approval;             /* where machines wait for approval, this one waits too */
+    uint64_t device_life;            /* ms from its enrolment, 0: for ever */
+    uint64_t vanish_after;           /* ms after it disconnected, 0: it stays */
+    char for_id[STORE_ID];           /* gives this ID a new key; "": none */
+    char by[32];                     /* who made it */
+    uint64_t revoked_at;             /* 0: not */
 };
 bool store_token_add(struct store *s, const struct store_token *t, struct err *err);
 bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
@@ -60,6 +98,78 @@ bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
 /* One use less, unless that identity used it before: one key counts once. BAD_TOKEN when none is left. */
 bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at,
                      struct err *err);
+bool store_token_revoke(struct store *s, struct view pk, uint64_t at, struct err *err);
+/* Newest first; `each` returns false to stop, and changes nothing here. */
+bool store_token_each(struct store *s, bool (*each)(void *user, const struct store_token *t),
+                      void *user, struct err *err);
+
+/* ---- machines that wait for approval --------------------------------------------------------- */
+
+enum store_answer { STORE_WAITS, STORE_APPROVED, STORE_DENIED };
+struct store_waiting {
+    uint8_t pk[KEY_SIZE];
+    char code[STORE_CODE], host[STORE_HOST], source[STORE_HOST];
+    uint8_t network[16]; /* of the source: whose quota it takes from */
+    size_t network_len;
+    uint8_t token_pk[KEY_SIZE];
+    bool has_token;
+    uint64_t first_at, last_at;
+    enum store_answer answer;
+    char role[STORE_ROLE], groups[STORE_GROUPS]; /* that it gets when approved */
+};
+bool store_waiting_find(struct store *s, struct view pk, enum store_found *ret,
+                        struct store_waiting *ret_w, struct err *err);
+bool store_waiting_put(struct store *s, const struct store_waiting *w,
+                       struct err *err); /* new, or as it is now */
+bool store_waiting_drop(struct store *s, struct view pk, struct err *err);
+bool store_waiting_drop_old(struct store *s, uint64_t before, struct err *err); /* last asked */
+bool store_waiting_count(struct store *s, struct view network /* empty: of all */, uint64_t *ret_n,
+                         struct err *err);
+/* Oldest first; `each` returns false to stop, and changes nothing here. */
+bool store_waiting_each(struct store *s, bool (*each)(void *user, const struct store_waiting *w),
+                        void *user, struct err *err);
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+struct store_name {
+    char name[STORE_NAME], skeleton[STORE_NAME], id[STORE_ID];
+    uint64_t name_no; /* rises with every change */
+    bool is_assigned; /* by an administrator */
+    uint64_t claimed_at, released_at;
+};
+bool store_name_find(struct store *s, struct view name, enum store_found *ret,
+                     struct store_name *ret_n, struct err *err);
+/* The one that looks like it. */
+bool store_name_by_skeleton(struct store *s, struct view skeleton, enum store_found *ret,
+                            struct store_name *ret_n, struct err *err);
+bool store_name_add(struct store *s, const struct store_name *n, struct err *err);
+/* All of it but its name and skeleton; n->name_no is the next number. */
+bool store_name_set(struct store *s, const struct store_name *n, struct err *err);
+/* Those of `id`, and those that it released at `since` or later. */
+bool store_name_count(struct store *s, const char *id, uint64_t since, uint64_t *ret_n,
+                      struct err *err);
+/* By name; of `id` alone, or of all (NULL). */
+bool store_name_each(struct store *s, const char *id,
+                     bool (*each)(void *user, const struct store_name *n), void *user,
+                     struct err *err);
+
+/* ---- new keys of known IDs --------------------------------------------------------------------- */
+
+struct store_rekey {
+    char id[STORE_ID];
+    uint64_t rekey_no;
+    uint8_t old_pk[KEY_SIZE], new_pk[KEY_SIZE], sig[SIG_SIZE], new_sig[SIG_SIZE];
+    bool has_new_sig;
+    struct buf statement; /* owned by the caller: buf_free() */
+};
+bool store_rekey_add(struct store *s, const struct store_rekey *k, struct err *err);
+bool store_rekey_sign(struct store *s, const char *id, uint64_t rekey_no, struct view new_sig,
+                      struct err *err);
+/* Whether that key was replaced, and by what. */
+bool store_rekey_by_old(struct store *s, struct view old_pk, enum store_found *ret,
+                        struct store_rekey *ret_k, struct err *err);
+bool store_rekey_find(struct store *s, const char *id, uint64_t rekey_no, enum store_found *ret,
+                      struct store_rekey *ret_k, struct err *err);
 
 /* ---- certificates ---------------------------------------------------------------------------- */
 

@@ -18,6 +18,8 @@ static const char *const schemas[] = {
 #include "den/schema.sql.inc"
     ,
 #include "den/schema_3.sql.inc"
+    ,
+#include "den/schema_4.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
@@ -182,122 +184,6 @@ void store_rollback(struct store *store)
     if (!sqlite3_get_autocommit(store->db))
         sql_run(store, SQL_ROLLBACK,
                 &ignored); /* SQLite rolls back what is left when the file is next opened */
-}
-
-/* ---- identities --------------------------------------------------------------------------------- */
-
-static bool find_identity(struct store *s, enum sql which, struct arg by, enum store_found *ret,
-                          struct store_identity *ret_i, struct err *err)
-{
-    struct store_identity i = { 0 };
-    _row_ row = { 0 };
-
-    if (!sql_ask(s, which, &by, 1, &row, ret, err))
-        return false;
-    if (*ret == STORE_NONE)
-        return true;
-    row_text(&row, i.id, sizeof(i.id));
-    row_bytes(&row, i.pk, sizeof(i.pk));
-    row_text(&row, i.role, sizeof(i.role));
-    i.adm_no = row_number(&row);
-    i.created_at = row_number(&row);
-    i.is_revoked = row_is_set(&row);
-    if (!row_end(s, &row, err))
-        return false;
-    *ret_i = i;
-    return true;
-}
-
-bool store_identity_by_key(struct store *s, struct view pk, enum store_found *ret,
-                           struct store_identity *ret_i, struct err *err)
-{
-    return find_identity(s, SQL_IDENTITY_BY_KEY, (struct arg)BLOB(pk), ret, ret_i, err);
-}
-
-bool store_identity_by_id(struct store *s, struct view id, enum store_found *ret,
-                          struct store_identity *ret_i, struct err *err)
-{
-    return find_identity(s, SQL_IDENTITY_BY_ID, (struct arg)TEXT_OF(id), ret, ret_i, err);
-}
-
-bool store_identity_add(struct store *s, const struct store_identity *i, struct err *err)
-{
-    return sql_change_one(s, SQL_IDENTITY_ADD,
-                          ARGS(TEXT(i->id), BLOB(VIEW_ARR(i->pk)), TEXT(i->role), NUMBER(i->adm_no),
-                               NUMBER(i->created_at)),
-                          "identity", err);
-}
-
-bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no, struct err *err)
-{
-    return sql_change_one(s, SQL_IDENTITY_SET_ADM_NO, ARGS(NUMBER(adm_no), TEXT(id)), "identity",
-                          err);
-}
-
-bool store_identity_revoke(struct store *s, const char *id, uint64_t at, struct err *err)
-{
-    return sql_change_one(s, SQL_IDENTITY_REVOKE, ARGS(NUMBER(at), TEXT(id)), "identity", err);
-}
-
-bool store_identity_count(struct store *s, uint64_t *ret_n, struct err *err)
-{
-    enum store_found found;
-    _row_ row = { 0 };
-
-    if (!sql_ask(s, SQL_IDENTITY_COUNT, NO_ARGS, &row, &found, err))
-        return false;
-    *ret_n = row_number(&row);
-    return true;
-}
-
-/* ---- tokens ------------------------------------------------------------------------------------- */
-
-bool store_token_add(struct store *s, const struct store_token *t, struct err *err)
-{
-    return sql_change_one(s, SQL_TOKEN_ADD,
-                          ARGS(BLOB(VIEW_ARR(t->pk)), TEXT(t->role), NUMBER(t->uses_left),
-                               NUMBER(t->created_at), NUMBER(t->expires_at)),
-                          "token", err);
-}
-
-bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
-                      struct store_token *ret_t, struct err *err)
-{
-    struct store_token t = { 0 };
-    _row_ row = { 0 };
-
-    if (!sql_ask(s, SQL_TOKEN_FIND, ARGS(BLOB(pk)), &row, ret, err))
-        return false;
-    if (*ret == STORE_NONE)
-        return true;
-    row_bytes(&row, t.pk, sizeof(t.pk));
-    row_text(&row, t.role, sizeof(t.role));
-    t.uses_left = row_number(&row);
-    t.created_at = row_number(&row);
-    t.expires_at = row_number(&row);
-    if (!row_end(s, &row, err))
-        return false;
-    *ret_t = t;
-    return true;
-}
-
-bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at,
-                     struct err *err)
-{
-    enum store_found found;
-    _row_ row = { 0 };
-    int n;
-
-    if (!sql_ask(s, SQL_TOKEN_WAS_USED, ARGS(BLOB(token_pk), BLOB(identity_pk)), &row, &found, err))
-        return false;
-    if (found == STORE_FOUND)
-        return true;
-    if (!sql_change(s, SQL_TOKEN_COUNT_DOWN, ARGS(BLOB(token_pk)), &n, err))
-        return false;
-    if (n != 1)
-        return err_set(err, ERR_BAD_TOKEN, "unknown, or no use of it is left");
-    return sql_change_one(s, SQL_TOKEN_NOTE_USE,
-                          ARGS(BLOB(token_pk), BLOB(identity_pk), NUMBER(at)), "token", err);
 }
 
 /* ---- sessions ----------------------------------------------------------------------------------- */

@@ -2,38 +2,62 @@
 #include "den/token.h"
 #include "base/clock.h"
 #include "base/conf.h"
+#include "den/policy.h"
 #include "den/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#define MAX_LIFE (3650 * DAY_MS)
+
+static bool check_texts(const struct token_order *order, struct err *err)
+{
+    struct view groups = view_text(order->groups), label = view_text(order->label);
+
+    if (groups.len >= STORE_GROUPS || !policy_groups_are_valid(groups))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "groups: expected names such as staff,servers (a-z, 0-9 and -, a letter "
+                       "first), at most 255 characters, each once");
+    for (size_t i = 0; i < label.len; i++) {
+        if (label.data[i] < ' ' || label.data[i] > '~')
+            return err_set(err, ERR_INVALID_ARGUMENT, "label: expected printable ASCII");
+    }
+    return label.len < STORE_LABEL ||
+           err_set(err, ERR_INVALID_ARGUMENT, "label: expected at most 64 characters");
+}
+
 static bool check_order(const struct token_order *order, struct err *err)
 {
     if (strcmp(order->role, "peer") != 0 && strcmp(order->role, "admin") != 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "role: expected peer or admin, found \"%s\"",
                        order->role);
-    if (order->uses == 0 || order->uses > TOKEN_MAX_USES)
+    if (order->uses == 0 || (order->uses > TOKEN_MAX_USES && order->uses != TOKEN_ANY))
         return err_set(err, ERR_INVALID_ARGUMENT, "uses: expected 1 to %d, found %" PRIu64,
                        TOKEN_MAX_USES, order->uses);
-    if (order->life_ms > 3650 * DAY_MS)
-        return err_set(err, ERR_INVALID_ARGUMENT, "expires: expected at most 3650d");
-    return true;
+    if (order->life_ms > MAX_LIFE || order->device_life > MAX_LIFE ||
+        order->vanish_after > MAX_LIFE)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "expires: expected at most 3650d, as for the life of devices");
+    if (order->vanish_after && order->vanish_after < MINUTE_MS)
+        return err_set(err, ERR_INVALID_ARGUMENT, "ephemeral: expected at least 1m");
+    return check_texts(order, err);
 }
 
 static bool record(struct store *store, const struct store_token *token, struct err *err)
 {
     _transaction_ struct store *open = store;
-    char pk[RECORD_HEX], until[CLOCK_TEXT], uses[24], by[32];
+    char pk[RECORD_HEX], until[CLOCK_TEXT], uses[24];
 
-    snprintf(uses, sizeof(uses), "%" PRIu64, token->uses_left);
-    snprintf(by, sizeof(by), "uid %lu", (unsigned long)getuid());
+    snprintf(uses, sizeof(uses), "%" PRIu64, token->uses);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
         AUDIT_TEXT("role", token->role),
-        AUDIT_TEXT("uses", uses),
+        AUDIT_TEXT("uses", token->uses ? uses : "any number"),
         AUDIT_TEXT("expires", token->expires_at ? clock_text(token->expires_at, until) : "never"),
-        AUDIT_TEXT("by", by),
+        AUDIT_TEXT("groups", token->groups),
+        AUDIT_TEXT("for", token->for_id),
+        AUDIT_TEXT("by", token->by),
     };
     return store_begin(open, err) && store_token_add(open, token, err) &&
            audit_append(open, token->created_at, "token.created", pairs, N_ELEMENTS(pairs), err) &&
@@ -63,7 +87,11 @@ bool token_new(struct store *store, const struct token_order *order, struct buf 
                struct err *err)
 {
     struct store_token token = {
-        .uses_left = order->uses,
+        .uses = order->uses == TOKEN_ANY ? 0 : order->uses,
+        .uses_left = order->uses == TOKEN_ANY ? 0 : order->uses,
+        .needs_approval = order->needs_approval,
+        .device_life = order->device_life,
+        .vanish_after = order->vanish_after,
         .created_at = order->now,
         .expires_at = order->life_ms ? order->now + order->life_ms : 0,
     };
@@ -76,8 +104,86 @@ bool token_new(struct store *store, const struct token_order *order, struct buf 
     key = rpc_token_key(join.token);
     memcpy(token.pk, key_public(key), KEY_SIZE);
     snprintf(token.role, sizeof(token.role), "%s", order->role);
+    snprintf(token.groups, sizeof(token.groups), "%s", order->groups ? order->groups : "");
+    snprintf(token.label, sizeof(token.label), "%s", order->label ? order->label : "");
+    snprintf(token.for_id, sizeof(token.for_id), "%s", order->for_id ? order->for_id : "");
+    token_by(token.by);
     if (!record(store, &token, err))
         return err_wrap(err, "recording a token");
     rpc_join_write(&join, ret_join);
     return true;
+}
+
+void token_by(char to[32])
+{
+    snprintf(to, 32, "uid %lu", (unsigned long)getuid());
+}
+
+/* ---- those that are there ------------------------------------------------------------------------ */
+
+enum { LEAST_DIGITS = 8 };
+
+struct search {
+    const char *digits;
+    struct store_token token;
+    size_t n;
+};
+
+static bool compare(void *user, const struct store_token *token)
+{
+    struct search *search = user;
+    char pk[RECORD_HEX];
+
+    record_hex(VIEW_ARR(token->pk), pk);
+    if (strncmp(pk, search->digits, strlen(search->digits)) == 0) {
+        search->token = *token;
+        search->n++;
+    }
+    return true;
+}
+
+bool token_by_name(struct store *store, const char *digits, struct store_token *ret_token,
+                   struct err *err)
+{
+    struct search search = { .digits = digits };
+    size_t len = strlen(digits);
+
+    if (len < LEAST_DIGITS || len > 2 * KEY_SIZE || strspn(digits, "0123456789abcdef") != len)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a token is named by the first 8 or more digits of its public key, as "
+                       "`warren-den token list` shows it");
+    if (!store_token_each(store, compare, &search, err))
+        return false;
+    if (search.n == 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no token %s", digits);
+    if (search.n > 1)
+        return err_set(err, ERR_INVALID_ARGUMENT, "%zu tokens start with %s: give more digits",
+                       search.n, digits);
+    *ret_token = search.token;
+    return true;
+}
+
+bool token_revoke(struct store *store, const struct store_token *token, uint64_t now,
+                  struct err *err)
+{
+    _transaction_ struct store *open = store;
+    char pk[RECORD_HEX], by[32];
+
+    token_by(by);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
+        AUDIT_TEXT("by", by),
+    };
+    return store_begin(open, err) && store_token_revoke(open, VIEW_ARR(token->pk), now, err) &&
+           audit_append(open, now, "token.revoked", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+const char *token_state(const struct store_token *token, uint64_t now)
+{
+    if (token->revoked_at)
+        return "revoked";
+    if (token->expires_at && token->expires_at <= now)
+        return "expired";
+    return token->uses && token->uses_left == 0 ? "spent" : "usable";
 }

@@ -6,14 +6,30 @@
 #include "rpc/rpc.h"
 
 enum { TOKEN_MAX_USES = 1000000 };
+#define TOKEN_ANY UINT64_MAX /* uses without a number */
 
 struct token_order {
     const char *role;       /* "peer", "admin" */
-    uint64_t uses, life_ms; /* life_ms 0: for ever */
+    uint64_t uses, life_ms; /* of the token. uses may be TOKEN_ANY; life_ms 0: for ever */
     uint64_t now;
-    const char *router; /* HOST:PORT, as the join string names it */
+    const char *groups, *label;         /* NULL: none */
+    const char *for_id;                 /* gives this ID a new key; NULL: a new ID */
+    bool needs_approval;                /* where the network enrols by approval */
+    uint64_t device_life, vanish_after; /* ms, of what joins with it; 0: for ever, it stays */
+    const char *router;                 /* HOST:PORT, as the join string names it */
     const struct rpc_trust *trust;
 };
 /* Records the token, audited, and appends the join string that holds it: a secret, wipe it. Works while den runs. */
 bool token_new(struct store *store, const struct token_order *order, struct buf *ret_join,
                struct err *err);
+/* The token whose public key starts with these hexadecimal digits (8 at least): NOT_FOUND, or
+ * INVALID_ARGUMENT when there are several. */
+bool token_by_name(struct store *store, const char *digits, struct store_token *ret_token,
+                   struct err *err);
+/* Nobody joins with it any more; who did stays. Audited. */
+bool token_revoke(struct store *store, const struct store_token *token, uint64_t now,
+                  struct err *err);
+/* "usable", "spent", "expired" or "revoked". */
+const char *token_state(const struct store_token *token, uint64_t now);
+/* "uid 1000": whoever runs the command, for the audit. */
+void token_by(char to[32]);

@@ -14,3 +14,20 @@ int verb_misuse(const struct err *err); /* says it; VERB_MISUSED */
 bool verb_load_config(const char *path, struct den_config *config);
 /* The store alone; false after having said why not. */
 bool verb_open_store(const char *path, struct store **ret_store);
+
+/* verb_token.c */
+int verb_token_add(int argc, char **argv);
+int verb_token_list(int argc, char **argv);
+int verb_token_revoke(int argc, char **argv);
+int verb_peer_re_enrol(int argc, char **argv);
+
+/* verb_people.c */
+int verb_waiting_list(int argc, char **argv);
+int verb_approve(int argc, char **argv);
+int verb_deny(int argc, char **argv);
+int verb_peer_list(int argc, char **argv);
+int verb_peer_groups(int argc, char **argv);
+int verb_peer_remove(int argc, char **argv);
+int verb_name_list(int argc, char **argv);
+int verb_name_assign(int argc, char **argv);
+int verb_name_free(int argc, char **argv);

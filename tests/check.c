@@ -11,7 +11,7 @@
 static struct check_test *first, **last = &first;
 static unsigned n_failed_checks;
 static const char *skipped_because;
-static char dir[64];
+static char dir[256];
 
 void check_register(struct check_test *test)
 {
@@ -92,7 +92,8 @@ static void remove_dir(void)
 const char *check_dir(void)
 {
     if (!dir[0]) {
-        snprintf(dir, sizeof(dir), "/tmp/warren-test-XXXXXX");
+        const char *parent = getenv("TMPDIR");
+        snprintf(dir, sizeof(dir), "%s/warren-test-XXXXXX", parent && *parent ? parent : "/tmp");
         if (!mkdtemp(dir))
             abort();
         atexit(remove_dir);

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    policy_decide(policy, VIEW_LIT("456000"), VIEW_LIT("123456"), caps, 2, &decision);
+    policy_decide(policy, policy_party("456000", "staff"), policy_party("123456", ""), caps, 2,
+                  &decision);
     policy_free(policy);
     return 0;
 }

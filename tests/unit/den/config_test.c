@@ -109,7 +109,7 @@ TEST(errors_name_file_line_and_what_was_expected)
         { "id_digits = 5\n", "3: id_digits: expected 6 to 9" },
         { "id_digits=10\n", "3: id_digits: expected 6 to 9" },
         { "id_digits = six\n", "3: id_digits: expected a whole number, 0 or more, found \"six\"" },
-        { "enrolment = everybody\n", "3: enrolment: expected token or open" },
+        { "enrolment = everybody\n", "3: enrolment: expected token, approval or open" },
         { "#\n\tlog_level = loud\n", "4: log_level: expected debug, info, warn or error" },
         { "network = corp.example\n", "3: network: given twice" },
         { "join_host = example\n",

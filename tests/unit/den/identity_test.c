@@ -128,7 +128,7 @@ TEST(an_open_network_gives_longer_ids_without_a_token)
     uint8_t nonce[RPC_NONCE16];
     struct err err = { 0 };
 
-    w->config.is_open = true;
+    w->config.enrolment = DEN_OPEN;
     CHECK_OK(world_restart(w, &err), err);
     struct rpc_enrol e = world_enrol(w, peer, NULL, nonce);
     struct rpc_admission a = admission_of(w, admit(w, &e, peer->key, NULL));
@@ -219,7 +219,7 @@ TEST(no_byte_of_an_enrolment_can_be_changed)
     }
     uint64_t n = 1;
     struct err err;
-    CHECK(store_identity_count(w->store, &n, &err));
+    CHECK(store_identity_count(w->store, 0, &n, &err));
     CHECK_U64(n, 0);
 }
 
@@ -336,7 +336,7 @@ TEST(what_could_not_be_written_was_not_given_out)
     uint64_t inv = admit(w, &e, peer->key, token);
     world_disk_is_full = false;
     check_refused(w, inv, ERR_SYSTEM, "den could not do it; its log says why");
-    CHECK_OK(store_identity_count(w->store, &n, &err), err);
+    CHECK_OK(store_identity_count(w->store, 0, &n, &err), err);
     CHECK_U64(n, 0);
     CHECK_OK(store_token_find(w->store, key_public_view(token), &found, &kept, &err), err);
     CHECK(found == STORE_FOUND);

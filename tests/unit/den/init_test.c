@@ -328,7 +328,7 @@ TEST(the_first_policy_forbids_everything)
     struct view chat = VIEW_LIT("chat");
 
     CHECK_OK(policy_parse("policy.conf", view_text(init_policy), &policy, &err), err);
-    policy_decide(policy, VIEW_LIT("456000"), VIEW_LIT("123456"), &chat, 1, &d);
+    policy_decide(policy, policy_party("456000", ""), policy_party("123456", ""), &chat, 1, &d);
     CHECK(d.verdict == POLICY_DENIED);
 }
 
@@ -391,7 +391,7 @@ TEST(odd_tokens_are_refused)
         { { .role = "peer", .uses = 1000001, .router = "a:1" },
           "token: uses: expected 1 to 1000000, found 1000001" },
         { { .role = "peer", .uses = 1, .life_ms = UINT64_MAX, .router = "a:1" },
-          "token: expires: expected at most 3650d" },
+          "token: expires: expected at most 3650d, as for the life of devices" },
         { { .role = "peer", .uses = 1, .router = "a" },
           "token: router: expected HOST:PORT, found \"a\"" },
     };

@@ -30,7 +30,7 @@ static struct policy_decision decide(const struct policy *policy, const char *fr
         list[n] = view_sub(rest, 0, comma ? (size_t)(comma - rest.data) : rest.len);
         rest = view_sub(rest, list[n++].len + 1, rest.len);
     }
-    policy_decide(policy, view_text(from), view_text(to), list, n, &decision);
+    policy_decide(policy, policy_party(from, ""), policy_party(to, ""), list, n, &decision);
     return decision;
 }
 
@@ -102,12 +102,12 @@ TEST(errors_name_the_line_and_what_was_expected)
           "policy.conf:1: expected \"allow\" or \"deny\", found \"permit\"" },
         { "#\n\nallow\n", "policy.conf:3: expected \"from\", found the end of the line" },
         { "allow to * from * can *", "policy.conf:1: expected \"from\", found \"to\"" },
-        { "allow from 456 to * can *",
-          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
-        { "allow from 456 000 to * can *",
-          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"456\"" },
-        { "allow from alice to * can *",
-          "policy.conf:1: expected an ID of 6 to 9 digits without spaces, or *, found \"alice\"" },
+        { "allow from 456 to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without "
+                                       "spaces, @GROUP, or *, found \"456\"" },
+        { "allow from 456 000 to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without "
+                                           "spaces, @GROUP, or *, found \"456\"" },
+        { "allow from alice to * can *", "policy.conf:1: expected an ID of 6 to 9 digits without "
+                                         "spaces, @GROUP, or *, found \"alice\"" },
         { "allow from 456000 can *", "policy.conf:1: expected \"to\", found \"can\"" },
         { "allow from 456000 to *", "policy.conf:1: expected \"can\", found the end of the line" },
         { "allow from 456000 to * can", "policy.conf:1: expected capabilities such as "

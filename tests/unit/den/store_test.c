@@ -74,7 +74,7 @@ TEST(open_refuses_what_is_not_ours)
     CHECK_ERR(store_open(path, &store, &err), err, ERR_SYSTEM);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0600, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_BAD_CONFIG);
-    version = mem_format("%s: its schema is version 0, this program reads version 2", path);
+    version = mem_format("%s: its schema is version 0, this program reads version 3", path);
     CHECK_STR(err.text, version);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0640, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_EXPOSED);
@@ -122,7 +122,7 @@ TEST(identities_are_found_by_key_and_by_id_and_survive_reopening)
     CHECK(is == STORE_NONE);
     CHECK_OK(store_identity_by_id(store, (struct view){ 0 }, &is, &found, &err), err);
     CHECK(is == STORE_NONE);
-    CHECK_OK(store_identity_count(store, &n, &err), err);
+    CHECK_OK(store_identity_count(store, 0, &n, &err), err);
     CHECK_U64(n, 1);
 }
 
@@ -162,7 +162,7 @@ TEST(a_rollback_leaves_nothing)
     CHECK_OK(store_number_raise(store, "n", 5, &err), err);
     CHECK_OK(store_blob_set(store, "b", VIEW_LIT("x"), &err), err);
     store_rollback(store);
-    CHECK_OK(store_identity_count(store, &n, &err), err);
+    CHECK_OK(store_identity_count(store, 0, &n, &err), err);
     CHECK_U64(n, 0);
     CHECK_OK(store_number_get(store, "n", &n, &err), err);
     CHECK_U64(n, 0);
@@ -177,7 +177,11 @@ TEST(a_token_counts_each_key_once)
 {
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_store(&path);
-    struct store_token t = { .role = "admin", .uses_left = 2, .created_at = 10, .expires_at = 20 },
+    struct store_token t = { .role = "admin",
+                             .uses = 2,
+                             .uses_left = 2,
+                             .created_at = 10,
+                             .expires_at = 20 },
                        found;
     uint8_t a[KEY_SIZE] = { 1 }, b[KEY_SIZE] = { 2 }, c[KEY_SIZE] = { 3 };
     enum store_found is;
@@ -624,7 +628,7 @@ TEST(a_killed_transaction_leaves_nothing)
     if (pid == 0)
         _exit(leave_a_transaction_open(path) ? 0 : 1);
     CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    CHECK_OK(store_identity_count(store, &n, &err), err);
+    CHECK_OK(store_identity_count(store, 0, &n, &err), err);
     CHECK_U64(n, 0);
 }
 

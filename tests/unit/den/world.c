@@ -337,6 +337,13 @@ bool world_set_policy(struct world *w, const char *text, struct err *err)
     return true;
 }
 
+void world_jump(struct world *w, uint64_t ms)
+{
+    w->mono += ms;
+    w->wall += ms;
+    world_pass(w, 1);
+}
+
 void world_pass(struct world *w, uint64_t ms)
 {
     uint64_t until = w->mono + ms;
@@ -513,7 +520,9 @@ struct view world_beacon(const struct world *w)
 struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at)
 {
     struct key *token = key_new();
-    struct store_token t = { .uses_left = uses, .created_at = w->wall, .expires_at = expires_at };
+    struct store_token t = {
+        .uses = uses, .uses_left = uses, .created_at = w->wall, .expires_at = expires_at
+    };
     struct err err;
 
     memcpy(t.pk, key_public(token), KEY_SIZE);
@@ -580,7 +589,7 @@ struct world_peer *world_stranger_new(struct world *w)
     return STEAL(p);
 }
 
-static void take_id(struct world *w, uint64_t inv, struct world_peer *peer)
+const char *world_take_id(struct world *w, uint64_t inv, struct world_peer *peer)
 {
     const struct world_answer *answer = world_answer(w, inv);
     struct rpc_admission a = { 0 };
@@ -590,7 +599,7 @@ static void take_id(struct world *w, uint64_t inv, struct world_peer *peer)
     if (!answer || answer->what != WORLD_YIELDED) {
         check_failed(__FILE__, __LINE__, "not admitted: %s",
                      answer ? answer->err.text : "no answer");
-        return;
+        return "";
     }
     rpc_fields_open(&f, buf_view(&answer->bytes));
     struct view bytes = rpc_fields_bin(&f, "A", RPC_MAX_STATEMENT),
@@ -598,18 +607,46 @@ static void take_id(struct world *w, uint64_t inv, struct world_peer *peer)
     if (!rpc_statement_open(RPC_W_ADMISSION, key_public_view(w->sign), bytes, sig, &a, &err))
         check_failed(__FILE__, __LINE__, "admission: %s", err.text);
     snprintf(peer->id, sizeof(peer->id), "%.*s", VIEW_FMT(a.id));
+    return peer->id;
+}
+
+uint64_t world_admit(struct world *w, const struct world_peer *peer, const struct key *token)
+{
+    uint8_t nonce[RPC_NONCE16];
+    struct rpc_enrol e = world_enrol(w, peer, token, nonce);
+    struct buf args = { 0 };
+
+    world_put_enrol(&args, &e, peer->key, token);
+    return world_handle(w, "den.identity.admit", "router", "", &args);
+}
+
+uint64_t world_request(struct world *w, const struct world_peer *peer, const char *procedure,
+                       struct view body)
+{
+    struct buf args = { 0 };
+
+    world_put_request(w, &args, peer->key, peer->id, procedure, body);
+    return world_handle(w, procedure, "peer", peer->id, &args);
+}
+
+void world_check_refused(const struct world *w, uint64_t inv, enum err_code code)
+{
+    const struct world_answer *a = world_answer(w, inv);
+
+    if (!a || a->what != WORLD_REFUSED || a->err.code != code)
+        check_failed(__FILE__, __LINE__, "wanted %s, got %s: %s", err_code_name(code),
+                     !a                         ? "no answer"
+                     : a->what == WORLD_REFUSED ? err_code_name(a->err.code)
+                                                : "a result",
+                     a ? a->err.text : "");
 }
 
 struct world_peer *world_peer_new(struct world *w)
 {
     _cleanup_(world_peer_freep) struct world_peer *p = world_stranger_new(w);
     _cleanup_(key_freep) struct key *token = world_token(w, "peer", 1, 0);
-    uint8_t nonce[RPC_NONCE16];
-    struct rpc_enrol e = world_enrol(w, p, token, nonce);
-    struct buf args = { 0 };
 
-    world_put_enrol(&args, &e, p->key, token);
-    take_id(w, world_handle(w, "den.identity.admit", "router", "", &args), p);
+    world_take_id(w, world_admit(w, p, token), p);
     uint64_t inv = world_sign(w, p);
     if (!world_answer(w, inv) || world_answer(w, inv)->what != WORLD_YIELDED)
         check_failed(__FILE__, __LINE__, "no certificate: %s", world_answer(w, inv)->err.text);

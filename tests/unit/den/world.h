@@ -73,6 +73,7 @@ bool world_open(struct world *w, struct err *err);
 /* The same without any rate: for tests that ask for more than anybody would. */
 bool world_unlimited(struct world *w);
 bool world_set_policy(struct world *w, const char *policy, struct err *err);
+void world_jump(struct world *w, uint64_t ms); /* at once: one tick at its end */
 void world_pass(struct world *w, uint64_t ms); /* time goes by; the core ticks at its deadlines */
 
 /* `args` is taken and freed. Returns the number by which the answer is found. */
@@ -111,6 +112,15 @@ struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *pee
 /* Args of den.identity.admit. */
 void world_put_enrol(struct buf *args, const struct rpc_enrol *e, const struct key *key,
                      const struct key *token);
+/* den.identity.admit for its key; `token` may be NULL. */
+uint64_t world_admit(struct world *w, const struct world_peer *peer, const struct key *token);
+/* The ID of the admission that it was answered with, into peer->id too; "" after having failed. */
+const char *world_take_id(struct world *w, uint64_t inv, struct world_peer *peer);
+/* [body, R, signature] of an honest peer. */
+uint64_t world_request(struct world *w, const struct world_peer *peer, const char *procedure,
+                       struct view body);
+/* A refusal with that code. */
+void world_check_refused(const struct world *w, uint64_t inv, enum err_code code);
 /* A peer with an ID and a certificate. */
 struct world_peer *world_peer_new(struct world *w);
 struct world_peer *world_stranger_new(struct world *w); /* keys alone */

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a key needs that den does not know: a token, somebody's approval, or in an open network
+ * nothing. The same decides about a device whose time was over and that comes back. */
+#include "den/core_in.h"
+
+#include "base/log.h"
+#include "den/record.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    LONG_DIGITS = 9, /* of IDs that many may take: provisional and ephemeral ones */
+    MAX_DRAWS = 128, /* at most half of the IDs are taken: 2^-128 that none of these is free */
+    MAX_WAITING = 10000,
+    MAX_WAITING_PER_NETWORK = 64,
+    LEAST_ADMISSION = 10 * 60 * 1000, /* ms */
+};
+#define WAITS_FOR  (7 * DAY_MS) /* who does not ask for so long is forgotten */
+#define NOTE_EVERY MINUTE_MS    /* that somebody still waits */
+
+struct terms { /* what an enrolment gives */
+    const char *role, *groups;
+    enum store_kind kind;
+    uint64_t device_life, vanish_after;
+};
+
+static bool check_token(struct den_core *core, struct view pk, struct store_token *ret_token,
+                        struct err *err)
+{
+    enum store_found found = STORE_NONE;
+
+    if (!store_token_find(core->c.store, pk, &found, ret_token, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_BAD_TOKEN, "the token is unknown");
+    if (ret_token->revoked_at)
+        return err_set(err, ERR_BAD_TOKEN, "the token was revoked");
+    if (ret_token->expires_at && ret_token->expires_at <= core_wall(core))
+        return err_set(err, ERR_BAD_TOKEN, "the token has expired");
+    if (ret_token->uses && ret_token->uses_left == 0)
+        return err_set(err, ERR_BAD_TOKEN, "the token is spent");
+    return true;
+}
+
+/* ---- waiting for approval ------------------------------------------------------------------- */
+
+static bool has_room(struct den_core *core, struct view network, struct err *err)
+{
+    struct store *store = core->c.store;
+    uint64_t n_all, n_here;
+
+    if (!store_waiting_drop_old(store, core_wall(core) - WAITS_FOR, err) ||
+        !store_waiting_count(store, VIEW(NULL, 0), &n_all, err) ||
+        !store_waiting_count(store, network, &n_here, err))
+        return false;
+    if (n_here >= MAX_WAITING_PER_NETWORK)
+        return err_set(err, ERR_LIMIT, "%d machines from this address wait for approval",
+                       MAX_WAITING_PER_NETWORK);
+    return n_all < MAX_WAITING ||
+           err_set(err, ERR_LIMIT, "%d machines wait for approval", MAX_WAITING);
+}
+
+static bool queue(struct den_core *core, const struct enrolment *in, struct view source,
+                  const struct terms *terms, struct store_waiting *ret_w, struct err *err)
+{
+    struct store_waiting w = { .first_at = core_wall(core) };
+    uint8_t key[RATE_KEY];
+    struct view network = rate_source(source, key);
+    char pk[RECORD_HEX];
+
+    w.last_at = w.first_at;
+    w.has_token = in->e.token_pk.len != 0;
+    memcpy(w.pk, in->e.client_pk.data, KEY_SIZE);
+    if (w.has_token)
+        memcpy(w.token_pk, in->e.token_pk.data, KEY_SIZE);
+    w.network_len = network.len < sizeof(w.network) ? network.len : sizeof(w.network);
+    memcpy(w.network, network.data, w.network_len);
+    rpc_identity_code(rpc_trust_netid(core->c.trust), in->e.client_pk, w.code);
+    snprintf(w.host, sizeof(w.host), "%.*s", VIEW_FMT(in->e.host));
+    snprintf(w.source, sizeof(w.source), "%.*s", VIEW_FMT(view_sub(source, 0, 64)));
+    snprintf(w.role, sizeof(w.role), "%s", terms->role);
+    snprintf(w.groups, sizeof(w.groups), "%s", terms->groups);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("code", w.code),
+        AUDIT_TEXT("key", record_hex(in->e.client_pk, pk)),
+        AUDIT_TEXT("host", w.host),
+        AUDIT_TEXT("source", w.source),
+    };
+    if (!has_room(core, VIEW(w.network, w.network_len), err) ||
+        !store_waiting_put(core->c.store, &w, err) ||
+        !audit_append(core->c.store, w.first_at, "identity.waits", pairs, N_ELEMENTS(pairs), err))
+        return false;
+    log_event(LOG_INFO, "waits_for_approval", "code=%s host=%s source=%s", w.code,
+              log_quote_text(w.host), log_quote_text(w.source));
+    *ret_w = w;
+    return true;
+}
+
+/* Where it stands in the queue; it is put there when it is not. */
+static bool ask_people(struct den_core *core, const struct enrolment *in, struct view source,
+                       const struct terms *terms, struct store_waiting *ret_w, struct err *err)
+{
+    struct store *store = core->c.store;
+    enum store_found found = STORE_NONE;
+
+    if (!store_waiting_find(store, in->e.client_pk, &found, ret_w, err))
+        return false;
+    if (found == STORE_NONE)
+        return queue(core, in, source, terms, ret_w, err);
+    switch (ret_w->answer) {
+    case STORE_APPROVED:
+        return store_waiting_drop(store, in->e.client_pk, err);
+    case STORE_DENIED:
+        return err_set(err, ERR_NOT_AUTHORIZED, "the operator did not let this machine in");
+    case STORE_WAITS:
+        if (core_wall(core) < ret_w->last_at + NOTE_EVERY)
+            return true;
+        ret_w->last_at = core_wall(core);
+        return store_waiting_put(store, ret_w, err);
+    }
+    abort();
+}
+
+/* ---- IDs ------------------------------------------------------------------------------------- */
+
+/* Uniform over all IDs of that length; whoever tries them finds at most every second one in use. */
+static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID], struct err *err)
+{
+    struct store_identity other;
+    enum store_found found;
+    uint32_t lowest = 1;
+    uint64_t n;
+
+    for (unsigned i = 1; i < n_digits; i++)
+        lowest *= 10;
+    if (!store_identity_count(core->c.store, n_digits, &n, err))
+        return false;
+    if (n >= (uint64_t)lowest * 9 / 2)
+        return err_set(err, ERR_LIMIT,
+                       "half of all IDs are in use: the operator must choose longer ones");
+    for (unsigned i = 0; i < MAX_DRAWS; i++) {
+        snprintf(to, STORE_ID, "%" PRIu32, lowest + random_below(9 * lowest));
+        if (!store_identity_by_id(core->c.store, view_text(to), &found, &other, err))
+            return false;
+        if (found == STORE_NONE)
+            return true;
+    }
+    return err_set(err, ERR_INTERNAL, "no free ID was drawn");
+}
+
+static void apply(struct store_identity *who, const struct terms *terms, const struct enrolment *in,
+                  uint64_t now)
+{
+    snprintf(who->role, sizeof(who->role), "%s", terms->role);
+    snprintf(who->groups, sizeof(who->groups), "%s", terms->groups);
+    snprintf(who->host, sizeof(who->host), "%.*s", VIEW_FMT(in->e.host));
+    who->ended = STORE_LIVES;
+    who->expires_at = terms->device_life ? now + terms->device_life : 0;
+    who->vanish_after = terms->vanish_after;
+    who->seen_at = now;
+}
+
+static bool add_new(struct den_core *core, const struct enrolment *in, const struct terms *terms,
+                    struct store_identity *ret_who, struct err *err)
+{
+    uint64_t now = core_wall(core);
+    struct store_identity who = { .adm_no = 1, .created_at = now, .kind = terms->kind };
+    bool is_long = terms->kind != STORE_COMMITTED;
+
+    if (!draw_id(core, is_long ? LONG_DIGITS : core->c.id_digits, who.id, err))
+        return false;
+    assert(in->e.client_pk.data); /* of the reader's length */
+    memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
+    apply(&who, terms, in, now);
+    if (!store_identity_add(core->c.store, &who, err))
+        return false;
+    *ret_who = who;
+    return true;
+}
+
+/* The same key, so the same ID, on the terms of now. What was committed stays it. */
+static bool add_again(struct den_core *core, const struct enrolment *in, const struct terms *terms,
+                      struct store_identity *who, struct err *err)
+{
+    if (who->kind == STORE_PROVISIONAL)
+        who->kind = terms->kind;
+    apply(who, terms, in, core_wall(core));
+    return store_identity_set(core->c.store, who, err) &&
+           store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
+}
+
+/* ---- the decision ---------------------------------------------------------------------------- */
+
+static bool replaced_key(struct den_core *core, struct view pk, struct err *err)
+{
+    struct store_rekey k = { 0 };
+    enum store_found found = STORE_NONE;
+
+    if (!store_rekey_by_old(core->c.store, pk, &found, &k, err))
+        return true;
+    buf_free(&k.statement);
+    if (found == STORE_NONE)
+        return false;
+    err_set(err, ERR_REVOKED, "this identity key was replaced by another one");
+    return true;
+}
+
+static void read_terms(const struct store_token *token, struct terms *terms)
+{
+    terms->role = token->role;
+    terms->groups = token->groups;
+    terms->kind = token->vanish_after ? STORE_EPHEMERAL : STORE_COMMITTED;
+    terms->device_life = token->device_life;
+    terms->vanish_after = token->vanish_after;
+}
+
+bool enrolment_take(struct den_core *core, const struct enrolment *in, struct view source,
+                    const struct store_identity *before, struct store_identity *ret_who,
+                    bool *ret_waits, struct err *err)
+{
+    struct terms terms = { .role = "peer", .groups = "" };
+    struct store_token token = { 0 };
+    struct store_waiting w = { 0 };
+    bool has_token = in->e.token_pk.len != 0, must_ask;
+
+    if (!before && replaced_key(core, in->e.client_pk, err))
+        return false;
+    if (!has_token && core->c.enrolment == DEN_BY_TOKEN)
+        return err_set(err, ERR_BAD_TOKEN, "this key is new here, and no token came with it");
+    if (has_token && !check_token(core, in->e.token_pk, &token, err))
+        return false;
+    if (has_token)
+        read_terms(&token, &terms);
+    else if (core->c.enrolment == DEN_OPEN)
+        terms.kind = STORE_PROVISIONAL;
+    must_ask = core->c.enrolment == DEN_BY_APPROVAL && (!has_token || token.needs_approval);
+    if (must_ask) {
+        if (!ask_people(core, in, source, &terms, &w, err))
+            return false;
+        terms.role = w.role;
+        terms.groups = w.groups;
+    }
+    *ret_waits = must_ask && w.answer != STORE_APPROVED;
+    if (*ret_waits)
+        return true;
+    if (before)
+        *ret_who = *before;
+    if (token.for_id[0] != '\0' ? !rekey_by_token(core, in, &token, ret_who, err)
+        : before                ? !add_again(core, in, &terms, ret_who, err)
+                                : !add_new(core, in, &terms, ret_who, err))
+        return false;
+    return !has_token ||
+           store_token_use(core->c.store, in->e.token_pk, in->e.client_pk, core_wall(core), err);
+}
+
+uint64_t enrolment_admitted_until(const struct den_core *core, const struct store_identity *who,
+                                  uint64_t now)
+{
+    uint64_t life = core->c.admission_life;
+
+    if (who->kind == STORE_EPHEMERAL) /* whoever vanished comes back through den */
+        life = min_u64(life,
+                       who->vanish_after > LEAST_ADMISSION ? who->vanish_after : LEAST_ADMISSION);
+    return who->expires_at ? min_u64(now + life, who->expires_at) : now + life;
+}
+
+bool enrolment_is_alive(const struct store_identity *who, uint64_t now, struct err *err)
+{
+    if (who->is_revoked)
+        return err_set(err, ERR_REVOKED, "the identity of %s was revoked", who->id);
+    if (who->ended == STORE_REMOVED)
+        return err_set(err, ERR_NOT_AUTHORIZED, "%s was removed by an administrator", who->id);
+    if (who->ended == STORE_VANISHED)
+        return err_set(err, ERR_EXPIRED, "%s was gone for too long: join with a token again",
+                       who->id);
+    if (who->expires_at && who->expires_at <= now)
+        return err_set(err, ERR_EXPIRED,
+                       "the time of this device is over: join with a new token to go on as %s",
+                       who->id);
+    return true;
+}

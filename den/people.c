@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/people.h"
+
+#include "den/policy.h"
+#include "den/record.h"
+#include "den/token.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { LEAST_CODE = 4 };
+
+/* ---- machines that wait ----------------------------------------------------------------------- */
+
+struct search {
+    const char *typed;
+    struct store_waiting w;
+    size_t n;
+};
+
+static bool compare(void *user, const struct store_waiting *w)
+{
+    struct search *search = user;
+    uint8_t hash[HASH_SIZE];
+    char print[RECORD_HEX];
+
+    hash_sha256(VIEW_ARR(w->pk), hash);
+    if (strncmp(w->code, search->typed, strlen(search->typed)) == 0 ||
+        strcmp(record_hex(VIEW_ARR(hash), print), search->typed) == 0) {
+        search->w = *w;
+        search->n++;
+    }
+    return true;
+}
+
+bool people_find_waiting(struct store *store, const char *typed, struct store_waiting *ret_w,
+                         struct err *err)
+{
+    struct search search = { .typed = typed };
+
+    if (strlen(typed) < LEAST_CODE)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "expected a code such as 7k3f-9qzt-m2xa (4 characters of it at least) or a "
+                       "fingerprint; `warren-den waiting list` shows them");
+    if (!store_waiting_each(store, compare, &search, err))
+        return false;
+    if (search.n == 0)
+        return err_set(err, ERR_NOT_FOUND, "no machine waits under \"%.64s\"", typed);
+    if (search.n > 1)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%zu machines wait under \"%.64s\": give all of it", search.n, typed);
+    *ret_w = search.w;
+    return true;
+}
+
+static bool decide(struct store *store, const struct store_waiting *w, const char *what,
+                   uint64_t now, struct err *err)
+{
+    _transaction_ struct store *open = store;
+    struct store_waiting still;
+    enum store_found found = STORE_NONE;
+    char pk[RECORD_HEX], by[32];
+
+    token_by(by);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("code", w->code), AUDIT_TEXT("key", record_hex(VIEW_ARR(w->pk), pk)),
+        AUDIT_TEXT("role", w->role), AUDIT_TEXT("groups", w->groups),
+        AUDIT_TEXT("by", by),
+    };
+    if (!store_begin(open, err) || !store_waiting_find(open, VIEW_ARR(w->pk), &found, &still, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "%s waits no longer", w->code);
+    return store_waiting_put(open, w, err) &&
+           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+}
+
+static bool check_groups(const char *groups, struct err *err)
+{
+    struct view text = view_text(groups);
+
+    return (text.len < STORE_GROUPS && policy_groups_are_valid(text)) ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "groups: expected names such as staff,servers (a-z, 0-9 and -, a letter first), "
+                   "at most 255 characters, each once");
+}
+
+bool people_approve(struct store *store, struct store_waiting *w, const char *role,
+                    const char *groups, uint64_t now, struct err *err)
+{
+    if (role && strcmp(role, "peer") != 0 && strcmp(role, "admin") != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "role: expected peer or admin, found \"%.64s\"",
+                       role);
+    if (groups && !check_groups(groups, err))
+        return false;
+    if (role)
+        snprintf(w->role, sizeof(w->role), "%s", role);
+    if (groups)
+        snprintf(w->groups, sizeof(w->groups), "%s", groups);
+    w->answer = STORE_APPROVED;
+    return decide(store, w, "identity.approved", now, err);
+}
+
+bool people_deny(struct store *store, struct store_waiting *w, uint64_t now, struct err *err)
+{
+    w->answer = STORE_DENIED;
+    return decide(store, w, "identity.denied", now, err);
+}
+
+/* ---- identities -------------------------------------------------------------------------------- */
+
+bool people_find(struct store *store, const char *typed, struct store_identity *ret_who,
+                 struct err *err)
+{
+    enum store_found found = STORE_NONE;
+    char id[TEXT_ID];
+
+    if (!text_read_id(typed, id))
+        return err_set(err, ERR_INVALID_ARGUMENT, "\"%.64s\" is not an ID of 6 to 9 digits", typed);
+    if (!store_identity_by_id(store, view_text(id), &found, ret_who, err))
+        return false;
+    return found == STORE_FOUND || err_set(err, ERR_NOT_FOUND, "there is no ID %s", id);
+}
+
+static bool set(struct store *store, const struct store_identity *who, const char *what,
+                uint64_t now, struct err *err)
+{
+    _transaction_ struct store *open = store;
+    char by[32];
+
+    token_by(by);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("id", who->id),
+        AUDIT_TEXT("groups", who->groups),
+        AUDIT_TEXT("by", by),
+    };
+    return store_begin(open, err) && store_identity_set(open, who, err) &&
+           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+}
+
+bool people_commit(struct store *store, struct store_identity *who, uint64_t now, struct err *err)
+{
+    if (who->kind != STORE_PROVISIONAL)
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not provisional", who->id);
+    who->kind = STORE_COMMITTED;
+    return set(store, who, "identity.committed", now, err);
+}
+
+bool people_remove(struct store *store, struct store_identity *who, uint64_t now, struct err *err)
+{
+    who->ended = STORE_REMOVED;
+    if (who->kind == STORE_PROVISIONAL) /* or its ID would be given up, and its key come back */
+        who->kind = STORE_COMMITTED;
+    return set(store, who, "identity.removed", now, err);
+}
+
+bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,
+                       uint64_t now, struct err *err)
+{
+    if (!check_groups(groups, err))
+        return false;
+    snprintf(who->groups, sizeof(who->groups), "%s", groups);
+    return set(store, who, "identity.groups", now, err);
+}
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+static bool put_name(struct store *open, const struct store_name *name, bool is_new,
+                     const char *what, uint64_t now, struct err *err)
+{
+    char number[24], by[32];
+
+    token_by(by);
+    snprintf(number, sizeof(number), "%" PRIu64, name->name_no);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("name", name->name),
+        AUDIT_TEXT("id", name->id),
+        AUDIT_TEXT("name_no", number),
+        AUDIT_TEXT("by", by),
+    };
+    return (is_new ? store_name_add(open, name, err) : store_name_set(open, name, err)) &&
+           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+}
+
+static bool begin_assigned(struct store *open, const char *text, struct store_name *name,
+                           bool *ret_is_new, struct err *err)
+{
+    enum store_found found = STORE_NONE, looks = STORE_NONE;
+    struct store_name other;
+    _buf_ skeleton = { 0 };
+
+    if (!store_name_find(open, view_text(text), &found, name, err))
+        return false;
+    *ret_is_new = found == STORE_NONE;
+    if (found == STORE_FOUND)
+        return true;
+    rpc_name_skeleton(view_text(text), &skeleton);
+    if (!store_name_by_skeleton(open, buf_view(&skeleton), &looks, &other, err))
+        return false;
+    if (looks == STORE_FOUND)
+        return err_set(err, ERR_ALREADY_EXISTS, "%s looks like %s, which is taken", text,
+                       other.name);
+    snprintf(name->name, sizeof(name->name), "%s", text);
+    snprintf(name->skeleton, sizeof(name->skeleton), "%s", buf_cstr(&skeleton));
+    return true;
+}
+
+bool people_assign_name(struct store *store, const char *text, const struct store_identity *who,
+                        uint64_t now, struct err *err)
+{
+    _transaction_ struct store *open = store;
+    struct store_name name = { 0 };
+    bool is_new = false;
+
+    if (!rpc_name_is_assigned(view_text(text)))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "\"%.130s\": expected user@domain in lower case, such as "
+                       "alice@corp.example; other names are claimed by their peers",
+                       text);
+    if (!store_begin(open, err) || !begin_assigned(open, text, &name, &is_new, err))
+        return false;
+    if (!is_new && !name.released_at && strcmp(name.id, who->id) != 0)
+        return err_set(err, ERR_ALREADY_EXISTS, "%s is the name of %s: free it first", name.name,
+                       name.id);
+    snprintf(name.id, sizeof(name.id), "%s", who->id);
+    name.name_no++;
+    name.is_assigned = true;
+    name.claimed_at = now;
+    name.released_at = 0;
+    return put_name(open, &name, is_new, "name.assigned", now, err);
+}
+
+bool people_free_name(struct store *store, const char *text, uint64_t now, struct err *err)
+{
+    _transaction_ struct store *open = store;
+    enum store_found found = STORE_NONE;
+    struct store_name name = { 0 };
+
+    if (!store_begin(open, err) || !store_name_find(open, view_text(text), &found, &name, err))
+        return false;
+    if (found == STORE_NONE || name.released_at)
+        return err_set(err, ERR_NOT_FOUND, "nobody has the name %.130s", text);
+    name.name_no++;
+    name.released_at = now;
+    return put_name(open, &name, false, "name.freed", now, err);
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warren-den waiting, approve, deny, peer and name. */
+#include "base/clock.h"
+#include "den/args.h"
+#include "den/audit.h"
+#include "den/people.h"
+#include "den/record.h"
+#include "den/verb.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct listing {
+    struct buf text;
+    bool is_json;
+    size_t n;
+};
+
+/* `--config FILE [--json]` and a list from the store. */
+static int run_list(int argc, char **argv,
+                    bool (*fill)(struct store *store, struct listing *l, struct err *err),
+                    const char *head, const char *none)
+{
+    struct listing l = { 0 };
+    const char *config = NULL;
+    const struct args_option options[] = {
+        { "config", &config, true },
+        { "json", NULL, false, &l.is_json },
+    };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct err err;
+    bool ok;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    ok = fill(store, &l, &err);
+    if (ok && l.is_json)
+        printf("[%s]\n", buf_cstr(&l.text));
+    else if (ok)
+        printf("%s%s", l.n ? head : none, buf_cstr(&l.text));
+    buf_free(&l.text);
+    return ok ? VERB_DONE : verb_fail(&err);
+}
+
+static void put_pair(struct listing *l, const char *before, const char *name, const char *text)
+{
+    buf_printf(&l->text, "%s\"%s\": ", before, name);
+    audit_put_json_text(&l->text, view_text(text));
+}
+
+static void put_at(struct listing *l, const char *name, uint64_t at)
+{
+    char text[CLOCK_TEXT];
+
+    if (at)
+        put_pair(l, ", ", name, clock_text(at, text));
+    else
+        buf_printf(&l->text, ", \"%s\": null", name);
+}
+
+static const char *fingerprint(const uint8_t pk[KEY_SIZE], char to[RECORD_HEX])
+{
+    uint8_t hash[HASH_SIZE];
+
+    hash_sha256(VIEW(pk, KEY_SIZE), hash);
+    return record_hex(VIEW_ARR(hash), to);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------- */
+
+static const char *answer_word(enum store_answer answer)
+{
+    switch (answer) {
+    case STORE_WAITS:
+        return "waits";
+    case STORE_APPROVED:
+        return "approved";
+    case STORE_DENIED:
+        return "denied";
+    }
+    abort();
+}
+
+static bool put_waiting(void *user, const struct store_waiting *w)
+{
+    struct listing *l = user;
+    char print[RECORD_HEX], first[CLOCK_TEXT], last[CLOCK_TEXT];
+
+    fingerprint(w->pk, print);
+    if (l->is_json) {
+        put_pair(l, l->n ? ",\n {" : "{", "code", w->code);
+        put_pair(l, ", ", "state", answer_word(w->answer));
+        put_pair(l, ", ", "fingerprint", print);
+        put_pair(l, ", ", "host", w->host);
+        put_pair(l, ", ", "source", w->source);
+        put_pair(l, ", ", "role", w->role);
+        put_pair(l, ", ", "groups", w->groups);
+        put_at(l, "first_asked_at", w->first_at);
+        put_at(l, "last_asked_at", w->last_at);
+        buf_put_text(&l->text, "}");
+    } else {
+        buf_printf(&l->text,
+                   "%s  %-8s  %-5s  %-20s  %-20s  %s from %s\n                fingerprint %s\n",
+                   w->code, answer_word(w->answer), w->role, clock_text(w->first_at, first),
+                   clock_text(w->last_at, last), *w->host ? w->host : "-", w->source, print);
+    }
+    l->n++;
+    return true;
+}
+
+static bool fill_waiting(struct store *store, struct listing *l, struct err *err)
+{
+    return store_waiting_each(store, put_waiting, l, err);
+}
+
+int verb_waiting_list(int argc, char **argv)
+{
+    return run_list(
+        argc, argv, fill_waiting,
+        "CODE            STATE     ROLE   FIRST ASKED           LAST ASKED            HOST\n",
+        "no machine waits\n");
+}
+
+/* An ID, with or without spaces, is no code: codes have hyphens or letters in their first nine. */
+static bool is_id(const char *typed)
+{
+    char id[TEXT_ID];
+
+    return text_read_id(typed, id);
+}
+
+static int approve_id(struct store *store, const char *typed)
+{
+    struct store_identity who;
+    struct err err;
+
+    if (!people_find(store, typed, &who, &err) ||
+        !people_commit(store, &who, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s is kept\n", who.id);
+    return VERB_DONE;
+}
+
+int verb_approve(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "CODE" };
+    const char *config = NULL, *role = NULL, *groups = NULL, *typed = NULL;
+    const struct args_option options[] = {
+        { "config", &config, true },
+        { "role", &role, false },
+        { "groups", &groups, false },
+    };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_waiting w;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (is_id(typed) && !role && !groups)
+        return approve_id(store, typed);
+    if (!people_find_waiting(store, typed, &w, &err) ||
+        !people_approve(store, &w, role, groups, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s (%s from %s) may join as %s; it does when it next asks, within half a minute\n",
+           w.code, *w.host ? w.host : "-", w.source, w.role);
+    return VERB_DONE;
+}
+
+int verb_deny(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "CODE" };
+    const char *config = NULL, *typed = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_waiting w;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (!people_find_waiting(store, typed, &w, &err) ||
+        !people_deny(store, &w, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s is turned away\n", w.code);
+    return VERB_DONE;
+}
+
+/* ---- peer ---------------------------------------------------------------------------------------- */
+
+static const char *kind_word(const struct store_identity *who, uint64_t now)
+{
+    static const char *const kinds[] = {
+        [STORE_COMMITTED] = "committed",
+        [STORE_PROVISIONAL] = "provisional",
+        [STORE_EPHEMERAL] = "ephemeral",
+    };
+
+    if (who->is_revoked)
+        return "revoked";
+    if (who->ended != STORE_LIVES)
+        return who->ended == STORE_REMOVED ? "removed" : "gone";
+    return who->expires_at && who->expires_at <= now ? "over" : kinds[who->kind];
+}
+
+static bool put_peer(void *user, const struct store_identity *who)
+{
+    struct listing *l = user;
+    uint64_t now = clock_wall_ms();
+    char print[RECORD_HEX], created[CLOCK_TEXT], seen[CLOCK_TEXT], until[CLOCK_TEXT];
+
+    fingerprint(who->pk, print);
+    if (l->is_json) {
+        put_pair(l, l->n ? ",\n {" : "{", "id", who->id);
+        put_pair(l, ", ", "state", kind_word(who, now));
+        put_pair(l, ", ", "role", who->role);
+        put_pair(l, ", ", "groups", who->groups);
+        put_pair(l, ", ", "host", who->host);
+        put_pair(l, ", ", "fingerprint", print);
+        put_at(l, "created_at", who->created_at);
+        put_at(l, "admitted_at", who->seen_at);
+        put_at(l, "ends_at", who->expires_at);
+        buf_printf(&l->text, ", \"gone_after_ms\": %" PRIu64 ", \"keys_before\": %" PRIu64 "}",
+                   who->vanish_after, who->rekey_no);
+    } else {
+        buf_printf(&l->text, "%-9s  %-11s  %-5s  %-20s  %-20s  %-20s  %-16s  %.16s  %s\n", who->id,
+                   kind_word(who, now), who->role, clock_text(who->created_at, created),
+                   who->seen_at ? clock_text(who->seen_at, seen) : "-",
+                   who->expires_at ? clock_text(who->expires_at, until) : "-",
+                   *who->groups ? who->groups : "-", print, *who->host ? who->host : "-");
+    }
+    l->n++;
+    return true;
+}
+
+static bool fill_peers(struct store *store, struct listing *l, struct err *err)
+{
+    return store_identity_each(store, false, put_peer, l, err);
+}
+
+int verb_peer_list(int argc, char **argv)
+{
+    return run_list(argc, argv, fill_peers,
+                    "ID         STATE        ROLE   JOINED                ADMITTED              "
+                    "ENDS                  GROUPS            FINGERPRINT       HOST\n",
+                    "nobody has joined\n");
+}
+
+static int open_peer(int argc, char **argv, const char *const *alone_names, const char **alone,
+                     size_t n_alone, struct store **ret_store, struct store_identity *ret_who)
+{
+    const char *config = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, alone, n_alone, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, ret_store))
+        return VERB_FAILED;
+    return people_find(*ret_store, alone[n_alone == 1 ? 0 : n_alone - 2], ret_who, &err)
+               ? VERB_DONE
+               : verb_fail(&err);
+}
+
+int verb_peer_groups(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "ID", "GROUPS" };
+    const char *alone[2] = { 0 };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_identity who;
+    struct err err;
+    int status = open_peer(argc, argv, alone_names, alone, 2, &store, &who);
+
+    if (status != VERB_DONE)
+        return status;
+    if (!people_set_groups(store, &who, alone[1], clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s: groups %s\n", who.id, *who.groups ? who.groups : "none");
+    return VERB_DONE;
+}
+
+int verb_peer_remove(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "ID" };
+    const char *alone[1] = { 0 };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_identity who;
+    struct err err;
+    int status = open_peer(argc, argv, alone_names, alone, 1, &store, &who);
+
+    if (status != VERB_DONE)
+        return status;
+    if (!people_remove(store, &who, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s is admitted no more; its links that are up end with its certificate\n", who.id);
+    return VERB_DONE;
+}
+
+/* ---- name ---------------------------------------------------------------------------------------- */
+
+static bool put_name(void *user, const struct store_name *name)
+{
+    struct listing *l = user;
+    char claimed[CLOCK_TEXT], released[CLOCK_TEXT];
+
+    if (l->is_json) {
+        put_pair(l, l->n ? ",\n {" : "{", "name", name->name);
+        put_pair(l, ", ", "id", name->id);
+        buf_printf(&l->text, ", \"name_no\": %" PRIu64 ", \"assigned\": %s", name->name_no,
+                   name->is_assigned ? "true" : "false");
+        put_at(l, "claimed_at", name->claimed_at);
+        put_at(l, "released_at", name->released_at);
+        buf_put_text(&l->text, "}");
+    } else {
+        buf_printf(&l->text, "%-32s  %-9s  %-8s  %-6" PRIu64 "  %-20s  %s\n", name->name, name->id,
+                   name->is_assigned ? "assigned" : "claimed", name->name_no,
+                   clock_text(name->claimed_at, claimed),
+                   name->released_at ? clock_text(name->released_at, released) : "-");
+    }
+    l->n++;
+    return true;
+}
+
+static bool fill_names(struct store *store, struct listing *l, struct err *err)
+{
+    return store_name_each(store, NULL, put_name, l, err);
+}
+
+int verb_name_list(int argc, char **argv)
+{
+    return run_list(argc, argv, fill_names,
+                    "NAME                              ID         HOW       NUMBER  SINCE"
+                    "                 RELEASED\n",
+                    "no name is taken\n");
+}
+
+int verb_name_assign(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "NAME", "ID" };
+    const char *alone[2] = { 0 }, *config = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_identity who;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, alone, 2, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (!people_find(store, alone[1], &who, &err) ||
+        !people_assign_name(store, alone[0], &who, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s is %s\n", alone[0], who.id);
+    return VERB_DONE;
+}
+
+int verb_name_free(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "NAME" };
+    const char *config = NULL, *name = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &name, 1, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (!people_free_name(store, name, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("%s is nobody's\n", name);
+    return VERB_DONE;
+}

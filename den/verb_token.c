@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warren-den token add|list|revoke, and peer re-enrol: join strings that hold a token. */
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/file.h"
+#include "den/args.h"
+#include "den/audit.h"
+#include "den/folder.h"
+#include "den/people.h"
+#include "den/record.h"
+#include "den/token.h"
+#include "den/verb.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct words { /* as typed */
+    const char *config, *uses, *expires, *role, *out, *groups, *label, *ephemeral, *device_life;
+    bool needs_approval;
+};
+
+/* `never` where that is a choice. */
+static bool read_duration(const char *option, const char *text, bool may_be_never, uint64_t *ret_ms,
+                          struct err *err)
+{
+    *ret_ms = 0;
+    if (!text || (may_be_never && strcmp(text, "never") == 0))
+        return true;
+    if (!conf_duration(view_text(text), ret_ms) || *ret_ms == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--%s: expected a duration such as 45m, 24h or 7d%s, found \"%.64s\"",
+                       option, may_be_never ? ", or never" : "", text);
+    return true;
+}
+
+static bool read_words(const struct words *words, struct token_order *order, struct err *err)
+{
+    order->role = words->role;
+    order->groups = words->groups;
+    order->label = words->label;
+    order->needs_approval = words->needs_approval;
+    order->now = clock_wall_ms();
+    if (strcmp(words->uses, "any") == 0)
+        order->uses = TOKEN_ANY;
+    else if (!text_read_u64(view_text(words->uses), &order->uses) || order->uses == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--uses: expected a number from 1 on, or any, found \"%.64s\"", words->uses);
+    return read_duration("expires", words->expires, true, &order->life_ms, err) &&
+           read_duration("ephemeral", words->ephemeral, false, &order->vanish_after, err) &&
+           read_duration("device-life", words->device_life, false, &order->device_life, err);
+}
+
+static bool make(const struct den_config *config, struct token_order *order, struct buf *ret_join,
+                 struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
+    _cleanup_(store_freep) struct store *store = NULL;
+
+    if (!config_check_secrets(config, err) || !folder_load_trust(config, &trust, err) ||
+        !folder_open_store(config, &store, err))
+        return false;
+    order->trust = trust;
+    order->router = config->join_host;
+    if (!token_new(store, order, ret_join, err))
+        return false;
+    buf_put_text(ret_join, "\n");
+    return true;
+}
+
+/* To `out`, which must not be there yet, or to standard output. */
+static int print_join(const char *config_path, const char *out, struct token_order *order)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    _buf_wipe_ join = { 0 };
+    struct err err;
+
+    if (!verb_load_config(config_path, &config))
+        return VERB_FAILED;
+    if (out && file_exists(out)) {
+        err_set(&err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", out);
+        return verb_fail(&err);
+    }
+    if (!make(&config, order, &join, &err) ||
+        (out && !file_create(out, buf_view(&join), 0600, &err)))
+        return verb_fail(&err);
+    if (!out)
+        fwrite(join.data, 1, join.len, stdout);
+    return VERB_DONE;
+}
+
+int verb_token_add(int argc, char **argv)
+{
+    struct words words = { .uses = "1", .expires = "7d", .role = "peer" };
+    const struct args_option options[] = {
+        { "config", &words.config, true },
+        { "uses", &words.uses, false },
+        { "expires", &words.expires, false },
+        { "role", &words.role, false },
+        { "groups", &words.groups, false },
+        { "label", &words.label, false },
+        { "ephemeral", &words.ephemeral, false },
+        { "device-life", &words.device_life, false },
+        { "needs-approval", NULL, false, &words.needs_approval },
+        { "out", &words.out, false },
+    };
+    struct token_order order = { 0 };
+    struct err err;
+    int status;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
+        !read_words(&words, &order, &err))
+        return verb_misuse(&err);
+    status = print_join(words.config, words.out, &order);
+    if (status == VERB_DONE)
+        fprintf(stderr, "%s%sa secret: whoever has it may join as %s (uses: %s, expires: %s)\n",
+                words.out ? words.out : "", words.out ? ": " : "", order.role, words.uses,
+                words.expires);
+    return status;
+}
+
+int verb_peer_re_enrol(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "ID" };
+    const char *config = NULL, *expires = "24h", *out = NULL, *id = NULL;
+    const struct args_option options[] = {
+        { "config", &config, true },
+        { "expires", &expires, false },
+        { "out", &out, false },
+    };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_identity who;
+    struct token_order order = { .uses = 1, .now = clock_wall_ms() };
+    struct err err;
+    int status;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &id, 1, &err) ||
+        !read_duration("expires", expires, false, &order.life_ms, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (!people_find(store, id, &who, &err))
+        return verb_fail(&err);
+    order.for_id = who.id;
+    order.role = who.role;
+    order.groups = who.groups;
+    status = print_join(config, out, &order);
+    if (status == VERB_DONE)
+        fprintf(
+            stderr,
+            "%s%sa secret: the next machine that joins with it, with a new state folder, becomes "
+            "%s (expires: %s). Every peer that knows %s will be asked about its new key.\n",
+            out ? out : "", out ? ": " : "", who.id, expires, who.id);
+    return status;
+}
+
+/* ---- list, revoke -------------------------------------------------------------------------------- */
+
+static void put_duration(struct buf *to, uint64_t ms)
+{
+    static const struct {
+        uint64_t ms;
+        const char *unit;
+    } units[] = { { DAY_MS, "d" }, { HOUR_MS, "h" }, { MINUTE_MS, "m" }, { SECOND_MS, "s" } };
+
+    for (size_t i = 0; i < N_ELEMENTS(units); i++) {
+        if (ms % units[i].ms == 0) {
+            buf_printf(to, "%" PRIu64 "%s", ms / units[i].ms, units[i].unit);
+            return;
+        }
+    }
+    buf_printf(to, "%" PRIu64 "ms", ms);
+}
+
+static void put_devices(struct buf *to, const struct store_token *t)
+{
+    if (t->for_id[0] != '\0')
+        buf_printf(to, "becomes %s", t->for_id);
+    else if (!t->vanish_after && !t->device_life)
+        buf_put_text(to, "for ever");
+    if (t->vanish_after) {
+        buf_put_text(to, "gone after ");
+        put_duration(to, t->vanish_after);
+        buf_put_text(to, " offline");
+    }
+    if (t->device_life) {
+        buf_put_text(to, t->vanish_after ? ", " : "");
+        put_duration(to, t->device_life);
+        buf_put_text(to, " from its joining");
+    }
+}
+
+struct listing {
+    struct buf text;
+    bool is_json;
+    uint64_t now;
+    size_t n;
+};
+
+static void put_json(struct listing *l, const struct store_token *t)
+{
+    char pk[RECORD_HEX], at[CLOCK_TEXT];
+
+    buf_printf(&l->text,
+               "%s{\"token\": \"%s\", \"state\": \"%s\", \"role\": \"%s\", \"groups\": \"%s\"",
+               l->n ? ",\n " : "", record_hex(VIEW_ARR(t->pk), pk), token_state(t, l->now), t->role,
+               t->groups);
+    buf_put_text(&l->text, ", \"label\": ");
+    audit_put_json_text(&l->text, view_text(t->label));
+    buf_printf(&l->text, ", \"created_at\": \"%s\", \"created_by\": \"%s\"",
+               clock_text(t->created_at, at), t->by);
+    if (t->expires_at)
+        buf_printf(&l->text, ", \"expires_at\": \"%s\"", clock_text(t->expires_at, at));
+    else
+        buf_put_text(&l->text, ", \"expires_at\": null");
+    if (t->uses)
+        buf_printf(&l->text, ", \"uses\": %" PRIu64 ", \"uses_left\": %" PRIu64, t->uses,
+                   t->uses_left);
+    else
+        buf_put_text(&l->text, ", \"uses\": null, \"uses_left\": null");
+    buf_printf(&l->text,
+               ", \"used\": %" PRIu64 ", \"needs_approval\": %s, \"device_life_ms\": %" PRIu64
+               ", \"device_gone_after_ms\": %" PRIu64 ", \"for_id\": \"%s\"}",
+               t->n_used, t->needs_approval ? "true" : "false", t->device_life, t->vanish_after,
+               t->for_id);
+}
+
+static void put_text(struct listing *l, const struct store_token *t)
+{
+    char pk[RECORD_HEX], until[CLOCK_TEXT];
+    _buf_ uses = { 0 }, devices = { 0 };
+
+    if (t->uses)
+        buf_printf(&uses, "%" PRIu64 " of %" PRIu64, t->n_used, t->uses);
+    else
+        buf_printf(&uses, "%" PRIu64 " of any", t->n_used);
+    put_devices(&devices, t);
+    buf_printf(&l->text, "%.16s  %-7s  %-20s  %-12s  %-5s  %-28s  %s%s%s\n",
+               record_hex(VIEW_ARR(t->pk), pk), token_state(t, l->now),
+               t->expires_at ? clock_text(t->expires_at, until) : "never", buf_cstr(&uses), t->role,
+               buf_cstr(&devices), *t->groups ? t->groups : "-",
+               t->needs_approval ? " (waits)" : "", "");
+    if (*t->label)
+        buf_printf(&l->text, "                  %s\n", t->label);
+}
+
+static bool put_token(void *user, const struct store_token *t)
+{
+    struct listing *l = user;
+
+    if (l->is_json)
+        put_json(l, t);
+    else
+        put_text(l, t);
+    l->n++;
+    return true;
+}
+
+int verb_token_list(int argc, char **argv)
+{
+    struct listing l = { .now = clock_wall_ms() };
+    const char *config = NULL;
+    const struct args_option options[] = {
+        { "config", &config, true },
+        { "json", NULL, false, &l.is_json },
+    };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct err err;
+    bool ok;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    ok = store_token_each(store, put_token, &l, &err);
+    if (ok && l.is_json)
+        printf("[%s]\n", buf_cstr(&l.text));
+    else if (ok && l.n)
+        printf("%-16s  %-7s  %-20s  %-12s  %-5s  %-28s  %s\n%s", "TOKEN", "STATE", "TOKEN EXPIRES",
+               "USED", "ROLE", "ITS DEVICES LIVE", "GROUPS", buf_cstr(&l.text));
+    else if (ok)
+        printf("no token was made\n");
+    buf_free(&l.text);
+    return ok ? VERB_DONE : verb_fail(&err);
+}
+
+int verb_token_revoke(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "TOKEN" };
+    const char *config = NULL, *digits = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    _cleanup_(store_freep) struct store *store = NULL;
+    struct store_token token;
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &digits, 1, &err))
+        return verb_misuse(&err);
+    if (!verb_open_store(config, &store))
+        return VERB_FAILED;
+    if (!token_by_name(store, digits, &token, &err) ||
+        !token_revoke(store, &token, clock_wall_ms(), &err))
+        return verb_fail(&err);
+    printf("revoked; %" PRIu64 " joined with it and stay\n", token.n_used);
+    return VERB_DONE;
+}

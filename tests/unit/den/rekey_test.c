@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* New keys for known IDs. */
+#include "base/clock.h"
+#include "tests/unit/den/world.h"
+
+#include <stdio.h>
+
+#define POLICY "allow from * to * can *\n"
+
+struct change {
+    struct rpc_rekey k;
+    const struct key *old_key, *new_key;
+};
+
+static struct change change(const struct world *w, const struct world_peer *peer,
+                            const struct key *next, uint64_t no)
+{
+    return (struct change){ { .netid = rpc_trust_netid(w->trust),
+                              .id = view_text(peer->id),
+                              .old_pk = key_public_view(peer->key),
+                              .new_pk = key_public_view(next),
+                              .rekey_no = no,
+                              .at = w->wall },
+                            peer->key,
+                            next };
+}
+
+static uint64_t send(struct world *w, const char *id, const struct change *c)
+{
+    uint8_t sig[SIG_SIZE], new_sig[SIG_SIZE];
+    struct buf args = { 0 };
+    _buf_ bytes = { 0 };
+
+    rpc_statement_sign(RPC_W_REKEY, &c->k, c->old_key, &bytes, sig);
+    key_sign(c->new_key, buf_view(&bytes), new_sig);
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, buf_view(&bytes));
+    rpc_put_bin(&args, VIEW_ARR(sig));
+    rpc_put_bin(&args, VIEW_ARR(new_sig));
+    return world_handle(w, "den.identity.rekey", "peer", id, &args);
+}
+
+TEST(the_old_key_names_the_new_one_and_is_worth_nothing_then)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
+    struct change c = change(w, peer, next->key, 1);
+    char id[STORE_ID];
+    struct err err = { 0 };
+
+    snprintf(id, sizeof(id), "%s", peer->id);
+    CHECK_STR(world_take_id(w, send(w, id, &c), next), id);
+    CHECK_STR(world_take_id(w, send(w, id, &c), next), id); /* the answer was lost */
+    world_check_refused(w, world_admit(w, peer, NULL), ERR_REVOKED);
+    CHECK_OK(world_restart(w, &err), err);
+    CHECK_STR(world_take_id(w, world_admit(w, next, NULL), next), id);
+    CHECK_U64(world_audited(w, "identity.rekeyed", id), 1);
+}
+
+TEST(changes_that_do_not_hold_are_refused)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *other = world_peer_new(w);
+    _cleanup_(key_freep) struct key *next = key_new();
+    struct change c;
+
+    CHECK(world_unlimited(w));
+    c = change(w, peer, next, 2);
+    world_check_refused(w, send(w, peer->id, &c), ERR_BAD_STATEMENT);
+    c = change(w, peer, next, 1);
+    c.old_key = other->key;
+    world_check_refused(w, send(w, peer->id, &c), ERR_BAD_SIGNATURE);
+    c = change(w, peer, next, 1);
+    c.new_key = other->key;
+    world_check_refused(w, send(w, peer->id, &c), ERR_BAD_SIGNATURE);
+    c = change(w, peer, other->key, 1); /* a key that has an ID */
+    world_check_refused(w, send(w, peer->id, &c), ERR_WRONG_KEY);
+    c = change(w, peer, next, 1); /* in another's name */
+    world_check_refused(w, send(w, other->id, &c), ERR_NOT_AUTHORIZED);
+    c = change(w, peer, next, 1);
+    c.k.at -= HOUR_MS;
+    world_check_refused(w, send(w, peer->id, &c), ERR_EXPIRED);
+    c = change(w, peer, next, 1);
+    c.k.by = VIEW_LIT("somebody");
+    world_check_refused(w, send(w, peer->id, &c), ERR_WRONG_KEY);
+    world_take_id(w, world_admit(w, peer, NULL), peer);
+}
+
+TEST(a_key_that_was_replaced_never_comes_back)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *other = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
+    struct change c;
+
+    CHECK(world_unlimited(w));
+    c = change(w, peer, next->key, 1);
+    world_take_id(w, send(w, peer->id, &c), next);
+    c = change(w, next, peer->key, 2);
+    world_check_refused(w, send(w, next->id, &c), ERR_WRONG_KEY);
+    c = change(w, other, peer->key, 1);
+    world_check_refused(w, send(w, other->id, &c), ERR_WRONG_KEY);
+    _cleanup_(key_freep) struct key *token = world_token(w, "peer", 1, 0);
+    world_check_refused(w, world_admit(w, peer, token), ERR_REVOKED);
+}
+
+TEST(an_administrator_gives_an_id_a_new_key_that_it_confirms)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *token = key_new();
+    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
+    struct store_identity who;
+    enum store_found found;
+    struct err err = { 0 };
+    struct buf args = { 0 };
+    uint8_t new_sig[SIG_SIZE];
+    _buf_ chain = { 0 };
+
+    snprintf(t.for_id, sizeof(t.for_id), "%s", peer->id);
+    memcpy(t.pk, key_public(token), KEY_SIZE);
+    CHECK_OK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
+                 store_commit(w->store, &err),
+             err);
+    CHECK_STR(world_take_id(w, world_admit(w, next, token), next), peer->id);
+    world_check_refused(w, world_admit(w, peer, NULL), ERR_REVOKED);
+
+    uint64_t inv = world_handle(w, "den.identity.unsigned", "peer", next->id, &args);
+    struct rpc_fields f;
+    rpc_fields_open(&f, buf_view(&world_answer(w, inv)->bytes));
+    struct view bytes = rpc_fields_bin(&f, "K", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    struct rpc_rekey k;
+    CHECK_OK(rpc_statement_open(RPC_W_REKEY, key_public_view(w->sign), bytes, sig, &k, &err), err);
+    CHECK_VIEW(k.new_pk, key_public_view(next->key));
+    CHECK(k.by.len != 0);
+    key_sign(next->key, bytes, new_sig);
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, bytes);
+    rpc_put_bin(&args, sig);
+    rpc_put_bin(&args, VIEW_ARR(new_sig));
+    world_take_id(w, world_handle(w, "den.identity.rekey", "peer", next->id, &args), next);
+    inv = world_handle(w, "den.identity.unsigned", "peer", next->id, &args);
+    CHECK_U64(world_answer(w, inv)->bytes.len, 1); /* none is left */
+    CHECK_OK(store_identity_by_id(w->store, view_text(next->id), &found, &who, &err), err);
+    CHECK_U64(who.rekey_no, 1);
+    CHECK_U64(world_audited(w, "identity.re_enrolled", next->id), 1);
+}
