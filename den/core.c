@@ -31,6 +31,7 @@ static const struct procedure {
     { "den.identity.admit", BY_ROUTER | BY_GUEST, identity_admit },
     { "den.identity.refresh", BY_PEER, identity_refresh },
     { "den.identity.rekey", BY_PEER, rekey_replace },
+    { "den.identity.keys", BY_PEER, rekey_count },
     { "den.identity.unsigned", BY_PEER, rekey_unsigned },
     { "den.name.claim", BY_PEER, name_claim },
     { "den.name.release", BY_PEER, name_release },

@@ -84,7 +84,7 @@ typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, stru
                           struct err *err);
 
 core_handler identity_admit, identity_refresh;                                /* identity.c */
-core_handler rekey_replace, rekey_unsigned;                                   /* rekey.c */
+core_handler rekey_replace, rekey_unsigned, rekey_count;                      /* rekey.c */
 core_handler name_claim, name_release, name_transfer, name_list, name_lookup; /* names.c */
 core_handler issue_chain, issue_sign, issue_crl;                              /* issue.c */
 core_handler grant_open, close_session;                                       /* grant.c, close.c */

@@ -183,7 +183,7 @@ void identity_answer(struct den_core *core, uint64_t inv, const struct store_ide
 }
 
 /* Known, or known to wait: such a key has a rate of its own. */
-static bool is_known(struct den_core *core, struct view pk, bool *ret_is, struct err *err)
+static bool find_rate(struct den_core *core, struct view pk, enum rate *ret_rate, struct err *err)
 {
     struct store_identity who;
     struct store_waiting w;
@@ -192,7 +192,9 @@ static bool is_known(struct den_core *core, struct view pk, bool *ret_is, struct
     if (!store_identity_by_key(core->c.store, pk, &found, &who, err) ||
         (found == STORE_NONE && !store_waiting_find(core->c.store, pk, &waits, &w, err)))
         return false;
-    *ret_is = found == STORE_FOUND || waits == STORE_FOUND;
+    *ret_rate = found == STORE_FOUND   ? RATE_ADMIT
+                : waits == STORE_FOUND ? RATE_WAITING
+                                       : RATE_ENROL;
     return true;
 }
 
@@ -202,13 +204,13 @@ bool identity_admit(struct den_core *core, const struct rpc_inv *inv, struct rpc
     struct store_identity who = { 0 };
     struct enrolment in = { 0 };
     uint8_t hash[HASH_SIZE];
-    bool knows = false;
+    enum rate rate = RATE_ENROL;
 
-    if (!read_enrolment(args, &in, err) || !is_known(core, in.e.client_pk, &knows, err) ||
-        !take_source(core, inv, !knows, err) || !verify_enrolment(&in, err) ||
+    if (!read_enrolment(args, &in, err) || !find_rate(core, in.e.client_pk, &rate, err) ||
+        !take_source(core, inv, rate == RATE_ENROL, err) || !verify_enrolment(&in, err) ||
         !check_enrolment(core, &in, err))
         return err_wrap(err, "enrolment");
-    if (knows && !core_take(core, RATE_ADMIT, in.e.client_pk))
+    if (rate != RATE_ENROL && !core_take(core, rate, in.e.client_pk))
         return err_set(err, ERR_LIMIT, "enrolment: too many with this key: wait some seconds");
     if (!admit(core, &in, inv->invocation->source, &who, err))
         return err_wrap(err, "enrolment");

@@ -129,7 +129,7 @@ static bool check_free(const struct den_core *core, const struct change *c, cons
         return err_set(err, ERR_ALREADY_EXISTS, "%s is taken", name->name);
     if (name->is_assigned || (is_idle && strcmp(name->id, id) != 0))
         return err_set(err, ERR_ALREADY_EXISTS, "%s was released lately and lies idle", name->name);
-    return c->name_no == name->name_no ||
+    return c->name_no == 0 || c->name_no == name->name_no || /* 0: free, as far as it knows */
            err_set(err, ERR_STALE, "name_no: %s changed, its number is %" PRIu64, name->name,
                    name->name_no);
 }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "den/open.h"
+#include "den/people.h"
 #include "den/record.h"
 
 #include <stdio.h>
@@ -53,6 +54,8 @@ static bool end(struct den_core *core, struct store_identity *who, struct err *e
     if (!store_begin(open, err) ||
         !(is_ephemeral ? store_identity_set(open, who, err)
                        : store_identity_drop(open, who->id, err)) ||
+        (is_ephemeral &&
+         !people_end_admissions(open, who->id, who->adm_no + 1, core_wall(core), err)) ||
         !audit_append(open, core_wall(core),
                       is_ephemeral ? "identity.vanished" : "identity.given_up", pairs,
                       N_ELEMENTS(pairs), err) ||

@@ -122,6 +122,18 @@ bool people_find(struct store *store, const char *typed, struct store_identity *
     return found == STORE_FOUND || err_set(err, ERR_NOT_FOUND, "there is no ID %s", id);
 }
 
+bool people_end_admissions(struct store *open, const char *id, uint64_t below, uint64_t now,
+                           struct err *err)
+{
+    struct store_revocation r = { .kind = STORE_REVOKE_ADMISSIONS, .subject_len = 8, .at = now };
+    bool is_new;
+
+    snprintf(r.id, sizeof(r.id), "%s", id);
+    for (size_t i = 0; i < r.subject_len; i++)
+        r.subject[i] = (uint8_t)(below >> (56 - 8 * i));
+    return store_revocation_add(open, &r, &r.no, &is_new, err);
+}
+
 static bool set(struct store *store, const struct store_identity *who, const char *what,
                 uint64_t now, struct err *err)
 {
@@ -134,8 +146,11 @@ static bool set(struct store *store, const struct store_identity *who, const cha
         AUDIT_TEXT("groups", who->groups),
         AUDIT_TEXT("by", by),
     };
-    return store_begin(open, err) && store_identity_set(open, who, err) &&
-           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+    if (!store_begin(open, err) || !store_identity_set(open, who, err) ||
+        (who->ended != STORE_LIVES &&
+         !people_end_admissions(open, who->id, who->adm_no + 1, now, err)))
+        return false;
+    return audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
 }
 
 bool people_commit(struct store *store, struct store_identity *who, uint64_t now, struct err *err)

@@ -20,6 +20,9 @@ bool people_commit(struct store *store, struct store_identity *who, uint64_t now
 /* By its ID, spaces allowed. NOT_FOUND. */
 bool people_find(struct store *store, const char *typed, struct store_identity *ret_who,
                  struct err *err);
+/* Inside a transaction: the router drops who came in with an admission below that number. */
+bool people_end_admissions(struct store *open, const char *id, uint64_t below, uint64_t now,
+                           struct err *err);
 /* It is admitted no more, until it is re-enrolled. Its ID stays its own. */
 bool people_remove(struct store *store, struct store_identity *who, uint64_t now, struct err *err);
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,

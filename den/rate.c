@@ -12,6 +12,7 @@ static const struct bucket_rule defaults[N_RATES] = {
     [RATE_REQUEST] = { .burst = 200, .every = 100, .max_keys = MAX_IDS },
     [RATE_REFRESH] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_ADMIT] = { .burst = 20, .every = 10 * SECOND_MS, .max_keys = MAX_IDS },
+    [RATE_WAITING] = { .burst = 20, .every = 2 * SECOND_MS, .max_keys = MAX_SOURCES },
     [RATE_SOURCE] = { .burst = 600, .every = 100, .max_keys = MAX_SOURCES },
     [RATE_ENROL] = { .burst = 60, .every = SECOND_MS, .max_keys = MAX_SOURCES },
     [RATE_CSR] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },

@@ -10,6 +10,7 @@ enum rate {
     RATE_REQUEST,   /* per ID: everything signed, before its signature is looked at */
     RATE_REFRESH,   /* per ID: new admissions by den.identity.refresh */
     RATE_ADMIT,     /* per ID: new admissions of a key that is known */
+    RATE_WAITING,   /* per key: those that ask whether they are approved */
     RATE_SOURCE,    /* per source: enrolments of all kinds, before their signatures are looked at */
     RATE_ENROL,     /* per source: those of keys that are new here */
     RATE_CSR,       /* per ID: certificates */

@@ -4,6 +4,7 @@
 #include "den/core_in.h"
 
 #include "base/log.h"
+#include "den/people.h"
 #include "den/record.h"
 
 #include <inttypes.h>
@@ -105,7 +106,8 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     who.seen_at = core_wall(core);
     if (!record(core, &k, buf_view(&bytes), VIEW_ARR(sig), VIEW(NULL, 0), err) ||
         !store_identity_set(core->c.store, &who, err) ||
-        !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err))
+        !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err) ||
+        !people_end_admissions(core->c.store, who.id, who.adm_no, core_wall(core), err))
         return false;
     log_event(LOG_WARN, "re_enrolled", "id=%s rekey_no=%" PRIu64, who.id, who.rekey_no);
     *ret_who = who;
@@ -145,6 +147,21 @@ bool rekey_unsigned(struct den_core *core, const struct rpc_inv *inv, struct rpc
         rpc_put_bin(&answer, VIEW_ARR(k.sig));
         buf_free(&k.statement);
     }
+    core_yield(core, inv->number, buf_view(&answer));
+    return true;
+}
+
+bool rekey_count(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                 struct err *err)
+{
+    struct store_identity who;
+    _buf_ answer = { 0 };
+
+    if (!rpc_fields_end(args, err) || !request_caller(core, inv, &who, err) ||
+        !request_take(core, view_text(who.id), err))
+        return false;
+    rpc_put_array(&answer, 1);
+    rpc_put_u64(&answer, who.rekey_no);
     core_yield(core, inv->number, buf_view(&answer));
     return true;
 }
@@ -206,7 +223,9 @@ static bool replace(struct den_core *core, const struct change *c, struct store_
 
     if (!check_change(core, c, who, err) || !store_begin(open, err) ||
         !record(core, &c->k, c->bytes, c->sig, c->new_sig, err) ||
-        !store_identity_set_adm_no(open, who->id, ++who->adm_no, err) || !store_commit(open, err))
+        !store_identity_set_adm_no(open, who->id, ++who->adm_no, err) ||
+        !people_end_admissions(open, who->id, who->adm_no, core_wall(core), err) ||
+        !store_commit(open, err))
         return false;
     memcpy(who->pk, c->k.new_pk.data, KEY_SIZE);
     who->rekey_no = c->k.rekey_no;

@@ -49,6 +49,9 @@ static const struct row rows[] = {
 
     { "den.identity.admit", CALL, GUEST },
     { "den.identity.refresh", CALL, PEERS },
+    { "den.identity.rekey", CALL, PEERS },
+    { "den.identity.keys", CALL, PEERS },
+    { "den.identity.unsigned", CALL, PEERS },
     { "den.directory", CALL, PEERS },
     { "den.name", CALL, PEERS },
     { "den.ca.chain", CALL, ALL },
