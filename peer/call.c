@@ -2,13 +2,17 @@
 /* Links, as the application sees them. */
 #include "peer/errand.h"
 
+#include <stdio.h>
+
 static bool check_dialled(struct peer *peer, const char *id, const char *const *caps,
-                          char ret_id[TEXT_ID], struct err *err)
+                          char ret_id[RPC_MAX_NAME + 1], struct err *err)
 {
     struct peer_identity own;
 
-    if (!id || !text_read_id(id, ret_id))
-        return err_set(err, ERR_INVALID_ARGUMENT, "an ID has 6 to 9 digits");
+    if (!id || (!text_read_id(id, ret_id) && !rpc_name_is_valid(view_text(id))))
+        return err_set(err, ERR_INVALID_ARGUMENT, "neither an ID of 6 to 9 digits nor a name");
+    if (!text_read_id(id, ret_id))
+        snprintf(ret_id, RPC_MAX_NAME + 1, "%s", id);
     if (!caps || !caps[0])
         return err_set(err, ERR_INVALID_ARGUMENT, "at least one capability must be asked for");
     if (!errand_check_caps(caps, err))
@@ -23,7 +27,7 @@ static bool check_dialled(struct peer *peer, const char *id, const char *const *
 struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const *capabilities,
                             struct peer_error *ret_error)
 {
-    char digits[TEXT_ID];
+    char digits[RPC_MAX_NAME + 1];
     struct err err = { 0 };
 
     if (!check_dialled(peer, id, capabilities, digits, &err)) {

@@ -15,6 +15,7 @@ static const struct {
     [STEP_CRL] = { trust_needs_crl, trust_fetch_crl, false },
     [STEP_REVOKED] = { revoked_is_behind, revoked_fetch, true },
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
+    [STEP_REKEY] = { rekey_is_needed, rekey_go_on, false },
 };
 
 struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)

@@ -42,6 +42,7 @@ enum step {
     STEP_CRL,
     STEP_REVOKED,
     STEP_CERT,
+    STEP_REKEY,
     CORE_STEPS
 }; /* what is fetched from den, in this order */
 
@@ -68,8 +69,13 @@ struct core {
     uint8_t enrol_hash[HASH_SIZE]; /* of the E that went out last */
     bool has_enrolled;             /* in this connection */
     bool must_enrol;               /* the admission we carry was refused */
+    bool has_pending_rekey;        /* STATE_REKEY is there */
+    bool wants_rekey;              /* the application asked for it */
+    uint64_t rekey_no;             /* how often our key was replaced, as den said */
+    bool may_be_unsigned;          /* a token gave us this ID: it may have been another key's */
     size_t n_final;                /* routers in a row that refused us for good */
     bool is_joined;                /* `network` is on disk */
+    bool is_waiting;               /* for approval */
     bool is_up, was_ready, has_failed, is_closing;
     bool has_registered, is_flush_queued;
     char id[TEXT_ID]; /* "" before */
@@ -207,6 +213,27 @@ void identity_use(struct core *core, struct cert *cert_taken);
 void reauth_offer_all(struct core *core);
 void identity_describe(const struct key *key, const char *id, const char *network,
                        const struct pki_cert *leaf, struct peer_identity *ret_identity);
+
+/* Appends the args [body, R, signature] of a signed request. DEN_AWAY. */
+bool identity_put_request(const struct core *core, const char *procedure, struct view body,
+                          struct buf *args, struct err *err);
+
+/* ---- names.c ---- */
+enum name_verb { NAME_CLAIM, NAME_RELEASE, NAME_TRANSFER, NAME_LIST };
+/* The outcome is an event. */
+void names_start(struct core *core, enum name_verb verb, const char *name, const char *to);
+/* N: by den, of this network, for `name`, in force. */
+bool name_check(const struct core *core, struct view bytes, struct view sig, const char *name,
+                struct rpc_name *ret_name, struct err *err);
+
+/* ---- rekey.c ---- */
+/* A new identity key, signed by the old one; the outcome is an event. */
+void rekey_start(struct core *core);
+/* What an administrator ordered, and what was under way when this program ended. */
+bool rekey_is_needed(const struct core *core);
+void rekey_go_on(struct core *core);
+/* den no longer takes the key that we have: the one that was under way is the one now. */
+bool rekey_take_over(struct core *core);
 
 /* ---- listen.c ---- */
 void listen_register(struct core *core); /* peer.<id>.session.offer, peer.<id>.ice.update; once */

@@ -8,6 +8,7 @@
 
 enum {
     OPEN_MS = 90000,
+    LOOKUP_MS = 10000,
     MAX_TRIES = 2,
     MAX_BEACONS = 128 /* one each second while den may take its time */
 };
@@ -68,12 +69,16 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     struct view accept = rpc_fields_bin(&f, "accept", RPC_MAX_STATEMENT);
     struct view accept_sig = rpc_fields_fixed(&f, "accept's signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
-    rpc_fields_skip_rest(&f); /* TURN: not used yet */
+    if (rpc_fields_more(&f))
+        rpc_fields_value(&f, "TURN"); /* not used yet */
+    struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
+    rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "den's answer");
     session->grant = buf_dup(grant);
     session->accept = buf_dup(accept);
     session->their_ice = buf_dup(ice);
+    session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
     memcpy(session->accept_sig, accept_sig.data, SIG_SIZE);
     return true;
@@ -97,8 +102,14 @@ static bool check_answer(struct session *session, struct err *err)
     session->caps = accept.caps;
     memcpy(session->remote_pk, accept.b_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, accept.b_spki.data, HASH_SIZE);
+    if (session->name[0] != '\0' && memcmp(session->named_pk, session->remote_pk, KEY_SIZE) != 0)
+        return err_set(err, ERR_WRONG_KEY,
+                       "%s came with another key than the one that den signed "
+                       "for the name %s",
+                       session->remote_id, session->name);
     return revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
-           known_check(core->state, session->remote_id, session->remote_pk, err);
+           changed_check(core, session->remote_id, session->remote_pk, buf_view(&session->rekeys),
+                         err);
 }
 
 static bool is_worth_another_try(const struct session *session, const struct err *err)
@@ -169,7 +180,10 @@ static void ask_den(struct session *session, const struct rpc_items *caps)
     rpc_put_bin(&args, buf_view(&session->dial));
     rpc_put_bin(&args, VIEW_ARR(session->dial_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
-    rpc_put_nil(&args);
+    if (session->name[0] != '\0')
+        rpc_put_text(&args, view_text(session->name));
+    else
+        rpc_put_nil(&args);
     session->is_known_to_den = true;
     session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open",
                                     buf_view(&args), OPEN_MS, true, on_outcome, session);
@@ -191,6 +205,62 @@ static bool start(struct session *session, struct err *err)
     return session_gather(session, err);
 }
 
+/* ---- by name: whom it means, den says; its word is checked before anything is dialled ---- */
+
+static bool take_name(struct session *session, struct rpc_payload payload, struct err *err)
+{
+    struct core *core = session->core;
+    struct rpc_fields f;
+    struct rpc_name n;
+
+    rpc_fields_open(&f, rpc_payload_args(payload));
+    struct view bytes = rpc_fields_bin(&f, "name", RPC_MAX_STATEMENT);
+    struct view sig = rpc_fields_fixed(&f, "name's signature", SIG_SIZE);
+    rpc_fields_skip_rest(&f);
+    if (!rpc_fields_end(&f, err) || !name_check(core, bytes, sig, session->name, &n, err))
+        return err_wrap(err, "the name %s", session->name);
+    if (view_eq_text(n.id, core->id))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is a name of this machine", session->name);
+    snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(n.id));
+    memcpy(session->named_pk, n.client_pk.data, KEY_SIZE);
+    return true;
+}
+
+static void on_named(void *user, const struct rpc_outcome *outcome)
+{
+    struct session *session = user;
+    struct rpc_items asked = { 0 };
+    struct err err = outcome->err;
+    struct view rest = buf_view(&session->asked);
+
+    if (outcome->what == RPC_PROGRESS)
+        return;
+    session->call = 0;
+    if (outcome->what == RPC_FAILED || !take_name(session, outcome->payload, &err)) {
+        session_over(session, &err);
+        return;
+    }
+    while (rest.len && asked.n < RPC_MAX_ITEMS) {
+        size_t len = strnlen((const char *)rest.data, rest.len);
+        asked.item[asked.n++] = view_sub(rest, 0, len);
+        rest = view_sub(rest, len + 1, rest.len);
+    }
+    ask_den(session, &asked);
+}
+
+static void look_up(struct session *session, const char *const *caps)
+{
+    _buf_ args = { 0 };
+
+    for (size_t i = 0; caps && caps[i]; i++)
+        buf_put(&session->asked, VIEW(caps[i], strlen(caps[i]) + 1));
+    rpc_put_array(&args, 1);
+    rpc_put_text(&args, view_text(session->name));
+    session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.directory.lookup",
+                                    buf_view(&args), LOOKUP_MS, false, on_named, session);
+    core_flush_soon(session->core);
+}
+
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
                 const char *const *caps)
 {
@@ -209,11 +279,17 @@ void dial_start(struct core *core, struct peer_link *handle, const char *id,
     struct session *session = session_new(core, true);
     session->handle = peer_link_ref(handle);
     handle->session = session;
-    snprintf(session->remote_id, sizeof(session->remote_id), "%s", id);
+    bool is_id = text_is_id(view_text(id));
+    if (is_id)
+        snprintf(session->remote_id, sizeof(session->remote_id), "%s", id);
+    else
+        snprintf(session->name, sizeof(session->name), "%s", id);
     session_set_state(session, SESSION_OPENING, NEVER_MS);
     read_caps(&asked, caps);
-    if (start(session, &err))
+    if (!start(session, &err))
+        session_over(session, &err);
+    else if (is_id)
         ask_den(session, &asked);
     else
-        session_over(session, &err);
+        look_up(session, caps);
 }

@@ -62,6 +62,7 @@ void hub_event_free(struct hub_event *event)
     free(event->role);
     for (size_t i = 0; i < HUB_CAPS; i++)
         free(event->caps[i]);
+    free(event->names);
     free(event->capability);
     free(event->argument);
     buf_free(&event->data);

@@ -36,6 +36,8 @@ struct hub_event {
     char remote_id[16];
     char *caps[HUB_CAPS], *capability, *argument;
     struct buf data;
+    struct peer_name *names;
+    size_t n_names;
 };
 
 struct hub {

@@ -214,6 +214,20 @@ static void on_signed(void *user, const struct rpc_outcome *outcome)
     core_step_done(core, STEP_CERT, ok ? NULL : &err);
 }
 
+bool identity_put_request(const struct core *core, const char *procedure, struct view body,
+                          struct buf *args, struct err *err)
+{
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    struct rpc_request context = { .netid = rpc_trust_netid(core->trust),
+                                   .id = view_text(core->id) };
+
+    if (!heart || !rpc_trust_den_sign(core->trust, core_now(core), &context.den_pk))
+        return err_set(err, ERR_DEN_AWAY, "no heartbeat, or no key of den, is in force");
+    context.beacon = heart->beacon;
+    rpc_request_put(args, core->key, &context, procedure, body);
+    return true;
+}
+
 static bool put_request(struct core *core, struct buf *args, struct err *err)
 {
     const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);

@@ -20,6 +20,11 @@ bool join_load(struct core *core, struct err *err)
         !rpc_statement_read(RPC_W_ADMISSION, statement, &a, err))
         return err_set(err, ERR_BAD_CONFIG, "%s: not an admission",
                        state_path(core->state, STATE_ADMISSION));
+    if (!view_eq(a.client_pk, key_public_view(core->key)) && core->has_pending_rekey) {
+        snprintf(core->id, sizeof(core->id), "%.*s", VIEW_FMT(a.id)); /* of the key before */
+        core->has_pending_rekey = false; /* the file goes when the new admission is there */
+        return true;
+    }
     if (!view_eq(a.client_pk, key_public_view(core->key)))
         return err_set(err, ERR_BAD_CONFIG, "%s: is for another key than identity.key",
                        state_path(core->state, STATE_ADMISSION));
@@ -74,6 +79,7 @@ static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
         .identity = core->key,
         .token = token,
     };
+    core->may_be_unsigned |= token != NULL;
     enrol_put(&context, ret_extra, core->enrol_hash);
     core->has_enrolled = true;
     return true;
@@ -123,6 +129,10 @@ static bool on_admitted(void *user, struct view admission, struct view sig,
     mem_wipe(core->join.token,
              sizeof(core->join.token)); /* spent: the key is what counts from now on */
     core->join.has_token = false;
+    if (!core->has_pending_rekey && !state_remove(core->state, STATE_REKEY, err))
+        return err_wrap(err, "a key that is in use");
+    if (!state_remove(core->state, STATE_JOINING, err))
+        return err_wrap(err, "the token is still there");
     return true;
 }
 
@@ -194,16 +204,52 @@ static bool is_final(const struct core *core, enum err_code code)
     return false;
 }
 
+/* So that it goes on where it was when this program is started again. */
+static void keep_joining(const struct core *core)
+{
+    _buf_wipe_ text = { 0 };
+    struct err ignored;
+
+    if (core->is_joined)
+        return;
+    rpc_join_write(&core->join, &text);
+    buf_put_u8(&text, '\n');
+    state_write(core->state, STATE_JOINING, buf_view(&text), &ignored);
+}
+
+static void tell_waiting(struct core *core, const struct err *why, uint64_t pause_ms)
+{
+    struct hub_event *event = hub_event_new(PEER_EVENT_WAITING);
+    char code[RPC_CODE];
+
+    keep_joining(core);
+    core->is_waiting = true;
+    rpc_identity_code(rpc_trust_netid(core->trust), key_public_view(core->key), code);
+    event->capability = mem_text(code); /* the event's `code` */
+    event->event.code = event->capability;
+    hub_error(why, &event->event.error);
+    event->event.pause_ms = pause_ms;
+    hub_put(core->hub, event);
+}
+
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 {
     struct core *core = user;
+    struct err ignored;
 
     if (core->is_closing || core->has_failed)
+        return;
+    if (why->code == ERR_PENDING || (core->is_waiting && why->code == ERR_LIMIT)) {
+        tell_waiting(core, why, pause_ms);
+        return;
+    }
+    if (why->code == ERR_REVOKED && rekey_take_over(core))
         return;
     core->n_final = is_final(core, why->code) ? core->n_final + 1 : 0;
     if (core->n_final >= core->join.n_hosts) { /* not one of the routers would do */
         struct err err = *why;
         err_wrap(&err, "joining %s", core->join.network);
+        state_remove(core->state, STATE_JOINING, &ignored);
         core_fail(core, &err);
         return;
     }

@@ -129,3 +129,53 @@ bool known_remember(const struct state *state, const char *id, const uint8_t pk[
     known_put(&text, id, pk, now);
     return state_write(state, STATE_KNOWN, buf_view(&text), err);
 }
+
+void known_key_in(struct view text, const char *id, uint8_t ret_pk[KEY_SIZE], bool *ret_is_known)
+{
+    *ret_is_known = false;
+    while (text.len && !*ret_is_known) {
+        struct view text_line = next_line(&text);
+        struct line line;
+        if (text_line.len == 0 || text_line.data[0] == '#' || !line_read(text_line, &line) ||
+            !view_eq_text(line.id, id))
+            continue;
+        memcpy(ret_pk, line.pk, KEY_SIZE);
+        *ret_is_known = true;
+    }
+}
+
+bool known_key(const struct state *state, const char *id, uint8_t ret_pk[KEY_SIZE],
+               bool *ret_is_known)
+{
+    _buf_ text = { 0 };
+    struct err ignored;
+    bool exists;
+
+    *ret_is_known = false;
+    if (!state_read_if(state, STATE_KNOWN, &text, &exists, &ignored))
+        return false;
+    known_key_in(buf_view(&text), id, ret_pk, ret_is_known);
+    return true;
+}
+
+bool known_replace(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                   uint64_t now, struct err *err)
+{
+    _buf_ text = { 0 }, next = { 0 };
+    struct view rest;
+    bool exists;
+
+    if (!state_read_if(state, STATE_KNOWN, &text, &exists, err))
+        return false;
+    for (rest = buf_view(&text); rest.len;) {
+        struct view text_line = next_line(&rest);
+        struct line line;
+        if (text_line.len && text_line.data[0] != '#' && line_read(text_line, &line) &&
+            view_eq_text(line.id, id))
+            buf_put_text(&next, "# before: ");
+        buf_put(&next, text_line);
+        buf_put_u8(&next, '\n');
+    }
+    known_put(&next, id, pk, now);
+    return state_write(state, STATE_KNOWN, buf_view(&next), err);
+}

@@ -23,6 +23,13 @@ void known_put(struct buf *text, const char *id, const uint8_t pk[KEY_SIZE], uin
 /* On the file, which is read each time because people may have edited it. IDENTITY_CHANGED names file and line. */
 bool known_check(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
                  struct err *err);
+/* The key that is known of `id`; false when the file cannot be read. */
+bool known_key(const struct state *state, const char *id, uint8_t ret_pk[KEY_SIZE],
+               bool *ret_is_known);
+void known_key_in(struct view text, const char *id, uint8_t ret_pk[KEY_SIZE], bool *ret_is_known);
+/* From now on `id` has this key; its line before stays as a comment. */
+bool known_replace(const struct state *state, const char *id, const uint8_t pk[KEY_SIZE],
+                   uint64_t now, struct err *err);
 /* Whether the file is understood at all: BAD_CONFIG names the line. */
 bool known_load(const struct state *state, struct err *err);
 /* Remembers a peer that has proved itself; nothing happens when it is known. */

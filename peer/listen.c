@@ -21,9 +21,11 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view dial = rpc_fields_bin(&f, "dial", RPC_MAX_STATEMENT);
     struct view dial_sig = rpc_fields_fixed(&f, "dial's signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
+    struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
+    session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     session->grant = buf_dup(grant);
     session->dial = buf_dup(dial);
     session->their_ice = buf_dup(ice);
@@ -58,7 +60,8 @@ static bool check_offer(struct session *session, struct err *err)
     memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, dial.a_spki.data, HASH_SIZE);
     return revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
-           known_check(core->state, session->remote_id, session->remote_pk, err);
+           changed_check(core, session->remote_id, session->remote_pk, buf_view(&session->rekeys),
+                         err);
 }
 
 /* What the alarm says, with our file's name, is for the person here. */

@@ -5,7 +5,36 @@
 #include "peer/errand.h"
 #include "peer/known.h"
 
+#include "base/file.h"
+
 /* ---- starting ---- */
+
+/* A machine that waits for approval goes on with the join string that it had. */
+static bool resume(struct core *core, struct err *err)
+{
+    _buf_wipe_ text = { 0 };
+    bool exists;
+
+    if (!state_read_if(core->state, STATE_JOINING, &text, &exists, err))
+        return false;
+    if (!exists)
+        return err_set(err, ERR_NOT_JOINED, "the state folder knows no network");
+    while (text.len && text.data[text.len - 1] == '\n')
+        text.len--;
+    return rpc_join_read(buf_view(&text), &core->join, err) ||
+           err_wrap(err, "%s", state_path(core->state, STATE_JOINING));
+}
+
+static bool check_not_moved(const struct core *core, struct err *err)
+{
+    _buf_ text = { 0 };
+    bool exists;
+
+    if (!state_read_if(core->state, STATE_MOVED, &text, &exists, err))
+        return false;
+    return !exists || err_set(err, ERR_MOVED, "%s: %.*s", state_path(core->state, STATE_MOVED),
+                              VIEW_FMT(view_sub(buf_view(&text), 0, text.len ? text.len - 1 : 0)));
+}
 
 /* What the state folder says about the network that it joined; the hosts of a new join string replace the stored ones. */
 static bool settle_network(struct core *core, bool has_join, struct err *err)
@@ -17,7 +46,7 @@ static bool settle_network(struct core *core, bool has_join, struct err *err)
     if (!state_read_if(core->state, STATE_NETWORK, &text, &exists, err))
         return false;
     if (!exists)
-        return has_join || err_set(err, ERR_NOT_JOINED, "the state folder knows no network");
+        return has_join || resume(core, err);
     while (text.len && text.data[text.len - 1] == '\n')
         text.len--;
     if (!rpc_join_read(buf_view(&text), &stored, err))
@@ -71,9 +100,11 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     if (has_join && !rpc_join_read(view_text(config->join), &core->join, err))
         return err_wrap(err, "join string");
     if (!state_default_dir(config->state_dir, &dir, err) ||
-        !state_open(dir, has_join, &core->state, err) || !settle_network(core, has_join, err) ||
+        !state_open(dir, has_join, &core->state, err) || !check_not_moved(core, err) ||
+        !settle_network(core, has_join, err) ||
         !state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
         return false;
+    core->has_pending_rekey = file_exists(state_path(core->state, STATE_REKEY));
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
     return !core->is_joined || (join_load(core, err) && trust_load(core, err) &&
@@ -195,6 +226,10 @@ static void hand_over(struct peer *peer, struct hub_event *event)
         to->link->awaits_answer = true;
         to->remote_id = event->remote_id;
         to->capabilities = (const char *const *)event->caps;
+    }
+    if (to->type == PEER_EVENT_NAMES) {
+        to->names = event->names;
+        to->n_names = event->n_names;
     }
     if (to->type == PEER_EVENT_STREAM) {
         list_append(&to->link->streams, &peer_stream_ref(to->stream)->node);

@@ -45,6 +45,8 @@ void session_free(struct session *session)
     buf_free(&session->dial);
     buf_free(&session->accept);
     buf_free(&session->their_ice);
+    buf_free(&session->rekeys);
+    buf_free(&session->asked);
     buf_free(&session->our_ice);
     if (session->handle)
         session->handle->session = NULL;

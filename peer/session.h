@@ -28,6 +28,7 @@ enum {
     SESSION_CONNECT_MS = 45000,      /* from the accept to the link */
     SESSION_CLOSING_MS = 1000,
     SESSION_REASON = 128,
+    SESSION_MAX_REKEYS = 16 * 1024,
 };
 
 struct session {
@@ -42,6 +43,10 @@ struct session {
     char remote_id[TEXT_ID];
     uint8_t remote_pk[KEY_SIZE], remote_spki[HASH_SIZE], grant_hash[HASH_SIZE];
     struct buf grant, dial, accept, their_ice, our_ice;
+    struct buf rekeys; /* how the other side's key became what it is: a msgpack array, or empty */
+    char name[RPC_MAX_NAME + 1]; /* caller: that was dialled; "": an ID was */
+    uint8_t named_pk[KEY_SIZE];  /* whose it is, as den signed */
+    struct buf asked; /* caller: the capabilities, each with a NUL, while the name is looked up */
     uint8_t grant_sig[SIG_SIZE], dial_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     struct rpc_grant g;    /* borrows from `grant` */
     bool is_known_to_den;  /* it may have to be told of the end */
@@ -125,6 +130,12 @@ void session_set_up(struct session *session);
 void session_on_link_event(struct session *session, const struct link_event *event);
 void session_refresh(struct session *session); /* the facts that the application reads */
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);
+
+/* ---- changed.c ---- */
+/* known_check(), and where the key changed the statements about that (what den handed on, may be empty): taken when the old
+ * key signed, else IDENTITY_CHANGED says what is known of it. */
+bool changed_check(struct core *core, const char *id, const uint8_t pk[KEY_SIZE],
+                   struct view rekeys, struct err *err);
 
 /* ---- dial.c ---- */
 void dial_note_beacon(struct core *core); /* a heartbeat came: for those that wait for an answer */

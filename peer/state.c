@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/state.h"
 
+#include "base/text.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 struct state {
@@ -23,6 +25,10 @@ static const struct {
     [STATE_REVOCATIONS] = { "revocations", 1024 * 1024 * 1024 },
     [STATE_KNOWN] = { "known_peers", 4 * 1024 * 1024 },
     [STATE_ALARM] = { "alarm", 128 * 1024 },
+    [STATE_OFFERED] = { "offered_key", 1024 },
+    [STATE_JOINING] = { "joining", 1024 },
+    [STATE_MOVED] = { "moved", 1024 },
+    [STATE_REKEY] = { "rekey", 16 * 1024 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)
@@ -122,6 +128,12 @@ bool state_append(const struct state *state, enum state_file file, struct view b
     return file_append(state->path[file], bytes, err);
 }
 
+bool state_remove(const struct state *state, enum state_file file, struct err *err)
+{
+    return unlink(state->path[file]) == 0 || errno == ENOENT ||
+           err_errno(err, "%s", state->path[file]);
+}
+
 bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
                     struct err *err)
 {
@@ -137,6 +149,39 @@ bool state_identity(const struct state *state, bool may_create, struct key **ret
         return false;
     *ret_key = STEAL(key);
     return true;
+}
+
+const char *state_dir_of(const struct state *state)
+{
+    return state->dir;
+}
+
+bool state_has_identity(const struct state *state)
+{
+    return file_exists(state->identity);
+}
+
+bool state_read_identity(const struct state *state, struct buf *ret_text, struct err *err)
+{
+    return file_read_secret(state->identity, 1024, ret_text, err);
+}
+
+bool state_write_identity(const struct state *state, struct view text, struct err *err)
+{
+    return file_write(state->identity, text, 0600, err);
+}
+
+bool state_replace_identity(const struct state *state, const uint8_t seed[SEED_SIZE],
+                            struct err *err)
+{
+    _buf_wipe_ text = { 0 };
+
+    buf_grow(&text, 128); /* at once: growing would leave copies behind */
+    buf_clear(&text);
+    buf_put_text(&text, "warren-ed25519 ");
+    text_put_hex(&text, VIEW(seed, SEED_SIZE));
+    buf_put_u8(&text, '\n');
+    return file_write(state->identity, buf_view(&text), 0600, err);
 }
 
 void state_put_signed(struct buf *to, struct view statement, struct view sig)

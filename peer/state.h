@@ -14,6 +14,10 @@
  *     known_peers    a line per peer: ID, identity key (hex), first seen (peer/known.h)
  *     alarm          two heartbeats of den that cannot be together (or the newest, and a revocation that contradicts others):
  *                    what is wrong, then a line for each, the statement and its signature in hex. While it is there, no new links are made
+ *     offered_key    a line as in known_peers: the changed key that was refused last, for `warren known accept`
+ *     joining        the join string, with its token, of a machine that waits for approval
+ *     moved          this identity went to another machine: it is not used here any more
+ *     rekey          the next identity key, its statement and both signatures, until den has taken it
  */
 #pragma once
 
@@ -31,6 +35,10 @@ enum state_file {
     STATE_REVOCATIONS,
     STATE_KNOWN,
     STATE_ALARM,
+    STATE_OFFERED,
+    STATE_JOINING,
+    STATE_MOVED,
+    STATE_REKEY,
     STATE_N_FILES
 };
 
@@ -52,6 +60,7 @@ bool state_read(const struct state *state, enum state_file file, struct buf *ret
 /* False in *ret_exists instead of NOT_FOUND. */
 bool state_read_if(const struct state *state, enum state_file file, struct buf *ret_bytes,
                    bool *ret_exists, struct err *err);
+bool state_remove(const struct state *state, enum state_file file, struct err *err);
 bool state_write(const struct state *state, enum state_file file, struct view bytes,
                  struct err *err);
 /* Adds to a file that is there. */
@@ -60,6 +69,15 @@ bool state_append(const struct state *state, enum state_file file, struct view b
 /* The identity key: read, or made once where `may_create`; NOT_JOINED. */
 bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
                     struct err *err);
+
+const char *state_dir_of(const struct state *state);
+bool state_has_identity(const struct state *state);
+/* identity.key as text, to move it. Wipe it. */
+bool state_read_identity(const struct state *state, struct buf *ret_text, struct err *err);
+bool state_write_identity(const struct state *state, struct view text, struct err *err);
+/* identity.key holds this key from now on. */
+bool state_replace_identity(const struct state *state, const uint8_t seed[SEED_SIZE],
+                            struct err *err);
 
 /* A statement with den's signature, as `admission` has it and as hearts go over links. */
 void state_put_signed(struct buf *to, struct view statement, struct view sig);

@@ -10,14 +10,14 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 8192 };
+enum { LINE_MAX_BYTES = 8192, CHAT_WHOM = 130 /* an ID or a name */ };
 
 struct chat {
     const struct cli *cli;
     struct peer *peer;
     struct peer_link *link; /* the conversation, or the call being asked about */
     struct peer_stream *stream;
-    char remote_id[16];
+    char remote_id[CHAT_WHOM];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
     bool has_joined, is_online;
     bool input_ended, we_ended, they_ended, is_over;
@@ -243,6 +243,9 @@ static void on_up(struct chat *chat)
     }
 }
 
+static bool takes_changed_key(const struct chat *chat);
+static void dial(struct chat *chat);
+
 static void on_down(struct chat *chat, const struct peer_event *event)
 {
     bool is_clean = chat->is_up && chat->they_ended;
@@ -255,11 +258,35 @@ static void on_down(struct chat *chat, const struct peer_event *event)
         fputc('\n', stderr); /* the question is not answered any more */
     if (event->error.name[0] != '\0' && !is_clean) {
         cli_fail(chat->cli, "chat", &event->error);
+        if (strcmp(event->error.name, "identity_changed") == 0 && takes_changed_key(chat)) {
+            chat->link = NULL;
+            dial(chat);
+            return;
+        }
         forget_link(chat, 1);
     } else {
         cli_say("the link is closed");
         forget_link(chat, 0);
     }
+}
+
+static bool is_digits(const char *text)
+{
+    return strspn(text, "0123456789") == strlen(text);
+}
+
+/* A known machine came with another key: the person decides, never this program. */
+static bool takes_changed_key(const struct chat *chat)
+{
+    char before[65], now[65];
+    struct peer_error error;
+
+    if (!chat->is_caller || !is_digits(chat->remote_id) || !isatty(STDIN_FILENO) ||
+        !peer_known_offered(chat->cli->state_dir, chat->remote_id, before, now, &error))
+        return false;
+    cli_say("fingerprint known:  %s\nfingerprint now:    %s", before, now);
+    return cli_ask("Ask its owner on another way. Does it have the new key?") &&
+           peer_known_accept(chat->cli->state_dir, chat->remote_id, now, &error);
 }
 
 static void dial(struct chat *chat)
@@ -275,7 +302,8 @@ static void dial(struct chat *chat)
         chat->status = cli_fail(chat->cli, "chat", &error);
         return;
     }
-    cli_say("dialling %s", cli_show_id(chat->remote_id, id));
+    cli_say("dialling %s",
+            is_digits(chat->remote_id) ? cli_show_id(chat->remote_id, id) : chat->remote_id);
 }
 
 static void on_ready(struct chat *chat)
@@ -361,6 +389,15 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     case PEER_EVENT_LINK_DOWN:
         on_down(chat, event);
         break;
+    case PEER_EVENT_REKEYED:
+        if (event->remote_id)
+            cli_say("%s has a new identity key; its old one signed for it",
+                    cli_show_id(event->remote_id, id));
+        break;
+    case PEER_EVENT_WAITING:
+        cli_say("this machine waits for approval; its code is %s", event->code);
+        break;
+    case PEER_EVENT_NAMES:
     case PEER_EVENT_PATH:
         break;
     case PEER_EVENT_STREAM:
@@ -429,24 +466,20 @@ static bool wants_input(const struct chat *chat)
     return chat->is_asking || (chat->is_up && chat->stream);
 }
 
-/* The ID as typed, spaces out; 0, or the exit status after having said what is wrong with it. */
-static int take_id(const struct cli *cli, char ret_id[16])
+/* The ID as typed, spaces out, or a name, which the library looks up; 0, or the exit status after having said what is wrong. */
+static int take_id(const struct cli *cli, char ret_id[CHAT_WHOM])
 {
     struct peer_identity own;
     struct peer_error error;
+    bool is_name = strspn(cli->argument, "0123456789 ") != strlen(cli->argument);
     size_t n = 0;
 
-    for (const char *at = cli->argument; *at != '\0'; at++) {
-        if (*at == ' ')
-            continue;
-        if (*at < '0' || *at > '9' || n == 9) {
-            n = 0;
-            break;
-        }
-        ret_id[n++] = *at;
+    for (const char *at = cli->argument; *at != '\0' && n + 1 < CHAT_WHOM; at++) {
+        if (*at != ' ' || is_name)
+            ret_id[n++] = *at;
     }
     ret_id[n] = '\0';
-    if (n < 6) {
+    if (!is_name && (n < 6 || n > 9)) {
         fprintf(stderr,
                 "warren: chat: invalid_argument: an ID has 6 to 9 digits, such as \"456 000\"\n");
         return 2;

@@ -8,12 +8,16 @@
 #include <stdio.h>
 
 struct cli {
-    const char *state_dir;  /* NULL: libpeer's default */
-    const char *join_file;  /* join: "-" or NULL is standard input */
-    const char *facts_file; /* chat: where the session's facts are written as JSON */
-    const char *argument;   /* the verb's one argument, or NULL */
-    double timeout_s;       /* join: give up after this long */
+    const char *state_dir;     /* NULL: libpeer's default */
+    const char *join_file;     /* join: "-" or NULL is standard input */
+    const char *facts_file;    /* chat: where the session's facts are written as JSON */
+    const char *argument;      /* the verb's first argument, or NULL */
+    const char *more[2];       /* and those after it */
+    const char *passphrase_fd; /* export, import: its number; NULL: the terminal */
+    double timeout_s;          /* join: give up after this long */
     bool json, accept, loopback;
+    bool resume; /* join: go on waiting */
+    bool yes;    /* known: do not ask */
 };
 
 int cli_join(const struct cli *cli);
@@ -24,6 +28,11 @@ int cli_call(struct cli *cli, int argc, char **argv);
 int cli_sub(struct cli *cli, int argc, char **argv);
 int cli_pub(struct cli *cli, int argc, char **argv);
 int cli_serve(struct cli *cli, int argc, char **argv);
+int cli_name(const struct cli *cli);
+int cli_rekey(const struct cli *cli);
+int cli_known(const struct cli *cli);
+int cli_export(const struct cli *cli);
+int cli_import(const struct cli *cli);
 
 /* Says what failed and what to do about it; returns 1, for `return cli_fail(...)`. */
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
@@ -41,6 +50,11 @@ int cli_take_stop(void); /* the same, once */
 /* As cli_wait(), for more descriptors: poll(2), which the signals interrupt. */
 struct pollfd;
 int cli_poll(struct pollfd *fds, unsigned long n, int ms);
+/* One line without echo from the terminal, or from the descriptor `fd` when it is not NULL. Asked for twice when it is
+ * `is_new`. False after having said what was wrong. Wipe it. */
+bool cli_passphrase(const char *fd, bool is_new, char *to, size_t size);
+/* Whether the person says yes; false when there is no terminal. */
+bool cli_ask(const char *question);
 /* Milliseconds of a clock that never goes back. */
 unsigned long long cli_now(void);
 /* An identity for people, to `out`. */

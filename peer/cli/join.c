@@ -129,6 +129,28 @@ static bool take_argument(const char *argument, char *to, size_t size)
     return true;
 }
 
+#define NEVER (~0ull)
+
+/* Somebody has to say yes, which may take days: the code once, then a sign of life now and then. */
+static void say_waiting(const struct peer_event *event, bool *is_waiting)
+{
+    static unsigned long long said_at;
+
+    if (!*is_waiting) {
+        cli_say("the operator has to let this machine in. Its code is");
+        printf("%s\n", event->code);
+        fflush(stdout);
+        cli_say("compare it with the one that the operator sees (warren-den waiting list); this "
+                "goes on "
+                "by itself then");
+        said_at = cli_now();
+    } else if (cli_now() - said_at > 60000) {
+        cli_say("still waiting for approval of %s", event->code);
+        said_at = cli_now();
+    }
+    *is_waiting = true;
+}
+
 /* Until the ID and the certificate are there. */
 static int wait_joined(const struct cli *cli, struct peer *peer)
 {
@@ -136,12 +158,17 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
     struct peer_error last = { "timeout", "no answer came in time", "try again" };
     struct peer_identity identity;
     struct peer_event event;
+    bool is_waiting = false;
 
     for (;;) {
         unsigned long long now = cli_now();
         if (now >= until)
             return cli_fail(cli, "join", &last);
-        cli_wait(peer, -1, (int)(until - now));
+        cli_wait(peer, -1, until == NEVER ? -1 : (int)(until - now));
+        if (cli_stopped()) {
+            cli_say("not joined%s", is_waiting ? "; `warren join --resume` waits on" : "");
+            return 128 + cli_stopped();
+        }
         while (peer_next_event(peer, &event)) {
             if (event.type == PEER_EVENT_JOINED && peer_identity(peer, &identity)) {
                 cli_say("joined");
@@ -152,6 +179,10 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
                 return cli_fail(cli, "join", &event.error);
             if (event.type == PEER_EVENT_ONLINE)
                 cli_say("the router has proved itself, and took our key");
+            if (event.type == PEER_EVENT_WAITING) {
+                say_waiting(&event, &is_waiting);
+                until = NEVER;
+            }
             if (event.type == PEER_EVENT_OFFLINE) {
                 last = event.error;
                 cli_say("%s; trying again in %.1f s", event.error.text,
@@ -169,10 +200,13 @@ int cli_join(const struct cli *cli)
     char join[MAX_JOIN];
     int status;
 
-    if (cli->argument ? !take_argument(cli->argument, join, sizeof(join))
-                      : !read_join(cli, join, sizeof(join)))
+    cli_catch_signals();
+    if (cli->resume)
+        join[0] = '\0';
+    else if (cli->argument ? !take_argument(cli->argument, join, sizeof(join))
+                           : !read_join(cli, join, sizeof(join)))
         return 2;
-    config.join = join;
+    config.join = cli->resume ? NULL : join;
     peer = peer_new(&config, &error);
     wipe(join, sizeof(join));
     if (!peer)

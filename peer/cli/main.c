@@ -17,23 +17,32 @@ static const struct verb {
     const char *name;
     int (*run)(const struct cli *cli);                      /* or */
     int (*run_own)(struct cli *cli, int argc, char **argv); /* reads its options itself */
-    bool takes_argument;
+    int n_arguments;                                        /* at most */
     const char *options; /* the letters of those that it knows, beside --state */
     const char *usage, *help;
 } verbs[] = {
-    { "join", cli_join, NULL, true, "jt", "join [--join-file FILE] < JOINSTRING",
+    { "join", cli_join, NULL, 1, "jtR", "join [--join-file FILE | --resume] < JOINSTRING",
       "join a network: get this machine's ID and certificate" },
-    { "id", cli_id, NULL, false, "J", "id [--json]",
+    { "id", cli_id, NULL, 0, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, NULL, true, "afl", "chat [ID] [--accept]",
-      "with an ID: dial it and chat; without: wait for a call" },
-    { "call", NULL, cli_call, true, "", "call PROCEDURE [VALUE | KEY=VALUE]...",
+    { "chat", cli_chat, NULL, 1, "afl", "chat [ID|NAME] [--accept]",
+      "with an ID or a name: dial it and chat; without: wait for a call" },
+    { "call", NULL, cli_call, 1, "", "call PROCEDURE [VALUE | KEY=VALUE]...",
       "call a procedure of the network: network.whoami, ID.APP.METHOD" },
-    { "sub", NULL, cli_sub, true, "", "sub TOPIC", "print what is published, a JSON line each" },
-    { "pub", NULL, cli_pub, true, "", "pub TOPIC [VALUE... | -]",
+    { "sub", NULL, cli_sub, 1, "", "sub TOPIC", "print what is published, a JSON line each" },
+    { "pub", NULL, cli_pub, 1, "", "pub TOPIC [VALUE... | -]",
       "publish values, or each line of standard input" },
-    { "serve", NULL, cli_serve, true, "", "serve PROCEDURE -- COMMAND [ARG]...",
+    { "serve", NULL, cli_serve, 1, "", "serve PROCEDURE -- COMMAND [ARG]...",
       "run COMMAND for every call of me.APP.METHOD" },
+    { "name", cli_name, NULL, 3, "Jt", "name list | claim NAME | release NAME | transfer NAME ID",
+      "readable names for this machine's ID" },
+    { "rekey", cli_rekey, NULL, 0, "t", "rekey", "a new identity key, signed by the old one" },
+    { "known", cli_known, NULL, 2, "y", "known accept ID [--yes]",
+      "agree to the changed key of a machine that is known here" },
+    { "export", cli_export, NULL, 1, "p", "export FILE [--passphrase-fd N]",
+      "move this identity into a file under a passphrase" },
+    { "import", cli_import, NULL, 1, "p", "import FILE [--passphrase-fd N]",
+      "take an identity from such a file" },
 };
 
 enum { N_VERBS = sizeof(verbs) / sizeof(*verbs), MAX_GIVEN = 15 };
@@ -55,7 +64,10 @@ static void usage(FILE *out)
         "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
         "JSON\n"
         "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
-        "  --json            id, call: as JSON\n"
+        "  --json            id, name, call: as JSON\n"
+        "  --resume          join: go on waiting for approval, without the join string\n"
+        "  --passphrase-fd N export, import: read the passphrase from this descriptor\n"
+        "  --yes             known: do not ask\n"
         "  --timeout TIME    call, pub: 5s, 500ms, 2m; 60s is the default\n"
         "  --progress        call: print results as they come; serve: each line of output is one\n"
         "  --kwargs JSON     call, pub: keywords, as a JSON object\n"
@@ -184,11 +196,19 @@ unsigned long long cli_now(void)
 static bool read_options(int argc, char **argv, struct cli *cli, char *given, bool *ret_done)
 {
     static const struct option options[] = {
-        { "state", required_argument, NULL, 's' },   { "join-file", required_argument, NULL, 'j' },
-        { "timeout", required_argument, NULL, 't' }, { "accept", no_argument, NULL, 'a' },
-        { "facts", required_argument, NULL, 'f' },   { "loopback", no_argument, NULL, 'l' },
-        { "json", no_argument, NULL, 'J' },          { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },       { NULL, 0, NULL, 0 },
+        { "state", required_argument, NULL, 's' },
+        { "join-file", required_argument, NULL, 'j' },
+        { "timeout", required_argument, NULL, 't' },
+        { "accept", no_argument, NULL, 'a' },
+        { "facts", required_argument, NULL, 'f' },
+        { "loopback", no_argument, NULL, 'l' },
+        { "resume", no_argument, NULL, 'R' },
+        { "passphrase-fd", required_argument, NULL, 'p' },
+        { "yes", no_argument, NULL, 'y' },
+        { "json", no_argument, NULL, 'J' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },
+        { NULL, 0, NULL, 0 },
     };
     char *end;
     int c;
@@ -214,6 +234,15 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             break;
         case 'J':
             cli->json = true;
+            break;
+        case 'R':
+            cli->resume = true;
+            break;
+        case 'p':
+            cli->passphrase_fd = optarg;
+            break;
+        case 'y':
+            cli->yes = true;
             break;
         case 't':
             cli->timeout_s = strtod(optarg, &end);
@@ -333,8 +362,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "warren: there is no verb \"%s\"; try: warren --help\n", argv[optind]);
         return 2;
     }
-    if (optind + 1 < argc && verb->takes_argument)
-        cli.argument = argv[++optind];
+    for (int i = 0; i < verb->n_arguments && optind + 1 < argc; i++) {
+        const char **to = i == 0 ? &cli.argument : &cli.more[i - 1];
+        *to = argv[++optind];
+    }
     if (optind + 1 < argc) {
         fprintf(stderr, "warren: %s: one argument too many: \"%s\"; usage: warren %s\n", verb->name,
                 argv[optind + 1], verb->usage);

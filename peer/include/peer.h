@@ -130,6 +130,12 @@ enum peer_event_type {
     PEER_EVENT_SUBSCRIPTION, /* subscription: as REGISTRATION */
     PEER_EVENT_MESSAGE,      /* something was published: subscription, message */
     PEER_EVENT_PUBLISHED, /* an acknowledged publication went out: publication; or error: it did not */
+    PEER_EVENT_WAITING, /* join: an operator has to let this machine in: code, error (pending), pause_ms. It goes on by
+                             * itself, also after a restart with config.join NULL */
+    PEER_EVENT_REKEYED, /* remote_id has a new identity key, its old one signed for it: known_peers has it now. With
+                             * remote_id NULL: this machine's own key changed; free the peer and make it anew. Or error: it did not
+                             * (yet); it is tried again */
+    PEER_EVENT_NAMES, /* the outcome of peer_name_...(): names, or error */
 };
 
 /* Values of a call, an answer or a publication, as msgpack: `args` an array, `kwargs` a map whose keys are text; NULL and 0: none.
@@ -152,6 +158,14 @@ struct peer_message {
     bool retained; /* MESSAGE: it was published before we subscribed */
     uint64_t
         n_lost; /* RESULT with progress, MESSAGE: so many before it were dropped, because nobody fetched them */
+};
+
+struct peer_name {
+    char name[129];   /* "alice-laptop"; "alice@corp.example" when an administrator assigned it */
+    char id[16];      /* whose it is */
+    uint64_t name_no; /* rises with each change */
+    bool is_assigned;
+    uint64_t released_at; /* ms since 1970; 0: in use */
 };
 
 struct peer_event {
@@ -177,12 +191,15 @@ struct peer_event {
     uint64_t publication; /* PUBLISHED: its number in the network */
     void *user; /* what the options of the call, registration, subscription or publication had */
     const struct peer_message *message;
+    const char *code;              /* WAITING: what the operator has to see too */
+    const struct peer_name *names; /* NAMES */
+    size_t n_names;
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
 /* ---- links ------------------------------------------------------------------------------------------ */
 
-/* Dials an ID ("456000", spaces allowed) and asks for these capabilities (NULL-terminated). The outcome comes as events.
+/* Dials an ID ("456000", spaces allowed) or a name, whose meaning den has to have signed, and asks for these capabilities (NULL-terminated). The outcome comes as events.
  * NULL: invalid_argument, not_joined. */
 PEER_API struct peer_link *peer_dial(struct peer *peer, const char *id,
                                      const char *const *capabilities, struct peer_error *ret_error);
@@ -348,6 +365,35 @@ struct peer_export {
 };
 /* For other programs: Java, NSS, GnuTLS, OpenSSL. False: not_joined, not_found, already_exists, invalid_argument. */
 PEER_API bool peer_export(const struct peer_export *wanted, struct peer_error *ret_error);
+/* ---- names, and keys that change ---------------------------------------------------------------------- */
+
+/* A readable name for this machine's ID; given up, so that it lies idle; given to another ID; those that this machine has,
+ * with those that it released. The outcome is PEER_EVENT_NAMES. False: invalid_argument, not_joined. */
+PEER_API bool peer_name_claim(struct peer *peer, const char *name, struct peer_error *ret_error);
+PEER_API bool peer_name_release(struct peer *peer, const char *name, struct peer_error *ret_error);
+PEER_API bool peer_name_transfer(struct peer *peer, const char *name, const char *id,
+                                 struct peer_error *ret_error);
+PEER_API bool peer_name_list(struct peer *peer, struct peer_error *ret_error);
+
+/* A new identity key for this machine, which the old one signs. PEER_EVENT_REKEYED follows. What is under way when the program ends goes on when it is started again. */
+PEER_API bool peer_rekey(struct peer *peer, struct peer_error *ret_error);
+
+/* The changed key that was refused last for `id`: fingerprints of the old and the new one, SHA-256 in hex. False: not_found. */
+PEER_API bool peer_known_offered(const char *state_dir, const char *id, char ret_old[65],
+                                 char ret_new[65], struct peer_error *ret_error);
+/* From now on `id` has the key with this fingerprint, which peer_known_offered() showed. Works while a peer uses the
+ * folder. */
+PEER_API bool peer_known_accept(const char *state_dir, const char *id, const char *fingerprint,
+                                struct peer_error *ret_error);
+
+/* Writes this machine's identity to a new file under a passphrase (Argon2id, XChaCha20-Poly1305), mode 0600, and marks the
+ * folder as moved: nothing uses it any more. False: already_exists, busy, not_joined, invalid_argument. */
+PEER_API bool peer_move_out(const char *state_dir, const char *file, const char *passphrase,
+                            struct peer_error *ret_error);
+/* Takes such a file into a state folder that is new, or from which this identity was moved away. False: bad_passphrase,
+ * already_exists, bad_config. */
+PEER_API bool peer_move_in(const char *state_dir, const char *file, const char *passphrase,
+                           struct peer_error *ret_error);
 
 PEER_API const char *peer_version(void);
 

@@ -150,6 +150,9 @@ static void on_event(struct side *side, const struct peer_event *event)
         break;
     case PEER_EVENT_REFUSED:
     case PEER_EVENT_ALARM:
+    case PEER_EVENT_WAITING:
+    case PEER_EVENT_REKEYED:
+    case PEER_EVENT_NAMES:
         EXPECT(false);
         break;
     case PEER_EVENT_DATAGRAM:

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `warren name` and `warren rekey`: one question to den, over a connection of their own. */
+#include "cli.h"
+
+#include <string.h>
+
+struct errand {
+    const struct cli *cli;
+    const char *what;
+    bool (*send)(const struct cli *cli, struct peer *peer, struct peer_error *error);
+    bool (*is_answer)(const struct cli *cli, const struct peer_event *event, int *ret_status);
+};
+
+/* Until the answer is there, the time is up, or this machine cannot go on. */
+static int wait_answer(const struct errand *errand, struct peer *peer)
+{
+    unsigned long long until = cli_now() + (unsigned long long)(errand->cli->timeout_s * 1000);
+    struct peer_error last = { "timeout", "no answer came in time", "try again" };
+    struct peer_event event;
+    int status = 1;
+
+    for (;;) {
+        unsigned long long now = cli_now();
+        if (now >= until)
+            return cli_fail(errand->cli, errand->what, &last);
+        cli_wait(peer, -1, (int)(until - now));
+        if (cli_stopped())
+            return 128 + cli_stopped();
+        while (peer_next_event(peer, &event)) {
+            if (event.type == PEER_EVENT_JOINED && !errand->send(errand->cli, peer, &last))
+                return cli_fail(errand->cli, errand->what, &last);
+            if (event.type == PEER_EVENT_FAILED)
+                return cli_fail(errand->cli, errand->what, &event.error);
+            if (event.type == PEER_EVENT_OFFLINE)
+                last = event.error;
+            if (errand->is_answer(errand->cli, &event, &status))
+                return status;
+        }
+    }
+}
+
+static int run(const struct errand *errand)
+{
+    struct peer_config config = { .size = sizeof(config), .state_dir = errand->cli->state_dir };
+    struct peer_error error;
+    struct peer *peer;
+    int status;
+
+    cli_catch_signals();
+    peer = peer_new(&config, &error);
+    if (!peer)
+        return cli_fail(errand->cli, errand->what, &error);
+    status = wait_answer(errand, peer);
+    peer_free(peer);
+    return status;
+}
+
+/* ---- names --------------------------------------------------------------------------------------------- */
+
+static bool send_name(const struct cli *cli, struct peer *peer, struct peer_error *error)
+{
+    if (strcmp(cli->argument, "claim") == 0)
+        return peer_name_claim(peer, cli->more[0], error);
+    if (strcmp(cli->argument, "release") == 0)
+        return peer_name_release(peer, cli->more[0], error);
+    if (strcmp(cli->argument, "transfer") == 0)
+        return peer_name_transfer(peer, cli->more[0], cli->more[1], error);
+    return peer_name_list(peer, error);
+}
+
+static void print_json(const struct peer_name *name, bool is_first)
+{
+    printf("%s{\"name\": ", is_first ? "" : ",\n ");
+    cli_json_text(stdout, name->name);
+    printf(", \"id\": ");
+    cli_json_text(stdout, name->id);
+    printf(", \"name_no\": %llu, \"assigned\": %s, \"released_at\": %llu}",
+           (unsigned long long)name->name_no, name->is_assigned ? "true" : "false",
+           (unsigned long long)name->released_at);
+}
+
+static void print_names(const struct cli *cli, const struct peer_event *event)
+{
+    char id[24];
+
+    if (cli->json)
+        printf("[");
+    for (size_t i = 0; i < event->n_names; i++) {
+        const struct peer_name *name = &event->names[i];
+        if (cli->json)
+            print_json(name, i == 0);
+        else
+            printf("%-32s %s%s%s\n", name->name, cli_show_id(name->id, id),
+                   name->is_assigned ? ", assigned by an administrator" : "",
+                   name->released_at ? ", released: it lies idle" : "");
+    }
+    if (cli->json)
+        printf("]\n");
+    else if (event->n_names == 0 && strcmp(cli->argument, "list") == 0)
+        printf("this machine has no name\n");
+    else if (event->n_names == 0)
+        printf("%s is given up; it lies idle now\n", cli->more[0]);
+}
+
+static bool is_name_answer(const struct cli *cli, const struct peer_event *event, int *ret_status)
+{
+    if (event->type != PEER_EVENT_NAMES)
+        return false;
+    if (event->error.name[0] != '\0') {
+        *ret_status = cli_fail(cli, "name", &event->error);
+        return true;
+    }
+    print_names(cli, event);
+    *ret_status = 0;
+    return true;
+}
+
+int cli_name(const struct cli *cli)
+{
+    static const struct {
+        const char *word;
+        int n;
+    } words[] = { { "list", 0 }, { "claim", 1 }, { "release", 1 }, { "transfer", 2 } };
+    const struct errand errand = { cli, "name", send_name, is_name_answer };
+    int n = (cli->more[0] != NULL) + (cli->more[1] != NULL);
+
+    for (size_t i = 0; cli->argument && i < sizeof(words) / sizeof(*words); i++) {
+        if (strcmp(cli->argument, words[i].word) == 0 && n == words[i].n)
+            return run(&errand);
+    }
+    fprintf(stderr, "warren: name: expected list, claim NAME, release NAME or transfer NAME ID\n");
+    return 2;
+}
+
+/* ---- rekey --------------------------------------------------------------------------------------------- */
+
+static bool send_rekey(const struct cli *cli, struct peer *peer, struct peer_error *error)
+{
+    (void)cli;
+    return peer_rekey(peer, error);
+}
+
+static bool is_rekey_answer(const struct cli *cli, const struct peer_event *event, int *ret_status)
+{
+    struct peer_identity own;
+    struct peer_error error;
+
+    if (event->type != PEER_EVENT_REKEYED || event->remote_id)
+        return false;
+    *ret_status = 0;
+    if (event->error.name[0] != '\0') {
+        *ret_status = cli_fail(cli, "rekey", &event->error);
+        return true;
+    }
+    if (!peer_identity_load(cli->state_dir, &own, &error)) {
+        *ret_status = cli_fail(cli, "rekey", &error);
+        return true;
+    }
+    cli_say("this machine has a new identity key; whoever knows it takes it from the old one");
+    cli_print_identity(&own, stdout);
+    return true;
+}
+
+int cli_rekey(const struct cli *cli)
+{
+    const struct errand errand = { cli, "rekey", send_rekey, is_rekey_answer };
+
+    return run(&errand);
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Names: claimed, dialled, handed on; and keys that change under an ID that somebody knows."""
+import json
+
+import tap
+from network import run, shown
+
+
+def den(net, *words, wanted=0):
+    return run([net.program("warren-den"), *words, "--config", net.path("den/den.conf")], wanted=wanted)
+
+
+def chat_once(net, caller, callee, whom, wanted=0):
+    bob = net.wait_chat(callee, "--accept")
+    alice = net.start(caller, net.warren(caller, "chat", whom, "--loopback"))
+    try:
+        if wanted == 0:
+            alice.wait_line(alice.err, r"^linked with")
+            alice.write("hello\n")
+            bob.wait_line(bob.out, r"hello")
+            bob.end_input()
+        alice.end_input()
+        tap.check(alice.wait() == wanted, "the chat ended otherwise")
+    finally:
+        bob.stop()
+    return alice, bob
+
+
+@tap.test
+def a_name_is_claimed_and_dialled(net):
+    for name in ("alice", "bob", "carol"):
+        net.join(name)
+    net.allow("allow from * to * can chat consent none")
+    done = run(net.warren("bob", "name", "claim", "bobs-desk"))
+    tap.check_in(shown(net.ids["bob"]), done.stdout)
+    alice, _bob = chat_once(net, "alice", "bob", "bobs-desk")
+    alice.wait_line(alice.err, rf"^linked with {shown(net.ids['bob'])}")
+
+
+@tap.test
+def names_are_never_overwritten_nor_alike(net):
+    done = run(net.warren("alice", "name", "claim", "bobs-desk"), wanted=1)
+    tap.check_in("already_exists", done.stderr)
+    done = run(net.warren("alice", "name", "claim", "b0bs-desk"), wanted=1)
+    tap.check_in("looks like one that is taken", done.stderr)
+    done = run(net.warren("alice", "name", "claim", "Bob"), wanted=1)
+    tap.check_in("invalid_argument", done.stderr)
+    done = run(net.warren("alice", "name", "release", "bobs-desk"), wanted=1)
+    tap.check_in("not a name of this machine", done.stderr)
+    done = run(net.warren("alice", "chat", "nobody-here", "--loopback"), wanted=1)
+    tap.check_in("not_reachable", done.stderr)
+
+
+@tap.test
+def a_name_is_handed_on_and_given_up(net):
+    run(net.warren("bob", "name", "transfer", "bobs-desk", net.ids["carol"]))
+    names = json.loads(run(net.warren("carol", "name", "list", "--json")).stdout)
+    tap.check([(n["name"], n["name_no"]) for n in names] == [("bobs-desk", 2)], str(names))
+    run(net.warren("carol", "name", "release", "bobs-desk"))
+    done = run(net.warren("bob", "name", "claim", "bobs-desk"), wanted=1)
+    tap.check_in("lies idle", done.stderr)
+    tap.check_in("bobs-desk", den(net, "name", "list").stdout)
+
+
+@tap.test
+def an_assigned_name_is_the_administrators(net):
+    den(net, "name", "assign", "bob@corp.example", net.ids["bob"])
+    chat_once(net, "alice", "bob", "bob@corp.example")
+    done = run(net.warren("alice", "name", "claim", "bob@corp.example"), wanted=1)
+    tap.check_in("not_authorized", done.stderr)
+    tap.check("bob@" not in net.identity("bob")["names"], "it is in the certificate")
+
+
+@tap.test
+def a_new_key_signed_by_the_old_one_is_taken_and_told(net):
+    before = net.identity("bob")
+    run(net.warren("bob", "rekey"))
+    after = net.identity("bob")
+    tap.check(after["id"] == before["id"] and after["identity_pk"] != before["identity_pk"], str(after))
+    alice, _bob = chat_once(net, "alice", "bob", net.ids["bob"])
+    alice.wait_line(alice.err, r"has a new identity key; its old one signed for it")
+    with open(net.path("alice/known_peers"), encoding="ascii") as f:
+        text = f.read()
+    tap.check_in(after["identity_pk"], text)
+    tap.check_in("# before: " + before["id"], text)
+    alice, _bob = chat_once(net, "alice", "bob", net.ids["bob"])
+    tap.check(not any("new identity key" in line for line in alice.err), "told twice")
+
+
+@tap.test
+def a_key_that_an_administrator_gave_is_asked_about(net):
+    text = den(net, "peer", "re-enrol", net.ids["bob"]).stdout
+    run(net.warren("bob2", "join"), input=text)
+    tap.check(net.identity("bob2")["id"] == net.ids["bob"], "another ID")
+    alice, _bob = chat_once(net, "alice", "bob2", net.ids["bob"], wanted=1)
+    tap.check_in("identity_changed", "\n".join(alice.err))
+    tap.check_in("an administrator of the network gave it", "\n".join(alice.err))
+    done = run(net.warren("alice", "known", "accept", net.ids["bob"], "--yes"))
+    tap.check_in(net.identity("bob2")["fingerprint"], done.stderr)
+    chat_once(net, "alice", "bob2", net.ids["bob"])
+    # whoever still has the key before can do nothing with it
+    done = run(net.warren("bob", "chat", net.ids["alice"], "--loopback"), wanted=1)
+    tap.check("linked" not in done.stderr, done.stderr)
+
+
+tap.main()
