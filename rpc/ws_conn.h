@@ -98,7 +98,6 @@ bool rpc_ws_wire_is_stuck(struct rpc_ws_conn *conn); /* not all that was written
 void rpc_ws_wire_ask(struct rpc_ws_conn *conn); /* rpc_ws_conn_writable() when it can take more */
 void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs);     /* cut after so long; 0: soon */
 struct ssl_st *rpc_ws_wire_ssl(const struct rpc_ws_conn *conn); /* NULL: none (yet) */
-void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs); /* cut after so long; 0: soon */
 void rpc_ws_wire_pong(struct rpc_ws_conn *conn); /* what is due; `conn` may be gone after it */
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
 bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn);   /* read from the socket, not from TLS */
