@@ -302,7 +302,7 @@ static bool take_methods(struct realm_config *realm, const char *text, struct er
 {
     struct view left = view_text(text), word;
     bool is_home = realm->profile == REALM_WARREN;
-    size_t method, n = 0;
+    size_t method = 0, n = 0;
 
     memset(realm->has_method, 0, sizeof(realm->has_method));
     for (; take_word(&left, &word); n++) {
