@@ -193,7 +193,7 @@ static int take_to(struct pub *p, char *text)
 {
     size_t n = 0;
 
-    for (char *id = strtok(text, ","); id; id = strtok(NULL, ",")) {
+    for (char *rest, *id = strtok_r(text, ",", &rest); id; id = strtok_r(NULL, ",", &rest)) {
         if (n == MAX_TO)
             return rpc_usage(p->words, "--to: more than %d IDs", MAX_TO);
         p->to[n++] = id;
