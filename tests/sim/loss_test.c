@@ -32,7 +32,7 @@ static void small_end(struct small *s)
 
 TEST(peer_finds_its_way_back_after_a_router_crash)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         SMALL(s, seed);
         sim_crash(s.router);
@@ -46,7 +46,7 @@ TEST(peer_finds_its_way_back_after_a_router_crash)
 
 TEST(peer_knows_at_once_that_the_router_was_killed)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         SMALL(s, seed);
         sim_kill(s.router);
@@ -58,7 +58,7 @@ TEST(peer_knows_at_once_that_the_router_was_killed)
 
 TEST(router_takes_a_silent_peer_for_gone)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         SMALL(s, seed);
         const struct sim_call *before = sim_ask(s.alice, "network.ping", 5 * SEC);
@@ -75,7 +75,7 @@ TEST(router_takes_a_silent_peer_for_gone)
 
 TEST(idle_connections_live_as_long_as_their_path)
 {
-    SIM_SEEDS(seed, 4)
+    SIM_SEEDS(seed, 1)
     {
         SMALL(s, seed);
         sim_pass(s.sim, 60 * MIN);
@@ -88,7 +88,7 @@ TEST(idle_connections_live_as_long_as_their_path)
 /* Shorter than anybody's patience: nobody notices. Longer: both ends give up, and begin anew. */
 TEST(a_path_that_is_cut_for_a_while)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         SMALL(s, seed);
         sim_cut(s.alice);
@@ -108,7 +108,7 @@ TEST(a_path_that_is_cut_for_a_while)
 
 TEST(a_crashed_peer_takes_its_own_place_again)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         SMALL(s, seed);
         sim_crash(s.alice);
@@ -147,7 +147,7 @@ static void check_no_wave(struct sim_node *const *peers, uint64_t from)
 
 TEST(a_crowd_comes_back_in_ten_seconds_and_not_in_one_wave)
 {
-    SIM_SEEDS(seed, 2)
+    SIM_SEEDS(seed, 1)
     {
         _cleanup_(sim_freep) struct sim *sim = sim_new(seed);
         struct sim_node *router = sim_router(sim), *peers[CROWD];

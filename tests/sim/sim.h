@@ -26,7 +26,7 @@ struct sim_path {
     uint32_t bytes_per_s; /* 0: no bound */
 };
 
-/* WARREN_SEED, or else each from 1 to `n`: SIM_SEEDS(seed, 8) { ... } */
+/* WARREN_SEED, or else each from 1 to WARREN_SEEDS, or else to `n`: SIM_SEEDS(seed, 2) { ... } */
 #define SIM_SEEDS(seed, n)                                                                         \
     for (uint64_t seed = sim_seed_first(), last_ = sim_seed_last(n); seed <= last_; seed++)
 uint64_t sim_seed_first(void);

@@ -35,7 +35,7 @@ static void trio_end(struct trio *t)
 
 TEST(calls_are_answered_in_peace)
 {
-    SIM_SEEDS(seed, 4)
+    SIM_SEEDS(seed, 2)
     {
         TRIO(t, seed);
         const struct sim_call *calls[40];
@@ -59,7 +59,7 @@ TEST(calls_are_answered_in_peace)
 /* The caller's, the callee's or the router's end, at any moment of the call. */
 TEST(a_call_under_way_ends_when_an_end_of_it_does)
 {
-    SIM_SEEDS(seed, 40)
+    SIM_SEEDS(seed, 10)
     {
         TRIO(t, seed);
         const struct sim_call *call;
@@ -96,7 +96,7 @@ TEST(a_call_under_way_ends_when_an_end_of_it_does)
 
 TEST(events_come_in_order_and_once_over_drops)
 {
-    SIM_SEEDS(seed, 8)
+    SIM_SEEDS(seed, 2)
     {
         TRIO(t, seed);
         unsigned n_resets = 0;
@@ -124,7 +124,7 @@ TEST(events_come_in_order_and_once_over_drops)
 /* Who cannot keep up loses events, and nobody else does. His calls still go through. */
 TEST(a_slow_consumer_loses_events_alone)
 {
-    SIM_SEEDS(seed, 3)
+    SIM_SEEDS(seed, 1)
     {
         TRIO(t, seed);
         const struct sim_call *refused, *asked;
@@ -251,7 +251,7 @@ static void storm(uint64_t seed, uint64_t n_steps)
 
 TEST(whatever_happens_every_call_ends_once_and_all_come_back)
 {
-    SIM_SEEDS(seed, 12)
+    SIM_SEEDS(seed, 3)
     {
         storm(seed, sim_steps(1500));
     }
