@@ -27,6 +27,7 @@ def shown(peer_id):
 
 # WARREN_VALGRIND=1: our own programs run under valgrind, and end with this status when it has something to say.
 VALGRIND_STATUS = 66
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|SUMMARY: \w+Sanitizer|: runtime error: |^    #\d+ 0x[0-9a-f]+ in ")
 
 
 def watched(argv):
@@ -40,6 +41,8 @@ def watched(argv):
 class Process:
     """A program that runs beside us, with its output in lists that can be waited on."""
 
+    everyone = []  # that was started
+
     def __init__(self, name, argv, stdin=subprocess.PIPE, **more):
         self.name, self.out, self.err = name, [], []
         self.partial = ""  # of the error output: a prompt has no newline
@@ -50,6 +53,7 @@ class Process:
                         for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
         for reader in self.readers:
             reader.start()
+        Process.everyone.append(self)
 
     def collect(self, stream, lines):
         rest = ""
@@ -120,6 +124,15 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.process.returncode
+
+
+def found():
+    """What valgrind or a sanitizer said of our programs, process by process. When all have ended."""
+    for process in Process.everyone:
+        for reader in process.readers:
+            reader.join(PATIENCE / 6)
+    return [f"[{process.name}] {line}" for process in Process.everyone for line in process.err
+            if (line.startswith("==") and process.process.returncode == VALGRIND_STATUS) or SANITIZER.search(line)]
 
 
 def run(argv, wanted=0, **more):
@@ -237,8 +250,3 @@ class Network:
     def close(self):
         for process in reversed(self.processes):
             process.stop()
-
-    def found_by_valgrind(self):
-        """What it said of our programs, process by process."""
-        return [f"[{process.name}] {line}" for process in self.processes
-                if process.process.returncode == VALGRIND_STATUS for line in process.err if line.startswith("==")]

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from network import Failed, Network  # noqa: E402
+from network import Failed, Network, found  # noqa: E402
 
 TESTS = []
 
@@ -67,7 +67,7 @@ def main(name="test.warren", host="127.0.0.1", make=True):
         n_failed += 1
     finally:
         net.close()
-        for line in net.found_by_valgrind():
+        for line in found():
             n_failed += 1
             print(f"# {line}")
         shutil.rmtree(folder, ignore_errors=True)
