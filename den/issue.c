@@ -192,7 +192,7 @@ void issue_flush(struct den_core *core)
 {
     struct issue *issue = core->issue;
     _free_ struct signer_job *jobs = mem_array(struct signer_job, issue->n + 1);
-    size_t of[MAX_BATCH], n = 0;
+    size_t of[MAX_BATCH] = { 0 }, n = 0;
     struct err err = { 0 };
     bool ok;
 
