@@ -145,7 +145,8 @@ static void answer_parts(struct job *job)
     size_t used = 0;
     char *newline;
 
-    while (job->invocation && (newline = memchr(job->out + used, '\n', job->n_out - used))) {
+    while (job->invocation && used < job->n_out &&
+           (newline = memchr(job->out + used, '\n', job->n_out - used))) {
         size_t size = (size_t)(newline - job->out) - used;
         char *value = value_of(job->out + used, size);
         struct rpc_json json = { 0 };
