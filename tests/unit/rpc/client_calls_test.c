@@ -174,6 +174,7 @@ TEST(publications_are_acknowledged_when_that_is_asked_for)
     rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
     CHECK_U64(told.n, 4);
     CHECK_STR(told.err.text, "lost");
+    buf_free(&told.payload);
 }
 
 TEST(requests_are_numbered_from_1_in_every_session)
