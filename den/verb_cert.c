@@ -105,7 +105,7 @@ static bool list(struct store *store, const struct list_words *words, struct lis
                  struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    struct serial serial;
+    struct serial serial = { 0 };
 
     if (!words->serial)
         return store_certificate_each(store, l->wanted.id, list_one, l, err);
@@ -180,7 +180,7 @@ int verb_cert_show(int argc, char **argv)
     bool is_pem = false;
     const struct args_option options[] = { { "config", &path, true },
                                            { "pem", NULL, false, &is_pem } };
-    struct serial serial;
+    struct serial serial = { 0 };
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err) ||
@@ -217,7 +217,7 @@ static bool by_serial(struct store *store, const char *typed, struct store_revoc
                       struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    struct serial serial;
+    struct serial serial = { 0 };
 
     if (!read_serial(typed, &serial, err) || !find(store, &serial, &c, err))
         return false;

@@ -107,8 +107,8 @@ static void settle_event(struct hub *hub, struct hub_event *event)
     hub->n_calls -= event->event.type == PEER_EVENT_INCOMING;
     hub->n_messages -= is_message(event);
     hub->n_bytes -= event->talk ? event->data.len : 0;
-    if (event->event.type == PEER_EVENT_REGISTRATION ||
-        event->event.type == PEER_EVENT_SUBSCRIPTION) {
+    if (event->talk && (event->event.type == PEER_EVENT_REGISTRATION ||
+                        event->event.type == PEER_EVENT_SUBSCRIPTION)) {
         event->talk->is_standing_queued = false;
         hub_error(&event->talk->standing, &event->event.error);
     }

@@ -117,7 +117,7 @@ static void judge_held(struct session *session)
 void reauth_take(struct session *session, struct view payload)
 {
     struct link_reauth reauth;
-    struct rpc_reauth l;
+    struct rpc_reauth l = { 0 };
     struct err err = { 0 };
 
     if (is_too_often(session))

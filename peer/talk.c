@@ -140,7 +140,7 @@ static bool take_values(const struct peer_values *values, struct buf *to, uint32
     if (!check_value(values->args, values->args_size, RPC_ARRAY, err) ||
         !check_value(values->kwargs, values->kwargs_size, RPC_MAP, err))
         return false;
-    if (values->args_size)
+    if (values->args && values->args_size)
         buf_put(to, VIEW(values->args, values->args_size));
     else if (values->kwargs_size)
         rpc_put_array(to, 0);

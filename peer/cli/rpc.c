@@ -167,7 +167,7 @@ static int read_option(struct cli *cli, struct rpc_words *words, const char *let
     if (option->has_arg && !equals && *at + 1 >= argc)
         return rpc_usage(words, "--%s: its value is missing", option->name);
     return take_option(cli, words, option->val,
-                       !option->has_arg ? NULL
+                       !option->has_arg ? ""
                        : equals         ? argv[*at] + 2 + len + 1
                                         : argv[++*at]);
 }
