@@ -221,6 +221,14 @@ bool file_lock(const char *path, int *ret_fd, struct err *err)
     return true;
 }
 
+void file_hold_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* is the lowest */
+    }
+}
+
 void file_forbid_dumps(void)
 {
     struct rlimit none = { 0, 0 };

@@ -33,5 +33,8 @@ char *file_path(const char *dir, const char *name);
 bool file_lock(const char *path, int *ret_fd, struct err *err);
 /* Everything from `fd` to its end, at most `max` bytes. */
 bool file_read_fd(int fd, size_t max, struct buf *ret_bytes, struct err *err);
+/* Whoever starts a program may have closed its standard streams; what it opens next would take their
+ * numbers, and what it prints would go there. They are opened so that using them fails. */
+void file_hold_standard(void);
 /* No core dumps, no ptrace by others of the same user: for programs that hold secrets. */
 void file_forbid_dumps(void);

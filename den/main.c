@@ -315,6 +315,7 @@ int main(int argc, char **argv)
     int used = verb && verb->second ? 3 : 2;
     struct err err;
 
+    file_hold_standard();
     file_forbid_dumps();
     umask(077);
     if (!key_init(&err))

@@ -114,7 +114,7 @@ static bool check_value(const void *bytes, size_t size, enum rpc_kind kind, stru
         return true;
     if (!bytes)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: NULL with a size", name);
-    if (!rpc_walk(VIEW(bytes, size), &len, err)) {
+    if (!rpc_walk_payload(VIEW(bytes, size), &len, err)) {
         err->code = ERR_INVALID_ARGUMENT;
         return err_wrap(err, "%s", name);
     }

@@ -342,6 +342,8 @@ static bool is_for_start(const char *name)
     static const char *const names[] = {
         "listen",
         "listen_plain",
+        "forwarded_for",
+        "echo",
         "state",
         "metrics",
         "max_connections",

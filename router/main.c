@@ -344,6 +344,7 @@ int main(int argc, char **argv)
     struct err err = { 0 };
     int option;
 
+    file_hold_standard();
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':

@@ -32,7 +32,9 @@ static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, s
     rpc_put_bool(to, names_find(router->names, VIEW_LIT("den")) != NULL);
     rpc_put_str(to, "limits");
     rpc_put_map(to, 3);
-    put_pair_u64(to, "message", router->config->max_message);
+    put_pair_u64(to, "message",
+                 caller->role == ROLE_GUEST ? router->config->max_message_before
+                                            : router->config->max_message);
     put_pair_u64(to, "pending", caller->quota.limit[QUOTA_CALLS]);
     put_pair_u64(to, "registrations", caller->quota.limit[QUOTA_REGISTRATIONS]);
     return true;
@@ -504,8 +506,11 @@ bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf 
         if (!view_eq_text(call->procedure, services[i].procedure))
             continue;
         rpc_fields_open(&args, rpc_payload_args(call->payload));
-        return services[i].act(caller, &args, ret_args, err) ||
-               err_wrap(err, "%s", services[i].procedure);
+        if (services[i].act(caller, &args, ret_args, err))
+            return true;
+        if (err->code == ERR_BAD_WIRE) /* of the arguments: the message itself was sound */
+            err->code = ERR_INVALID_ARGUMENT;
+        return err_wrap(err, "%s", services[i].procedure);
     }
     return err_set(err, ERR_NO_SUCH_PROCEDURE, "the router does not serve %.*s",
                    VIEW_FMT(call->procedure));

@@ -12,6 +12,8 @@ enum { RPC_MAX_DEPTH = 32 };
  * text and not "__proto__", text UTF-8, no ext types, every declared length within the bytes.
  * Allocates nothing. */
 bool rpc_walk(struct view bytes, size_t *ret_len, struct err *err);
+/* The same for args or kwargs by themselves: as deep as they may be inside a message. */
+bool rpc_walk_payload(struct view bytes, size_t *ret_len, struct err *err);
 
 /* ---- reading: on bytes that rpc_walk() has passed ------------------------------------------- */
 

@@ -109,23 +109,38 @@ static const char *walk_step(struct walk *w)
     return NULL;
 }
 
+static bool walk_to_end(struct walk *w, struct view bytes, size_t *ret_len, struct err *err)
+{
+    const char *why;
+
+    w->rest = bytes;
+    do {
+        size_t at = bytes.len - w->rest.len;
+        why = walk_step(w);
+        if (why)
+            return err_set(err, ERR_BAD_WIRE, "byte %zu: %s", at, why);
+        while (w->depth && w->level[w->depth - 1].n_left == 0)
+            w->depth--;
+    } while (w->depth);
+    *ret_len = bytes.len - w->rest.len;
+    return true;
+}
+
 bool rpc_walk(struct view bytes, size_t *ret_len, struct err *err)
 {
     _uninitialized_ struct walk w;
-    const char *why;
 
-    w.rest = bytes;
     w.depth = w.n_maps = 0;
-    do {
-        size_t at = bytes.len - w.rest.len;
-        why = walk_step(&w);
-        if (why)
-            return err_set(err, ERR_BAD_WIRE, "byte %zu: %s", at, why);
-        while (w.depth && w.level[w.depth - 1].n_left == 0)
-            w.depth--;
-    } while (w.depth);
-    *ret_len = bytes.len - w.rest.len;
-    return true;
+    return walk_to_end(&w, bytes, ret_len, err);
+}
+
+bool rpc_walk_payload(struct view bytes, size_t *ret_len, struct err *err)
+{
+    _uninitialized_ struct walk w;
+
+    w.level[0] = (struct level){ 1, false }; /* the message, with its options already behind */
+    w.depth = w.n_maps = 1;
+    return walk_to_end(&w, bytes, ret_len, err);
 }
 
 size_t rpc_value_len(struct view bytes)

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -299,6 +300,16 @@ static int flushed(int status)
     return status ? status : 1;
 }
 
+/* Who started this may have closed them; what is opened next would take their numbers, and what is
+ * printed would go there. They are opened so that using them fails. */
+static void hold_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* is the lowest */
+    }
+}
+
 static void forbid_dumps(void) /* the process holds keys */
 {
     struct rlimit none = { 0, 0 };
@@ -341,6 +352,7 @@ int main(int argc, char **argv)
     bool is_done = false;
     int at, status;
 
+    hold_standard();
     forbid_dumps();
     if (cli_pki(argc, argv, &status))
         return flushed(status);

@@ -21,7 +21,8 @@ struct pub {
     bool reads_lines, is_online, has_ended, is_over;
     char *in; /* of standard input: up to LINE bytes */
     size_t n_in;
-    unsigned long n_sent, n_open;
+    unsigned long n_sent, n_open, n_lines;
+    struct peer_error bad; /* of the input: told when what came before it has arrived */
     unsigned long long until;
     struct peer_error last;
     int status;
@@ -62,6 +63,13 @@ static bool publish(struct pub *p, const struct peer_values *values)
     return true;
 }
 
+static void end_input(struct pub *p, const struct peer_error *bad)
+{
+    p->has_ended = true;
+    p->n_in = 0;
+    p->bad = *bad;
+}
+
 /* Whether the line is done with. */
 static bool publish_line(struct pub *p, const char *line, size_t size)
 {
@@ -74,8 +82,8 @@ static bool publish_line(struct pub *p, const char *line, size_t size)
     free(value);
     if (!ok) {
         snprintf(error.remedy, sizeof(error.remedy), "correct line %lu of the input",
-                 p->n_sent + 1);
-        fail(p, &error);
+                 p->n_lines + 1);
+        end_input(p, &error);
         return false;
     }
     json.kwargs = p->json.kwargs;
@@ -99,7 +107,10 @@ static void publish_lines(struct pub *p)
         if (size && !publish_line(p, p->in + used, size))
             break;
         used += size + (newline ? 1 : 0);
+        p->n_lines++;
     }
+    if (p->n_in == 0) /* the input was bad */
+        return;
     memmove(p->in, p->in + used, p->n_in - used);
     p->n_in -= used;
 }
@@ -113,12 +124,17 @@ static void read_lines(struct pub *p)
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
+    if (n < 0) {
+        snprintf(p->bad.text, sizeof(p->bad.text), "standard input: %s", strerror(errno));
+        snprintf(p->bad.name, sizeof(p->bad.name), "system");
+        snprintf(p->bad.remedy, sizeof(p->bad.remedy), "see what standard input is");
+    }
     if (n <= 0)
         p->has_ended = true;
     else
         p->n_in += (size_t)n;
     if (p->n_in == LINE && !memchr(p->in, '\n', p->n_in))
-        fail(p, &too_long);
+        end_input(p, &too_long);
 }
 
 static void go_on(struct pub *p)
@@ -131,8 +147,11 @@ static void go_on(struct pub *p)
         publish_lines(p);
     else if (p->n_sent == 0)
         publish(p, &values);
-    if (!p->is_over && p->n_open == 0 &&
-        (p->reads_lines ? p->has_ended && p->n_in == 0 : p->n_sent))
+    if (p->is_over || p->n_open > 0 || !(p->reads_lines ? p->has_ended && p->n_in == 0 : p->n_sent))
+        return;
+    if (p->bad.name[0] != '\0')
+        fail(p, &p->bad);
+    else
         end(p, 0);
 }
 

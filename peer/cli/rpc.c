@@ -248,6 +248,16 @@ static const char *after_key(const char *word)
     return n && word[n] == '=' && !strchr("0123456789-", word[0]) ? word + n + 1 : NULL;
 }
 
+/* Whether one of these words begins with the same `size` bytes: a key and its =. */
+static bool has_key(char *const *word, int n, const char *key, size_t size)
+{
+    for (int i = 0; i < n; i++) {
+        if (strncmp(word[i], key, size) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int put_word(const struct rpc_words *words, const char *word, FILE *args, FILE *kwargs,
                     int *n_args, int *n_keys)
 {
@@ -292,9 +302,15 @@ int rpc_json_of_words(const struct rpc_words *words, char *const *word, int n, b
     *ret_json = (struct rpc_json){ 0 };
     fputc('[', args_out);
     fputc('{', kwargs_out);
-    for (int i = 0; i < n && status == 0; i++)
-        status =
-            put_word(words, word[i], args_out, takes_keys ? kwargs_out : NULL, &n_args, &n_keys);
+    for (int i = 0; i < n && status == 0; i++) {
+        const char *value = takes_keys ? after_key(word[i]) : NULL;
+        if (value && has_key(word, i, word[i], (size_t)(value - word[i])))
+            status = rpc_usage(words, "the keyword %.*s is given twice", (int)(value - word[i]) - 1,
+                               word[i]);
+        else
+            status = put_word(words, word[i], args_out, takes_keys ? kwargs_out : NULL, &n_args,
+                              &n_keys);
+    }
     fputc(']', args_out);
     fputc('}', kwargs_out);
     fclose(args_out);

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 
 import network
 import tap
@@ -177,6 +178,28 @@ def a_second_signal_ends_at_once(net):
     router.wait_line(router.err, r"event=stopping")
     router.process.send_signal(signal.SIGINT)
     tap.check(router.wait() == 0, "exit status")
+
+
+@tap.test
+def closed_standard_streams_are_no_harm(net):
+    """What the router opens does not take their numbers, so that its log goes into nothing else."""
+    router = start(net, "closed")
+    router.stop()
+    argv = network.watched([net.program("warren-router"), "--config", f"{router.home}/router.conf"])
+    closed = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *argv])
+    until = time.monotonic() + PATIENCE
+    status = None
+    while status is None:
+        try:
+            status = get(router, "/readyz")[0]
+        except ConnectionError as e:
+            if time.monotonic() > until or closed.poll() is not None:
+                raise Failed("it does not answer") from e
+            time.sleep(0.05)
+    tap.check(status == 200, "/readyz")
+    closed.send_signal(signal.SIGTERM)
+    status = closed.wait(PATIENCE)
+    tap.check(status == 0, f"ended with {status}")
 
 
 if __name__ == "__main__":

@@ -91,10 +91,11 @@ def a_bad_file_keeps_the_old_one_and_says_where(net):
 def what_needs_a_restart_is_named(net):
     router = start(net, "start")
     seen = len(router.err)
-    config(router, (r"listen = 127.0.0.1:0", "listen = 127.0.0.1:1"), (r"#max_queue = .*", "max_queue = 2MiB"))
+    config(router, (r"listen = 127.0.0.1:0", "listen = 127.0.0.1:1"), (r"#max_queue = .*", "max_queue = 2MiB"),
+           (r"#echo = .*", "echo = yes"))
     reload(router)
     line = router.wait_line(router.err, r"event=needs_restart", seen)
-    tap.check_in('options="listen max_queue"', line)
+    tap.check_in('options="listen echo max_queue"', line)
     Session(router.port, "wamp.2.json", REALM)
 
 

@@ -90,6 +90,7 @@ def wrong_usage_is_refused_before_anything_is_sent(net):
         (["call", "a.b", "{oh"], '"{oh" is not JSON'),
         (["call", "a.b", "--kwargs", "[1]"], "--kwargs: expected a JSON object"),
         (["call", "a.b", "k=1", "--kwargs", "{}"], "not by both"),
+        (["call", "a.b", "k=1", "l=2", "k=3"], "the keyword k is given twice"),
         (["call", "a.b", "--timeout", "soon"], "--timeout: expected a duration"),
         (["call", "a.b", "--retain"], "--retain is not an option of it"),
         (["call", "a.b", "--nonsense"], "there is no option --nonsense"),
@@ -305,9 +306,14 @@ def what_is_published_is_heard(net):
     tap.check(len({json.loads(line)["publication"] for line in done.stdout.splitlines()}) == 4, done.stdout)
     bob.wait_line(bob.out, '"4"')
     tap.check([json.loads(line)["args"] for line in bob.out[1:]] == [["one"], [{"two": 2}], [[3]], ["4"]], bob.out)
+    done = command(net, "alice", "pub", "app.news", "-", input='"before"\n\n{"bad\n"after"\n', wanted=2)
+    tap.check_in("line 3", done.stderr)
+    tap.check_in("1 were published", done.stderr)
+    bob.wait_line(bob.out, '"before"')
+    with open(os.devnull, "wb") as unreadable:
+        done = command(net, "alice", "pub", "app.news", "-", stdin=unreadable, wanted=1)
+    tap.check_in("standard input: ", done.stderr)
     stop(bob, wanted=130)
-    done = command(net, "alice", "pub", "app.news", "-", input='1\n{"bad\n3\n', wanted=2)
-    tap.check_in("line 2", done.stderr)
 
 
 @tap.test

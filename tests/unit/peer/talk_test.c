@@ -96,6 +96,10 @@ TEST(values_are_checked_before_they_leave)
         { { NULL, 0, "\x90", 1 }, "invalid_argument", "kwargs: not a map" },
         { { NULL, 0, "\x81\x01\x01", 3 }, "invalid_argument", "kwargs: " },
         { { deep, 36, NULL, 0 }, "invalid_argument", "args: " },
+        { { deep + 3, 33, NULL, 0 }, "invalid_argument", "args: " }, /* 32: too deep in a message */
+        { { deep + 4, 32, NULL, 0 }, "", "" },
+        { { "\x91\x81\xa1k\xd4\x00\x00", 7, NULL, 0 }, "invalid_argument", "args: " },
+        { { NULL, 0, "\x81\xa1k\xd4\x00\x00", 6 }, "invalid_argument", "kwargs: " },
         { { deep, PEER_MAX_VALUES + 1, NULL, 0 }, "too_large", "values: more than" },
         { { deep, SIZE_MAX, deep, 2 }, "too_large", "values: more than" },
     };

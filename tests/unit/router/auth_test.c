@@ -489,8 +489,18 @@ TEST(a_guest_may_little)
 {
     _cleanup_(world_freep) struct world *w = make_world();
     struct wire *guest = anonymous(w, WORLD_NETWORK);
+    struct rpc_fields f;
+    struct rpc_msg msg;
+    struct view value;
+    uint64_t n = 0;
 
-    CHECK_STR(try_call(guest, "network.info", (struct view){ 0 }), "RESULT");
+    send_call(guest, "network.info", (struct view){ 0 });
+    if (CHECK(wire_next(guest, &msg)) && CHECK(msg.type == RPC_RESULT)) {
+        rpc_fields_open(&f, rpc_payload_args(msg.result.payload));
+        value = rpc_fields_value(&f, "first");
+        CHECK(rpc_map_get(value, "limits", &value) && rpc_map_u64(value, "message", &n));
+        CHECK_U64(n, w->config.max_message_before);
+    }
     CHECK_STR(try_call(guest, "network.ping", (struct view){ 0 }), "RESULT");
     CHECK_STR(try_call(guest, "den.ca.chain", (struct view){ 0 }), "network.error.den_away");
     CHECK_STR(try_call(guest, "network.peer.list", (struct view){ 0 }),

@@ -146,7 +146,7 @@ TEST(malformed_installs_are_refused)
         size_t n = strlen(cases[i].hex) / 2;
         _buf_ args = { 0 };
         CHECK(text_read_hex(view_text(cases[i].hex), buf_grow(&args, n), n));
-        CHECK_STR(code_of(w, buf_view(&args)), "wamp.error.protocol_violation");
+        CHECK_STR(code_of(w, buf_view(&args)), "wamp.error.invalid_argument");
         CHECK(!den->is_closed);
     }
 }
