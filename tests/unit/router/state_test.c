@@ -234,7 +234,6 @@ TEST(keys_of_netsign_are_kept_in_a_file)
     struct err err = { 0 };
     uint8_t pk[3][KEY_SIZE];
     _buf_ records = { 0 };
-    _buf_ file = { 0 };
 
     random_bytes(pk, sizeof(pk));
     CHECK_OK(state_read_netkeys(check_dir(), &keys, &err), err);
