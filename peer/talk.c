@@ -144,7 +144,8 @@ static bool take_values(const struct peer_values *values, struct buf *to, uint32
         buf_put(to, VIEW(values->args, values->args_size));
     else if (values->kwargs_size)
         rpc_put_array(to, 0);
-    buf_put(to, VIEW(values->kwargs, values->kwargs_size));
+    if (values->kwargs && values->kwargs_size)
+        buf_put(to, VIEW(values->kwargs, values->kwargs_size));
     *ret_n = values->kwargs_size ? 2 : values->args_size ? 1 : 0;
     return true;
 }
