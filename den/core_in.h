@@ -36,7 +36,7 @@ struct den_core {
     uint64_t crl_due_at;     /* mono */
     struct revoked *revoked; /* what stands on it */
     struct ocsp *ocsp;       /* ocsp.c */
-    uint64_t rev_no;         /* revoke.c: the newest that was signed, and the hash of what says so */
+    uint64_t rev_no; /* revoke.c: the newest that was signed, and the hash of what says so */
     uint8_t rev_head[HASH_SIZE];
     uint64_t rev_published;
     bool is_handing_over, has_handed_over; /* to the router */

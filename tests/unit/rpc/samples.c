@@ -180,14 +180,14 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
         return;
     case RPC_W_NAME:
         ret_any->name = (struct rpc_name){
-            filled(32, 1), VIEW_LIT("alice-laptop"), VIEW_LIT("456000"),
-            filled(32, 8), 3,                        1800086400000,
+            filled(32, 1), VIEW_LIT("alice-laptop"), VIEW_LIT("456000"), filled(32, 8), 3,
+            1800086400000,
         };
         return;
     case RPC_W_REKEY:
         ret_any->rekey = (struct rpc_rekey){
-            filled(32, 1), VIEW_LIT("456000"), filled(32, 8),       filled(32, 0x1b),
-            1,             1800000000000,      VIEW_LIT("operator"),
+            filled(32, 1), VIEW_LIT("456000"),   filled(32, 8), filled(32, 0x1b), 1,
+            1800000000000, VIEW_LIT("operator"),
         };
         return;
     case RPC_N_WORDS:
