@@ -161,7 +161,8 @@ static void answer_parts(struct job *job)
             break;
         used += size + 1;
     }
-    memmove(job->out, job->out + used, job->n_out - used);
+    if (used)
+        memmove(job->out, job->out + used, job->n_out - used);
     job->n_out -= used;
 }
 
