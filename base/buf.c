@@ -60,6 +60,9 @@ void buf_clear(struct buf *buf)
     buf->len = 0;
 }
 
+/* From here on a buffer grows by an eighth: what somebody sends must not take twice as much. */
+enum { LARGE = 512 * 1024 };
+
 uint8_t *buf_grow_over(struct buf *buf, size_t len)
 {
     size_t need = buf->len + len;
@@ -69,7 +72,7 @@ uint8_t *buf_grow_over(struct buf *buf, size_t len)
     if (need > buf->cap) {
         size_t cap = buf->cap ? buf->cap : 64;
         while (cap < need)
-            cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+            cap = cap > SIZE_MAX / 2 ? need : cap + (cap < LARGE ? cap : cap / 8);
         buf->data = mem_resize(buf->data, cap, 1);
         buf->cap = cap;
     }

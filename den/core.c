@@ -205,6 +205,8 @@ void core_refuse(struct den_core *core, uint64_t inv, const struct err *why)
 {
     struct err told = *why;
 
+    if (why->code == ERR_BAD_WIRE) /* it is about what was asked, not about the wire */
+        told.code = ERR_INVALID_ARGUMENT;
     if (why->code == ERR_SYSTEM || why->code == ERR_INTERNAL) {
         log_event(LOG_ERROR, "failed", "code=%s cause=%s", err_code_name(why->code),
                   log_quote_text(why->text));

@@ -46,7 +46,7 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(max_fragments, NUMBER, "1024", "fragments of one message")                                   \
     X(max_control_rate, SIZE, "32KiB",                                                             \
       "bytes a second that belong to no message: pings, empty fragments")                          \
-    X(stall_timeout, DURATION, "30s", "time for a message to come whole, or to leave")             \
+    X(stall_timeout, DURATION, "24s", "time for a message to come whole, or to leave")             \
     X(max_queue, SIZE, "4MiB", "waiting for one connection: events are dropped at half of it")     \
     X(max_pending_calls, NUMBER, "64",                                                             \
       "calls of one session that wait for an answer; den has 65536")                               \

@@ -7,6 +7,7 @@
 #include "router/router.h"
 #include "router/state.h"
 #include "router/transcode.h"
+#include "router/saver.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -23,7 +24,8 @@ struct edge {
     struct moment now;
     bool knows_now; /* in this turn */
     struct router *router;
-    struct door *door;  /* NULL: none wanted */
+    struct door *door; /* NULL: none wanted */
+    struct saver *saver;
     struct key *key;    /* the router's */
     struct buf tls_key; /* PKCS#8 DER; wiped */
     int lock_fd;
@@ -186,7 +188,18 @@ static bool save_trust(void *user, struct view bytes, struct err *err)
 {
     const struct edge *edge = user;
 
-    return state_save_trust(edge->config->state, bytes, err);
+    (void)err; /* on_unsaved() */
+    saver_take(edge->saver, bytes);
+    return true;
+}
+
+/* The next heartbeat tries again. */
+static void on_unsaved(void *user, const struct err *why)
+{
+    struct edge *edge = user;
+
+    edge->router->is_trust_unsaved = true;
+    log_event(LOG_ERROR, "trust_unsaved", "why=%s", log_quote_text(why->text));
 }
 
 static bool keep_revocations(void *user, struct view records, struct err *err)
@@ -530,6 +543,7 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge *
     edge->turn = rpc_turn_new(rpc_loop_native(loop), on_turn, edge);
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
     edge->key = STEAL(state.key);
+    edge->saver = saver_new(loop, config->state, on_unsaved, edge);
     make_core(edge, &state, STEAL(realms), STEAL(netkeys));
     if (!listen_on(edge, &state, max_connections, err) ||
         !listen_plain(edge, loop, max_connections, err))
@@ -544,6 +558,7 @@ void edge_free(struct edge *edge)
 {
     if (!edge)
         return;
+    saver_free(edge->saver); /* first: what it waits for turns the loop */
     door_free(edge->door);
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     rpc_ws_free(edge->plain);

@@ -39,6 +39,13 @@ struct rpc_readable {
     void *user;
 };
 
+struct work {
+    uv_work_t uv;
+    struct rpc_loop *loop;
+    void (*work)(void *user), (*done)(void *user);
+    void *user;
+};
+
 struct ending {
     void (*at_end)(void *user);
     void *user;
@@ -57,6 +64,7 @@ struct rpc_loop {
     uv_loop_t uv;
     struct list signals, timers, endings;
     struct watch *watch; /* often NULL */
+    size_t n_works;
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -330,4 +338,42 @@ void rpc_loop_at_end(void *native, void (*at_end)(void *user), void *user)
     ending->at_end = at_end;
     ending->user = user;
     list_append(&loop->endings, &ending->node);
+}
+
+/* ---- work in another thread ------------------------------------------------------------------ */
+
+static void do_work(uv_work_t *uv)
+{
+    struct work *work = CONTAINER(uv, struct work, uv);
+
+    work->work(work->user);
+}
+
+static void on_work_done(uv_work_t *uv, int status)
+{
+    _free_ struct work *work = CONTAINER(uv, struct work, uv);
+
+    assert(status == 0); /* nobody cancels any */
+    work->loop->n_works--;
+    work->done(work->user);
+}
+
+void rpc_loop_work(struct rpc_loop *loop, void (*work)(void *user), void (*done)(void *user),
+                   void *user)
+{
+    struct work *made = mem_new(struct work);
+
+    made->loop = loop;
+    made->work = work;
+    made->done = done;
+    made->user = user;
+    loop->n_works++;
+    if (uv_queue_work(&loop->uv, &made->uv, do_work, on_work_done) != 0)
+        abort(); /* only without a function */
+}
+
+void rpc_loop_finish_works(struct rpc_loop *loop)
+{
+    while (loop->n_works)
+        uv_run(&loop->uv, UV_RUN_ONCE);
 }

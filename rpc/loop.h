@@ -27,6 +27,13 @@ void rpc_timer_free(struct rpc_timer *timer);
 void rpc_loop_on_signal(struct rpc_loop *loop, int signal_number, rpc_on_signal *on_signal,
                         void *user);
 
+/* Does `work` in another thread, then calls `done` on the loop: for what may wait for a disk. `work` touches
+ * nothing that the loop's thread may touch meanwhile. rpc_loop_finish_works() turns the loop until none is
+ * under way: before what they use is freed. */
+void rpc_loop_work(struct rpc_loop *loop, void (*work)(void *user), void (*done)(void *user),
+                   void *user);
+void rpc_loop_finish_works(struct rpc_loop *loop);
+
 /* Tells after each turn how long its work took, without the sleep before it: microseconds in which
  * nothing else could happen. Once a loop. */
 typedef void rpc_on_work(void *user, uint64_t us);

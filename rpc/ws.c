@@ -355,7 +355,9 @@ static int confirm_upgrade(struct lws *wsi)
 {
     char upgrade[16];
 
-    if (lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0)
+    /* RFC 6455, 4.1: by GET and no other method */
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) <= 0 ||
+        lws_hdr_copy(wsi, upgrade, sizeof(upgrade), WSI_TOKEN_UPGRADE) <= 0)
         return -1;
     return strcasecmp(upgrade, "websocket") == 0 ? 0 : -1;
 }

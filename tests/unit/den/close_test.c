@@ -72,7 +72,7 @@ TEST(either_end_closes_a_session_and_nobody_else)
     }
     scene_check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong, RPC_SID), "x"), ERR_NOT_FOUND,
                         "close: no such session of yours");
-    scene_check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong, 3), "x"), ERR_BAD_WIRE,
+    scene_check_refused(s.w, send_close(s.w, s.alice, VIEW(wrong, 3), "x"), ERR_INVALID_ARGUMENT,
                         "close: body: sid: missing, or not 16 bytes");
 }
 

@@ -53,9 +53,9 @@ TEST(a_nonce_has_its_length)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     struct buf none = { 0 };
 
-    CHECK(code_of(w, ask(w, "peer", "", VIEW(nonce, 15))) == ERR_BAD_WIRE);
-    CHECK(code_of(w, ask(w, "peer", "", VIEW(NULL, 0))) == ERR_BAD_WIRE);
-    CHECK(code_of(w, world_handle(w, "den.time", "peer", "", &none)) == ERR_BAD_WIRE);
+    CHECK(code_of(w, ask(w, "peer", "", VIEW(nonce, 15))) == ERR_INVALID_ARGUMENT);
+    CHECK(code_of(w, ask(w, "peer", "", VIEW(NULL, 0))) == ERR_INVALID_ARGUMENT);
+    CHECK(code_of(w, world_handle(w, "den.time", "peer", "", &none)) == ERR_INVALID_ARGUMENT);
 }
 
 TEST(who_asks_without_end_is_refused_and_others_are_not)

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "tests/check.h"
 
+#include <pthread.h>
+
 #include <signal.h>
 #include <unistd.h>
 
@@ -117,4 +119,42 @@ TEST(turns_are_told_and_the_end_comes_last)
     CHECK_U64(seen.n_ends, 0);
     rpc_loop_free(seen.loop);
     CHECK_U64(seen.n_ends, 1);
+}
+
+struct job {
+    struct rpc_loop *loop;
+    pthread_t thread;
+    unsigned n_done;
+    bool is_elsewhere;
+};
+
+static void work(void *user)
+{
+    struct job *job = user;
+
+    job->is_elsewhere = !pthread_equal(job->thread, pthread_self());
+}
+
+static void done(void *user)
+{
+    struct job *job = user;
+
+    CHECK(pthread_equal(job->thread, pthread_self()));
+    if (++job->n_done == 1)
+        rpc_loop_work(job->loop, work, done, job); /* from inside too */
+}
+
+TEST(work_is_done_elsewhere_and_told_here)
+{
+    _cleanup_(rpc_loop_freep) struct rpc_loop *loop = NULL;
+    struct job job = { .thread = pthread_self() };
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&loop, &err), err);
+    job.loop = loop;
+    rpc_loop_work(loop, work, done, &job);
+    CHECK_U64(job.n_done, 0);
+    rpc_loop_finish_works(loop);
+    CHECK_U64(job.n_done, 2);
+    CHECK(job.is_elsewhere);
 }
