@@ -3,6 +3,7 @@
  * time; who calls meanwhile is told that we are busy. */
 #include "cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -479,7 +480,9 @@ static int take_id(const struct cli *cli, char ret_id[CHAT_WHOM])
             ret_id[n++] = *at;
     }
     ret_id[n] = '\0';
-    if (!is_name && (n < 6 || n > 9)) {
+    /* A name without a domain begins with a letter. */
+    if ((is_name && !strchr(cli->argument, '@') && isdigit((unsigned char)*cli->argument)) ||
+        (!is_name && (n < 6 || n > 9))) {
         fprintf(stderr,
                 "warren: chat: invalid_argument: an ID has 6 to 9 digits, such as \"456 000\"\n");
         return 2;

@@ -200,12 +200,12 @@ int cli_join(const struct cli *cli)
     char join[MAX_JOIN];
     int status;
 
-    cli_catch_signals();
     if (cli->resume)
         join[0] = '\0';
     else if (cli->argument ? !take_argument(cli->argument, join, sizeof(join))
                            : !read_join(cli, join, sizeof(join)))
         return 2;
+    cli_catch_signals(); /* the prompt has its own way with them */
     config.join = cli->resume ? NULL : join;
     peer = peer_new(&config, &error);
     wipe(join, sizeof(join));

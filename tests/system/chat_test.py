@@ -129,7 +129,7 @@ def a_known_peer_with_another_key_is_refused_and_both_are_told(net):
     tap.check(not alice.find(alice.err, re.escape(net.path("bob"))), "bob's files are named to alice")
     bob.wait_line(bob.err, f"a call of {shown(net.ids['alice'])} was refused")
     bob.wait_line(bob.err, "warren: chat: identity_changed: .*known_peers")
-    bob.wait_line(bob.err, "what to do: .*known_peers")
+    bob.wait_line(bob.err, "what to do: .*known accept")
     bob.stop()
     with open(known, "w", encoding="ascii") as f:
         f.write(before)
