@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/broker.h"
 #include "router/audience.h"
+#include "router/frailty.h"
 #include "router/meta.h"
 #include "router/network.h"
 #include "router/retained.h"
@@ -149,6 +150,13 @@ static void drop_event(struct conn *conn)
     metrics_count(&conn->router->metrics, METRIC_EVENTS_DROPPED);
 }
 
+/* Its library would end at it. */
+static void withhold(struct conn *conn)
+{
+    conn->n_events_dropped++;
+    metrics_count(&conn->router->metrics, METRIC_WITHHELD_EVENTS);
+}
+
 struct retained_for {
     struct conn *conn;
     const struct topic *topic;
@@ -165,6 +173,10 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
         msg.event.topic = uri;
     if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
         return;
+    if ((who->conn->features & CONN_IS_FRAIL) && frailty_find(RPC_EVENT, kept->payload)) {
+        withhold(who->conn);
+        return;
+    }
     if (conn_is_slow(who->conn)) {
         drop_event(who->conn);
         return;
@@ -281,6 +293,8 @@ struct delivery {
     struct rpc_msg msg;
     const struct audience *audience; /* NULL: all who listen */
     bool is_meta;                    /* only to those who may use the meta API */
+    /* Looked up for the first who is frail. */
+    enum { HARM_UNKNOWN, HARMLESS, HARMFUL } harm;
 };
 
 static bool may_have(const struct delivery *delivery, const struct conn *conn)
@@ -290,6 +304,15 @@ static bool may_have(const struct delivery *delivery, const struct conn *conn)
     if (!rpc_ppt_is_empty(&delivery->msg.event.ppt) && !(conn->features & CONN_UNPACKS_EVENTS))
         return false;
     return !delivery->audience || audience_has(delivery->audience, conn);
+}
+
+static bool would_harm(struct delivery *delivery, const struct conn *conn)
+{
+    if (!(conn->features & CONN_IS_FRAIL))
+        return false;
+    if (delivery->harm == HARM_UNKNOWN)
+        delivery->harm = frailty_find(RPC_EVENT, delivery->msg.event.payload) ? HARMFUL : HARMLESS;
+    return delivery->harm == HARMFUL;
 }
 
 static struct parcel *write_event(struct delivery *delivery, const struct topic *topic)
@@ -313,7 +336,9 @@ static void distribute(void *user, void *value)
     LIST_EACH(sub, &topic->listeners, of_topic) {
         if (!may_have(delivery, sub->conn))
             continue;
-        if (conn_is_slow(sub->conn))
+        if (would_harm(delivery, sub->conn))
+            withhold(sub->conn);
+        else if (conn_is_slow(sub->conn))
             drop_event(sub->conn);
         else
             backlog_put(sub->conn, parcel);

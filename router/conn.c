@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/conn.h"
+#include "router/frailty.h"
 #include "router/handshake.h"
 #include "router/meta.h"
 #include "router/network.h"
@@ -229,7 +230,7 @@ static unsigned read_features(struct view roles)
         if (rpc_roles_have(roles, features[i].role, features[i].name))
             found |= features[i].feature;
     }
-    return found;
+    return found | (frailty_is_in(roles) ? CONN_IS_FRAIL : 0);
 }
 
 static bool check_number(struct conn *conn, enum rpc_type type, uint64_t request, struct err *err)

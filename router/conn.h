@@ -49,6 +49,7 @@ enum {
     CONN_PACKS_RESULTS = 64,
     CONN_PACKS_EVENTS = 128,
     CONN_UNPACKS_EVENTS = 256,
+    CONN_IS_FRAIL = 512, /* what it cannot: frailty.h */
 };
 
 struct conn {

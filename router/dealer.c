@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/dealer.h"
+#include "router/frailty.h"
 #include "router/meta.h"
 #include "router/network.h"
 #include "router/router.h"
@@ -255,8 +256,19 @@ struct search {
     const struct call *call; /* NULL: a new one */
     bool is_open;
     bool is_packed;
+    struct rpc_payload payload;
     bool was_slow, was_unable;
+    const char *keyword; /* that somebody's library cannot take */
 };
+
+static bool would_harm(struct search *search, const struct conn *callee)
+{
+    if (!(callee->features & CONN_IS_FRAIL))
+        return false;
+    if (!search->keyword)
+        search->keyword = frailty_find(RPC_INVOCATION, search->payload);
+    return search->keyword != NULL;
+}
 
 static bool was_tried(const struct call *call, uint64_t session)
 {
@@ -286,7 +298,7 @@ static bool can_take(void *user, const struct reg *reg)
         search->was_slow = true;
         return false;
     }
-    return true;
+    return !would_harm(search, reg->owner);
 }
 
 static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
@@ -301,7 +313,9 @@ static bool say_nobody(const struct conn *conn, struct view procedure, struct er
 static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
 {
     struct proc *proc = procs_best(conn->realm->dealer->procs, ask->procedure);
-    struct search search = { .is_open = ask->progress, .is_packed = !rpc_ppt_is_empty(&ask->ppt) };
+    struct search search = { .is_open = ask->progress,
+                             .is_packed = !rpc_ppt_is_empty(&ask->ppt),
+                             .payload = ask->payload };
     struct reg *reg = proc ? procs_pick(proc, can_take, &search) : NULL;
     struct err why;
 
@@ -313,6 +327,10 @@ static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
     } else if (search.was_slow) {
         metrics_limit(&conn->router->metrics, LIMIT_SLOW_CALLEE);
         err_set(&why, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(ask->procedure));
+        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    } else if (search.keyword) {
+        metrics_count(&conn->router->metrics, METRIC_WITHHELD_INVOCATIONS);
+        frailty_refuse(search.keyword, "callee", &why);
         conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else {
         err_set(&why, ERR_INVALID_ARGUMENT, "%.*s: its server takes no %s",
@@ -396,6 +414,22 @@ static struct call *find_asked(const struct conn *conn, uint64_t request)
     return map_get(conn->realm->dealer->asked, VIEW(&key, sizeof(key)));
 }
 
+/* A callee whose library a further part would end is asked no more. */
+static bool can_pass(struct call *call, const struct rpc_call *ask)
+{
+    const char *keyword =
+        call->callee->features & CONN_IS_FRAIL ? frailty_find(RPC_INVOCATION, ask->payload) : NULL;
+    struct err why;
+
+    if (!keyword)
+        return true;
+    metrics_count(&call->router->metrics, METRIC_WITHHELD_INVOCATIONS);
+    interrupt(call, "killnowait", "wamp.error.invalid_argument");
+    frailty_refuse(keyword, "callee", &why);
+    fail(call, why.code, why.text);
+    return false;
+}
+
 /* More of a call: goes where its beginning went, under the options of its beginning. */
 static void pass_chunk(struct call *call, const struct rpc_call *ask)
 {
@@ -409,6 +443,8 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
         fail(call, ERR_BUSY, "its server does not keep up");
         return;
     }
+    if (!can_pass(call, ask))
+        return;
     if (!rpc_msg_read(buf_view(&call->frame), &head, &err))
         abort(); /* we wrote it */
     head.call.payload = ask->payload;
@@ -533,6 +569,38 @@ static bool can_unpack(struct call *call, const struct rpc_ppt *ppt)
     return false;
 }
 
+/* A caller whose library the result would end is told so in its place, and it is the last word. */
+static bool can_bear(struct call *call, const struct rpc_result *yield)
+{
+    const struct conn *caller = call->caller;
+    const char *keyword;
+    struct err why;
+
+    if (!caller || !(caller->features & CONN_IS_FRAIL) ||
+        (yield->progress && (!call->wants_progress || call->is_killed)))
+        return true;
+    keyword = frailty_find_in_result(yield->payload, yield->progress);
+    if (!keyword)
+        return true;
+    metrics_count(&call->router->metrics, METRIC_WITHHELD_RESULTS);
+    if (yield->progress)
+        interrupt(call, "killnowait", "wamp.error.invalid_argument");
+    frailty_refuse(keyword, "caller", &why);
+    fail(call, why.code, why.text);
+    return false;
+}
+
+/* What a callee's error tells the caller: without its keywords when the caller's library would end
+ * at one. */
+static struct rpc_payload bearable(const struct call *call, struct rpc_payload payload)
+{
+    if (!call->caller || !(call->caller->features & CONN_IS_FRAIL) ||
+        !frailty_find(RPC_ERROR, payload))
+        return payload;
+    metrics_count(&call->router->metrics, METRIC_WITHHELD_ERRORS);
+    return rpc_args(rpc_payload_args(payload));
+}
+
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_result *yield = &in->msg->yield;
@@ -542,7 +610,7 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
         return err_wrap(err, "YIELD");
     if (!conn_may_pack(conn, CONN_PACKS_RESULTS, &yield->ppt, err))
         return err_wrap(err, "YIELD: options");
-    if (!call || !can_unpack(call, &yield->ppt))
+    if (!call || !can_unpack(call, &yield->ppt) || !can_bear(call, yield))
         return true;
     if (!yield->progress) {
         finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
@@ -557,32 +625,33 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
     return true;
 }
 
-/* Another callee of the same procedure, who was not asked yet. */
-static struct reg *find_another(struct call *call)
+/* Another callee of the same procedure, who was not asked yet; *ret_again: the CALL, for it. */
+static struct reg *find_another(struct call *call, struct rpc_msg *ret_again)
 {
     struct proc *proc = procs_by_id(call->callee->realm->dealer->procs, call->registration);
     struct search search = { .call = call, .is_packed = call->is_packed };
+    struct err err;
 
     buf_put_u64(&call->tried, call->callee->session);
     if (!proc || !call->frame.len || call->is_in_parts || call->is_answering || call->is_killed)
         return NULL;
+    if (!rpc_msg_read(buf_view(&call->frame), ret_again, &err))
+        abort(); /* it was read before */
+    search.payload = ret_again->call.payload;
     return procs_pick(proc, can_take, &search);
 }
 
 /* The callee would not take it. */
 static void reroute(struct call *call, const struct rpc_error *error)
 {
-    struct reg *reg = find_another(call);
     struct rpc_msg again;
-    struct err err;
+    struct reg *reg = find_another(call, &again);
 
     if (!reg) {
         finish(call, &(struct dealer_answer){ true, VIEW_LIT("wamp.error.no_available_callee"),
-                                              error->payload, error->ppt });
+                                              bearable(call, error->payload), error->ppt });
         return;
     }
-    if (!rpc_msg_read(buf_view(&call->frame), &again, &err))
-        abort(); /* it was read before */
     leave_callee(call);
     join_callee(call, reg);
     invoke(call, reg, &again.call, source_of(call->caller));
@@ -604,7 +673,8 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
     if (call && call->caller && view_eq_text(error->uri, "wamp.error.unavailable"))
         reroute(call, error);
     else if (call)
-        finish(call, &(struct dealer_answer){ true, error->uri, error->payload, error->ppt });
+        finish(call, &(struct dealer_answer){ true, error->uri, bearable(call, error->payload),
+                                              error->ppt });
     return true;
 }
 

@@ -31,6 +31,11 @@
     X(CALLS, "calls", "", "Calls that were accepted, those to the router itself included.")        \
     X(EVENTS_DELIVERED, "events_delivered", "", "Events that were handed to a connection.")        \
     X(EVENTS_DROPPED, "events_dropped", "", "Events that a slow connection lost.")                 \
+    X(WITHHELD_EVENTS, "withheld", "what=\"event\"",                                               \
+      "Messages with a keyword that the receiver's client library cannot take.")                   \
+    X(WITHHELD_INVOCATIONS, "withheld", "what=\"invocation\"", "")                                 \
+    X(WITHHELD_RESULTS, "withheld", "what=\"result\"", "")                                         \
+    X(WITHHELD_ERRORS, "withheld", "what=\"error\"", "")                                           \
     X(DENIED, "denied", "", "Calls, registrations, subscriptions and publications denied.")        \
     X(RELOADS_OK, "reloads", "result=\"ok\"", "Reloads of the configuration.")                     \
     X(RELOADS_FAILED, "reloads", "result=\"failed\"", "")

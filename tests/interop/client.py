@@ -8,7 +8,7 @@ import sys
 import txaio
 from autobahn.asyncio.component import Component
 from autobahn.wamp.exception import ApplicationError
-from autobahn.wamp.types import CallResult, PublishOptions
+from autobahn.wamp.types import CallOptions, CallResult, PublishOptions
 
 SERIALIZER, URL, REALM, METHOD, ROLE, *NAMES = sys.argv[1:]
 OWN_METHODS = {"anonymous": {}, "ticket": {"ticket": os.environ.get("INTEROP_SECRET")},
@@ -44,6 +44,15 @@ async def serve(session, name):
         except ApplicationError:
             return "error"
 
+    async def drink(procedure, details):
+        """The same with progress; what the last word was."""
+        options = CallOptions(on_progress=lambda *args, **kwargs: None, details=details)
+        try:
+            await session.call(procedure, options=options)
+            return "result"
+        except ApplicationError as e:
+            return e.error
+
     def fail(what):
         raise ApplicationError("app.error.refused", what, 7, why="because")
 
@@ -52,6 +61,7 @@ async def serve(session, name):
     await session.register(fail, f"app.{name}.fail")
     await session.register(tell, f"app.{name}.tell")
     await session.register(poke, f"app.{name}.poke")
+    await session.register(drink, f"app.{name}.drink")
     await session.subscribe(lambda *args, **kwargs: None, f"app.{name}.news")
     say("ready")
 

@@ -306,6 +306,69 @@ def no_payload_ends_a_stock_client(net):
         server.stop()
 
 
+FOR_RESULTS = ("self", "callee", "callee_authid", "callee_authrole", "forward_for", "enc_algo")
+# The answer to an invocation in which they end python3-autobahn; what its caller is told instead.
+ANSWERS = {
+    "result": (FOR_RESULTS, lambda request, kwargs: [70, request, {}, [], kwargs], "wamp.error.invalid_argument"),
+    "progress": (("fun", *FOR_RESULTS), lambda request, kwargs: [70, request, {"progress": True}, [], kwargs], "wamp.error.invalid_argument"),
+    "error": (("self", "error"), lambda request, kwargs: [8, 68, request, {}, "app.error.no", ["why"], kwargs], "app.error.no"),
+}
+
+
+def lives(stranger, server, what):
+    tap.check(server.process.poll() is None, f"{server.name} did not live through {what}: {server.err[-6:]}")
+    stranger.ask(48, {}, f"app.{server.name}.add", [2, 3])
+    answer = stranger.receive()
+    tap.check(answer[0] == 50 and answer[3] == [5], f"{server.name} after {what}: {answer}")
+
+
+def give_keywords(stranger, server):
+    """As arguments of a call and of an event."""
+    for keyword in ("self", "fun"):
+        stranger.ask(48, {}, f"app.{server.name}.echo", [], {"k": 1, keyword: 1})
+        told = stranger.expect(8)
+        tap.check(told[4] == "wamp.error.invalid_argument" and keyword in told[6]["cause"], f"{keyword} in a call: {told}")
+        lives(stranger, server, f"{keyword} in a call")
+        stranger.ask(16, {"acknowledge": True}, f"app.{server.name}.news", [], {"k": 1, keyword: 1})
+        stranger.expect(17)
+        lives(stranger, server, f"{keyword} in an event")
+    stranger.ask(48, {}, f"app.{server.name}.echo", [], {"deep": {"self": 1, "fun": 1}, "error": 1})
+    told = stranger.expect(50)
+    tap.check(told[4] == {"deep": {"self": 1, "fun": 1}, "error": 1}, f"what is harmless: {told}")
+
+
+def answer_with_keywords(stranger, server):
+    procedure = f"app.stranger.n{stranger.session}.{server.name}"
+    stranger.register(procedure)
+    for form, (keywords, answer, told) in ANSWERS.items():
+        for keyword in keywords:
+            for details in (False, True):
+                what = f"{keyword} in {form}, details {details}"
+                stranger.ask(48, {}, f"app.{server.name}.drink", [procedure, details])
+                stranger.send(answer(stranger.expect(68)[1], {"k": 1, keyword: 1}))
+                last = stranger.expect(50)
+                tap.check(last[3] == [told], f"{what}: {last}")
+                lives(stranger, server, what)
+
+
+@tap.test
+def no_keyword_ends_python3_autobahn(net):
+    """It hands keywords on to functions of its own: those that it cannot take are kept from it, and whoever gave them is told."""
+    start(net)
+    if python_lacks():
+        raise tap.Skip(python_lacks())
+    for serializer in ("json", "msgpack"):
+        name = f"k_{serializer}"
+        server = net.start(name, command("python", serializer, REALM, "anonymous", "serve", name), env=os.environ)
+        server.wait_line(server.out, r"^ready$")
+        for own in ("wamp.2.json", "wamp.2.msgpack"):
+            stranger = wamp.Session(net.port, own, REALM)
+            give_keywords(stranger, server)
+            answer_with_keywords(stranger, server)
+            stranger.close()
+        server.stop()
+
+
 @tap.test
 def over_tls_under_the_networks_own_root(net):
     start(net)
