@@ -70,27 +70,43 @@ static bool connect_db(const char *path, struct store **ret_store, struct err *e
     return true;
 }
 
-/* All the steps from `version` on, or none of them. */
-static bool migrate(struct store *store, uint64_t version, struct err *err)
+/* Another program's file has version 0: nobody ever migrates that. */
+static bool read_version(struct store *store, uint64_t *ret_version, struct err *err)
 {
-    char text[64];
-    uint64_t now;
+    if (!pragma(store, "PRAGMA user_version", ret_version, err))
+        return false;
+    return *ret_version <= SCHEMA_VERSION ||
+           err_set(err, ERR_BAD_CONFIG,
+                   "%s: its schema is version %llu, this program reads versions 1 to %d: a newer "
+                   "warren-den wrote it; run that one",
+                   store->path, (unsigned long long)*ret_version, SCHEMA_VERSION);
+}
 
+/* Inside a transaction. The version is read here: another process may have been faster. */
+static bool take_steps(struct store *store, struct err *err)
+{
+    uint64_t version;
+    char text[48];
+
+    if (!read_version(store, &version, err))
+        return false;
+    for (; version < SCHEMA_VERSION; version++) {
+        if (!exec(store, schemas[version], err))
+            return err_wrap(err, "schema %llu", (unsigned long long)version + 1);
+    }
+    snprintf(text, sizeof(text), "PRAGMA user_version = %d", SCHEMA_VERSION);
+    return exec(store, text, err);
+}
+
+/* All the steps that it lacks, or none of them. */
+static bool migrate(struct store *store, struct err *err)
+{
     if (!exec(store, "BEGIN IMMEDIATE", err))
         return false;
-    /* another process may have done it while we waited for the lock */
-    if (!pragma(store, "PRAGMA user_version", &now, err) || now != version) {
-        store_rollback(store);
-        return err->code == ERR_NONE;
-    }
-    for (; version < SCHEMA_VERSION; version++) {
-        if (!exec(store, schemas[version], err)) {
-            store_rollback(store);
-            return err_wrap(err, "schema %llu", (unsigned long long)version + 1);
-        }
-    }
-    snprintf(text, sizeof(text), "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
-    return exec(store, text, err);
+    if (take_steps(store, err) && exec(store, "COMMIT", err))
+        return true;
+    store_rollback(store);
+    return false;
 }
 
 static bool make(const char *path, struct err *err)
@@ -98,7 +114,7 @@ static bool make(const char *path, struct err *err)
     _cleanup_(store_freep) struct store *store = NULL;
 
     return connect_db(path, &store, err) && exec(store, "PRAGMA journal_mode = WAL", err) &&
-           migrate(store, 0, err);
+           migrate(store, err);
 }
 
 bool store_create(const char *path, struct err *err)
@@ -139,14 +155,11 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
     uint64_t version;
 
     if (!check_file(path, err) || !connect_db(path, &store, err) ||
-        !pragma(store, "PRAGMA user_version", &version, err))
+        !read_version(store, &version, err))
         return false;
-    if (version == 0 || version > SCHEMA_VERSION)
-        return err_set(err, ERR_BAD_CONFIG,
-                       "%s: its schema is version %llu, this program reads version %d", path,
-                       (unsigned long long)version, SCHEMA_VERSION);
-    err->code = ERR_NONE;
-    if (version < SCHEMA_VERSION && !migrate(store, version, err))
+    if (version == 0)
+        return err_set(err, ERR_BAD_CONFIG, "%s: not a store that warren-den made", path);
+    if (version < SCHEMA_VERSION && !migrate(store, err))
         return err_wrap(err, "%s: migrating the store", path);
     *ret_store = STEAL(store);
     return true;

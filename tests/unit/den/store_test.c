@@ -74,7 +74,7 @@ TEST(open_refuses_what_is_not_ours)
     CHECK_ERR(store_open(path, &store, &err), err, ERR_SYSTEM);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0600, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_BAD_CONFIG);
-    version = mem_format("%s: its schema is version 0, this program reads version 3", path);
+    version = mem_format("%s: not a store that warren-den made", path);
     CHECK_STR(err.text, version);
     CHECK_OK(file_write(path, VIEW_LIT(""), 0640, &err), err);
     CHECK_ERR(store_open(path, &store, &err), err, ERR_EXPOSED);
