@@ -135,6 +135,8 @@ bool enrolment_is_alive(const struct store_identity *who, uint64_t now, struct e
 
 /* ---- rekey.c --------------------------------------------------------------------------------- */
 
+/* After an administrator replaced a key: the router hears at once that the one before is over. */
+void rekey_end_old(struct den_core *core);
 /* The ID of `token` gets the key of `in`, on an administrator's word. Inside a transaction. */
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,
                     const struct store_token *token, struct store_identity *ret_who,

@@ -152,6 +152,8 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
         return false;
     log_event(LOG_INFO, is_new ? "enrolled" : "admitted", "id=%s role=%s source=%s", who.id,
               who.role, log_quote(source));
+    if (who.rekey_no != known.rekey_no)
+        rekey_end_old(core);
     *ret_who = who;
     return true;
 }

@@ -68,6 +68,18 @@ static bool record(struct den_core *core, const struct rpc_rekey *k, struct view
     return ok;
 }
 
+/* After the commit: what ended the admissions of the key before is signed and on its way to the router ahead of the
+ * answer, so that nobody comes in with that key once the new one is in use. Not where the key before asked itself: its
+ * session would end before the answer. */
+void rekey_end_old(struct den_core *core)
+{
+    struct err err = { 0 };
+
+    if (!revoke_look(core, &err)) /* the next look tries again */
+        log_event(LOG_ERROR, "revocations.failed", "code=%s cause=%s", err_code_name(err.code),
+                  log_quote_text(err.text));
+}
+
 /* ---- on an administrator's word -------------------------------------------------------------- */
 
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,

@@ -92,6 +92,14 @@ def a_new_key_signed_by_the_old_one_is_taken_and_told(net):
 def a_key_that_an_administrator_gave_is_asked_about(net):
     text = den(net, "peer", "re-enrol", net.ids["bob"]).stdout
     run(net.warren("bob2", "join"), input=text)
+    # whoever still has the key before can do nothing with it, from the first moment on
+    n = len(net.router.err)
+    old = net.start("bob", net.warren("bob", "name", "list"))
+    try:
+        net.router.wait_line(net.router.err, rf"event=refused .*network\.error\.revoked.* of {net.ids['bob']} was revoked", n)
+    finally:
+        old.stop()
+    tap.check(old.out == [], f"the router let it in: {old.out}")
     tap.check(net.identity("bob2")["id"] == net.ids["bob"], "another ID")
     alice, _bob = chat_once(net, "alice", "bob2", net.ids["bob"], wanted=1)
     tap.check_in("identity_changed", "\n".join(alice.err))
@@ -99,7 +107,7 @@ def a_key_that_an_administrator_gave_is_asked_about(net):
     done = run(net.warren("alice", "known", "accept", net.ids["bob"], "--yes"))
     tap.check_in(net.identity("bob2")["fingerprint"], done.stderr)
     chat_once(net, "alice", "bob2", net.ids["bob"])
-    # whoever still has the key before can do nothing with it
+    # and is told why
     old = net.start("bob", net.warren("bob", "chat", net.ids["alice"], "--loopback"))
     old.wait_line(old.err, r"revoked")
     old.stop()
