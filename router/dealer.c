@@ -601,6 +601,23 @@ static struct rpc_payload bearable(const struct call *call, struct rpc_payload p
     return rpc_args(rpc_payload_args(payload));
 }
 
+/* A frail library takes progress apart without looking whether args and kwargs are there. */
+static void send_progress(const struct call *call, const struct rpc_result *yield)
+{
+    struct rpc_result result = { call->request, true, yield->payload, yield->ppt };
+    _buf_ whole = { 0 };
+
+    if ((call->caller->features & CONN_IS_FRAIL) && result.payload.n < 2) {
+        if (result.payload.n)
+            buf_put(&whole, result.payload.bytes);
+        else
+            rpc_put_array(&whole, 0);
+        rpc_put_map(&whole, 0);
+        result.payload = (struct rpc_payload){ buf_view(&whole), 2 };
+    }
+    conn_send(call->caller, &(struct rpc_msg){ .type = RPC_RESULT, .result = result });
+}
+
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_result *yield = &in->msg->yield;
@@ -619,9 +636,7 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
     wait_for(call);
     call->is_answering = true;
     if (call->caller && call->wants_progress && !call->is_killed && !conn_is_slow(call->caller))
-        conn_send(call->caller, &(struct rpc_msg){ .type = RPC_RESULT,
-                                                   .result = { call->request, true, yield->payload,
-                                                               yield->ppt } });
+        send_progress(call, yield);
     return true;
 }
 

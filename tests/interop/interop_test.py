@@ -349,6 +349,13 @@ def answer_with_keywords(stranger, server):
                 last = stranger.expect(50)
                 tap.check(last[3] == [told], f"{what}: {last}")
                 lives(stranger, server, what)
+    for tail in ([], [[1]]):
+        stranger.ask(48, {}, f"app.{server.name}.drink", [procedure, True])
+        request = stranger.expect(68)[1]
+        stranger.send([70, request, {"progress": True}, *tail])
+        stranger.send([70, request, {}])
+        tap.check(stranger.expect(50)[3] == ["result"], f"progress with {tail}")
+        lives(stranger, server, f"progress with {tail}")
 
 
 @tap.test

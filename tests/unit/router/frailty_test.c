@@ -293,6 +293,24 @@ TEST(progress_that_nobody_wanted_is_not_looked_at)
     world_free(w);
 }
 
+TEST(progress_always_has_args_and_kwargs)
+{
+    struct world *w = app_world("");
+    struct wire *caller = join(w, "ann", true), *callee = join(w, "bob", false);
+    struct rpc_msg msg;
+    uint64_t invocation;
+
+    app_register(callee, "a.b", "", "");
+    call_with(caller, (struct rpc_call){ .receive_progress = true }, NULL);
+    invocation = invoked(callee);
+    app_yield(callee, invocation, true, 7);
+    CHECK(app_take(caller, RPC_RESULT, &msg) && app_arg(msg.result.payload) == 7);
+    CHECK_U64(msg.result.payload.n, 2);
+    wire_send(callee, &(struct rpc_msg){ .type = RPC_YIELD, .yield = { invocation, true } });
+    CHECK(app_take(caller, RPC_RESULT, &msg) && msg.result.payload.n == 2);
+    world_free(w);
+}
+
 TEST(an_error_loses_its_keywords)
 {
     struct world *w = app_world("");
