@@ -118,6 +118,8 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
     core->beat_at = NEVER_MS;
     if (core->is_up)
         publish(core);
+    if (core->is_up && is_tick)
+        revoke_again(core);
     return true;
 }
 

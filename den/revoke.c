@@ -222,6 +222,7 @@ static void on_handed_over(void *user, const struct rpc_outcome *outcome)
     if (outcome->what != RPC_RESULTED || !read_answer(outcome->payload, &no, &err)) {
         log_event(LOG_ERROR, "revocations.not_handed_over", "code=%s cause=%s",
                   err_code_name(err.code), log_quote_text(err.text));
+        core->has_handed_over = false; /* the next tick asks again */
         heart_extra(core);
         return;
     }
@@ -265,6 +266,12 @@ void revoke_up(struct den_core *core)
     heart_extra(core);
 }
 
+void revoke_again(struct den_core *core)
+{
+    if (!core->has_handed_over)
+        hand_over(core, 0);
+}
+
 /* What came to the store: signed, then the router first, so that it acts before anybody knows. */
 bool revoke_look(struct den_core *core, struct err *err)
 {
@@ -275,8 +282,7 @@ bool revoke_look(struct den_core *core, struct err *err)
         return false;
     if (core->rev_no == before || !core->is_up)
         return true;
-    if (core->has_handed_over)
-        hand_over(core, before + 1);
+    hand_over(core, core->has_handed_over ? before + 1 : 0);
     if (core->rev_no - core->rev_published > MAX_EVENTS)
         core->rev_published = core->rev_no; /* whoever needs them fetches them together */
     return core->rev_published == core->rev_no ||

@@ -180,3 +180,21 @@ TEST(many_are_fetched_in_pages)
     CHECK(n_pages > 1);
     CHECK_VIEW(rpc_revoked_head(peer), world_heartbeat(w).rev_head);
 }
+
+TEST(what_the_router_did_not_take_is_tried_again)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(rpc_revoked_freep) struct rpc_revoked *router = rpc_revoked_new();
+
+    put_down(w, STORE_REVOKE_TLS_KEY, "456000", 1);
+    look(w);
+    if (!CHECK(world_pending(w, install)))
+        return;
+    world_fail(world_pending(w, install), ERR_TIMEOUT);
+    CHECK(!world_pending(w, install));
+    world_pass(w, 31 * SECOND_MS);
+    CHECK_U64(answer_router(w, router), 0); /* what has it? */
+    CHECK_U64(answer_router(w, router), 1);
+    world_pass(w, 31 * SECOND_MS);
+    CHECK(!world_pending(w, install));
+}
