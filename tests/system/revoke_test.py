@@ -79,6 +79,7 @@ def it_outlives_router_and_den(net):
 def who_was_away_learns_of_it_before_the_first_link(net):
     net.join("frank")
     revoke(net, "--id", net.ids["erin"])
+    net.den.wait_line(net.den.err, r"event=revocations\.taken no=3")
     frank = net.dial_chat("frank", "carol")
     frank.wait_line(frank.err, "linked with")
     frank.stop()
