@@ -172,7 +172,7 @@ bool crl_tick(struct den_core *core); /* whether there is a new one */
 bool revoke_start(struct den_core *core, struct err *err); /* signs what is not signed yet */
 void revoke_up(struct den_core *core);                     /* the router gets what it lacks */
 void revoke_again(struct den_core *core); /* what the router could not be given before */
-bool revoke_look(struct den_core *core, struct err *err);  /* what came to the store */
+bool revoke_look(struct den_core *core, struct err *err); /* what came to the store */
 core_handler revoke_list;
 
 /* ---- ocsp.c ---------------------------------------------------------------------------------- */

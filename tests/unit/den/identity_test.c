@@ -228,14 +228,14 @@ TEST(malformed_arguments_are_refused)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     struct buf args = { 0 };
 
-    check_refused(w, world_handle(w, "den.identity.admit", "router", "", &args), ERR_INVALID_ARGUMENT,
-                  "enrolment: enrolment: missing");
+    check_refused(w, world_handle(w, "den.identity.admit", "router", "", &args),
+                  ERR_INVALID_ARGUMENT, "enrolment: enrolment: missing");
     rpc_put_array(&args, 3);
     rpc_put_str(&args, "text");
     rpc_put_nil(&args);
     rpc_put_nil(&args);
-    check_refused(w, world_handle(w, "den.identity.admit", "guest", "", &args), ERR_INVALID_ARGUMENT,
-                  "enrolment: enrolment: not binary");
+    check_refused(w, world_handle(w, "den.identity.admit", "guest", "", &args),
+                  ERR_INVALID_ARGUMENT, "enrolment: enrolment: not binary");
 }
 
 TEST(roles_may_call_what_is_theirs)

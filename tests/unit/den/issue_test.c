@@ -331,7 +331,8 @@ TEST(malformed_bodies_are_refused)
     for (size_t i = 0; i < N_ELEMENTS(cases); i++)
         check_refused(w, sign_body(w, peer->key, peer->id, VIEW(cases[i].body, cases[i].len)),
                       ERR_INVALID_ARGUMENT, cases[i].why);
-    check_refused(w, sign_csr(w, peer, VIEW(junk, 1)), ERR_INVALID_ARGUMENT, "certificate request: ");
+    check_refused(w, sign_csr(w, peer, VIEW(junk, 1)), ERR_INVALID_ARGUMENT,
+                  "certificate request: ");
     check_refused(w, sign_csr(w, peer, VIEW_ARR(junk)), ERR_TOO_LARGE, "certificate request: ");
     uint64_t inv = sign_body(w, peer->key, peer->id, VIEW_ARR(huge));
     CHECK(world_answer(w, inv)->what == WORLD_REFUSED);
