@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/verb.h"
+#include "den/args.h"
 
 #include "den/folder.h"
 
@@ -41,4 +42,16 @@ bool verb_open_store(const char *path, struct store **ret_store)
         return true;
     verb_fail(&err);
     return false;
+}
+
+int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
+              struct store **ret_store)
+{
+    const char *config = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), names, words, n, &err))
+        return verb_misuse(&err);
+    return verb_open_store(config, ret_store) ? VERB_DONE : VERB_FAILED;
 }

@@ -15,6 +15,11 @@ bool verb_load_config(const char *path, struct den_config *config);
 /* The store alone; false after having said why not. */
 bool verb_open_store(const char *path, struct store **ret_store);
 
+/* What most verbs take: the words that `names` names, into `words`, and --config, whose store is opened.
+ * VERB_DONE; anything else, which was said, is the verb's own status. */
+int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
+              struct store **ret_store);
+
 /* verb_token.c */
 int verb_token_add(int argc, char **argv);
 int verb_token_list(int argc, char **argv);

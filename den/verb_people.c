@@ -172,17 +172,15 @@ int verb_approve(int argc, char **argv)
 
 int verb_deny(int argc, char **argv)
 {
-    static const char *const alone_names[] = { "CODE" };
-    const char *config = NULL, *typed = NULL;
-    const struct args_option options[] = { { "config", &config, true } };
+    static const char *const names[] = { "CODE" };
+    const char *typed = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_waiting w;
     struct err err;
+    int status = verb_open(argc, argv, names, &typed, 1, &store);
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
-        return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
-        return VERB_FAILED;
+    if (status != VERB_DONE)
+        return status;
     if (!people_find_waiting(store, typed, &w, &err) ||
         !people_deny(store, &w, clock_wall_ms(), &err))
         return verb_fail(&err);
@@ -253,17 +251,12 @@ int verb_peer_list(int argc, char **argv)
 static int open_peer(int argc, char **argv, const char *const *alone_names, const char **alone,
                      size_t n_alone, struct store **ret_store, struct store_identity *ret_who)
 {
-    const char *config = NULL;
-    const struct args_option options[] = { { "config", &config, true } };
     struct err err;
+    int status = verb_open(argc, argv, alone_names, alone, n_alone, ret_store);
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, alone, n_alone, &err))
-        return verb_misuse(&err);
-    if (!verb_open_store(config, ret_store))
-        return VERB_FAILED;
-    return people_find(*ret_store, alone[n_alone == 1 ? 0 : n_alone - 2], ret_who, &err)
-               ? VERB_DONE
-               : verb_fail(&err);
+    if (status != VERB_DONE)
+        return status;
+    return people_find(*ret_store, alone[0], ret_who, &err) ? VERB_DONE : verb_fail(&err);
 }
 
 int verb_peer_groups(int argc, char **argv)
@@ -296,7 +289,7 @@ int verb_peer_remove(int argc, char **argv)
         return status;
     if (!people_remove(store, &who, clock_wall_ms(), &err))
         return verb_fail(&err);
-    printf("%s is admitted no more; its links that are up end with its certificate\n", who.id);
+    printf("%s is admitted no more; its session and its links end\n", who.id);
     return VERB_DONE;
 }
 
@@ -341,16 +334,14 @@ int verb_name_list(int argc, char **argv)
 int verb_name_assign(int argc, char **argv)
 {
     static const char *const alone_names[] = { "NAME", "ID" };
-    const char *alone[2] = { 0 }, *config = NULL;
-    const struct args_option options[] = { { "config", &config, true } };
+    const char *alone[2] = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
     struct err err;
+    int status = verb_open(argc, argv, alone_names, alone, 2, &store);
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, alone, 2, &err))
-        return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
-        return VERB_FAILED;
+    if (status != VERB_DONE)
+        return status;
     if (!people_find(store, alone[1], &who, &err) ||
         !people_assign_name(store, alone[0], &who, clock_wall_ms(), &err))
         return verb_fail(&err);
@@ -361,15 +352,13 @@ int verb_name_assign(int argc, char **argv)
 int verb_name_free(int argc, char **argv)
 {
     static const char *const alone_names[] = { "NAME" };
-    const char *config = NULL, *name = NULL;
-    const struct args_option options[] = { { "config", &config, true } };
+    const char *name = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct err err;
+    int status = verb_open(argc, argv, alone_names, &name, 1, &store);
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &name, 1, &err))
-        return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
-        return VERB_FAILED;
+    if (status != VERB_DONE)
+        return status;
     if (!people_free_name(store, name, clock_wall_ms(), &err))
         return verb_fail(&err);
     printf("%s is nobody's\n", name);

@@ -286,16 +286,14 @@ int verb_token_list(int argc, char **argv)
 int verb_token_revoke(int argc, char **argv)
 {
     static const char *const alone_names[] = { "TOKEN" };
-    const char *config = NULL, *digits = NULL;
-    const struct args_option options[] = { { "config", &config, true } };
+    const char *digits = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_token token;
     struct err err;
+    int status = verb_open(argc, argv, alone_names, &digits, 1, &store);
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &digits, 1, &err))
-        return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
-        return VERB_FAILED;
+    if (status != VERB_DONE)
+        return status;
     if (!token_by_name(store, digits, &token, &err) ||
         !token_revoke(store, &token, clock_wall_ms(), &err))
         return verb_fail(&err);
