@@ -254,20 +254,42 @@ static bool peer_list(struct conn *caller, struct rpc_fields *args, struct buf *
     return true;
 }
 
+/* Whom an argument means: an ID, or the address of a session, as network.resolve has it. NULL, and
+ * *err says why, when nobody is there. */
+static struct conn *read_target(struct conn *caller, struct rpc_fields *args, struct err *err)
+{
+    bool is_id = !rpc_fields_more(args) || rpc_value_kind(args->rest) == RPC_TEXT;
+    struct view id = is_id ? rpc_fields_text(args, "id", CONN_ID) : (struct view){ 0 };
+    uint64_t session = is_id ? 0 : rpc_fields_id(args, "session");
+    struct conn *conn;
+
+    if (!is_id)
+        conn = map_get(caller->realm->by_session, map_u64(&session));
+    else
+        conn = text_is_id(id) ? router_find(caller->router, id) : NULL;
+    if (!conn && is_id)
+        err_set(err, ERR_NOT_FOUND, "%.*s: not connected", VIEW_FMT(id));
+    else if (!conn)
+        err_set(err, ERR_NOT_FOUND, "%" PRIu64 ": no such session", session);
+    return conn;
+}
+
 static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
-    struct view id = rpc_fields_text(args, "id", CONN_ID);
+    struct err absent = { 0 };
+    struct conn *conn = read_target(caller, args, &absent);
     struct view why = rpc_fields_text_or_nil(args, "reason", 200);
-    struct conn *conn;
 
     if (!rpc_fields_end(args, err))
         return false;
-    conn = text_is_id(id) ? router_find(caller->router, id) : NULL;
-    if (!conn)
-        return err_set(err, ERR_NOT_FOUND, "%.*s: not connected", VIEW_FMT(id));
+    if (!conn) {
+        *err = absent;
+        return false;
+    }
     if (conn == caller)
-        return err_set(err, ERR_INVALID_ARGUMENT, "%.*s: that is the caller", VIEW_FMT(id));
-    log_event(LOG_WARN, "kicked", "id=%s by=%s reason=%s", conn->id, caller->id, log_quote(why));
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s: that is the caller", conn->id);
+    log_event(LOG_WARN, "kicked", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
+              conn->session, caller->id, log_quote(why));
     _free_ char *message = view_dup_text(why);
     conn_goodbye(conn, "network.close.kicked", message);
     rpc_put_array(to, 0);

@@ -57,7 +57,7 @@ async def look(session):
     assert await error_of(session.call("network.peer.list", 0, 0)) == "wamp.error.invalid_argument"
     assert await error_of(session.call("network.grant.install", b"", b"")) == "wamp.error.not_authorized"
     assert isinstance(await session.call("wamp.session.count"), int)
-    await session.call("network.peer.kick", other["id"], "by hand")
+    await session.call("network.peer.kick", other["id"] if METHOD == "wampcra" else other["session"], "by hand")
     gone = await asyncio.wait_for(left.get(), PATIENCE)
     assert tuple(gone) == (other["id"], other["session"]), gone
     seen["kicked"] = other["id"]

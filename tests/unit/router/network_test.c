@@ -265,6 +265,49 @@ TEST(a_peer_is_kicked_by_an_admin_alone)
     CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "network.error.not_found");
 }
 
+/* Who has no ID (a guest, a script) is reached by the address of its session. */
+TEST(a_session_is_kicked_by_its_address)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *admin, *alice;
+    const struct {
+        double number; /* as clients have it whose numbers are float64 */
+        const char *answer;
+    } cases[] = {
+        { 0.5, "wamp.error.invalid_argument" },
+        { 0, "wamp.error.invalid_argument" },
+        { 1, "network.error.not_found" },
+        { -1, "wamp.error.invalid_argument" },
+    };
+    struct rpc_msg msg;
+
+    join_den(w);
+    admin = join_with(w, key, "100000", "admin");
+    alice = join_peer(w, "456000");
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _buf_ args = { 0 };
+        rpc_put_array(&args, 1);
+        rpc_put_double(&args, cases[i].number);
+        CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), cases[i].answer);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t session = i == 0 ? admin->session : alice->session;
+        _buf_ args = { 0 };
+        rpc_put_array(&args, 2);
+        rpc_put_u64(&args, session);
+        rpc_put_str(&args, "enough");
+        CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)),
+                  i == 0   ? "wamp.error.invalid_argument"
+                  : i == 1 ? "RESULT"
+                           : "network.error.not_found");
+    }
+    CHECK(wire_next(alice, &msg) && msg.type == RPC_GOODBYE);
+    CHECK_VIEW(msg.goodbye.reason, VIEW_LIT("network.close.kicked"));
+    CHECK_VIEW(msg.goodbye.message, VIEW_LIT("enough"));
+    CHECK(alice->is_closed && !admin->is_closed);
+}
+
 TEST(who_comes_and_goes_is_told_to_den)
 {
     _cleanup_(world_freep) struct world *w = world_new();
