@@ -157,13 +157,31 @@ def checking_writes_nothing(net):
     home = net.path("clean")
     shutil.copytree(net.path("router"), home)
     realms("[realm app.x]\nmethods = anonymous\nrouter_key = made.key\n")(home)
-    if os.path.exists(os.path.join(home, "revocations")):
-        os.remove(os.path.join(home, "revocations"))
-    before = {name: os.stat(os.path.join(home, name)).st_mtime_ns for name in os.listdir(home)}
-    said = run([net.program("warren-router"), "--check-config", "--config", os.path.join(home, "router.conf")]).stdout
-    tap.check_in("configuration: ok", said)
-    after = {name: os.stat(os.path.join(home, name)).st_mtime_ns for name in os.listdir(home)}
-    tap.check(before == after, f"{sorted(before)} became {sorted(after)}")
+
+    def all_files():
+        found = {}
+        for name in os.listdir(home):
+            with open(os.path.join(home, name), "rb") as f:
+                found[name] = (os.stat(f.fileno()).st_mtime_ns, f.read())
+        return found
+
+    for torn in (None, b"torn"):  # a power cut left the beginning of a record: what runs takes it away
+        for name, head in (("revocations", "warren revocations 1\n"), ("netkeys", "warren netkeys1\n")):
+            path = os.path.join(home, name)
+            if os.path.exists(path):
+                os.remove(path)
+            if torn:
+                file(name, head + torn.decode())(home)
+        before = all_files()
+        said = run([net.program("warren-router"), "--check-config", "--config", os.path.join(home, "router.conf")]).stdout
+        tap.check_in("configuration: ok", said)
+        after = all_files()
+        tap.check(before == after, f"{sorted(before)} became {sorted(after)}")
+    router = net.start("warren-router", [net.program("warren-router"), "--config", os.path.join(home, "router.conf")])
+    router.wait_line(router.err, r"event=listening")
+    router.stop()
+    tap.check(all(not all_files()[name][1].endswith(torn) for name in ("revocations", "netkeys")), "the torn end is still there")
+
 
 if __name__ == "__main__":
     network.Network.make = network.Network.init
