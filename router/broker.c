@@ -162,7 +162,21 @@ struct retained_for {
     const struct topic *topic;
 };
 
-static void send_retained(void *user, struct view uri, const struct rpc_event *kept)
+/* Who may not have it gets nothing: what was kept before it is gone. */
+static bool may_have_retained(const struct conn *conn, const struct rpc_publish *ask)
+{
+    struct audience audience;
+    struct err err;
+
+    if (!ask)
+        return true;
+    if (!audience_read(NULL, ask, &audience, &err))
+        abort(); /* it was read before */
+    return audience_has(&audience, conn);
+}
+
+static void send_retained(void *user, struct view uri, const struct rpc_event *kept,
+                          const struct rpc_publish *ask)
 {
     const struct retained_for *who = user;
     struct rpc_msg msg = { .type = RPC_EVENT, .event = *kept };
@@ -171,6 +185,8 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
     msg.event.retained = true;
     if (who->topic->kind != MATCH_EXACT)
         msg.event.topic = uri;
+    if (!may_have_retained(who->conn, ask))
+        return;
     if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
         return;
     if ((who->conn->features & CONN_IS_FRAIL) && frailty_find(RPC_EVENT, kept->payload)) {
@@ -375,8 +391,7 @@ void broker_announce(struct broker *broker, const char *topic, struct view args)
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 
-static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
-                          const struct audience *audience, struct err *err)
+static bool check_publish(struct conn *conn, const struct rpc_publish *ask, struct err *err)
 {
     bool is_ours = !realm_is_standard(conn->realm);
 
@@ -385,8 +400,6 @@ static bool check_publish(struct conn *conn, const struct rpc_publish *ask,
     if (ask->retain && is_ours && conn->role != ROLE_DEN && !realm_is_open(conn->realm, ask->topic))
         return err_set(err, ERR_NOT_AUTHORIZED,
                        "retain: for den alone, and below names that the realm opens");
-    if (ask->retain && !audience->is_all)
-        return err_set(err, ERR_INVALID_ARGUMENT, "retain: for events that all may see");
     if (is_ours && view_eq_text(ask->topic, "den.heartbeat"))
         return network_take_heartbeat(conn->router, ask->payload, err);
     return true;
@@ -421,11 +434,11 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     struct audience audience;
     struct delivery delivery = { .broker = broker, .uri = ask->topic, .audience = &audience };
 
-    if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, &audience, err))
+    if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, err))
         return false;
     delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
-    if (ask->retain &&
-        !retained_set(retained_by(conn, ask->topic), ask->topic, &delivery.msg.event, err)) {
+    if (ask->retain && !retained_set(retained_by(conn, ask->topic), ask->topic, &delivery.msg.event,
+                                     audience.is_all ? NULL : ask, err)) {
         conn_over(conn, LIMIT_RETAINED);
         return false;
     }
@@ -471,6 +484,6 @@ void broker_retain(struct broker *broker, const char *topic, struct view args)
                                .payload = rpc_args(args) };
     struct err err;
 
-    if (!retained_set(broker->retained, view_text(topic), &event, &err))
+    if (!retained_set(broker->retained, view_text(topic), &event, NULL, &err))
         log_event(LOG_WARN, "retain", "topic=%s why=%s", topic, log_quote_text(err.text));
 }

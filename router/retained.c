@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/retained.h"
 
+struct kept {
+    struct buf event; /* EVENT, of no subscription yet */
+    struct buf lists; /* PUBLISH without payload: who may get it; empty: all */
+};
+
 struct retained {
-    struct map *by_topic; /* struct buf: the EVENT, of no subscription yet */
+    struct map *by_topic; /* struct kept */
     size_t n_bytes, max, max_bytes;
 };
 
@@ -16,24 +21,36 @@ struct retained *retained_new(size_t max, size_t max_bytes)
     return retained;
 }
 
-static void drop(struct retained *retained, struct buf *frame)
+static size_t size_of(const struct kept *kept)
 {
-    if (!frame)
+    return kept ? kept->event.len + kept->lists.len : 0;
+}
+
+static void kept_free(struct kept *kept)
+{
+    if (!kept)
         return;
-    retained->n_bytes -= frame->len;
-    buf_free(frame);
-    free(frame);
+    buf_free(&kept->event);
+    buf_free(&kept->lists);
+    free(kept);
+}
+OWN_FREEP(kept, struct kept)
+
+static void drop(struct retained *retained, struct kept *kept)
+{
+    retained->n_bytes -= size_of(kept);
+    kept_free(kept);
 }
 
 void retained_free(struct retained *retained)
 {
     size_t cursor = 0;
-    void *frame;
+    void *kept;
 
     if (!retained)
         return;
-    while (map_next(retained->by_topic, &cursor, NULL, &frame))
-        drop(retained, frame);
+    while (map_next(retained->by_topic, &cursor, NULL, &kept))
+        drop(retained, kept);
     map_free(retained->by_topic);
     free(retained);
 }
@@ -43,36 +60,50 @@ size_t retained_count(const struct retained *retained)
     return map_count(retained->by_topic);
 }
 
-bool retained_set(struct retained *retained, struct view topic, const struct rpc_event *event,
-                  struct err *err)
+static struct kept *kept_new(const struct rpc_event *event, const struct rpc_publish *ask)
 {
+    struct kept *kept = mem_new(struct kept);
     struct rpc_msg msg = { .type = RPC_EVENT, .event = *event };
-    struct buf *frame;
+
+    msg.event.subscription = 1; /* to be told to whoever gets it */
+    rpc_msg_write(&msg, &kept->event);
+    if (!ask)
+        return kept;
+    msg = (struct rpc_msg){ .type = RPC_PUBLISH, .publish = *ask };
+    msg.publish.payload = (struct rpc_payload){ 0 };
+    rpc_msg_write(&msg, &kept->lists);
+    return kept;
+}
+
+bool retained_set(struct retained *retained, struct view topic, const struct rpc_event *event,
+                  const struct rpc_publish *ask, struct err *err)
+{
+    _cleanup_(kept_freep) struct kept *kept = NULL;
+    const struct kept *before = map_get(retained->by_topic, topic);
 
     if (event->payload.n == 0) {
         drop(retained, map_remove(retained->by_topic, topic));
         return true;
     }
-    if (!map_get(retained->by_topic, topic) && map_count(retained->by_topic) >= retained->max)
+    if (!before && map_count(retained->by_topic) >= retained->max)
         return err_set(err, ERR_LIMIT, "retain: %zu events are kept already", retained->max);
-    if (retained->n_bytes + event->payload.bytes.len > retained->max_bytes)
-        return err_set(err, ERR_LIMIT, "retain: %zu bytes are kept already", retained->max_bytes);
-    frame = mem_new(struct buf);
-    msg.event.subscription = 1; /* to be told to whoever gets it */
-    rpc_msg_write(&msg, frame);
-    retained->n_bytes += frame->len;
-    drop(retained, map_set(retained->by_topic, topic, frame));
+    kept = kept_new(event, ask);
+    if (retained->n_bytes - size_of(before) + size_of(kept) > retained->max_bytes)
+        return err_set(err, ERR_LIMIT, "retain: more than %zu bytes in all", retained->max_bytes);
+    retained->n_bytes += size_of(kept);
+    drop(retained, map_set(retained->by_topic, topic, STEAL(kept)));
     return true;
 }
 
-static void show(const struct buf *frame, struct view topic, retained_visit *visit, void *user)
+static void show(const struct kept *kept, struct view topic, retained_visit *visit, void *user)
 {
-    struct rpc_msg msg;
+    struct rpc_msg event, lists;
     struct err err;
 
-    if (!rpc_msg_read(buf_view(frame), &msg, &err))
-        abort(); /* we wrote it */
-    visit(user, topic, &msg.event);
+    if (!rpc_msg_read(buf_view(&kept->event), &event, &err) ||
+        (kept->lists.len && !rpc_msg_read(buf_view(&kept->lists), &lists, &err)))
+        abort(); /* we wrote them */
+    visit(user, topic, &event.event, kept->lists.len ? &lists.publish : NULL);
 }
 
 void retained_each(const struct retained *retained, const struct match *index, enum match_kind kind,
@@ -80,16 +111,16 @@ void retained_each(const struct retained *retained, const struct match *index, e
 {
     size_t cursor = 0;
     struct view topic;
-    void *frame;
+    void *kept;
 
     if (kind == MATCH_EXACT) {
-        frame = map_get(retained->by_topic, pattern);
-        if (frame)
-            show(frame, pattern, visit, user);
+        kept = map_get(retained->by_topic, pattern);
+        if (kept)
+            show(kept, pattern, visit, user);
         return;
     }
-    while (map_next(retained->by_topic, &cursor, &topic, &frame)) {
+    while (map_next(retained->by_topic, &cursor, &topic, &kept)) {
         if (match_is(index, kind, pattern, topic))
-            show(frame, topic, visit, user);
+            show(kept, topic, visit, user);
     }
 }
