@@ -134,6 +134,19 @@ bool people_end_admissions(struct store *open, const char *id, uint64_t below, u
     return store_revocation_add(open, &r, &r.no, &is_new, err);
 }
 
+bool people_end_key(struct store *open, const char *id, struct view pk, uint64_t now,
+                    struct err *err)
+{
+    struct store_revocation r = {
+        .kind = STORE_REVOKE_IDENTITY, .subject_len = KEY_SIZE, .at = now, .reason = RPC_SUPERSEDED
+    };
+    bool is_new;
+
+    snprintf(r.id, sizeof(r.id), "%s", id);
+    memcpy(r.subject, pk.data, KEY_SIZE);
+    return store_revocation_add(open, &r, &r.no, &is_new, err);
+}
+
 static bool set(struct store *store, const struct store_identity *who, const char *what,
                 uint64_t now, struct err *err)
 {

@@ -23,6 +23,9 @@ bool people_find(struct store *store, const char *typed, struct store_identity *
 /* Inside a transaction: the router drops who came in with an admission below that number. */
 bool people_end_admissions(struct store *open, const char *id, uint64_t below, uint64_t now,
                            struct err *err);
+/* Inside a transaction: this key, which the ID had until now, is worth nothing any more. */
+bool people_end_key(struct store *open, const char *id, struct view pk, uint64_t now,
+                    struct err *err);
 /* It is admitted no more, until it is re-enrolled. Its ID stays its own. */
 bool people_remove(struct store *store, struct store_identity *who, uint64_t now, struct err *err);
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,

@@ -116,10 +116,10 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     who.is_revoked = false;
     who.expires_at = 0;
     who.seen_at = core_wall(core);
-    if (!record(core, &k, buf_view(&bytes), VIEW_ARR(sig), VIEW(NULL, 0), err) ||
+    if (!people_end_key(core->c.store, who.id, VIEW_ARR(old_pk), core_wall(core), err) ||
+        !record(core, &k, buf_view(&bytes), VIEW_ARR(sig), VIEW(NULL, 0), err) ||
         !store_identity_set(core->c.store, &who, err) ||
-        !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err) ||
-        !people_end_admissions(core->c.store, who.id, who.adm_no, core_wall(core), err))
+        !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err))
         return false;
     log_event(LOG_WARN, "re_enrolled", "id=%s rekey_no=%" PRIu64, who.id, who.rekey_no);
     *ret_who = who;
@@ -236,7 +236,7 @@ static bool replace(struct den_core *core, const struct change *c, struct store_
     if (!check_change(core, c, who, err) || !store_begin(open, err) ||
         !record(core, &c->k, c->bytes, c->sig, c->new_sig, err) ||
         !store_identity_set_adm_no(open, who->id, ++who->adm_no, err) ||
-        !people_end_admissions(open, who->id, who->adm_no, core_wall(core), err) ||
+        !people_end_key(open, who->id, c->k.old_pk, core_wall(core), err) ||
         !store_commit(open, err))
         return false;
     memcpy(who->pk, c->k.new_pk.data, KEY_SIZE);

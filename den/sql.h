@@ -38,7 +38,8 @@
     X(IDENTITY_EACH_PASSING, "SELECT " IDENTITY " FROM identity WHERE kind <> 'committed'"         \
                              " AND ended = '' ORDER BY kind, seen_at")                             \
     X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
-    X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")    \
+    X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?)"                  \
+                       " WHERE id = ? AND pk = ?")                                                 \
     X(IDENTITY_COUNT, "SELECT count(*) FROM identity")                                             \
     X(IDENTITY_COUNT_OF, "SELECT n FROM identity_count WHERE digits = ?")                          \
     X(TOKEN_ADD, "INSERT INTO token (" TOKEN ")"                                                   \

@@ -67,8 +67,9 @@ bool store_identity_set(struct store *s, const struct store_identity *i, struct 
 bool store_identity_set_key(struct store *s, const char *id, struct view pk, uint64_t rekey_no,
                             struct err *err);
 bool store_identity_drop(struct store *s, const char *id, struct err *err); /* a provisional one */
-bool store_identity_revoke(struct store *s, const char *id, uint64_t at,
-                           struct err *err); /* its key, for ever */
+/* Its key, for ever; *ret_is_its_key false, and nothing changed, when that is not the key it has now. */
+bool store_identity_revoke(struct store *s, const char *id, struct view pk, uint64_t at,
+                           bool *ret_is_its_key, struct err *err);
 /* How many IDs of that many digits are taken, also by those that ended; 0: of any length. */
 bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, struct err *err);
 /* Walks all, by ID; or those that may pass: provisional, and ephemeral ones that did not end. `each`
@@ -206,7 +207,7 @@ bool store_certificate_each(struct store *s, const char *id,
 enum store_revoke {
     STORE_REVOKE_SERIAL = 1, /* subject: the serial's content octets */
     STORE_REVOKE_TLS_KEY,    /* subject: the hash of its SPKI */
-    STORE_REVOKE_IDENTITY,   /* subject: the identity key; all certificates of the ID */
+    STORE_REVOKE_IDENTITY, /* subject: the identity key; if the ID has it still, all its certificates */
     STORE_REVOKE_ADMISSIONS, /* subject: below this number, 8 octets; no certificate */
 };
 struct store_revocation {

@@ -122,13 +122,27 @@ static bool find_revocation(struct store *s, const struct store_revocation *r, u
     return row_end(s, &row, err);
 }
 
-/* Certificates that have expired already need no entry in any list. */
+/* Certificates that have expired already need no entry in any list. Those of the ID come under its key, not under one
+ * that it had before. */
+static bool mark_identity(struct store *s, const struct store_revocation *r, uint64_t no,
+                          struct err *err)
+{
+    bool is_its_key;
+    int n;
+
+    if (!store_identity_revoke(s, r->id, VIEW(r->subject, r->subject_len), r->at, &is_its_key, err))
+        return false;
+    return !is_its_key || sql_change(s, SQL_CERTIFICATE_REVOKE_ID,
+                                     ARGS(NUMBER(r->at), NUMBER(r->reason), NUMBER(no), TEXT(r->id),
+                                          NUMBER(r->at)),
+                                     &n, err);
+}
+
 static bool mark(struct store *s, const struct store_revocation *r, uint64_t no, struct err *err)
 {
     static const enum sql whiches[] = {
         [STORE_REVOKE_SERIAL] = SQL_CERTIFICATE_REVOKE,
         [STORE_REVOKE_TLS_KEY] = SQL_CERTIFICATE_REVOKE_KEY,
-        [STORE_REVOKE_IDENTITY] = SQL_CERTIFICATE_REVOKE_ID,
     };
     struct view subject = VIEW(r->subject, r->subject_len);
     int n;
@@ -136,11 +150,7 @@ static bool mark(struct store *s, const struct store_revocation *r, uint64_t no,
     if (r->kind == STORE_REVOKE_ADMISSIONS)
         return true;
     if (r->kind == STORE_REVOKE_IDENTITY)
-        return store_identity_revoke(s, r->id, r->at, err) &&
-               sql_change(
-                   s, whiches[r->kind],
-                   ARGS(NUMBER(r->at), NUMBER(r->reason), NUMBER(no), TEXT(r->id), NUMBER(r->at)),
-                   &n, err);
+        return mark_identity(s, r, no, err);
     return sql_change(s, whiches[r->kind],
                       ARGS(NUMBER(r->at), NUMBER(r->reason), NUMBER(no), BLOB(subject)), &n, err);
 }

@@ -105,9 +105,15 @@ bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no,
                           err);
 }
 
-bool store_identity_revoke(struct store *s, const char *id, uint64_t at, struct err *err)
+bool store_identity_revoke(struct store *s, const char *id, struct view pk, uint64_t at,
+                           bool *ret_is_its_key, struct err *err)
 {
-    return sql_change_one(s, SQL_IDENTITY_REVOKE, ARGS(NUMBER(at), TEXT(id)), "identity", err);
+    int n;
+
+    if (!sql_change(s, SQL_IDENTITY_REVOKE, ARGS(NUMBER(at), TEXT(id), BLOB(pk)), &n, err))
+        return false;
+    *ret_is_its_key = n != 0;
+    return true;
 }
 
 bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, struct err *err)

@@ -58,13 +58,15 @@ bool revoked_check_key(const struct core *core, const char *id, struct view pk, 
            err_set(err, ERR_REVOKED, "the identity key of %s was revoked", id);
 }
 
-/* den signed it: there is no way back for this key. */
+/* den signed it: there is no way back for this key. Where the next one waits for den's answer, that is what ended it. */
 bool revoked_check_self(struct core *core)
 {
     struct err err;
 
     if (!rpc_revoked_has(core->revoked, RPC_REVOKED_IDENTITY, key_public_view(core->key)))
         return true;
+    if (rekey_take_over(core))
+        return false;
     err_set(&err, ERR_REVOKED, "the identity key of this machine was revoked");
     core_fail(core, &err);
     return false;
@@ -88,6 +90,16 @@ static bool is_of_cert(const struct rpc_revocation *r, struct view serial, const
     return r->kind == RPC_REVOKED_TLS_KEY && view_eq(r->subject, VIEW(spki, HASH_SIZE));
 }
 
+static bool is_above_ours(const struct core *core, struct view least_no)
+{
+    struct rpc_admission a = { 0 };
+    struct err ignored;
+    uint64_t least = 0;
+
+    return !rpc_statement_read(RPC_W_ADMISSION, buf_view(&core->admission), &a, &ignored) ||
+           !view_take_u64(&least_no, &least) || least > a.adm_no;
+}
+
 static bool names_us(const struct session *session, const struct rpc_revocation *r)
 {
     const struct core *core = session->core;
@@ -95,7 +107,7 @@ static bool names_us(const struct session *session, const struct rpc_revocation 
     if (r->kind == RPC_REVOKED_IDENTITY)
         return view_eq(r->subject, key_public_view(core->key));
     if (r->kind == RPC_REVOKED_ADMISSIONS)
-        return view_eq_text(r->id, core->id);
+        return view_eq_text(r->id, core->id) && is_above_ours(core, r->subject);
     return is_of_cert(r, pki_cert_serial(session->cert->leaf), session->cert->spki);
 }
 
@@ -109,6 +121,11 @@ static bool names_them(const struct session *session, const struct rpc_revocatio
                       session->remote_spki);
 }
 
+static bool is_replaced(const struct rpc_revocation *r)
+{
+    return r->kind == RPC_REVOKED_IDENTITY && r->reason == RPC_SUPERSEDED;
+}
+
 static void end_sessions(struct core *core, const struct rpc_revocation *r)
 {
     struct session *session;
@@ -118,7 +135,10 @@ static void end_sessions(struct core *core, const struct rpc_revocation *r)
         if (session->state == SESSION_CLOSING)
             continue;
         if (names_them(session, r))
-            err_set(&why, ERR_REVOKED, "%s was revoked", session->remote_id);
+            err_set(&why, ERR_REVOKED,
+                    is_replaced(r) ? "the identity key of %s has been replaced: dial again"
+                                   : "%s was revoked",
+                    session->remote_id);
         else if (names_us(session, r))
             err_set(&why, ERR_REVOKED, "this machine was revoked");
         else

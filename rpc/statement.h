@@ -113,6 +113,9 @@ enum rpc_revoked_kind {
     RPC_REVOKED_IDENTITY = 3,   /* the identity key */
     RPC_REVOKED_ADMISSIONS = 4, /* those below this adm_no, 8 bytes */
 };
+enum {
+    RPC_SUPERSEDED = 4
+}; /* the reason why, in RFC 5280, 5.3.1: another key has taken its place */
 struct rpc_revocation {
     struct view netid;
     uint64_t rev_no;

@@ -89,6 +89,22 @@ def a_new_key_signed_by_the_old_one_is_taken_and_told(net):
 
 
 @tap.test
+def the_end_of_the_key_before_ends_no_link_of_the_new_one(net):
+    n = len(net.router.err)
+    run(net.warren("bob", "rekey"))
+    bob = net.wait_chat("bob", "--accept")
+    alice = net.start("alice", net.warren("alice", "chat", net.ids["bob"], "--loopback"))
+    alice.wait_line(alice.err, r"^linked with")
+    net.router.wait_line(net.router.err, r"event=revocations newest=", n)
+    alice.write("still here\n")
+    bob.wait_line(bob.out, r"still here")
+    alice.end_input()
+    bob.end_input()
+    tap.check(alice.wait() == 0, "the chat ended otherwise")
+    bob.stop()
+
+
+@tap.test
 def a_key_that_an_administrator_gave_is_asked_about(net):
     text = den(net, "peer", "re-enrol", net.ids["bob"]).stdout
     run(net.warren("bob2", "join"), input=text)

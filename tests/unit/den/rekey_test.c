@@ -150,3 +150,80 @@ TEST(an_administrator_gives_an_id_a_new_key_that_it_confirms)
     CHECK_U64(who.rekey_no, 1);
     CHECK_U64(world_audited(w, "identity.re_enrolled", next->id), 1);
 }
+
+/* ---- what becomes of the key before ------------------------------------------------------------ */
+
+struct newest {
+    struct store_revocation r;
+    size_t n;
+};
+
+static bool take_newest(void *user, const struct store_revocation *r)
+{
+    struct newest *newest = user;
+
+    newest->r = *r;
+    newest->n++;
+    return true;
+}
+
+static void check_ended(struct world *w, const char *id, struct view old_pk)
+{
+    struct newest newest = { 0 };
+    struct err err = { 0 };
+
+    CHECK_OK(store_revocation_each(w->store, 1, take_newest, &newest, &err), err);
+    CHECK_U64(newest.n, 1);
+    CHECK_U64(newest.r.kind, STORE_REVOKE_IDENTITY);
+    CHECK_U64(newest.r.reason, RPC_SUPERSEDED);
+    CHECK_STR(newest.r.id, id);
+    CHECK_VIEW(VIEW(newest.r.subject, newest.r.subject_len), old_pk);
+}
+
+static bool is_marked(const struct world *w, const struct world_peer *peer)
+{
+    bool is_revoked = false;
+    struct err err = { 0 };
+
+    CHECK_OK(store_key_is_revoked(w->store, VIEW_ARR(peer->spki), &is_revoked, &err), err);
+    return is_revoked;
+}
+
+/* The ID goes on under the next key at once, whenever the revocation is read: it names the key alone. */
+TEST(the_key_before_is_revoked_and_nothing_else_of_the_id)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
+    struct change c = change(w, peer, next->key, 1);
+    struct store_identity who;
+    enum store_found found;
+    struct err err = { 0 };
+
+    world_take_id(w, send(w, peer->id, &c), next);
+    check_ended(w, next->id, key_public_view(peer->key));
+    CHECK(!is_marked(w, peer)); /* the machine keeps its certificate */
+    CHECK_OK(store_identity_by_id(w->store, view_text(next->id), &found, &who, &err), err);
+    CHECK(!who.is_revoked);
+}
+
+/* Somebody else may have what the machine had. */
+TEST(certificates_of_the_key_before_end_where_an_administrator_gave_the_next)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+    _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *token = key_new();
+    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
+    struct err err = { 0 };
+
+    snprintf(t.for_id, sizeof(t.for_id), "%s", peer->id);
+    memcpy(t.pk, key_public(token), KEY_SIZE);
+    CHECK_OK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
+                 store_commit(w->store, &err),
+             err);
+    world_take_id(w, world_admit(w, next, token), next);
+    check_ended(w, peer->id, key_public_view(peer->key));
+    CHECK(is_marked(w, peer));
+    CHECK_STR(world_take_id(w, world_admit(w, next, NULL), next), peer->id);
+}

@@ -142,7 +142,12 @@ TEST(an_id_and_a_key_are_taken_once)
     CHECK_ERR(store_identity_add(store, &same_key, &err), err, ERR_ALREADY_EXISTS);
     CHECK_ERR(store_identity_add(store, &odd, &err), err, ERR_INTERNAL);
     CHECK_ERR(store_identity_add(store, &boss, &err), err, ERR_INTERNAL);
-    CHECK_OK(store_identity_revoke(store, "456000", 5, &err), err);
+    bool is_its_key = true;
+    CHECK_OK(store_identity_revoke(store, "456000", VIEW_LIT("another"), 4, &is_its_key, &err),
+             err);
+    CHECK(!is_its_key);
+    CHECK_OK(store_identity_revoke(store, "456000", VIEW_ARR(a.pk), 5, &is_its_key, &err), err);
+    CHECK(is_its_key);
     CHECK_OK(store_commit(store, &err), err);
     CHECK_OK(store_identity_by_id(store, VIEW_LIT("456000"), &is, &found, &err), err);
     CHECK(found.is_revoked);
@@ -345,9 +350,9 @@ TEST(a_revocation_marks_what_comes_under_it)
         uint8_t first;
         const char *marked; /* of a, b, c, d */
     } cases[] = {
-        { STORE_REVOKE_SERIAL, "456000", 'b', "b" },
-        { STORE_REVOKE_TLS_KEY, "456000", 1, "ac" },
+        { STORE_REVOKE_SERIAL, "456000", 'b', "b" },  { STORE_REVOKE_TLS_KEY, "456000", 1, "ac" },
         { STORE_REVOKE_IDENTITY, "456000", 9, "bc" }, /* a has ended */
+        { STORE_REVOKE_IDENTITY, "456000", 8, "" },   /* not its key any more */
         { STORE_REVOKE_ADMISSIONS, "456000", 0, "" },
     };
 

@@ -137,3 +137,102 @@ TEST(sessions_are_counted_by_caller)
     CHECK_U64(session_count(s.core, true), 4);
     CHECK_U64(session_count(s.core, false), 8);
 }
+
+/* den revokes, and says so: what follows is taken as it came from anywhere. */
+static void revoke(struct scene *s, enum rpc_revoked_kind kind, const char *id, struct view subject,
+                   uint8_t reason)
+{
+    const struct rpc_revocation r = {
+        .netid = rpc_trust_netid(s->core->trust),
+        .rev_no = rpc_revoked_no(s->core->revoked) + 1,
+        .previous = rpc_revoked_head(s->core->revoked),
+        .kind = kind,
+        .id = view_text(id),
+        .subject = subject,
+        .reason = reason,
+        .at = WORLD_NOW,
+    };
+    uint8_t sig[SIG_SIZE];
+    struct err err = { 0 };
+    _buf_ bytes = { 0 };
+
+    rpc_statement_sign(RPC_W_REVOKE, &r, s->w.den, &bytes, sig);
+    CHECK_OK(revoked_take(s->core, buf_view(&bytes), VIEW_ARR(sig), &err), err);
+}
+
+static struct session *add_up(struct scene *s, const char *id, const struct key *key)
+{
+    struct session *session = add(s, id, false, SESSION_CONNECTING);
+
+    memcpy(session->remote_pk, key_public(key), KEY_SIZE);
+    return session;
+}
+
+/* The event that ended it, NULL while it lives. The caller frees it. */
+static struct hub_event *ended(struct scene *s, const struct session *session)
+{
+    return session->state == SESSION_CLOSING ? hub_take(&s->hub) : NULL;
+}
+
+TEST(a_key_that_was_replaced_ends_its_own_links_alone)
+{
+    SCENE(s, "replaced");
+    struct session *old = add_up(&s, WORLD_A, s.w.a), *new = add_up(&s, WORLD_A, s.w.stranger),
+                   *other = add_up(&s, WORLD_B, s.w.b);
+    struct hub_event *event;
+
+    revoke(&s, RPC_REVOKED_IDENTITY, WORLD_A, key_public_view(s.w.a), RPC_SUPERSEDED);
+    CHECK_U64(new->state, SESSION_CONNECTING);
+    CHECK_U64(other->state, SESSION_CONNECTING);
+    event = ended(&s, old);
+    if (CHECK(event != NULL)) {
+        CHECK_STR(event->event.error.name, "revoked");
+        CHECK_STR(event->event.error.text, "the identity key of " WORLD_A " has been replaced: dial again");
+        hub_event_free(event);
+    }
+}
+
+TEST(an_id_that_was_removed_ends_all_its_links)
+{
+    SCENE(s, "removed");
+    struct session *theirs = add_up(&s, WORLD_A, s.w.a), *other = add_up(&s, WORLD_B, s.w.b);
+    struct hub_event *event;
+
+    revoke(&s, RPC_REVOKED_ADMISSIONS, WORLD_A, VIEW_LIT("\0\0\0\0\0\0\0\2"), 0);
+    event = ended(&s, theirs);
+    if (CHECK(event != NULL)) {
+        CHECK_STR(event->event.error.text, WORLD_A " was revoked");
+        hub_event_free(event);
+    }
+    CHECK_U64(other->state, SESSION_CONNECTING);
+}
+
+static void carry_admission(struct scene *s, uint64_t adm_no)
+{
+    const struct rpc_admission a = {
+        .netid = rpc_trust_netid(s->core->trust),
+        .network = view_text(rpc_trust_network(s->core->trust)),
+        .id = view_text(s->core->id),
+        .client_pk = key_public_view(s->core->key),
+        .role = VIEW_LIT("peer"),
+        .adm_no = adm_no,
+        .issued_at = WORLD_NOW,
+        .not_after = WORLD_NOW + DAY_MS,
+    };
+    uint8_t sig[SIG_SIZE];
+
+    rpc_statement_sign(RPC_W_ADMISSION, &a, s->w.den, &s->core->admission, sig);
+}
+
+TEST(an_end_of_older_admissions_than_ours_is_not_ours)
+{
+    SCENE(s, "ours");
+    struct session *session = add_up(&s, WORLD_A, s.w.a);
+
+    snprintf(s.core->id, sizeof(s.core->id), "%s", WORLD_B);
+    carry_admission(&s, 3);
+    revoke(&s, RPC_REVOKED_ADMISSIONS, WORLD_B, VIEW_LIT("\0\0\0\0\0\0\0\3"), 0);
+    CHECK_U64(session->state, SESSION_CONNECTING);
+    revoke(&s, RPC_REVOKED_ADMISSIONS, WORLD_B, VIEW_LIT("\0\0\0\0\0\0\0\4"), 0);
+    CHECK_U64(session->state, SESSION_CLOSING);
+}
