@@ -189,12 +189,12 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
         return;
     if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
         return;
-    if ((who->conn->features & CONN_IS_FRAIL) && frailty_find(RPC_EVENT, kept->payload)) {
-        withhold(who->conn);
+    if (conn_is_slow(who->conn)) { /* before its keywords are looked at */
+        drop_event(who->conn);
         return;
     }
-    if (conn_is_slow(who->conn)) {
-        drop_event(who->conn);
+    if ((who->conn->features & CONN_IS_FRAIL) && frailty_find(RPC_EVENT, kept->payload)) {
+        withhold(who->conn);
         return;
     }
     metrics_count(&who->conn->router->metrics, METRIC_EVENTS_DELIVERED);
@@ -224,8 +224,9 @@ bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ s
     if (ask->get_retained) {
         const struct retained *both[] = { broker->retained, broker->open_retained };
         for (size_t i = 0; i < N_ELEMENTS(both); i++)
-            retained_each(both[i], broker->index, topic->kind, buf_view(&topic->uri), send_retained,
-                          &(struct retained_for){ conn, topic });
+            conn_charge(conn,
+                        retained_each(both[i], broker->index, topic->kind, buf_view(&topic->uri),
+                                      send_retained, &(struct retained_for){ conn, topic }));
     }
     if (is_new)
         meta_on_topic(conn, topic, META_CREATED);
@@ -341,23 +342,26 @@ static struct parcel *write_event(struct delivery *delivery, const struct topic 
     return parcel;
 }
 
-/* Who listens now gets it, at once or in its turn. One who does not keep up loses it. */
+/* Who listens now gets it, at once or in its turn. One who does not keep up loses it; where nobody
+ * is left, it is not even written. */
 static void distribute(void *user, void *value)
 {
     struct delivery *delivery = user;
     const struct topic *topic = value;
-    struct parcel *parcel = write_event(delivery, topic);
+    struct parcel *parcel = NULL;
     struct sub *sub;
 
     LIST_EACH(sub, &topic->listeners, of_topic) {
         if (!may_have(delivery, sub->conn))
             continue;
-        if (would_harm(delivery, sub->conn))
-            withhold(sub->conn);
-        else if (conn_is_slow(sub->conn))
+        if (conn_is_slow(sub->conn)) {
             drop_event(sub->conn);
-        else
+        } else if (would_harm(delivery, sub->conn)) {
+            withhold(sub->conn);
+        } else {
+            parcel = parcel ? parcel : write_event(delivery, topic);
             backlog_put(sub->conn, parcel);
+        }
     }
     parcel_release(parcel);
 }

@@ -391,13 +391,17 @@ void conn_over(struct conn *conn, enum metric_limit limit)
     conn->router->over = limit;
 }
 
+static uint64_t max_rate(const struct conn *conn)
+{
+    const struct router_config *config = conn->router->config;
+
+    return conn->role == ROLE_GUEST ? config->guest_request_rate : config->max_request_rate;
+}
+
 /* den serves everybody. Who goes on and on although it is refused is sent away. */
 bool conn_may_request(struct conn *conn, struct err *err)
 {
-    const struct router_config *config = conn->router->config;
-    uint64_t now = conn->router->now.mono, most = conn->role == ROLE_GUEST
-                                                      ? config->guest_request_rate
-                                                      : config->max_request_rate;
+    uint64_t now = conn->router->now.mono, most = max_rate(conn);
 
     if (now - conn->second_at >= SECOND_MS) {
         conn->second_at = now;
@@ -411,6 +415,14 @@ bool conn_may_request(struct conn *conn, struct err *err)
     if (conn->n_second > FLOOD * most)
         conn_abort(conn, err);
     return false;
+}
+
+void conn_charge(struct conn *conn, uint64_t n)
+{
+    uint64_t most = max_rate(conn);
+
+    if (conn->n_second < most) /* no flood: it asked once */
+        conn->n_second += min_u64(n, most - conn->n_second);
 }
 
 void conn_hurry(struct conn *conn, uint64_t ms)

@@ -114,6 +114,8 @@ bool conn_is_slow(const struct conn *conn); /* half of its queue is full */
 void conn_over(struct conn *conn, enum metric_limit limit);
 /* One more request. False: too many in this second. */
 bool conn_may_request(struct conn *conn, struct err *err);
+/* The last one was as much work as `n` more: the rest of this second may be over. */
+void conn_charge(struct conn *conn, uint64_t n);
 /* Its connection has been there for `ms` already: less is left for the handshake. */
 void conn_hurry(struct conn *conn, uint64_t ms);
 /* Answers one request with an error. */

@@ -2,8 +2,9 @@
 #include "router/retained.h"
 
 struct kept {
-    struct buf event; /* EVENT, of no subscription yet */
-    struct buf lists; /* PUBLISH without payload: who may get it; empty: all */
+    struct buf event;       /* EVENT, of no subscription yet */
+    struct buf lists;       /* PUBLISH without payload: who may get it; empty: all */
+    struct rpc_msg as_read; /* of `event`: a mebibyte is not walked for each who asks */
 };
 
 struct retained {
@@ -64,9 +65,12 @@ static struct kept *kept_new(const struct rpc_event *event, const struct rpc_pub
 {
     struct kept *kept = mem_new(struct kept);
     struct rpc_msg msg = { .type = RPC_EVENT, .event = *event };
+    struct err err;
 
     msg.event.subscription = 1; /* to be told to whoever gets it */
     rpc_msg_write(&msg, &kept->event);
+    if (!rpc_msg_read(buf_view(&kept->event), &kept->as_read, &err))
+        abort(); /* we wrote it */
     if (!ask)
         return kept;
     msg = (struct rpc_msg){ .type = RPC_PUBLISH, .publish = *ask };
@@ -97,19 +101,21 @@ bool retained_set(struct retained *retained, struct view topic, const struct rpc
 
 static void show(const struct kept *kept, struct view topic, retained_visit *visit, void *user)
 {
-    struct rpc_msg event, lists;
+    struct rpc_msg lists;
     struct err err;
 
-    if (!rpc_msg_read(buf_view(&kept->event), &event, &err) ||
-        (kept->lists.len && !rpc_msg_read(buf_view(&kept->lists), &lists, &err)))
-        abort(); /* we wrote them */
-    visit(user, topic, &event.event, kept->lists.len ? &lists.publish : NULL);
+    if (kept->lists.len && !rpc_msg_read(buf_view(&kept->lists), &lists, &err))
+        abort(); /* we wrote it */
+    visit(user, topic, &kept->as_read.event, kept->lists.len ? &lists.publish : NULL);
 }
 
-void retained_each(const struct retained *retained, const struct match *index, enum match_kind kind,
-                   struct view pattern, retained_visit *visit, void *user)
+/* One that is only looked at costs little: a SUBSCRIBE is worth that many of them. */
+enum { LOOKS = 64 };
+
+size_t retained_each(const struct retained *retained, const struct match *index,
+                     enum match_kind kind, struct view pattern, retained_visit *visit, void *user)
 {
-    size_t cursor = 0;
+    size_t cursor = 0, n = map_count(retained->by_topic) / LOOKS;
     struct view topic;
     void *kept;
 
@@ -117,10 +123,13 @@ void retained_each(const struct retained *retained, const struct match *index, e
         kept = map_get(retained->by_topic, pattern);
         if (kept)
             show(kept, pattern, visit, user);
-        return;
+        return kept ? 1 : 0;
     }
     while (map_next(retained->by_topic, &cursor, &topic, &kept)) {
-        if (match_is(index, kind, pattern, topic))
-            show(kept, topic, visit, user);
+        if (!match_is(index, kind, pattern, topic))
+            continue;
+        show(kept, topic, visit, user);
+        n++;
     }
+    return n;
 }

@@ -20,6 +20,6 @@ bool retained_set(struct retained *retained, struct view topic, const struct rpc
 /* `ask`: its lists; NULL: all may have it. */
 typedef void retained_visit(void *user, struct view topic, const struct rpc_event *event,
                             const struct rpc_publish *ask);
-/* Those whose topics the pattern matches. */
-void retained_each(const struct retained *retained, const struct match *index, enum match_kind kind,
-                   struct view pattern, retained_visit *visit, void *user);
+/* Those whose topics the pattern matches. What that was worth, in requests. */
+size_t retained_each(const struct retained *retained, const struct match *index,
+                     enum match_kind kind, struct view pattern, retained_visit *visit, void *user);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What sessions run into: each limit says its own word, and is counted. */
 #include "base/file.h"
-#include "tests/unit/router/world.h"
+#include "tests/unit/router/app.h"
 
 #include <stdio.h>
 
@@ -89,6 +89,38 @@ TEST(whoever_goes_on_is_sent_away)
     CHECK_U64(msg.type, RPC_ABORT);
     CHECK_VIEW(msg.abort.reason, VIEW_LIT("network.error.too_many_requests"));
     CHECK_U64(alice->conn->fault, SOURCE_PROTOCOL);
+}
+
+/* What a small SUBSCRIBE can ask for is a lot: it has its price. */
+TEST(retained_events_count_as_requests)
+{
+    static const struct rpc_publish kept = { .retain = true };
+    _cleanup_(world_freep) struct world *w = app_world("");
+    struct wire *ann = app_join(w, "ann", "user", true), *bob;
+    char topic[16];
+
+    for (unsigned i = 0; i < 640; i++) {
+        snprintf(topic, sizeof(topic), "%s.%u", i < 24 ? "few" : "many", i);
+        app_publish(ann, &kept, topic, 1);
+    }
+    w->config.max_request_rate = 40;
+    bob = app_join(w, "bob", "user", true);
+    app_subscribe(bob, "few", "prefix", true); /* 1, 24 events, and 10 for looking at 640 */
+    CHECK_U64(bob->conn->n_second, 35);
+    wire_skip(bob);
+    app_subscribe(bob, "many.24", "", true);
+    CHECK_U64(bob->conn->n_second, 37);
+    wire_skip(bob);
+    app_subscribe(bob, "many", "prefix", true); /* all of them */
+    for (unsigned i = 24; i < 640; i++) {
+        struct rpc_msg msg;
+        app_take(bob, RPC_EVENT, &msg);
+    }
+    CHECK_U64(bob->conn->n_second, 40);
+    CHECK_STR(try_call(bob, "x", (struct view){ 0 }), "network.error.too_many_requests");
+    CHECK(!bob->is_closed);
+    world_pass(w, 1000);
+    CHECK_STR(try_call(bob, "x", (struct view){ 0 }), "wamp.error.no_such_procedure");
 }
 
 TEST(den_has_no_rate)
