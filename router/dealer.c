@@ -454,20 +454,36 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
            &head.call, source_of(call->caller));
 }
 
+/* A part counts as a request; one too many ends its call. */
+static bool may_go_on(struct conn *conn, struct call *call)
+{
+    struct err why;
+    _buf_ payload = { 0 };
+
+    if (conn_may_request(conn, &why))
+        return true;
+    if (conn->state == CONN_CLOSING || !call) /* with the session, its calls are gone */
+        return false;
+    interrupt(call, "killnowait", metrics_limit_told(LIMIT_REQUEST_RATE));
+    rpc_error_put_payload(&why, &payload);
+    finish(call, &(struct dealer_answer){ true,
+                                          view_text(metrics_limit_told(LIMIT_REQUEST_RATE)),
+                                          { buf_view(&payload), 2 } });
+    return false;
+}
+
 /* A number that came before: more of that call. What comes after its end was on its way already,
  * and is dropped. */
 static bool call_more(struct conn *conn, const struct rpc_call *ask, struct err *err)
 {
     struct call *call = find_asked(conn, ask->request);
 
-    if (call && call->is_open) {
+    if (call ? !call->is_open : ask->request > conn->last_open_call)
+        return err_set(err, ERR_BAD_WIRE, "CALL: request: %" PRIu64 " after %" PRIu64, ask->request,
+                       conn->last_request);
+    if (may_go_on(conn, call) && call)
         pass_chunk(call, ask);
-        return true;
-    }
-    if (!call && ask->request <= conn->last_open_call)
-        return true;
-    return err_set(err, ERR_BAD_WIRE, "CALL: request: %" PRIu64 " after %" PRIu64, ask->request,
-                   conn->last_request);
+    return true;
 }
 
 bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err)

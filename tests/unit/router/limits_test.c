@@ -123,6 +123,33 @@ TEST(retained_events_count_as_requests)
     CHECK_STR(try_call(bob, "x", (struct view){ 0 }), "wamp.error.no_such_procedure");
 }
 
+TEST(the_parts_of_a_call_count)
+{
+    static const struct rpc_call part = { .progress = true };
+    _cleanup_(world_freep) struct world *w = app_world("");
+    struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", true);
+    struct rpc_call more = part;
+    struct rpc_msg msg = { 0 };
+
+    app_register(bob, "up", "", "");
+    w->config.max_request_rate = 4;
+    more.request = app_call(ann, &part, "up", 1);
+    more.procedure = VIEW_LIT("up");
+    for (unsigned i = 0; i < 4; i++)
+        wire_send(ann, &(struct rpc_msg){ .type = RPC_CALL, .call = more });
+    CHECK(app_take(ann, RPC_ERROR, &msg));
+    CHECK_VIEW(msg.error.uri, VIEW_LIT("network.error.too_many_requests"));
+    for (unsigned i = 0; i < 4; i++)
+        app_take(bob, RPC_INVOCATION, &msg);
+    CHECK(app_take(bob, RPC_INTERRUPT, &msg));
+    CHECK_U64(counted(w, LIMIT_REQUEST_RATE), 1);
+    while (!ann->is_closed && ann->conn->n_second < 100) /* what comes after the end counts too */
+        wire_send(ann, &(struct rpc_msg){ .type = RPC_CALL, .call = more });
+    CHECK(app_take(ann, RPC_ABORT, &msg));
+    CHECK_VIEW(msg.abort.reason, VIEW_LIT("network.error.too_many_requests"));
+    CHECK(app_is_quiet(bob));
+}
+
 TEST(den_has_no_rate)
 {
     _cleanup_(world_freep) struct world *w = world_new();
