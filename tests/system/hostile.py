@@ -14,8 +14,10 @@ import time
 import urllib.request
 
 import tap
+import websocket
 from network import PATIENCE, Failed, Process
 from wamp import Session, pack, unpack
+from websocket import frames
 
 REALM = "app.test"
 ADDRESSES = (f"127.{a}.{b}.{c}" for a in itertools.count(1) for b in range(1, 250) for c in range(1, 250))
@@ -212,29 +214,7 @@ def open_socket(router, source=None, protocol="wamp.2.msgpack", small=False, mor
 
 
 def frame(payload, opcode=2, fin=True, is_masked=True, reserved=0):
-    head = bytes([(0x80 if fin else 0) | reserved << 4 | opcode])
-    bit = 0x80 if is_masked else 0
-    if len(payload) < 126:
-        head += bytes([bit | len(payload)])
-    elif len(payload) < 65536:
-        head += bytes([bit | 126]) + struct.pack(">H", len(payload))
-    else:
-        head += bytes([bit | 127]) + struct.pack(">Q", len(payload))
-    return head + (b"\0\0\0\0" if is_masked else b"") + payload
-
-
-def frames(data):
-    """[(opcode, payload)] of what the router sent."""
-    out = []
-    while len(data) >= 2:
-        opcode, length, at = data[0] & 15, data[1] & 127, 2
-        if length == 126:
-            length, at = struct.unpack(">H", data[2:4])[0], 4
-        elif length == 127:
-            length, at = struct.unpack(">Q", data[2:10])[0], 10
-        out.append((opcode, data[at:at + length]))
-        data = data[at + length:]
-    return out
+    return websocket.frame(opcode, payload, fin, reserved, is_masked)
 
 
 def send_quietly(sock, data):

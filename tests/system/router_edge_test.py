@@ -10,7 +10,9 @@ import ssl
 import struct
 
 import tap
+import websocket
 from network import Failed, run
+from websocket import frames
 
 UPGRADE = ("GET / HTTP/1.1\r\nHost: router\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n")
@@ -93,28 +95,7 @@ def open_socket(port, protocol="wamp.2.msgpack"):
 
 
 def frame(payload, opcode=2, fin=True):
-    head = bytes([(0x80 if fin else 0) | opcode])
-    if len(payload) < 126:
-        head += bytes([0x80 | len(payload)])
-    elif len(payload) < 65536:
-        head += bytes([0x80 | 126]) + struct.pack(">H", len(payload))
-    else:
-        head += bytes([0x80 | 127]) + struct.pack(">Q", len(payload))
-    return head + b"\0\0\0\0" + payload  # masked with zeros
-
-
-def frames(data):
-    """[(opcode, payload)] of what the router sent."""
-    out = []
-    while len(data) >= 2:
-        opcode, length, at = data[0] & 15, data[1] & 127, 2
-        if length == 126:
-            length, at = struct.unpack(">H", data[2:4])[0], 4
-        elif length == 127:
-            length, at = struct.unpack(">Q", data[2:10])[0], 10
-        out.append((opcode, data[at:at + length]))
-        data = data[at + length:]
-    return out
+    return websocket.frame(opcode, payload, fin)
 
 
 def say(port, *sent, protocol="wamp.2.msgpack"):

@@ -30,6 +30,20 @@ def frame(opcode, payload=b"", fin=True, rsv=0, masked=True):
     return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(pattern, "big")).to_bytes(len(payload), "big")
 
 
+def frames(data):
+    """[(opcode, payload)] of whole frames that came from a server."""
+    out = []
+    while len(data) >= 2:
+        opcode, length, at = data[0] & 15, data[1] & 127, 2
+        if length == 126:
+            length, at = struct.unpack(">H", data[2:4])[0], 4
+        elif length == 127:
+            length, at = struct.unpack(">Q", data[2:10])[0], 10
+        out.append((opcode, data[at:at + length]))
+        data = data[at + length:]
+    return out
+
+
 def closing(code, reason=b""):
     return struct.pack(">H", code) + reason
 
