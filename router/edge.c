@@ -368,6 +368,7 @@ static void on_timer(void *user)
 {
     struct edge *edge = user;
 
+    edge->knows_now = false; /* what is due by now was not when this turn began */
     give_answers(edge);
     router_tick(edge->router, now(edge));
     arm(edge);

@@ -14,6 +14,7 @@ struct rpc_timer {
     uint64_t armed_at; /* when libuv will call: never later than that */
     rpc_on_timer *on_timer;
     void *user;
+    bool *is_gone; /* while it is called: set when it is freed meanwhile */
     struct list node;
 };
 
@@ -160,6 +161,7 @@ void rpc_loop_on_work(struct rpc_loop *loop, rpc_on_work *on_work, void *user)
 static void on_uv_timer(uv_timer_t *uv)
 {
     struct rpc_timer *timer = uv->data;
+    bool is_gone = false;
 
     /* It was moved to later, or libuv's clock is a fraction of a millisecond before ours. */
     timer->armed_at = NEVER_MS;
@@ -170,7 +172,10 @@ static void on_uv_timer(uv_timer_t *uv)
         return;
     }
     timer->at = NEVER_MS;
+    timer->is_gone = &is_gone;
     timer->on_timer(timer->user);
+    if (!is_gone)
+        timer->is_gone = NULL;
 }
 
 struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, void *user)
@@ -186,24 +191,29 @@ struct rpc_timer *rpc_timer_new(struct rpc_loop *loop, rpc_on_timer *on_timer, v
     return timer;
 }
 
-/* A deadline that moves to later, as most do, costs nothing: it is looked at when libuv calls. */
+/* A deadline that moves to later, as most do, costs nothing: it is looked at when libuv calls.
+ * libuv 1.44 calls in one turn whatever is due, also what becomes due meanwhile: a timer that sets
+ * itself to now again and again would keep everything else out, for ever. */
 void rpc_timer_set(struct rpc_timer *timer, uint64_t at)
 {
-    uint64_t now;
+    uint64_t now, delay, soonest = timer->is_gone ? 1 : 0;
 
     timer->at = at;
     if (at >= timer->armed_at) /* NEVER_MS too */
         return;
     now = clock_mono_ms();
+    delay = at > now ? at - now : 0;
     timer->armed_at = at;
     uv_update_time(timer->uv.loop);
-    uv_timer_start(&timer->uv, on_uv_timer, at > now ? at - now : 0, 0);
+    uv_timer_start(&timer->uv, on_uv_timer, delay > soonest ? delay : soonest, 0);
 }
 
 void rpc_timer_free(struct rpc_timer *timer)
 {
     if (!timer)
         return;
+    if (timer->is_gone)
+        *timer->is_gone = true;
     list_remove(&timer->node);
     uv_close((uv_handle_t *)&timer->uv, free_handle);
 }

@@ -119,7 +119,6 @@ TEST(an_administrator_gives_an_id_a_new_key_that_it_confirms)
     struct err err = { 0 };
     struct buf args = { 0 };
     uint8_t new_sig[SIG_SIZE];
-    _buf_ chain = { 0 };
 
     snprintf(t.for_id, sizeof(t.for_id), "%s", peer->id);
     memcpy(t.pk, key_public(token), KEY_SIZE);

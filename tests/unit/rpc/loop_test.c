@@ -67,6 +67,34 @@ TEST(a_timer_is_never_early)
     rpc_loop_free(seen.loop);
 }
 
+static void tick_again(void *user)
+{
+    struct seen *seen = user;
+
+    seen->n_ticks++;
+    rpc_timer_set(seen->timer, seen->at); /* long past */
+}
+
+/* A router did that once, with the time of the turn before, and answered nobody any more. */
+TEST(a_timer_that_is_always_due_keeps_nothing_else_out)
+{
+    struct seen seen = { .at = 1 };
+    struct err err;
+
+    CHECK_OK(rpc_loop_new(&seen.loop, &err), err);
+    rpc_loop_on_signal(seen.loop, SIGUSR1, on_signal, &seen);
+    seen.timer = rpc_timer_new(seen.loop, tick_again, &seen);
+    rpc_timer_set(seen.timer, seen.at);
+    kill(getpid(), SIGUSR1);
+    alarm(60); /* instead of a run without end */
+    rpc_loop_run(seen.loop);
+    alarm(0);
+    CHECK_U64(seen.n_signals, 1);
+    CHECK(seen.n_ticks > 0);
+    rpc_timer_free(seen.timer);
+    rpc_loop_free(seen.loop);
+}
+
 TEST(a_timer_can_be_moved_unset_and_freed)
 {
     struct seen seen = { 0 };
