@@ -117,9 +117,11 @@ static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draf
 
 static bool sign(X509 *x509, const struct pki_key *key, struct buf *ret_der, struct err *err)
 {
+    _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     unsigned char *out = NULL;
 
-    if (!X509_sign(x509, key->pkey, pki_curve_digest(key->curve)))
+    if (!ctx || EVP_DigestSignInit(ctx, NULL, pki_curve_digest(key->curve), NULL, key->pkey) != 1 ||
+        !X509_sign_ctx(x509, ctx))
         return pki_err(err, ERR_SYSTEM, "signing a certificate");
     return pki_take_der(ret_der, &out, i2d_X509(x509, &out), err);
 }
@@ -151,14 +153,17 @@ static bool check_draft(const struct pki_cert *cert, const struct draft *draft, 
 /* The copy that passed becomes the certificate: the CA signs the object that was looked at. */
 static bool sign_linted(struct pki_cert *cert, const struct pki_key *signer, struct err *err)
 {
+    const ASN1_BIT_STRING *sig;
     _buf_ der = { 0 };
 
     if (!sign(cert->x509, signer, &der, err))
         return false;
     if (!view_eq(signed_part(buf_view(&der)), signed_part(buf_view(&cert->der))))
         return err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
-    if (X509_verify(cert->x509, signer->pkey) != 1)
-        return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+    X509_get0_signature(&sig, NULL, cert->x509);
+    if (!pki_key_signed(signer->pkey, pki_curve_digest(signer->curve), signed_part(buf_view(&der)),
+                        VIEW(ASN1_STRING_get0_data(sig), (size_t)ASN1_STRING_length(sig))))
+        return err_set(err, ERR_INTERNAL, "our own signature does not verify");
     buf_free(&cert->der);
     cert->der = buf_dup(buf_view(&der));
     hash_sha256(buf_view(&der), cert->hash);
@@ -176,7 +181,7 @@ static bool make(const struct pki_ask *ask, const struct draft *draft, struct pk
     if (!x509)
         return pki_err(err, ERR_SYSTEM, "new certificate");
     if (!fill(x509, ask, draft, err) || !sign(x509, draft->throwaway, &der, err) ||
-        !pki_cert_read(buf_view(&der), &cert, err))
+        !pki_cert_read_keyless(buf_view(&der), &cert, err))
         return false;
     if (!pki_profile_check(cert, ask, err) || !check_draft(cert, draft, err))
         return err_wrap(err, "our own certificate");
@@ -201,6 +206,7 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
                            .signer = above ? above->key : key_taken };
 
     _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
+    _cleanup_(pki_cert_freep) struct pki_cert *made = NULL;
     _buf_ spki = { 0 };
 
     ca->key = key_taken;
@@ -226,7 +232,7 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
     }
     pki_serial_new(serial, &draft.serial.len);
     draft.serial.data = serial;
-    if (!make(&ask, &draft, &ca->cert, err))
+    if (!make(&ask, &draft, &made, err) || !pki_cert_read(pki_cert_der(made), &ca->cert, err))
         return false;
     *ret_ca = STEAL(ca);
     return true;

@@ -146,7 +146,8 @@ static bool is_der(X509 *x509, struct view der)
     return same;
 }
 
-bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
+static bool read_with(OSSL_LIB_CTX *ctx, struct view der, struct pki_cert **ret_cert,
+                      struct err *err)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = mem_new(struct pki_cert);
     const unsigned char *at = der.data;
@@ -156,7 +157,7 @@ bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
         return err_set(err, ERR_TOO_LARGE, "a certificate of %zu bytes, at most %d", der.len,
                        PKI_MAX_CERT);
     ERR_clear_error();
-    cert->x509 = d2i_X509(NULL, &at, (long)der.len);
+    cert->x509 = (X509 *)ASN1_item_d2i_ex(NULL, &at, (long)der.len, X509_it(), ctx, NULL);
     if (!cert->x509)
         return pki_err(err, ERR_BAD_CERTIFICATE, "not a certificate");
     if (at != der.data + der.len || !is_der(cert->x509, der))
@@ -169,6 +170,16 @@ bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
     read_facts(cert);
     *ret_cert = STEAL(cert);
     return true;
+}
+
+bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
+{
+    return read_with(NULL, der, ret_cert, err);
+}
+
+bool pki_cert_read_keyless(struct view der, struct pki_cert **ret_cert, struct err *err)
+{
+    return read_with(pki_keyless(), der, ret_cert, err);
 }
 
 bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err)

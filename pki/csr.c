@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PKCS#10 requests (RFC 2986). Only the key is ever taken from one; names in it must be absent or
  * the right ones, in every place where a name can stand. */
+#include "pki/der.h"
 #include "pki/ossl.h"
 
 bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err)
@@ -13,6 +14,11 @@ bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err
         !X509_REQ_sign(req, key->pkey, pki_curve_digest(key->curve)))
         return pki_err(err, ERR_SYSTEM, "new request");
     return pki_take_der(ret_der, &der, i2d_X509_REQ(req, &der), err);
+}
+
+static struct view string_view(const ASN1_STRING *s)
+{
+    return VIEW(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
 }
 
 /* See cert.c: written anew, it must be the same bytes. */
@@ -34,27 +40,49 @@ static bool check_key(struct pki_csr *csr, struct err *err)
     unsigned char *der = NULL;
     _buf_ spki = { 0 };
     enum pki_curve curve;
-    EVP_PKEY *key = X509_REQ_get0_pubkey(csr->req);
 
     if (!pki_take_der(&spki, &der, i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(csr->req), &der), err))
         return false;
-    if (!key || !pki_spki_curve(buf_view(&spki), &curve) || curve != PKI_P256)
+    if (!pki_spki_curve(buf_view(&spki), &curve) || curve != PKI_P256)
         return pki_err(err, ERR_WRONG_KEY, "the request's key is not P-256");
     hash_sha256(buf_view(&spki), csr->spki_hash);
     csr->spki = buf_dup(buf_view(&spki));
     return true;
 }
 
-static bool check_signature(X509_REQ *req, struct err *err)
-{
-    int nid = X509_REQ_get_signature_nid(req);
+enum { UNUSED_BITS = 7 }; /* of a bit string, in OpenSSL's flags */
 
-    if (nid != NID_ecdsa_with_SHA256 && nid != NID_ecdsa_with_SHA384 &&
-        nid != NID_ecdsa_with_SHA512)
+static const EVP_MD *find_digest(int nid)
+{
+    switch (nid) {
+    case NID_ecdsa_with_SHA256:
+        return EVP_sha256();
+    case NID_ecdsa_with_SHA384:
+        return EVP_sha384();
+    case NID_ecdsa_with_SHA512:
+        return EVP_sha512();
+    default:
+        return NULL;
+    }
+}
+
+static bool check_signature(const struct pki_csr *csr, struct view der, struct err *err)
+{
+    int nid = X509_REQ_get_signature_nid(csr->req);
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_spki_key(buf_view(&csr->spki));
+    const ASN1_BIT_STRING *sig;
+    struct view outer, info;
+
+    if (!key)
+        return pki_err(err, ERR_WRONG_KEY, "the request's key is no point of P-256");
+    if (!find_digest(nid))
         return err_set(err, ERR_BAD_SIGNATURE,
                        "the request is signed by %s, not by ECDSA with SHA-2", OBJ_nid2ln(nid));
-    return X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1 ||
-           pki_err(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
+    X509_REQ_get0_signature(csr->req, &sig, NULL);
+    return ((sig->flags & UNUSED_BITS) == 0 && der_take(&der, DER_SEQUENCE, &outer) &&
+            der_take_whole(&outer, DER_SEQUENCE, &info) &&
+            pki_key_signed(key, find_digest(nid), info, string_view(sig))) ||
+           err_set(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
 }
 
 bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
@@ -66,14 +94,15 @@ bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
         return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len,
                        PKI_MAX_CSR);
     ERR_clear_error();
-    csr->req = d2i_X509_REQ(NULL, &at, (long)der.len);
+    csr->req =
+        (X509_REQ *)ASN1_item_d2i_ex(NULL, &at, (long)der.len, X509_REQ_it(), pki_keyless(), NULL);
     if (!csr->req)
         return pki_err(err, ERR_BAD_WIRE, "not a certificate request");
     if (at != der.data + der.len || !is_der(csr->req, der))
         return pki_err(err, ERR_BAD_WIRE, "the request is not in DER");
     if (X509_REQ_get_version(csr->req) != X509_REQ_VERSION_1)
         return err_set(err, ERR_BAD_WIRE, "the request's version is not 1");
-    if (!check_key(csr, err) || !check_signature(csr->req, err))
+    if (!check_key(csr, err) || !check_signature(csr, der, err))
         return false;
     *ret_csr = STEAL(csr);
     return true;
@@ -94,11 +123,6 @@ void pki_csr_spki_hash(const struct pki_csr *csr, uint8_t ret_hash[HASH_SIZE])
 }
 
 /* ---- names ------------------------------------------------------------------------------ */
-
-static struct view string_view(const ASN1_STRING *s)
-{
-    return VIEW(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
-}
 
 static bool check_subject(const X509_REQ *req, const char *label, struct err *err)
 {

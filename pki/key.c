@@ -204,34 +204,23 @@ bool pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_
     return true;
 }
 
-/* A signature by `key`, whose SPKI is `spki`: a named curve, an uncompressed point. */
-static bool is_signed(EVP_PKEY *key, struct view spki, struct view bytes, struct view sig,
-                      bool *ret_is, struct err *err)
+static bool check_signed(struct view spki, struct view bytes, struct view sig, bool *ret_is,
+                         struct err *err)
 {
-    _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_spki_key(spki);
     enum pki_curve curve;
 
-    if (!pki_spki_curve(spki, &curve))
-        return err_set(err, ERR_WRONG_KEY, "the key is neither P-256 nor P-384");
-    if (!ctx || EVP_DigestVerifyInit(ctx, NULL, pki_curve_digest(curve), NULL, key) != 1)
-        return pki_err(err, ERR_WRONG_KEY, "the key is not usable");
-    *ret_is = EVP_DigestVerify(ctx, sig.data, sig.len, bytes.data, bytes.len) == 1;
-    ERR_clear_error();
+    if (!key || !pki_spki_curve(spki, &curve))
+        return pki_err(err, ERR_WRONG_KEY, "the key is neither P-256 nor P-384");
+    *ret_is = pki_key_signed(key, pki_curve_digest(curve), bytes, sig);
     return true;
 }
 
 bool pki_verify_by_spki(struct view spki, struct view bytes, struct view sig, struct err *err)
 {
-    const unsigned char *at = spki.data;
-    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-    enum pki_curve curve;
     bool is = false;
 
-    if (pki_spki_curve(spki, &curve)) /* bounds it, too */
-        key = d2i_PUBKEY(NULL, &at, (long)spki.len);
-    if (!key)
-        return pki_err(err, ERR_WRONG_KEY, "the key is neither P-256 nor P-384");
-    return is_signed(key, spki, bytes, sig, &is, err) &&
+    return check_signed(spki, bytes, sig, &is, err) &&
            (is || err_set(err, ERR_BAD_SIGNATURE, "not signed by that key"));
 }
 
@@ -239,14 +228,10 @@ bool pki_verify_by_cert(struct view cert_der, struct view bytes, struct view sig
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _buf_ spki = { 0 };
-    EVP_PKEY *key;
     bool is = false;
 
-    if (!pki_cert_read(cert_der, &cert, err) || !pki_x509_spki(cert->x509, &spki, err))
+    if (!pki_cert_read_keyless(cert_der, &cert, err) || !pki_x509_spki(cert->x509, &spki, err))
         return false;
-    key = X509_get0_pubkey(cert->x509);
-    if (!key)
-        return pki_err(err, ERR_BAD_CERTIFICATE, "the certificate's key is not usable");
-    return is_signed(key, buf_view(&spki), bytes, sig, &is, err) &&
+    return check_signed(buf_view(&spki), bytes, sig, &is, err) &&
            (is || err_set(err, ERR_BAD_SIGNATURE, "not signed by %s", cert->facts.subject));
 }

@@ -5,6 +5,9 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -82,6 +85,78 @@ bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err)
 
     return pki_take_der(ret_der, &der, len, err);
 }
+
+/* ---- keys, without the decoders ------------------------------------------------------------- */
+
+static EVP_PKEY *templates[N_ELEMENTS(curves)]; /* a curve, and no point on it yet */
+static OSSL_LIB_CTX *keyless;
+static pthread_once_t templates_once = PTHREAD_ONCE_INIT, keyless_once = PTHREAD_ONCE_INIT;
+
+static EVP_PKEY *new_template(const char *curve)
+{
+    _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    _free_ char *name = mem_text(curve);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_PKEY *key = NULL;
+
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEY_PARAMETERS, params) != 1)
+        abort(); /* memory, or an OpenSSL without the curve */
+    return key;
+}
+
+static void make_templates(void)
+{
+    for (size_t i = 0; i < N_ELEMENTS(curves); i++)
+        templates[i] = new_template(curves[i].name);
+}
+
+EVP_PKEY *pki_spki_key(struct view spki)
+{
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+    enum pki_curve curve;
+    struct view point;
+
+    if (!pki_spki_curve(spki, &curve))
+        return NULL;
+    pthread_once(&templates_once, make_templates);
+    point = view_sub(spki, curves[curve].head.len - 1, spki.len); /* from the 04 on */
+    key = EVP_PKEY_dup(templates[curve]);
+    if (!key || EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) != 1)
+        return NULL;
+    return STEAL(key);
+}
+
+bool pki_key_signed(EVP_PKEY *key, const EVP_MD *digest, struct view bytes, struct view sig)
+{
+    _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    bool is = ctx && EVP_Digest(bytes.data, bytes.len, hash, &len, digest, NULL) == 1 &&
+              EVP_PKEY_verify_init(ctx) == 1 &&
+              EVP_PKEY_verify(ctx, sig.data, sig.len, hash, len) == 1;
+
+    ERR_clear_error();
+    return is;
+}
+
+static void make_keyless(void)
+{
+    keyless = OSSL_LIB_CTX_new();
+    if (!keyless || !OSSL_PROVIDER_load(keyless, "null"))
+        abort(); /* memory: the provider is built in */
+}
+
+OSSL_LIB_CTX *pki_keyless(void)
+{
+    pthread_once(&keyless_once, make_keyless);
+    return keyless;
+}
+
+/* ---- times -------------------------------------------------------------------------------------- */
 
 bool pki_time_write(uint64_t ms, ASN1_TIME *to, struct err *err)
 {

@@ -15,14 +15,14 @@ static bool new_csr(struct pki_csr **ret_csr, struct err *err)
            pki_csr_read(buf_view(&der), ret_csr, err);
 }
 
-/* The linker leads every X509_sign() through here: the key that was last used. */
+/* The linker leads every X509_sign_ctx() through here: the key that was last used. */
 static EVP_PKEY *sign_key;
-int __real_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md);
-int __wrap_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md);
-int __wrap_X509_sign(X509 *x509, EVP_PKEY *key, const EVP_MD *md)
+int __real_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
+int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
+int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx)
 {
-    sign_key = key;
-    return __real_X509_sign(x509, key, md);
+    sign_key = EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(ctx));
+    return __real_X509_sign_ctx(x509, ctx);
 }
 
 static bool is_key_of(EVP_PKEY *key, const struct pki_ca *ca)
