@@ -2,7 +2,7 @@
 /* Load for a real den behind a real router: den_load VERB DEN_FOLDER port=N [name=N ...]
  *   keys    prints ID and public key of count= peers, a line of JSON each: they are put into den's store
  *   sign    those peers ask for requests= certificates, window= at a time; CSRs and requests are
- *           prepared and signed before the clock starts
+ *           prepared and signed before the clock starts, of which a line of its own tells
  *   ping    one peer asks den for its chain, one call after the other, for seconds=; on SIGUSR1 it says how long the
  *           longest took since then
  * Each prints lines of JSON. */
@@ -120,6 +120,8 @@ static void open_next(void)
 static void on_go(_unused_ void *user)
 {
     prepare(bodies);
+    printf("{\"said\": \"started\"}\n");
+    fflush(stdout);
     load.first_at = clock_mono_ns();
     for (size_t i = 0; i < load.window && load.n_sent < load.n_requests; i++)
         send_next();
