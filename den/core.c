@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "den/record.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -39,7 +40,7 @@ static const struct procedure {
     { "den.name.list", BY_PEER, name_list },
     { "den.directory.lookup", BY_PEER, name_lookup },
     { "den.ca.chain", BY_ALL, issue_chain },
-    { "den.ca.sign", BY_PEER, issue_sign },
+    { "den.ca.sign", BY_PEER, asked_sign },
     { "den.ca.crl", BY_ALL, issue_crl },
     { "den.session.open", BY_PEER, grant_open },
     { "den.session.close", BY_PEER, close_session },
@@ -76,6 +77,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     for (size_t i = 0; i < N_RATES; i++)
         core->rates[i] = buckets_new(&config->rates[i]);
     core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
+    list_init(&core->asked);
     list_init(&core->opens);
     list_init(&core->ungrants);
     list_init(&core->askings);
@@ -97,6 +99,7 @@ void den_core_free(struct den_core *core)
 {
     if (!core)
         return;
+    assert(core->n_asked == 0); /* the port's work is finished before */
     open_drop_all(core);
     ungrant_drop_all(core);
     passing_drop_all(core);
@@ -283,8 +286,8 @@ static void log_left_out(struct den_core *core)
         log_event(LOG_WARN, "refused.left_out", "n=%" PRIu64, n);
 }
 
-static void refuse(struct den_core *core, const char *procedure, const struct rpc_inv *inv,
-                   const struct err *why)
+void core_refuse_inv(struct den_core *core, const char *procedure, const struct rpc_inv *inv,
+                     const struct err *why)
 {
     const struct rpc_invocation *call = inv->invocation;
     struct view id = view_sub(call->caller_authid, 0, STORE_ID),
@@ -323,7 +326,7 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
     else
         is_done = p->handle(core, inv, &args, &err);
     if (!is_done)
-        refuse(core, procedure, inv, &err);
+        core_refuse_inv(core, procedure, inv, &err);
 }
 
 /* What else den does for a caller is done before it returns. */
@@ -356,6 +359,7 @@ void den_core_down(struct den_core *core)
 {
     core->is_up = false;
     core->renew_at = core->passing_at = NEVER_MS;
+    asked_down(core);
     issue_down(core);
     live_down(core);
 }

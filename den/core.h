@@ -31,6 +31,10 @@ struct den_port {
     /* Keeps the number of the revocation list that is about to be signed where a restored store
      * cannot reach. */
     bool (*keep_crl)(void *user, const struct signer_anchor *anchor, struct err *err);
+    /* Calls `work` in another thread, and when it has returned `done` in the core's; all of it is done before the core
+     * is freed. NULL: there is only one thread. */
+    void (*work)(void *user, void (*work)(void *work_user), void (*done)(void *work_user),
+                 void *work_user);
     void *user;
 };
 

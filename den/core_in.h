@@ -28,6 +28,8 @@ struct den_core {
     uint64_t n_unaudited; /* refusals since the last one that was audited */
     struct err fatal;     /* code ERR_NONE: none */
 
+    struct list asked; /* asked.c */
+    size_t n_asked;
     struct issue *issue; /* issue.c */
     struct buf crl;
     uint8_t crl_hash[HASH_SIZE];
@@ -70,6 +72,9 @@ struct view core_sign_pk(const struct den_core *core);
 void core_yield(struct den_core *core, uint64_t inv, struct view args);
 /* Faults of den's own are logged whole and answered without their details. */
 void core_refuse(struct den_core *core, uint64_t inv, const struct err *why);
+/* The same, logged and audited as far as its caller may fill both. */
+void core_refuse_inv(struct den_core *core, const char *procedure, const struct rpc_inv *inv,
+                     const struct err *why);
 /* Takes one of what `key` may have; false when none is left. */
 bool core_take(struct den_core *core, enum rate rate, struct view key);
 /* Who is asking, as a key of rates: the ID that the router proved, else the source. */
@@ -86,21 +91,30 @@ typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, stru
 core_handler identity_admit, identity_refresh;                                /* identity.c */
 core_handler rekey_replace, rekey_unsigned, rekey_count;                      /* rekey.c */
 core_handler name_claim, name_release, name_transfer, name_list, name_lookup; /* names.c */
-core_handler issue_chain, issue_sign, issue_crl;                              /* issue.c */
+core_handler issue_chain, issue_crl;                                          /* issue.c */
 core_handler grant_open, close_session;                                       /* grant.c, close.c */
 core_handler time_now;                                                        /* time.c */
 
 /* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 
 struct request {
-    struct store_identity who; /* from den's own record */
-    struct view body;          /* walked: one msgpack map without duplicate keys */
+    struct store_identity who;  /* from den's own record */
+    struct view body;           /* walked: one msgpack map without duplicate keys */
+    struct view statement, sig; /* R, for whoever has to see it too */
 };
 /* Size, rates (of all requests, then `rate`), the caller's record, signature by the recorded key,
  * beacon and nonce, procedure, H(body): in this order, the cheap ones first. */
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                   const char *procedure, size_t max_body, enum rate rate /* N_RATES: no other */,
                   struct request *ret_request, struct err *err);
+/* The same in four steps, of which the second and the last touch nothing but `request`, and may be taken in another
+ * thread. The third takes the nonce: only what is signed may do that. */
+bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                  size_t max_body, enum rate rate, struct request *ret_request, struct err *err);
+bool request_verify(const struct request *request, struct err *err);
+bool request_accept(struct den_core *core, const struct request *request, const char *procedure,
+                    struct err *err);
+bool request_check_body(const struct request *request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
@@ -180,7 +194,16 @@ core_handler revoke_list;
 struct ocsp *ocsp_new(void);
 void ocsp_free(struct ocsp *ocsp);
 
+/* ---- asked.c: requests whose signatures are being looked at --------------------------------- */
+
+core_handler asked_sign;
+void asked_down(struct den_core *core); /* who asked is gone */
+
 /* ---- issue.c: requests that wait to be signed together ---------------------------------------- */
+
+/* A request that passed every check of its own. True: answered, or will be. */
+bool issue_take(struct den_core *core, uint64_t inv, const struct request *request,
+                struct pki_csr **csr_taken, struct err *err);
 
 struct issue *issue_new(void);
 void issue_free(struct issue *issue);

@@ -98,6 +98,30 @@ static bool port_keep_crl(void *user, const struct signer_anchor *anchor, struct
     return home_keep_crl(den->home, anchor, err);
 }
 
+struct task {
+    struct den *den;
+    void (*work)(void *user), (*done)(void *user);
+    void *user;
+};
+
+static void do_task(void *user)
+{
+    const struct task *task = user;
+
+    task->work(task->user);
+}
+
+static void on_task_done(void *user);
+
+static void port_work(void *user, void (*work)(void *), void (*done)(void *), void *work_user)
+{
+    struct den *den = user;
+    struct task *task = mem_new(struct task);
+
+    *task = (struct task){ .den = den, .work = work, .done = done, .user = work_user };
+    rpc_loop_work(den->loop, do_task, on_task_done, task);
+}
+
 /* ---- time ---------------------------------------------------------------------------------- */
 
 /* After everything that may have moved the core's deadline, or shown that den must not go on. */
@@ -108,6 +132,16 @@ static void arm(struct den *den)
     if (den_core_fatal(den->core))
         rpc_loop_stop(den->loop);
     rpc_timer_set(den->timer, den_core_deadline(den->core));
+}
+
+static void on_task_done(void *user)
+{
+    _free_ struct task *task = user;
+
+    task->done(task->user);
+    if (task->den->uplink)
+        rpc_uplink_flush(task->den->uplink);
+    arm(task->den);
 }
 
 static void on_timer(void *user)
@@ -374,6 +408,7 @@ static bool make_core(struct den *den, struct err *err)
         .publish = port_publish,
         .save_trust = port_save_trust,
         .keep_crl = port_keep_crl,
+        .work = port_work,
         .user = den,
     };
     den_core_defaults(&core);
@@ -441,6 +476,10 @@ static void deinit(struct den *den)
     den->is_leaving = true;
     rpc_uplink_free(den->uplink);
     den->uplink = NULL;
+    if (den->core)
+        den_core_down(den->core); /* what is under way in other threads is for nobody */
+    if (den->loop)
+        rpc_loop_finish_works(den->loop);
     rpc_http_free(den->http);
     den_core_free(den->core);
     rpc_ws_free(den->ws);

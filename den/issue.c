@@ -6,16 +6,7 @@
 #include "base/log.h"
 
 /* So many are signed in one go: a hundred and twenty-eight take some twenty milliseconds. */
-enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_BATCH = 128 };
-
-static bool read_body(struct view body, struct pki_csr **ret_csr, struct err *err)
-{
-    struct view csr;
-
-    if (!rpc_map_bin(body, "csr", &csr))
-        return err_set(err, ERR_BAD_WIRE, "body: csr: missing, or not bytes");
-    return pki_csr_read(csr, ret_csr, err);
-}
+enum { MAX_BATCH = 128 };
 
 /* ---- keys of authorities: what the manifest and the signer have ------------------------- */
 
@@ -230,26 +221,20 @@ uint64_t issue_deadline(const struct den_core *core)
                : 0;
 }
 
-bool issue_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
-                struct err *err)
+bool issue_take(struct den_core *core, uint64_t inv, const struct request *request,
+                struct pki_csr **csr_taken, struct err *err)
 {
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _buf_ der = { 0 };
-    struct request request;
     uint8_t spki[HASH_SIZE];
 
-    if (!request_open(core, inv, args, "den.ca.sign", MAX_BODY, RATE_CSR, &request, err) ||
-        !read_body(request.body, &csr, err))
-        return err_wrap(err, "certificate request");
-    pki_csr_spki_hash(csr, spki);
+    pki_csr_spki_hash(*csr_taken, spki);
     if (!check_not_a_ca_key(core, VIEW_ARR(spki), err) ||
-        !find_issued(core, request.who.id, VIEW_ARR(spki), &der, err) ||
-        !pki_csr_check_names(csr, request.who.id, rpc_trust_network(core->c.trust), err))
-        return err_wrap(err, "certificate request");
+        !find_issued(core, request->who.id, VIEW_ARR(spki), &der, err) ||
+        !pki_csr_check_names(*csr_taken, request->who.id, rpc_trust_network(core->c.trust), err))
+        return false;
     if (!der.len)
-        return add(core, inv->number, request.who.id, &csr, err) ||
-               err_wrap(err, "certificate request");
-    answer_certificate(core, inv->number, buf_view(&der));
+        return add(core, inv, request->who.id, csr_taken, err);
+    answer_certificate(core, inv, buf_view(&der));
     return true;
 }
 

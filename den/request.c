@@ -43,8 +43,9 @@ static bool check_request(const struct den_core *core, const struct rpc_request 
 }
 
 /* The body came as opaque bytes: nobody has walked it before. */
-static bool check_body(struct view body, struct err *err)
+bool request_check_body(const struct request *request, struct err *err)
 {
+    struct view body = request->body;
     size_t len = 0;
 
     if (!rpc_walk(body, &len, err))
@@ -54,13 +55,14 @@ static bool check_body(struct view body, struct err *err)
     return true;
 }
 
-bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
-                  const char *procedure, size_t max_body, enum rate rate,
-                  struct request *ret_request, struct err *err)
+bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                  size_t max_body, enum rate rate, struct request *ret_request, struct err *err)
 {
-    struct request request = { .body = rpc_fields_bin(args, "body", max_body) };
-    struct view bytes = rpc_fields_bin(args, "request", RPC_MAX_STATEMENT);
-    struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
+    struct request request = {
+        .body = rpc_fields_bin(args, "body", max_body),
+        .statement = rpc_fields_bin(args, "request", RPC_MAX_STATEMENT),
+        .sig = rpc_fields_fixed(args, "signature", SIG_SIZE),
+    };
     struct view stamp = inv->invocation->caller_authid; /* the router proved it: rates go by it */
     struct rpc_request r;
 
@@ -72,19 +74,48 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
         return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
     if (!request_caller(core, inv, &request.who, err))
         return false;
-    if (!rpc_statement_read(RPC_W_REQUEST, bytes, &r, err))
+    if (!rpc_statement_read(RPC_W_REQUEST, request.statement, &r, err))
         return err_wrap(err, "request");
     if (!view_eq_text(r.id, request.who.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "request: of another ID than the caller's, %s",
                        request.who.id);
-    if (!rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request.who.pk), bytes, sig, &r, err))
+    *ret_request = request;
+    return true;
+}
+
+bool request_verify(const struct request *request, struct err *err)
+{
+    struct rpc_request r;
+
+    return rpc_statement_open(RPC_W_REQUEST, VIEW_ARR(request->who.pk), request->statement,
+                              request->sig, &r, err) ||
+           err_wrap(err, "request");
+}
+
+bool request_accept(struct den_core *core, const struct request *request, const char *procedure,
+                    struct err *err)
+{
+    struct view pk = VIEW_ARR(request->who.pk);
+    struct rpc_request r;
+
+    if (!rpc_statement_read(RPC_W_REQUEST, request->statement, &r, err) ||
+        !fresh_check(fresh_look(core->fresh, r.beacon, pk, r.nonce), err))
         return err_wrap(err, "request");
-    if (!fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce), err))
-        return err_wrap(err, "request");
-    if (!check_request(core, &r, procedure, request.body, err))
+    if (!check_request(core, &r, procedure, request->body, err))
         return false;
-    fresh_take(core->fresh, r.beacon, VIEW_ARR(request.who.pk), r.nonce);
-    if (!check_body(request.body, err))
+    fresh_take(core->fresh, r.beacon, pk, r.nonce);
+    return true;
+}
+
+bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                  const char *procedure, size_t max_body, enum rate rate,
+                  struct request *ret_request, struct err *err)
+{
+    struct request request;
+
+    if (!request_read(core, inv, args, max_body, rate, &request, err) ||
+        !request_verify(&request, err) || !request_accept(core, &request, procedure, err) ||
+        !request_check_body(&request, err))
         return false;
     *ret_request = request;
     return true;
