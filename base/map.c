@@ -22,7 +22,7 @@ struct slot {
 struct map {
     struct slot *slots;
     size_t n_slots, n_used, n_gone; /* n_slots is a power of two */
-    uint8_t secret[crypto_shorthash_KEYBYTES];
+    uint8_t secret[MAP_SECRET];
 };
 
 struct map *map_new(void)
@@ -75,12 +75,19 @@ size_t map_count(const struct map *map)
     return map->n_used;
 }
 
-static uint64_t hash_of(const struct map *map, struct view key)
+_Static_assert(MAP_SECRET == crypto_shorthash_KEYBYTES, "sodium's");
+
+uint64_t map_hash(const uint8_t secret[MAP_SECRET], struct view bytes)
 {
     uint64_t hash;
 
-    crypto_shorthash((unsigned char *)&hash, key.data, key.len, map->secret);
+    crypto_shorthash((unsigned char *)&hash, bytes.data, bytes.len, secret);
     return hash;
+}
+
+static uint64_t hash_of(const struct map *map, struct view key)
+{
+    return map_hash(map->secret, key);
 }
 
 static struct slot *find(const struct map *map, struct view key, uint64_t hash)

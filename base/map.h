@@ -19,6 +19,10 @@ void *map_remove(struct map *map, struct view key);           /* the value remov
  * just returned may be removed. */
 bool map_next(const struct map *map, size_t *cursor, struct view *ret_key, void **ret_value);
 
+/* What maps find their keys by: a number that nobody foresees who does not know the secret. */
+enum { MAP_SECRET = 16 };
+uint64_t map_hash(const uint8_t secret[MAP_SECRET], struct view bytes);
+
 static inline struct view map_u64(const uint64_t *n) /* an integer as a key */
 {
     return VIEW(n, sizeof(*n));

@@ -103,6 +103,8 @@ static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, s
     wish->uri = match_normal(conn->realm->broker->index, wish->kind, ask->uri);
     if (!conn_may_match(conn, POLICY_SUBSCRIBE, wish->kind, wish->uri, err))
         return false;
+    if (!match_has_room(conn->realm->broker->index, wish->kind, wish->uri))
+        return match_refuse(err);
     if (quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
         return true;
     conn_over(conn, LIMIT_SUBSCRIPTIONS);

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/match.h"
 #include "base/map.h"
+#include "router/wildcards.h"
 
 enum { MAX_LEN = 256 }; /* a URI has at most 255 bytes: rpc/message.h */
-
-/* A wildcard is a path of components; NULL maps and nodes are empty. */
-struct node {
-    struct map *children; /* struct node, by component */
-    struct node *any;     /* the empty component */
-    void *value;
-};
 
 struct match {
     bool by_string;
     struct map *exact, *prefix;
     uint32_t n_prefixes[MAX_LEN]; /* of that length: the others are not looked for */
-    struct node wildcards;
+    struct wildcards *wildcards;
 };
 
 static const char *const names[] = { "exact", "prefix", "wildcard" };
@@ -47,127 +41,8 @@ struct match *match_new(bool by_string)
     match->by_string = by_string;
     match->exact = map_new();
     match->prefix = map_new();
+    match->wildcards = wildcards_new();
     return match;
-}
-
-/* ---- wildcards ------------------------------------------------------------------------------- */
-
-/* The component at `at`, and where the next one starts: behind the end of the URI after the last.
- */
-static struct view component(struct view uri, size_t *at)
-{
-    struct view rest = view_sub(uri, *at, uri.len);
-    const uint8_t *dot = rest.len ? memchr(rest.data, '.', rest.len) : NULL;
-    struct view found = view_sub(rest, 0, dot ? (size_t)(dot - rest.data) : rest.len);
-
-    *at += found.len + 1;
-    return found;
-}
-
-static struct node *child(const struct node *node, struct view name)
-{
-    if (name.len == 0)
-        return node->any;
-    return node->children ? map_get(node->children, name) : NULL;
-}
-
-static struct node *make_child(struct node *node, struct view name)
-{
-    struct node *found = child(node, name);
-
-    if (found)
-        return found;
-    found = mem_new(struct node);
-    if (name.len == 0) {
-        node->any = found;
-        return found;
-    }
-    if (!node->children)
-        node->children = map_new();
-    map_set(node->children, name, found);
-    return found;
-}
-
-static void drop_child(struct node *node, struct view name)
-{
-    struct node *found = child(node, name);
-
-    if (found->value || found->any || found->children)
-        return;
-    free(found);
-    if (name.len == 0) {
-        node->any = NULL;
-        return;
-    }
-    map_remove(node->children, name);
-    if (map_count(node->children) == 0) {
-        map_free(node->children);
-        node->children = NULL;
-    }
-}
-
-static void node_deinit(struct node *node)
-{
-    size_t cursor = 0;
-    void *found;
-
-    while (node->children && map_next(node->children, &cursor, NULL, &found)) {
-        node_deinit(found);
-        free(found);
-    }
-    map_free(node->children);
-    if (node->any)
-        node_deinit(node->any);
-    free(node->any);
-}
-
-/* Recursion goes as deep as a URI has components: 128. */
-static void forget(struct node *node, struct view pattern, size_t at)
-{
-    struct view name;
-
-    if (at > pattern.len) {
-        node->value = NULL;
-        return;
-    }
-    name = component(pattern, &at);
-    if (!child(node, name))
-        return;
-    forget(child(node, name), pattern, at);
-    drop_child(node, name);
-}
-
-/* A component that is spelled out goes before the gap. Every node is seen once at most. */
-static void *best_wildcard(const struct node *node, struct view uri, size_t at)
-{
-    struct view name;
-    void *found = NULL;
-
-    if (at > uri.len)
-        return node->value;
-    name = component(uri, &at);
-    if (node->children && map_get(node->children, name))
-        found = best_wildcard(map_get(node->children, name), uri, at);
-    if (!found && node->any)
-        found = best_wildcard(node->any, uri, at);
-    return found;
-}
-
-static void all_wildcards(const struct node *node, struct view uri, size_t at, match_visit *visit,
-                          void *user)
-{
-    struct view name;
-
-    if (at > uri.len) {
-        if (node->value)
-            visit(user, node->value);
-        return;
-    }
-    name = component(uri, &at);
-    if (node->children && map_get(node->children, name))
-        all_wildcards(map_get(node->children, name), uri, at, visit, user);
-    if (node->any)
-        all_wildcards(node->any, uri, at, visit, user);
 }
 
 /* ---- prefixes -------------------------------------------------------------------------------- */
@@ -201,7 +76,7 @@ void match_free(struct match *match)
         return;
     map_free(match->exact);
     map_free(match->prefix);
-    node_deinit(&match->wildcards);
+    wildcards_free(match->wildcards);
     free(match);
 }
 
@@ -216,27 +91,33 @@ struct view match_normal(const struct match *match, enum match_kind kind, struct
 
 void *match_get(const struct match *match, enum match_kind kind, struct view pattern)
 {
-    const struct node *node = &match->wildcards;
-
     switch (kind) {
     case MATCH_EXACT:
         return map_get(match->exact, pattern);
     case MATCH_PREFIX:
         return map_get(match->prefix, pattern);
     case MATCH_WILDCARD:
-        for (size_t at = 0; node && at <= pattern.len;)
-            node = child(node, component(pattern, &at));
-        return node ? node->value : NULL;
+        return wildcards_get(match->wildcards, pattern);
     case MATCH_KINDS:
         break;
     }
     return NULL;
 }
 
+bool match_has_room(const struct match *match, enum match_kind kind, struct view pattern)
+{
+    return kind != MATCH_WILDCARD || wildcards_has_room(match->wildcards, pattern);
+}
+
+bool match_refuse(struct err *err)
+{
+    return err_set(err, ERR_LIMIT,
+                   "wildcard: %d arrangements of gaps in that many components are in use",
+                   WILDCARDS_SHAPES);
+}
+
 void match_set(struct match *match, enum match_kind kind, struct view pattern, void *value)
 {
-    struct node *node = &match->wildcards;
-
     switch (kind) {
     case MATCH_EXACT:
         map_set(match->exact, pattern, value);
@@ -246,9 +127,7 @@ void match_set(struct match *match, enum match_kind kind, struct view pattern, v
             match->n_prefixes[pattern.len]++;
         return;
     case MATCH_WILDCARD:
-        for (size_t at = 0; at <= pattern.len;)
-            node = make_child(node, component(pattern, &at));
-        node->value = value;
+        wildcards_set(match->wildcards, pattern, value);
         return;
     case MATCH_KINDS:
         break;
@@ -266,11 +145,17 @@ void match_remove(struct match *match, enum match_kind kind, struct view pattern
             match->n_prefixes[pattern.len]--;
         return;
     case MATCH_WILDCARD:
-        forget(&match->wildcards, pattern, 0);
+        wildcards_remove(match->wildcards, pattern);
         return;
     case MATCH_KINDS:
         break;
     }
+}
+
+static bool keep_first(void *user, void *value)
+{
+    *(void **)user = value;
+    return false;
 }
 
 void *match_best(const struct match *match, struct view uri)
@@ -280,7 +165,22 @@ void *match_best(const struct match *match, struct view uri)
 
     if (!found && map_count(match->prefix) && uri.len < MAX_LEN)
         found = longest_prefix(match, uri, &len);
-    return found ? found : best_wildcard(&match->wildcards, uri, 0);
+    if (!found)
+        wildcards_each(match->wildcards, uri, keep_first, &found);
+    return found;
+}
+
+struct visitor {
+    match_visit *visit;
+    void *user;
+};
+
+static bool pass_on(void *user, void *value)
+{
+    const struct visitor *visitor = user;
+
+    visitor->visit(visitor->user, value);
+    return true;
 }
 
 void match_all(const struct match *match, struct view uri, match_visit *visit, void *user)
@@ -297,19 +197,7 @@ void match_all(const struct match *match, struct view uri, match_visit *visit, v
                 break;
         }
     }
-    all_wildcards(&match->wildcards, uri, 0, visit, user);
-}
-
-static bool is_wildcard_of(struct view pattern, struct view uri)
-{
-    size_t at = 0, from = 0;
-
-    while (at <= pattern.len && from <= uri.len) {
-        struct view wanted = component(pattern, &at), got = component(uri, &from);
-        if (wanted.len && !view_eq(wanted, got))
-            return false;
-    }
-    return at > pattern.len && from > uri.len;
+    wildcards_each(match->wildcards, uri, pass_on, &(struct visitor){ visit, user });
 }
 
 bool match_is(const struct match *match, enum match_kind kind, struct view pattern, struct view uri)
@@ -320,7 +208,7 @@ bool match_is(const struct match *match, enum match_kind kind, struct view patte
     case MATCH_PREFIX:
         return view_starts(uri, pattern) && is_edge(match, uri, pattern.len);
     case MATCH_WILDCARD:
-        return is_wildcard_of(pattern, uri);
+        return wildcards_is(pattern, uri);
     case MATCH_KINDS:
         break;
     }
@@ -334,7 +222,7 @@ struct view match_fixed(enum match_kind kind, struct view pattern)
     if (kind != MATCH_WILDCARD)
         return pattern;
     while (at <= pattern.len) {
-        if (component(pattern, &at).len == 0)
+        if (wildcards_component(pattern, &at).len == 0)
             break;
         end = at - 1;
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/err.h"
 
 enum match_kind { MATCH_EXACT, MATCH_PREFIX, MATCH_WILDCARD, MATCH_KINDS };
 const char *match_name(enum match_kind kind); /* "prefix" */
@@ -21,6 +22,9 @@ OWN_FREEP(match, struct match)
 struct view match_normal(const struct match *match, enum match_kind kind, struct view pattern);
 /* The value of that very pattern; NULL: none. */
 void *match_get(const struct match *match, enum match_kind kind, struct view pattern);
+/* False: no more patterns of that kind can be looked for in one go; wildcards.h says which. */
+bool match_has_room(const struct match *match, enum match_kind kind, struct view pattern);
+bool match_refuse(struct err *err); /* LIMIT, for that reason */
 void match_set(struct match *match, enum match_kind kind, struct view pattern, void *value);
 void match_remove(struct match *match, enum match_kind kind, struct view pattern);
 

@@ -137,6 +137,8 @@ static bool check_register(struct conn *conn, const struct rpc_register *ask, st
     wish->uri = match_normal(procs_of(conn)->index, wish->kind, ask->uri);
     if (!conn_may_match(conn, POLICY_REGISTER, wish->kind, wish->uri, err))
         return false;
+    if (!match_has_room(procs_of(conn)->index, wish->kind, wish->uri))
+        return match_refuse(err);
     wish->proc = match_get(procs_of(conn)->index, wish->kind, wish->uri);
     if (!check_shared(conn, wish, err))
         return false;
