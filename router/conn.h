@@ -92,6 +92,7 @@ struct conn {
     struct quota quota;
     struct list registrations, subscriptions; /* struct reg, struct sub */
     struct list asked, serving;               /* struct call: as caller, as callee */
+    size_t n_kept;                            /* bytes of calls that may be asked again */
     struct list testaments;                   /* struct testament */
 };
 

@@ -30,6 +30,7 @@ struct call {
     /* The CALL again: whole where another callee may have to take it, its head alone where more of
      * it comes. Empty otherwise. */
     struct buf frame;
+    size_t n_kept;    /* bytes of it that count for the caller */
     struct buf tried; /* sessions that said `unavailable`, u64 each */
     dealer_on_answer *on_answer;
     void *user;
@@ -128,6 +129,7 @@ static void leave_caller(struct call *call)
     key = (struct call_key){ call->caller->session, call->request };
     map_remove(call->caller->realm->dealer->asked, VIEW(&key, sizeof(key)));
     list_remove(&call->of_caller);
+    call->caller->n_kept -= call->n_kept;
 }
 
 static void call_free(struct call *call)
@@ -357,14 +359,22 @@ static void serve_here(struct conn *conn, const struct rpc_call *ask)
                                  .result = { ask->request, false, rpc_args(buf_view(&args)) } });
 }
 
+/* Callees that read and never answer would have it all kept here. */
+static bool may_keep(const struct conn *caller, size_t n)
+{
+    return caller->n_kept + n <= caller->router->config->max_queue;
+}
+
 static void keep_frame(struct call *call, const struct reg *reg, const struct conn_input *in)
 {
     if (in->msg->call.progress) {
         struct rpc_msg head = *in->msg;
         head.call.payload = (struct rpc_payload){ 0 };
         rpc_msg_write(&head, &call->frame);
-    } else if (reg->proc->n_regs > 1) {
+    } else if (reg->proc->n_regs > 1 && may_keep(call->caller, in->frame.len)) {
         buf_put(&call->frame, in->frame);
+        call->n_kept = in->frame.len;
+        call->caller->n_kept += call->n_kept;
     }
 }
 

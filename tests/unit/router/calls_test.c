@@ -294,6 +294,35 @@ TEST(an_unavailable_callee_is_passed_over)
     }
 }
 
+/* Callees that take everything and answer nothing would have the router keep 64 MiB a session. */
+TEST(only_so_much_is_kept_to_be_asked_again)
+{
+    _cleanup_(world_freep) struct world *w = app_world("");
+    struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", true),
+                *cid = app_join(w, "cid", "user", true);
+    struct rpc_msg msg;
+
+    app_register(bob, "p", "", "first");
+    app_register(cid, "p", "", "first");
+    w->config.max_queue = 15; /* room for one of these */
+    for (int round = 0; round < 2; round++) {
+        app_call(ann, NULL, "p", 1);
+        app_call(ann, NULL, "p", 2);
+        CHECK(ann->conn->n_kept > 0 && ann->conn->n_kept <= 15);
+        for (int i = 0; i < 2; i++) {
+            if (app_take(bob, RPC_INVOCATION, &msg))
+                app_refuse(bob, msg.invocation.request, "wamp.error.unavailable");
+        }
+        CHECK(app_take(ann, RPC_ERROR, &msg)); /* the second */
+        CHECK_VIEW(msg.error.uri, VIEW_LIT("wamp.error.no_available_callee"));
+        if (app_take(cid, RPC_INVOCATION, &msg))
+            app_yield(cid, msg.invocation.request, false, 3);
+        CHECK(app_take(ann, RPC_RESULT, &msg));
+        CHECK_U64(ann->conn->n_kept, 0);
+    }
+    CHECK(app_is_quiet(cid));
+}
+
 TEST(an_only_callee_that_is_unavailable_leaves_nobody)
 {
     _scene_ s = scene_new("", true);
