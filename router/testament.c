@@ -74,7 +74,8 @@ static bool check(struct conn *conn, struct view frame, struct err *err)
     }
     if (frame.len > TESTAMENT_MAX_BYTES)
         return err_set(err, ERR_TOO_LARGE, "testament: longer than %d bytes", TESTAMENT_MAX_BYTES);
-    if (!rpc_msg_read(frame, &msg, err)) {
+    if (!rpc_msg_read(frame, &msg, err) ||
+        !conn_may_pack(conn, CONN_PACKS_EVENTS, &msg.publish.ppt, err)) {
         err->code = ERR_INVALID_ARGUMENT;
         return false;
     }

@@ -349,7 +349,8 @@ TEST(of_two_kept_events_the_first_is_gone_for_all)
 
 /* ---- testaments ------------------------------------------------------------------------------ */
 
-static const char *testament(struct wire *wire, const char *topic, uint8_t arg, const char *scope)
+static const char *testament_with(struct wire *wire, const char *topic, uint8_t arg,
+                                  const char *key, const char *option, const char *value)
 {
     struct rpc_call call = { .request = wire_request(wire),
                              .procedure = VIEW_LIT("wamp.session.add_testament") };
@@ -360,14 +361,33 @@ static const char *testament(struct wire *wire, const char *topic, uint8_t arg, 
     rpc_put_array(&payload, 1);
     rpc_put_u64(&payload, arg);
     rpc_put_map(&payload, 0);
-    rpc_put_map(&payload, *scope ? 1 : 0);
-    if (*scope) {
-        rpc_put_str(&payload, "scope");
-        rpc_put_str(&payload, scope);
+    rpc_put_map(&payload, *key ? 1 : 0);
+    if (*key)
+        rpc_put_str(&payload, key);
+    if (*option) {
+        rpc_put_map(&payload, 1);
+        rpc_put_str(&payload, option);
     }
+    if (*key)
+        rpc_put_str(&payload, value);
     call.payload = (struct rpc_payload){ buf_view(&payload), 2 };
     wire_send(wire, &(struct rpc_msg){ .type = RPC_CALL, .call = call });
     return answer_to(wire);
+}
+
+static const char *testament(struct wire *wire, const char *topic, uint8_t arg, const char *scope)
+{
+    return testament_with(wire, topic, arg, *scope ? "scope" : "", "", scope);
+}
+
+TEST(who_packs_a_testament_has_announced_it)
+{
+    _cleanup_(world_freep) struct world *w = app_world("");
+    struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", false);
+
+    CHECK_STR(testament_with(ann, "t", 1, "publish_options", "ppt_scheme", "x_box"), "RESULT");
+    CHECK_STR(testament_with(bob, "t", 1, "publish_options", "ppt_scheme", "x_box"),
+              "wamp.error.invalid_argument");
 }
 
 TEST(a_testament_is_read_out_when_its_session_ends)
