@@ -3,9 +3,13 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
+
+enum { PATIENCE_MS = 200 };
 
 static const char *program_name = "warren";
 static enum log_level lowest_level = LOG_INFO;
@@ -105,27 +109,77 @@ static void make_json(struct buf *line)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+/* Whoever reads the log may fall behind, or stop: that is no reason for a daemon to stop, too. Once
+ * it has waited in vain it does not wait again before there is room. */
+static struct {
+    _Atomic bool is_stuck; /* threads may log */
+    _Atomic uint64_t n_lost;
+} outlet;
+
+/* A pipe that is ready takes PIPE_BUF bytes without blocking; a line is shorter. */
+static bool has_room(void)
+{
+    struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+    outlet.is_stuck = poll(&fd, 1, outlet.is_stuck ? 0 : PATIENCE_MS) == 0;
+    return !outlet.is_stuck;
+}
+
+static void put_line(struct buf *line)
+{
+    if (line_format == LOG_JSON)
+        make_json(line);
+    buf_put_u8(line, '\n');
+    if (write(STDERR_FILENO, line->data, line->len) < 0) /* one write: lines never mix */
+        return;                                          /* nowhere left to say it */
+}
+
+static void begin_line(struct buf *line, const char *level, const char *event)
+{
+    char at[CLOCK_TEXT];
+
+    buf_printf(line, "time=%s level=%s program=%s event=%s", clock_text(clock_wall_ms(), at), level,
+               program_name, event);
+}
+
+static void say_lost(void)
+{
+    uint64_t n = outlet.n_lost;
+    _buf_ line = { 0 };
+
+    outlet.n_lost -= n;
+    begin_line(&line, "warn", "log_lost");
+    buf_printf(&line, " lines=%" PRIu64, n);
+    put_line(&line);
+}
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
-    char at[CLOCK_TEXT];
     _buf_ line = { 0 };
     _free_ char *rest = NULL;
     va_list args;
 
     if (level < lowest_level)
         return;
+    if (!has_room()) {
+        outlet.n_lost++;
+        return;
+    }
+    if (outlet.n_lost) {
+        say_lost();
+        if (!has_room()) {
+            outlet.n_lost++;
+            return;
+        }
+    }
     va_start(args, fmt);
     if (vasprintf(&rest, fmt, args) < 0)
         abort();
     va_end(args);
-    buf_printf(&line, "time=%s level=%s program=%s event=%s%s%s", clock_text(clock_wall_ms(), at),
-               names[level], program_name, event, *rest ? " " : "", rest);
-    if (line_format == LOG_JSON)
-        make_json(&line);
-    buf_put_u8(&line, '\n');
-    if (write(STDERR_FILENO, line.data, line.len) < 0) /* one write: lines never mix */
-        return;                                        /* nowhere left to say it */
+    begin_line(&line, names[level], event);
+    buf_printf(&line, "%s%s", *rest ? " " : "", rest);
+    put_line(&line);
 }
 
 const char *log_quote(struct view text)

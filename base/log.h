@@ -15,7 +15,8 @@ void log_set_format(enum log_format format);
 bool log_read_format(const char *text, enum log_format *ret_format);
 
 /* log_event(LOG_INFO, "joined", "id=%s address=%" PRIu64, id, address): the format's own text is
- * keys and plain values; text from afar goes through log_quote(). */
+ * keys and plain values; text from afar goes through log_quote(). When nobody takes what is written
+ * it is left out, after a moment; "log_lost" says how many lines as soon as there is room. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) _printf_(3, 4);
 
 /* `text` escaped for one value, in quotes where it needs them. The result lives until the eighth next

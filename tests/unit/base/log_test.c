@@ -2,6 +2,9 @@
 #include "base/log.h"
 #include "tests/check.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 TEST(log_lines_become_json)
 {
     static const struct {
@@ -31,4 +34,43 @@ TEST(whatever_is_quoted_comes_out_of_json_again)
     buf_printf(&fields, "a=%s b=%s", log_quote(VIEW_LIT("x=\"y\"\n\0z")), log_quote_text("plain"));
     log_put_json(buf_view(&fields), &to);
     CHECK_STR(buf_cstr(&to), "\"a\":\"x=\\\"y\\\"\\u000a\\u0000z\",\"b\":\"plain\"");
+}
+
+/* All that can be read now, of a pipe whose other end is ours, too. */
+static void drain(int fd, struct buf *to)
+{
+    uint8_t bytes[4096];
+    ssize_t n;
+
+    do {
+        n = read(fd, bytes, sizeof(bytes));
+        if (n > 0)
+            buf_put(to, VIEW(bytes, (size_t)n));
+    } while (n == (ssize_t)sizeof(bytes));
+}
+
+TEST(a_log_that_nobody_reads_stops_nobody)
+{
+    enum { LINES = 5000 };
+    int ends[2], before = dup(STDERR_FILENO);
+    _buf_ text = { 0 };
+    size_t n = 0;
+
+    CHECK(pipe(ends) == 0 && before >= 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+    log_open("test", LOG_INFO);
+    CHECK(dup2(ends[1], STDERR_FILENO) >= 0);
+    for (size_t i = 0; i < LINES; i++)
+        log_event(LOG_INFO, "line", "n=%zu", i);
+    drain(ends[0], &text);
+    log_event(LOG_INFO, "line", "n=%d", LINES);
+    drain(ends[0], &text);
+    dup2(before, STDERR_FILENO);
+    for (const char *at = buf_cstr(&text); (at = strstr(at, "event=line n=")); at++)
+        n++;
+    CHECK(n > 100 && n < LINES);
+    CHECK(strstr(buf_cstr(&text), "event=log_lost lines=") != NULL);
+    CHECK(strstr(buf_cstr(&text), "event=line n=5000\n") != NULL);
+    close(ends[0]);
+    close(ends[1]);
+    close(before);
 }
