@@ -217,8 +217,8 @@ static bool check_secret(const char *path, struct err *err)
 bool config_check_secrets(const struct den_config *config, struct err *err)
 {
     static const char *const secrets[] = {
-        "root.key",   "intermediate.key", "login.key",  "sign.key",
-        "admin.join", "den.db",           "den.db-wal",
+        "root.key", "intermediate.key", "login.key",   "sign.key",       "admin.join",
+        "den.db",   "den.db-wal",       "signer.book", "signer.numbers", "signer.orders",
     };
 
     if (!file_check_private_dir(config->state, err))

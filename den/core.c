@@ -88,7 +88,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->ocsp = ocsp_new();
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
         return false;
-    if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, key_public_view(config->sign),
+    if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, signer_sign_pk(config->signer),
                              core_wall(core), err))
         return err_wrap(err, "sign.key");
     *ret_core = STEAL(core);
@@ -117,7 +117,7 @@ void den_core_free(struct den_core *core)
 
 struct view core_sign_pk(const struct den_core *core)
 {
-    return key_public_view(core->c.sign);
+    return signer_sign_pk(core->c.signer);
 }
 
 /* ---- policy -------------------------------------------------------------------------------- */

@@ -47,7 +47,6 @@ enum den_enrolment {
 
 struct den_core_config { /* everything is borrowed and must outlive the core */
     const struct den_port *port;
-    const struct key *sign;  /* den-sign */
     struct rpc_trust *trust; /* ready; the core moves its heartbeat */
     struct store *store;
     struct signer *signer;

@@ -123,7 +123,7 @@ bool request_take(struct den_core *core, struct view id, struct err *err);
 
 /* ---- identity.c ------------------------------------------------------------------------------- */
 
-/* Answers with an admission; `enrol_hash` is empty where it was not asked for by an enrolment. */
+/* Answers with an admission, or with why there is none; `enrol_hash` is empty where it was not asked for by an enrolment. */
 void identity_answer(struct den_core *core, uint64_t inv, const struct store_identity *who,
                      struct view enrol_hash);
 bool identity_is_key_of_network(const struct den_core *core, struct view pk);

@@ -413,7 +413,6 @@ static bool make_core(struct den *den, struct err *err)
     };
     den_core_defaults(&core);
     core.port = &den->port;
-    core.sign = den->home->sign;
     core.trust = den->home->trust;
     core.store = den->home->store;
     core.signer = den->home->signer;

@@ -150,6 +150,33 @@ static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID],
     return err_set(err, ERR_INTERNAL, "no free ID was drawn");
 }
 
+/* For good: the signer has a book of its own, which also remembers what this store may have forgotten. A key that had an
+ * ID gets that one again. */
+static bool choose_id(struct den_core *core, unsigned n_digits, struct view pk, char to[STORE_ID],
+                      struct err *err)
+{
+    struct store_identity other;
+    enum store_found found = STORE_NONE;
+    enum vault_claim claim = VAULT_ID_TAKEN;
+    char has[STORE_ID];
+
+    for (unsigned i = 0; i < MAX_DRAWS && claim == VAULT_ID_TAKEN; i++) {
+        if (!draw_id(core, n_digits, to, err) ||
+            !signer_claim(core->c.signer, to, pk, &claim, has, err))
+            return false;
+    }
+    if (claim == VAULT_CLAIMED)
+        return true;
+    if (claim == VAULT_ID_TAKEN)
+        return err_set(err, ERR_LIMIT,
+                       "no free ID was drawn: the operator must choose longer ones");
+    if (!store_identity_by_id(core->c.store, view_text(has), &found, &other, err))
+        return false;
+    memcpy(to, has, STORE_ID);
+    return found == STORE_NONE ||
+           err_set(err, ERR_INTERNAL, "the signer knows this key as %s, whose key it is not", has);
+}
+
 static void apply(struct store_identity *who, const struct terms *terms, const struct enrolment *in,
                   uint64_t now)
 {
@@ -169,9 +196,9 @@ static bool add_new(struct den_core *core, const struct enrolment *in, const str
     struct store_identity who = { .adm_no = 1, .created_at = now, .kind = terms->kind };
     bool is_long = terms->kind != STORE_COMMITTED;
 
-    if (!draw_id(core, is_long ? LONG_DIGITS : core->c.id_digits, who.id, err))
-        return false;
     assert(in->e.client_pk.data); /* of the reader's length */
+    if (!choose_id(core, is_long ? LONG_DIGITS : core->c.id_digits, in->e.client_pk, who.id, err))
+        return false;
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     apply(&who, terms, in, now);
     if (!store_identity_add(core->c.store, &who, err))

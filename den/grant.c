@@ -202,7 +202,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
 
 /* ---- step 3: decided for it, so mint and install ------------------------------------------- */
 
-static void mint(struct open *open, const struct policy_decision *decision)
+static bool mint(struct open *open, const struct policy_decision *decision, struct err *err)
 {
     struct den_core *core = open->core;
     uint8_t dial_hash[HASH_SIZE];
@@ -226,7 +226,7 @@ static void mint(struct open *open, const struct policy_decision *decision)
     hash_sha256(buf_view(&open->dial), dial_hash);
     for (; g.caps_back.n < decision->n_caps_back && g.caps_back.n < RPC_MAX_ITEMS; g.caps_back.n++)
         g.caps_back.item[g.caps_back.n] = decision->caps_back[g.caps_back.n];
-    rpc_statement_sign(RPC_W_GRANT, &g, core->c.sign, &open->grant, open->grant_sig);
+    return signer_sign(core->c.signer, RPC_W_GRANT, &g, &open->grant, open->grant_sig, err);
 }
 
 static bool record_grant(struct open *open, const struct policy_decision *decision, struct err *err)
@@ -265,7 +265,10 @@ static void grant(struct open *open, const struct policy_decision *decision)
     log_event(LOG_INFO, "session.granted", "sid=%s from=%s to=%s can=%s consent=%s rule=%s",
               open->sid, open->a.id, open->b.id, log_quote_text(open->caps),
               decision->must_ask ? "ask" : "none", log_quote_text(open->rule));
-    mint(open, decision);
+    if (!mint(open, decision, &err)) {
+        open_fail(open, "failed", &err);
+        return;
+    }
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));

@@ -33,6 +33,15 @@ static uint64_t until_tick(const struct den_core *core, bool is_tick)
     return core->tick_at > now ? core->tick_at - now : 0;
 }
 
+static bool say_rollback(struct den_core *core, struct err *err)
+{
+    err_set(&core->fatal, ERR_STALE,
+            "the store is behind what this den signed before: was it restored from a backup? %s",
+            err->text);
+    *err = core->fatal;
+    return false;
+}
+
 /* Our own trust is the witness that the store was not taken back to an older state: it stands
  * in another file, and the router shows what it kept. */
 static bool move_trust(struct den_core *core, struct view bytes, struct view sig, struct err *err)
@@ -48,10 +57,15 @@ static bool move_trust(struct den_core *core, struct view bytes, struct view sig
     } else if (heart == RPC_HEART_NEWER) {
         return true;
     }
-    err_set(&core->fatal, ERR_STALE,
-            "the store is behind what this den signed before: was it restored from a backup? %s",
-            why.text);
-    *err = core->fatal;
+    *err = why;
+    return say_rollback(core, err);
+}
+
+/* The signer remembers its numbers too. */
+static bool note_rollback(struct den_core *core, struct err *err)
+{
+    if (err->code == ERR_STALE)
+        return say_rollback(core, err);
     return false;
 }
 
@@ -76,8 +90,8 @@ static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACO
 
     if (!take_numbers(core, &h, head, err))
         return false;
-    rpc_statement_sign(RPC_W_HEARTBEAT, &h, core->c.sign, ret_bytes, ret_sig);
-    return true;
+    return signer_sign(core->c.signer, RPC_W_HEARTBEAT, &h, ret_bytes, ret_sig, err) ||
+           note_rollback(core, err);
 }
 
 static void publish(struct den_core *core)

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/log.h"
+#include "den/adopt.h"
 #include "den/audit.h"
 #include "den/folder.h"
 
@@ -20,7 +22,6 @@ void home_free(struct home *home)
     store_free(home->store);
     rpc_trust_free(home->trust);
     key_free(home->login);
-    key_free(home->sign);
     buf_free(&home->router_csr);
     free(home->trust_path);
     free(home->crl_path);
@@ -103,6 +104,20 @@ bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, 
     return file_write(home->crl_path, buf_view(&text), 0600, err);
 }
 
+/* A folder from before signers had books gets one. */
+static bool open_signer(struct home *home, const struct den_config *config,
+                        const struct signer_config *signer, struct err *err)
+{
+    bool is_new;
+
+    if (!adopt_book(config->state, home->store, home->trust, buf_view(&home->router_csr),
+                    clock_wall_ms(), &is_new, err))
+        return false;
+    if (is_new)
+        log_event(LOG_WARN, "signer.book.made", "from=store dir=%s", log_quote_text(config->state));
+    return signer_load(config->state, signer, &home->signer, err);
+}
+
 static bool read_all(struct home *home, const struct den_config *config, struct err *err)
 {
     const struct signer_config signer = {
@@ -115,11 +130,9 @@ static bool read_all(struct home *home, const struct den_config *config, struct 
     if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
         return false;
     return read_key(config->state, "login.key", &home->login, err) &&
-           read_key(config->state, "sign.key", &home->sign, err) &&
-           folder_load_trust(config, &home->trust, err) &&
-           signer_load(config->state, &signer, &home->signer, err) &&
-           open_store(config, &home->store, err) && read_crl_floor(home, err) &&
-           read_router_csr(config->state, &home->router_csr, err);
+           folder_load_trust(config, &home->trust, err) && open_store(config, &home->store, err) &&
+           read_crl_floor(home, err) && read_router_csr(config->state, &home->router_csr, err) &&
+           open_signer(home, config, &signer, err);
 }
 
 static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert)
@@ -148,7 +161,7 @@ static bool check_listed(const struct home *home, struct err *err)
     if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_LOGIN, key_public_view(home->login), now,
                              err))
         return err_wrap(err, "login.key");
-    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, key_public_view(home->sign), now, err))
+    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, signer_sign_pk(home->signer), now, err))
         return err_wrap(err, "sign.key");
     if (!is_listed(&m->intermediates, signer_cert(home->signer)))
         return err_set(err, ERR_UNLISTED_KEY,

@@ -8,8 +8,8 @@
 #include "rpc/rpc.h"
 
 struct home {
-    int lock_fd;              /* -1: none. One den a folder */
-    struct key *login, *sign; /* listed in the newest manifest */
+    int lock_fd;       /* -1: none. One den a folder */
+    struct key *login; /* listed in the newest manifest */
     struct rpc_trust *trust;
     struct store *store;
     struct signer *signer; /* its certificate is listed too */

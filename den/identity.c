@@ -176,8 +176,13 @@ void identity_answer(struct den_core *core, uint64_t inv, const struct store_ide
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
     _buf_ args = { 0 };
+    struct err err = { 0 };
 
-    rpc_statement_sign(RPC_W_ADMISSION, &a, core->c.sign, &bytes, sig);
+    if (!signer_sign(core->c.signer, RPC_W_ADMISSION, &a, &bytes, sig, &err)) {
+        err_wrap(&err, "admission");
+        core_refuse(core, inv, &err);
+        return;
+    }
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, buf_view(&bytes));
     rpc_put_bin(&args, VIEW_ARR(sig));

@@ -35,7 +35,8 @@ struct founding {
     struct pki_csr *csr;
     struct buf passphrase;
     struct pki_ca *root;
-    struct signer *signer; /* holds the intermediate */
+    struct pki_ca *intermediate;
+    struct signer *signer;
     struct key *login, *sign;
     struct rpc_trust *trust;
     struct store *store;
@@ -67,6 +68,7 @@ static void founding_deinit(struct founding *f)
     pki_csr_free(f->csr);
     buf_wipe(&f->passphrase);
     pki_ca_free(f->root);
+    pki_ca_free(f->intermediate);
     signer_free(f->signer);
     key_free(f->login);
     key_free(f->sign);
@@ -179,17 +181,14 @@ static bool make_root(struct founding *f, struct err *err)
 
 static bool make_intermediate(struct founding *f, struct err *err)
 {
-    const struct signer_config config = { .network = f->order->network };
     struct pki_key *key;
-    struct pki_ca *ca;
 
     if (!pki_key_new(PKI_P256, &key, err) ||
         !pki_ca_new_intermediate(f->root, f->order->network, f->order->now, INTERMEDIATE_LIFE_MS,
-                                 key, &ca, err))
+                                 key, &f->intermediate, err))
         return false;
-    f->signer = signer_new(ca, &config);
-    return put_key(f, "intermediate.key", pki_ca_key(ca), VIEW(NULL, 0), err) &&
-           put_cert(f, "intermediate.pem", pki_ca_cert(ca), err);
+    return put_key(f, "intermediate.key", pki_ca_key(f->intermediate), VIEW(NULL, 0), err) &&
+           put_cert(f, "intermediate.pem", pki_ca_cert(f->intermediate), err);
 }
 
 static bool make_key(const struct founding *f, const char *name, struct key **ret_key,
@@ -199,6 +198,17 @@ static bool make_key(const struct founding *f, const char *name, struct key **re
 
     *ret_key = key_new();
     return key_write(*ret_key, path, err);
+}
+
+/* On the files that were written, with a book of its own. */
+static bool make_signer(struct founding *f, struct err *err)
+{
+    const struct signer_config config = { .network = f->order->network };
+    uint8_t netid[HASH_SIZE];
+
+    pki_cert_hash(pki_ca_cert(f->root), netid);
+    return vault_book_create(f->work, VIEW_ARR(netid), f->order->network, err) &&
+           signer_load(f->work, &config, &f->signer, err);
 }
 
 static bool make_trust(struct founding *f, struct err *err)
@@ -275,6 +285,7 @@ static bool certify_router(struct founding *f, struct err *err)
         .profile = PKI_ROUTER,
         .label = "router",
         .csr = f->csr,
+        .der = buf_view(&f->request.csr),
         .now = f->order->now,
         .life = ROUTER_LIFE_MS,
     };
@@ -374,8 +385,9 @@ static bool make(struct founding *f, struct err *err)
         return false;
     return make_root(f, err) && make_intermediate(f, err) &&
            make_key(f, "login.key", &f->login, err) && make_key(f, "sign.key", &f->sign, err) &&
-           make_trust(f, err) && make_store(f, err) && certify_router(f, err) && put_join(f, err) &&
-           put_configuration(f, err) && reveal(f, err);
+           make_signer(f, err) && make_trust(f, err) && make_store(f, err) &&
+           certify_router(f, err) && put_join(f, err) && put_configuration(f, err) &&
+           reveal(f, err);
 }
 
 /* Takes a second at most; a signal meanwhile waits, so that it leaves nothing half-made behind. */

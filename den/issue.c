@@ -27,6 +27,10 @@ struct issue {
     char ids[MAX_BATCH][STORE_ID];
     uint8_t spkis[MAX_BATCH][HASH_SIZE];
     struct pki_csr *csrs[MAX_BATCH]; /* NULL: the same key as an earlier one of the batch */
+    struct proof { /* that the peer asked for it: for the signer, which looks by itself */
+        struct buf body, request;
+        uint8_t sig[SIG_SIZE], pk[KEY_SIZE];
+    } proofs[MAX_BATCH];
     struct ca_keys ca_keys;
 };
 
@@ -119,8 +123,11 @@ struct issue *issue_new(void)
 
 static void clear(struct issue *issue)
 {
-    for (size_t i = 0; i < issue->n; i++)
+    for (size_t i = 0; i < issue->n; i++) {
         pki_csr_free(issue->csrs[i]);
+        buf_free(&issue->proofs[i].body);
+        buf_free(&issue->proofs[i].request);
+    }
     issue->n = 0;
 }
 
@@ -146,9 +153,18 @@ static size_t find_waiting(const struct issue *issue, struct view spki)
     return issue->n;
 }
 
-static bool add(struct den_core *core, uint64_t inv, const char *id, struct pki_csr **csr_taken,
-                struct err *err)
+static void keep_proof(struct proof *proof, const struct request *request)
 {
+    proof->body = buf_dup(request->body);
+    proof->request = buf_dup(request->statement);
+    memcpy(proof->sig, request->sig.data, SIG_SIZE);
+    memcpy(proof->pk, request->who.pk, KEY_SIZE);
+}
+
+static bool add(struct den_core *core, uint64_t inv, const struct request *request,
+                struct pki_csr **csr_taken, struct err *err)
+{
+    const char *id = request->who.id;
     struct issue *issue = core->issue;
     size_t n = issue->n, first;
 
@@ -161,6 +177,7 @@ static bool add(struct den_core *core, uint64_t inv, const char *id, struct pki_
     issue->invs[n] = inv;
     memcpy(issue->ids[n], id, STORE_ID);
     issue->csrs[n] = first < n ? NULL : STEAL(*csr_taken);
+    keep_proof(&issue->proofs[n], request);
     if (++issue->n == MAX_BATCH)
         issue_flush(core);
     return true;
@@ -198,6 +215,10 @@ void issue_flush(struct den_core *core)
             .profile = PKI_PEER,
             .label = issue->ids[i],
             .csr = issue->csrs[i],
+            .body = buf_view(&issue->proofs[i].body),
+            .request = buf_view(&issue->proofs[i].request),
+            .sig = VIEW_ARR(issue->proofs[i].sig),
+            .pk = VIEW_ARR(issue->proofs[i].pk),
             .now = core_wall(core),
             .life = core->c.leaf_life,
         };
@@ -233,7 +254,7 @@ bool issue_take(struct den_core *core, uint64_t inv, const struct request *reque
         !pki_csr_check_names(*csr_taken, request->who.id, rpc_trust_network(core->c.trust), err))
         return false;
     if (!der.len)
-        return add(core, inv, request->who.id, csr_taken, err);
+        return add(core, inv, request, csr_taken, err);
     answer_certificate(core, inv, buf_view(&der));
     return true;
 }

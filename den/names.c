@@ -72,7 +72,8 @@ static bool put_statement(struct den_core *core, const struct store_name *name, 
         .name_no = name->name_no,
         .not_after = core_wall(core) + NAME_LIFE,
     };
-    rpc_statement_sign(RPC_W_NAME, &n, core->c.sign, &bytes, sig);
+    if (!signer_sign(core->c.signer, RPC_W_NAME, &n, &bytes, sig, err))
+        return false;
     rpc_put_array(to, 2);
     rpc_put_bin(to, buf_view(&bytes));
     rpc_put_bin(to, VIEW_ARR(sig));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OCSP: the store is asked about every certificate, so that a revocation shows at once. The signer's key
- * lives in memory alone; it and its certificate are made anew each day. */
+/* OCSP: the store is asked about every certificate, so that a revocation shows at once. The key of the answers lives in
+ * the signer's memory alone; it and its certificate are made anew each day, and when the signer was started anew. */
 #include "den/core_in.h"
 
 #include "base/log.h"
 
 struct ocsp {
-    struct pki_ocsp *signer; /* NULL: not yet */
+    struct pki_ocsp *signer; /* what it answers for; NULL: not yet */
     uint64_t renew_at;       /* mono */
 };
 
@@ -27,22 +27,22 @@ void ocsp_free(struct ocsp *ocsp)
 
 static bool new_signer(struct den_core *core, struct pki_ocsp **ret_signer, struct err *err)
 {
-    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
     _buf_ request = { 0 }, cert = { 0 };
 
-    if (!pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &request, err) ||
+    if (!signer_ocsp_csr(core->c.signer, &request, err) ||
         !pki_csr_read(buf_view(&request), &csr, err))
         return false;
     const struct signer_order order = {
         .profile = PKI_OCSP,
         .label = "ocsp",
         .csr = csr,
+        .der = buf_view(&request),
         .now = core_wall(core),
         .life = SIGNER_LIFE,
     };
     return signer_issue(core->c.signer, core->c.store, &order, &cert, err) &&
-           pki_ocsp_new(signer_cert(core->c.signer), buf_view(&cert), STEAL(key), ret_signer, err);
+           pki_ocsp_new(signer_cert(core->c.signer), buf_view(&cert), NULL, ret_signer, err);
 }
 
 /* An old signer that still holds is better than none. */
@@ -86,10 +86,18 @@ static bool status_of(struct den_core *core, const struct pki_ocsp_item *item,
     return true;
 }
 
-static bool answer(struct den_core *core, const struct pki_ocsp_request *request, struct buf *to,
-                   bool *ret_is_known, struct err *err)
+static bool sign_answer(struct den_core *core, struct view der,
+                        const struct pki_ocsp_request *request,
+                        const struct pki_ocsp_status *statuses, struct buf *to, struct err *err)
 {
     const struct pki_ocsp_times times = { core_wall(core), core->c.ocsp_life };
+
+    return signer_ocsp_answer(core->c.signer, der, statuses, request->n_items, &times, to, err);
+}
+
+static bool answer(struct den_core *core, struct view der, const struct pki_ocsp_request *request,
+                   struct buf *to, bool *ret_is_known, struct err *err)
+{
     struct pki_ocsp_status statuses[PKI_OCSP_MAX_ITEMS];
 
     if (!ready(core, err))
@@ -99,7 +107,12 @@ static bool answer(struct den_core *core, const struct pki_ocsp_request *request
             return false;
         *ret_is_known |= statuses[i].what != PKI_OCSP_UNKNOWN;
     }
-    return pki_ocsp_write(core->ocsp->signer, request, statuses, &times, to, err);
+    if (sign_answer(core, der, request, statuses, to, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND) /* else it has forgotten its key: it was started anew */
+        return false;
+    core->ocsp->renew_at = 0;
+    return ready(core, err) && sign_answer(core, der, request, statuses, to, err);
 }
 
 bool den_core_ocsp(struct den_core *core, struct view der, struct buf *to)
@@ -113,7 +126,7 @@ bool den_core_ocsp(struct den_core *core, struct view der, struct buf *to)
         pki_ocsp_write_failure(PKI_OCSP_MALFORMED, to);
         return false;
     }
-    if (answer(core, &request, &signed_answer, &is_known, &err)) {
+    if (answer(core, der, &request, &signed_answer, &is_known, &err)) {
         buf_put(to, buf_view(&signed_answer));
         return is_known;
     }

@@ -108,7 +108,9 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
         .at = core_wall(core),
         .by = VIEW_LIT("operator"),
     };
-    rpc_statement_sign(RPC_W_REKEY, &k, core->c.sign, &bytes, sig);
+    const struct signer_proof proof = { in->bytes, in->sig, in->token_sig };
+    if (!signer_re_enrol(core->c.signer, &k, &proof, &bytes, sig, err))
+        return false;
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     snprintf(who.host, sizeof(who.host), "%.*s", VIEW_FMT(in->e.host));
     who.rekey_no++;
@@ -234,6 +236,7 @@ static bool replace(struct den_core *core, const struct change *c, struct store_
     _transaction_ struct store *open = core->c.store;
 
     if (!check_change(core, c, who, err) || !store_begin(open, err) ||
+        !signer_move(core->c.signer, c->bytes, c->sig, c->new_sig, err) ||
         !record(core, &c->k, c->bytes, c->sig, c->new_sig, err) ||
         !store_identity_set_adm_no(open, who->id, ++who->adm_no, err) ||
         !people_end_key(open, who->id, c->k.old_pk, core_wall(core), err) ||

@@ -116,6 +116,7 @@ static bool renew(struct den_core *core, const struct status *status, bool *ret_
         .profile = PKI_ROUTER,
         .label = "router",
         .csr = csr,
+        .der = core->c.router_csr,
         .now = now,
         .life = core->c.router_life,
     };

@@ -33,10 +33,10 @@ static bool collect(void *user, const struct store_revocation *r)
     return ++batch->n < SIGN_AT_ONCE;
 }
 
-static bool sign_one(struct den_core *core, struct store *open, const struct store_revocation *r,
-                     struct err *err)
+/* The statement of one, after `core`'s newest; it is the newest then. */
+static bool write_one(struct den_core *core, const struct store_revocation *r,
+                      struct signer_statement *to, struct err *err)
 {
-    uint8_t sig[SIG_SIZE];
     const struct rpc_revocation v = {
         .netid = rpc_trust_netid(core->c.trust),
         .rev_no = core->rev_no + 1,
@@ -47,30 +47,44 @@ static bool sign_one(struct den_core *core, struct store *open, const struct sto
         .reason = r->reason,
         .at = r->at,
     };
-    _buf_ bytes = { 0 };
 
     if (r->no != v.rev_no)
         return err_set(err, ERR_SYSTEM, "revocation %" PRIu64 " is missing from the store",
                        v.rev_no);
-    rpc_statement_sign(RPC_W_REVOKE, &v, core->c.sign, &bytes, sig);
-    if (!store_revocation_sign(open, r->no, buf_view(&bytes), VIEW_ARR(sig), err))
-        return false;
+    rpc_statement_write(RPC_W_REVOKE, &v, &to->bytes);
     core->rev_no = r->no;
-    hash_sha256(buf_view(&bytes), core->rev_head);
+    hash_sha256(buf_view(&to->bytes), core->rev_head);
     return true;
 }
 
-static bool sign_batch(struct den_core *core, const struct batch *batch, struct err *err)
+static bool record_batch(struct den_core *core, const struct batch *batch,
+                         const struct signer_statement *signed_ones, struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
 
     if (!store_begin(open, err))
         return false;
     for (size_t i = 0; i < batch->n; i++) {
-        if (!sign_one(core, open, &batch->item[i], err))
+        if (!store_revocation_sign(open, batch->item[i].no, buf_view(&signed_ones[i].bytes),
+                                   VIEW_ARR(signed_ones[i].sig), err))
             return false;
     }
     return store_number_raise(open, signed_name, core->rev_no, err) && store_commit(open, err);
+}
+
+/* Signed together, then recorded together. What was signed and could not be recorded is signed again, the same. */
+static bool sign_batch(struct den_core *core, const struct batch *batch, struct err *err)
+{
+    _free_ struct signer_statement *all = mem_array(struct signer_statement, batch->n);
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < batch->n; i++)
+        ok = write_one(core, &batch->item[i], &all[i], err);
+    ok = ok && signer_sign_all(core->c.signer, RPC_W_REVOKE, all, batch->n, err) &&
+         record_batch(core, batch, all, err);
+    for (size_t i = 0; i < batch->n; i++)
+        buf_free(&all[i].bytes);
+    return ok;
 }
 
 /* Signs what is not signed, a good many at a time. */

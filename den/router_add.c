@@ -133,6 +133,7 @@ static bool put_answer(const struct adding *a, struct err *err)
         .profile = PKI_ROUTER,
         .label = "router",
         .csr = a->csr,
+        .der = buf_view(&a->request.csr),
         .now = a->order->now,
         .life = a->config->router_life,
     };

@@ -1,33 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only place that touches the CA's key. A serial is reserved durably, then the certificate
- * is signed and judged, then recorded durably together with its audit entry; only then it is
- * handed out. */
+/* den's side of its signer. A serial is reserved durably, then the certificate is signed by the vault, then recorded
+ * durably together with its audit entry; only then it is handed out. The keys are not here: they are in a vault
+ * (vault/vault.h), which checks by itself what it is asked for; in a process of its own when den runs. */
 #pragma once
 
 #include "den/store.h"
 #include "pki/pki.h"
+#include "rpc/rpc.h"
+#include "vault/vault.h"
 
 struct signer;
 
 struct signer_config {
     const char *network;
     const char *crl_url, *ca_url, *ocsp_url; /* NULL or empty: none */
+    /* Of a vault in this process: wall, ms. NULL: the machine's. */
+    uint64_t (*clock)(void *user);
+    void *clock_user;
 };
-/* Takes `ca_taken`. */
-struct signer *signer_new(struct pki_ca *ca_taken, const struct signer_config *config);
-/* From intermediate.key and intermediate.pem in `dir`: EXPOSED, WRONG_KEY when they do not
- * belong together. */
+/* On a vault in this process, which is taken. */
+bool signer_new(struct vault *vault_taken, const struct signer_config *config,
+                struct signer **ret_signer, struct err *err);
+/* On the keys and the book in `dir`, in this process, on the operator's word: EXPOSED, WRONG_KEY when they do
+ * not belong together, BUSY when a signer has them. */
 bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer,
                  struct err *err);
+/* On whatever answers to frames. `ask`: appends the answer to a request. */
+struct signer_road {
+    bool (*ask)(void *user, struct view request, struct buf *answer, struct err *err);
+    void (*free)(void *user); /* may be NULL */
+    void *user;
+};
+bool signer_new_on(const struct signer_road *road, const struct signer_config *config,
+                   struct signer **ret_signer, struct err *err);
 void signer_free(struct signer *signer);
 OWN_FREEP(signer, struct signer)
 
 const struct pki_cert *signer_cert(const struct signer *signer);
+struct view signer_sign_pk(const struct signer *signer); /* den-sign */
+struct view signer_netid(const struct signer *signer);   /* that its book is of */
+const char *signer_report(const struct signer *signer);  /* on its sandbox, for the log */
+
+/* ---- statements of den-sign ---------------------------------------------------------------------- */
+
+/* Writes and has it signed. What the vault refuses: STALE (a number fell), WRONG_KEY, REVOKED ...; BUSY when it is not
+ * there. */
+bool signer_sign(struct signer *signer, enum rpc_word word, const void *statement,
+                 struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err);
+struct signer_statement {
+    struct buf bytes; /* the caller's */
+    uint8_t sig[SIG_SIZE];
+};
+/* Many at once, in their order, at most VAULT_MAX_BATCH: all, or none is to be used. */
+bool signer_sign_all(struct signer *signer, enum rpc_word word, struct signer_statement *items,
+                     size_t n, struct err *err);
+
+/* ---- which key an ID has --------------------------------------------------------------------------- */
+
+/* Before an ID is given away: it gets that key for good. CLAIMED, ID_TAKEN, or KEY_HAS_ID with the ID that this key
+ * has already. */
+bool signer_claim(struct signer *signer, const char *id, struct view pk, enum vault_claim *ret_is,
+                  char ret_has[STORE_ID], struct err *err);
+/* Its next one: K signed by both keys. */
+bool signer_move(struct signer *signer, struct view k, struct view sig, struct view new_sig,
+                 struct err *err);
+struct signer_proof { /* an enrolment with the token that an operator's order names */
+    struct view bytes, sig, token_sig;
+};
+/* Its next one on an operator's order: K is written and signed. NOT_AUTHORIZED without that order. */
+bool signer_re_enrol(struct signer *signer, const struct rpc_rekey *k,
+                     const struct signer_proof *proof, struct buf *ret_k, uint8_t ret_sig[SIG_SIZE],
+                     struct err *err);
+
+/* ---- certificates ------------------------------------------------------------------------------------ */
 
 struct signer_order {
     enum pki_profile profile;
     const char *label; /* the ID, or "router" */
     const struct pki_csr *csr;
+    struct view der; /* the request; not needed of a peer: its body has it */
+    /* Of a peer: what its identity key `pk` signed. The vault sees for itself. */
+    struct view body, request, sig, pk;
     uint64_t now, life;
 };
 /* The issued certificate as DER. On failure the serial stays reserved, and is never used. */
@@ -63,3 +116,12 @@ struct signer_list {
  * restored from a backup moves them back. Audited. */
 bool signer_issue_crl(struct signer *signer, struct store *store, const struct signer_list *list,
                       struct buf *ret_der, struct signer_anchor *ret_is, struct err *err);
+
+/* ---- OCSP: the key of the answers is made by the vault, and stays there ------------------------------- */
+
+/* A request for a certificate (PKI_OCSP) for a new key; it is in use from that certificate on. */
+bool signer_ocsp_csr(struct signer *signer, struct buf *ret_der, struct err *err);
+/* As pki_ocsp_write(); `request` as it came. NOT_FOUND: its signer has no certificate (any more). */
+bool signer_ocsp_answer(struct signer *signer, struct view request,
+                        const struct pki_ocsp_status *statuses, size_t n,
+                        const struct pki_ocsp_times *times, struct buf *to, struct err *err);

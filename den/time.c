@@ -19,7 +19,8 @@ bool time_now(struct den_core *core, const struct rpc_inv *inv, struct rpc_field
         return false;
     if (!core_take(core, RATE_TIME, core_caller(inv, key)))
         return err_set(err, ERR_LIMIT, "too often: wait some seconds");
-    rpc_statement_sign(RPC_W_TIME, &t, core->c.sign, &bytes, sig);
+    if (!signer_sign(core->c.signer, RPC_W_TIME, &t, &bytes, sig, err))
+        return false;
     rpc_put_array(&answer, 2);
     rpc_put_bin(&answer, buf_view(&bytes));
     rpc_put_bin(&answer, VIEW_ARR(sig));

@@ -108,6 +108,36 @@ bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
     return true;
 }
 
+/* CertificationRequest { CertificationRequestInfo { version, subject, subjectPKInfo, ... }, ... } */
+static bool take_spki(struct view der, struct view *ret_spki)
+{
+    struct view outer, info, skipped;
+
+    return der_take(&der, DER_SEQUENCE, &outer) && der.len == 0 &&
+           der_take(&outer, DER_SEQUENCE, &info) && der_take(&info, DER_INTEGER, &skipped) &&
+           der_take(&info, DER_SEQUENCE, &skipped) && der_take_whole(&info, DER_SEQUENCE, ret_spki);
+}
+
+bool pki_csr_take(struct view der, struct pki_csr **ret_csr, struct err *err)
+{
+    enum pki_curve curve;
+    struct pki_csr *csr;
+    struct view spki;
+
+    if (der.len > PKI_MAX_CSR)
+        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len,
+                       PKI_MAX_CSR);
+    if (!take_spki(der, &spki))
+        return err_set(err, ERR_BAD_WIRE, "not a certificate request");
+    if (!pki_spki_curve(spki, &curve) || curve != PKI_P256)
+        return err_set(err, ERR_WRONG_KEY, "the request's key is not P-256");
+    csr = mem_new(struct pki_csr);
+    csr->spki = buf_dup(spki);
+    hash_sha256(spki, csr->spki_hash);
+    *ret_csr = csr;
+    return true;
+}
+
 void pki_csr_free(struct pki_csr *csr)
 {
     if (!csr)

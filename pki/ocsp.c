@@ -61,9 +61,10 @@ bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pk
     uint8_t hash[HASH_SIZE], sha1[HASH_SIZE];
 
     ocsp->key = key_taken;
-    if (!pki_cert_read(cert_der, &ocsp->cert, err) || !pki_key_spki_hash(key_taken, hash, err))
+    if (!pki_cert_read(cert_der, &ocsp->cert, err) ||
+        (key_taken && !pki_key_spki_hash(key_taken, hash, err)))
         return false;
-    if (!view_eq(VIEW_ARR(hash), VIEW_ARR(ocsp->cert->spki_hash)))
+    if (key_taken && !view_eq(VIEW_ARR(hash), VIEW_ARR(ocsp->cert->spki_hash)))
         return err_set(err, ERR_WRONG_KEY, "the OCSP signer's key is not its certificate's");
     if (!hash_issuer(ocsp, issuer, err) || !digest(EVP_sha1(), key_bits(ocsp->cert), sha1, err))
         return false;

@@ -54,6 +54,9 @@ bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err
 /* Size, strict DER, self-signature, key rules (P-256 only): TOO_LARGE, BAD_WIRE, BAD_SIGNATURE,
  * WRONG_KEY. */
 bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err);
+/* The key of a request that somebody else has read and verified: of the rest nothing is looked at, and
+ * pki_csr_check_names() is not for it. TOO_LARGE, BAD_WIRE, WRONG_KEY. */
+bool pki_csr_take(struct view der, struct pki_csr **ret_csr, struct err *err);
 void pki_csr_free(struct pki_csr *csr);
 OWN_FREEP(pki_csr, struct pki_csr)
 void pki_csr_spki_hash(const struct pki_csr *csr, uint8_t ret_hash[HASH_SIZE]);
@@ -171,7 +174,8 @@ struct pki_ocsp_request {
 bool pki_ocsp_read(struct view der, struct pki_ocsp_request *ret_request, struct err *err);
 
 struct pki_ocsp; /* a delegated signer (profile PKI_OCSP) for certificates of one issuer */
-/* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. */
+/* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. NULL: only to ask
+ * pki_ocsp_is_ours(). */
 bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pki_key *key_taken,
                   struct pki_ocsp **ret_ocsp, struct err *err);
 void pki_ocsp_free(struct pki_ocsp *ocsp);

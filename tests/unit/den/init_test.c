@@ -157,6 +157,9 @@ TEST(init_makes_private_files)
         { "router.answer", 0644 },
         { "router.csr", 0644 },
         { "admin.join", 0600 },
+        { "signer.book", 0600 },
+        { "signer.numbers", 0600 },
+        { "signer.orders", 0600 },
     };
     _cleanup_(scene_deinit) struct scene s = scene_new();
 

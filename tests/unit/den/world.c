@@ -196,24 +196,43 @@ static bool sign_manifest(struct world *w, struct view root_der, struct view int
            rpc_trust_add_manifest(w->trust, buf_view(&bytes), &sig_view, 1, err);
 }
 
+static uint64_t signer_clock(void *user)
+{
+    const struct world *w = user;
+
+    return w->port.wall(w->port.user);
+}
+
 static bool found_network(struct world *w, struct err *err)
 {
-    const struct signer_config config = { .network = WORLD_NETWORK };
+    const struct signer_config config = { .network = WORLD_NETWORK,
+                                          .clock = signer_clock,
+                                          .clock_user = w };
+    struct vault_keys keys = { 0 };
+    uint8_t seed[SEED_SIZE], netid[HASH_SIZE];
     _cleanup_(pki_key_freep) struct pki_key *router_tls = NULL;
     struct pki_key *root_key, *key;
-    struct pki_ca *intermediate;
-
-    w->sign = key_new();
+    random_bytes(seed, sizeof(seed));
+    w->sign = key_from_seed(seed);
+    keys.sign = key_from_seed(seed);
     w->login = key_new();
     w->router = key_new();
     if (!pki_key_new(PKI_P384, &root_key, err) ||
         !pki_ca_new_root(WORLD_NETWORK, w->wall, 3650 * DAY_MS, root_key, &w->root, err) ||
         !pki_key_new(PKI_P256, &key, err) ||
-        !pki_ca_new_intermediate(w->root, WORLD_NETWORK, w->wall, 1000 * DAY_MS, key, &intermediate,
+        !pki_ca_new_intermediate(w->root, WORLD_NETWORK, w->wall, 1000 * DAY_MS, key, &keys.ca,
                                  err))
         return false;
-    w->signer = signer_new(intermediate, &config);
-    if (!pki_key_new(PKI_P256, &router_tls, err) || !pki_csr_new(router_tls, &w->router_csr, err))
+    struct vault_book *book;
+    uint8_t router_spki[HASH_SIZE];
+
+    if (!pki_key_new(PKI_P256, &router_tls, err) || !pki_csr_new(router_tls, &w->router_csr, err) ||
+        !pki_key_spki_hash(router_tls, router_spki, err))
+        return false;
+    pki_cert_hash(pki_ca_cert(w->root), netid);
+    book = vault_book_new(VIEW_ARR(netid), WORLD_NETWORK);
+    vault_book_add_router(book, VIEW_ARR(router_spki), w->wall);
+    if (!signer_new(vault_new(&keys, book, VAULT_ASKED_BY_DEN), &config, &w->signer, err))
         return false;
     return sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)),
                          pki_cert_der(signer_cert(w->signer)), err);
@@ -267,7 +286,6 @@ struct world *world_new(const char *policy)
         check_failed(__FILE__, __LINE__, "founding: %s", err.text);
         return NULL;
     }
-    w->config.sign = w->sign;
     w->config.signer = w->signer;
     w->policy = mem_text(policy);
     if (!start(w, &err)) {

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of the vault, shared by its files. Nobody else includes it. */
+#pragma once
+
+#include "base/clock.h"
+#include "rpc/rpc.h"
+#include "vault/vault.h"
+
+/* Of the clock that den goes by: both run on one machine. */
+#define VAULT_SKEW (10 * MINUTE_MS)
+
+struct vault {
+    struct vault_keys keys;
+    struct vault_book *book;
+    enum vault_trust trust;
+    uint64_t now; /* of the request at hand */
+    char report[200];
+    struct pki_key *ocsp_key;      /* made here, and never told; NULL: none yet */
+    struct pki_ocsp *ocsp;         /* it with its certificate */
+    struct pki_key *next_ocsp_key; /* waits for its certificate */
+    uint8_t next_ocsp_spki[HASH_SIZE];
+    uint64_t n_logged, logged_at, n_unlogged;
+};
+
+/* Each reads its request and appends its answer: true; or fails with the refusal, having appended nothing. A request
+ * that is none sets in->is_bad. */
+typedef bool vault_handler(struct vault *v, struct vault_in *in, struct buf *answer,
+                           struct err *err);
+
+vault_handler vault_statements;                                    /* statements.c */
+vault_handler vault_issue, vault_list, vault_ocsp_key, vault_ocsp; /* issue.c */
+vault_handler vault_claim, vault_move, vault_re_enrol;             /* claims.c */
+
+/* claims.c: the ID's key, which is this one from now on if it has none. WRONG_KEY, REVOKED. */
+bool vault_check_key(struct vault *v, struct view id, struct view pk, struct err *err);
+/* A beacon of one of the newest heartbeats: STALE. */
+bool vault_check_beacon(struct vault *v, struct view beacon, struct err *err);
+bool vault_check_netid(struct vault *v, struct view netid, struct err *err);
+bool vault_check_now(struct vault *v, uint64_t at, const char *what, struct err *err);
+
+/* A refusal worth a line of the log: whoever asks is den, or was. */
+void vault_log_refusal(struct vault *v, const char *what, const struct err *why);

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Certificates, revocation lists and OCSP answers. A peer's certificate is signed for the TLS key that its identity key
+ * asked for, and for no other. */
+#include "vault/inside.h"
+
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_LABEL = 64, MAX_URL = 512, LIST_AHEAD = 1000000 };
+
+struct job {
+    uint8_t profile;
+    char label[MAX_LABEL + 1];
+    struct view csr;                    /* of a router, or of our own OCSP signer */
+    struct view body, request, sig, pk; /* of a peer: what it signed; the key that den has for it */
+    uint64_t now, life;
+    struct view serial;
+    uint8_t spki[HASH_SIZE];
+};
+
+static void read_job(struct vault_in *in, struct job *job)
+{
+    struct view label;
+
+    job->profile = vault_u8(in);
+    label = vault_bytes(in, MAX_LABEL);
+    snprintf(job->label, sizeof(job->label), "%.*s", VIEW_FMT(label));
+    job->csr = vault_bytes(in, PKI_MAX_CSR);
+    job->body = vault_bytes(in, MAX_BODY);
+    job->request = vault_bytes(in, RPC_MAX_STATEMENT);
+    job->sig = vault_bytes(in, SIG_SIZE);
+    job->pk = vault_bytes(in, KEY_SIZE);
+    job->now = vault_u64(in);
+    job->life = vault_u64(in);
+    job->serial = vault_bytes(in, PKI_MAX_SERIAL);
+}
+
+/* ---- who may have one ------------------------------------------------------------------------------- */
+
+/* R is of the key that the book has for this ID, about this body, and was made lately. */
+static bool check_request(struct vault *v, const struct job *job, struct err *err)
+{
+    struct view id = view_text(job->label);
+    struct rpc_request r;
+    uint8_t hash[HASH_SIZE];
+
+    if (!vault_check_key(v, id, job->pk, err))
+        return false;
+    if (!rpc_statement_open(RPC_W_REQUEST, job->pk, job->request, job->sig, &r, err))
+        return err_wrap(err, "request of %s", job->label);
+    hash_sha256(job->body, hash);
+    if (!vault_check_netid(v, r.netid, err) || !view_eq(r.den_pk, key_public_view(v->keys.sign)) ||
+        !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
+        !view_eq(r.body_hash, VIEW_ARR(hash)))
+        return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", job->label);
+    return vault_check_beacon(v, r.beacon, err);
+}
+
+static bool read_body(struct view body, struct view *ret_csr, struct err *err)
+{
+    size_t len = 0;
+
+    if (!rpc_walk(body, &len, err))
+        return err_wrap(err, "body");
+    return (len == body.len && rpc_value_kind(body) == RPC_MAP && !rpc_map_has_duplicates(body) &&
+            rpc_map_bin(body, "csr", ret_csr)) ||
+           err_set(err, ERR_BAD_WIRE, "body: not a map with a csr");
+}
+
+static bool check_owner(struct vault *v, struct job *job, const struct pki_csr *csr,
+                        struct err *err)
+{
+    pki_csr_spki_hash(csr, job->spki);
+    switch (job->profile) {
+    case PKI_PEER:
+        return true; /* by check_request() */
+    case PKI_ROUTER:
+        if (v->trust == VAULT_ASKED_BY_OPERATOR)
+            vault_book_add_router(v->book, VIEW_ARR(job->spki), v->now);
+        return vault_book_is_router(v->book, VIEW_ARR(job->spki)) ||
+               err_set(
+                   err, ERR_NOT_AUTHORIZED,
+                   "this is not a router's key that an operator took in: warren-den router add");
+    case PKI_OCSP:
+        return (v->next_ocsp_key && view_eq(VIEW_ARR(job->spki), VIEW_ARR(v->next_ocsp_spki))) ||
+               err_set(err, ERR_NOT_AUTHORIZED,
+                       "the OCSP signer's key is made by the signer alone");
+    }
+    return err_set(err, ERR_BAD_WIRE, "no such profile");
+}
+
+/* ---- signing ------------------------------------------------------------------------------------------ */
+
+/* From now on answers are signed with the new one. */
+static bool take_ocsp(struct vault *v, struct view der, struct err *err)
+{
+    struct pki_ocsp *ocsp;
+
+    if (!pki_ocsp_new(pki_ca_cert(v->keys.ca), der, STEAL(v->next_ocsp_key), &ocsp, err))
+        return false;
+    pki_ocsp_free(v->ocsp);
+    v->ocsp = ocsp;
+    return true;
+}
+
+static bool sign_job(struct vault *v, struct job *job, const struct pki_order *urls,
+                     struct pki_cert **ret_cert, struct err *err)
+{
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    struct pki_order leaf = *urls;
+    struct view der = job->csr;
+
+    if (job->profile == PKI_PEER &&
+        (!check_request(v, job, err) || !read_body(job->body, &der, err)))
+        return false;
+    if (!vault_check_now(v, job->now, "time", err) || !pki_csr_take(der, &csr, err) ||
+        !check_owner(v, job, csr, err))
+        return false;
+    leaf.profile = (enum pki_profile)job->profile;
+    leaf.label = job->label;
+    leaf.network = vault_book_network(v->book);
+    leaf.now = job->now;
+    leaf.life_ms = job->life;
+    leaf.serial_len = job->serial.len;
+    if (job->serial.len)
+        memcpy(leaf.serial, job->serial.data, job->serial.len);
+    return pki_ca_issue(v->keys.ca, csr, &leaf, ret_cert, err) &&
+           (job->profile != PKI_OCSP || take_ocsp(v, pki_cert_der(*ret_cert), err));
+}
+
+bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
+{
+    _free_ char *crl = view_dup_text(vault_bytes(in, MAX_URL)),
+                *ca = view_dup_text(vault_bytes(in, MAX_URL)),
+                *ocsp = view_dup_text(vault_bytes(in, MAX_URL));
+    const struct pki_order urls = { .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
+    uint16_t n = vault_u16(in);
+
+    if (in->is_bad || n > VAULT_MAX_BATCH) {
+        in->is_bad = true;
+        return false;
+    }
+    buf_put_u8(answer, VAULT_YES);
+    for (uint16_t i = 0; i < n; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        struct job job = { 0 };
+        struct err why = { 0 };
+        read_job(in, &job);
+        if (in->is_bad)
+            return false;
+        if (sign_job(v, &job, &urls, &cert, &why)) {
+            buf_put_u8(answer, VAULT_YES);
+            vault_put(answer, pki_cert_der(cert));
+            continue;
+        }
+        vault_log_refusal(v, "certificate", &why);
+        vault_put_refusal(answer, &why);
+    }
+    return vault_end(in);
+}
+
+/* ---- revocation lists ------------------------------------------------------------------------------------ */
+
+static bool check_list(struct vault *v, const struct pki_list *list, struct err *err)
+{
+    const struct vault_numbers *n = vault_book_numbers(v->book);
+    uint64_t clock = v->now / SECOND_MS, highest = n->crl_no > clock ? n->crl_no : clock;
+    uint64_t latest = n->crl_at > v->now ? n->crl_at : v->now;
+
+    if (list->number <= n->crl_no || list->now < n->crl_at)
+        return err_set(err, ERR_STALE,
+                       "list %" PRIu64 " was signed before: numbers and times do not fall",
+                       n->crl_no);
+    if (list->number > highest + LIST_AHEAD || list->now > latest + DAY_MS ||
+        list->next_update > list->now + DAY_MS)
+        return err_set(err, ERR_BAD_STATEMENT, "number or times: far ahead of the clock");
+    return true;
+}
+
+bool vault_list(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    struct vault_numbers *n = vault_book_numbers(v->book);
+    struct pki_list list = { .number = vault_u64(in), .now = vault_u64(in) };
+    _buf_ der = { 0 };
+
+    list.next_update = vault_u64(in);
+    struct view entries = vault_bytes(in, PKI_MAX_CRL);
+    if (!vault_end(in) || !check_list(v, &list, err) ||
+        !pki_ca_issue_list(v->keys.ca, &list, entries, &der, err))
+        return false;
+    n->crl_no = list.number;
+    n->crl_at = list.now;
+    pki_hash(buf_view(&der), n->crl_hash);
+    if (!vault_book_keep_numbers(v->book, err))
+        return false;
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, buf_view(&der));
+    return true;
+}
+
+/* ---- OCSP --------------------------------------------------------------------------------------------------- */
+
+bool vault_ocsp_key(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
+    _buf_ csr = { 0 };
+
+    if (!vault_end(in) || !pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &csr, err) ||
+        !pki_key_spki_hash(key, v->next_ocsp_spki, err))
+        return false;
+    pki_key_free(v->next_ocsp_key);
+    v->next_ocsp_key = STEAL(key);
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, buf_view(&csr));
+    return true;
+}
+
+static bool read_statuses(struct vault_in *in, size_t n, struct pki_ocsp_status *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t what = vault_u8(in);
+        in->is_bad = in->is_bad || what > PKI_OCSP_REVOKED;
+        to[i].what = what;
+        to[i].revoked_at = vault_u64(in);
+        to[i].reason = vault_u8(in);
+    }
+    return vault_end(in);
+}
+
+bool vault_ocsp(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    struct view der = vault_bytes(in, PKI_MAX_OCSP);
+    struct pki_ocsp_times times = { .now = vault_u64(in) };
+    struct pki_ocsp_status statuses[PKI_OCSP_MAX_ITEMS] = { 0 };
+    struct pki_ocsp_request request;
+    _buf_ signed_answer = { 0 };
+    uint8_t n;
+
+    times.holds_for = vault_u64(in);
+    n = vault_u8(in);
+    if (n > PKI_OCSP_MAX_ITEMS)
+        in->is_bad = true;
+    if (in->is_bad || !read_statuses(in, n, statuses) || !pki_ocsp_read(der, &request, err))
+        return false;
+    if (request.n_items != n)
+        return err_set(err, ERR_BAD_WIRE, "%u answers to %zu questions", n, request.n_items);
+    if (!vault_check_now(v, times.now, "time", err))
+        return false;
+    if (times.holds_for == 0 || times.holds_for > 7 * DAY_MS)
+        return err_set(err, ERR_BAD_STATEMENT, "holds for more than 7 days");
+    if (!v->ocsp)
+        return err_set(err, ERR_NOT_FOUND, "the OCSP signer has no certificate yet");
+    if (!pki_ocsp_write(v->ocsp, &request, statuses, &times, &signed_answer, err))
+        return false;
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, buf_view(&signed_answer));
+    return true;
+}

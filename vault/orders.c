@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signer.orders: den never writes it. It is read when somebody comes with a token, by the descriptor that was opened at
+ * the start: the sandbox opens no files. */
+#include "vault/book.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { MAX_ORDERS = 1 << 20 };
+
+bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint64_t until,
+                     struct err *err)
+{
+    _free_ char *path = file_path(dir, "signer.orders");
+    _buf_ line = { 0 };
+
+    if (!text_is_id(view_text(id)) || token_pk.len != KEY_SIZE)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "expected an ID of 6 to 9 digits and the 64 digits of a token's public key");
+    buf_printf(&line, "re-enrol %s ", id);
+    text_put_hex(&line, token_pk);
+    buf_printf(&line, " %" PRIu64 "\n", until);
+    return file_append(path, buf_view(&line), err);
+}
+
+static bool read_orders(int fd, struct buf *to, struct err *err)
+{
+    off_t size = lseek(fd, 0, SEEK_END), from = size > MAX_ORDERS ? size - MAX_ORDERS : 0;
+    ssize_t n;
+
+    if (size < 0)
+        return err_errno(err, "signer.orders");
+    if (size == 0)
+        return true;
+    n = pread(fd, buf_grow(to, (size_t)(size - from)), (size_t)(size - from), from);
+    if (n < 0)
+        return err_errno(err, "signer.orders");
+    to->len = (size_t)n;
+    return true;
+}
+
+/* "re-enrol ID TOKEN UNTIL" */
+static bool is_order(struct view line, struct view wanted, uint64_t now)
+{
+    uint64_t until = 0;
+
+    return view_starts(line, wanted) &&
+           text_read_u64(view_sub(line, wanted.len, line.len), &until) && until > now;
+}
+
+bool vault_order_check(const struct vault_book *book, struct view id, struct view token_pk,
+                       uint64_t now, struct err *err)
+{
+    int fd = vault_book_orders_fd(book);
+    _buf_ wanted = { 0 }, all = { 0 };
+    struct view rest;
+
+    if (vault_book_used(book, token_pk))
+        return err_set(err, ERR_NOT_AUTHORIZED, "this token gave %.*s a new key before",
+                       VIEW_FMT(id));
+    if (fd < 0) /* in the operator's own process */
+        return true;
+    if (!read_orders(fd, &all, err))
+        return false;
+    buf_printf(&wanted, "re-enrol %.*s ", VIEW_FMT(id));
+    text_put_hex(&wanted, token_pk);
+    buf_put_text(&wanted, " ");
+    for (rest = buf_view(&all); rest.len;) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.len);
+        if (!end)
+            break;
+        struct view line = VIEW(rest.data, (size_t)(end - rest.data));
+        if (is_order(line, buf_view(&wanted), now))
+            return true;
+        rest = view_sub(rest, line.len + 1, rest.len);
+    }
+    return err_set(err, ERR_NOT_AUTHORIZED,
+                   "no operator has ordered a new key for %.*s with this token: warren-den peer "
+                   "re-enrol, and in split operation warren-den-signer allow",
+                   VIEW_FMT(id));
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vault/inside.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { LOG_BURST = 60 };
+
+struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_taken,
+                        enum vault_trust trust)
+{
+    struct vault *v = mem_new(struct vault);
+
+    v->keys = *keys_taken;
+    *keys_taken = (struct vault_keys){ 0 };
+    v->book = book_taken;
+    v->trust = trust;
+    return v;
+}
+
+bool vault_open(const char *dir, enum vault_trust trust, struct vault **ret_vault, struct err *err)
+{
+    struct vault_keys keys = { 0 };
+    struct vault_book *book;
+
+    if (!vault_keys_read(dir, &keys, err))
+        return false;
+    if (!vault_book_open(dir, &book, err)) {
+        vault_keys_deinit(&keys);
+        return false;
+    }
+    *ret_vault = vault_new(&keys, book, trust);
+    return true;
+}
+
+void vault_free(struct vault *v)
+{
+    if (!v)
+        return;
+    vault_keys_deinit(&v->keys);
+    vault_book_free(v->book);
+    pki_key_free(v->next_ocsp_key);
+    pki_ocsp_free(v->ocsp);
+    free(v);
+}
+
+void vault_set_report(struct vault *v, const char *text)
+{
+    snprintf(v->report, sizeof(v->report), "%s", text);
+}
+
+/* ---- the log --------------------------------------------------------------------------------------- */
+
+void vault_log_refusal(struct vault *v, const char *what, const struct err *why)
+{
+    if (v->now >= v->logged_at + MINUTE_MS || v->now < v->logged_at) {
+        v->logged_at = v->now;
+        v->n_logged = 0;
+    }
+    if (v->n_logged++ >= LOG_BURST) {
+        v->n_unlogged++;
+        return;
+    }
+    log_event(LOG_WARN, "signer.refused", "what=%s code=%s cause=%s left_out_before=%" PRIu64, what,
+              err_code_name(why->code), log_quote_text(why->text), v->n_unlogged);
+    v->n_unlogged = 0;
+}
+
+/* ---- HELLO ------------------------------------------------------------------------------------------ */
+
+static bool hello(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    const struct vault_numbers *n = vault_book_numbers(v->book);
+    uint8_t version = vault_u8(in);
+
+    if (!vault_end(in))
+        return false;
+    if (version != VAULT_VERSION)
+        return err_set(err, ERR_BAD_WIRE, "version %u was asked for; this signer speaks %d",
+                       version, VAULT_VERSION);
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, key_public_view(v->keys.sign));
+    vault_put(answer, pki_cert_der(pki_ca_cert(v->keys.ca)));
+    vault_put(answer, vault_book_netid(v->book));
+    vault_put_text(answer, v->report);
+    buf_put_u64(answer, n->hb_no);
+    buf_put_u64(answer, n->crl_no);
+    buf_put_u64(answer, n->crl_at);
+    buf_put_u64(answer, vault_book_n_revoked(v->book));
+    return true;
+}
+
+/* ---- one request -------------------------------------------------------------------------------------- */
+
+enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view request,
+                                struct buf *answer)
+{
+    static const struct {
+        vault_handler *handle;
+        const char *what;
+    } kinds[VAULT_N_KINDS] = {
+        [VAULT_HELLO] = { hello, "hello" },
+        [VAULT_STATEMENTS] = { vault_statements, "statements" },
+        [VAULT_CLAIM] = { vault_claim, "claim" },
+        [VAULT_MOVE] = { vault_move, "rekey" },
+        [VAULT_RE_ENROL] = { vault_re_enrol, "re-enrolment" },
+        [VAULT_ISSUE] = { vault_issue, "certificates" },
+        [VAULT_LIST] = { vault_list, "revocation list" },
+        [VAULT_OCSP_KEY] = { vault_ocsp_key, "OCSP key" },
+        [VAULT_OCSP] = { vault_ocsp, "OCSP answer" },
+    };
+    struct vault_in in = { .rest = request };
+    uint8_t kind = vault_u8(&in);
+    size_t start = answer->len;
+    struct err err = { 0 };
+
+    if (in.is_bad || request.len > vault_max_request(kind))
+        return VAULT_JUNK;
+    v->now = now;
+    if (!kinds[kind].handle(v, &in, answer, &err)) {
+        answer->len = start;
+        if (!vault_end(&in) && err.code == ERR_NONE)
+            return VAULT_JUNK;
+        vault_log_refusal(v, kinds[kind].what, &err);
+        vault_put_refusal(answer, &err);
+    }
+    if (vault_book_sync(v->book, &err))
+        return VAULT_ANSWERED;
+    answer->len = start;
+    log_event(LOG_ERROR, "signer.broken", "cause=%s", log_quote_text(err.text));
+    return VAULT_BROKEN;
+}
