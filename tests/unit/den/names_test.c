@@ -110,17 +110,8 @@ TEST(names_that_look_alike_and_reserved_ones_are_refused)
     static const char *const alike[] = { "modern-pc", "modem-pc", "rnodem-pc",
                                          "m0dern-pc", "modernpc", "rnodern-pc" };
     static const char *const reserved[] = { "admin", "r00t", "warren", "d-e-n", "adrnin" };
-    static const char *const bad[] = { "a",
-                                       "Alice",
-                                       "alice_1",
-                                       "-alice",
-                                       "alice-",
-                                       "a--b",
-                                       "123456",
-                                       "4lice",
-                                       "al ice",
-                                       "a\xc3\xa9"
-                                       "b" };
+    static const char *const bad[] = { "a",    "Alice",  "alice_1", "-alice", "alice-",
+                                       "a--b", "123456", "4lice",   "al ice", "a\303\251b" };
 
     CHECK(world_unlimited(w));
     statement(w, ask(w, alice, "claim", "modern-pc", 0, NULL));
