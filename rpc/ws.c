@@ -58,7 +58,7 @@ struct rpc_ws {
     struct rpc_ws_events events;
     void *user;
     uint32_t n_accepted;
-    struct rpc_ws_accept *accepts[RPC_WS_MAX_SOCKETS]; /* instead of libwebsockets' own listener */
+    struct rpc_ws_accept *accepts[RPC_WS_MAX_SOCKETS]; /* on libuv, instead of libwebsockets' own */
     size_t n_accepts;
     SSL_CTX *server_ssl;            /* the vhost's; borrowed */
     const struct rpc_ws_pair *pair; /* while the vhost is being made */
@@ -543,6 +543,20 @@ static bool accept_on(struct rpc_ws *ws, const int *sockets, size_t n, struct er
     return true;
 }
 
+/* A socket of our own, where the loop is libuv's: its backlog keeps those who come all at once, and
+ * a few at a time are taken from it. */
+static bool accept_at(struct rpc_ws *ws, const char *host, uint16_t port, struct err *err)
+{
+    int fd;
+
+    if (!rpc_ws_bind(host, port, &fd, err))
+        return false;
+    if (accept_on(ws, &fd, 1, err))
+        return true;
+    close(fd);
+    return false;
+}
+
 static void stop_accepting(struct rpc_ws *ws)
 {
     while (ws->n_accepts)
@@ -554,6 +568,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
 {
     _cleanup_(rpc_ws_pair_freep) struct rpc_ws_pair *pair = NULL;
     struct lws_context_creation_info info = { 0 };
+    bool is_ours = listener->n_sockets || ws->kind == RPC_WS_UV;
 
     assert(!ws->server);
     if (listener->tls.n_chain && !rpc_ws_pair_read(&listener->tls, &pair, err))
@@ -567,7 +582,7 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
         (listener->host && !strchr(listener->host, ':') ? LWS_SERVER_OPTION_DISABLE_IPV6 : 0);
     info.vhost_name = "server";
     info.iface = listener->host;
-    info.port = listener->n_sockets ? CONTEXT_PORT_NO_LISTEN_SERVER : listener->port;
+    info.port = is_ours ? CONTEXT_PORT_NO_LISTEN_SERVER : listener->port;
     info.protocols = ws->server_protocols;
     info.alpn = "http/1.1";
     info.timeout_secs = listener->connect_timeout
@@ -578,8 +593,10 @@ bool rpc_ws_listen(struct rpc_ws *ws, const struct rpc_ws_listener *listener,
     ws->pair = pair;
     ws->server = lws_create_vhost(ws->context, &info);
     ws->pair = NULL;
-    if (ws->server)
+    if (ws->server && listener->n_sockets)
         return accept_on(ws, listener->sockets, listener->n_sockets, err);
+    if (ws->server)
+        return !is_ours || accept_at(ws, listener->host, listener->port, err);
     return rpc_ws_bind_failed(listener->host, listener->port, err);
 }
 

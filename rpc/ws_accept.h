@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accepts on sockets that somebody else made listen (systemd's), for libwebsockets makes its
- * listening sockets itself and takes no other. On libuv alone. */
+/* Accepts on sockets that we or somebody else (systemd) made listen. libwebsockets takes no listening
+ * socket that it did not make, and accepts as many at once as there are. On libuv alone. */
 #pragma once
 
 #include "base/err.h"
