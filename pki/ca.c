@@ -9,110 +9,12 @@
 
 enum { BACKDATE_MS = 5 * 60 * 1000 }; /* clocks that are a little behind */
 
-struct draft { /* what make() needs beyond the ask */
-    struct view serial;
-    uint64_t not_before, not_after;
-    struct view spki; /* the subject's key, DER */
-    const struct pki_key *signer, *throwaway;
-};
-
 void pki_serial_new(uint8_t ret_serial[PKI_MAX_SERIAL], size_t *ret_len)
 {
     memset(ret_serial, 0, PKI_MAX_SERIAL);
     ret_serial[0] = (uint8_t)(1 + random_below(0x7f)); /* positive, and no leading zero */
     random_bytes(ret_serial + 1, 16);
     *ret_len = 17;
-}
-
-static bool set_serial(X509 *x509, struct view serial, struct err *err)
-{
-    ASN1_INTEGER *to = X509_get_serialNumber(x509);
-
-    if (serial.len < PKI_MIN_SERIAL || serial.len > PKI_MAX_SERIAL || serial.data[0] == 0 ||
-        serial.data[0] > 0x7f)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "a serial number must come from pki_serial_new()");
-    return ASN1_STRING_set(to, serial.data, (int)serial.len) ||
-           pki_err(err, ERR_SYSTEM, "serial number");
-}
-
-static bool add_name(X509_NAME *to, int nid, struct view text, struct err *err)
-{
-    return X509_NAME_add_entry_by_NID(to, nid,
-                                      nid == NID_domainComponent ? MBSTRING_ASC : MBSTRING_UTF8,
-                                      text.data, (int)text.len, -1, 0) ||
-           pki_err(err, ERR_SYSTEM, "name");
-}
-
-/* The network's labels as domain components (RFC 2247), outermost first: they fit where an
- * organisation's 64 characters would not. */
-static bool add_components(X509_NAME *to, const char *network, struct err *err)
-{
-    size_t end = strlen(network);
-
-    for (size_t i = end; i-- > 0;) {
-        if (i > 0 && network[i - 1] != '.')
-            continue;
-        if (!add_name(to, NID_domainComponent, VIEW(network + i, end - i), err))
-            return false;
-        end = i ? i - 1 : 0;
-    }
-    return true;
-}
-
-/* A leaf's is its label. A CA's has the start of its key's identifier, so that a successor is
- * called otherwise: some stacks choose issuers by name alone. */
-static bool set_subject(X509 *x509, const struct pki_ask *ask, struct err *err)
-{
-    X509_NAME *subject = X509_get_subject_name(x509);
-    uint8_t id[PKI_SKI_SIZE];
-    _buf_ text = { 0 };
-
-    if (pki_shapes[ask->shape].fits)
-        return add_name(subject, NID_commonName, view_text(ask->label), err);
-    if (!pki_ext_key_id(x509, id))
-        return pki_err(err, ERR_SYSTEM, "key identifier");
-    buf_put_text(&text, ask->shape == PKI_SHAPE_ROOT ? "Warren root " : "Warren intermediate ");
-    text_put_hex(&text, VIEW(id, 4));
-    return add_components(subject, ask->network, err) &&
-           add_name(subject, NID_commonName, buf_view(&text), err);
-}
-
-/* The key as it came, by its algorithm and its point: X509_set_pubkey() would write and read it again,
- * which in OpenSSL 3.0 costs more than a signature. */
-static bool set_key(X509 *x509, struct view spki, struct err *err)
-{
-    struct view outer, algorithm, oid, bits;
-    enum pki_curve curve;
-    unsigned char *point;
-
-    if (!pki_spki_curve(spki, &curve) || !der_take(&spki, DER_SEQUENCE, &outer) ||
-        !der_take(&outer, DER_SEQUENCE, &algorithm) || !der_take(&algorithm, DER_OID, &oid) ||
-        !der_take(&outer, DER_BITS, &bits))
-        return err_set(err, ERR_WRONG_KEY, "the key is neither P-256 nor P-384");
-    bits = view_sub(bits, 1, bits.len); /* the number of unused bits, which is 0 */
-    point = OPENSSL_memdup(bits.data, bits.len);
-    if (point && X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(x509),
-                                        OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
-                                        OBJ_nid2obj(pki_curve_nid(curve)), point, (int)bits.len))
-        return true;
-    OPENSSL_free(point);
-    return pki_err(err, ERR_SYSTEM, "filling a certificate");
-}
-
-static bool fill(X509 *x509, const struct pki_ask *ask, const struct draft *draft, struct err *err)
-{
-    if (!X509_set_version(x509, X509_VERSION_3))
-        return pki_err(err, ERR_SYSTEM, "filling a certificate");
-    if (!set_key(x509, draft->spki, err))
-        return false;
-    if (!set_serial(x509, draft->serial, err) || !set_subject(x509, ask, err))
-        return false;
-    if (!X509_set_issuer_name(x509, X509_get_subject_name(ask->issuer ? ask->issuer->x509 : x509)))
-        return pki_err(err, ERR_SYSTEM, "filling a certificate");
-    return pki_time_write(draft->not_before, X509_getm_notBefore(x509), err) &&
-           pki_time_write(draft->not_after, X509_getm_notAfter(x509), err) &&
-           pki_ext_write(x509, ask, err);
 }
 
 static bool sign(X509 *x509, const struct pki_key *key, struct buf *ret_der, struct err *err)
@@ -137,12 +39,12 @@ static struct view signed_part(struct view der)
 }
 
 /* The order as such, which the profile cannot know. */
-static bool check_draft(const struct pki_cert *cert, const struct draft *draft, struct err *err)
+static bool check_draft(const struct pki_cert *cert, const struct pki_draft *draft, struct err *err)
 {
     const struct pki_facts *facts = pki_cert_facts(cert);
     uint8_t spki_hash[HASH_SIZE];
 
-    hash_sha256(draft->spki, spki_hash);
+    pki_hash(draft->spki, spki_hash);
     return (view_eq(pki_cert_serial(cert), draft->serial) &&
             facts->not_before / SECOND_MS == draft->not_before / SECOND_MS &&
             facts->not_after / SECOND_MS == draft->not_after / SECOND_MS &&
@@ -166,27 +68,42 @@ static bool sign_linted(struct pki_cert *cert, const struct pki_key *signer, str
         return err_set(err, ERR_INTERNAL, "our own signature does not verify");
     buf_free(&cert->der);
     cert->der = buf_dup(buf_view(&der));
-    hash_sha256(buf_view(&der), cert->hash);
+    pki_hash(buf_view(&der), cert->hash);
+    return true;
+}
+
+static bool sign_copy(struct view tbs, const struct pki_key *key, struct buf *ret_der,
+                      struct err *err)
+{
+    _buf_ sig = { 0 };
+
+    buf_put_u8(&sig, 0); /* no unused bits */
+    if (!pki_key_sign(key, tbs, &sig, err))
+        return false;
+    buf_put(ret_der, tbs);
+    pki_put_algorithm(ret_der, key->curve);
+    der_put(ret_der, DER_BITS, buf_view(&sig));
+    der_wrap(ret_der, 0, DER_SEQUENCE);
     return true;
 }
 
 /* A mistake of ours is found before the CA's key is touched: a signature cannot be taken back. */
-static bool make(const struct pki_ask *ask, const struct draft *draft, struct pki_cert **ret_cert,
-                 struct err *err)
+static bool make(const struct pki_ask *ask, const struct pki_draft *draft,
+                 struct pki_cert **ret_cert, struct err *err)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    _cleanup_(X509_freep) X509 *x509 = X509_new();
-    _buf_ der = { 0 };
+    _buf_ tbs = { 0 }, der = { 0 };
 
-    if (!x509)
-        return pki_err(err, ERR_SYSTEM, "new certificate");
-    if (!fill(x509, ask, draft, err) || !sign(x509, draft->throwaway, &der, err) ||
+    if (!pki_tbs_write(ask, draft, &tbs, err) ||
+        !sign_copy(buf_view(&tbs), draft->throwaway, &der, err) ||
         !pki_cert_read_keyless(buf_view(&der), &cert, err))
         return false;
     if (!pki_profile_check(cert, ask, err) || !check_draft(cert, draft, err))
         return err_wrap(err, "our own certificate");
     if (!sign_linted(cert, draft->signer, err))
         return false;
+    if (!pki_shapes[ask->shape].fits) /* a CA's stands in chains */
+        return pki_cert_read(pki_cert_der(cert), ret_cert, err);
     *ret_cert = STEAL(cert);
     return true;
 }
@@ -201,12 +118,11 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
                            .network = network,
                            .issuer = above ? above->cert : NULL };
     uint8_t serial[PKI_MAX_SERIAL];
-    struct draft draft = { .not_before = now - min_u64(now, BACKDATE_MS),
-                           .not_after = now + life_ms,
-                           .signer = above ? above->key : key_taken };
+    struct pki_draft draft = { .not_before = now - min_u64(now, BACKDATE_MS),
+                               .not_after = now + life_ms,
+                               .signer = above ? above->key : key_taken };
 
     _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
-    _cleanup_(pki_cert_freep) struct pki_cert *made = NULL;
     _buf_ spki = { 0 };
 
     ca->key = key_taken;
@@ -232,7 +148,7 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
     }
     pki_serial_new(serial, &draft.serial.len);
     draft.serial.data = serial;
-    if (!make(&ask, &draft, &made, err) || !pki_cert_read(pki_cert_der(made), &ca->cert, err))
+    if (!make(&ask, &draft, &ca->cert, err))
         return false;
     *ret_ca = STEAL(ca);
     return true;
@@ -335,10 +251,10 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
                            .ca_url = order->ca_url,
                            .ocsp_url = order->ocsp_url };
     uint64_t from = order->now - min_u64(order->now, BACKDATE_MS);
-    struct draft draft = { .serial = VIEW(order->serial, order->serial_len),
-                           .signer = ca->key,
-                           .throwaway = ca->throwaway,
-                           .spki = buf_view(&csr->spki) };
+    struct pki_draft draft = { .serial = VIEW(order->serial, order->serial_len),
+                               .signer = ca->key,
+                               .throwaway = ca->throwaway,
+                               .spki = buf_view(&csr->spki) };
 
     if (!check_order(ca, csr, order, err))
         return false;

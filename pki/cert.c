@@ -165,8 +165,8 @@ static bool read_with(OSSL_LIB_CTX *ctx, struct view der, struct pki_cert **ret_
     if (!pki_x509_spki(cert->x509, &spki, err) || !read_serial(cert, err))
         return false;
     cert->der = buf_dup(der);
-    hash_sha256(der, cert->hash);
-    hash_sha256(buf_view(&spki), cert->spki_hash);
+    pki_hash(der, cert->hash);
+    pki_hash(buf_view(&spki), cert->spki_hash);
     read_facts(cert);
     *ret_cert = STEAL(cert);
     return true;

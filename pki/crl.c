@@ -69,16 +69,6 @@ static void put_extensions(struct buf *to, const struct pki_ca *ca, uint64_t num
     der_wrap(to, start, DER_CONSTRUCTED | 0);
 }
 
-static void put_algorithm(struct buf *to, enum pki_curve curve)
-{
-    static const uint8_t ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
-    static const uint8_t ecdsa_sha384[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
-    size_t start = to->len;
-
-    der_put(to, DER_OID, curve == PKI_P256 ? VIEW_ARR(ecdsa_sha256) : VIEW_ARR(ecdsa_sha384));
-    der_wrap(to, start, DER_SEQUENCE);
-}
-
 /* TBSCertList without its own head: what stands before the entries, and what behind them. */
 static bool put_frame(const struct pki_ca *ca, const struct pki_list *list, struct buf *before,
                       struct buf *behind, struct err *err)
@@ -90,7 +80,7 @@ static bool put_frame(const struct pki_ca *ca, const struct pki_list *list, stru
     if (!X509_NAME_get0_der(X509_get_subject_name(ca->cert->x509), &name, &n_name))
         return pki_err(err, ERR_SYSTEM, "name of the issuer");
     der_put(before, DER_INTEGER, VIEW(&version_2, 1));
-    put_algorithm(before, ca->key->curve);
+    pki_put_algorithm(before, ca->key->curve);
     buf_put(before, VIEW(name, n_name));
     der_put_time(before, list->now);
     der_put_time(before, list->next_update);
@@ -148,7 +138,7 @@ bool pki_ca_issue_list(const struct pki_ca *ca, const struct pki_list *list, str
     buf_put_u8(&sig, 0); /* no unused bits */
     if (!put_tbs(ca, list, entries, &tbs, err) || !pki_key_sign(ca->key, buf_view(&tbs), &sig, err))
         return false;
-    put_algorithm(&algorithm, ca->key->curve);
+    pki_put_algorithm(&algorithm, ca->key->curve);
     n_sig = head_len(sig.len) + sig.len;
     if (tbs.len + n_sig > PKI_MAX_CRL - 64)
         return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", tbs.len,

@@ -45,7 +45,7 @@ static bool check_key(struct pki_csr *csr, struct err *err)
         return false;
     if (!pki_spki_curve(buf_view(&spki), &curve) || curve != PKI_P256)
         return pki_err(err, ERR_WRONG_KEY, "the request's key is not P-256");
-    hash_sha256(buf_view(&spki), csr->spki_hash);
+    pki_hash(buf_view(&spki), csr->spki_hash);
     csr->spki = buf_dup(buf_view(&spki));
     return true;
 }

@@ -17,25 +17,26 @@ static bool is_given(const char *url)
     return url && *url;
 }
 
-typedef void value_fn(const struct pki_ask *ask, X509 *x509, struct buf *to);
+/* `point`: of the certificate's own key. */
+typedef void value_fn(const struct pki_ask *ask, struct view point, struct buf *to);
 
-static void put_basic(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_basic(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     buf_put(to, pki_shapes[ask->shape].basic);
 }
 
-static void put_usage(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_usage(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     buf_put(to, pki_shapes[ask->shape].usage);
 }
 
-static void put_purposes(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_purposes(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     buf_put(to, pki_shapes[ask->shape].purposes);
 }
 
 /* GeneralNames with the one dNSName. */
-static void put_san(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_san(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     size_t start = to->len;
     _buf_ name = { 0 };
@@ -53,7 +54,7 @@ static void put_subtree(struct buf *to, unsigned kind, struct view base)
     der_wrap(to, start, DER_SEQUENCE);
 }
 
-static void put_constraints(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_constraints(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     size_t start = to->len, excluded;
 
@@ -66,44 +67,44 @@ static void put_constraints(const struct pki_ask *ask, _unused_ X509 *x509, stru
     der_wrap(to, start, DER_SEQUENCE);
 }
 
-bool pki_ext_key_id(X509 *x509, uint8_t ret_id[PKI_SKI_SIZE])
+void pki_ext_key_id(struct view point, uint8_t ret_id[PKI_SKI_SIZE])
 {
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(x509);
     uint8_t hash[HASH_SIZE];
 
-    if (!bits)
-        return false;
-    hash_sha256(VIEW(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits)), hash);
+    pki_hash(point, hash);
     memcpy(ret_id, hash, PKI_SKI_SIZE);
-    return true;
 }
 
-static void put_ski(_unused_ const struct pki_ask *ask, X509 *x509, struct buf *to)
+static void put_ski(_unused_ const struct pki_ask *ask, struct view point, struct buf *to)
 {
     uint8_t id[PKI_SKI_SIZE];
 
-    if (pki_ext_key_id(x509, id))
-        der_put(to, DER_OCTETS, VIEW_ARR(id));
+    pki_ext_key_id(point, id);
+    der_put(to, DER_OCTETS, VIEW_ARR(id));
+}
+
+static void put_key_id(struct buf *to, struct view point)
+{
+    uint8_t id[PKI_SKI_SIZE];
+    size_t start = to->len;
+
+    pki_ext_key_id(point, id);
+    der_put(to, DER_CONTEXT | 0, VIEW_ARR(id));
+    der_wrap(to, start, DER_SEQUENCE);
 }
 
 /* Every issuer of ours has the SKI that the table asks for, so it follows from its key. */
 void pki_ext_put_aki(struct buf *to, X509 *issuer)
 {
-    uint8_t id[PKI_SKI_SIZE];
-    size_t start = to->len;
-
-    if (!pki_ext_key_id(issuer, id))
-        return;
-    der_put(to, DER_CONTEXT | 0, VIEW_ARR(id));
-    der_wrap(to, start, DER_SEQUENCE);
+    put_key_id(to, pki_x509_point(issuer));
 }
 
-static void put_aki(const struct pki_ask *ask, X509 *x509, struct buf *to)
+static void put_aki(const struct pki_ask *ask, struct view point, struct buf *to)
 {
-    pki_ext_put_aki(to, ask->issuer ? ask->issuer->x509 : x509);
+    put_key_id(to, ask->issuer ? pki_x509_point(ask->issuer->x509) : point);
 }
 
-static void put_crl_url(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_crl_url(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     size_t start = to->len;
 
@@ -125,7 +126,7 @@ static void put_access(struct buf *to, struct view oid, const char *url)
     der_wrap(to, start, DER_SEQUENCE);
 }
 
-static void put_access_urls(const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_access_urls(const struct pki_ask *ask, _unused_ struct view point, struct buf *to)
 {
     size_t start = to->len;
 
@@ -135,7 +136,8 @@ static void put_access_urls(const struct pki_ask *ask, _unused_ X509 *x509, stru
 }
 
 /* An OCSP signer is not itself asked about (RFC 6960, 4.2.2.2.1): it lives for days. */
-static void put_nocheck(_unused_ const struct pki_ask *ask, _unused_ X509 *x509, struct buf *to)
+static void put_nocheck(_unused_ const struct pki_ask *ask, _unused_ struct view point,
+                        struct buf *to)
 {
     der_put(to, DER_NULL, VIEW(NULL, 0));
 }
@@ -178,11 +180,9 @@ static const struct rule {
 /* clang-format on */
 
 /* RFC 5280, 4.2.1.6: alternative names are critical exactly when there is no other name. */
-static bool is_critical(const struct rule *rule, X509 *x509)
+static bool is_critical(const struct rule *rule, bool has_subject)
 {
-    if (rule->nid == NID_subject_alt_name)
-        return X509_NAME_entry_count(X509_get_subject_name(x509)) == 0;
-    return rule->is_critical;
+    return rule->nid == NID_subject_alt_name ? !has_subject : rule->is_critical;
 }
 
 /* ---- writing ---------------------------------------------------------------------------- */
@@ -209,16 +209,20 @@ static bool is_wanted(const struct rule *rule, const struct pki_ask *ask)
     return rule->presence[ask->shape] == MUST;
 }
 
-static bool write_one(X509 *x509, const struct rule *rule, const struct pki_ask *ask,
-                      struct err *err)
+static void write_one(struct buf *to, const struct rule *rule, const struct pki_ask *ask,
+                      struct view point)
 {
-    _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *ext = NULL;
+    static const uint8_t yes = 0xff;
+    const ASN1_OBJECT *oid = OBJ_nid2obj(rule->nid);
+    size_t start = to->len;
     _buf_ value = { 0 };
 
-    rule->put(ask, x509, &value);
-    if (!pki_ext_new(rule->nid, is_critical(rule, x509), buf_view(&value), &ext, err))
-        return false;
-    return X509_add_ext(x509, ext, -1) || pki_err(err, ERR_SYSTEM, "adding %s", rule->name);
+    rule->put(ask, point, &value);
+    der_put(to, DER_OID, VIEW(OBJ_get0_data(oid), OBJ_length(oid)));
+    if (is_critical(rule, true)) /* what we write has a subject */
+        der_put(to, DER_BOOLEAN, VIEW(&yes, 1));
+    der_put(to, DER_OCTETS, buf_view(&value));
+    der_wrap(to, start, DER_SEQUENCE);
 }
 
 static bool is_web_url(struct view url)
@@ -238,14 +242,18 @@ static bool check_given(const char *url, struct err *err)
                    "\"%.100s\" is not a web address of at most %d characters", url, URL_MAX);
 }
 
-bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err)
+bool pki_ext_write(const struct pki_ask *ask, struct view point, struct buf *to, struct err *err)
 {
+    size_t start = to->len;
+
     if (!check_given(ask->crl_url, err) || !check_given(ask->ca_url, err) ||
         !check_given(ask->ocsp_url, err))
         return false;
     for (size_t i = 0; i < N_ELEMENTS(rules); i++)
-        if (is_wanted(&rules[i], ask) && !write_one(x509, &rules[i], ask, err))
-            return false;
+        if (is_wanted(&rules[i], ask))
+            write_one(to, &rules[i], ask, point);
+    der_wrap(to, start, DER_SEQUENCE);
+    der_wrap(to, start, DER_CONSTRUCTED | 3);
     return true;
 }
 
@@ -348,7 +356,7 @@ static bool read_access_urls(struct view value, struct pki_ask *ask, char **ret_
 }
 
 /* URLs are whatever they are; around them stands what we would write. */
-static bool check_urls(const struct rule *rule, X509 *x509, struct view value, struct err *err)
+static bool check_urls(const struct rule *rule, struct view value, struct err *err)
 {
     _free_ char *first = NULL, *second = NULL;
     struct pki_ask ask = { 0 };
@@ -358,7 +366,7 @@ static bool check_urls(const struct rule *rule, X509 *x509, struct view value, s
                        : read_access_urls(value, &ask, &first, &second);
 
     if (is_read)
-        rule->put(&ask, x509, &again);
+        rule->put(&ask, VIEW(NULL, 0), &again);
     return (is_read && view_eq(buf_view(&again), value)) ||
            err_set(err, ERR_BAD_CERTIFICATE, "has a %s that is not exactly one web address%s",
                    rule->name, rule->nid == NID_info_access ? " of each kind" : "");
@@ -372,8 +380,8 @@ static bool check_value(const struct rule *rule, X509 *x509, X509_EXTENSION *ext
     _buf_ wanted = { 0 };
 
     if (rule->put == put_crl_url || rule->put == put_access_urls)
-        return check_urls(rule, x509, value, err);
-    rule->put(ask, x509, &wanted);
+        return check_urls(rule, value, err);
+    rule->put(ask, pki_x509_point(x509), &wanted);
     if (view_eq(buf_view(&wanted), value))
         return true;
     return rule->put == put_san ? refuse_san(rule, ext, ask, buf_view(&wanted), err)
@@ -384,6 +392,7 @@ static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask
                        struct err *err)
 {
     int at = X509_get_ext_by_NID(x509, rule->nid, -1);
+    bool critical = is_critical(rule, X509_NAME_entry_count(X509_get_subject_name(x509)) > 0);
     X509_EXTENSION *ext;
 
     if (at < 0)
@@ -394,9 +403,9 @@ static bool check_rule(const struct rule *rule, X509 *x509, const struct pki_ask
     if (X509_get_ext_by_NID(x509, rule->nid, at) >= 0)
         return err_set(err, ERR_BAD_CERTIFICATE, "has %s twice", rule->name);
     ext = X509_get_ext(x509, at);
-    if (X509_EXTENSION_get_critical(ext) != is_critical(rule, x509))
+    if (X509_EXTENSION_get_critical(ext) != critical)
         return err_set(err, ERR_BAD_CERTIFICATE, "%s its %s critical",
-                       is_critical(rule, x509) ? "does not mark" : "marks", rule->name);
+                       critical ? "does not mark" : "marks", rule->name);
     return check_value(rule, x509, ext, ask, err);
 }
 
@@ -407,7 +416,7 @@ bool pki_ext_is_bound(X509 *ca, const char *network)
     struct pki_ask ask = { .network = network };
     _buf_ wanted = { 0 };
 
-    put_constraints(&ask, ca, &wanted);
+    put_constraints(&ask, VIEW(NULL, 0), &wanted);
     return octets && view_eq(buf_view(&wanted), VIEW(ASN1_STRING_get0_data(octets),
                                                      (size_t)ASN1_STRING_length(octets)));
 }

@@ -46,7 +46,7 @@ bool pki_key_spki_hash(const struct pki_key *key, uint8_t ret_hash[HASH_SIZE], s
 
     if (!pki_key_spki(key, &spki, err))
         return false;
-    hash_sha256(buf_view(&spki), ret_hash);
+    pki_hash(buf_view(&spki), ret_hash);
     return true;
 }
 

@@ -30,13 +30,6 @@ static bool digest(const EVP_MD *md, struct view bytes, uint8_t to[HASH_SIZE], s
            pki_err(err, ERR_SYSTEM, "hashing");
 }
 
-static struct view key_bits(const struct pki_cert *cert)
-{
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert->x509);
-
-    return VIEW(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits));
-}
-
 static bool hash_issuer(struct pki_ocsp *ocsp, const struct pki_cert *issuer, struct err *err)
 {
     const EVP_MD *const mds[] = { [PKI_OCSP_SHA1] = EVP_sha1(), [PKI_OCSP_SHA256] = EVP_sha256() };
@@ -48,7 +41,7 @@ static bool hash_issuer(struct pki_ocsp *ocsp, const struct pki_cert *issuer, st
     for (size_t i = 0; i < N_ELEMENTS(mds); i++) {
         ocsp->by[i].size = (size_t)EVP_MD_get_size(mds[i]);
         if (!digest(mds[i], VIEW(name, n_name), ocsp->by[i].name, err) ||
-            !digest(mds[i], key_bits(issuer), ocsp->by[i].key, err))
+            !digest(mds[i], pki_x509_point(issuer->x509), ocsp->by[i].key, err))
             return false;
     }
     return true;
@@ -66,7 +59,8 @@ bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pk
         return false;
     if (key_taken && !view_eq(VIEW_ARR(hash), VIEW_ARR(ocsp->cert->spki_hash)))
         return err_set(err, ERR_WRONG_KEY, "the OCSP signer's key is not its certificate's");
-    if (!hash_issuer(ocsp, issuer, err) || !digest(EVP_sha1(), key_bits(ocsp->cert), sha1, err))
+    if (!hash_issuer(ocsp, issuer, err) ||
+        !digest(EVP_sha1(), pki_x509_point(ocsp->cert->x509), sha1, err))
         return false;
     memcpy(ocsp->key_sha1, sha1, SHA1_SIZE);
     *ret_ocsp = STEAL(ocsp);

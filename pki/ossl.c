@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenSSL's error queue made a struct err, its DER made a buf, its times made numbers. */
 #include "pki/ossl.h"
+#include "pki/der.h"
 
 #include "base/clock.h"
 
@@ -63,9 +64,30 @@ bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve)
     return false;
 }
 
-int pki_curve_nid(enum pki_curve curve)
+struct view pki_spki_point(struct view spki)
 {
-    return curve == PKI_P256 ? NID_X9_62_prime256v1 : NID_secp384r1;
+    enum pki_curve curve;
+
+    if (!pki_spki_curve(spki, &curve))
+        abort();                                                 /* the caller looked */
+    return view_sub(spki, curves[curve].head.len - 1, spki.len); /* from the 04 on */
+}
+
+struct view pki_x509_point(const X509 *x509)
+{
+    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(x509);
+
+    return VIEW(ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits));
+}
+
+void pki_put_algorithm(struct buf *to, enum pki_curve curve)
+{
+    static const uint8_t ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+    static const uint8_t ecdsa_sha384[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
+    size_t start = to->len;
+
+    der_put(to, DER_OID, curve == PKI_P256 ? VIEW_ARR(ecdsa_sha256) : VIEW_ARR(ecdsa_sha384));
+    der_wrap(to, start, DER_SEQUENCE);
 }
 
 const EVP_MD *pki_curve_digest(enum pki_curve curve)
@@ -123,7 +145,7 @@ EVP_PKEY *pki_spki_key(struct view spki)
     if (!pki_spki_curve(spki, &curve))
         return NULL;
     pthread_once(&templates_once, make_templates);
-    point = view_sub(spki, curves[curve].head.len - 1, spki.len); /* from the 04 on */
+    point = pki_spki_point(spki);
     key = EVP_PKEY_dup(templates[curve]);
     if (!key || EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) != 1)
         return NULL;

@@ -67,7 +67,10 @@ bool pki_take_der(struct buf *to, unsigned char **der, int len, struct err *err)
 /* What a public key must be, byte by byte: a named curve and an uncompressed point. False for
  * every other key. */
 bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve);
-int pki_curve_nid(enum pki_curve curve);
+struct view pki_spki_point(struct view spki); /* of one of ours: what the bit string holds */
+struct view pki_x509_point(const X509 *x509); /* of any key */
+/* AlgorithmIdentifier of ECDSA by a key of that curve. */
+void pki_put_algorithm(struct buf *to, enum pki_curve curve);
 const EVP_MD *pki_curve_digest(enum pki_curve curve);
 const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
 bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);

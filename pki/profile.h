@@ -34,23 +34,35 @@ struct pki_ask { /* what one certificate is to say, when written and when judged
     const char *crl_url, *ca_url, *ocsp_url; /* leaves, when written; NULL: none */
 };
 
+struct pki_draft { /* what is written beyond the ask */
+    struct view serial;
+    uint64_t not_before, not_after;
+    struct view spki; /* the subject's key, DER */
+    const struct pki_key *signer, *throwaway;
+};
+
 /* The shape that a leaf of this label has: each label fits one row. */
 bool pki_shape_of(struct view label, enum pki_shape *ret_shape, struct err *err);
 
 /* ---- ext.c: the extensions --------------------------------------------------------------- */
 
-/* Adds what the table asks for; the public key stands already. */
-bool pki_ext_write(X509 *x509, const struct pki_ask *ask, struct err *err);
+/* Appends what the table asks for, for a key of that point, with the [3] around it. */
+bool pki_ext_write(const struct pki_ask *ask, struct view point, struct buf *to, struct err *err);
 /* Exactly those, each once, each with that criticality and those bytes. */
 bool pki_ext_check(X509 *x509, const struct pki_ask *ask, struct err *err);
 /* Octets of a key's identifier: RFC 7093, section 2, method 1. */
-bool pki_ext_key_id(X509 *x509, uint8_t ret_id[PKI_SKI_SIZE]);
+void pki_ext_key_id(struct view point, uint8_t ret_id[PKI_SKI_SIZE]);
 /* Whether a CA is constrained to this network, and to nothing else. */
 bool pki_ext_is_bound(X509 *ca, const char *network);
 /* For lists: AKI as a value. */
 void pki_ext_put_aki(struct buf *to, X509 *issuer);
 bool pki_ext_new(int nid, bool is_critical, struct view value, X509_EXTENSION **ret_ext,
                  struct err *err);
+
+/* ---- tbs.c: what is signed ------------------------------------------------------------------- */
+
+bool pki_tbs_write(const struct pki_ask *ask, const struct pki_draft *draft, struct buf *to,
+                   struct err *err);
 
 /* ---- profile.c: everything else ---------------------------------------------------------- */
 
