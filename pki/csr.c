@@ -74,7 +74,7 @@ static bool check_signature(const struct pki_csr *csr, struct view der, struct e
     struct view outer, info;
 
     if (!key)
-        return pki_err(err, ERR_WRONG_KEY, "the request's key is no point of P-256");
+        return err_set(err, ERR_WRONG_KEY, "the request's key is no point of P-256");
     if (!find_digest(nid))
         return err_set(err, ERR_BAD_SIGNATURE,
                        "the request is signed by %s, not by ECDSA with SHA-2", OBJ_nid2ln(nid));

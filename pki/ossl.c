@@ -48,9 +48,14 @@ static const struct {
     struct view head;
     size_t point; /* octets behind the head */
     const EVP_MD *(*digest)(void);
+    int nid;
 } curves[] = {
-    [PKI_P256] = { "P-256", { p256_head, sizeof(p256_head) }, 64, EVP_sha256 },
-    [PKI_P384] = { "P-384", { p384_head, sizeof(p384_head) }, 96, EVP_sha384 },
+    [PKI_P256] = { "P-256",
+                   { p256_head, sizeof(p256_head) },
+                   64,
+                   EVP_sha256,
+                   NID_X9_62_prime256v1 },
+    [PKI_P384] = { "P-384", { p384_head, sizeof(p384_head) }, 96, EVP_sha384, NID_secp384r1 },
 };
 
 bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve)
@@ -111,6 +116,7 @@ bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err)
 /* ---- keys, without the decoders ------------------------------------------------------------- */
 
 static EVP_PKEY *templates[N_ELEMENTS(curves)]; /* a curve, and no point on it yet */
+static EC_GROUP *groups[N_ELEMENTS(curves)];
 static OSSL_LIB_CTX *keyless;
 static pthread_once_t templates_once = PTHREAD_ONCE_INIT, keyless_once = PTHREAD_ONCE_INIT;
 
@@ -132,8 +138,12 @@ static EVP_PKEY *new_template(const char *curve)
 
 static void make_templates(void)
 {
-    for (size_t i = 0; i < N_ELEMENTS(curves); i++)
+    for (size_t i = 0; i < N_ELEMENTS(curves); i++) {
         templates[i] = new_template(curves[i].name);
+        groups[i] = EC_GROUP_new_by_curve_name(curves[i].nid);
+        if (!groups[i])
+            abort();
+    }
 }
 
 EVP_PKEY *pki_spki_key(struct view spki)
@@ -147,9 +157,27 @@ EVP_PKEY *pki_spki_key(struct view spki)
     pthread_once(&templates_once, make_templates);
     point = pki_spki_point(spki);
     key = EVP_PKEY_dup(templates[curve]);
-    if (!key || EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) != 1)
-        return NULL;
-    return STEAL(key);
+    if (key && EVP_PKEY_set1_encoded_public_key(key, point.data, point.len) == 1)
+        return STEAL(key);
+    ERR_clear_error();
+    return NULL;
+}
+
+bool pki_spki_is_key(struct view spki)
+{
+    _cleanup_(EC_POINT_freep) EC_POINT *at = NULL;
+    enum pki_curve curve;
+    struct view point;
+    bool is;
+
+    if (!pki_spki_curve(spki, &curve))
+        return false;
+    pthread_once(&templates_once, make_templates);
+    point = pki_spki_point(spki);
+    at = EC_POINT_new(groups[curve]);
+    is = at && EC_POINT_oct2point(groups[curve], at, point.data, point.len, NULL) == 1;
+    ERR_clear_error();
+    return is;
 }
 
 bool pki_key_signed(EVP_PKEY *key, const EVP_MD *digest, struct view bytes, struct view sig)

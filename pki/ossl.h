@@ -5,6 +5,7 @@
 #include "pki/pki.h"
 
 #include <openssl/bio.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
@@ -49,6 +50,7 @@ OWN_FREEP(X509_STORE_CTX, X509_STORE_CTX)
 OWN_FREEP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO)
 OWN_FREEP(EVP_PKEY, EVP_PKEY)
 OWN_FREEP(EVP_PKEY_CTX, EVP_PKEY_CTX)
+OWN_FREEP(EC_POINT, EC_POINT)
 OWN_FREEP(EVP_MD_CTX, EVP_MD_CTX)
 OWN_FREEP(EVP_CIPHER_CTX, EVP_CIPHER_CTX)
 OWN_FREEP(ASN1_INTEGER, ASN1_INTEGER)
@@ -77,6 +79,8 @@ bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);
 /* The public key that these bytes are, owned by the caller; NULL when they are none of ours, or the point is
  * not on its curve. Twenty times as fast as OpenSSL 3.0's decoders. */
 EVP_PKEY *pki_spki_key(struct view spki);
+/* The same look, without a key to keep. */
+bool pki_spki_is_key(struct view spki);
 /* Whether `key` signed `bytes`, with its curve's own digest or with `digest`. False for each doubt. */
 bool pki_key_signed(EVP_PKEY *key, const EVP_MD *digest, struct view bytes, struct view sig);
 

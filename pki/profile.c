@@ -171,13 +171,12 @@ static bool check_times(const struct pki_cert *cert, const struct pki_ask *ask, 
 static bool check_key(const struct pki_cert *cert, const struct pki_ask *ask, struct err *err)
 {
     enum pki_curve wanted = pki_shapes[ask->shape].curve, curve;
-    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
     _buf_ spki = { 0 };
 
     if (!pki_x509_spki(cert->x509, &spki, err))
         return false;
     if (!pki_spki_curve(buf_view(&spki), &curve) || curve != wanted ||
-        !(key = pki_spki_key(buf_view(&spki))))
+        !pki_spki_is_key(buf_view(&spki)))
         return pki_err(err, ERR_BAD_CERTIFICATE, "has a key that is not %s",
                        pki_curve_name(wanted));
     return true;

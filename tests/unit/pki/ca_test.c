@@ -90,6 +90,45 @@ TEST(a_leaf_says_what_the_order_says)
               err, ERR_INVALID_ARGUMENT);
 }
 
+/* The last octet of the one P-256 point in `der`, turned: off the curve it is. */
+static void leave_the_curve(struct buf *der)
+{
+    static const uint8_t head[] = { 0x03, 0x42, 0x00,
+                                    0x04 }; /* a bit string of an uncompressed point */
+    uint8_t *at = memmem(der->data, der->len, head, sizeof(head));
+
+    if (CHECK(at))
+        at[sizeof(head) + 63] ^= 1;
+}
+
+TEST(a_point_off_the_curve_is_no_key)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL, *bent = NULL;
+    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
+    struct pki_order order = net_order(PKI_PEER, "456000");
+    struct pki_csr *none = NULL;
+    _buf_ der = { 0 }, request = { 0 };
+    struct err err = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+    der = buf_dup(pki_cert_der(cert));
+    leave_the_curve(&der);
+    CHECK_OK(pki_cert_read(buf_view(&der), &bent, &err), err);
+    CHECK_ERR(
+        pki_check_leaf(bent, pki_ca_cert(net.intermediate), "456000.corp.example", NET_NAME, &err),
+        err, ERR_BAD_CERTIFICATE);
+    CHECK_STR(err.text, "the certificate has a key that is not P-256");
+    CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
+    CHECK_OK(pki_csr_new(key, &request, &err), err);
+    leave_the_curve(&request);
+    CHECK_ERR(pki_csr_read(buf_view(&request), &none, &err), err, ERR_WRONG_KEY);
+    CHECK_STR(err.text, "the request's key is no point of P-256");
+}
+
 static size_t n_found(const struct pki_cert *cert, const char *url)
 {
     struct view der = pki_cert_der(cert), wanted = view_text(url);
