@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/text.h"
+#include "pki/ossl.h"
 #include "tests/unit/pki/net.h"
 
 #include <openssl/x509.h>
@@ -15,8 +16,19 @@ static bool new_csr(struct pki_csr **ret_csr, struct err *err)
            pki_csr_read(buf_view(&der), ret_csr, err);
 }
 
-/* The linker leads every X509_sign_ctx() through here: the key that was last used. */
+/* The linker leads both ways to sign through here: the key that was last used. */
 static EVP_PKEY *sign_key;
+bool __real_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+                         struct err *err);
+bool __wrap_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+                         struct err *err);
+bool __wrap_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+                         struct err *err)
+{
+    sign_key = key->pkey;
+    return __real_pki_key_sign(key, bytes, ret_sig, err);
+}
+
 int __real_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
 int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
 int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx)
