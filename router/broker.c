@@ -164,31 +164,30 @@ struct retained_for {
     const struct topic *topic;
 };
 
-/* Who may not have it gets nothing: what was kept before it is gone. */
-static bool may_have_retained(const struct conn *conn, const struct rpc_publish *ask)
+/* As if it had listened when the event was published. */
+static bool may_have_retained(const struct conn *conn, const struct retained_event *kept)
 {
     struct audience audience;
     struct err err;
 
-    if (!ask)
+    if (kept->but == conn->session)
+        return false;
+    if (!kept->lists)
         return true;
-    if (!audience_read(NULL, ask, &audience, &err))
+    if (!audience_read(NULL, kept->lists, &audience, &err))
         abort(); /* it was read before */
     return audience_has(&audience, conn);
 }
 
-static void send_retained(void *user, struct view uri, const struct rpc_event *kept,
-                          const struct rpc_publish *ask)
+static void give_retained(const struct retained_for *who, struct view uri,
+                          const struct rpc_event *kept)
 {
-    const struct retained_for *who = user;
     struct rpc_msg msg = { .type = RPC_EVENT, .event = *kept };
 
     msg.event.subscription = who->topic->id;
     msg.event.retained = true;
     if (who->topic->kind != MATCH_EXACT)
         msg.event.topic = uri;
-    if (!may_have_retained(who->conn, ask))
-        return;
     if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
         return;
     if (conn_is_slow(who->conn)) { /* before its keywords are looked at */
@@ -201,6 +200,16 @@ static void send_retained(void *user, struct view uri, const struct rpc_event *k
     }
     metrics_count(&who->conn->router->metrics, METRIC_EVENTS_DELIVERED);
     conn_send(who->conn, &msg);
+}
+
+static bool send_retained(void *user, struct view uri, const struct retained_event *kept)
+{
+    const struct retained_for *who = user;
+
+    if (!may_have_retained(who->conn, kept))
+        return false;
+    give_retained(who, uri, &kept->event);
+    return true;
 }
 
 bool broker_subscribe(struct conn *conn, const struct conn_input *in, _unused_ struct err *err)
@@ -433,6 +442,18 @@ static struct rpc_event event_of(const struct conn *conn, const struct rpc_publi
     return event;
 }
 
+static bool retain(struct conn *conn, const struct rpc_publish *ask, const struct rpc_event *event,
+                   bool is_for_all, struct err *err)
+{
+    const struct retained_event kept = { *event, is_for_all ? NULL : ask,
+                                         ask->include_me ? 0 : conn->session };
+
+    if (retained_set(retained_by(conn, ask->topic), ask->topic, &kept, err))
+        return true;
+    conn_over(conn, LIMIT_RETAINED);
+    return false;
+}
+
 bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_t *ret_publication,
                        struct err *err)
 {
@@ -443,11 +464,8 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, err))
         return false;
     delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
-    if (ask->retain && !retained_set(retained_by(conn, ask->topic), ask->topic, &delivery.msg.event,
-                                     audience.is_all ? NULL : ask, err)) {
-        conn_over(conn, LIMIT_RETAINED);
+    if (ask->retain && !retain(conn, ask, &delivery.msg.event, audience.is_all, err))
         return false;
-    }
     match_all(broker->index, ask->topic, distribute, &delivery);
     *ret_publication = delivery.msg.event.publication;
     return true;
@@ -484,12 +502,12 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, struct err *
 
 void broker_retain(struct broker *broker, const char *topic, struct view args)
 {
-    struct rpc_event event = { .publication = new_publication(),
-                               .publisher_authid = VIEW_LIT("den"),
-                               .publisher_authrole = VIEW_LIT("den"),
-                               .payload = rpc_args(args) };
+    struct retained_event event = { .event = { .publication = new_publication(),
+                                               .publisher_authid = VIEW_LIT("den"),
+                                               .publisher_authrole = VIEW_LIT("den"),
+                                               .payload = rpc_args(args) } };
     struct err err;
 
-    if (!retained_set(broker->retained, view_text(topic), &event, NULL, &err))
+    if (!retained_set(broker->retained, view_text(topic), &event, &err))
         log_event(LOG_WARN, "retain", "topic=%s why=%s", topic, log_quote_text(err.text));
 }

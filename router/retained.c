@@ -5,10 +5,16 @@ struct kept {
     struct buf event;       /* EVENT, of no subscription yet */
     struct buf lists;       /* PUBLISH without payload: who may get it; empty: all */
     struct rpc_msg as_read; /* of `event`: a mebibyte is not walked for each who asks */
+    uint64_t but;
+};
+
+/* Of one topic; one of them at least. */
+struct slot {
+    struct kept *for_all, *for_some; /* `for_some` is the newer */
 };
 
 struct retained {
-    struct map *by_topic; /* struct kept */
+    struct map *by_topic; /* struct slot */
     size_t n_bytes, max, max_bytes;
 };
 
@@ -37,21 +43,30 @@ static void kept_free(struct kept *kept)
 }
 OWN_FREEP(kept, struct kept)
 
-static void drop(struct retained *retained, struct kept *kept)
+static size_t slot_size(const struct slot *slot)
 {
-    retained->n_bytes -= size_of(kept);
-    kept_free(kept);
+    return slot ? size_of(slot->for_all) + size_of(slot->for_some) : 0;
+}
+
+static void drop(struct retained *retained, struct slot *slot)
+{
+    if (!slot)
+        return;
+    retained->n_bytes -= slot_size(slot);
+    kept_free(slot->for_all);
+    kept_free(slot->for_some);
+    free(slot);
 }
 
 void retained_free(struct retained *retained)
 {
     size_t cursor = 0;
-    void *kept;
+    void *slot;
 
     if (!retained)
         return;
-    while (map_next(retained->by_topic, &cursor, NULL, &kept))
-        drop(retained, kept);
+    while (map_next(retained->by_topic, &cursor, NULL, &slot))
+        drop(retained, slot);
     map_free(retained->by_topic);
     free(retained);
 }
@@ -61,52 +76,81 @@ size_t retained_count(const struct retained *retained)
     return map_count(retained->by_topic);
 }
 
-static struct kept *kept_new(const struct rpc_event *event, const struct rpc_publish *ask)
+static struct kept *kept_new(const struct retained_event *event)
 {
     struct kept *kept = mem_new(struct kept);
-    struct rpc_msg msg = { .type = RPC_EVENT, .event = *event };
+    struct rpc_msg msg = { .type = RPC_EVENT, .event = event->event };
     struct err err;
 
     msg.event.subscription = 1; /* to be told to whoever gets it */
     rpc_msg_write(&msg, &kept->event);
     if (!rpc_msg_read(buf_view(&kept->event), &kept->as_read, &err))
         abort(); /* we wrote it */
-    if (!ask)
+    kept->but = event->but;
+    if (!event->lists)
         return kept;
-    msg = (struct rpc_msg){ .type = RPC_PUBLISH, .publish = *ask };
+    msg = (struct rpc_msg){ .type = RPC_PUBLISH, .publish = *event->lists };
     msg.publish.payload = (struct rpc_payload){ 0 };
     rpc_msg_write(&msg, &kept->lists);
     return kept;
 }
 
-bool retained_set(struct retained *retained, struct view topic, const struct rpc_event *event,
-                  const struct rpc_publish *ask, struct err *err)
+/* What is for all is the newest for all. */
+static void put(struct retained *retained, struct view topic, struct kept *kept)
+{
+    struct slot *slot = mem_new(struct slot), *before = map_set(retained->by_topic, topic, slot);
+
+    if (kept->lists.len && before)
+        slot->for_all = STEAL(before->for_all);
+    drop(retained, before);
+    if (kept->lists.len)
+        slot->for_some = kept;
+    else
+        slot->for_all = kept;
+}
+
+bool retained_set(struct retained *retained, struct view topic, const struct retained_event *event,
+                  struct err *err)
 {
     _cleanup_(kept_freep) struct kept *kept = NULL;
-    const struct kept *before = map_get(retained->by_topic, topic);
+    const struct slot *before = map_get(retained->by_topic, topic);
+    size_t goes;
 
-    if (event->payload.n == 0) {
+    if (event->event.payload.n == 0) {
         drop(retained, map_remove(retained->by_topic, topic));
         return true;
     }
     if (!before && map_count(retained->by_topic) >= retained->max)
         return err_set(err, ERR_LIMIT, "retain: %zu events are kept already", retained->max);
-    kept = kept_new(event, ask);
-    if (retained->n_bytes - size_of(before) + size_of(kept) > retained->max_bytes)
+    kept = kept_new(event);
+    goes = before && event->lists ? size_of(before->for_some) : slot_size(before);
+    if (retained->n_bytes - goes + size_of(kept) > retained->max_bytes)
         return err_set(err, ERR_LIMIT, "retain: more than %zu bytes in all", retained->max_bytes);
     retained->n_bytes += size_of(kept);
-    drop(retained, map_set(retained->by_topic, topic, STEAL(kept)));
+    put(retained, topic, STEAL(kept));
     return true;
 }
 
-static void show(const struct kept *kept, struct view topic, retained_visit *visit, void *user)
+static bool show(const struct kept *kept, struct view topic, retained_visit *visit, void *user)
 {
+    struct retained_event event = { .event = kept->as_read.event, .but = kept->but };
     struct rpc_msg lists;
     struct err err;
 
     if (kept->lists.len && !rpc_msg_read(buf_view(&kept->lists), &lists, &err))
         abort(); /* we wrote it */
-    visit(user, topic, &kept->as_read.event, kept->lists.len ? &lists.publish : NULL);
+    if (kept->lists.len)
+        event.lists = &lists.publish;
+    return visit(user, topic, &event);
+}
+
+static void show_newest(const struct slot *slot, struct view topic, retained_visit *visit,
+                        void *user)
+{
+    if (slot->for_some && show(slot->for_some, topic, visit, user))
+        return;
+    if (slot->for_all)
+        show(slot->for_all, topic, visit, user);
 }
 
 /* One that is only looked at costs little: a SUBSCRIBE is worth that many of them. */
@@ -117,18 +161,18 @@ size_t retained_each(const struct retained *retained, const struct match *index,
 {
     size_t cursor = 0, n = map_count(retained->by_topic) / LOOKS;
     struct view topic;
-    void *kept;
+    void *slot;
 
     if (kind == MATCH_EXACT) {
-        kept = map_get(retained->by_topic, pattern);
-        if (kept)
-            show(kept, pattern, visit, user);
-        return kept ? 1 : 0;
+        slot = map_get(retained->by_topic, pattern);
+        if (slot)
+            show_newest(slot, pattern, visit, user);
+        return slot ? 1 : 0;
     }
-    while (map_next(retained->by_topic, &cursor, &topic, &kept)) {
+    while (map_next(retained->by_topic, &cursor, &topic, &slot)) {
         if (!match_is(index, kind, pattern, topic))
             continue;
-        show(kept, topic, visit, user);
+        show_newest(slot, topic, visit, user);
         n++;
     }
     return n;

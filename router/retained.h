@@ -8,18 +8,23 @@
 
 struct retained;
 
-/* At most so many events, of so many bytes in all. */
+struct retained_event {
+    struct rpc_event event;
+    const struct rpc_publish *lists; /* who may get it; NULL: all */
+    uint64_t but;                    /* the session that does not: it published it; 0: none */
+};
+
+/* At most events of so many topics, of so many bytes in all. */
 struct retained *retained_new(size_t max, size_t max_bytes);
 void retained_free(struct retained *retained);
 size_t retained_count(const struct retained *retained);
-/* Keeps `event` for `topic` instead of the one before; without a payload, keeps none. `ask`: what it
- * was published with, for its lists of who may get it; NULL: all may. LIMIT */
-bool retained_set(struct retained *retained, struct view topic, const struct rpc_event *event,
-                  const struct rpc_publish *ask, struct err *err);
+/* Keeps it for `topic` instead of those before; what has lists, beside the last that was for all.
+ * Without a payload, keeps none. LIMIT */
+bool retained_set(struct retained *retained, struct view topic, const struct retained_event *event,
+                  struct err *err);
 
-/* `ask`: its lists; NULL: all may have it. */
-typedef void retained_visit(void *user, struct view topic, const struct rpc_event *event,
-                            const struct rpc_publish *ask);
+/* False: it is not for this one, and the last that was for all is shown. */
+typedef bool retained_visit(void *user, struct view topic, const struct retained_event *event);
 /* Those whose topics the pattern matches. What that was worth, in requests. */
 size_t retained_each(const struct retained *retained, const struct match *index,
                      enum match_kind kind, struct view pattern, retained_visit *visit, void *user);

@@ -331,20 +331,33 @@ TEST(who_comes_later_gets_what_the_lists_leave_him)
     }
 }
 
-TEST(of_two_kept_events_the_first_is_gone_for_all)
+TEST(who_may_not_have_the_last_gets_the_last_for_all)
 {
     _cleanup_(world_freep) struct world *w = app_world("");
-    struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", true);
-    struct rpc_publish options = { .retain = true };
+    struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", true),
+                *cid = app_join(w, "cid", "user", true);
+    struct rpc_publish options = { .retain = true }, for_some = { .retain = true };
     _buf_ list = { 0 };
 
+    for_some.exclude_authid = texts(&list, "bob", NULL);
     app_publish(ann, &options, "t", 1);
-    options.exclude_authid = texts(&list, "bob", NULL);
-    app_publish(ann, &options, "t", 2);
+    app_publish(ann, &for_some, "t", 2);
     app_subscribe(bob, "t", "", true);
-    CHECK(app_is_quiet(bob));
-    app_subscribe(ann, "t", "", true); /* it is not sent its own, but may ask for it */
-    CHECK_U64(heard(ann), 2);
+    CHECK_U64(heard(bob), 1);
+    app_subscribe(cid, "t", "", true);
+    CHECK_U64(heard(cid), 2);
+    app_publish(ann, &options, "t", 3); /* newer than both, for all */
+    wire_skip(bob);
+    wire_skip(cid);
+    app_subscribe(cid, "t", "", true);
+    CHECK_U64(heard(cid), 3);
+    app_subscribe(ann, "t", "", true); /* it would not have heard its own */
+    CHECK(app_is_quiet(ann));
+    options.include_me = true;
+    app_publish(ann, &options, "t", 4);
+    wire_skip(ann);
+    app_subscribe(ann, "t", "", true);
+    CHECK_U64(heard(ann), 4);
 }
 
 /* ---- testaments ------------------------------------------------------------------------------ */

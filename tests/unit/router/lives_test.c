@@ -27,6 +27,7 @@ struct model {
     size_t serving[MEMBERS], n_serving; /* in the order in which they came */
     const char *invoke;
     uint8_t kept, next; /* of "r": 0: nothing yet; the next number of anything */
+    uint64_t keeper;    /* the session that published it: it does not get it itself */
     uint64_t seed;
     unsigned n_calls, n_refused, n_retained, n_wills, n_killed;
 };
@@ -228,6 +229,7 @@ static void step_call(struct model *m, size_t who)
 static void step_keep(struct model *m, size_t who)
 {
     m->kept = next_number(m);
+    m->keeper = m->member[who].wire->session;
     app_publish(m->member[who].wire, &(struct rpc_publish){ .retain = true }, "r", m->kept);
 }
 
@@ -238,7 +240,7 @@ static void step_look(struct model *m, size_t who)
     struct rpc_msg msg;
     uint64_t id = app_subscribe(wire, "r", draw(m, 2) ? "exact" : "prefix", wants);
 
-    if (wants && m->kept && app_take(wire, RPC_EVENT, &msg)) {
+    if (wants && m->kept && wire->session != m->keeper && app_take(wire, RPC_EVENT, &msg)) {
         CHECK(msg.event.retained);
         CHECK_U64(app_arg(msg.event.payload), m->kept);
         m->n_retained++;
