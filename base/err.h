@@ -51,6 +51,9 @@
       "ask the operator for a new join string")                                                    \
     X(PENDING, "pending", OPERATOR, "it waits for the operator's approval",                        \
       "compare the code with the operator and wait: it goes on by itself")                         \
+    X(CLONE, "clone", CALLER, "this identity is in use at another place",                          \
+      "stop one of the two; a copy gets an ID of its own: `warren join` with an empty folder. If " \
+      "you made none, `warren rekey` and tell the operator")                                       \
     X(MOVED, "moved", CALLER, "this identity was moved to another machine",                        \
       "use it there; or import the file here again to take it back")                               \
     X(LOCKED, "locked", CALLER, "the keys are kept under a passphrase",                            \

@@ -92,6 +92,8 @@ void den_core_interrupt(struct den_core *core, uint64_t inv);
 
 void den_core_up(struct den_core *core); /* the router is there: publish, ask how it is */
 void den_core_down(struct den_core *core);
+/* The event network.peer.on_clone, which is the router's own. */
+void den_core_on_clone(struct den_core *core, struct rpc_payload payload);
 void den_core_trust_moved(struct den_core *core);        /* newer manifests came */
 uint64_t den_core_deadline(const struct den_core *core); /* tick by then (mono) */
 void den_core_tick(struct den_core *core);

@@ -340,9 +340,20 @@ static bool connect_router(struct den *den, struct err *err)
     return rpc_uplink_new(&config, &den->uplink, err);
 }
 
+static void on_clone(void *user, const struct rpc_event *event)
+{
+    struct den *den = user;
+
+    den_core_on_clone(den->core, event->payload);
+    arm(den);
+}
+
 static void register_procedures(struct den *den)
 {
     const char *name;
+
+    rpc_client_subscribe(client_of(den), clock_mono_ms(), "network.peer.on_clone", false, on_clone,
+                         den);
 
     for (size_t i = 0; i < MAX_PROCEDURES && (name = den_core_procedure(i)); i++) {
         den->served[i] = (struct served){ den, name };

@@ -18,6 +18,7 @@ enum rate {
     RATE_MISS,      /* per ID: those that reached nobody */
     RATE_REVOKED,   /* per ID or source: den.ca.revocations */
     RATE_NAME,      /* per ID: names claimed, released and transferred */
+    RATE_CLONE,     /* per ID: second processes with its key that are put into the audit */
     RATE_TIME,      /* per ID or source: den.time */
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */

@@ -143,6 +143,9 @@ void core_step_done(struct core *core, enum step step, const struct err *err /* 
 bool core_is_ready(const struct core *core, struct err *err); /* whether links may be made now */
 void core_publish(struct core *core);                         /* the snapshot anew */
 
+/* network.peer.on_clone: cloned.c */
+void cloned_on_event(void *core, const struct rpc_event *event);
+
 /* ---- join.c ---- */
 bool join_begin(struct core *core, struct err *err);
 void join_end(struct core *core);

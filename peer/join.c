@@ -152,6 +152,8 @@ static void on_up(void *user)
                              revoked_on_event, core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false,
                              session_on_state, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "network.peer.on_clone", false,
+                             cloned_on_event, core);
         core->has_registered = true;
     }
     core_publish(core);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netsign: both ends sign what they know of the connection, then an admission is shown or fetched
  * from den. */
+#include "router/clone.h"
 #include "router/handshake_state.h"
 #include "router/revocations.h"
 
@@ -234,7 +235,7 @@ static bool take_admission(struct handshake *h, struct view bytes, struct view s
     snprintf(h->authid, sizeof(h->authid), "%.*s", VIEW_FMT(a.id));
     h->admission = buf_dup(bytes);
     h->signature = buf_dup(sig);
-    h->is_decided = true;
+    h->is_decided = !clone_asks(h);
     return true;
 }
 
@@ -253,7 +254,8 @@ static void on_admitted(void *user, const struct dealer_answer *answer)
     }
     if (!read_signed("den.identity.admit", rpc_payload_args(answer->payload), &bytes, &sig, NULL,
                      &err) ||
-        !take_admission(h, bytes, sig, &err) || !conn_step(conn, EV_ADMITTED, NULL, &err))
+        !take_admission(h, bytes, sig, &err) ||
+        (h->is_decided && !conn_step(conn, EV_ADMITTED, NULL, &err)))
         conn_abort(conn, &err);
 }
 
@@ -314,7 +316,7 @@ bool netsign_authenticate(struct handshake *h, const struct conn_input *in, stru
     if (is_den(h)) {
         h->role = ROLE_DEN;
         memcpy(h->authid, "den", sizeof("den"));
-        h->is_decided = true;
+        h->is_decided = !clone_asks(h);
         return true;
     }
     if (!h->netsign.has_heartbeat)

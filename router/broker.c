@@ -320,14 +320,22 @@ struct delivery {
     struct view uri;
     struct rpc_msg msg;
     const struct audience *audience; /* NULL: all who listen */
+    const char *about;               /* an ID: only to it, den and admins; NULL: to all */
     bool is_meta;                    /* only to those who may use the meta API */
     /* Looked up for the first who is frail. */
     enum { HARM_UNKNOWN, HARMLESS, HARMFUL } harm;
 };
 
+static bool is_concerned(const struct conn *conn, const char *id)
+{
+    return conn->role == ROLE_DEN || conn->role == ROLE_ADMIN || view_eq_text(conn_id(conn), id);
+}
+
 static bool may_have(const struct delivery *delivery, const struct conn *conn)
 {
     if (delivery->is_meta && !realm_may_meta(conn->realm, view_text(conn->authrole)))
+        return false;
+    if (delivery->about && !is_concerned(conn, delivery->about))
         return false;
     if (!rpc_ppt_is_empty(&delivery->msg.event.ppt) && !(conn->features & CONN_UNPACKS_EVENTS))
         return false;
@@ -392,8 +400,15 @@ bool broker_is_heard(const struct broker *broker, const char *topic)
 
 void broker_announce(struct broker *broker, const char *topic, struct view args)
 {
+    broker_announce_about(broker, topic, args, NULL);
+}
+
+void broker_announce_about(struct broker *broker, const char *topic, struct view args,
+                           const char *id)
+{
     struct delivery delivery = { .broker = broker,
                                  .uri = view_text(topic),
+                                 .about = id,
                                  .is_meta = rpc_uri_is_below(VIEW_LIT("wamp"), view_text(topic)),
                                  .msg = { .type = RPC_EVENT } };
 

@@ -42,6 +42,9 @@ void broker_revoke(struct sub *sub, struct view reason);
 void broker_retain(struct broker *broker, const char *topic, struct view args);
 /* An event of the router itself, to all who listen; below `wamp.`, to those who may. */
 void broker_announce(struct broker *broker, const char *topic, struct view args);
+/* The same, to the operators, den and that ID alone. */
+void broker_announce_about(struct broker *broker, const char *topic, struct view args,
+                           const char *id);
 bool broker_is_heard(const struct broker *broker, const char *topic);
 
 struct topic *broker_by_id(const struct broker *broker, uint64_t id);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "router/clone.h"
 #include "router/conn.h"
 #include "router/frailty.h"
 #include "router/handshake.h"
@@ -130,6 +131,7 @@ struct conn *conn_new(struct router *router, void *wire, const char *address,
     list_init(&conn->asked);
     list_init(&conn->serving);
     list_init(&conn->testaments);
+    list_init(&conn->doubters);
     list_append(&router->conns, &conn->of_router);
     conn->silence.on_passed = on_silence;
     deadline_set(&router->deadlines, &conn->silence, router->now.mono + config->handshake_timeout);
@@ -159,6 +161,7 @@ static void release(struct conn *conn)
         map_remove(router->by_id, conn_id(conn));
         names_drop(router->names, VIEW_LIT("den"), conn);
     }
+    clone_is_gone(conn);
 }
 
 void conn_free(struct conn *conn)

@@ -94,6 +94,8 @@ struct conn {
     struct list asked, serving;               /* struct call: as caller, as callee */
     size_t n_kept;                            /* bytes of calls that may be asked again */
     struct list testaments;                   /* struct testament */
+    struct list doubters;                     /* struct handshake: they came with its key */
+    uint64_t clone_told_at;                   /* mono; 0: never */
 };
 
 struct conn_input {

@@ -184,6 +184,11 @@ static void established(void *wire)
     gate_proved(rpc_ws_place(((struct wire *)wire)->ws));
 }
 
+static void ask(void *wire, uint64_t nonce)
+{
+    rpc_ws_ask(((struct wire *)wire)->ws, nonce);
+}
+
 static bool save_trust(void *user, struct view bytes, struct err *err)
 {
     const struct edge *edge = user;
@@ -294,6 +299,17 @@ static void on_message(void *user, struct rpc_ws_conn *ws, struct view message)
     if (!wire)
         return;
     take(wire, message);
+    arm(wire->edge);
+}
+
+static void on_answered(void *user, struct rpc_ws_conn *ws, uint64_t number)
+{
+    struct wire *wire = user;
+
+    (void)ws;
+    if (!wire)
+        return;
+    router_answered(wire->conn, now(wire->edge), number);
     arm(wire->edge);
 }
 
@@ -438,7 +454,7 @@ static bool find_sockets(struct rpc_ws_listener *listener, int sockets[LISTEN_FD
 static bool listen_on(struct edge *edge, const struct state *state, uint64_t max_connections,
                       struct err *err)
 {
-    static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    static const struct rpc_ws_events events = { on_opened, on_message, on_closed, on_answered };
     struct rpc_ws_listener listener = listener_of(edge->config, max_connections);
     struct view chain[PKI_MAX_CHAIN];
     _free_ char *host = NULL;
@@ -467,7 +483,8 @@ static bool listen_on(struct edge *edge, const struct state *state, uint64_t max
 static bool listen_plain(struct edge *edge, struct rpc_loop *loop, uint64_t max_connections,
                          struct err *err)
 {
-    static const struct rpc_ws_events events = { on_opened_plain, on_message, on_closed };
+    static const struct rpc_ws_events events = { on_opened_plain, on_message, on_closed,
+                                                 on_answered };
     struct rpc_ws_listener listener = listener_of(edge->config, max_connections);
     _free_ char *host = NULL;
 
@@ -506,7 +523,7 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .netkeys = netkeys,
         .certificate_not_after = state->not_after,
         .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
-                     install_chain, edge, send_event, established, keep_netkeys },
+                     install_chain, edge, send_event, established, keep_netkeys, ask },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all methods share: the realm, the choice of a method, WELCOME. */
 #include "base/text.h"
+#include "router/clone.h"
 #include "router/handshake_state.h"
 #include "router/meta.h"
 #include "router/network.h"
@@ -13,6 +14,7 @@ void handshake_free(struct handshake *handshake)
 {
     if (!handshake)
         return;
+    clone_forget(handshake);
     if (handshake->asking)
         dealer_forget(handshake->asking);
     buf_free(&handshake->admission);
@@ -179,6 +181,7 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
         return refuse_methods(conn, realm->config);
     h = mem_new(struct handshake);
     h->conn = conn;
+    list_init(&h->of_asked);
     h->method = method;
     h->session = router_draw_session(realm);
     conn->realm = realm;
@@ -195,15 +198,12 @@ bool handshake_authenticate(struct conn *conn, const struct conn_input *in, stru
 
 /* ---- WELCOME --------------------------------------------------------------------------------- */
 
-/* One key, one session: the newest stays. Two processes with one key are a clone, or a copied
- * state folder. */
+/* One key, one session. The same process came again, or the one before gave no sign of life: clone.h. */
 static void replace(const struct handshake *h, struct conn *before)
 {
-    if (memcmp(before->instance, h->instance, sizeof(h->instance)) != 0) {
-        metrics_count(&before->router->metrics, METRIC_SESSIONS_CLONED);
-        log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", h->authid,
-                  h->conn->address, before->address);
-    }
+    log_event(LOG_INFO, "replaced", "id=%s address=%s other_address=%s same_process=%s", h->authid,
+              h->conn->address, before->address,
+              memcmp(before->instance, h->instance, sizeof(h->instance)) == 0 ? "yes" : "no");
     conn_goodbye(before, "network.close.replaced",
                  "this ID connected again; the newest connection stays");
 }

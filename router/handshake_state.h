@@ -28,6 +28,13 @@ struct handshake {
     bool has_enrol;
     uint64_t adm_no;
     struct buf admission, signature; /* as the peer gets it; empty for den */
+
+    /* While the session of another process with the same key is asked for a sign of life. */
+    struct deadline answer;
+    struct list of_asked; /* among the session's doubters */
+    uint64_t asked;       /* the number of its connection */
+    uint64_t nonce;       /* in the ping, and in the pong to it */
+    unsigned n_asked;
 };
 
 /* A method's answer to HELLO or AUTHENTICATE. False aborts with `err`; after true it has

@@ -27,7 +27,7 @@
     X(SESSIONS_ABORTED, "sessions_ended", "by=\"violation\"", "")                                  \
     X(SESSIONS_LOST, "sessions_ended", "by=\"lost\"", "")                                          \
     X(SESSIONS_CLONED, "sessions_cloned", "",                                                      \
-      "Sessions that another process with the same key took the place of.")                        \
+      "Sessions refused because another process with the same key has one, and is alive.")         \
     X(CALLS, "calls", "", "Calls that were accepted, those to the router itself included.")        \
     X(EVENTS_DELIVERED, "events_delivered", "", "Events that were handed to a connection.")        \
     X(EVENTS_DROPPED, "events_dropped", "", "Events that a slow connection lost.")                 \

@@ -373,6 +373,18 @@ void network_say_left(struct conn *conn)
     broker_announce(conn->realm->broker, "network.peer.on_leave", buf_view(&args));
 }
 
+void network_say_clone(struct conn *conn, const char *other_address)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 4);
+    rpc_put_str(&args, conn->id);
+    rpc_put_str(&args, conn->address);
+    rpc_put_str(&args, other_address);
+    rpc_put_u64(&args, router_network_time(conn->router));
+    broker_announce_about(conn->realm->broker, "network.peer.on_clone", buf_view(&args), conn->id);
+}
+
 /* ---- the router's certificate ---------------------------------------------------------------- */
 
 static bool router_status(struct conn *caller, struct rpc_fields *args, struct buf *to,

@@ -13,5 +13,7 @@ bool network_serve(struct conn *caller, const struct rpc_call *call, struct buf 
 /* Events network.peer.on_join and on_leave, for den and admins. */
 void network_say_joined(struct conn *conn);
 void network_say_left(struct conn *conn);
+/* Event network.peer.on_clone, for den, admins and the ID itself: somebody else came with its key. */
+void network_say_clone(struct conn *conn, const char *other_address);
 /* den.heartbeat passes through here before anybody else sees it: verified, remembered, stored. */
 bool network_take_heartbeat(struct router *router, struct rpc_payload payload, struct err *err);

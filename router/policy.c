@@ -44,6 +44,7 @@ static const struct row rows[] = {
     { "network.peer.list", CALL, DEN | ADMIN },
     { "network.peer.kick", CALL, DEN | ADMIN },
     { "network.grant.list", CALL, DEN | ADMIN },
+    { "network.peer.on_clone", SUBSCRIBE, PEERS | DEN },
     { "network.peer", SUBSCRIBE, DEN | ADMIN },
     { "wamp", CALL | SUBSCRIBE, META },
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/router.h"
+#include "router/clone.h"
 
 enum { KEEP_IN_MS = 1000, KEEP_AGAIN_MS = 30 * 1000 }; /* netkeys, to disk */
 
@@ -136,6 +137,12 @@ void router_refuse(struct conn *conn, struct moment now, const struct err *why)
 {
     conn->router->now = now;
     conn_abort(conn, why);
+}
+
+void router_answered(struct conn *conn, struct moment now, uint64_t nonce)
+{
+    conn->router->now = now;
+    clone_answered(conn, nonce);
 }
 
 enum source_fault router_closed(struct conn *conn, struct moment now, const char *why)

@@ -35,6 +35,8 @@ struct router_outside {
     void (*established)(void *wire);
     /* Adds records to those that are kept (netkeys_load). NULL: memory alone. */
     bool (*keep_netkeys)(void *user, struct view records, struct err *err);
+    /* A ping: router_answered() when the pong to it comes. NULL: nobody is ever asked. */
+    void (*ask)(void *wire, uint64_t nonce);
 };
 
 struct moment {
@@ -104,6 +106,8 @@ struct conn *router_opened(struct router *router, struct moment now, void *wire,
 void router_input(struct conn *conn, struct moment now, struct view frame);
 /* What came is not even a message: tells it why, and closes. */
 void router_refuse(struct conn *conn, struct moment now, const struct err *why);
+/* The answer to outside.ask() came. */
+void router_answered(struct conn *conn, struct moment now, uint64_t nonce);
 /* The wire is gone; conn is freed. What is to be held against where it came from. */
 enum source_fault router_closed(struct conn *conn, struct moment now, const char *why);
 uint64_t router_deadline(const struct router *router); /* now, while it is behind */

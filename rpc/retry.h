@@ -7,6 +7,8 @@
  * one second of a crash.) */
 #pragma once
 
+#include "base/err.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +18,7 @@ enum {
     RPC_RETRY_LEAST_MS = 50,
     RPC_RETRY_JITTER_MS = 300,      /* of a round, to both sides */
     RPC_RETRY_MAX_ASKED_MS = 60000, /* a router that asks for more is not believed */
+    RPC_RETRY_PATIENCE_MS = 60000,  /* where the next try will hardly do better */
     RPC_RETRY_STEADY_MS = 5000,     /* a session that lasted this long starts the pauses anew */
 };
 
@@ -29,3 +32,6 @@ void rpc_retry_up(struct rpc_retry *retry, uint64_t now); /* the session is esta
 /* The connection is gone, or never came to be: how long to wait, in ms, before retry->host is
  * tried. `asked`: what the router asked for, drawn for each client, and no failure; 0: nothing. */
 uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked);
+/* How long to wait at least, in ms, when that was the reason: a minute where somebody has to do something
+ * before the next try can succeed. 0: as usual. Drawn anew each time. */
+uint64_t rpc_retry_patience(enum err_code why);

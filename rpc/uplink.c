@@ -33,9 +33,10 @@ static bool changes_binding(struct rpc_uplink *u, const struct err *why)
 
 static void try_later(struct rpc_uplink *u, const struct err *why)
 {
-    uint64_t now = clock_mono_ms(), asked = rpc_client_take_retry_after(u->client), pause;
+    uint64_t now = clock_mono_ms(), asked = rpc_client_take_retry_after(u->client);
+    uint64_t pause = rpc_retry_lost(&u->retry, now, asked), least = rpc_retry_patience(why->code);
 
-    pause = rpc_retry_lost(&u->retry, now, asked);
+    pause = pause < least ? least : pause;
     rpc_ws_timer_set(u->timer, now + pause);
     if (u->config.on_retry)
         u->config.on_retry(u->config.client.user, why, pause);

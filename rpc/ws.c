@@ -248,7 +248,7 @@ static int on_open_conn(struct rpc_ws_conn *conn, enum lws_callback_reasons reas
         return receive(conn, VIEW(in, len)) ? 0 : -1;
     case LWS_CALLBACK_RECEIVE_PONG:
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-        rpc_ws_conn_heard(conn);
+        rpc_ws_conn_answered(conn, VIEW(in, len));
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLIENT_WRITEABLE:

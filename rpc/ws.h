@@ -26,6 +26,8 @@ struct rpc_ws_events {
     void (*message)(void *user, struct rpc_ws_conn *conn, struct view message);
     /* The last one: conn is gone after it. */
     void (*closed)(void *user, struct rpc_ws_conn *conn, const struct err *why);
+    /* The pong to rpc_ws_ask(number). NULL is fine. */
+    void (*answered)(void *user, struct rpc_ws_conn *conn, uint64_t number);
 };
 
 struct rpc_ws_tls {
@@ -114,6 +116,9 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);
 /* From inside message(): the same message back, as text or binary as it came. For sub-protocols
  * that have both. */
 void rpc_ws_echo(struct rpc_ws_conn *conn, struct view message);
+/* A ping of its own, behind what is queued: every WebSocket end answers it by itself (RFC 6455,
+ * 5.5.2), which shows that it lives. */
+void rpc_ws_ask(struct rpc_ws_conn *conn, uint64_t number);
 size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
 /* After what is queued; nothing is delivered any more. closed() comes in at most five seconds. */
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);

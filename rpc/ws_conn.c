@@ -367,10 +367,30 @@ void rpc_ws_conn_heard(struct rpc_ws_conn *conn)
     conn->heard_at = conn->hub->n_ticks;
 }
 
-static void ping(struct rpc_ws_conn *conn)
+static void ping(struct rpc_ws_conn *conn, struct view payload)
 {
-    rpc_ws_frame_put_ping(&conn->out.bytes, mask_for(conn));
+    rpc_ws_frame_put_ping(&conn->out.bytes, payload, mask_for(conn));
     mark_dirty(conn);
+}
+
+void rpc_ws_ask(struct rpc_ws_conn *conn, uint64_t number)
+{
+    _buf_ payload = { 0 };
+
+    if (!conn->is_open || conn->is_closing)
+        return;
+    buf_put_u64(&payload, number);
+    ping(conn, buf_view(&payload));
+}
+
+void rpc_ws_conn_answered(struct rpc_ws_conn *conn, struct view payload)
+{
+    uint64_t number;
+
+    rpc_ws_conn_heard(conn);
+    if (view_take_u64(&payload, &number) && !payload.len && !conn->is_closing &&
+        conn->events.answered)
+        conn->events.answered(conn->user, conn, number);
 }
 
 static void cut_silent(struct rpc_ws_conn *conn)
@@ -424,7 +444,7 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
         if (life == RPC_WS_LIFE_DEAD)
             cut_silent(conn);
         else if (life == RPC_WS_LIFE_ASK)
-            ping(conn);
+            ping(conn, VIEW(NULL, 0));
         if (!conn->is_closing)
             look_for_stalls(conn, hub->n_ticks);
     }

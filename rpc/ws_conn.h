@@ -88,6 +88,7 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub);
 bool rpc_ws_conn_receive(struct rpc_ws_conn *conn, struct view piece, size_t left, bool is_final);
 bool rpc_ws_conn_refuse_kind(struct rpc_ws_conn *conn); /* text for binary, or the reverse */
 void rpc_ws_conn_heard(struct rpc_ws_conn *conn);       /* a sign of life */
+void rpc_ws_conn_answered(struct rpc_ws_conn *conn, struct view payload); /* a pong */
 bool rpc_ws_conn_writable(struct rpc_ws_conn *conn);
 void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload);
 

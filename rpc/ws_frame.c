@@ -74,9 +74,9 @@ void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason, 
     put_frame(out, FIN_CLOSE, buf_view(&payload), mask);
 }
 
-void rpc_ws_frame_put_ping(struct buf *out, const uint8_t *mask)
+void rpc_ws_frame_put_ping(struct buf *out, struct view payload, const uint8_t *mask)
 {
-    put_frame(out, FIN_PING, (struct view){ 0 }, mask);
+    put_frame(out, FIN_PING, payload, mask);
 }
 
 /* The whole frame's length; `out` starts with one that put_header() wrote. */

@@ -11,8 +11,8 @@ void rpc_ws_frame_put(struct buf *out, bool is_text, struct view message, const 
 /* A close frame (5.5.1); the reason is cut to fit. */
 void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason,
                             const uint8_t *mask);
-/* A ping without payload (5.5.2). */
-void rpc_ws_frame_put_ping(struct buf *out, const uint8_t *mask);
+/* A ping (5.5.2); its payload, at most 125 bytes, comes back in the pong. */
+void rpc_ws_frame_put_ping(struct buf *out, struct view payload, const uint8_t *mask);
 /* The length of the whole frames at the front of `out` (frames of our own making) that come to
  * at least `at_least` bytes, or of all of them. */
 size_t rpc_ws_frame_run(struct view out, size_t at_least);

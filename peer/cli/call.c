@@ -100,7 +100,9 @@ static void on_event(struct call *c, const struct peer_event *event)
     if (rpc_on_connection(c->peer, event)) {
         if (event->type == PEER_EVENT_OFFLINE)
             c->last = event->error;
-        else if (c->callee[0] == '\0')
+        if (event->type == PEER_EVENT_OFFLINE && cli_is_for_people(&event->error))
+            fail(c, &event->error, NULL);
+        if (event->type == PEER_EVENT_ONLINE && c->callee[0] == '\0')
             call_now(c);
         return;
     }

@@ -334,8 +334,11 @@ static void on_stream(struct chat *chat, const struct peer_event *event)
 /* The router is there and den is not: no call can be made, and a person who dials is told rather than kept waiting. */
 static void on_offline(struct chat *chat, const struct peer_event *event)
 {
-    if (chat->is_caller && chat->is_online && !chat->has_joined &&
-        strcmp(event->error.name, "den_away") == 0) {
+    bool is_final = chat->is_online
+                        ? strcmp(event->error.name, "den_away") == 0 && !chat->has_joined
+                        : cli_is_for_people(&event->error) && !chat->is_up;
+
+    if (chat->is_caller && is_final) {
         chat->is_over = true;
         chat->status = cli_fail(chat->cli, "chat", &event->error);
         return;
@@ -397,6 +400,9 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         break;
     case PEER_EVENT_WAITING:
         cli_say("this machine waits for approval; its code is %s", event->code);
+        break;
+    case PEER_EVENT_CLONED:
+        cli_say("clone: %s\nwhat to do: %s", event->error.text, event->error.remedy);
         break;
     case PEER_EVENT_NAMES:
     case PEER_EVENT_PATH:

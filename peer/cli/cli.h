@@ -36,6 +36,8 @@ int cli_import(const struct cli *cli);
 
 /* Says what failed and what to do about it; returns 1, for `return cli_fail(...)`. */
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
+/* Whether somebody has to do something before the next try can succeed: who was asked for one thing gives up. */
+bool cli_is_for_people(const struct peer_error *error);
 /* One line about how it goes, to standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "456000" as "456 000". */

@@ -185,6 +185,8 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
             }
             if (event.type == PEER_EVENT_OFFLINE) {
                 last = event.error;
+                if (cli_is_for_people(&last))
+                    return cli_fail(cli, "join", &last);
                 cli_say("%s; trying again in %.1f s", event.error.text,
                         (double)event.pause_ms / 1000);
             }

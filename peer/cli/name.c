@@ -33,6 +33,8 @@ static int wait_answer(const struct errand *errand, struct peer *peer)
                 return cli_fail(errand->cli, errand->what, &event.error);
             if (event.type == PEER_EVENT_OFFLINE)
                 last = event.error;
+            if (event.type == PEER_EVENT_OFFLINE && cli_is_for_people(&last))
+                return cli_fail(errand->cli, errand->what, &last);
             if (errand->is_answer(errand->cli, &event, &status))
                 return status;
         }

@@ -161,6 +161,8 @@ static void on_event(struct pub *p, const struct peer_event *event)
         p->is_online = peer_is_online(p->peer);
         if (!p->is_online)
             p->last = event->error;
+        if (event->type == PEER_EVENT_OFFLINE && cli_is_for_people(&event->error))
+            fail(p, &event->error);
     } else if (event->type == PEER_EVENT_PUBLISHED && event->error.name[0] != '\0') {
         fail(p, &event->error); /* after a loss too: nobody knows whether it went out */
     } else if (event->type == PEER_EVENT_PUBLISHED) {

@@ -420,8 +420,10 @@ struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
 
 bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
 {
+    if (event->type == PEER_EVENT_CLONED)
+        cli_say("clone: %s\nwhat to do: %s", event->error.text, event->error.remedy);
     if (event->type != PEER_EVENT_OFFLINE)
-        return event->type == PEER_EVENT_ONLINE;
+        return event->type == PEER_EVENT_ONLINE || event->type == PEER_EVENT_CLONED;
     if (peer_is_online(peer))
         return true;
     fprintf(stderr, "offline: ");

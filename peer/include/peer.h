@@ -136,6 +136,8 @@ enum peer_event_type {
                              * remote_id NULL: this machine's own key changed; free the peer and make it anew. Or error: it did not
                              * (yet); it is tried again */
     PEER_EVENT_NAMES, /* the outcome of peer_name_...(): names, or error */
+    PEER_EVENT_CLONED, /* another process came with this machine's key and was refused: error (clone). Once a minute at most. The
+                             * other one has OFFLINE with the same error */
 };
 
 /* Values of a call, an answer or a publication, as msgpack: `args` an array, `kwargs` a map whose keys are text; NULL and 0: none.

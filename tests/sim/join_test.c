@@ -117,18 +117,10 @@ TEST(members_come_back_while_den_is_away_and_strangers_wait)
     }
 }
 
-static struct sim_node *pair[2];
-
-static bool is_either_bound(struct sim_node *ignored)
+/* Whoever is there stays, and is not bothered; the other one is told why, and waits. */
+TEST(a_copy_of_a_living_machine_is_kept_out_until_it_leaves)
 {
-    (void)ignored;
-    return is_bound(pair[0]) || is_bound(pair[1]);
-}
-
-/* The newest stays; both know that there is another. */
-TEST(of_two_machines_with_one_key_one_is_a_member_at_any_time)
-{
-    SIM_SEEDS(seed, 2)
+    SIM_SEEDS(seed, 3)
     {
         _cleanup_(sim_freep) struct sim *sim = sim_new(seed);
         struct sim_node *alice, *copy;
@@ -138,19 +130,44 @@ TEST(of_two_machines_with_one_key_one_is_a_member_at_any_time)
         alice = sim_peer(sim, "alice");
         CHECK(sim_until(sim, is_bound, alice, 5 * SEC));
         copy = sim_clone(sim, "copy", alice);
-        pair[0] = alice;
-        pair[1] = copy;
-        CHECK(sim_until(sim, is_bound, copy, 5 * SEC));
-        sim_pass(sim, 100); /* the word is on its way */
-        CHECK(is_unbound(alice));
-        for (int i = 0; i < 100; i++) {
-            sim_pass(sim, 1 + sim_draw(sim, 3000));
-            CHECK(sim_until(sim, is_either_bound, NULL, SEC));
-            sim_pass(sim, 50);
-            CHECK(!is_bound(alice) || !is_bound(copy));
+        sim_pass(sim, 10 * MIN);
+        CHECK(is_bound(alice) && sim_stats(alice)->n_downs == 0);
+        CHECK(is_unbound(copy) && sim_stats(copy)->n_ups == 0);
+        CHECK(sim_stats(copy)->why.code == ERR_CLONE);
+        CHECK(sim_stats(copy)->n_dials <= 11); /* one a minute */
+        sim_crash(alice);
+        CHECK(sim_until(sim, is_bound, copy, 2 * MIN));
+        sim_restart(alice); /* now it is the second */
+        sim_pass(sim, MIN);
+        CHECK(is_bound(copy) && is_unbound(alice));
+        CHECK(sim_stats(alice)->why.code == ERR_CLONE);
+    }
+}
+
+/* A process that was killed leaves a connection that is closed, or half open: neither is a second one. */
+TEST(a_machine_that_comes_back_is_no_copy_of_itself)
+{
+    SIM_SEEDS(seed, 8)
+    {
+        _cleanup_(sim_freep) struct sim *sim = sim_new(seed);
+        struct sim_node *alice;
+
+        sim_router(sim);
+        CHECK(sim_until(sim, is_bound, sim_den(sim), 5 * SEC));
+        alice = sim_peer(sim, "alice");
+        CHECK(sim_until(sim, is_bound, alice, 5 * SEC));
+        for (int i = 0; i < 20; i++) {
+            bool is_half_open = sim_draw(sim, 2) == 0;
+            sim_pass(sim, sim_draw(sim, 40 * SEC));
+            if (is_half_open)
+                sim_crash(alice);
+            else
+                sim_kill(alice);
+            sim_pass(sim, sim_draw(sim, SEC));
+            sim_restart(alice);
+            CHECK(sim_until(sim, is_bound, alice, is_half_open ? 7 * SEC : SEC));
+            CHECK(sim_stats(alice)->why.code != ERR_CLONE);
         }
-        printf("# they took it from each other %u times in some minutes\n",
-               sim_stats(alice)->n_downs);
     }
 }
 

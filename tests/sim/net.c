@@ -338,6 +338,14 @@ static void reset_pair(struct pair *pair)
     post(&pair->server, RST, 0, VIEW(NULL, 0));
 }
 
+static void pong(struct rpc_ws_conn *end, struct view payload)
+{
+    uint64_t number;
+
+    if (view_take_u64(&payload, &number) && !end->is_closing && end->events.answered)
+        end->events.answered(end->user, end, number);
+}
+
 static void take(struct rpc_ws_conn *end, const struct frame *frame)
 {
     struct pair *pair = end->pair;
@@ -357,9 +365,10 @@ static void take(struct rpc_ws_conn *end, const struct frame *frame)
         }
         return;
     case PING:
-        post(end, PONG, 0, VIEW(NULL, 0));
+        post(end, PONG, 0, buf_view(&frame->bytes));
         return;
     case PONG:
+        pong(end, buf_view(&frame->bytes));
         return;
     case FIN:
         if (!end->is_closing)
@@ -573,6 +582,15 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
         return;
     }
     post(conn, DATA, 0, message);
+}
+
+void rpc_ws_ask(struct rpc_ws_conn *conn, uint64_t number)
+{
+    _buf_ payload = { 0 };
+
+    buf_put_u64(&payload, number);
+    if (!conn->is_over && !conn->is_closing)
+        post(conn, PING, 0, buf_view(&payload));
 }
 
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)

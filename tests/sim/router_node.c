@@ -46,6 +46,11 @@ static void out_trusted(void *wire)
     (void)wire;
 }
 
+static void out_ask(void *wire, uint64_t nonce)
+{
+    rpc_ws_ask(((struct wire *)wire)->ws, nonce);
+}
+
 static bool out_save(void *user, struct view bytes, struct err *err)
 {
     struct sim_node *node = user;
@@ -86,6 +91,15 @@ static void on_message(void *user, struct rpc_ws_conn *ws, struct view message)
     arm(wire->node);
 }
 
+static void on_answered(void *user, struct rpc_ws_conn *ws, uint64_t number)
+{
+    struct wire *wire = user;
+
+    (void)ws;
+    router_answered(wire->conn, now(), number);
+    arm(wire->node);
+}
+
 static void on_closed(void *user, struct rpc_ws_conn *ws, const struct err *why)
 {
     struct wire *wire = user;
@@ -107,7 +121,8 @@ static void on_deadline(void *user)
 
 bool router_node_start(struct sim_node *node)
 {
-    static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
+    static const struct rpc_ws_events events = { on_opened, on_message, on_closed,
+                                                 on_answered };
     struct router_setup setup = {
         .config = &config,
         .key = den_world_router_key(node->sim->world),
@@ -117,6 +132,7 @@ bool router_node_start(struct sim_node *node)
                      .queued = out_queued,
                      .close = out_close,
                      .trusted = out_trusted,
+                     .ask = out_ask,
                      .save_trust = out_save,
                      .install_chain = out_install,
                      .user = node },

@@ -36,8 +36,11 @@ def a_revoked_identity_loses_its_links_its_session_and_its_way_back(net):
     tap.check(again.wait() == 1, "the exit status of another try")
     os.unlink(net.path("alice/revocations"))  # a machine that forgets it is told by the router
     again = net.dial_chat("alice", "bob")
-    again.wait_line(again.err, r"offline: the router refused: admission: the identity key of .* was revoked")
-    again.kill()
+    again.wait_line(again.err, r"revoked: the router refused: admission: the identity key of .* was revoked")
+    tap.check(again.wait() == 1, "the exit status when the router says it")
+    waiting = net.start("alice", net.warren("alice", "chat", "--loopback"))  # one that waits goes on, and says how slowly
+    waiting.wait_line(waiting.err, r"offline: the router refused: admission: .* was revoked; trying again in 6\d\.\d s")
+    waiting.stop()
     for process in (bob, carol):
         process.wait_line(process.err, "waiting for")
 

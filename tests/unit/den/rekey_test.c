@@ -184,8 +184,8 @@ static bool is_marked(const struct world *w, const struct world_peer *peer)
     bool is_revoked = false;
     struct err err = { 0 };
 
-    CHECK_OK(store_key_is_revoked(w->store, VIEW_ARR(peer->spki), &is_revoked, &err), err);
-    return is_revoked;
+    return CHECK(store_key_is_revoked(w->store, VIEW_ARR(peer->spki), &is_revoked, &err)) &&
+           is_revoked;
 }
 
 /* The ID goes on under the next key at once, whenever the revocation is read: it names the key alone. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/router/world.h"
+
+#include "router/clone.h"
 #include "base/file.h"
 #include "router/certificate.h"
 
@@ -64,6 +66,14 @@ static bool fake_keep(void *user, struct view records, struct err *err)
         return err_set(err, ERR_SYSTEM, "revocations: No space left on device");
     buf_put(&w->kept_revocations, records);
     return true;
+}
+
+static void fake_ask(void *user, uint64_t nonce)
+{
+    struct wire *wire = user;
+
+    wire->asked = nonce;
+    wire->n_asked++;
 }
 
 static bool fake_keep_netkeys(void *user, struct view records, struct err *err)
@@ -183,7 +193,7 @@ static void start(struct world *w, struct rpc_trust *trust)
         .revoked = load_revoked(w, trust),
         .netkeys = load_netkeys(w),
         .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_keep,
-                     fake_install, w, fake_send_event, NULL, fake_keep_netkeys },
+                     fake_install, w, fake_send_event, NULL, fake_keep_netkeys, fake_ask },
     };
 
     if (w->realms)
@@ -315,6 +325,11 @@ struct wire *wire_new(struct world *w, const char *address)
 void wire_drop(struct wire *wire)
 {
     router_closed(STEAL(wire->conn), wire->world->now, "connection reset");
+}
+
+void wire_answer(struct wire *wire)
+{
+    router_answered(wire->conn, wire->world->now, wire->asked);
 }
 
 void wire_say(struct wire *wire, struct view frame)
@@ -473,6 +488,14 @@ void put_admission_extra(struct buf *to, const char *what, struct view bytes, st
     rpc_put_bin(to, sig);
 }
 
+/* Whoever is there with the same key is another process, and gives no sign of life. */
+static bool welcome(struct wire *wire)
+{
+    if (!wire->out.len)
+        world_pass(wire->world, CLONE_ANSWER_MS);
+    return wire_welcome(wire);
+}
+
 struct wire *join_with(struct world *w, const struct key *key, const char *id, const char *role)
 {
     struct wire *wire = wire_new(w, "192.0.2.1");
@@ -485,7 +508,7 @@ struct wire *join_with(struct world *w, const struct key *key, const char *id, c
     wire_hello(wire, key);
     MUST(wire_challenge(wire));
     wire_authenticate(wire, key, buf_view(&extra));
-    MUST(wire_welcome(wire));
+    MUST(welcome(wire));
     return wire;
 }
 
@@ -505,7 +528,7 @@ struct wire *join_den(struct world *w)
     wire_hello(wire, w->den_login);
     MUST(wire_challenge(wire));
     wire_authenticate(wire, w->den_login, buf_view(&extra));
-    MUST(wire_welcome(wire));
+    MUST(welcome(wire));
     den_beat(wire);
     return wire;
 }

@@ -18,6 +18,8 @@ struct wire {
     size_t queued;                    /* what the router is told about the queue */
     size_t n_events;                  /* sent, of those that many get */
     const struct parcel *last_parcel; /* only to be compared */
+    uint64_t asked;                   /* the number in the last ping: wire_answer() */
+    unsigned n_asked;
     bool is_closed, is_trusted;
     uint8_t instance[16], nonce[RPC_NONCE32], exporter[32];
     struct rpc_netsign proof;
@@ -57,7 +59,8 @@ void world_drop_wires(struct world *world);
 void world_pass(struct world *world, uint64_t ms);
 
 struct wire *wire_new(struct world *world, const char *address);
-void wire_drop(struct wire *wire); /* the connection breaks */
+void wire_drop(struct wire *wire);   /* the connection breaks */
+void wire_answer(struct wire *wire); /* the pong to the last ping */
 void wire_say(struct wire *wire, struct view frame);
 void wire_send(struct wire *wire, const struct rpc_msg *msg);
 /* The next message from the router; its views live until the next call. False: none. */

@@ -76,3 +76,14 @@ TEST(a_session_that_ends_at_once_is_a_failure)
     CHECK_U64(retry.n_failures, 2);
     CHECK(rpc_retry_lost(&retry, 30, 0) >= RPC_RETRY_ROUND_MS - RPC_RETRY_JITTER_MS);
 }
+
+/* One try a minute where somebody has to do something first. */
+TEST(what_people_have_to_mend_is_tried_patiently)
+{
+    for (int i = 0; i < 100; i++) {
+        CHECK(rpc_retry_patience(ERR_CLONE) >= RPC_RETRY_PATIENCE_MS);
+        CHECK(rpc_retry_patience(ERR_REVOKED) <= RPC_RETRY_PATIENCE_MS + RPC_RETRY_ROUND_MS);
+    }
+    CHECK_U64(rpc_retry_patience(ERR_NETWORK_FAILURE), 0);
+    CHECK_U64(rpc_retry_patience(ERR_DEN_AWAY), 0);
+}
