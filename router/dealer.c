@@ -227,6 +227,7 @@ static void invoke(const struct call *call, const struct reg *reg, const struct 
 {
     const struct conn *caller = call->caller;
     bool is_named = caller && call->discloses;
+    bool is_told = caller && call->callee->role == ROLE_DEN; /* its audit says from where */
     struct rpc_invocation invocation = {
         .request = call->invocation,
         .registration = call->registration,
@@ -237,7 +238,7 @@ static void invoke(const struct call *call, const struct reg *reg, const struct 
                                      : is_named ? caller->authrole
                                                 : ""),
         .procedure = !reg || reg->proc->kind != MATCH_EXACT ? ask->procedure : (struct view){ 0 },
-        .source = view_text(source),
+        .source = view_text(is_told ? caller->address : source),
         .payload = ask->payload,
         .progress = call->is_open,
         .timeout = reg && reg->forwards_timeout ? ask->timeout : 0,

@@ -65,7 +65,7 @@ TEST(a_call_reaches_its_server_and_its_result_the_caller)
     CHECK_U64(msg.invocation.caller, s.alice->session);
     CHECK_VIEW(msg.invocation.caller_authid, VIEW_LIT("456000"));
     CHECK_VIEW(msg.invocation.caller_authrole, VIEW_LIT("peer"));
-    CHECK_VIEW(msg.invocation.source, VIEW_LIT("")); /* addresses are told for newcomers alone */
+    CHECK_VIEW(msg.invocation.source, VIEW_LIT("192.0.2.1")); /* den is told, and nobody else */
     CHECK_VIEW(msg.invocation.payload.bytes, VIEW_ARR(one));
     yield(s.den, msg.invocation.request, false, VIEW_ARR(two));
     if (!CHECK(wire_next(s.alice, &msg)))
@@ -104,7 +104,7 @@ TEST(a_caller_cannot_forge_who_it_is)
     CHECK_U64(msg.invocation.caller, s.alice->session);
     CHECK_VIEW(msg.invocation.caller_authid, VIEW_LIT("456000"));
     CHECK_VIEW(msg.invocation.caller_authrole, VIEW_LIT("peer"));
-    CHECK_VIEW(msg.invocation.source, VIEW_LIT(""));
+    CHECK_VIEW(msg.invocation.source, VIEW_LIT("192.0.2.1"));
 }
 
 TEST(progress_comes_before_the_result_and_only_when_asked_for)
