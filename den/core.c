@@ -45,6 +45,7 @@ static const struct procedure {
     { "den.session.open", BY_PEER, grant_open },
     { "den.session.close", BY_PEER, close_session },
     { "den.ca.revocations", BY_ALL, revoke_list },
+    { "den.ca.revoke", BY_PEER, revoke_asked },
     { "den.time", BY_ALL, time_now },
 };
 

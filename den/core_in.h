@@ -188,6 +188,7 @@ void revoke_up(struct den_core *core);                     /* the router gets wh
 void revoke_again(struct den_core *core); /* what the router could not be given before */
 bool revoke_look(struct den_core *core, struct err *err); /* what came to the store */
 core_handler revoke_list;
+core_handler revoke_asked; /* revoke_asked.c */
 
 /* ---- ocsp.c ---------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include "den/args.h"
 #include "den/inventory.h"
 #include "den/record.h"
+#include "den/revocation.h"
 #include "den/verb.h"
 #include "pki/pki.h"
 
@@ -14,33 +15,9 @@
 
 /* ---- serials as typed ---------------------------------------------------------------------------- */
 
-struct serial {
-    uint8_t octets[PKI_MAX_SERIAL];
-    size_t len;
-};
-
-/* Hexadecimal, with or without colons, as every tool prints it. */
-static bool read_serial(const char *typed, struct serial *ret_serial, struct err *err)
-{
-    _buf_ hex = { 0 };
-    struct serial serial = { 0 };
-
-    for (const char *c = typed; *c; c++)
-        if (*c != ':')
-            buf_put_u8(&hex, (uint8_t)*c);
-    serial.len = hex.len / 2;
-    if (hex.len == 0 || hex.len % 2 || serial.len > PKI_MAX_SERIAL ||
-        !text_read_hex(buf_view(&hex), serial.octets, serial.len))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "serial: expected up to %d octets in hexadecimal, found \"%.64s\"",
-                       PKI_MAX_SERIAL, typed);
-    *ret_serial = serial;
-    return true;
-}
-
 /* The caller frees what is in it. */
-static bool find(struct store *store, const struct serial *serial, struct store_certificate *ret_c,
-                 struct err *err)
+static bool find(struct store *store, const struct revocation_serial *serial,
+                 struct store_certificate *ret_c, struct err *err)
 {
     enum store_found found;
     char hex[RECORD_HEX];
@@ -105,11 +82,11 @@ static bool list(struct store *store, const struct list_words *words, struct lis
                  struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    struct serial serial = { 0 };
+    struct revocation_serial serial = { 0 };
 
     if (!words->serial)
         return store_certificate_each(store, l->wanted.id, list_one, l, err);
-    if (!read_serial(words->serial, &serial, err) || !find(store, &serial, &c, err))
+    if (!revocation_read_serial(words->serial, &serial, err) || !find(store, &serial, &c, err))
         return false;
     list_one(l, &c);
     return true;
@@ -180,11 +157,11 @@ int verb_cert_show(int argc, char **argv)
     bool is_pem = false;
     const struct args_option options[] = { { "config", &path, true },
                                            { "pem", NULL, false, &is_pem } };
-    struct serial serial = { 0 };
+    struct revocation_serial serial = { 0 };
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err) ||
-        !read_serial(typed, &serial, &err))
+        !revocation_read_serial(typed, &serial, &err))
         return verb_misuse(&err);
     if (!verb_open_store(path, &store))
         return VERB_FAILED;
@@ -193,132 +170,23 @@ int verb_cert_show(int argc, char **argv)
 
 /* ---- revoke --------------------------------------------------------------------------------------- */
 
-struct revoke_words {
-    const char *config, *id, *serial, *key, *reason;
-};
-
-static const char *const kinds[] = {
-    [STORE_REVOKE_SERIAL] = "serial",
-    [STORE_REVOKE_TLS_KEY] = "key",
-    [STORE_REVOKE_IDENTITY] = "identity",
-    [STORE_REVOKE_ADMISSIONS] = "admissions",
-};
-
-static void set_subject(struct store_revocation *r, enum store_revoke kind, const char *id,
-                        struct view subject)
-{
-    r->kind = kind;
-    snprintf(r->id, sizeof(r->id), "%s", id);
-    r->subject_len = subject.len;
-    memcpy(r->subject, subject.data, subject.len);
-}
-
-static bool by_serial(struct store *store, const char *typed, struct store_revocation *to,
-                      struct err *err)
-{
-    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    struct serial serial = { 0 };
-
-    if (!read_serial(typed, &serial, err) || !find(store, &serial, &c, err))
-        return false;
-    set_subject(to, STORE_REVOKE_SERIAL, c.id, VIEW(serial.octets, serial.len));
-    return true;
-}
-
-static bool by_key(struct store *store, const char *typed, struct store_revocation *to,
-                   struct err *err)
-{
-    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    uint8_t spki[HASH_SIZE];
-    enum store_found found;
-
-    if (!text_read_hex(view_text(typed), spki, sizeof(spki)))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--key: expected the SHA-256 of a SubjectPublicKeyInfo, 64 hexadecimal "
-                       "digits, found \"%.80s\"",
-                       typed);
-    if (!store_certificate_by_spki(store, VIEW_ARR(spki), &found, &c, err))
-        return false;
-    if (found == STORE_NONE)
-        return err_set(err, ERR_NOT_FOUND, "no certificate was ever asked for with the key %s",
-                       typed);
-    set_subject(to, STORE_REVOKE_TLS_KEY, c.id, VIEW_ARR(spki));
-    return true;
-}
-
-static bool by_id(struct store *store, const char *typed, struct store_revocation *to,
-                  struct err *err)
-{
-    struct store_identity who;
-    enum store_found found;
-    char id[TEXT_ID];
-
-    if (!text_read_id(typed, id))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--id: expected an ID of 6 to 9 digits, found \"%.64s\"", typed);
-    if (!store_identity_by_id(store, view_text(id), &found, &who, err))
-        return false;
-    if (found == STORE_NONE)
-        return err_set(err, ERR_NOT_FOUND, "nobody has the ID %s", id);
-    set_subject(to, STORE_REVOKE_IDENTITY, id, VIEW_ARR(who.pk));
-    return true;
-}
-
-static bool resolve(struct store *store, const struct revoke_words *words,
-                    struct store_revocation *to, struct err *err)
-{
-    to->at = clock_wall_ms();
-    if (!inventory_reason_find(words->reason, &to->reason)) {
-        _buf_ known = { 0 };
-        inventory_put_reasons(&known);
-        return err_set(err, ERR_INVALID_ARGUMENT, "--reason: expected %s, found \"%.64s\"",
-                       buf_cstr(&known), words->reason);
-    }
-    if (words->serial)
-        return by_serial(store, words->serial, to, err);
-    return words->key ? by_key(store, words->key, to, err) : by_id(store, words->id, to, err);
-}
-
-static bool put_down(struct store *store, struct store_revocation *r, bool *ret_is_new,
-                     struct err *err)
-{
-    _transaction_ struct store *open = store;
-    char subject[RECORD_HEX], no[24];
-
-    if (!store_begin(open, err) || !store_revocation_add(open, r, &r->no, ret_is_new, err))
-        return false;
-    if (!*ret_is_new)
-        return true;
-    snprintf(no, sizeof(no), "%" PRIu64, r->no);
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("number", no),
-        AUDIT_TEXT("kind", kinds[r->kind]),
-        AUDIT_TEXT("id", r->id),
-        AUDIT_TEXT("subject", record_hex(VIEW(r->subject, r->subject_len), subject)),
-        AUDIT_TEXT("reason", inventory_reason_name(r->reason)),
-        AUDIT_TEXT("by", "operator"),
-    };
-    return audit_append(open, r->at, "revoked", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
-}
-
-static int revoke(const struct revoke_words *words)
+static int revoke(const char *config, const struct revocation_words *words)
 {
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_revocation r = { 0 };
     bool is_new = false;
     struct err err;
 
-    if (!verb_open_store(words->config, &store))
+    if (!verb_open_store(config, &store))
         return VERB_FAILED;
-    if (!resolve(store, words, &r, &err))
+    if (!revocation_resolve(store, words, clock_wall_ms(), &r, &err))
         return err.code == ERR_INVALID_ARGUMENT ? verb_misuse(&err) : verb_fail(&err);
-    if (!put_down(store, &r, &is_new, &err))
+    if (!revocation_put_down(store, &r, &(struct revocation_by){ .id = "operator" }, &is_new, &err))
         return verb_fail(&err);
     if (is_new)
         printf("revoked by %s, of %s: number %" PRIu64
                ", on the list and in OCSP within seconds while den runs\n",
-               kinds[r.kind], r.id, r.no);
+               revocation_kind_name(r.kind), r.id, r.no);
     else
         printf("was revoked before, by number %" PRIu64 "; nothing was changed\n", r.no);
     return VERB_DONE;
@@ -326,9 +194,10 @@ static int revoke(const struct revoke_words *words)
 
 int verb_revoke(int argc, char **argv)
 {
-    struct revoke_words words = { .reason = "unspecified" };
+    struct revocation_words words = { 0 };
+    const char *config = NULL;
     const struct args_option options[] = {
-        { "config", &words.config, true },  { "id", &words.id, false },
+        { "config", &config, true },        { "id", &words.id, false },
         { "serial", &words.serial, false }, { "key", &words.key, false },
         { "reason", &words.reason, false },
     };
@@ -336,22 +205,19 @@ int verb_revoke(int argc, char **argv)
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    if (!!words.id + !!words.serial + !!words.key != 1) {
-        err_set(&err, ERR_INVALID_ARGUMENT, "expected one of --id, --serial and --key");
-        return verb_misuse(&err);
-    }
-    return revoke(&words);
+    return revoke(config, &words);
 }
 
 int verb_cert_revoke(int argc, char **argv)
 {
     static const char *const alone_names[] = { "SERIAL" };
-    struct revoke_words words = { .reason = "unspecified" };
-    const struct args_option options[] = { { "config", &words.config, true },
+    struct revocation_words words = { 0 };
+    const char *config = NULL;
+    const struct args_option options[] = { { "config", &config, true },
                                            { "reason", &words.reason, false } };
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &words.serial, 1, &err))
         return verb_misuse(&err);
-    return revoke(&words);
+    return revoke(config, &words);
 }

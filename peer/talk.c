@@ -4,7 +4,12 @@
 #include "peer/errand.h"
 
 /* OVERHEAD: what an errand costs beside its payload. */
-enum { OVERHEAD = 512, DEFAULT_TIMEOUT_MS = 60000, MAX_TIMEOUT_MS = 24 * 3600 * 1000 };
+enum {
+    OVERHEAD = 512,
+    DEFAULT_TIMEOUT_MS = 60000,
+    MAX_TIMEOUT_MS = 24 * 3600 * 1000,
+    MAX_SIGNED = 64 * 1024,
+};
 
 static const struct {
     const char *name;
@@ -150,6 +155,23 @@ static bool take_values(const struct peer_values *values, struct buf *to, uint32
     return true;
 }
 
+/* The keywords alone: what is signed. None at all: an empty map. */
+static bool take_body(const struct peer_values *values, struct buf *to, struct err *err)
+{
+    if (values && values->args_size > 1) /* an empty array is one byte */
+        return err_set(err, ERR_INVALID_ARGUMENT, "a signed request has kwargs and no args");
+    if (!values || !values->kwargs_size) {
+        rpc_put_map(to, 0);
+        return true;
+    }
+    if (values->kwargs_size > MAX_SIGNED)
+        return err_set(err, ERR_TOO_LARGE, "values: more than %d bytes to be signed", MAX_SIGNED);
+    if (!check_value(values->kwargs, values->kwargs_size, RPC_MAP, err))
+        return false;
+    buf_put(to, VIEW(values->kwargs, values->kwargs_size));
+    return true;
+}
+
 /* Options of any size: what an older program does not know stays 0. */
 static bool take_options(const void *options, void *to, size_t size, struct err *err)
 {
@@ -240,7 +262,9 @@ struct peer_call *peer_call(struct peer *peer, const char *procedure,
     uint32_t n = 0;
 
     if (!take_options(options, &given, sizeof(given), &err) || !check_uri(procedure, NULL, &err) ||
-        !take_values(values, &payload, &n, &err) || !has_place(peer, TALK_CALL, &err)) {
+        !(given.is_signed ? take_body(values, &payload, &err)
+                          : take_values(values, &payload, &n, &err)) ||
+        !has_place(peer, TALK_CALL, &err)) {
         fail(&err, ret_error);
         return NULL;
     }
@@ -249,6 +273,7 @@ struct peer_call *peer_call(struct peer *peer, const char *procedure,
     talk->uri = mem_text(procedure);
     talk->user = given.user;
     talk->wants_progress = given.progress;
+    talk->is_signed = given.is_signed;
     talk->timeout_ms =
         given.timeout_ms ? min_u64(given.timeout_ms, MAX_TIMEOUT_MS) : DEFAULT_TIMEOUT_MS;
     if (!send(talk, &payload, n, errand_talk_call, &err)) {

@@ -26,7 +26,7 @@ struct talk {
     /* constant once it is shared */
     void *user;
     char *uri, *match, *invoke;
-    bool wants_progress, get_retained, acknowledge, retain, include_me;
+    bool wants_progress, is_signed, get_retained, acknowledge, retain, include_me;
     uint64_t timeout_ms;
     char **eligible; /* NULL: everybody */
 

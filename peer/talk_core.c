@@ -134,10 +134,39 @@ static const struct rpc_outcome *no_router(struct rpc_outcome *to)
     return to;
 }
 
+/* The body becomes [body, R, signature]. What was signed is good for a minute or so: it is signed when it leaves. */
+static bool sign(struct core *core, struct errand *errand, struct rpc_outcome *ret_failed)
+{
+    _buf_ args = { 0 };
+
+    *ret_failed = (struct rpc_outcome){ .what = RPC_FAILED };
+    if (!rpc_client_is_up(core->client))
+        return err_set(&ret_failed->err, ERR_NETWORK_FAILURE,
+                       "not connected to the router: nothing was signed or sent");
+    if (!identity_put_request(core, errand->talk->uri, buf_view(&errand->data), &args,
+                              &ret_failed->err))
+        return false;
+    buf_free(&errand->data);
+    errand->data = args;
+    args = (struct buf){ 0 };
+    errand->n_values = 1;
+    return true;
+}
+
 void errand_talk_call(struct errand *errand)
 {
     struct core *core = errand->peer->core;
     struct talk *talk = errand->talk;
+    struct rpc_outcome none;
+
+    if (!core->client) {
+        put_failure(talk, no_router(&none));
+        return;
+    }
+    if (talk->is_signed && !sign(core, errand, &none)) {
+        put_failure(talk, &none);
+        return;
+    }
     const struct rpc_client_ask ask = {
         .procedure = talk->uri,
         .payload = payload_of(errand),
@@ -146,12 +175,6 @@ void errand_talk_call(struct errand *errand)
         .on_outcome = on_outcome,
         .user = talk,
     };
-    struct rpc_outcome none;
-
-    if (!core->client) {
-        put_failure(talk, no_router(&none));
-        return;
-    }
     adopt(core, talk);
     talk->was_sent = rpc_client_is_up(core->client);
     talk->number = rpc_client_ask(core->client, clock_mono_ms(), &ask);

@@ -43,7 +43,8 @@ static void call_now(struct call *c)
 {
     const struct peer_call_options options = { .size = sizeof(options),
                                                .timeout_ms = c->timeout_ms,
-                                               .progress = c->words->progress };
+                                               .progress = c->words->progress,
+                                               .is_signed = c->words->sign };
     struct peer_error error;
 
     if (c->call || c->is_over)
@@ -201,7 +202,7 @@ int cli_call(struct cli *cli, int argc, char **argv)
     struct rpc_words words;
     struct rpc_json json = { 0 };
     char *procedure = NULL, own_id[16];
-    int status = rpc_words_read(cli, argc, argv, "tpkJl", &words);
+    int status = rpc_words_read(cli, argc, argv, "tpkJlS", &words);
 
     if (status != 0)
         return status;

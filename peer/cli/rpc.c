@@ -67,6 +67,7 @@ static const struct option options[] = {
     { "max-parallel", required_argument, NULL, 'P' },
     { "accept", no_argument, NULL, 'a' },
     { "loopback", no_argument, NULL, 'l' },
+    { "sign", no_argument, NULL, 'S' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -113,6 +114,9 @@ static int take_option(struct cli *cli, struct rpc_words *words, int c, char *va
         return read_number(words, "max-parallel", value, &words->max_parallel);
     case 'a':
         words->accept = true;
+        return 0;
+    case 'S':
+        words->sign = true;
         return 0;
     default:
         words->loopback = true;

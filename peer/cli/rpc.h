@@ -9,7 +9,7 @@ struct rpc_words {
     double timeout_s; /* 0: not given */
     const char *kwargs, *match, *invoke;
     char *to;
-    bool progress, json, retained, acknowledge, retain, accept, loopback, has_count;
+    bool progress, json, retained, acknowledge, retain, accept, loopback, sign, has_count;
     unsigned long count, max_parallel;
     int n; /* what is no option */
     char **word;

@@ -261,6 +261,9 @@ struct peer_call_options {
     uint64_t timeout_ms; /* 0: 60 000; between two results, when there are several */
     bool progress;       /* wants results in parts */
     void *user;
+    /* For procedures of den that change something: kwargs alone, at most 64 KiB, go as [body, R, signature], a request that this
+     * machine's identity key signs for that procedure and that body, once. The router can neither make nor change nor repeat one. */
+    bool is_signed;
 };
 /* RESULT follows, in any case. A call in flight when the router is lost has failed (network_failure): whether it was carried out is
  * not known, and it is never made twice. */

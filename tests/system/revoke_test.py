@@ -45,6 +45,56 @@ def a_revoked_identity_loses_its_links_its_session_and_its_way_back(net):
         process.wait_line(process.err, "waiting for")
 
 
+def ask(net, who, *words, wanted=0):
+    return run(net.warren(who, "call", "--sign", "den.ca.revoke", *words), wanted=wanted)
+
+
+@tap.test
+def an_administrator_revokes_over_the_network(net):
+    with open(net.path("den/admin.join"), encoding="ascii") as f:
+        run(net.warren("boss", "join"), input=f.read())
+    net.ids["boss"] = net.identity("boss")["id"]
+    for name in ("grace", "heidi", "ivan"):
+        net.join(name)
+    heidi = net.wait_chat("heidi", "--accept")
+    grace = linked(net, "grace", "heidi")
+    serial = json.loads(run(net.warren("heidi", "id", "--json")).stdout)["serial"]
+    for words in ([f"id={net.ids['grace']}"], [f"serial={serial}"], ["id=999999"], ["serial=00ff"]):
+        refused = ask(net, "ivan", *words, wanted=4).stderr
+        tap.check_in("not_authorized", refused)
+        tap.check_in("only an administrator", refused)
+    tap.check_in("invalid_argument", ask(net, "boss", wanted=1).stderr)
+    tap.check_in("invalid_argument", ask(net, "boss", "id=999999", "serial=00", wanted=1).stderr)
+    tap.check_in("not_found", ask(net, "boss", "id=999999", wanted=1).stderr)
+    tap.check_in("key-compromise", ask(net, "boss", f"id={net.ids['grace']}", "reason=x", wanted=1).stderr)
+    # without a signature it is nobody's word
+    unsigned = run(net.warren("boss", "call", "den.ca.revoke", f"id={net.ids['grace']}"), wanted=1).stderr
+    tap.check_in("invalid_argument", unsigned)
+    answer = json.loads(ask(net, "boss", f"id={net.ids['grace']}", "reason=key-compromise").stdout)
+    tap.check(answer["id"] == net.ids["grace"] and answer["kind"] == "identity" and answer["is_new"], str(answer))
+    heidi.wait_line(heidi.err, f"chat: revoked: {net.ids['grace']} was revoked")
+    grace.wait_line(grace.err, r"chat: revoked: ")
+    again = json.loads(ask(net, "boss", f"id={net.ids['grace']}").stdout)
+    tap.check(not again["is_new"] and again["rev_no"] == answer["rev_no"], str(again))
+    audit = run([net.program("warren-den"), "audit", "list", "--config", net.path("den/den.conf")]).stdout
+    entry = next(json.loads(line) for line in audit.splitlines() if '"revoked"' in line and net.ids["grace"] in line)
+    tap.check(entry["facts"]["by"] == net.ids["boss"] and entry["facts"]["source"], str(entry))
+    heidi.stop()
+
+
+@tap.test
+def a_machine_revokes_what_is_its_own(net):
+    serial = json.loads(run(net.warren("ivan", "id", "--json")).stdout)["serial"]
+    answer = json.loads(ask(net, "ivan", f"serial={serial}", "reason=superseded").stdout)
+    tap.check(answer["kind"] == "serial" and answer["id"] == net.ids["ivan"], str(answer))
+    answer = json.loads(ask(net, "ivan", f"id={net.ids['ivan']}", "reason=cessation-of-operation").stdout)
+    tap.check(answer["kind"] == "identity", str(answer))
+    net.router.wait_line(net.router.err, rf"event=revoked id={net.ids['ivan']}")
+    gone = net.dial_chat("ivan", "bob")
+    gone.wait_line(gone.err, "revoked")
+    gone.kill()
+
+
 @tap.test
 def others_notice_nothing(net):
     net.join("dave")
