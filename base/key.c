@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/key.h"
-#include "base/file.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <sodium.h>
@@ -68,29 +68,46 @@ bool key_verify(struct view public_key, struct view bytes, struct view sig)
            crypto_sign_verify_detached(sig.data, bytes.data, bytes.len, public_key.data) == 0;
 }
 
-bool key_write(const struct key *key, const char *path, struct err *err)
+void key_put_text(const uint8_t seed[SEED_SIZE], struct buf *to)
+{
+    size_t before = to->len;
+
+    buf_grow(to, 128); /* room at once: growing would leave copies of the seed behind */
+    to->len = before;
+    buf_put_text(to, file_word);
+    text_put_hex(to, VIEW(seed, SEED_SIZE));
+    buf_put_text(to, "\n");
+}
+
+bool key_create(const struct key *key, const char *path, struct view passphrase, struct err *err)
 {
     _buf_wipe_ text = { 0 };
     uint8_t seed[SEED_SIZE];
 
     crypto_sign_ed25519_sk_to_seed(seed, key->secret);
-    buf_grow(&text, 128); /* room at once: growing would leave copies of the seed behind */
-    buf_clear(&text);
-    buf_put_text(&text, file_word);
-    text_put_hex(&text, VIEW_ARR(seed));
-    buf_put_text(&text, "\n");
+    key_put_text(seed, &text);
     mem_wipe(seed, sizeof(seed));
-    return file_create(path, buf_view(&text), 0600, err);
+    return secret_create(path, buf_view(&text), passphrase, err);
+}
+
+bool key_write(const struct key *key, const char *path, struct err *err)
+{
+    return key_create(key, path, VIEW(NULL, 0), err);
 }
 
 bool key_read(const char *path, struct key **ret_key, struct err *err)
+{
+    return key_unlock(path, VIEW(NULL, 0), ret_key, err);
+}
+
+bool key_unlock(const char *path, struct view passphrase, struct key **ret_key, struct err *err)
 {
     _buf_wipe_ text = { 0 };
     struct view rest, word = view_text(file_word);
     uint8_t seed[SEED_SIZE];
     bool ok;
 
-    if (!file_read_secret(path, 256, &text, err))
+    if (!secret_read(path, 256, passphrase, &text, err))
         return false;
     rest = buf_view(&text);
     ok = view_starts(rest, word) && rest.len == word.len + 2 * SEED_SIZE + 1 &&

@@ -27,6 +27,11 @@ bool key_verify(struct view public_key, struct view bytes, struct view sig);
 /* The seed as one line of text "warren-ed25519 HEX\n" in a file of mode 0600. */
 bool key_write(const struct key *key, const char *path, struct err *err); /* ALREADY_EXISTS */
 bool key_read(const char *path, struct key **ret_key, struct err *err);   /* EXPOSED, NOT_FOUND */
+/* The same where the file may be sealed under a passphrase (base/secret.h); an empty one is none. */
+bool key_create(const struct key *key, const char *path, struct view passphrase, struct err *err);
+bool key_unlock(const char *path, struct view passphrase, struct key **ret_key, struct err *err);
+/* That line of text, for a seed: appended at once. Wipe it. */
+void key_put_text(const uint8_t seed[SEED_SIZE], struct buf *to);
 
 void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE]);
 void hash_blake2b(struct view bytes, uint8_t ret_hash[HASH_SIZE]); /* BLAKE2b, 32 bytes, no key */

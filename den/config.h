@@ -48,6 +48,8 @@ struct den_config {
 #define X(...) CONF_FIELD(__VA_ARGS__)
     DEN_OPTIONS(X)
 #undef X
+    struct buf *
+        passphrase; /* of den's keys: no option, and not in the file; NULL: none. Wiped when they are read */
 };
 
 /* Reads and checks the file. On failure err holds the first error with file, line and what was expected, *ret_all one

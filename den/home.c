@@ -30,11 +30,17 @@ void home_free(struct home *home)
     free(home);
 }
 
-static bool read_key(const char *dir, const char *name, struct key **ret_key, struct err *err)
+static struct view passphrase_of(const struct den_config *config)
 {
-    _free_ char *path = file_path(dir, name);
+    return config->passphrase ? buf_view(config->passphrase) : VIEW(NULL, 0);
+}
 
-    return key_read(path, ret_key, err);
+static bool read_key(const struct den_config *config, const char *name, struct key **ret_key,
+                     struct err *err)
+{
+    _free_ char *path = file_path(config->state, name);
+
+    return key_unlock(path, passphrase_of(config), ret_key, err);
 }
 
 static bool open_store(const struct den_config *config, struct store **ret_store, struct err *err)
@@ -125,11 +131,12 @@ static bool read_all(struct home *home, const struct den_config *config, struct 
         .crl_url = config->crl_url,
         .ca_url = config->ca_url,
         .ocsp_url = config->ocsp_url,
+        .passphrase = passphrase_of(config),
     };
 
     if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
         return false;
-    return read_key(config->state, "login.key", &home->login, err) &&
+    return read_key(config, "login.key", &home->login, err) &&
            folder_load_trust(config, &home->trust, err) && open_store(config, &home->store, err) &&
            read_crl_floor(home, err) && read_router_csr(config->state, &home->router_csr, err) &&
            open_signer(home, config, &signer, err);
@@ -178,6 +185,8 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
     home->crl_path = file_path(config->state, "crl.number");
     if (!read_all(home, config, err) || !check_listed(home, err))
         return false;
+    if (config->passphrase)
+        buf_wipe(config->passphrase);
     *ret_home = STEAL(home);
     return true;
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "den/keys.h"
 #include "den/args.h"
 #include "den/audit.h"
 #include "den/den.h"
@@ -86,8 +87,10 @@ static int verb_run(int argc, char **argv)
         { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
     };
     _cleanup_(config_deinit) struct den_config config = { 0 };
-    const char *path = NULL;
-    const struct args_option options[] = { { "config", &path, true } };
+    const char *path = NULL, *fd = NULL;
+    const struct args_option options[] = { { "config", &path, true },
+                                           { "passphrase-fd", &fd, false } };
+    _buf_wipe_ passphrase = { 0 };
     enum log_format format;
     struct err err;
 
@@ -101,6 +104,9 @@ static int verb_run(int argc, char **argv)
     }
     if (log_read_format(config.log_format, &format))
         log_set_format(format);
+    if (!keys_ask(config.state, fd, &passphrase, &err))
+        return fail(&err);
+    config.passphrase = &passphrase;
     return den_run(&config, &err) ? DONE : fail(&err);
 }
 
@@ -109,13 +115,15 @@ static int verb_router_add(int argc, char **argv)
     static const char *const alone_names[] = { "FILE" };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct router_add_order order = { .config = &config, .now = clock_wall_ms() };
-    const char *path = NULL, *fd = NULL;
+    const char *path = NULL, *fd = NULL, *keys_fd = NULL;
     const struct args_option options[] = {
         { "config", &path, true },
         { "answer", &order.answer_path, true },
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
+        { "passphrase-fd", &keys_fd, false },
     };
+    _buf_wipe_ passphrase = { 0 };
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.request_path, 1,
@@ -125,6 +133,9 @@ static int verb_router_add(int argc, char **argv)
     if (!load_config(path, &config))
         return FAILED;
     log_open("warren-den", LOG_WARN);
+    if (!keys_ask(config.state, keys_fd, &passphrase, &err))
+        return fail(&err);
+    config.passphrase = &passphrase;
     if (!router_add(&order, &err))
         return fail(&err);
     printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path,
@@ -228,7 +239,10 @@ static const struct verb {
     { "init", NULL, verb_init,
       "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
-    { "run", NULL, verb_run, "--config FILE",
+    { "passphrase", NULL, verb_passphrase,
+      "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
+      "keeps den's keys under a passphrase, or another one, or none" },
+    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N]",
       "runs den in the foreground, logging to standard error" },
     { "token", "new", verb_token_add, NULL, NULL },
     { "token", "add", verb_token_add,
@@ -257,7 +271,8 @@ static const struct verb {
       "assigns a reserved name" },
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
-      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]",
+      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N] "
+      "[--passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },
     { "cert", "list", verb_cert_list,
       "--config FILE [--id ID] [--serial HEX] [--state valid|expired|revoked|unsigned]"

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { PASSPHRASE_MAX = 1024, PASSPHRASE_PROMPT = -1 };
+enum { PASSPHRASE_PROMPT = -1 };
 
 /* `fd`: up to its first newline or its end. PASSPHRASE_PROMPT: asked for on the terminal, without echo, twice when it is a
  * new one (`is_new`). INVALID_ARGUMENT with the remedy when there is no terminal, it is empty, or the two differ. Wipe it. */

@@ -58,6 +58,7 @@ static bool open_parts(struct adding *a, struct err *err)
         .network = a->config->network,
         .crl_url = a->config->crl_url,
         .ca_url = a->config->ca_url,
+        .passphrase = a->config->passphrase ? buf_view(a->config->passphrase) : VIEW(NULL, 0),
     };
     struct err listed;
 

@@ -84,6 +84,7 @@ static struct signer *make(const struct signer_config *config)
     struct signer *s = mem_new(struct signer);
 
     s->config = *config;
+    s->config.passphrase = VIEW(NULL, 0);
     s->network = mem_text(config->network);
     s->crl_url = mem_text(config->crl_url ? config->crl_url : "");
     s->ca_url = mem_text(config->ca_url ? config->ca_url : "");
@@ -121,7 +122,7 @@ bool signer_load(const char *dir, const struct signer_config *config, struct sig
 {
     struct vault *vault;
 
-    return vault_open(dir, VAULT_ASKED_BY_OPERATOR, &vault, err) &&
+    return vault_unlock(dir, VAULT_ASKED_BY_OPERATOR, config->passphrase, &vault, err) &&
            signer_new(vault, config, ret_signer, err);
 }
 

@@ -17,6 +17,7 @@ struct signer_config {
     /* Of a vault in this process: wall, ms. NULL: the machine's. */
     uint64_t (*clock)(void *user);
     void *clock_user;
+    struct view passphrase; /* of the keys that signer_load() reads; empty: none. Not kept */
 };
 /* On a vault in this process, which is taken. */
 bool signer_new(struct vault *vault_taken, const struct signer_config *config,

@@ -20,6 +20,9 @@ bool verb_open_store(const char *path, struct store **ret_store);
 int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
               struct store **ret_store);
 
+/* verb_keys.c */
+int verb_passphrase(int argc, char **argv);
+
 /* verb_token.c */
 int verb_token_add(int argc, char **argv);
 int verb_token_list(int argc, char **argv);

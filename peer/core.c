@@ -277,8 +277,8 @@ void core_publish(struct core *core)
     struct snapshot snapshot = { .has_id = core->is_joined, .is_online = core->is_up }, old;
     struct view root;
 
-    identity_describe(core->key, core->id, core->join.network, core->cert ? core->cert->leaf : NULL,
-                      &snapshot.identity);
+    identity_describe(key_public_view(core->key), core->id, core->join.network,
+                      core->cert ? core->cert->leaf : NULL, &snapshot.identity);
     for (size_t i = 0; core->cert && i < core->cert->n_chain; i++)
         pki_pem_put(&snapshot.chain_pem, "CERTIFICATE", buf_view(&core->cert->chain[i]));
     if (rpc_trust_root(core->trust, 0, &root))

@@ -214,7 +214,7 @@ void cert_unref(struct cert *cert);
 void identity_use(struct core *core, struct cert *cert_taken);
 /* session.h has the rest of it. */
 void reauth_offer_all(struct core *core);
-void identity_describe(const struct key *key, const char *id, const char *network,
+void identity_describe(struct view pk, const char *id, const char *network,
                        const struct pki_cert *leaf, struct peer_identity *ret_identity);
 
 /* Appends the args [body, R, signature] of a signed request. DEN_AWAY. */

@@ -71,19 +71,19 @@ static void copy_text(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from ? from : "");
 }
 
-void identity_describe(const struct key *key, const char *id, const char *network,
+void identity_describe(struct view pk, const char *id, const char *network,
                        const struct pki_cert *leaf, struct peer_identity *ret_identity)
 {
     struct peer_identity identity = { 0 };
-    _buf_ pk = { 0 }, print = { 0 };
+    _buf_ key = { 0 }, print = { 0 };
     uint8_t hash[HASH_SIZE];
 
-    hash_sha256(key_public_view(key), hash);
-    text_put_hex(&pk, key_public_view(key));
+    hash_sha256(pk, hash);
+    text_put_hex(&key, pk);
     text_put_hex(&print, VIEW_ARR(hash));
     copy_text(identity.id, sizeof(identity.id), id);
     copy_text(identity.network, sizeof(identity.network), network);
-    copy_text(identity.public_key, sizeof(identity.public_key), buf_cstr(&pk));
+    copy_text(identity.public_key, sizeof(identity.public_key), buf_cstr(&key));
     copy_text(identity.fingerprint, sizeof(identity.fingerprint), buf_cstr(&print));
     if (leaf) {
         const struct pki_facts *facts = pki_cert_facts(leaf);

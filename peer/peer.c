@@ -101,8 +101,11 @@ static bool load(struct core *core, const struct peer_config *config, struct err
         return err_wrap(err, "join string");
     if (!state_default_dir(config->state_dir, &dir, err) ||
         !state_open(dir, has_join, &core->state, err) || !check_not_moved(core, err) ||
-        !settle_network(core, has_join, err) ||
-        !state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
+        !settle_network(core, has_join, err))
+        return false;
+    if (config->passphrase)
+        state_set_passphrase(core->state, config->passphrase);
+    if (!state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
         return false;
     core->has_pending_rekey = file_exists(state_path(core->state, STATE_REKEY));
     copy_served(core, config->capabilities);

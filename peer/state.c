@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "base/file.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 struct state {
     char *dir, *identity, *path[STATE_N_FILES];
     int lock;
+    struct buf passphrase; /* empty: none, or the identity is a plain file */
 };
 
 static const struct {
@@ -69,6 +71,7 @@ void state_free(struct state *state)
         close(state->lock);
     for (size_t i = 0; i < STATE_N_FILES; i++)
         free(state->path[i]);
+    buf_wipe(&state->passphrase);
     free(state->identity);
     free(state->dir);
     free(state);
@@ -98,6 +101,25 @@ bool state_open(const char *dir, bool may_create, struct state **ret_state, stru
     return true;
 }
 
+void state_set_passphrase(struct state *state, const char *passphrase)
+{
+    buf_grow(&state->passphrase, strlen(passphrase)); /* at once: no copies behind */
+    buf_clear(&state->passphrase);
+    buf_put_text(&state->passphrase, passphrase);
+}
+
+bool state_change_passphrase(const struct state *state, struct view old, struct view next,
+                             struct err *err)
+{
+    const char *rekey = state->path[STATE_REKEY];
+
+    if (!file_exists(state->identity))
+        return err_set(err, ERR_NOT_JOINED, "%s holds no identity", state->dir);
+    /* first the one that is there for a moment: it holds the next key */
+    return (!file_exists(rekey) || secret_change(rekey, old, next, err)) &&
+           secret_change(state->identity, old, next, err);
+}
+
 const char *state_path(const struct state *state, enum state_file file)
 {
     return state->path[file];
@@ -106,6 +128,9 @@ const char *state_path(const struct state *state, enum state_file file)
 bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes,
                 struct err *err)
 {
+    if (file == STATE_REKEY)
+        return secret_read(state->path[file], files[file].max, buf_view(&state->passphrase),
+                           ret_bytes, err);
     return file_read_secret(state->path[file], files[file].max, ret_bytes, err);
 }
 
@@ -119,6 +144,8 @@ bool state_read_if(const struct state *state, enum state_file file, struct buf *
 bool state_write(const struct state *state, enum state_file file, struct view bytes,
                  struct err *err)
 {
+    if (file == STATE_REKEY)
+        return secret_write(state->path[file], bytes, buf_view(&state->passphrase), err);
     return file_write(state->path[file], bytes, 0600, err);
 }
 
@@ -134,10 +161,13 @@ bool state_remove(const struct state *state, enum state_file file, struct err *e
            err_errno(err, "%s", state->path[file]);
 }
 
-bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
-                    struct err *err)
+bool state_identity(struct state *state, bool may_create, struct key **ret_key, struct err *err)
 {
-    if (key_read(state->identity, ret_key, err))
+    bool is_sealed = true;
+
+    if (secret_is_sealed(state->identity, &is_sealed, err) && !is_sealed)
+        buf_wipe(&state->passphrase); /* and so the next key will be a plain file */
+    if (key_unlock(state->identity, buf_view(&state->passphrase), ret_key, err))
         return true;
     if (err->code != ERR_NOT_FOUND)
         return false;
@@ -145,7 +175,7 @@ bool state_identity(const struct state *state, bool may_create, struct key **ret
         return err_set(err, ERR_NOT_JOINED, "%s holds no identity", state->dir);
 
     _cleanup_(key_freep) struct key *key = key_new();
-    if (!key_write(key, state->identity, err))
+    if (!key_create(key, state->identity, buf_view(&state->passphrase), err))
         return false;
     *ret_key = STEAL(key);
     return true;
@@ -176,12 +206,8 @@ bool state_replace_identity(const struct state *state, const uint8_t seed[SEED_S
 {
     _buf_wipe_ text = { 0 };
 
-    buf_grow(&text, 128); /* at once: growing would leave copies behind */
-    buf_clear(&text);
-    buf_put_text(&text, "warren-ed25519 ");
-    text_put_hex(&text, VIEW(seed, SEED_SIZE));
-    buf_put_u8(&text, '\n');
-    return file_write(state->identity, buf_view(&text), 0600, err);
+    key_put_text(seed, &text);
+    return secret_write(state->identity, buf_view(&text), buf_view(&state->passphrase), err);
 }
 
 void state_put_signed(struct buf *to, struct view statement, struct view sig)

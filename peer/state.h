@@ -3,7 +3,7 @@
  * all and synced; refused when others can get at it. What is in it:
  *
  *     lock           held by the one process that uses the folder
- *     identity.key   the Ed25519 key that the ID belongs to: "warren-ed25519 HEX"
+ *     identity.key   the Ed25519 key that the ID belongs to: "warren-ed25519 HEX", or that sealed under a passphrase
  *     network        the join string without its token; its presence says that this machine has joined
  *     trust          roots, manifests, newest heartbeat (rpc/trust.h)
  *     admission      length u32be, den's admission, its signature (64 bytes)
@@ -53,6 +53,13 @@ bool state_look(const char *dir, struct state **ret_state, struct err *err);
 void state_free(struct state *state);
 OWN_FREEP(state, struct state)
 
+/* Before the identity is read: what its file, and `rekey`, are sealed with. Ignored where the file is plain; a new one is sealed.
+ * Copied, and wiped with the state. */
+void state_set_passphrase(struct state *state, const char *passphrase);
+/* secret_change() of what holds an identity key; an empty passphrase is none. */
+bool state_change_passphrase(const struct state *state, struct view old, struct view next,
+                             struct err *err);
+
 const char *state_path(const struct state *state, enum state_file file); /* owned by the state */
 /* NOT_FOUND when there is none; EXPOSED. */
 bool state_read(const struct state *state, enum state_file file, struct buf *ret_bytes,
@@ -66,13 +73,12 @@ bool state_write(const struct state *state, enum state_file file, struct view by
 /* Adds to a file that is there. */
 bool state_append(const struct state *state, enum state_file file, struct view bytes,
                   struct err *err);
-/* The identity key: read, or made once where `may_create`; NOT_JOINED. */
-bool state_identity(const struct state *state, bool may_create, struct key **ret_key,
-                    struct err *err);
+/* The identity key: read, or made once where `may_create`; NOT_JOINED, LOCKED, BAD_PASSPHRASE. */
+bool state_identity(struct state *state, bool may_create, struct key **ret_key, struct err *err);
 
 const char *state_dir_of(const struct state *state);
 bool state_has_identity(const struct state *state);
-/* identity.key as text, to move it. Wipe it. */
+/* identity.key as it is, sealed or text, to move it. Wipe it. */
 bool state_read_identity(const struct state *state, struct buf *ret_text, struct err *err);
 bool state_write_identity(const struct state *state, struct view text, struct err *err);
 /* identity.key holds this key from now on. */

@@ -531,11 +531,11 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
     gate_set_metrics(edge->gate, &edge->router->metrics);
 }
 
-bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge **ret_edge,
-              struct err *err)
+bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view passphrase,
+              struct edge **ret_edge, struct err *err)
 {
     _cleanup_(edge_freep) struct edge *edge = mem_new(struct edge);
-    _cleanup_(state_deinit) struct state state = { 0 };
+    _cleanup_(state_deinit) struct state state = { .passphrase = passphrase };
     _cleanup_(realms_freep) struct realms *realms = NULL;
     _cleanup_(netkeys_freep) struct netkeys *netkeys = NULL;
     _free_ char *lock = file_path(config->state, STATE_LOCK);
@@ -624,6 +624,10 @@ static bool read_news(const struct edge *edge, const struct router_config *other
     _buf_ all = { 0 };
     struct err err = { 0 };
 
+    /* the passphrase is gone, and opening them would keep everybody waiting */
+    news->state.has_keys = true;
+    memcpy(news->state.pk, key_public(edge->key), KEY_SIZE);
+    memcpy(news->state.tls_spki, edge->router->tls_spki, HASH_SIZE);
     if (state_check(edge->config->state, clock_wall_ms(), &news->state, &all, &err) &&
         memcmp(news->state.tls_spki, edge->router->tls_spki, HASH_SIZE) != 0)
         err_set(&err, ERR_WRONG_KEY, STATE_TLS_KEY ": another key needs a restart");

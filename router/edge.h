@@ -9,8 +9,8 @@ struct edge;
 
 /* Loads the folder, listens, and logs `event=listening address=... port=...`. `config` is
  * borrowed. */
-bool edge_new(struct rpc_loop *loop, struct router_config *config, struct edge **ret_edge,
-              struct err *err);
+bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view passphrase,
+              struct edge **ret_edge, struct err *err);
 void edge_free(struct edge *edge);
 OWN_FREEP(edge, struct edge)
 /* SIGHUP: everything as it is on disk now. `other` was read anew and is exchanged with edge's, but for

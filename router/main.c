@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* warren-router(8): the verbs, and the daemon's life. */
+#include "base/ask.h"
 #include "base/file.h"
 #include "base/notify.h"
+#include "base/text.h"
 #include "router/edge.h"
 #include "router/realms.h"
 #include "router/state.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -15,8 +18,9 @@ enum { EXIT_USAGE = 2, FAREWELL_MS = 2000 };
 static const char usage[] =
     "usage: warren-router init DIR --host HOST:PORT [--listen ADDRESS:PORT]\n"
     "       warren-router accept DIR FILE\n"
-    "       warren-router --config FILE\n"
-    "       warren-router --check-config --config FILE\n"
+    "       warren-router passphrase DIR [--remove] [--passphrase-fd N] [--new-passphrase-fd N]\n"
+    "       warren-router --config FILE [--passphrase-fd N]\n"
+    "       warren-router --check-config --config FILE [--passphrase-fd N]\n"
     "       warren-router --help | --version\n";
 
 static const char about[] =
@@ -27,6 +31,8 @@ static const char about[] =
     "  init DIR        makes the router's keys and router.conf in DIR, and DIR/router.request for "
     "den\n"
     "  accept DIR FILE installs what den answered\n"
+    "  passphrase DIR  keeps the router's keys under a passphrase, or another one, or (--remove) "
+    "none\n"
     "  --config FILE   runs in the foreground and logs to standard error\n"
     "  --check-config  only reads the configuration and the folder, and says what is wrong\n"
     "\n"
@@ -34,7 +40,8 @@ static const char about[] =
 
 struct arguments {
     const char *config, *host, *listen;
-    bool is_check;
+    const char *passphrase_fd, *new_passphrase_fd;
+    bool is_check, removes;
     char **verb; /* init DIR, accept DIR FILE */
     int n_verb;
 };
@@ -58,6 +65,60 @@ static int show_help(void)
 
     router_config_help(&keys);
     printf("%s%s%s", usage, about, buf_cstr(&keys));
+    return EXIT_SUCCESS;
+}
+
+/* ---- passphrases ----------------------------------------------------------------------------- */
+
+static bool read_fd(const char *text, int *ret_fd, struct err *err)
+{
+    uint64_t fd = 0;
+
+    *ret_fd = ASK_NOWHERE;
+    if (!text)
+        return true;
+    if (!text_read_u64(view_text(text), &fd) || fd > INT_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a descriptor is a number, not \"%.32s\"", text);
+    *ret_fd = (int)fd;
+    return true;
+}
+
+/* That of the keys that are there; none is asked for when they are plain. */
+static bool read_passphrase(const struct arguments *a, const char *dir, struct buf *ret,
+                            struct err *err)
+{
+    struct ask ask = { .what = "the router's keys",
+                       .option = "--passphrase-fd",
+                       .credential = "warren-router.passphrase" };
+
+    if (!read_fd(a->passphrase_fd, &ask.fd, err))
+        return false;
+    return !dir || !state_is_sealed(dir) || ask_passphrase(&ask, ret, err);
+}
+
+static bool read_new_passphrase(const struct arguments *a, struct buf *ret, struct err *err)
+{
+    struct ask ask = { .what = "the router's keys",
+                       .option = "--new-passphrase-fd",
+                       .is_new = true };
+
+    return read_fd(a->new_passphrase_fd, &ask.fd, err) &&
+           (a->removes || ask_passphrase(&ask, ret, err));
+}
+
+static int change_passphrase(const struct arguments *a)
+{
+    _buf_wipe_ old = { 0 };
+    _buf_wipe_ next = { 0 };
+    struct err err = { 0 };
+
+    if (a->n_verb != 2 || (a->removes && a->new_passphrase_fd))
+        return refuse_usage("passphrase needs a folder, and a new passphrase or --remove");
+    if (!read_passphrase(a, a->verb[1], &old, &err) || !read_new_passphrase(a, &next, &err) ||
+        !state_change_passphrase(a->verb[1], buf_view(&old), buf_view(&next), &err))
+        return fail(&err);
+    printf("%s: its keys are %s\n", a->verb[1],
+           a->removes ? "plain files now" : "kept under the new passphrase");
     return EXIT_SUCCESS;
 }
 
@@ -165,21 +226,23 @@ static void on_reload(void *user, _unused_ int signal_number)
                               : "READY=1\nSTATUS=serving; the last reload failed: see the log");
 }
 
-static bool serve(const char *path, struct router_config *config, struct err *err)
+static bool serve(const struct arguments *a, struct router_config *config, struct err *err)
 {
+    _buf_wipe_ passphrase = { 0 };
     _cleanup_(rpc_loop_freep) struct rpc_loop *loop = NULL;
     _cleanup_(edge_freep) struct edge *edge = NULL;
     struct daemon daemon = { 0 };
 
-    if (!rpc_loop_new(&loop, err))
+    if (!read_passphrase(a, config->state, &passphrase, err) || !rpc_loop_new(&loop, err))
         return false;
     /* Before it is there: a signal waits for the loop, rather than end a router that just starts. */
     rpc_loop_on_signal(loop, SIGTERM, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGINT, on_stop, &daemon);
     rpc_loop_on_signal(loop, SIGHUP, on_reload, &daemon);
-    if (!edge_new(loop, config, &edge, err))
+    if (!edge_new(loop, config, buf_view(&passphrase), &edge, err))
         return false;
-    daemon = (struct daemon){ .loop = loop, .edge = edge, .path = path, .config = config };
+    buf_wipe(&passphrase);
+    daemon = (struct daemon){ .loop = loop, .edge = edge, .path = a->config, .config = config };
     daemon.farewell = rpc_timer_new(loop, on_farewell, &daemon);
     daemon.watchdog_for = notify_watchdog();
     daemon.watchdog = rpc_timer_new(loop, on_watchdog, &daemon);
@@ -222,9 +285,10 @@ static bool check_realms(const struct router_config *config, const char *network
 
 /* The folder, and what depends on the network that it belongs to. Says what is right on standard
  * output. */
-static bool check_folder(const struct router_config *config, struct buf *all)
+static bool check_folder(const struct router_config *config, struct view passphrase,
+                         struct buf *all)
 {
-    _cleanup_(state_deinit) struct state state = { 0 };
+    _cleanup_(state_deinit) struct state state = { .passphrase = passphrase };
     char at[CLOCK_TEXT];
     struct err err = { 0 };
     size_t n_realms;
@@ -258,13 +322,17 @@ static int refuse_config(struct buf *all, const struct err *err)
 static int check_only(const struct arguments *a)
 {
     _cleanup_(router_config_deinit) struct router_config config = { 0 };
+    _buf_wipe_ passphrase = { 0 };
     _buf_ all = { 0 };
     struct err err = { 0 };
     bool ok = router_config_read(a->config, &config, &all, &err);
 
+    if (!read_passphrase(a, config.state, &passphrase, &err))
+        return fail(&err);
+
     log_open("warren-router", LOG_WARN);
     if (config.state)
-        ok &= check_folder(&config, &all);
+        ok &= check_folder(&config, buf_view(&passphrase), &all);
     return ok ? EXIT_SUCCESS : refuse_config(&all, &err);
 }
 
@@ -279,7 +347,7 @@ static int run(const struct arguments *a)
     if (!router_config_read(a->config, &config, &all, &err))
         return refuse_config(&all, &err);
     set_up_log(&config);
-    return serve(a->config, &config, &err) ? EXIT_SUCCESS : fail(&err);
+    return serve(a, &config, &err) ? EXIT_SUCCESS : fail(&err);
 }
 
 /* ---- the verbs ------------------------------------------------------------------------------- */
@@ -324,6 +392,8 @@ static int act(const struct arguments *a)
         return init(a);
     if (verb && strcmp(verb, "accept") == 0)
         return accept_answer(a);
+    if (verb && strcmp(verb, "passphrase") == 0)
+        return change_passphrase(a);
     if (verb)
         return refuse_usage("no such verb");
     return a->config ? run(a) : refuse_usage("what shall it do?");
@@ -336,6 +406,9 @@ int main(int argc, char **argv)
         { "check-config", no_argument, NULL, 'k' },
         { "host", required_argument, NULL, 'H' },
         { "listen", required_argument, NULL, 'l' },
+        { "passphrase-fd", required_argument, NULL, 'p' },
+        { "new-passphrase-fd", required_argument, NULL, 'n' },
+        { "remove", no_argument, NULL, 'r' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },
         { 0 },
@@ -358,6 +431,15 @@ int main(int argc, char **argv)
             break;
         case 'l':
             a.listen = optarg;
+            break;
+        case 'p':
+            a.passphrase_fd = optarg;
+            break;
+        case 'n':
+            a.new_passphrase_fd = optarg;
+            break;
+        case 'r':
+            a.removes = true;
             break;
         case 'h':
             return show_help();

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "router/certificate.h"
 #include "router/config.h"
 
@@ -34,13 +35,38 @@ size_t state_chain_views(const struct state *state, struct view *chain)
     return state->n_chain;
 }
 
+static bool is_sealed(const char *path)
+{
+    struct err ignored;
+    bool is = false;
+
+    return secret_is_sealed(path, &is, &ignored) && is;
+}
+
+bool state_is_sealed(const char *dir)
+{
+    _free_ char *key = file_path(dir, STATE_KEY), *tls = file_path(dir, STATE_TLS_KEY);
+
+    return is_sealed(key) || is_sealed(tls);
+}
+
+bool state_change_passphrase(const char *dir, struct view old, struct view next, struct err *err)
+{
+    _free_ char *key = file_path(dir, STATE_KEY), *tls = file_path(dir, STATE_TLS_KEY);
+
+    return file_check_private_dir(dir, err) && secret_change(key, old, next, err) &&
+           secret_change(tls, old, next, err);
+}
+
 static bool load_tls_key(const char *dir, struct state *state, struct err *err)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _free_ char *path = file_path(dir, STATE_TLS_KEY);
     _buf_wipe_ pem = { 0 };
 
-    if (!file_read_secret(path, MAX_KEY_FILE, &pem, err))
+    if (state->has_keys && is_sealed(path))
+        return true;
+    if (!secret_read(path, MAX_KEY_FILE, state->passphrase, &pem, err))
         return false;
     if (!pki_key_read(buf_view(&pem), (struct view){ 0 }, &key, err))
         return err_wrap(err, "%s", path);
@@ -55,8 +81,12 @@ static bool load_own_key(const char *dir, struct state *state, struct err *err)
 
     if (!file_check_private_dir(dir, err))
         return false;
-    if (key_read(path, &state->key, err))
+    if (state->has_keys && is_sealed(path))
         return true;
+    if (key_unlock(path, state->passphrase, &state->key, err)) {
+        memcpy(state->pk, key_public(state->key), KEY_SIZE);
+        return true;
+    }
     if (err->code == ERR_NOT_FOUND)
         return err_wrap(err, "no router lives in %s: run `warren-router init` first", dir);
     return false;
@@ -122,7 +152,7 @@ static bool check(const struct state *state, uint64_t now, uint64_t *ret_not_aft
     struct view chain[PKI_MAX_CHAIN];
     size_t n = state_chain_views(state, chain);
 
-    if (!rpc_trust_check_key(state->trust, RPC_KEY_ROUTER, key_public_view(state->key), now, err))
+    if (!rpc_trust_check_key(state->trust, RPC_KEY_ROUTER, VIEW_ARR(state->pk), now, err))
         return err_wrap(err, STATE_KEY);
     return certificate_judge(&question, chain, n, ret_not_after, err);
 }
@@ -139,7 +169,7 @@ static bool judge(const struct state *state, uint64_t now, uint64_t *ret_not_aft
 
 bool state_load(const char *dir, uint64_t now, struct state *ret_state, struct err *err)
 {
-    _cleanup_(state_deinit) struct state state = { 0 };
+    _cleanup_(state_deinit) struct state state = { .passphrase = ret_state->passphrase };
 
     if (!load_keys(dir, &state, err) || !state_load_trust(dir, &state.trust, err) ||
         !load_revocations(dir, false, &state, err) || !load_chain(dir, &state, err) ||

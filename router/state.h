@@ -25,7 +25,12 @@ struct state {
     struct rpc_revoked *revoked;
     struct buf chain[PKI_MAX_CHAIN];
     size_t n_chain;
-    uint64_t not_after; /* of the certificate; 0: it has expired */
+    uint64_t not_after;   /* of the certificate; 0: it has expired */
+    uint8_t pk[KEY_SIZE]; /* of `key` */
+    /* To be set before it is loaded: the passphrase of the two keys, borrowed. And whether they are there already, `pk` and
+     * `tls_spki` filled in: then those that are sealed are not opened again. */
+    struct view passphrase;
+    bool has_keys;
 };
 void state_deinit(struct state *state);
 /* EXPOSED, NOT_FOUND (and what to run first), UNLISTED_KEY, BAD_CERTIFICATE ... An expired
@@ -45,6 +50,10 @@ bool state_read_netkeys(const char *dir, struct netkeys **ret_keys, struct err *
 bool state_open_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err);
 bool state_keep_netkeys(const char *dir, struct view records, struct err *err);
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
+/* Whether one of the two keys is kept under a passphrase; false too where they cannot be read. */
+bool state_is_sealed(const char *dir);
+/* base/secret.h's secret_change() of both. */
+bool state_change_passphrase(const char *dir, struct view old, struct view next, struct err *err);
 /* Room for PKI_MAX_CHAIN */
 size_t state_chain_views(const struct state *state, struct view *chain);
 

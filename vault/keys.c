@@ -2,10 +2,12 @@
 #include "vault/vault.h"
 
 #include "base/file.h"
+#include "base/secret.h"
 
 enum { MAX_PEM = 64 * 1024 };
 
-static bool read_ca(const char *dir, struct pki_ca **ret_ca, struct err *err)
+static bool read_ca(const char *dir, struct view passphrase, struct pki_ca **ret_ca,
+                    struct err *err)
 {
     _free_ char *key_path = file_path(dir, "intermediate.key"),
                 *cert_path = file_path(dir, "intermediate.pem");
@@ -14,7 +16,7 @@ static bool read_ca(const char *dir, struct pki_ca **ret_ca, struct err *err)
     _buf_ cert_pem = { 0 };
     struct pki_key *key;
 
-    if (!file_read_secret(key_path, MAX_PEM, &key_pem, err) ||
+    if (!secret_read(key_path, MAX_PEM, passphrase, &key_pem, err) ||
         !file_read(cert_path, MAX_PEM, &cert_pem, err))
         return false;
     if (!pki_cert_read_pem(buf_view(&cert_pem), &cert, err))
@@ -25,13 +27,14 @@ static bool read_ca(const char *dir, struct pki_ca **ret_ca, struct err *err)
            err_wrap(err, "%s and %s", key_path, cert_path);
 }
 
-bool vault_keys_read(const char *dir, struct vault_keys *ret_keys, struct err *err)
+bool vault_keys_read(const char *dir, struct view passphrase, struct vault_keys *ret_keys,
+                     struct err *err)
 {
     _free_ char *sign_path = file_path(dir, "sign.key");
     _cleanup_(key_freep) struct key *sign = NULL;
     struct pki_ca *ca;
 
-    if (!key_read(sign_path, &sign, err) || !read_ca(dir, &ca, err))
+    if (!key_unlock(sign_path, passphrase, &sign, err) || !read_ca(dir, passphrase, &ca, err))
         return false;
     *ret_keys = (struct vault_keys){ STEAL(sign), ca };
     return true;

@@ -22,10 +22,16 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
 
 bool vault_open(const char *dir, enum vault_trust trust, struct vault **ret_vault, struct err *err)
 {
+    return vault_unlock(dir, trust, VIEW(NULL, 0), ret_vault, err);
+}
+
+bool vault_unlock(const char *dir, enum vault_trust trust, struct view passphrase,
+                  struct vault **ret_vault, struct err *err)
+{
     struct vault_keys keys = { 0 };
     struct vault_book *book;
 
-    if (!vault_keys_read(dir, &keys, err))
+    if (!vault_keys_read(dir, passphrase, &keys, err))
         return false;
     if (!vault_book_open(dir, &book, err)) {
         vault_keys_deinit(&keys);

@@ -18,7 +18,9 @@ struct vault_keys {
     struct pki_ca *ca;
 };
 /* sign.key, intermediate.key and intermediate.pem: EXPOSED; WRONG_KEY when they do not belong together. */
-bool vault_keys_read(const char *dir, struct vault_keys *ret_keys, struct err *err);
+/* The keys may be sealed under a passphrase (base/secret.h): LOCKED, BAD_PASSPHRASE. */
+bool vault_keys_read(const char *dir, struct view passphrase, struct vault_keys *ret_keys,
+                     struct err *err);
 void vault_keys_deinit(struct vault_keys *keys);
 
 /* ---- vault.c ----------------------------------------------------------------------------------- */
@@ -34,6 +36,9 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
                         enum vault_trust trust);
 /* Keys, book, numbers and orders of a folder. NOT_FOUND when it has no book (vault_book_create()). */
 bool vault_open(const char *dir, enum vault_trust trust, struct vault **ret_vault, struct err *err);
+/* The same, of keys under a passphrase. */
+bool vault_unlock(const char *dir, enum vault_trust trust, struct view passphrase,
+                  struct vault **ret_vault, struct err *err);
 void vault_free(struct vault *vault);
 OWN_FREEP(vault, struct vault)
 /* One line about the sandbox that it runs in, for its first answer. "" before. */

@@ -527,15 +527,14 @@ int cli_chat(const struct cli *cli)
                                   .state_dir = cli->state_dir,
                                   .capabilities = wanted,
                                   .allow_loopback = cli->loopback };
-    struct peer_error error;
 
     chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
     if (chat.is_caller && (chat.status = take_id(cli, chat.remote_id)) != 0)
         return chat.status;
-    cli_catch_signals();
-    chat.peer = peer_new(&config, &error);
+    chat.peer = cli_open(cli, "chat", &config);
     if (!chat.peer)
-        return cli_fail(cli, "chat", &error);
+        return 1;
+    cli_catch_signals(); /* the prompt had its own way with them */
     run(&chat);
     peer_free(chat.peer); /* closes the link, and tells den */
     return chat.status;

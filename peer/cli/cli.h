@@ -8,13 +8,15 @@
 #include <stdio.h>
 
 struct cli {
-    const char *state_dir;     /* NULL: libpeer's default */
-    const char *join_file;     /* join: "-" or NULL is standard input */
-    const char *facts_file;    /* chat: where the session's facts are written as JSON */
-    const char *argument;      /* the verb's first argument, or NULL */
-    const char *more[2];       /* and those after it */
-    const char *passphrase_fd; /* export, import: its number; NULL: the terminal */
-    double timeout_s;          /* join: give up after this long */
+    const char *state_dir;         /* NULL: libpeer's default */
+    const char *join_file;         /* join: "-" or NULL is standard input */
+    const char *facts_file;        /* chat: where the session's facts are written as JSON */
+    const char *argument;          /* the verb's first argument, or NULL */
+    const char *more[2];           /* and those after it */
+    const char *passphrase_fd;     /* its number; NULL: a credential of systemd, or the terminal */
+    const char *new_passphrase_fd; /* passphrase: likewise */
+    bool remove;                   /* passphrase: none any more */
+    double timeout_s;              /* join: give up after this long */
     bool json, accept, loopback;
     bool resume; /* join: go on waiting */
     bool yes;    /* known: do not ask */
@@ -55,6 +57,9 @@ int cli_poll(struct pollfd *fds, unsigned long n, int ms);
 /* One line without echo from the terminal, or from the descriptor `fd` when it is not NULL. Asked for twice when it is
  * `is_new`. False after having said what was wrong. Wipe it. */
 bool cli_passphrase(const char *fd, bool is_new, char *to, size_t size);
+/* peer_new(), with the passphrase when the key needs one. NULL after having said why. */
+struct peer *cli_open(const struct cli *cli, const char *what, struct peer_config *config);
+int cli_change_passphrase(const struct cli *cli);
 /* Whether the person says yes; false when there is no terminal. */
 bool cli_ask(const char *question);
 /* Milliseconds of a clock that never goes back. */

@@ -197,7 +197,6 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
 int cli_join(const struct cli *cli)
 {
     struct peer_config config = { .size = sizeof(config), .state_dir = cli->state_dir };
-    struct peer_error error;
     struct peer *peer;
     char join[MAX_JOIN];
     int status;
@@ -207,12 +206,12 @@ int cli_join(const struct cli *cli)
     else if (cli->argument ? !take_argument(cli->argument, join, sizeof(join))
                            : !read_join(cli, join, sizeof(join)))
         return 2;
-    cli_catch_signals(); /* the prompt has its own way with them */
     config.join = cli->resume ? NULL : join;
-    peer = peer_new(&config, &error);
+    peer = cli_open(cli, "join", &config);
     wipe(join, sizeof(join));
     if (!peer)
-        return cli_fail(cli, "join", &error);
+        return 1;
+    cli_catch_signals(); /* prompts have their own way with them */
     status = wait_joined(cli, peer);
     peer_free(peer);
     return status;

@@ -22,11 +22,11 @@ static const struct verb {
     const char *options; /* the letters of those that it knows, beside --state */
     const char *usage, *help;
 } verbs[] = {
-    { "join", cli_join, NULL, 1, "jtR", "join [--join-file FILE | --resume] < JOINSTRING",
+    { "join", cli_join, NULL, 1, "jtRp", "join [--join-file FILE | --resume] < JOINSTRING",
       "join a network: get this machine's ID and certificate" },
     { "id", cli_id, NULL, 0, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, NULL, 1, "afl", "chat [ID|NAME] [--accept]",
+    { "chat", cli_chat, NULL, 1, "aflp", "chat [ID|NAME] [--accept]",
       "with an ID or a name: dial it and chat; without: wait for a call" },
     { "call", NULL, cli_call, 1, "", "call PROCEDURE [VALUE | KEY=VALUE]...",
       "call a procedure of the network: network.whoami, ID.APP.METHOD" },
@@ -35,11 +35,13 @@ static const struct verb {
       "publish values, or each line of standard input" },
     { "serve", NULL, cli_serve, 1, "", "serve PROCEDURE -- COMMAND [ARG]...",
       "run COMMAND for every call of me.APP.METHOD" },
-    { "name", cli_name, NULL, 3, "Jt", "name list | claim NAME | release NAME | transfer NAME ID",
+    { "name", cli_name, NULL, 3, "Jtp", "name list | claim NAME | release NAME | transfer NAME ID",
       "readable names for this machine's ID" },
-    { "rekey", cli_rekey, NULL, 0, "t", "rekey", "a new identity key, signed by the old one" },
+    { "rekey", cli_rekey, NULL, 0, "tp", "rekey", "a new identity key, signed by the old one" },
     { "known", cli_known, NULL, 2, "y", "known accept ID [--yes]",
       "agree to the changed key of a machine that is known here" },
+    { "passphrase", cli_change_passphrase, NULL, 0, "pnX", "passphrase [--remove]",
+      "keep the identity key under a passphrase, or another, or none" },
     { "export", cli_export, NULL, 1, "p", "export FILE [--passphrase-fd N]",
       "move this identity into a file under a passphrase" },
     { "import", cli_import, NULL, 1, "p", "import FILE [--passphrase-fd N]",
@@ -67,7 +69,12 @@ static void usage(FILE *out)
         "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
         "  --json            id, name, call: as JSON\n"
         "  --resume          join: go on waiting for approval, without the join string\n"
-        "  --passphrase-fd N export, import: read the passphrase from this descriptor\n"
+        "  --passphrase-fd N read the passphrase of the key (export, import: of the file) from "
+        "this\n"
+        "                    descriptor\n"
+        "  --new-passphrase-fd N, --remove\n"
+        "                    passphrase: read the new one from this descriptor; keep it under "
+        "none\n"
         "  --yes             known: do not ask\n"
         "  --timeout TIME    call, pub: 5s, 500ms, 2m; 60s is the default\n"
         "  --progress        call: print results as they come; serve: each line of output is one\n"
@@ -210,6 +217,8 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
         { "loopback", no_argument, NULL, 'l' },
         { "resume", no_argument, NULL, 'R' },
         { "passphrase-fd", required_argument, NULL, 'p' },
+        { "new-passphrase-fd", required_argument, NULL, 'n' },
+        { "remove", no_argument, NULL, 'X' },
         { "yes", no_argument, NULL, 'y' },
         { "json", no_argument, NULL, 'J' },
         { "help", no_argument, NULL, 'h' },
@@ -246,6 +255,12 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             break;
         case 'p':
             cli->passphrase_fd = optarg;
+            break;
+        case 'n':
+            cli->new_passphrase_fd = optarg;
+            break;
+        case 'X':
+            cli->remove = true;
             break;
         case 'y':
             cli->yes = true;

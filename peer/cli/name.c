@@ -44,14 +44,13 @@ static int wait_answer(const struct errand *errand, struct peer *peer)
 static int run(const struct errand *errand)
 {
     struct peer_config config = { .size = sizeof(config), .state_dir = errand->cli->state_dir };
-    struct peer_error error;
     struct peer *peer;
     int status;
 
-    cli_catch_signals();
-    peer = peer_new(&config, &error);
+    peer = cli_open(errand->cli, errand->what, &config);
     if (!peer)
-        return cli_fail(errand->cli, errand->what, &error);
+        return 1;
+    cli_catch_signals(); /* the prompt had its own way with them */
     status = wait_answer(errand, peer);
     peer_free(peer);
     return status;

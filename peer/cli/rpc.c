@@ -68,6 +68,7 @@ static const struct option options[] = {
     { "accept", no_argument, NULL, 'a' },
     { "loopback", no_argument, NULL, 'l' },
     { "sign", no_argument, NULL, 'S' },
+    { "passphrase-fd", required_argument, NULL, 'F' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -77,6 +78,9 @@ static int take_option(struct cli *cli, struct rpc_words *words, int c, char *va
     switch (c) {
     case 's':
         cli->state_dir = value;
+        return 0;
+    case 'F':
+        cli->passphrase_fd = value;
         return 0;
     case 't':
         return read_duration(words, value, &words->timeout_s);
@@ -407,19 +411,11 @@ struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
                                   .state_dir = cli->state_dir,
                                   .capabilities = capabilities,
                                   .allow_loopback = cli->loopback };
-    struct peer_error error;
-    struct peer *peer;
+    struct peer *peer = cli_open(cli, words->verb, &config);
 
-    cli_catch_signals();
-    peer = peer_new(&config, &error);
-    if (peer)
-        return peer;
-    *ret_status = cli_fail(cli, words->verb, &error);
-    if (strcmp(error.name, "busy") == 0)
-        cli_say(
-            "one program at a time uses a state folder: give this one another with --state, joined "
-            "with an ID of its own");
-    return NULL;
+    *ret_status = 1;
+    cli_catch_signals(); /* the prompt had its own way with them */
+    return peer;
 }
 
 bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)

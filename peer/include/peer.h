@@ -54,10 +54,14 @@ struct peer_config {
     const char *const
         *capabilities;   /* what this side serves, NULL-terminated: "chat"; NULL: takes no calls */
     bool allow_loopback; /* use 127.0.0.1 as a candidate: two peers on one machine */
+    const char *passphrase; /* of the identity key; NULL: none. At most 1024 bytes. It is copied; the copy is wiped by peer_free(),
+                               * yours is yours to wipe. Not looked at where the key is a plain file; a key that is made is sealed
+                               * with it */
 };
 
 /* Starts: reads or makes the state folder, connects, proves the key, gets ID and certificate; all of it in the background.
- * NULL and *ret_error: not_joined, exposed, invalid_argument, bad_config, busy (the folder is in use), system. */
+ * NULL and *ret_error: not_joined, exposed, invalid_argument, bad_config, busy (the folder is in use), system; locked: the key is
+ * kept under a passphrase, ask for it and try again; bad_passphrase. Opening such a key takes part of a second. */
 PEER_API struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_error);
 PEER_API void
 peer_free(struct peer *peer); /* closes every link; NULL is fine; waits at most two seconds */
@@ -390,6 +394,13 @@ PEER_API bool peer_known_offered(const char *state_dir, const char *id, char ret
  * folder. */
 PEER_API bool peer_known_accept(const char *state_dir, const char *id, const char *fingerprint,
                                 struct peer_error *ret_error);
+
+/* Keeps this machine's identity key under a passphrase (Argon2id, XChaCha20-Poly1305): `old` NULL: it is a plain file now; `next`
+ * NULL: it shall be one again. Both are read during the call alone, and yours to wipe. The folder must not be in use. What is
+ * interrupted is whole, before or after. False: bad_passphrase and locked (then nothing has changed), busy, not_joined,
+ * invalid_argument. */
+PEER_API bool peer_passphrase(const char *state_dir, const char *old, const char *next,
+                              struct peer_error *ret_error);
 
 /* Writes this machine's identity to a new file under a passphrase (Argon2id, XChaCha20-Poly1305), mode 0600, and marks the
  * folder as moved: nothing uses it any more. False: already_exists, busy, not_joined, invalid_argument. */

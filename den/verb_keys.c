@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/verb.h"
+
+#include "base/log.h"
+#include "den/args.h"
+#include "den/keys.h"
+
+#include <stdio.h>
+
+struct words {
+    const char *config, *fd, *new_fd;
+    bool removes;
+};
+
+static int change(const struct words *w)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    _buf_wipe_ old = { 0 };
+    _buf_wipe_ next = { 0 };
+    struct err err = { 0 };
+    size_t n;
+
+    if (!verb_load_config(w->config, &config))
+        return VERB_FAILED;
+    if (!keys_ask(config.state, w->fd, &old, &err) ||
+        (!w->removes && !keys_ask_new(w->new_fd, &next, &err)) ||
+        !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &err))
+        return verb_fail(&err);
+    printf("%zu keys in %s are %s\n", n, config.state,
+           w->removes ? "plain files now" : "kept under the new passphrase");
+    return VERB_DONE;
+}
+
+int verb_passphrase(int argc, char **argv)
+{
+    struct words w = { 0 };
+    const struct args_option options[] = {
+        { "config", &w.config, true },
+        { "passphrase-fd", &w.fd, false },
+        { "new-passphrase-fd", &w.new_fd, false },
+        { "remove", NULL, false, &w.removes },
+    };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
+        return verb_misuse(&err);
+    if (w.removes && w.new_fd) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "--remove and --new-passphrase-fd: one of the two");
+        return verb_misuse(&err);
+    }
+    log_open("warren-den", LOG_WARN);
+    return change(&w);
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of peer, den and router under a passphrase."""
+import os
+import pty
+import signal
+import stat
+
+import tap
+from network import run
+
+PHRASE, OTHER = "correct horse", "battery staple"
+
+
+def pipes(*texts):
+    """A descriptor to read for each text."""
+    fds = []
+    for text in texts:
+        theirs, ours = os.pipe()
+        os.write(ours, text.encode())
+        os.close(ours)
+        fds.append(theirs)
+    return fds
+
+
+def with_fds(argv, wanted=0, **options):
+    """Runs it with each text behind a descriptor: passphrase_fd="..." becomes --passphrase-fd N."""
+    fds = pipes(*options.values())
+    for name, fd in zip(options, fds):
+        argv = [*argv, "--" + name.replace("_", "-"), str(fd)]
+    done = run(argv, wanted=wanted, pass_fds=fds, start_new_session=True)
+    for fd in fds:
+        os.close(fd)
+    return done
+
+
+def started(net, name, argv, phrase, **more):
+    fd, = pipes(phrase + "\n")
+    process = net.start(name, [*argv, "--passphrase-fd", str(fd)], pass_fds=[fd], **more)
+    os.close(fd)
+    return process
+
+
+def on_terminal(argv, answers, typed_ahead=b""):
+    """Answers each prompt on a terminal of its own; the exit status and what was shown."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(argv[0], argv)
+    if typed_ahead:
+        os.write(fd, typed_ahead)
+    whole = shown = b""
+    for prompt, answer in answers:
+        while prompt not in shown:
+            shown += os.read(fd, 4096)
+        whole += shown
+        shown = b""
+        os.write(fd, answer + b"\n")
+    try:
+        while data := os.read(fd, 4096):
+            whole += data
+    except OSError:
+        pass
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), whole.decode(errors="replace")
+
+
+def sealed(path):
+    with open(path, "rb") as f:
+        return f.read().startswith(b"warren-sealed-1\n")
+
+
+def modes(*paths):
+    return all(stat.S_IMODE(os.stat(path).st_mode) == 0o600 for path in paths)
+
+
+@tap.test
+def a_peers_key_is_sealed_and_asked_for(net):
+    net.join("alice")
+    key, before = net.path("alice/identity.key"), net.identity("alice")
+    with_fds(net.warren("alice", "passphrase"), new_passphrase_fd=PHRASE + "\n")
+    tap.check(sealed(key) and modes(key), "the key is not sealed")
+    tap.check(net.identity("alice") == before, "warren id needs it")
+    done = with_fds(net.warren("alice", "name", "list"), passphrase_fd="wrong\n", wanted=1)
+    tap.check_in("bad_passphrase", done.stderr)
+    done = run(net.warren("alice", "name", "list"), wanted=1, start_new_session=True)
+    tap.check_in("no terminal to ask for the passphrase", done.stderr)
+    with_fds(net.warren("alice", "name", "list"), passphrase_fd=PHRASE + "\n")
+    status, text = on_terminal(net.warren("alice", "name", "list"), [(b"Passphrase: ", PHRASE.encode())])
+    tap.check(status == 0 and PHRASE not in text, text)
+
+
+@tap.test
+def what_is_typed_before_the_prompt_is_no_answer(net):
+    status, text = on_terminal(net.warren("alice", "name", "list"), [(b"Passphrase: ", PHRASE.encode())], b"typed too early\n")
+    tap.check(status == 0, text)
+
+
+@tap.test
+def systemd_gives_it_as_a_credential(net):
+    folder = net.path("credentials")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "warren.passphrase"), "w", encoding="ascii") as f:
+        f.write(PHRASE)
+    run(net.warren("alice", "name", "list"), env={**os.environ, "CREDENTIALS_DIRECTORY": folder}, start_new_session=True)
+
+
+@tap.test
+def a_new_identity_key_is_sealed_as_the_one_before(net):
+    before = net.identity("alice")
+    with_fds(net.warren("alice", "rekey"), passphrase_fd=PHRASE + "\n")
+    tap.check(sealed(net.path("alice/identity.key")), "the new key is a plain file")
+    tap.check(net.identity("alice")["identity_pk"] != before["identity_pk"], "the same key")
+    with_fds(net.warren("alice", "name", "list"), passphrase_fd=PHRASE + "\n")
+    with_fds(net.warren("alice", "passphrase"), passphrase_fd="wrong\n", new_passphrase_fd=OTHER + "\n", wanted=1)
+    with_fds(net.warren("alice", "passphrase"), passphrase_fd=PHRASE + "\n", new_passphrase_fd=OTHER + "\n")
+    with_fds(net.warren("alice", "name", "list"), passphrase_fd=PHRASE + "\n", wanted=1)
+    with_fds(net.warren("alice", "passphrase", "--remove"), passphrase_fd=OTHER + "\n")
+    tap.check(not sealed(net.path("alice/identity.key")), "still sealed")
+    run(net.warren("alice", "name", "list"))
+
+
+@tap.test
+def a_machine_may_join_with_a_sealed_key_at_once(net):
+    fd, = pipes(PHRASE + "\n")
+    run([*net.warren("bob", "join"), "--passphrase-fd", str(fd)], input=net.token() + "\n", pass_fds=[fd])
+    os.close(fd)
+    tap.check(sealed(net.path("bob/identity.key")), "a plain file")
+    file = net.path("bob.warren")  # a moved identity stays under its passphrase
+    with_fds(net.warren("bob", "export", file), passphrase_fd=OTHER + "\n")
+    with_fds(net.warren("bob2", "import", file), passphrase_fd=OTHER + "\n")
+    tap.check(sealed(net.path("bob2/identity.key")), "a plain file after the move")
+    with_fds(net.warren("bob2", "name", "list"), passphrase_fd=PHRASE + "\n")
+
+
+def restart(net, which, phrase):
+    process = net.router if which == "router" else net.den
+    process.stop()
+    argv = [net.program("warren-router"), "--config", net.path("router/router.conf")] if which == "router" \
+        else [net.program("warren-den"), "run", "--config", net.path("den/den.conf")]
+    tap.check(run(argv, wanted=1, start_new_session=True).stderr.count("no terminal to ask"), "it does not ask")
+    done = with_fds(argv, passphrase_fd="wrong\n", wanted=1)
+    tap.check_in("the passphrase is wrong", done.stderr)
+    process = started(net, "warren-" + which, argv, phrase)
+    process.wait_line(process.err, r"event=listening" if which == "router" else r"event=online")
+    setattr(net, which, process)
+
+
+@tap.test
+def den_keeps_its_keys_under_one(net):
+    argv = [net.program("warren-den"), "passphrase", "--config", net.path("den/den.conf")]
+    with_fds(argv, new_passphrase_fd=PHRASE)
+    names = [name for name in os.listdir(net.path("den")) if name.endswith(".key") and not name.startswith("root")]
+    tap.check(len(names) == 3 and all(sealed(net.path("den", name)) for name in names), str(names))
+    tap.check(modes(*(net.path("den", name) for name in names)), "modes")
+    restart(net, "den", PHRASE)
+    net.join("carol")
+    done = with_fds(argv, passphrase_fd="wrong", new_passphrase_fd=OTHER, wanted=1)
+    tap.check_in("the passphrase is wrong", done.stderr)
+    with_fds(argv, passphrase_fd=PHRASE, new_passphrase_fd=OTHER)
+    restart(net, "den", OTHER)
+
+
+@tap.test
+def what_was_interrupted_between_two_files_goes_on(net):
+    """One file has the new passphrase already, as after a crash: the same command again ends it."""
+    argv = [net.program("warren-den"), "passphrase", "--config", net.path("den/den.conf")]
+    with open(net.path("den/login.key"), "rb") as f:
+        old = f.read()
+    with_fds(argv, passphrase_fd=OTHER, new_passphrase_fd=PHRASE)
+    with open(net.path("den/login.key"), "wb") as f:
+        f.write(old)
+    with_fds(argv, passphrase_fd=OTHER, new_passphrase_fd=PHRASE)
+    restart(net, "den", PHRASE)
+    with_fds([*argv, "--remove"], passphrase_fd=PHRASE)
+    net.den.stop()
+    net.start_den()
+
+
+@tap.test
+def the_router_does_too_and_reloads_without_it(net):
+    argv = [net.program("warren-router"), "passphrase", net.path("router")]
+    with_fds(argv, new_passphrase_fd=PHRASE)
+    tap.check(all(sealed(net.path("router", name)) for name in ("router.key", "tls.key")), "not sealed")
+    restart(net, "router", PHRASE)
+    net.den.wait_line(net.den.err, "event=online", len(net.den.err))
+    net.router.process.send_signal(signal.SIGHUP)
+    net.router.wait_line(net.router.err, "event=reloaded")
+    check = [net.program("warren-router"), "--check-config", "--config", net.path("router/router.conf")]
+    tap.check_in("configuration: ok", with_fds(check, passphrase_fd=PHRASE).stdout)
+    status, text = on_terminal(argv + ["--remove"], [(b"Passphrase of the router's keys: ", PHRASE.encode())], b"too early\n")
+    tap.check(status == 0 and PHRASE not in text, text)
+    tap.check(not sealed(net.path("router/router.key")), "still sealed")
+
+
+@tap.test
+def no_passphrase_is_in_a_log(net):
+    for process in net.processes:
+        for line in process.err + process.out:
+            tap.check(PHRASE not in line and OTHER not in line, line)
+
+
+tap.main()
