@@ -503,8 +503,9 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, struct err *
         return true;
     }
     if (!broker_publish_as(conn, ask, &publication, &why)) {
-        log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
-                  log_quote(ask->topic), log_quote_text(why.text));
+        if (conn_may_log(conn))
+            log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
+                      log_quote(ask->topic), log_quote_text(why.text));
         if (ask->acknowledge)
             conn_refuse(conn, RPC_PUBLISH, ask->request, &why);
         return true;

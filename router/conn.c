@@ -11,7 +11,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { FLOOD = 10 }; /* times the rate of requests: the end of patience */
+enum {
+    FLOOD = 10, /* times the rate of requests: the end of patience */
+    LOG_BURST = 50,
+};
 
 typedef bool conn_action(struct conn *conn, const struct conn_input *in, struct err *err);
 
@@ -164,8 +167,17 @@ static void release(struct conn *conn)
     clone_is_gone(conn);
 }
 
+static void log_left_out(struct conn *conn)
+{
+    if (conn->n_unlogged)
+        log_event(LOG_INFO, "left_out", "id=%s address=%s lines=%" PRIu64, conn->id, conn->address,
+                  conn->n_unlogged);
+    conn->n_unlogged = 0;
+}
+
 void conn_free(struct conn *conn)
 {
+    log_left_out(conn);
     release(conn);
     list_remove(&conn->of_router);
     free(conn);
@@ -420,6 +432,21 @@ bool conn_may_request(struct conn *conn, struct err *err)
     return false;
 }
 
+bool conn_may_log(struct conn *conn)
+{
+    uint64_t now = conn->router->now.mono;
+
+    if (conn->log_at < now)
+        conn->log_at = now;
+    if (conn->log_at >= now + LOG_BURST * SECOND_MS) {
+        conn->n_unlogged++;
+        return false;
+    }
+    log_left_out(conn);
+    conn->log_at += SECOND_MS;
+    return true;
+}
+
 void conn_charge(struct conn *conn, uint64_t n)
 {
     uint64_t most = max_rate(conn);
@@ -603,7 +630,7 @@ bool conn_may_pack(const struct conn *conn, unsigned feature, const struct rpc_p
            err_set(err, ERR_BAD_WIRE, "ppt_scheme: payload_passthru_mode was not announced");
 }
 
-static bool decide(const struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,
+static bool decide(struct conn *conn, enum policy_verb verb, struct view uri, bool is_tree,
                    struct err *err)
 {
     struct policy_ask ask = {
@@ -624,18 +651,19 @@ static bool decide(const struct conn *conn, enum policy_verb verb, struct view u
         return true;
     policy_refuse(verdict, &ask, err);
     metrics_count(&conn->router->metrics, METRIC_DENIED);
-    log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
-              "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),
-              log_quote_text(err->text));
+    if (conn_may_log(conn))
+        log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
+                  "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),
+                  log_quote_text(err->text));
     return false;
 }
 
-bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err)
+bool conn_may(struct conn *conn, enum policy_verb verb, struct view uri, struct err *err)
 {
     return decide(conn, verb, uri, false, err);
 }
 
-bool conn_may_match(const struct conn *conn, enum policy_verb verb, enum match_kind kind,
+bool conn_may_match(struct conn *conn, enum policy_verb verb, enum match_kind kind,
                     struct view pattern, struct err *err)
 {
     return decide(conn, verb, match_fixed(kind, pattern), kind != MATCH_EXACT, err);

@@ -86,6 +86,7 @@ struct conn {
     size_t waiting_bytes;         /* of them, charged to its queue */
     uint64_t slice;               /* the last in which it was sent an event */
     uint64_t second_at, n_second; /* requests since then; see conn_may_request() */
+    uint64_t log_at, n_unlogged;  /* see conn_may_log() */
     enum source_fault fault;      /* what its end tells about where it came from */
     uint8_t near[SOURCE_KEY];     /* the network that its address is in, if that is known */
     bool has_near;
@@ -117,6 +118,9 @@ bool conn_is_slow(const struct conn *conn); /* half of its queue is full */
 void conn_over(struct conn *conn, enum metric_limit limit);
 /* One more request. False: too many in this second. */
 bool conn_may_request(struct conn *conn, struct err *err);
+/* Whether what it just did is worth a line of the log: fifty are, then one a second. How many were not is said with
+ * the next one, or at its end. */
+bool conn_may_log(struct conn *conn);
 /* The last one was as much work as `n` more: the rest of this second may be over. */
 void conn_charge(struct conn *conn, uint64_t n);
 /* Its connection has been there for `ms` already: less is left for the handshake. */
@@ -142,7 +146,7 @@ static inline struct view conn_id(const struct conn *conn)
 /* Who packs its payload said in HELLO that it does; else it is a violation. */
 bool conn_may_pack(const struct conn *conn, unsigned feature, const struct rpc_ppt *ppt,
                    struct err *err);
-bool conn_may(const struct conn *conn, enum policy_verb verb, struct view uri, struct err *err);
+bool conn_may(struct conn *conn, enum policy_verb verb, struct view uri, struct err *err);
 /* The same of everything that a pattern matches. */
-bool conn_may_match(const struct conn *conn, enum policy_verb verb, enum match_kind kind,
+bool conn_may_match(struct conn *conn, enum policy_verb verb, enum match_kind kind,
                     struct view pattern, struct err *err);

@@ -195,8 +195,9 @@ bool procs_register(struct conn *conn, const struct conn_input *in, _unused_ str
     }
     proc = wish.proc ? wish.proc : proc_new(conn, &wish);
     join(conn, ask, proc, wish.charge);
-    log_event(LOG_INFO, "registered", "id=%s match=%s uri=%s", conn->id, match_name(proc->kind),
-              log_quote(wish.uri));
+    if (conn_may_log(conn))
+        log_event(LOG_INFO, "registered", "id=%s match=%s uri=%s", conn->id, match_name(proc->kind),
+                  log_quote(wish.uri));
     conn_send(conn, &(struct rpc_msg){ .type = RPC_REGISTERED, .ids = { ask->request, proc->id } });
     if (!wish.proc)
         meta_on_procedure(conn, proc, META_CREATED);
@@ -246,8 +247,9 @@ bool procs_unregister(struct conn *conn, const struct conn_input *in, _unused_ s
         conn_refuse(conn, RPC_UNREGISTER, ask->request, &why);
         return true;
     }
-    log_event(LOG_INFO, "unregistered", "id=%s uri=%s", conn->id,
-              log_quote(buf_view(&reg->proc->uri)));
+    if (conn_may_log(conn))
+        log_event(LOG_INFO, "unregistered", "id=%s uri=%s", conn->id,
+                  log_quote(buf_view(&reg->proc->uri)));
     conn_send(conn, &(struct rpc_msg){ .type = RPC_UNREGISTERED, .ids = { ask->request, 0 } });
     reg_free(reg);
     return true;

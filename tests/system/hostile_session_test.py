@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that want more than their share: each is told its own URI, somebody else's calls go on, the router counts."""
+import re
+import time
+
 from hostile import ADDRESSES, PATIENCE, REALM, Router, case, check_abort, check_error, frame, joined, pack, send_quietly, tap
 
 
@@ -20,6 +23,27 @@ def requests_over_the_rate_are_refused(router):
     tap.check(uris.count("wamp.error.no_such_procedure") >= 400, "what fits is answered")
     tap.check("network.error.too_many_requests" in uris, repr(set(uris)))
     one.close()
+
+
+def is_told(line):
+    left_out = re.search(r"event=left_out .*lines=(\d+)", line)
+    return int(left_out.group(1)) if left_out else "uri=wamp.mine" in line
+
+
+@case()
+def who_is_refused_often_does_not_fill_the_log(router):
+    one, seen = router.session(), len(router.process.err)
+    for n in range(300):
+        one.ask(64, {}, f"wamp.mine{n}")
+    for _ in range(300):
+        one.expect(8)
+    one.close()
+    router.process.wait_line(router.process.err, r"event=left .*reason=\"the connection", seen)
+    until = time.monotonic() + PATIENCE
+    while (told := sum(is_told(line) for line in router.process.err[seen:])) != 300 and time.monotonic() < until:
+        time.sleep(0.1)
+    written = sum("uri=wamp.mine" in line for line in router.process.err[seen:])
+    tap.check(told == 300 and written < 150, f"{written} lines, {told} told")
 
 
 @case(limit="max_request_rate", log=r"event=closed .*reason=network\.error\.too_many_requests")
