@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/token.h"
 
-enum { MAX_KEYS = 64 };
-
 bool rpc_map_open(struct view map, struct view *ret_cursor, uint32_t *ret_n)
 {
     struct rpc_token token;
@@ -17,10 +15,11 @@ bool rpc_map_open(struct view map, struct view *ret_cursor, uint32_t *ret_n)
 bool rpc_map_next(struct view *cursor, uint32_t *n_left, struct view *ret_key,
                   struct view *ret_value)
 {
-    struct view key, value;
+    struct view head, value;
+    struct rpc_token key;
 
-    if (*n_left == 0 || !rpc_take(cursor, rpc_value_len(*cursor), &key) ||
-        !rpc_value_text(key, ret_key))
+    if (*n_left == 0 || !rpc_token_read(*cursor, &key) || key.kind != RPC_TEXT ||
+        !rpc_take(cursor, key.head, &head) || !rpc_take(cursor, (size_t)key.n, ret_key))
         return false;
     if (!rpc_take(cursor, rpc_value_len(*cursor), &value) || value.len == 0)
         return false;
@@ -78,14 +77,14 @@ bool rpc_map_bool(struct view map, const char *key)
 
 bool rpc_map_has_duplicates(struct view map)
 {
-    _uninitialized_ struct view keys[MAX_KEYS];
+    _uninitialized_ struct view keys[RPC_MAX_MAP_KEYS];
     struct view cursor, value;
     uint32_t n;
     size_t n_keys = 0;
 
     if (!rpc_map_open(map, &cursor, &n) || n < 2)
         return false;
-    if (n > MAX_KEYS)
+    if (n > RPC_MAX_MAP_KEYS)
         return true;
     for (; rpc_map_next(&cursor, &n, &keys[n_keys], &value); n_keys++) {
         for (size_t i = 0; i < n_keys; i++) {

@@ -149,25 +149,46 @@ static void fail_key(struct rpc_fields *f, const char *dict, const char *key, co
     rpc_fields_fail(f, name, why);
 }
 
-/* Keys that the table does not know are passed over; nil is absent. Every message has such a map,
- * most of them empty: it is walked once. */
+static bool is_among(const struct view *keys, size_t n, struct view name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (keys[i].len == name.len && view_eq(keys[i], name))
+            return true;
+    return false;
+}
+
+/* What is wrong with a key, or NULL. Those that the table does not know are passed over; nil is absent. */
+static const char *take_key(struct rpc_msg *msg, const struct rpc_shape *key, struct view value)
+{
+    return key && rpc_value_kind(value) != RPC_NIL ? read_key(msg, key, value) : NULL;
+}
+
+/* Every message has such a map, most of them empty or small: it is walked once. */
 static void read_dict(struct rpc_fields *f, struct rpc_msg *msg, const struct rpc_shape *shape)
 {
-    struct view map = take_map(f, shape->name), cursor, name, value;
+    _uninitialized_ struct view keys[RPC_MAX_MAP_KEYS];
+    struct view cursor, value;
+    size_t n_keys = 0;
     uint32_t n;
 
-    if (f->has_failed || !rpc_map_open(map, &cursor, &n))
+    if (f->has_failed || f->n_left == 0 || !rpc_map_open(f->rest, &cursor, &n)) {
+        rpc_fields_map(f, shape->name); /* which says what is wrong */
         return;
-    while (rpc_map_next(&cursor, &n, &name, &value)) {
-        const struct rpc_shape *key = key_shape(shape->dict, name);
-        const char *why = NULL;
-        if (key && rpc_value_kind(value) != RPC_NIL)
-            why = read_key(msg, key, value);
+    }
+    bool is_wrong = n > RPC_MAX_MAP_KEYS;
+    for (; !is_wrong && rpc_map_next(&cursor, &n, &keys[n_keys], &value); n_keys++) {
+        const struct rpc_shape *key = key_shape(shape->dict, keys[n_keys]);
+        const char *why = take_key(msg, key, value);
         if (why) {
             fail_key(f, shape->name, key->name, why);
             return;
         }
+        is_wrong = is_among(keys, n_keys, keys[n_keys]);
     }
+    if (is_wrong)
+        rpc_fields_fail(f, shape->name, "a key twice, or more than 64");
+    f->rest = cursor;
+    f->n_left--;
 }
 
 static struct view read_signature(struct rpc_fields *f, const char *name)

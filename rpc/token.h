@@ -6,6 +6,8 @@
 
 enum { RPC_TOKEN_EXT = RPC_MAP + 1, RPC_TOKEN_RESERVED };
 
+enum { RPC_MAX_MAP_KEYS = 64 }; /* of a map whose keys are looked at */
+
 struct rpc_token {
     unsigned kind;    /* enum rpc_kind, or one of the two above */
     size_t head;      /* bytes of the head, the whole value for scalars */
@@ -57,5 +59,18 @@ static inline bool rpc_take(struct view *view, size_t len, struct view *ret_byte
     return true;
 }
 
+size_t rpc_value_len_nested(struct view bytes);
+
 /* Length of the value at the front of walked bytes; 0 when there is none. */
-size_t rpc_value_len(struct view bytes);
+static inline size_t rpc_value_len(struct view bytes)
+{
+    struct rpc_token token;
+
+    if (!rpc_token_read(bytes, &token))
+        return 0;
+    if (token.kind == RPC_ARRAY || token.kind == RPC_MAP)
+        return rpc_value_len_nested(bytes);
+    if (token.kind != RPC_TEXT && token.kind != RPC_BIN)
+        return token.head;
+    return token.n <= bytes.len - token.head ? token.head + (size_t)token.n : 0;
+}

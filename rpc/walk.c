@@ -143,7 +143,7 @@ bool rpc_walk_payload(struct view bytes, size_t *ret_len, struct err *err)
     return walk_to_end(&w, bytes, ret_len, err);
 }
 
-size_t rpc_value_len(struct view bytes)
+size_t rpc_value_len_nested(struct view bytes)
 {
     struct view rest = bytes, body;
     struct rpc_token token;
