@@ -7,6 +7,7 @@
 
 enum {
     TLS_RECORD = 16 * 1024,
+    FIRST_EARLY = 2048,
     MAX_READS = 256,       /* TLS records of one connection in one turn */
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
@@ -234,6 +235,7 @@ void rpc_ws_hub_flush(struct rpc_ws_hub *hub)
 {
     struct rpc_ws_conn *conn;
 
+    hub->n_turns++;
     LIST_EACH(conn, &hub->dirty, dirty) {
         if (answers_pings(hub, conn) && !rpc_ws_conn_flush(conn))
             conn_kill(conn);
@@ -256,9 +258,22 @@ static void mark_dirty(struct rpc_ws_conn *conn)
         list_append(&conn->hub->dirty, &conn->dirty);
 }
 
-/* A full TLS record gains nothing by waiting for the turn's end, and the other side can begin. */
+/* The other side begins while the turn goes on, on another core: soon after its start, then each time with twice as
+ * much, and a full TLS record gains nothing by waiting. */
+static bool is_early(struct rpc_ws_conn *conn)
+{
+    const struct rpc_ws_hub *hub = conn->hub;
+
+    if (conn->early_turn != hub->n_turns || !conn->early) {
+        conn->early_turn = hub->n_turns;
+        conn->early = hub->has_turns ? FIRST_EARLY : TLS_RECORD;
+    }
+    return rpc_ws_queued(conn) >= conn->early;
+}
+
 static void flush_early(struct rpc_ws_conn *conn)
 {
+    conn->early = min_u64(2 * conn->early, TLS_RECORD);
     if (!list_is_empty(&conn->dirty) && !rpc_ws_conn_flush(conn))
         conn_kill(conn);
 }
@@ -281,7 +296,7 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
     else
         put_in_batch(conn, message);
     mark_dirty(conn);
-    if (rpc_ws_queued(conn) >= TLS_RECORD)
+    if (is_early(conn))
         flush_early(conn);
 }
 

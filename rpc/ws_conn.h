@@ -28,6 +28,7 @@ struct rpc_ws_hub {
     uint64_t stall_ticks;
     uint64_t connect_timeout; /* ms from accepting to open */
     uint64_t n_ticks;
+    uint64_t n_turns;
 };
 
 struct rpc_ws_conn {
@@ -35,6 +36,8 @@ struct rpc_ws_conn {
     struct rpc_ws *ws;
     struct lws *wsi; /* NULL: not begun, or gone */
     struct list node, dirty, unread;
+    size_t early; /* bytes that leave before the end of turn `early_turn` */
+    uint64_t early_turn;
     struct list opening;  /* until it is open: in the order in which they came */
     uint64_t accepted_at; /* clock_mono_ms() */
     struct rpc_ws_events events;
