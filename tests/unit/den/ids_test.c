@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_MACHINES = 400, BINS = 100 };
+enum { MAX_MACHINES = 400, BINS = 100, PER_BEACON = 50000 /* den takes so many under one */ };
 
 struct machine {
     struct world_peer *peer; /* NULL: the slot is free */
@@ -181,6 +181,8 @@ TEST(ids_are_drawn_uniformly)
         bins[(id - 100000) / 9000]++;
         last[id % 10]++;
         key_free(peer.key);
+        if (i % PER_BEACON == PER_BEACON - 1)
+            world_pass(w, 30 * SECOND_MS);
     }
     for (size_t i = 0; i < BINS; i++)
         chi += pow((double)bins[i] - (double)n / BINS, 2) / ((double)n / BINS);
