@@ -57,6 +57,7 @@ bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZ
     return true;
 }
 
+/* entry->no: 0, the next one. */
 static bool append(struct store *store, struct store_audit *entry, struct err *err)
 {
     uint8_t previous[HASH_SIZE];
@@ -68,16 +69,19 @@ static bool append(struct store *store, struct store_audit *entry, struct err *e
     if (last_no != counted)
         return err_set(err, ERR_SYSTEM, "audit: the newest entry is %llu, it should be %llu",
                        (unsigned long long)last_no, (unsigned long long)counted);
-    entry->no = last_no + 1;
+    if (entry->no && entry->no <= last_no)
+        return err_set(err, ERR_INTERNAL, "audit: entry %llu is there",
+                       (unsigned long long)entry->no);
+    entry->no = entry->no ? entry->no : last_no + 1;
     next_head(previous, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
     return store_audit_add(store, entry, err) &&
            store_number_raise(store, number_name, entry->no, err);
 }
 
-bool audit_append(struct store *store, uint64_t at, const char *what,
-                  const struct audit_pair *pairs, size_t n_pairs, struct err *err)
+static bool put(struct store *store, uint64_t no, uint64_t at, const char *what,
+                const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
-    struct store_audit entry = { .at = at };
+    struct store_audit entry = { .no = no, .at = at };
     bool ok;
 
     put_pair(&entry.bytes, "what", view_text(what));
@@ -86,6 +90,51 @@ bool audit_append(struct store *store, uint64_t at, const char *what,
     ok = append(store, &entry, err);
     buf_free(&entry.bytes);
     return ok;
+}
+
+bool audit_append(struct store *store, uint64_t at, const char *what,
+                  const struct audit_pair *pairs, size_t n_pairs, struct err *err)
+{
+    return put(store, 0, at, what, pairs, n_pairs, err);
+}
+
+bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audit_pair *pairs,
+                size_t n_pairs, struct err *err)
+{
+    return put(store, to, at, AUDIT_ROLLBACK, pairs, n_pairs, err);
+}
+
+static bool is_jump(const struct store_audit *entry)
+{
+    return view_starts(buf_view(&entry->bytes), view_text("what=" AUDIT_ROLLBACK "\n"));
+}
+
+/* ---- looking for one ---------------------------------------------------------------------------- */
+
+struct search {
+    uint64_t no;
+    const uint8_t *head;
+    bool is_known;
+};
+
+static bool look_at_first(void *user, const struct store_audit *entry)
+{
+    struct search *search = user;
+
+    search->is_known = entry->no == search->no ? memcmp(entry->head, search->head, HASH_SIZE) == 0
+                                               : is_jump(entry);
+    return false;
+}
+
+bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE], bool *ret_does,
+                 struct err *err)
+{
+    struct search search = { .no = no, .head = head, .is_known = no == 0 };
+
+    if (no && !store_audit_each(store, no, look_at_first, &search, err))
+        return err_wrap(err, "audit");
+    *ret_does = search.is_known;
+    return true;
 }
 
 /* ---- verifying ---------------------------------------------------------------------------------- */
@@ -98,7 +147,7 @@ struct walk {
 static bool check_entry(void *user, const struct store_audit *entry)
 {
     struct walk *walk = user;
-    uint64_t expected = walk->n + 1;
+    uint64_t expected = is_jump(entry) && entry->no > walk->n ? entry->no : walk->n + 1;
     uint8_t head[HASH_SIZE];
 
     next_head(walk->head, expected, entry->at, buf_view(&entry->bytes), head);

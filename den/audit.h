@@ -19,6 +19,14 @@ struct audit_pair {
 /* Inside a transaction of the store. `what`: "identity.admitted", "certificate.issued", "session.granted", "session.refused" ... */
 bool audit_append(struct store *store, uint64_t at, const char *what,
                   const struct audit_pair *pairs, size_t n_pairs, struct err *err);
+/* The same with number `to`, which is above the next one: for the entry AUDIT_ROLLBACK alone, which says that those
+ * between were given up. INTERNAL when it is not above. */
+#define AUDIT_ROLLBACK "rollback.accepted"
+bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audit_pair *pairs,
+                size_t n_pairs, struct err *err);
+/* Whether the audit has that entry, or says that it was given up. */
+bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE], bool *ret_does,
+                 struct err *err);
 /* The newest number and head: 0 and zeros before the first. */
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE],
                 struct err *err);

@@ -29,7 +29,7 @@ static const struct procedure {
     unsigned by;
     core_handler *handle;
 } procedures[] = {
-    { "den.identity.admit", BY_ROUTER | BY_GUEST, identity_admit },
+    { "den.identity.admit", BY_ROUTER | BY_GUEST | BY_PEER, identity_admit },
     { "den.identity.refresh", BY_PEER, identity_refresh },
     { "den.identity.rekey", BY_PEER, rekey_replace },
     { "den.identity.keys", BY_PEER, rekey_count },
@@ -82,16 +82,19 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->opens);
     list_init(&core->ungrants);
     list_init(&core->askings);
-    core->passing_at = NEVER_MS;
+    core->passing_at = core->meet_at = NEVER_MS;
     core->lives = lives_new(core);
     core->issue = issue_new();
     core->revoked = revoked_new();
     core->ocsp = ocsp_new();
-    if (!store_number_get(config->store, "policy_no", &core->policy_no, err))
+    if (!store_number_get(config->store, "policy_no", &core->policy_no, err) ||
+        !store_number_get(config->store, "epoch", &core->epoch, err))
         return false;
     if (!rpc_trust_check_key(config->trust, RPC_KEY_DEN_SIGN, signer_sign_pk(config->signer),
                              core_wall(core), err))
         return err_wrap(err, "sign.key");
+    if (!rollback_look(core, err))
+        return false;
     *ret_core = STEAL(core);
     return true;
 }
@@ -101,6 +104,7 @@ void den_core_free(struct den_core *core)
     if (!core)
         return;
     assert(core->n_asked == 0); /* the port's work is finished before */
+    rollback_down(core);
     open_drop_all(core);
     ungrant_drop_all(core);
     passing_drop_all(core);
@@ -342,10 +346,18 @@ bool den_core_start(struct den_core *core, struct err *err)
 {
     if (!core->policy)
         return err_set(err, ERR_INTERNAL, "no policy");
-    return live_start(core, err) && heart_start(core, err);
+    return live_start(core, err) && crl_start(core, err) && revoke_start(core, err);
 }
 
 void den_core_up(struct den_core *core)
+{
+    if (core->has_met)
+        core_go_on(core);
+    else
+        rollback_meet(core);
+}
+
+void core_go_on(struct den_core *core)
 {
     core->is_up = true;
     core->is_renewing = false;
@@ -359,6 +371,7 @@ void den_core_up(struct den_core *core)
 void den_core_down(struct den_core *core)
 {
     core->is_up = false;
+    rollback_down(core);
     core->renew_at = core->passing_at = NEVER_MS;
     asked_down(core);
     issue_down(core);
@@ -374,19 +387,32 @@ uint64_t den_core_deadline(const struct den_core *core)
 {
     uint64_t passing_at = core->fatal.code == ERR_NONE ? core->passing_at : NEVER_MS;
 
-    return min_u64(min_u64(heart_deadline(core), live_deadline(core)),
-                   min_u64(min_u64(core->renew_at, passing_at), issue_deadline(core)));
+    return min_u64(
+        min_u64(heart_deadline(core), live_deadline(core)),
+        min_u64(min_u64(core->renew_at, core->meet_at), min_u64(passing_at, issue_deadline(core))));
 }
 
 void den_core_tick(struct den_core *core)
 {
     if (core_mono(core) >= issue_deadline(core))
         issue_flush(core);
+    rollback_tick(core);
     heart_tick(core);
     renew_tick(core);
     passing_tick(core);
     live_tick(core);
     log_left_out(core);
+}
+
+void den_core_health(const struct den_core *core, struct buf *to)
+{
+    if (den_core_fatal(core))
+        buf_printf(to, "%s\n", core->fatal.text);
+    if (store_sickness(core->c.store))
+        buf_printf(to, "%s\n", store_sickness(core->c.store)->text);
+    if (!core->is_up)
+        buf_put_text(to, core->has_met ? "the router is away\n"
+                                       : "the router was not met yet: nothing is signed before\n");
 }
 
 const struct err *den_core_fatal(const struct den_core *core)

@@ -61,6 +61,7 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */
     uint64_t crl_life; /* reissued at half of it */
     struct signer_anchor crl_floor; /* as keep_crl() kept it last; zeros: never */
+    bool accepts_rollback; /* somebody said so: an older state of the store is gone on from */
     /* ms: a request for a certificate waits so long for others at most, and a millisecond after the
      * newest: what is signed together is recorded together. 0: to the next tick. */
     uint64_t sign_together;
@@ -81,7 +82,8 @@ OWN_FREEP(den_core, struct den_core)
  * `policy_taken` in success and failure alike; on failure the old one stays. */
 bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
                          struct err *err);
-/* A fresh CRL and the first heartbeat of this process. Needs a policy. */
+/* A fresh CRL. Needs a policy. What den says is signed from the first den_core_up() on: what the router
+ * kept shows then whether the store is as new as what was signed before. */
 bool den_core_start(struct den_core *core, struct err *err);
 
 const char *den_core_procedure(size_t i); /* the names to register, in order; NULL after the last */
@@ -108,6 +110,8 @@ struct view den_core_crl(const struct den_core *core); /* DER; until the core is
  * something that is known here. */
 bool den_core_ocsp(struct den_core *core, struct view request, struct buf *to);
 
+/* What is wrong with it, a line each, for whoever watches it; nothing: all is well. */
+void den_core_health(const struct den_core *core, struct buf *to);
 /* Something after which den must not go on: the store is behind what den signed before. NULL:
  * all is well. */
 const struct err *den_core_fatal(const struct den_core *core);

@@ -45,6 +45,10 @@ struct den_core {
     uint64_t tick_at,
         beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
     bool is_up;
+    bool has_met;              /* the router, in this process: den signs */
+    uint64_t meet_at;          /* mono: when it is tried again */
+    struct rollback *rollback; /* NULL: it has nothing under way */
+    uint64_t epoch;            /* how often such a one was */
 
     struct list opens; /* struct open of open.h */
     size_t n_opens;
@@ -132,6 +136,7 @@ bool identity_is_key_of_network(const struct den_core *core, struct view pk);
 
 struct enrolment {
     struct view bytes, sig, token_sig;
+    struct view before, before_sig; /* an admission that its key had; empty: none */
     struct rpc_enrol e;
 };
 
@@ -141,6 +146,13 @@ struct enrolment {
 bool enrolment_take(struct den_core *core, const struct enrolment *in, struct view source,
                     const struct store_identity *before /* NULL: a new key */,
                     struct store_identity *ret_who, bool *ret_waits, struct err *err);
+/* Of the IDs that are drawn now. */
+unsigned core_id_digits(const struct den_core *core);
+/* For a store that was taken back to an older state: the key of `in` is not known, but an admission that
+ * den signed in the life that is over says whose it is, and it was not revoked. *ret_is false: nothing
+ * was done. Inside a transaction. */
+bool enrolment_take_back(struct den_core *core, const struct enrolment *in,
+                         struct store_identity *ret_who, bool *ret_is, struct err *err);
 /* How long it is admitted from `now` on, at most. */
 uint64_t enrolment_admitted_until(const struct den_core *core, const struct store_identity *who,
                                   uint64_t now);
@@ -168,7 +180,7 @@ void passing_drop_all(struct den_core *core);
 
 /* ---- heart.c ------------------------------------------------------------------------------- */
 
-bool heart_start(struct den_core *core, struct err *err);
+bool heart_start(struct den_core *core, struct err *err); /* the first of this process */
 void heart_tick(struct den_core *core);
 /* Something changed that every peer should know of at once: an extra heartbeat, under the same
  * beacon. */
@@ -178,17 +190,31 @@ uint64_t heart_deadline(const struct den_core *core);
 /* ---- crl.c ----------------------------------------------------------------------------------- */
 
 bool crl_start(struct den_core *core, struct err *err);
+/* All of it anew, with a number and a time above these. */
+bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err);
 bool crl_renew(struct den_core *core, struct err *err);
 bool crl_tick(struct den_core *core); /* whether there is a new one */
 
 /* ---- revoke.c -------------------------------------------------------------------------------- */
 
-bool revoke_start(struct den_core *core, struct err *err); /* signs what is not signed yet */
+bool revoke_start(struct den_core *core, struct err *err); /* reads what was signed */
+bool revoke_sign(struct den_core *core, struct err *err);  /* what is not signed yet */
 void revoke_up(struct den_core *core);                     /* the router gets what it lacks */
 void revoke_again(struct den_core *core); /* what the router could not be given before */
 bool revoke_look(struct den_core *core, struct err *err); /* what came to the store */
 core_handler revoke_list;
 core_handler revoke_asked; /* revoke_asked.c */
+
+/* ---- rollback.c: a store that was taken back to an older state -------------------------------- */
+
+/* Nothing outside of the store is ahead of it, or that was accepted: STALE. */
+bool rollback_look(struct den_core *core, struct err *err);
+/* The router is there. When the store is as new as what den signed before, or was brought past it, then
+ * core_go_on(). */
+void rollback_meet(struct den_core *core);
+void rollback_tick(struct den_core *core);
+void rollback_down(struct den_core *core); /* the router is gone */
+void core_go_on(struct den_core *core);    /* core.c */
 
 /* ---- ocsp.c ---------------------------------------------------------------------------------- */
 

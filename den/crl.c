@@ -56,6 +56,20 @@ bool crl_start(struct den_core *core, struct err *err)
            crl_renew(core, err);
 }
 
+bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err)
+{
+    bool is_all;
+
+    if (floor->number > core->crl_is.number)
+        core->crl_is.number = floor->number;
+    if (floor->at > core->crl_is.at)
+        core->crl_is.at = floor->at;
+    revoked_free(core->revoked);
+    core->revoked = revoked_new();
+    return revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err) &&
+           crl_renew(core, err);
+}
+
 bool crl_tick(struct den_core *core)
 {
     struct err err = { 0 };
@@ -72,7 +86,7 @@ bool crl_tick(struct den_core *core)
 
 static bool take_more(struct den_core *core, uint64_t last, bool *ret_is_all, struct err *err)
 {
-    return last > core->rev_no || last <= core->crl_rev_no ||
+    return (last > core->rev_no && core->has_met) || last <= core->crl_rev_no ||
            revoked_load(core->revoked, core->c.store, core->crl_is.at, LOAD_AT_ONCE, ret_is_all,
                         err);
 }
@@ -90,7 +104,7 @@ bool den_core_look(struct den_core *core)
                   log_quote_text(err.text));
         return true;
     }
-    if (last > core->rev_no)
+    if (last > core->rev_no && core->has_met)
         return false; /* there are more to be signed first */
     if (!is_all || last <= core->crl_rev_no)
         return is_all;

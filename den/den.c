@@ -18,6 +18,7 @@ enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 
 
 struct den {
     const struct den_config *config;
+    bool accepts_rollback;
     struct home *home;
     struct rpc_loop *loop;
     struct rpc_timer *timer;
@@ -442,6 +443,7 @@ static bool make_core(struct den *den, struct err *err)
     core.bound = c->heartbeat_bound;
     core.crl_life = c->crl_life;
     core.crl_floor = den->home->crl_floor;
+    core.accepts_rollback = den->accepts_rollback;
     core.ocsp_life = c->ocsp_life;
     core.sign_together = SIGN_TOGETHER;
     core.offer_timeout = c->offer_timeout;
@@ -501,9 +503,9 @@ static void deinit(struct den *den)
     home_free(den->home);
 }
 
-bool den_run(const struct den_config *config, struct err *err)
+bool den_run(const struct den_config *config, bool accepts_rollback, struct err *err)
 {
-    _cleanup_(deinit) struct den den = { .config = config };
+    _cleanup_(deinit) struct den den = { .config = config, .accepts_rollback = accepts_rollback };
 
     file_forbid_dumps();
     if (!start(&den, err))

@@ -8,4 +8,4 @@
  * WRONG_KEY and the like at the start, STALE when its store was taken back to an older state.
  * SIGHUP reads the policy again; a bad one is refused, with file and line in the log, and the
  * old one stays. */
-bool den_run(const struct den_config *config, struct err *err);
+bool den_run(const struct den_config *config, bool accepts_rollback, struct err *err);

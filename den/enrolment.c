@@ -4,6 +4,7 @@
 #include "den/core_in.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "den/record.h"
 
 #include <assert.h>
@@ -13,6 +14,7 @@
 enum {
     LONG_DIGITS = 9, /* of IDs that many may take: provisional and ephemeral ones */
     MAX_DRAWS = 128, /* at most half of the IDs are taken: 2^-128 that none of these is free */
+    MAX_EPOCH_BITS = 16,
     MAX_WAITING = 10000,
     MAX_WAITING_PER_NETWORK = 64,
     LEAST_ADMISSION = 10 * 60 * 1000, /* ms */
@@ -125,6 +127,30 @@ static bool ask_people(struct den_core *core, const struct enrolment *in, struct
 
 /* ---- IDs ------------------------------------------------------------------------------------- */
 
+/* IDs that were handed out in a life of the store that is over are not known here. So those of another
+ * epoch are others: they have more digits, and where there are no more, the number of zero bits at the
+ * end of their hash is that of the epoch. */
+unsigned core_id_digits(const struct den_core *core)
+{
+    uint64_t n = core->c.id_digits + core->epoch;
+
+    return n < LONG_DIGITS ? (unsigned)n : LONG_DIGITS;
+}
+
+static bool is_of_epoch(const struct den_core *core, const char *id)
+{
+    uint64_t bits = 0, at = 0;
+    uint8_t hash[HASH_SIZE];
+
+    if (strlen(id) < LONG_DIGITS)
+        return true;
+    hash_sha256(view_text(id), hash);
+    while (at < MAX_EPOCH_BITS && !(hash[at / 8] >> at % 8 & 1))
+        at++;
+    bits = at;
+    return bits == core->epoch % MAX_EPOCH_BITS;
+}
+
 /* Uniform over all IDs of that length; whoever tries them finds at most every second one in use. */
 static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID], struct err *err)
 {
@@ -140,8 +166,11 @@ static bool draw_id(struct den_core *core, unsigned n_digits, char to[STORE_ID],
     if (n >= (uint64_t)lowest * 9 / 2)
         return err_set(err, ERR_LIMIT,
                        "half of all IDs are in use: the operator must choose longer ones");
-    for (unsigned i = 0; i < MAX_DRAWS; i++) {
+    for (unsigned i = 0; i < MAX_DRAWS;) {
         snprintf(to, STORE_ID, "%" PRIu32, lowest + random_below(9 * lowest));
+        if (!is_of_epoch(core, to))
+            continue;
+        i++;
         if (!store_identity_by_id(core->c.store, view_text(to), &found, &other, err))
             return false;
         if (found == STORE_NONE)
@@ -193,11 +222,13 @@ static bool add_new(struct den_core *core, const struct enrolment *in, const str
                     struct store_identity *ret_who, struct err *err)
 {
     uint64_t now = core_wall(core);
-    struct store_identity who = { .adm_no = 1, .created_at = now, .kind = terms->kind };
+    struct store_identity who = { .adm_no = (core->epoch << STORE_EPOCH_OF_ID) + 1,
+                                  .created_at = now,
+                                  .kind = terms->kind };
     bool is_long = terms->kind != STORE_COMMITTED;
 
     assert(in->e.client_pk.data); /* of the reader's length */
-    if (!choose_id(core, is_long ? LONG_DIGITS : core->c.id_digits, in->e.client_pk, who.id, err))
+    if (!choose_id(core, is_long ? LONG_DIGITS : core_id_digits(core), in->e.client_pk, who.id, err))
         return false;
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     apply(&who, terms, in, now);
@@ -218,8 +249,6 @@ static bool add_again(struct den_core *core, const struct enrolment *in, const s
            store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
 }
 
-/* ---- the decision ---------------------------------------------------------------------------- */
-
 static bool replaced_key(struct den_core *core, struct view pk, struct err *err)
 {
     struct store_rekey k = { 0 };
@@ -233,6 +262,80 @@ static bool replaced_key(struct den_core *core, struct view pk, struct err *err)
     err_set(err, ERR_REVOKED, "this identity key was replaced by another one");
     return true;
 }
+
+/* ---- what a life that is over handed out ------------------------------------------------------ */
+
+static bool read_before(const struct den_core *core, const struct enrolment *in,
+                        struct rpc_admission *ret_a, struct err *err)
+{
+    struct rpc_admission a;
+
+    if (!rpc_trust_is_by_a_den(core->c.trust, in->before, in->before_sig))
+        return err_set(err, ERR_BAD_SIGNATURE, "the admission before: not signed by den");
+    if (!rpc_statement_read(RPC_W_ADMISSION, in->before, &a, err))
+        return err_wrap(err, "the admission before");
+    if (!view_eq(a.netid, rpc_trust_netid(core->c.trust)) ||
+        !view_eq(a.client_pk, in->e.client_pk) || !text_is_id(a.id))
+        return err_set(err, ERR_BAD_STATEMENT, "the admission before: of another network or key");
+    *ret_a = a;
+    return true;
+}
+
+/* The ID comes back with its key, for good; groups, names and ends are not in an admission. */
+static bool add_back(struct den_core *core, const struct enrolment *in,
+                     const struct rpc_admission *a, struct store_identity *ret_who, struct err *err)
+{
+    bool is_admin = view_eq_text(a->role, "admin");
+    const struct terms terms = { .role = is_admin ? "admin" : "peer", .groups = "" };
+    struct store_identity who = { .adm_no = (core->epoch << STORE_EPOCH_OF_ID) + 1,
+                                  .created_at = a->issued_at };
+
+    snprintf(who.id, sizeof(who.id), "%.*s", VIEW_FMT(a->id));
+    memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
+    apply(&who, &terms, in, core_wall(core));
+    *ret_who = who;
+    return store_identity_add(core->c.store, &who, err);
+}
+
+/* The ID is known with another key, whose admissions were revoked since: it was replaced. */
+static bool rekey_back(struct den_core *core, const struct enrolment *in,
+                       const struct store_identity *known, struct store_identity *ret_who,
+                       struct err *err)
+{
+    struct store_token order = { 0 };
+
+    if (known->ended == STORE_LIVES && !known->is_revoked)
+        return err_set(err, ERR_WRONG_KEY,
+                       "%s has another key here, which is good: ask the operator", known->id);
+    memcpy(order.for_id, known->id, sizeof(order.for_id));
+    return rekey_by_token(core, in, &order, ret_who, err);
+}
+
+bool enrolment_take_back(struct den_core *core, const struct enrolment *in,
+                         struct store_identity *ret_who, bool *ret_is, struct err *err)
+{
+    struct store_identity known;
+    enum store_found found;
+    struct rpc_admission a;
+    bool is_revoked;
+
+    *ret_is = false;
+    if (!in->before.len || core->epoch == 0 || replaced_key(core, in->e.client_pk, err))
+        return true;
+    if (!read_before(core, in, &a, err) ||
+        !store_admission_is_revoked(core->c.store, a.id, a.client_pk, a.adm_no, &is_revoked, err))
+        return false;
+    if (is_revoked)
+        return err_set(err, ERR_REVOKED, "the admission of %.*s before was revoked",
+                       VIEW_FMT(a.id));
+    if (!store_identity_by_id(core->c.store, a.id, &found, &known, err))
+        return false;
+    *ret_is = true;
+    return found == STORE_NONE ? add_back(core, in, &a, ret_who, err)
+                               : rekey_back(core, in, &known, ret_who, err);
+}
+
+/* ---- the decision ---------------------------------------------------------------------------- */
 
 static void read_terms(const struct store_token *token, struct terms *terms)
 {

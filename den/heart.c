@@ -139,7 +139,7 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
 
 bool heart_start(struct den_core *core, struct err *err)
 {
-    return crl_start(core, err) && revoke_start(core, err) && beat(core, true, err);
+    return revoke_sign(core, err) && beat(core, true, err);
 }
 
 static void beat_or_retry(struct den_core *core, bool is_tick)
@@ -167,10 +167,10 @@ void heart_tick(struct den_core *core)
 {
     uint64_t now = core_mono(core);
 
+    if (crl_tick(core) && core->tick_at != NEVER_MS)
+        core->beat_at = now;
     if (core->tick_at == NEVER_MS)
         return;
-    if (crl_tick(core))
-        core->beat_at = now;
     if (now >= core->tick_at)
         beat_or_retry(core, true);
     else if (now >= core->beat_at)
@@ -179,7 +179,7 @@ void heart_tick(struct den_core *core)
 
 uint64_t heart_deadline(const struct den_core *core)
 {
-    if (core->tick_at == NEVER_MS || core->fatal.code != ERR_NONE)
+    if (core->fatal.code != ERR_NONE)
         return NEVER_MS;
     return min_u64(core->tick_at, min_u64(core->beat_at, core->crl_due_at));
 }

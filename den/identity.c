@@ -18,6 +18,10 @@ static bool read_enrolment(struct rpc_fields *args, struct enrolment *ret_enrolm
 
     in.sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
     in.token_sig = rpc_fields_bin_or_nil(args, "token signature", SIG_SIZE);
+    if (rpc_fields_more(args)) {
+        in.before = rpc_fields_bin(args, "admission before", RPC_MAX_STATEMENT);
+        in.before_sig = rpc_fields_fixed(args, "its signature", SIG_SIZE);
+    }
     if (!rpc_fields_end(args, err) || !rpc_statement_read(RPC_W_ENROL, in.bytes, &in.e, err))
         return false;
     *ret_enrolment = in;
@@ -133,25 +137,35 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
     _transaction_ struct store *open = core->c.store;
     enum store_found found = STORE_NONE;
     struct store_identity who = { 0 }, known = { 0 };
-    bool waits = false, is_new;
+    bool waits = false, is_new, is_back = false;
 
     if (!store_begin(open, err) ||
         !store_identity_by_key(open, in->e.client_pk, &found, &known, err))
         return false;
     is_new = found == STORE_NONE;
     who = known;
-    if (is_new || enrols_again(core, in, &known)
-            ? !enrolment_take(core, in, source, is_new ? NULL : &known, &who, &waits, err)
-            : !count_admission(core, &who, err))
+    if (is_new && !enrolment_take_back(core, in, &who, &is_back, err))
+        return false;
+    is_new &= !is_back;
+    if (!is_back &&
+        (is_new || enrols_again(core, in, &known)
+             ? !enrolment_take(core, in, source, is_new ? NULL : &known, &who, &waits, err)
+             : !count_admission(core, &who, err)))
         return false;
     if (waits)
         return store_commit(open, err) && say_pending(core, in->e.client_pk, err);
-    if (!audit_admission(core, is_new ? "identity.enrolled" : "identity.admitted", &who,
-                         is_new ? in->e.token_pk : VIEW(NULL, 0), source, err) ||
+    if (!audit_admission(core,
+                         is_new    ? "identity.enrolled"
+                         : is_back ? "identity.taken_back"
+                                   : "identity.admitted",
+                         &who, is_new ? in->e.token_pk : VIEW(NULL, 0), source, err) ||
         !store_commit(open, err))
         return false;
-    log_event(LOG_INFO, is_new ? "enrolled" : "admitted", "id=%s role=%s source=%s", who.id,
-              who.role, log_quote(source));
+    log_event(LOG_INFO,
+              is_new    ? "enrolled"
+              : is_back ? "taken_back"
+                        : "admitted",
+              "id=%s role=%s source=%s", who.id, who.role, log_quote(source));
     if (who.rekey_no != known.rekey_no)
         rekey_end_old(core);
     *ret_who = who;

@@ -88,8 +88,10 @@ static int verb_run(int argc, char **argv)
     };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     const char *path = NULL, *fd = NULL;
+    bool accepts_rollback = false;
     const struct args_option options[] = { { "config", &path, true },
-                                           { "passphrase-fd", &fd, false } };
+                                           { "passphrase-fd", &fd, false },
+                                           { "accept-rollback", .flag = &accepts_rollback } };
     _buf_wipe_ passphrase = { 0 };
     enum log_format format;
     struct err err;
@@ -107,7 +109,7 @@ static int verb_run(int argc, char **argv)
     if (!keys_ask(config.state, fd, &passphrase, &err))
         return fail(&err);
     config.passphrase = &passphrase;
-    return den_run(&config, &err) ? DONE : fail(&err);
+    return den_run(&config, accepts_rollback, &err) ? DONE : fail(&err);
 }
 
 static int verb_router_add(int argc, char **argv)
@@ -239,11 +241,18 @@ static const struct verb {
     { "init", NULL, verb_init,
       "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
+<<<<<<< HEAD
     { "passphrase", NULL, verb_passphrase,
       "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
       "keeps den's keys under a passphrase, or another one, or none" },
     { "run", NULL, verb_run, "--config FILE [--passphrase-fd N]",
       "runs den in the foreground, logging to standard error" },
+=======
+    { "run", NULL, verb_run, "--config FILE [--accept-rollback]",
+      "runs den in the foreground, logging to standard error; goes on from a database that was "
+      "taken "
+      "back to an older state only when told to" },
+>>>>>>> 587c1a5 (den/rollback: a store taken back to an older state is noticed, and brought past it on request)
     { "token", "new", verb_token_add, NULL, NULL },
     { "token", "add", verb_token_add,
       "--config FILE [--uses N|any] [--expires DURATION|never] [--role peer|admin] [--groups A,B] "

@@ -159,6 +159,7 @@ static bool claim_new(struct den_core *core, const struct change *c, struct stor
     rpc_name_skeleton(c->name, &skeleton);
     if (!check_looks(core, buf_view(&skeleton), err))
         return false;
+    name->name_no = core->epoch << STORE_EPOCH_OF_ID;
     snprintf(name->name, sizeof(name->name), "%.*s", VIEW_FMT(c->name));
     snprintf(name->skeleton, sizeof(name->skeleton), "%s", buf_cstr(&skeleton));
     return true;

@@ -216,12 +216,16 @@ static bool begin_assigned(struct store *open, const char *text, struct store_na
     enum store_found found = STORE_NONE, looks = STORE_NONE;
     struct store_name other;
     _buf_ skeleton = { 0 };
+    uint64_t epoch;
 
     if (!store_name_find(open, view_text(text), &found, name, err))
         return false;
     *ret_is_new = found == STORE_NONE;
     if (found == STORE_FOUND)
         return true;
+    if (!store_number_get(open, "epoch", &epoch, err))
+        return false;
+    name->name_no = epoch << STORE_EPOCH_OF_ID;
     rpc_name_skeleton(view_text(text), &skeleton);
     if (!store_name_by_skeleton(open, buf_view(&skeleton), &looks, &other, err))
         return false;

@@ -116,12 +116,15 @@ static bool take_head(void *user, const struct store_revocation *r)
 
 bool revoke_start(struct den_core *core, struct err *err)
 {
+    return store_number_get(core->c.store, signed_name, &core->rev_no, err) &&
+           (!core->rev_no ||
+            store_revocation_each(core->c.store, core->rev_no, take_head, core, err));
+}
+
+bool revoke_sign(struct den_core *core, struct err *err)
+{
     bool is_all = false;
 
-    if (!store_number_get(core->c.store, signed_name, &core->rev_no, err))
-        return false;
-    if (core->rev_no && !store_revocation_each(core->c.store, core->rev_no, take_head, core, err))
-        return false;
     while (!is_all) {
         if (!sign_more(core, &is_all, err))
             return err_wrap(err, "revocations");
@@ -292,6 +295,8 @@ bool revoke_look(struct den_core *core, struct err *err)
     uint64_t before = core->rev_no;
     bool is_all = true;
 
+    if (!core->has_met)
+        return true;
     if (!sign_more(core, &is_all, err))
         return false;
     if (core->rev_no == before || !core->is_up)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/sql.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 
 static const char *const sql_texts[] = {
@@ -9,8 +11,24 @@ static const char *const sql_texts[] = {
 #undef X
 };
 
+/* After that nobody knows what is on the disk: the kernel drops what it could not write, and says so
+ * once. */
+static void note_sickness(struct store *store)
+{
+    int code = sqlite3_extended_errcode(store->db);
+
+    if ((code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_DIR_FSYNC) || store_sickness(store))
+        return;
+    err_set(&store->sick, ERR_SYSTEM,
+            "%s: the disk did not keep what was written (fsync: %s); nothing is signed any more: "
+            "see to the disk, then restart warren-den",
+            store->path, strerror(sqlite3_system_errno(store->db)));
+    log_event(LOG_ERROR, "store.sick", "cause=%s", log_quote_text(store->sick.text));
+}
+
 bool sql_err(struct store *store, struct err *err)
 {
+    note_sickness(store);
     switch (sqlite3_extended_errcode(store->db)) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_UNIQUE:

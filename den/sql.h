@@ -92,12 +92,25 @@
     X(REVOCATION_FIND, "SELECT no FROM revocation WHERE kind = ? AND id = ? AND subject = ?")      \
     X(REVOCATION_ADD, "INSERT INTO revocation (no, kind, id, subject, reason, at)"                 \
                       " VALUES (?, ?, ?, ?, ?, ?)")                                                \
+    X(ADMISSION_IS_REVOKED, "SELECT EXISTS (SELECT 1 FROM revocation WHERE kind = 3"               \
+                            " AND subject = ?) OR EXISTS (SELECT 1 FROM revocation"                \
+                            " WHERE kind = 4 AND id = ? AND subject > ?)")                         \
     X(REVOCATION_SIGN, "UPDATE revocation SET statement = ?, sig = ?"                              \
                        " WHERE no = ? AND statement IS NULL")                                      \
     X(REVOCATION_EACH, "SELECT no, kind, id, subject, reason, at, statement, sig FROM revocation"  \
                        " WHERE no >= ? ORDER BY no")                                               \
     X(REVOKED_EACH, "SELECT serial, revoked_at, reason, not_after, revoked_by FROM certificate"    \
                     " WHERE revoked_by > ? AND not_after >= ? ORDER BY revoked_by")                \
+    X(CERTIFICATE_LOST,                                                                            \
+      "INSERT INTO certificate (serial, id, spki, reserved_at, not_after, revoked_at, reason,"     \
+      " revoked_by) VALUES (?, ?, zeroblob(32), ?, ?, ?, ?, ?)")                                   \
+    X(CERTIFICATE_UNMARK, "UPDATE certificate SET revoked_at = NULL, reason = 0,"                  \
+                          " revoked_by = NULL WHERE revoked_by = ?")                               \
+    X(REVOCATION_TAKE_BACK, "DELETE FROM revocation WHERE no = ? AND statement IS NULL")           \
+    X(ADM_NOS_RAISE, "UPDATE identity SET adm_no = ? + adm_no % 4294967296")                       \
+    X(NAME_NOS_RAISE, "UPDATE name SET name_no = ? + name_no % 4294967296")                        \
+    X(TOKENS_END, "UPDATE token SET revoked_at = ? WHERE revoked_at = 0")                          \
+    X(GUARD_GET, "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?")              \
     X(SESSION_ADD,                                                                                 \
       "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
       " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \
@@ -129,7 +142,18 @@ struct store {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *statements[N_SQLS];
+    struct err sick;             /* code ERR_NONE: it is not */
+    struct store_anchor pending; /* the newest audit entry, until it stands in the anchor */
+    bool has_pending, is_pending_committed;
+    int anchor_fd; /* -1: not open */
+    bool is_anchor_writable;
 };
+
+/* store_certificate.c: marks the certificates that come under revocation `no`. */
+bool sql_mark_revoked(struct store *s, const struct store_revocation *r, uint64_t no,
+                      struct err *err);
+/* store_anchor.c: writes what is pending, if it is newer than what stands there. */
+bool sql_keep_anchor(struct store *s, struct err *err);
 
 enum arg_type { ARG_NUMBER, ARG_TEXT, ARG_BLOB };
 struct arg {

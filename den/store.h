@@ -26,8 +26,11 @@ bool store_open(const char *path, struct store **ret_store,
 void store_free(struct store *store); /* closes it; NULL is fine */
 OWN_FREEP(store, struct store)
 
-bool store_begin(struct store *store,
-                 struct err *err); /* takes the write lock now (BEGIN IMMEDIATE) */
+/* Takes the write lock now (BEGIN IMMEDIATE). Refused for good, SYSTEM, once the disk has not kept what
+ * was written to it: what it still has is not known then, and a later success would hide that. */
+bool store_begin(struct store *store, struct err *err);
+/* NULL: all is well; else why no transaction begins any more. */
+const struct err *store_sickness(const struct store *s);
 bool store_commit(struct store *store, struct err *err);
 void store_rollback(struct store *store); /* harmless outside a transaction */
 
@@ -228,6 +231,9 @@ bool store_revocation_last(struct store *s, uint64_t *ret_no, struct err *err); 
 bool store_revocation_each(struct store *s, uint64_t from,
                            bool (*each)(void *user, const struct store_revocation *r), void *user,
                            struct err *err);
+/* Whether that key, or that admission of `id`, is revoked. */
+bool store_admission_is_revoked(struct store *s, struct view id, struct view pk, uint64_t adm_no,
+                                bool *ret_is, struct err *err);
 /* The statement that says it, once. NOT_FOUND when there is one already. */
 bool store_revocation_sign(struct store *s, uint64_t no, struct view statement, struct view sig,
                            struct err *err);
@@ -282,6 +288,33 @@ bool store_number_raise(struct store *s, const char *name, uint64_t to,
 bool store_blob_get(struct store *s, const char *name, enum store_found *ret, struct buf *ret_bytes,
                     struct err *err);
 bool store_blob_set(struct store *s, const char *name, struct view bytes, struct err *err);
+
+/* The newest audit entry that was committed, as it stands beside the store in a file of its own
+ * (store_anchor.c): what it says and the store does not shows an older state of the store. STORE_NONE
+ * where there is no such file yet. */
+struct store_anchor {
+    uint64_t no;
+    uint8_t head[HASH_SIZE];
+};
+bool store_anchor(struct store *s, enum store_found *ret, struct store_anchor *ret_a,
+                  struct err *err);
+
+/* ---- an older state that was accepted (store_past.c) ------------------------------------------ */
+
+/* What den numbered in the life that is over is not numbered again: each accepted rollback begins an
+ * epoch, and every number of an epoch is above all of those before. */
+enum { STORE_EPOCH_HEARTBEAT = 40, STORE_EPOCH_OF_ID = 32 /* admissions and names; bits */ };
+
+/* Admissions and names count on from the beginning of `epoch`; every token ends: whether it was spent
+ * or revoked meanwhile is not known here. */
+bool store_begin_epoch(struct store *s, uint64_t epoch, uint64_t at, struct err *err);
+/* Signed revocations that the store does not know any more, the next first, each with its statement and
+ * signature. What was revoked here meanwhile and is not signed yet comes behind them. Identities
+ * and certificates that only these tell of are known as revoked afterwards; one whose newest admission
+ * here was revoked had another key since, or was removed: it is not admitted until its admission, or
+ * an administrator, says what it is. */
+bool store_revocations_replay(struct store *s, const struct store_revocation *list, size_t n,
+                              struct err *err);
 
 /* ---- audit: rows are only ever added; the chain is audit.h's ------------------------------------ */
 

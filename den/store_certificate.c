@@ -138,7 +138,8 @@ static bool mark_identity(struct store *s, const struct store_revocation *r, uin
                                      &n, err);
 }
 
-static bool mark(struct store *s, const struct store_revocation *r, uint64_t no, struct err *err)
+bool sql_mark_revoked(struct store *s, const struct store_revocation *r, uint64_t no,
+                      struct err *err)
 {
     static const enum sql whiches[] = {
         [STORE_REVOKE_SERIAL] = SQL_CERTIFICATE_REVOKE,
@@ -175,7 +176,7 @@ bool store_revocation_add(struct store *s, const struct store_revocation *r, uin
                              BLOB(VIEW(r->subject, r->subject_len)), NUMBER(r->reason),
                              NUMBER(r->at)),
                         "revocation", err) ||
-        !mark(s, r, no, err))
+        !sql_mark_revoked(s, r, no, err))
         return false;
     *ret_no = no;
     return true;
@@ -247,6 +248,22 @@ bool store_key_is_revoked(struct store *s, struct view spki, bool *ret_is, struc
     _row_ row = { 0 };
 
     if (!sql_ask(s, SQL_KEY_IS_REVOKED, ARGS(BLOB(spki), BLOB(spki)), &row, &found, err))
+        return false;
+    *ret_is = row_number(&row) != 0;
+    return row_end(s, &row, err);
+}
+
+bool store_admission_is_revoked(struct store *s, struct view id, struct view pk, uint64_t adm_no,
+                                bool *ret_is, struct err *err)
+{
+    uint8_t number[8];
+    enum store_found found;
+    _row_ row = { 0 };
+
+    for (size_t i = 0; i < sizeof(number); i++)
+        number[i] = (uint8_t)(adm_no >> (56 - 8 * i));
+    if (!sql_ask(s, SQL_ADMISSION_IS_REVOKED, ARGS(BLOB(pk), TEXT_OF(id), BLOB(VIEW_ARR(number))),
+                 &row, &found, err))
         return false;
     *ret_is = row_number(&row) != 0;
     return row_end(s, &row, err);

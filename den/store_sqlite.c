@@ -48,18 +48,35 @@ static bool pragma(struct store *store, const char *sql, uint64_t *ret_n, struct
     return ok;
 }
 
+enum { CHECKPOINT_AT = 1000 /* pages in the log, as SQLite's own default */ };
+
+/* SQLite's own would let a disk that does not keep what it was given go unnoticed: nobody looks at the
+ * outcome. */
+static int on_wal(void *user, sqlite3 *db, const char *name, int n_pages)
+{
+    struct store *store = user;
+    struct err ignored;
+
+    if (n_pages >= CHECKPOINT_AT &&
+        sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+        sql_err(store, &ignored);
+    return SQLITE_OK; /* the transaction is committed */
+}
+
 /* What each connection must ask for again: SQLite does not keep these in the file. */
 static bool connect_db(const char *path, struct store **ret_store, struct err *err)
 {
     _cleanup_(store_freep) struct store *store = mem_new(struct store);
 
     store->path = mem_text(path);
+    store->anchor_fd = -1;
     if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
         return err_set(err, ERR_SYSTEM, "%s: %s", path,
                        store->db ? sqlite3_errmsg(store->db) : "out of memory");
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, BUSY_FOR_MS);
+    sqlite3_wal_hook(store->db, on_wal, store);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (!exec(store,
@@ -173,21 +190,48 @@ void store_free(struct store *store)
         sqlite3_finalize(store->statements[i]);
     if (sqlite3_close(store->db) != SQLITE_OK)
         abort(); /* a statement outside of the table */
+    if (store->anchor_fd >= 0)
+        close(store->anchor_fd);
     free(store->path);
     free(store);
 }
 
+const struct err *store_sickness(const struct store *s)
+{
+    return s->sick.code == ERR_NONE ? NULL : &s->sick;
+}
+
+/* What was committed and could not be noted beside the store is noted before anything follows. */
+static bool settle_anchor(struct store *store, struct err *err)
+{
+    if (!store->is_pending_committed)
+        store->has_pending = false; /* rolled back */
+    if (!sql_keep_anchor(store, err))
+        return false;
+    store->is_pending_committed = false;
+    return true;
+}
+
 bool store_begin(struct store *store, struct err *err)
 {
-    return sql_run(store, SQL_BEGIN, err);
+    if (store_sickness(store)) {
+        *err = store->sick;
+        return false;
+    }
+    return settle_anchor(store, err) && sql_run(store, SQL_BEGIN, err);
 }
 
 bool store_commit(struct store *store, struct err *err)
 {
-    if (sql_run(store, SQL_COMMIT, err))
-        return true;
-    store_rollback(store);
-    return false;
+    struct err later;
+
+    if (!sql_run(store, SQL_COMMIT, err)) {
+        store_rollback(store);
+        return false;
+    }
+    store->is_pending_committed = store->has_pending;
+    (void)settle_anchor(store, &later); /* else the next transaction says it */
+    return true;
 }
 
 void store_rollback(struct store *store)
@@ -350,10 +394,16 @@ bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit
 
 bool store_audit_add(struct store *s, const struct store_audit *a, struct err *err)
 {
-    return sql_change_one(
-        s, SQL_AUDIT_ADD,
-        ARGS(NUMBER(a->no), NUMBER(a->at), BLOB(buf_view(&a->bytes)), BLOB(VIEW_ARR(a->head))),
-        "audit entry", err);
+    if (!sql_change_one(
+            s, SQL_AUDIT_ADD,
+            ARGS(NUMBER(a->no), NUMBER(a->at), BLOB(buf_view(&a->bytes)), BLOB(VIEW_ARR(a->head))),
+            "audit entry", err))
+        return false;
+    s->pending.no = a->no;
+    memcpy(s->pending.head, a->head, HASH_SIZE);
+    s->has_pending = true;
+    s->is_pending_committed = false;
+    return true;
 }
 
 bool store_audit_each(struct store *s, uint64_t from,

@@ -14,6 +14,7 @@ static const struct {
     [STEP_CHAIN] = { trust_needs_chain, trust_fetch_chain, false },
     [STEP_CRL] = { trust_needs_crl, trust_fetch_crl, false },
     [STEP_REVOKED] = { revoked_is_behind, revoked_fetch, true },
+    [STEP_RESTORED] = { restored_is_needed, restored_ask, true },
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
     [STEP_REKEY] = { rekey_is_needed, rekey_go_on, false },
 };

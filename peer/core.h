@@ -41,6 +41,7 @@ enum step {
     STEP_CHAIN,
     STEP_CRL,
     STEP_REVOKED,
+    STEP_RESTORED,
     STEP_CERT,
     STEP_REKEY,
     CORE_STEPS
@@ -55,6 +56,9 @@ struct core {
     struct key *key;      /* the identity */
     struct rpc_trust *trust;
     uint8_t instance[16];
+    uint64_t epoch; /* restored.c: of the newest heartbeat */
+    bool has_epoch, is_restoring, is_known_again;
+    uint8_t restored_hash[HASH_SIZE];
     bool allow_loopback, takes_calls;
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;
@@ -156,10 +160,14 @@ struct enrol_context {
     struct view netid, beacon;
     const char *network, *host;
     const struct key *identity, *token; /* token may be NULL */
+    struct view before, before_sig;     /* an admission that we had; may be empty */
 };
-/* Appends the extra {enrol: [E, sig, token_sig?]}; the hash is what the admission must name. */
+/* Appends the extra {enrol: [E, sig, token_sig?], before: [A, sig]?}; the hash is what the admission must name. */
 void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
                uint8_t ret_hash[HASH_SIZE]);
+/* The same as args of den.identity.admit; there is one before. */
+void enrol_put_args(const struct enrol_context *context, struct buf *ret_args,
+                    uint8_t ret_hash[HASH_SIZE]);
 /* Whether an admission is ours: of this ID if we have one, and for this enrolment, or byte-equal to the one we carry. BAD_STATEMENT. */
 struct enrol_wanted {
     const char *id;            /* "" : any */
@@ -169,6 +177,14 @@ struct enrol_wanted {
 bool enrol_check(const struct enrol_wanted *wanted, struct view bytes,
                  const struct rpc_admission *a, struct err *err);
 void enrol_host_text(char to[65]); /* this machine's name, for the operator's list */
+
+/* ---- restored.c ---- */
+bool restored_load(struct core *core, struct err *err);
+void restored_look(struct core *core); /* a heartbeat came, and is not on disk yet */
+bool restored_is_needed(const struct core *core);
+void restored_ask(struct core *core);
+bool restored_needs_cert(const struct core *core);
+void restored_has_cert(struct core *core);
 
 /* ---- trust.c ---- */
 bool trust_load(struct core *core,

@@ -21,8 +21,9 @@ void enrol_host_text(char to[65])
     to[used] = '\0';
 }
 
-void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
-               uint8_t ret_hash[HASH_SIZE])
+/* E, its signature, and where there is a token the token's. */
+static void put_signed(const struct enrol_context *context, struct buf *to,
+                       uint8_t ret_hash[HASH_SIZE])
 {
     uint8_t nonce[RPC_NONCE16], sig[SIG_SIZE], token_sig[SIG_SIZE];
     _buf_ bytes = { 0 };
@@ -38,16 +39,41 @@ void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
         .host = view_text(context->host),
     };
     rpc_statement_sign(RPC_W_ENROL, &enrol, context->identity, &bytes, sig);
-    rpc_put_map(ret_extra, 1);
-    rpc_put_str(ret_extra, "enrol");
-    rpc_put_array(ret_extra, context->token ? 3 : 2);
-    rpc_put_bin(ret_extra, buf_view(&bytes));
-    rpc_put_bin(ret_extra, VIEW_ARR(sig));
+    rpc_put_bin(to, buf_view(&bytes));
+    rpc_put_bin(to, VIEW_ARR(sig));
     if (context->token) {
         key_sign(context->token, buf_view(&bytes), token_sig);
-        rpc_put_bin(ret_extra, VIEW_ARR(token_sig));
+        rpc_put_bin(to, VIEW_ARR(token_sig));
     }
     hash_sha256(buf_view(&bytes), ret_hash);
+}
+
+void enrol_put(const struct enrol_context *context, struct buf *ret_extra,
+               uint8_t ret_hash[HASH_SIZE])
+{
+    bool has_before = context->before.len != 0;
+
+    rpc_put_map(ret_extra, has_before ? 2 : 1);
+    rpc_put_str(ret_extra, "enrol");
+    rpc_put_array(ret_extra, context->token ? 3 : 2);
+    put_signed(context, ret_extra, ret_hash);
+    if (!has_before)
+        return;
+    rpc_put_str(ret_extra, "before");
+    rpc_put_array(ret_extra, 2);
+    rpc_put_bin(ret_extra, context->before);
+    rpc_put_bin(ret_extra, context->before_sig);
+}
+
+void enrol_put_args(const struct enrol_context *context, struct buf *ret_args,
+                    uint8_t ret_hash[HASH_SIZE])
+{
+    rpc_put_array(ret_args, 5);
+    put_signed(context, ret_args, ret_hash);
+    if (!context->token)
+        rpc_put_nil(ret_args);
+    rpc_put_bin(ret_args, context->before);
+    rpc_put_bin(ret_args, context->before_sig);
 }
 
 bool enrol_check(const struct enrol_wanted *wanted, struct view bytes,

@@ -154,7 +154,7 @@ bool identity_load(struct core *core, struct err *err)
 
 bool identity_needs_cert(const struct core *core)
 {
-    if (!core->cert)
+    if (!core->cert || restored_needs_cert(core))
         return true;
 
     struct err ignored;
@@ -200,6 +200,7 @@ static bool take_answer(struct core *core, struct rpc_payload payload, struct er
     if (!cert || !judge_own(core, cert, err) || !store(core, cert, err))
         return false;
     identity_use(core, STEAL(cert));
+    restored_has_cert(core);
     return true;
 }
 

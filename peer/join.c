@@ -78,6 +78,8 @@ static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
         .host = host,
         .identity = core->key,
         .token = token,
+        .before = buf_view(&core->admission),
+        .before_sig = buf_view(&core->admission_sig),
     };
     core->may_be_unsigned |= token != NULL;
     enrol_put(&context, ret_extra, core->enrol_hash);

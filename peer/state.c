@@ -31,6 +31,7 @@ static const struct {
     [STATE_JOINING] = { "joining", 1024 },
     [STATE_MOVED] = { "moved", 1024 },
     [STATE_REKEY] = { "rekey", 16 * 1024 },
+    [STATE_RESTORED] = { "restored", 1024 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)

@@ -39,6 +39,7 @@ enum state_file {
     STATE_JOINING,
     STATE_MOVED,
     STATE_REKEY,
+    STATE_RESTORED,
     STATE_N_FILES
 };
 

@@ -151,7 +151,7 @@ bool trust_load(struct core *core, struct err *err)
             keep_intermediate(core, buf_view(&intermediates[i]));
         buf_free(&intermediates[i]);
     }
-    return revoked_load(core, err) && rebuild(core, err);
+    return revoked_load(core, err) && restored_load(core, err) && rebuild(core, err);
 }
 
 bool trust_store(struct core *core, struct err *err)
@@ -167,6 +167,7 @@ void trust_moved(struct core *core)
 {
     struct err err;
 
+    restored_look(core);
     if (core->is_joined)
         trust_store(core, &err);
     if (core->anchors_manifest_no != manifest_no(core))

@@ -274,22 +274,38 @@ static bool check_enrol(struct handshake *h, struct view bytes, struct view sig,
     return true;
 }
 
-static bool ask_den(struct handshake *h, struct view enrol, struct err *err)
+/* An admission that the key had before, for a den that does not know it: den alone judges it. */
+static bool put_before(struct view extra, struct buf *args, struct err *err)
 {
-    struct view bytes, sig, token_sig;
+    struct view value, bytes, sig;
+
+    if (!rpc_map_get(extra, "before", &value))
+        return true;
+    if (!read_signed("AUTHENTICATE: before", value, &bytes, &sig, NULL, err))
+        return false;
+    rpc_put_bin(args, bytes);
+    rpc_put_bin(args, sig);
+    return true;
+}
+
+static bool ask_den(struct handshake *h, struct view enrol, struct view extra, struct err *err)
+{
+    struct view bytes, sig, token_sig, before;
     _buf_ args = { 0 };
 
     if (!read_signed("AUTHENTICATE: enrol", enrol, &bytes, &sig, &token_sig, err))
         return false;
     if (!check_enrol(h, bytes, sig, err))
         return false;
-    rpc_put_array(&args, 3);
+    rpc_put_array(&args, rpc_map_get(extra, "before", &before) ? 5 : 3);
     rpc_put_bin(&args, bytes);
     rpc_put_bin(&args, sig);
     if (token_sig.len)
         rpc_put_bin(&args, token_sig);
     else
         rpc_put_nil(&args);
+    if (!put_before(extra, &args, err))
+        return false;
     h->asking = dealer_ask(h->conn->router, "den.identity.admit", rpc_args(buf_view(&args)),
                            h->conn->address, on_admitted, h);
     if (!h->asking)
@@ -326,6 +342,6 @@ bool netsign_authenticate(struct handshake *h, const struct conn_input *in, stru
                check_not_stale(h->conn->router, err) && check_not_behind(h->conn->router, err) &&
                take_admission(h, bytes, sig, err);
     if (rpc_map_get(proof->extra, "enrol", &value))
-        return ask_den(h, value, err);
+        return ask_den(h, value, proof->extra, err);
     return err_set(err, ERR_BAD_WIRE, "AUTHENTICATE: extra: neither admission nor enrol");
 }

@@ -207,6 +207,13 @@ static void on_unsaved(void *user, const struct err *why)
     log_event(LOG_ERROR, "trust_unsaved", "why=%s", log_quote_text(why->text));
 }
 
+static bool read_revocations(void *user, struct buf *ret_file, struct err *err)
+{
+    const struct edge *edge = user;
+
+    return state_read_revocations(edge->config->state, ret_file, err);
+}
+
 static bool keep_revocations(void *user, struct view records, struct err *err)
 {
     const struct edge *edge = user;
@@ -523,7 +530,8 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .netkeys = netkeys,
         .certificate_not_after = state->not_after,
         .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
-                     install_chain, edge, send_event, established, keep_netkeys, ask },
+                     read_revocations, install_chain, edge, send_event, established, keep_netkeys,
+                     ask },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));

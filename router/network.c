@@ -521,6 +521,7 @@ static const struct service {
     { "network.grant.install", grant_install },
     { "network.grant.remove", grant_remove },
     { "network.revocations.install", revocations_install },
+    { "network.revocations.list", revocations_list },
     { "network.peer.get", peer_get },
     { "network.router.status", router_status },
     { "network.router.certificate", router_certificate },

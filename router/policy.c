@@ -36,6 +36,7 @@ static const struct row rows[] = {
     { "network.grant.install", CALL, DEN },
     { "network.grant.remove", CALL, DEN },
     { "network.revocations.install", CALL, DEN },
+    { "network.revocations.list", CALL, DEN },
     { "network.router.certificate", CALL, DEN },
     { "network.router.status", CALL, DEN },
     { "network.reverse", CALL, ALL },
@@ -48,7 +49,7 @@ static const struct row rows[] = {
     { "network.peer", SUBSCRIBE, DEN | ADMIN },
     { "wamp", CALL | SUBSCRIBE, META },
 
-    { "den.identity.admit", CALL, GUEST },
+    { "den.identity.admit", CALL, GUEST | PEER | ADMIN },
     { "den.identity.refresh", CALL, PEERS },
     { "den.identity.rekey", CALL, PEERS },
     { "den.identity.keys", CALL, PEERS },

@@ -74,6 +74,38 @@ static bool take_all(struct router *router, struct view list, struct buf *record
     return rpc_fields_end(&all, err);
 }
 
+enum { MAX_PAGE = 512 * 1024, MAX_PER_PAGE = 4000 };
+
+bool revocations_list(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
+{
+    uint64_t from = rpc_fields_u64(args, "from"), no = 0;
+    struct router *router = caller->router;
+    struct view rest, bytes, sig;
+    _buf_ file = { 0 };
+    _buf_ items = { 0 };
+    uint32_t n = 0;
+
+    if (!rpc_fields_end(args, err) ||
+        !router->outside.read_revocations(router->outside.user, &file, err))
+        return false;
+    buf_put(&file, buf_view(&router->unkept));
+    rest = buf_view(&file);
+    rpc_revoked_skip_head(&rest);
+    while (n < MAX_PER_PAGE && items.len < MAX_PAGE &&
+           rpc_revoked_take_record(&rest, &bytes, &sig)) {
+        if (++no < from)
+            continue;
+        rpc_put_array(&items, 2);
+        rpc_put_bin(&items, bytes);
+        rpc_put_bin(&items, sig);
+        n++;
+    }
+    rpc_put_array(to, 1);
+    rpc_put_array(to, n);
+    rpc_put_raw(to, buf_view(&items));
+    return true;
+}
+
 /* What was taken is acted on and kept, also when one after it was not. */
 bool revocations_install(struct conn *caller, struct rpc_fields *args, struct buf *to,
                          struct err *err)

@@ -8,6 +8,10 @@
  * then. None at all: only asks. STALE when one is missing before the first. */
 bool revocations_install(struct conn *caller, struct rpc_fields *args, struct buf *to,
                          struct err *err);
+/* network.revocations.list: args [from]; answers [[[V, sig], ...]], those from that number on that are
+ * known here, as many as fit; none: there are no more. */
+bool revocations_list(struct conn *caller, struct rpc_fields *args, struct buf *to,
+                      struct err *err);
 /* Whether somebody with this identity key and admission may be here: REVOKED. */
 bool revocations_check(const struct router *router, struct view pk, const struct rpc_admission *a,
                        struct err *err);

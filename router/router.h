@@ -26,6 +26,8 @@ struct router_outside {
     bool (*save_trust)(void *user, struct view bytes, struct err *err);
     /* Adds records to those that are kept (rpc_revoked_load). */
     bool (*keep_revocations)(void *user, struct view records, struct err *err);
+    /* The file that they were kept in, whole. */
+    bool (*read_revocations)(void *user, struct buf *ret_file, struct err *err);
     /* Writes the chain (leaf first) and uses it for new connections; the key stays. */
     bool (*install_chain)(void *user, const struct view *chain, size_t n, struct err *err);
     void *user;

@@ -222,6 +222,13 @@ bool state_save_trust(const char *dir, struct view bytes, struct err *err)
     return file_write(path, bytes, 0600, err);
 }
 
+bool state_read_revocations(const char *dir, struct buf *ret_file, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_REVOCATIONS);
+
+    return file_read(path, MAX_REVOCATIONS_FILE, ret_file, err);
+}
+
 bool state_keep_revocations(const char *dir, struct view records, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_REVOCATIONS);

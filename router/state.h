@@ -43,6 +43,7 @@ bool state_check(const char *dir, uint64_t now, struct state *ret_state, struct 
                  struct err *err);
 bool state_load_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err);
 bool state_save_trust(const char *dir, struct view bytes, struct err *err);
+bool state_read_revocations(const char *dir, struct buf *ret_file, struct err *err);
 bool state_keep_revocations(const char *dir, struct view records, struct err *err);
 /* Keys that came by netsign; none when there is no such file. */
 bool state_read_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err);

@@ -152,7 +152,15 @@ void rpc_revoked_put_record(struct buf *to, struct view bytes, struct view sig)
     buf_put(to, sig);
 }
 
-static bool take_record(struct view *rest, struct view *ret_bytes, struct view *ret_sig)
+bool rpc_revoked_skip_head(struct view *file)
+{
+    bool is_ours = view_starts(*file, view_text(file_head));
+
+    *file = view_sub(*file, sizeof(file_head) - 1, file->len);
+    return is_ours;
+}
+
+bool rpc_revoked_take_record(struct view *rest, struct view *ret_bytes, struct view *ret_sig)
 {
     struct view at = *rest;
     uint32_t len;
@@ -172,7 +180,7 @@ static bool is_anchored(struct view records, const struct rpc_heartbeat *heart)
     uint8_t hash[HASH_SIZE];
     uint64_t n = 0;
 
-    while (heart && n < heart->rev_no && take_record(&records, &bytes, &sig))
+    while (heart && n < heart->rev_no && rpc_revoked_take_record(&records, &bytes, &sig))
         n++;
     if (!n || n != heart->rev_no)
         return false;
@@ -203,7 +211,7 @@ static bool load(struct rpc_revoked *revoked, const struct rpc_trust *trust, str
     uint64_t n_anchored = is_anchored(*records, heart) ? heart->rev_no : 0;
     struct view bytes, sig;
 
-    while (take_record(records, &bytes, &sig)) {
+    while (rpc_revoked_take_record(records, &bytes, &sig)) {
         if (revoked->no >= n_anchored && !rpc_trust_is_by_a_den(trust, bytes, sig))
             return err_set(err, ERR_BAD_SIGNATURE,
                            "revocation %llu: not signed by a den-sign key of any kept manifest",
@@ -218,9 +226,9 @@ bool rpc_revoked_load(struct view bytes, const struct rpc_trust *trust,
                       struct rpc_revoked **ret_revoked, size_t *ret_len, struct err *err)
 {
     _cleanup_(rpc_revoked_freep) struct rpc_revoked *revoked = rpc_revoked_new();
-    struct view records = view_sub(bytes, sizeof(file_head) - 1, bytes.len);
+    struct view records = bytes;
 
-    if (!view_starts(bytes, view_text(file_head)))
+    if (!rpc_revoked_skip_head(&records))
         return err_set(err, ERR_BAD_CONFIG, "revocations: not one of ours");
     if (!load(revoked, trust, &records, err))
         return err_wrap(err, "revocations");

@@ -45,6 +45,10 @@ bool rpc_revoked_is_behind(const struct rpc_revoked *revoked, const struct rpc_t
  * order, so that a new one is appended. */
 void rpc_revoked_put_head(struct buf *to);
 void rpc_revoked_put_record(struct buf *to, struct view bytes, struct view sig);
+/* Its records, one after the other: for whoever needs the statements themselves. False: no more, or the
+ * rest is not a whole one. */
+bool rpc_revoked_skip_head(struct view *file);
+bool rpc_revoked_take_record(struct view *rest, struct view *ret_bytes, struct view *ret_sig);
 /* Verifies all of it again: by the head that the heartbeat in `trust` names, or each signature by the
  * keys of the kept manifests. *ret_len: how much of the file is whole; less than all after a crash
  * while it grew. BAD_CONFIG: it is not such a file, or not of this network. */

@@ -67,6 +67,9 @@ bool rpc_trust_den_sign(const struct rpc_trust *trust, uint64_t now, struct view
 bool rpc_trust_open(const struct rpc_trust *trust, enum rpc_word word, struct view bytes,
                     struct view sig, uint64_t now, void *ret_statement, struct err *err);
 
+/* Signed by a key that any kept manifest lists for den-sign, whatever the time. */
+bool rpc_trust_is_by_a_den(const struct rpc_trust *trust, struct view bytes, struct view sig);
+
 /* ---- heartbeat ------------------------------------------------------------------------------ */
 
 /* FORKED comes with an error: den signed it, and what it says cannot be together with the one that

@@ -71,8 +71,6 @@ void rpc_trust_put_manifests(const struct rpc_trust *trust, uint64_t from, struc
 bool rpc_trust_add_roots(struct rpc_trust *trust, struct view roots, struct err *err);
 bool rpc_trust_add_manifests(struct rpc_trust *trust, struct view manifests, uint64_t *ret_highest,
                              struct err *err);
-/* Signed by a key that any kept manifest lists for den-sign, whatever the time. */
-bool rpc_trust_is_by_a_den(const struct rpc_trust *trust, struct view bytes, struct view sig);
 /* A heartbeat from our own file: signed by a key that any kept manifest lists, whatever the time.
  * Tells no time. */
 bool rpc_trust_restore_heartbeat(struct rpc_trust *trust, struct view bytes, struct view sig,

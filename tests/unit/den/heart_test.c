@@ -166,7 +166,7 @@ TEST(a_store_from_a_backup_is_noticed)
     free(w->store_path);
     w->store_path = STEAL(copy);
     CHECK_ERR(world_restart(w, &err), err, ERR_STALE);
-    CHECK(strstr(err.text, "was it restored from a backup?") != NULL);
+    CHECK(strstr(err.text, "den.db was taken back to an older state") != NULL);
 }
 
 TEST(a_disk_that_is_full_stops_nothing_for_long)

@@ -246,7 +246,7 @@ TEST(roles_may_call_what_is_theirs)
         bool may;
     } cases[] = {
         { "den.identity.admit", "router", true },   { "den.identity.admit", "guest", true },
-        { "den.identity.admit", "peer", false },    { "den.identity.admit", "script", false },
+        { "den.identity.admit", "peer", true },     { "den.identity.admit", "script", false },
         { "den.identity.refresh", "peer", true },   { "den.identity.refresh", "admin", true },
         { "den.identity.refresh", "guest", false }, { "den.ca.sign", "peer", true },
         { "den.ca.sign", "admin", true },           { "den.ca.sign", "guest", false },

@@ -152,6 +152,7 @@ TEST(init_makes_private_files)
         { "sign.key", 0600 },
         { "trust", 0600 },
         { "den.db", 0600 },
+        { "den.anchor", 0600 },
         { "den.conf", 0600 },
         { "policy.conf", 0600 },
         { "router.answer", 0644 },

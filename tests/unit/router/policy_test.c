@@ -70,7 +70,7 @@ static const struct {
     { POLICY_CALL, "wamp.session.count", 0 },
     { POLICY_CALL, "wamp.session.add_testament", ALL },
     { POLICY_CALL, "network.anything", 0 },
-    { POLICY_CALL, "den.identity.admit", G },
+    { POLICY_CALL, "den.identity.admit", G | P | A },
     { POLICY_CALL, "den.identity.refresh", P | A },
     { POLICY_CALL, "den.ca.sign", P | A },
     { POLICY_CALL, "den.ca.chain", ALL },

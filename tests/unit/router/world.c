@@ -76,6 +76,15 @@ static void fake_ask(void *user, uint64_t nonce)
     wire->n_asked++;
 }
 
+static bool fake_read(void *user, struct buf *ret_file, _unused_ struct err *err)
+{
+    struct world *w = user;
+
+    rpc_revoked_put_head(ret_file);
+    buf_put(ret_file, buf_view(&w->kept_revocations));
+    return true;
+}
+
 static bool fake_keep_netkeys(void *user, struct view records, struct err *err)
 {
     struct world *w = user;
@@ -193,7 +202,8 @@ static void start(struct world *w, struct rpc_trust *trust)
         .revoked = load_revoked(w, trust),
         .netkeys = load_netkeys(w),
         .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_keep,
-                     fake_install, w, fake_send_event, NULL, fake_keep_netkeys, fake_ask },
+                     fake_read, fake_install, w, fake_send_event, NULL, fake_keep_netkeys,
+                     fake_ask },
     };
 
     if (w->realms)

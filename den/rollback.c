@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store that was taken back to an older state. What den reached stands outside of the store too: the
+ * newest audit entry and list number beside it, the newest heartbeat in the trust set, and at the router.
+ * Where one of these is ahead, den does not go on by itself: what it gave out since (IDs, admissions,
+ * revocations) is not known here. When somebody accepts that, a new epoch begins: the revocations come
+ * back from the router, and every number goes on above all that was ever published. */
+#include "den/rollback.h"
+
+#include "base/log.h"
+#include "den/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { AUDIT_STEP = 1000000 /* entries: numbers that are given up are seen to be */ };
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
+struct look {
+    size_t n;
+    char first[120]; /* what was found first */
+};
+
+/* `what` is ahead, as `where` says. */
+static void found(struct look *look, const char *what, uint64_t outside, uint64_t here,
+                  const char *where)
+{
+    if (look->n++ == 0)
+        snprintf(look->first, sizeof(look->first),
+                 "%s %" PRIu64 " stands in %s, den.db ends at %" PRIu64, what, outside, where,
+                 here);
+    log_event(LOG_ERROR, "rollback.found", "what=%s outside=%" PRIu64 " store=%" PRIu64 " where=%s",
+              log_quote_text(what), outside, here, log_quote_text(where));
+}
+
+static bool look_at_audit(struct den_core *core, uint64_t no, const uint8_t head[HASH_SIZE],
+                          const char *where, struct look *look, struct err *err)
+{
+    uint8_t own[HASH_SIZE];
+    uint64_t last;
+    bool is_known;
+
+    if (!audit_knows(core->c.store, no, head, &is_known, err) ||
+        !audit_head(core->c.store, &last, own, err))
+        return false;
+    if (!is_known)
+        found(look, last < no ? "audit entry" : "another audit entry", no, last, where);
+    return true;
+}
+
+static bool look_at_anchors(struct den_core *core, struct look *look, struct err *err)
+{
+    struct store_anchor anchor = { 0 };
+    enum store_found is_there;
+    uint64_t crl_no;
+
+    if (!store_anchor(core->c.store, &is_there, &anchor, err) ||
+        !store_number_get(core->c.store, "crl_no", &crl_no, err))
+        return false;
+    if (core->c.crl_floor.number > crl_no)
+        found(look, "revocation list", core->c.crl_floor.number, crl_no, "crl.number");
+    return is_there == STORE_NONE ||
+           look_at_audit(core, anchor.no, anchor.head, "den.anchor", look, err);
+}
+
+static bool look_at_heart(struct den_core *core, const char *where, struct look *look,
+                          struct err *err)
+{
+    const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
+    const struct {
+        const char *what, *name;
+        uint64_t outside;
+    } numbers[] = {
+        { "heartbeat", "hb_no", h ? h->hb_no : 0 },
+        { "revocation list", "crl_no", h ? h->crl_no : 0 },
+        { "revocation", "rev_no", h ? h->rev_no : 0 },
+        { "policy", "policy_no", h ? h->policy_no : 0 },
+    };
+
+    if (!h)
+        return true;
+    if (!look_at_audit(core, h->audit_no, h->audit_head.data, where, look, err))
+        return false;
+    for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
+        uint64_t here;
+        if (!store_number_get(core->c.store, numbers[i].name, &here, err))
+            return false;
+        if (numbers[i].outside > here)
+            found(look, numbers[i].what, numbers[i].outside, here, where);
+    }
+    return true;
+}
+
+static bool refuse(const struct look *look, struct err *err)
+{
+    return err_set(err, ERR_STALE,
+                   "den.db was taken back to an older state: %s; put the newer one back, or start "
+                   "with --accept-rollback",
+                   look->first);
+}
+
+bool rollback_look(struct den_core *core, struct err *err)
+{
+    struct look look = { 0 };
+
+    if (!look_at_anchors(core, &look, err) || !look_at_heart(core, "trust", &look, err))
+        return err_wrap(err, "rollback");
+    return look.n == 0 || core->c.accepts_rollback || refuse(&look, err);
+}
+
+/* ---- meeting the router -------------------------------------------------------------------- */
+
+static void stop(struct den_core *core, const struct err *why)
+{
+    log_event(LOG_ERROR, "rollback.refused", "code=%s cause=%s", err_code_name(why->code),
+              log_quote_text(why->text));
+    core->fatal = *why;
+}
+
+/* Restored from a backup, as `warren-den restore` noted in it: a router that knows den is asked whether
+ * anything came after it. */
+static bool look_at_note(struct den_core *core, struct look *look, struct err *err)
+{
+    const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
+    enum store_found is_there;
+    _buf_ note = { 0 };
+    bool is_witnessed;
+    uint64_t here;
+
+    if (!store_blob_get(core->c.store, "restored", &is_there, &note, err) ||
+        !store_number_get(core->c.store, "hb_no", &here, err))
+        return false;
+    is_witnessed = rpc_trust_heartbeat_age(core->c.trust, core_mono(core)) != UINT64_MAX;
+    if (is_there == STORE_NONE || !note.len || look->n || (is_witnessed && h->hb_no == here))
+        return true;
+    if (look->n++ == 0)
+        snprintf(look->first, sizeof(look->first),
+                 "it is from a backup (%.40s), and the router does not know what came after",
+                 buf_cstr(&note));
+    return true;
+}
+
+static bool clear_note(struct den_core *core, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    enum store_found is_there;
+    _buf_ note = { 0 };
+
+    if (!store_blob_get(open, "restored", &is_there, &note, err))
+        return false;
+    return is_there == STORE_NONE || !note.len ||
+           (store_begin(open, err) && store_blob_set(open, "restored", VIEW_LIT(""), err) &&
+            store_commit(open, err));
+}
+
+static void go_on(struct den_core *core)
+{
+    struct err err = { 0 };
+
+    core->has_met = true;
+    if (!clear_note(core, &err) || !heart_start(core, &err)) {
+        core->has_met = false;
+        log_event(LOG_ERROR, "start.failed", "code=%s cause=%s", err_code_name(err.code),
+                  log_quote_text(err.text));
+        if (core->fatal.code == ERR_NONE)
+            core->meet_at = core_mono(core) + MEET_AGAIN;
+        return;
+    }
+    core_go_on(core);
+}
+
+void rollback_meet(struct den_core *core)
+{
+    struct look look = { 0 };
+    struct err err = { 0 };
+
+    core->meet_at = NEVER_MS;
+    if (!look_at_anchors(core, &look, &err) || !look_at_heart(core, "the router", &look, &err) ||
+        !look_at_note(core, &look, &err)) {
+        err_wrap(&err, "rollback");
+        stop(core, &err);
+        return;
+    }
+    if (look.n == 0) {
+        go_on(core);
+        return;
+    }
+    if (!core->c.accepts_rollback) {
+        refuse(&look, &err);
+        stop(core, &err);
+        return;
+    }
+    log_event(LOG_WARN, "rollback.accepting", "cause=%s", log_quote_text(look.first));
+    replay_fetch(core);
+}
+
+void rollback_tick(struct den_core *core)
+{
+    if (core_mono(core) >= core->meet_at)
+        rollback_meet(core);
+}
+
+/* ---- a new epoch --------------------------------------------------------------------------- */
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct reached { /* the highest that is known from anywhere */
+    uint64_t epoch, audit_no, policy_no;
+    struct signer_anchor crl;
+};
+
+static bool find_reached(struct den_core *core, struct reached *ret, struct err *err)
+{
+    const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
+    struct reached r = { .epoch = core->epoch, .crl = core->crl_is };
+    struct store_anchor anchor = { 0 };
+    enum store_found is_there;
+    uint8_t head[HASH_SIZE];
+
+    if (!audit_head(core->c.store, &r.audit_no, head, err) ||
+        !store_number_get(core->c.store, "policy_no", &r.policy_no, err) ||
+        !store_anchor(core->c.store, &is_there, &anchor, err))
+        return false;
+    r.audit_no = higher(r.audit_no, is_there == STORE_FOUND ? anchor.no : 0);
+    if (h) {
+        r.audit_no = higher(r.audit_no, h->audit_no);
+        r.policy_no = higher(r.policy_no, h->policy_no);
+        r.epoch = higher(r.epoch, h->hb_no >> STORE_EPOCH_HEARTBEAT);
+        r.crl.number = higher(r.crl.number, h->crl_no);
+        r.crl.at = higher(r.crl.at, h->time);
+    }
+    *ret = r;
+    return true;
+}
+
+static bool audit(struct den_core *core, const struct reached *r, uint64_t epoch,
+                  const struct replay *replay, struct err *err)
+{
+    char from[24], to[24], epoch_text[24], n[24];
+    uint8_t head[HASH_SIZE];
+    uint64_t last;
+
+    if (!audit_head(core->c.store, &last, head, err))
+        return false;
+    snprintf(from, sizeof(from), "%" PRIu64, last + 1);
+    snprintf(to, sizeof(to), "%" PRIu64, (r->audit_no / AUDIT_STEP + 2) * AUDIT_STEP - 1);
+    snprintf(epoch_text, sizeof(epoch_text), "%" PRIu64, epoch);
+    snprintf(n, sizeof(n), "%zu", replay->n);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("given_up_from", from),
+        AUDIT_TEXT("given_up_to", to),
+        AUDIT_TEXT("epoch", epoch_text),
+        AUDIT_TEXT("revocations_taken_back", n),
+    };
+    return audit_jump(core->c.store, (r->audit_no / AUDIT_STEP + 2) * AUDIT_STEP, core_wall(core),
+                      pairs, N_ELEMENTS(pairs), err);
+}
+
+/* All of it, or nothing: killed on the way, den finds the same as before. */
+static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t epoch,
+                        const struct replay *replay, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    uint64_t rev_no = replay->n ? replay->item[replay->n - 1].no : core->rev_no;
+
+    return store_begin(open, err) && store_revocations_replay(open, replay->item, replay->n, err) &&
+           store_begin_epoch(open, epoch, core_wall(core), err) &&
+           store_number_raise(open, "rev_no", rev_no, err) &&
+           store_number_raise(open, "hb_no", epoch << STORE_EPOCH_HEARTBEAT, err) &&
+           store_number_raise(open, "policy_no", r->policy_no + 1, err) &&
+           store_blob_set(open, "restored", VIEW_LIT(""), err) &&
+           audit(core, r, epoch, replay, err) && store_commit(open, err);
+}
+
+static bool accept(struct den_core *core, const struct replay *replay, struct err *err)
+{
+    struct reached r;
+    uint64_t epoch;
+
+    if (!find_reached(core, &r, err))
+        return false;
+    epoch = r.epoch + 1;
+    if (!begin_epoch(core, &r, epoch, replay, err))
+        return false;
+    core->epoch = epoch;
+    core->policy_no = r.policy_no + 1;
+    log_event(LOG_WARN, "rollback.accepted",
+              "epoch=%" PRIu64 " revocations_taken_back=%zu id_digits=%u", epoch, replay->n,
+              core_id_digits(core));
+    return revoke_start(core, err) && crl_restart(core, &r.crl, err);
+}
+
+void rollback_replayed(struct den_core *core, const struct replay *replay)
+{
+    struct err err = { 0 };
+
+    if (!accept(core, replay, &err)) {
+        err_wrap(&err, "rollback");
+        stop(core, &err);
+        return;
+    }
+    go_on(core);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h: the newest audit entry that was committed, in a file beside the database. It is not
+ * synced: a machine that fails may forget the newest ones, which shows nothing worse than an anchor
+ * that lies behind. It never falls, so that whoever writes to an older state does not hide it. */
+#include "base/text.h"
+#include "den/sql.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* "NUMBER HEAD\n", the number in 20 digits, so that a newer one takes the place of an older one. */
+enum { NUMBER_LEN = 20, ANCHOR_LEN = NUMBER_LEN + 1 + 2 * HASH_SIZE + 1 };
+
+static char *anchor_path(const struct store *s)
+{
+    size_t len = strlen(s->path);
+    bool is_db = len > 3 && strcmp(s->path + len - 3, ".db") == 0;
+
+    return mem_format("%.*s.anchor", (int)(is_db ? len - 3 : len), s->path);
+}
+
+static bool fail(const struct store *s, struct err *err)
+{
+    _free_ char *path = anchor_path(s);
+
+    return err_errno(err, "%s", path);
+}
+
+/* Whoever administrates as root leaves it to the owner of the database. */
+static void give_to_owner(const struct store *s, int fd)
+{
+    struct stat st;
+
+    if (geteuid() == 0 && stat(s->path, &st) == 0)
+        (void)!fchown(fd, st.st_uid, st.st_gid);
+}
+
+static bool open_anchor(struct store *s, bool may_make, struct err *err)
+{
+    _free_ char *path = anchor_path(s);
+    int flags = O_CLOEXEC | O_NOFOLLOW | (may_make ? O_RDWR | O_CREAT : O_RDONLY);
+
+    if (s->anchor_fd >= 0 && (s->is_anchor_writable || !may_make))
+        return true;
+    if (s->anchor_fd >= 0)
+        close(s->anchor_fd);
+    s->anchor_fd = open(path, flags, 0600);
+    s->is_anchor_writable = may_make;
+    if (s->anchor_fd >= 0 && may_make)
+        give_to_owner(s, s->anchor_fd);
+    if (s->anchor_fd >= 0)
+        return true;
+    int number = errno;
+    err_errno(err, "%s", path);
+    errno = number;
+    return false;
+}
+
+/* Damaged is none: the heartbeat is kept elsewhere, and tells as much. */
+static bool read_anchor(struct store *s, enum store_found *ret, struct store_anchor *ret_a,
+                        struct err *err)
+{
+    uint8_t bytes[ANCHOR_LEN];
+    struct store_anchor a;
+    ssize_t n = pread(s->anchor_fd, bytes, sizeof(bytes), 0);
+    struct view text = VIEW_ARR(bytes);
+
+    if (n < 0)
+        return fail(s, err);
+    *ret = STORE_NONE;
+    if (n != ANCHOR_LEN || bytes[NUMBER_LEN] != ' ' || bytes[ANCHOR_LEN - 1] != '\n' ||
+        !text_read_u64(view_sub(text, 0, NUMBER_LEN), &a.no) ||
+        !text_read_hex(view_sub(text, NUMBER_LEN + 1, 2 * HASH_SIZE), a.head, sizeof(a.head)))
+        return true;
+    *ret_a = a;
+    *ret = STORE_FOUND;
+    return true;
+}
+
+bool store_anchor(struct store *s, enum store_found *ret, struct store_anchor *ret_a,
+                  struct err *err)
+{
+    if (open_anchor(s, false, err))
+        return read_anchor(s, ret, ret_a, err);
+    *ret = STORE_NONE;
+    return errno == ENOENT;
+}
+
+bool sql_keep_anchor(struct store *s, struct err *err)
+{
+    struct store_anchor before;
+    enum store_found found;
+    _buf_ text = { 0 };
+
+    if (!s->has_pending)
+        return true;
+    if (!open_anchor(s, true, err) || !read_anchor(s, &found, &before, err))
+        return false;
+    if (found == STORE_NONE || before.no < s->pending.no) {
+        buf_printf(&text, "%020" PRIu64 " ", s->pending.no);
+        text_put_hex(&text, VIEW_ARR(s->pending.head));
+        buf_put_u8(&text, '\n');
+        ssize_t n = pwrite(s->anchor_fd, text.data, text.len, 0);
+        if (n != (ssize_t)text.len) {
+            errno = n < 0 ? errno : ENOSPC;
+            return fail(s, err);
+        }
+    }
+    s->has_pending = false;
+    return true;
+}

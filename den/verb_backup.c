@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warren-den backup and restore. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "den/args.h"
+#include "den/backup.h"
+#include "den/passphrase.h"
+#include "den/verb.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { LARGE = 16 * 1024 /* pages: worth a line about how far it is */ };
+
+static bool read_fd(const char *text, int *ret_fd, struct err *err)
+{
+    uint64_t n;
+
+    *ret_fd = PASSPHRASE_PROMPT;
+    if (!text)
+        return true;
+    if (!text_read_u64(view_text(text), &n) || n > 65535)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--passphrase-fd: expected the number of an open file");
+    *ret_fd = (int)n;
+    return true;
+}
+
+static const struct passphrase_of of_backup = {
+    .what = "the backup",
+    .option = "--passphrase-fd",
+    .why_not_empty = "whoever has the file would have den's keys",
+};
+
+/* ---- backup ------------------------------------------------------------------------------------- */
+
+static void on_progress(void *user, uint64_t n_done, uint64_t n_all)
+{
+    unsigned *shown = user, now;
+
+    if (n_all < LARGE || !isatty(STDERR_FILENO))
+        return;
+    now = (unsigned)(100 * n_done / n_all);
+    if (now != *shown)
+        fprintf(stderr, "\rcopying den.db: %u %%%s", now, n_done == n_all ? "\n" : "");
+    *shown = now;
+}
+
+static bool read_passphrase(bool is_sealed, int fd, struct buf *to, struct err *err)
+{
+    return !is_sealed || passphrase_read_of(&of_backup, fd, true, to, err);
+}
+
+int verb_backup(int argc, char **argv)
+{
+    static const char *const names[] = { "FILE" };
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct backup_order order = { .config = &config, .now = clock_wall_ms() };
+    struct backup_report report = { 0 };
+    const char *fd_text = NULL;
+    bool is_sealed = false, is_plain = false, ok;
+    unsigned shown = 0;
+    const struct args_option options[] = { { "config", &order.config_path, true },
+                                           { "encrypt", .flag = &is_sealed },
+                                           { "plain", .flag = &is_plain },
+                                           { "passphrase-fd", &fd_text, false } };
+    _buf_wipe_ passphrase = { 0 };
+    struct err err;
+    int fd;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), names, &order.to, 1, &err) ||
+        !read_fd(fd_text, &fd, &err))
+        return verb_misuse(&err);
+    is_sealed |= fd_text != NULL;
+    if (is_sealed == is_plain) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "say which: --encrypt (under a passphrase, with the private keys) or --plain "
+                "(without them)");
+        return verb_misuse(&err);
+    }
+    if (!verb_load_config(order.config_path, &config))
+        return VERB_FAILED;
+    log_open("warren-den", LOG_WARN);
+    order.on_progress = on_progress;
+    order.user = &shown;
+    ok = config_check_secrets(&config, &err) &&
+         read_passphrase(is_sealed, fd, &passphrase, &err);
+    order.passphrase = buf_view(&passphrase);
+    if (!ok || !backup_make(&order, &report, &err))
+        return verb_fail(&err);
+    printf("%s: %" PRIu64 " bytes, %s\n%s", order.to, report.n_bytes,
+           is_sealed ? "under the passphrase: keep it apart from the file"
+                     : "in the open: it holds names and addresses, and no private key",
+           buf_cstr(&report.text));
+    buf_free(&report.text);
+    return VERB_DONE;
+}
+
+/* ---- restore ------------------------------------------------------------------------------------ */
+
+static bool ask(void *user, struct buf *ret_passphrase, struct err *err)
+{
+    return passphrase_read_of(&of_backup, *(const int *)user, false, ret_passphrase, err);
+}
+
+int verb_restore(int argc, char **argv)
+{
+    static const char *const names[] = { "FILE", "DIR" };
+    const char *words[2], *fd_text = NULL;
+    bool replaces = false;
+    const struct args_option options[] = { { "replace", .flag = &replaces },
+                                           { "passphrase-fd", &fd_text, false } };
+    _buf_ text = { 0 };
+    struct err err;
+    int fd;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), names, words, 2, &err) ||
+        !read_fd(fd_text, &fd, &err))
+        return verb_misuse(&err);
+    log_open("warren-den", LOG_WARN);
+    const struct restore_order order = {
+        .from = words[0],
+        .dir = words[1],
+        .replaces = replaces,
+        .ask = ask,
+        .user = &fd,
+        .now = clock_wall_ms(),
+    };
+    if (!restore_make(&order, &text, &err))
+        return verb_fail(&err);
+    printf("%s%s: restored. What den did after the backup is not in it: see RESTORING in "
+           "warren-den(8) before it is started\n",
+           buf_cstr(&text), words[1]);
+    return VERB_DONE;
+}
