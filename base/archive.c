@@ -305,7 +305,8 @@ bool archive_next(struct archive_reader *r, struct archive_member *ret_member, b
     if (*ret_is_end)
         return check_end(r, err);
     if (name_len >= sizeof(m.name) || !take(r, name_len, &bytes, err))
-        return err_set(err, ERR_BAD_CONFIG, "the archive was changed: a name of %zu bytes", name_len);
+        return err_set(err, ERR_BAD_CONFIG, "the archive was changed: a name of %zu bytes",
+                       name_len);
     memcpy(m.name, bytes.data, name_len);
     if (!is_safe_name(m.name, name_len))
         return err_set(err, ERR_BAD_CONFIG, "the archive was changed: no name of ours in it");

@@ -101,8 +101,9 @@ bool seal_stream_open(struct view head, struct view passphrase, struct seal_stre
     uint8_t key[KEY];
     bool ok;
 
-    if (!seal_stream_is(head) || !view_take_u32(&rest, &operations) || !view_take_u32(&rest, &mib) ||
-        !view_take(&rest, SALT, &salt) || !view_take(&rest, INIT, &init) || rest.len)
+    if (!seal_stream_is(head) || !view_take_u32(&rest, &operations) ||
+        !view_take_u32(&rest, &mib) || !view_take(&rest, SALT, &salt) ||
+        !view_take(&rest, INIT, &init) || rest.len)
         return err_set(err, ERR_BAD_CONFIG, "not sealed under a passphrase, or cut short");
     if (operations == 0 || operations > MOST_OPERATIONS || mib == 0 || mib > MOST_MIB)
         return err_set(err, ERR_BAD_CONFIG, "sealed at a cost that is not accepted");

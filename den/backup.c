@@ -61,8 +61,8 @@ static enum kind kind_of(const char *name)
     static const char *const public_ends[] = { ".pem", ".csr", ".conf", ".answer" };
 
     if (name[0] == '.' || starts(name, "den.db") || ends(name, ".anchor") || ends(name, ".lock") ||
-        ends(name, ".join") || strcmp(name, "crl.number") == 0 || strstr(name, ".new-") ||
-        strlen(name) >= ARCHIVE_NAME)
+        ends(name, ".join") || starts(name, "signer.") || strcmp(name, "crl.number") == 0 ||
+        strstr(name, ".new-") || strlen(name) >= ARCHIVE_NAME)
         return NEVER;
     for (size_t i = 0; i < N_ELEMENTS(public_ends); i++)
         if (ends(name, public_ends[i]))
@@ -197,8 +197,8 @@ static bool add_store(struct making *m, struct err *err)
 static bool sync_folder(const char *path, struct err *err)
 {
     const char *slash = strrchr(path, '/');
-    _free_ char *dir = slash ? mem_format("%.*s", slash == path ? 1 : (int)(slash - path), path)
-                             : mem_text(".");
+    _free_ char *dir =
+        slash ? mem_format("%.*s", slash == path ? 1 : (int)(slash - path), path) : mem_text(".");
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && fsync(fd) == 0;
 

@@ -15,7 +15,7 @@ typedef void backup_on_progress(void *user, uint64_t n_done, uint64_t n_all);
 struct backup_order {
     const struct den_config *config;
     const char *config_path, *to;
-    struct view passphrase; /* empty: in the open, and no private key is in it */
+    struct view passphrase;          /* empty: in the open, and no private key is in it */
     backup_on_progress *on_progress; /* may be NULL */
     void *user;
     uint64_t now;

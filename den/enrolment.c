@@ -228,7 +228,8 @@ static bool add_new(struct den_core *core, const struct enrolment *in, const str
     bool is_long = terms->kind != STORE_COMMITTED;
 
     assert(in->e.client_pk.data); /* of the reader's length */
-    if (!choose_id(core, is_long ? LONG_DIGITS : core_id_digits(core), in->e.client_pk, who.id, err))
+    if (!choose_id(core, is_long ? LONG_DIGITS : core_id_digits(core), in->e.client_pk, who.id,
+                   err))
         return false;
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     apply(&who, terms, in, now);
@@ -281,6 +282,21 @@ static bool read_before(const struct den_core *core, const struct enrolment *in,
     return true;
 }
 
+/* The signer's book may never have lost it. */
+static bool claim_back(struct den_core *core, const struct store_identity *who, struct err *err)
+{
+    enum vault_claim claim;
+    char has[STORE_ID];
+
+    if (!signer_claim(core->c.signer, who->id, VIEW_ARR(who->pk), &claim, has, err))
+        return false;
+    return claim == VAULT_CLAIMED ||
+           err_set(err, ERR_WRONG_KEY,
+                   "the signer knows %s with another key: the operator has to re-enrol it "
+                   "(warren-den peer re-enrol)",
+                   who->id);
+}
+
 /* The ID comes back with its key, for good; groups, names and ends are not in an admission. */
 static bool add_back(struct den_core *core, const struct enrolment *in,
                      const struct rpc_admission *a, struct store_identity *ret_who, struct err *err)
@@ -294,21 +310,7 @@ static bool add_back(struct den_core *core, const struct enrolment *in,
     memcpy(who.pk, in->e.client_pk.data, KEY_SIZE);
     apply(&who, &terms, in, core_wall(core));
     *ret_who = who;
-    return store_identity_add(core->c.store, &who, err);
-}
-
-/* The ID is known with another key, whose admissions were revoked since: it was replaced. */
-static bool rekey_back(struct den_core *core, const struct enrolment *in,
-                       const struct store_identity *known, struct store_identity *ret_who,
-                       struct err *err)
-{
-    struct store_token order = { 0 };
-
-    if (known->ended == STORE_LIVES && !known->is_revoked)
-        return err_set(err, ERR_WRONG_KEY,
-                       "%s has another key here, which is good: ask the operator", known->id);
-    memcpy(order.for_id, known->id, sizeof(order.for_id));
-    return rekey_by_token(core, in, &order, ret_who, err);
+    return claim_back(core, &who, err) && store_identity_add(core->c.store, &who, err);
 }
 
 bool enrolment_take_back(struct den_core *core, const struct enrolment *in,
@@ -330,9 +332,13 @@ bool enrolment_take_back(struct den_core *core, const struct enrolment *in,
                        VIEW_FMT(a.id));
     if (!store_identity_by_id(core->c.store, a.id, &found, &known, err))
         return false;
-    *ret_is = true;
-    return found == STORE_NONE ? add_back(core, in, &a, ret_who, err)
-                               : rekey_back(core, in, &known, ret_who, err);
+    *ret_is = found == STORE_NONE;
+    return found == STORE_NONE
+               ? add_back(core, in, &a, ret_who, err)
+               : err_set(err, ERR_WRONG_KEY,
+                         "%s had another key when the database was backed up: the operator has to "
+                         "re-enrol it (warren-den peer re-enrol)",
+                         known.id);
 }
 
 /* ---- the decision ---------------------------------------------------------------------------- */

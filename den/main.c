@@ -241,18 +241,13 @@ static const struct verb {
     { "init", NULL, verb_init,
       "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
-<<<<<<< HEAD
     { "passphrase", NULL, verb_passphrase,
       "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
       "keeps den's keys under a passphrase, or another one, or none" },
-    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N]",
-      "runs den in the foreground, logging to standard error" },
-=======
-    { "run", NULL, verb_run, "--config FILE [--accept-rollback]",
-      "runs den in the foreground, logging to standard error; goes on from a database that was "
-      "taken "
-      "back to an older state only when told to" },
->>>>>>> 587c1a5 (den/rollback: a store taken back to an older state is noticed, and brought past it on request)
+    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N] [--accept-rollback]",
+      "runs den in the foreground, logging to standard error; from a database that was taken back "
+      "to "
+      "an older state only when told to" },
     { "token", "new", verb_token_add, NULL, NULL },
     { "token", "add", verb_token_add,
       "--config FILE [--uses N|any] [--expires DURATION|never] [--role peer|admin] [--groups A,B] "
@@ -297,6 +292,11 @@ static const struct verb {
       "prints the audit, a JSON object a line" },
     { "audit", "verify", verb_audit_verify, "--config FILE",
       "checks the whole chain; names the first bad entry" },
+    { "backup", NULL, verb_backup, "FILE --config FILE --encrypt | --plain [--passphrase-fd N]",
+      "copies all of den into one file, beside a den that runs; private keys only under a "
+      "passphrase" },
+    { "restore", NULL, verb_restore, "FILE DIR [--replace] [--passphrase-fd N]",
+      "brings den back from a backup into a new folder, or replaces the database of a folder" },
     { "help", NULL, verb_help, "", "this, and the keys of den.conf" },
     { "--help", NULL, verb_help, NULL, NULL },
     { "version", NULL, verb_version, "", "prints the version" },

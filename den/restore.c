@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "den/audit.h"
+#include "den/record.h"
 #include "den/store.h"
 
 #include <dirent.h>
@@ -151,9 +152,9 @@ static bool check_audit(struct store *store, uint64_t *ret_n, struct err *err)
 
     if (!audit_verify(store, ret_n, &bad, err))
         return false;
-    return !bad || err_set(err, ERR_BAD_CONFIG,
-                           "audit: entry %llu is changed, missing or out of order",
-                           (unsigned long long)bad);
+    return !bad ||
+           err_set(err, ERR_BAD_CONFIG, "audit: entry %llu is changed, missing or out of order",
+                   (unsigned long long)bad);
 }
 
 /* Whole in itself, and marked as what it is. */
@@ -164,8 +165,7 @@ static bool prepare_store(struct restoring *r, struct err *err)
     uint64_t n;
 
     if (!store_open(path, &store, err) || !store_check(store, err) ||
-        !check_audit(store, &n, err) || !store_log(store, err) ||
-        !mark(store, r->order->now, err))
+        !check_audit(store, &n, err) || !store_log(store, err) || !mark(store, r->order->now, err))
         return false;
     buf_printf(&r->text, "den.db is whole: %llu audit entries\n", (unsigned long long)n);
     return true;
@@ -282,10 +282,11 @@ static bool prepare(struct restoring *r, struct err *err)
                                  : mem_format("%s.restore-%ld", r->dir, (long)getpid());
     if (!r->order->replaces)
         return is_empty_or_absent(r->dir) ||
-               err_set(err, ERR_ALREADY_EXISTS,
-                       "%s is not empty; nothing was overwritten: choose a new folder, or --replace "
-                       "the store in it",
-                       r->dir);
+               err_set(
+                   err, ERR_ALREADY_EXISTS,
+                   "%s is not empty; nothing was overwritten: choose a new folder, or --replace "
+                   "the store in it",
+                   r->dir);
     _free_ char *lock = file_path(r->dir, "den.lock");
     if (!file_check_private_dir(r->dir, err))
         return false;

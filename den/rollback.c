@@ -275,6 +275,24 @@ static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t
            audit(core, r, epoch, replay, err) && store_commit(open, err);
 }
 
+/* The signer knows what it signed by a book of its own, which may be from a backup too: what it signs
+ * again is the same, and another one under its number it never signs. */
+static bool tell_signer(struct den_core *core, const struct replay *replay, struct err *err)
+{
+    _free_ struct signer_statement *all = mem_array(struct signer_statement, VAULT_MAX_BATCH);
+    bool ok = true;
+
+    for (size_t at = 0; ok && at < replay->n; at += VAULT_MAX_BATCH) {
+        size_t n = replay->n - at < VAULT_MAX_BATCH ? replay->n - at : VAULT_MAX_BATCH;
+        for (size_t i = 0; i < n; i++)
+            buf_put(&all[i].bytes, replay->item[at + i].statement);
+        ok = signer_sign_all(core->c.signer, RPC_W_REVOKE, all, n, err);
+        for (size_t i = 0; i < n; i++)
+            buf_free(&all[i].bytes);
+    }
+    return ok;
+}
+
 static bool accept(struct den_core *core, const struct replay *replay, struct err *err)
 {
     struct reached r;
@@ -283,7 +301,7 @@ static bool accept(struct den_core *core, const struct replay *replay, struct er
     if (!find_reached(core, &r, err))
         return false;
     epoch = r.epoch + 1;
-    if (!begin_epoch(core, &r, epoch, replay, err))
+    if (!tell_signer(core, replay, err) || !begin_epoch(core, &r, epoch, replay, err))
         return false;
     core->epoch = epoch;
     core->policy_no = r.policy_no + 1;

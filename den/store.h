@@ -316,6 +316,15 @@ bool store_begin_epoch(struct store *s, uint64_t epoch, uint64_t at, struct err 
 bool store_revocations_replay(struct store *s, const struct store_revocation *list, size_t n,
                               struct err *err);
 
+/* ---- copies (store_backup.c) ------------------------------------------------------------------ */
+
+typedef void store_on_progress(void *user, uint64_t n_done, uint64_t n_all);
+/* One state of the store as a new file, mode 0600, while others go on writing. */
+bool store_copy(struct store *s, const char *path, store_on_progress *on_progress /* or NULL */,
+                void *user, struct err *err);
+bool store_check(struct store *s, struct err *err); /* whole in itself: SYSTEM */
+bool store_log(struct store *s, struct err *err);   /* a copy becomes a store to write to */
+
 /* ---- audit: rows are only ever added; the chain is audit.h's ------------------------------------ */
 
 struct store_audit {

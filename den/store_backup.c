@@ -26,10 +26,10 @@ static bool copy_all(struct store *s, sqlite3 *to, store_on_progress *on_progres
     do {
         rc = sqlite3_backup_step(backup, PAGES_AT_ONCE);
         if (on_progress && (rc == SQLITE_OK || rc == SQLITE_DONE))
-            on_progress(user,
-                        (uint64_t)(sqlite3_backup_pagecount(backup) -
-                                   sqlite3_backup_remaining(backup)),
-                        (uint64_t)sqlite3_backup_pagecount(backup));
+            on_progress(
+                user,
+                (uint64_t)(sqlite3_backup_pagecount(backup) - sqlite3_backup_remaining(backup)),
+                (uint64_t)sqlite3_backup_pagecount(backup));
     } while (rc == SQLITE_OK);
     sqlite3_backup_finish(backup);
     return rc == SQLITE_DONE ||
@@ -74,9 +74,9 @@ bool store_copy(struct store *s, const char *path, store_on_progress *on_progres
 bool store_check(struct store *s, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    bool ok = sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &statement, NULL) ==
-                  SQLITE_OK &&
-              sqlite3_step(statement) == SQLITE_ROW;
+    bool ok =
+        sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW;
 
     if (!ok) {
         sql_err(s, err);

@@ -29,6 +29,10 @@ int verb_token_list(int argc, char **argv);
 int verb_token_revoke(int argc, char **argv);
 int verb_peer_re_enrol(int argc, char **argv);
 
+/* verb_backup.c */
+int verb_backup(int argc, char **argv);
+int verb_restore(int argc, char **argv);
+
 /* verb_people.c */
 int verb_waiting_list(int argc, char **argv);
 int verb_approve(int argc, char **argv);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* warren-den backup and restore. */
+#include "base/ask.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "den/args.h"
 #include "den/backup.h"
-#include "den/passphrase.h"
 #include "den/verb.h"
 
 #include <inttypes.h>
@@ -18,7 +18,7 @@ static bool read_fd(const char *text, int *ret_fd, struct err *err)
 {
     uint64_t n;
 
-    *ret_fd = PASSPHRASE_PROMPT;
+    *ret_fd = ASK_NOWHERE;
     if (!text)
         return true;
     if (!text_read_u64(view_text(text), &n) || n > 65535)
@@ -28,11 +28,14 @@ static bool read_fd(const char *text, int *ret_fd, struct err *err)
     return true;
 }
 
-static const struct passphrase_of of_backup = {
-    .what = "the backup",
-    .option = "--passphrase-fd",
-    .why_not_empty = "whoever has the file would have den's keys",
-};
+static bool ask_for(int fd, bool is_new, struct buf *to, struct err *err)
+{
+    const struct ask ask = {
+        .what = "the backup", .option = "--passphrase-fd", .fd = fd, .is_new = is_new
+    };
+
+    return ask_passphrase(&ask, to, err);
+}
 
 /* ---- backup ------------------------------------------------------------------------------------- */
 
@@ -50,7 +53,7 @@ static void on_progress(void *user, uint64_t n_done, uint64_t n_all)
 
 static bool read_passphrase(bool is_sealed, int fd, struct buf *to, struct err *err)
 {
-    return !is_sealed || passphrase_read_of(&of_backup, fd, true, to, err);
+    return !is_sealed || ask_for(fd, true, to, err);
 }
 
 int verb_backup(int argc, char **argv)
@@ -85,8 +88,7 @@ int verb_backup(int argc, char **argv)
     log_open("warren-den", LOG_WARN);
     order.on_progress = on_progress;
     order.user = &shown;
-    ok = config_check_secrets(&config, &err) &&
-         read_passphrase(is_sealed, fd, &passphrase, &err);
+    ok = config_check_secrets(&config, &err) && read_passphrase(is_sealed, fd, &passphrase, &err);
     order.passphrase = buf_view(&passphrase);
     if (!ok || !backup_make(&order, &report, &err))
         return verb_fail(&err);
@@ -102,7 +104,7 @@ int verb_backup(int argc, char **argv)
 
 static bool ask(void *user, struct buf *ret_passphrase, struct err *err)
 {
-    return passphrase_read_of(&of_backup, *(const int *)user, false, ret_passphrase, err);
+    return ask_for(*(const int *)user, false, ret_passphrase, err);
 }
 
 int verb_restore(int argc, char **argv)

@@ -6,7 +6,11 @@
 
 #include <inttypes.h>
 
-enum { HB_AHEAD = 1000000 /* a number that jumps further would use all of them up */ };
+enum {
+    HB_AHEAD = 1000000, /* a number that jumps further would use all of them up */
+    EPOCH_BITS = 40,    /* but for the first ones of an epoch: den came back from a backup */
+    EPOCHS_AHEAD = 16,
+};
 #define MAX_ADMISSION (91 * DAY_MS)
 #define MAX_NAME      (DAY_MS + VAULT_SKEW)
 
@@ -73,6 +77,14 @@ static bool check_revocation(struct vault *v, const void *statement, struct view
 
 /* ---- heartbeats -------------------------------------------------------------------------------------- */
 
+static bool begins_epoch(uint64_t was, uint64_t is)
+{
+    uint64_t epochs = (is >> EPOCH_BITS) - (was >> EPOCH_BITS);
+
+    return epochs >= 1 && epochs <= EPOCHS_AHEAD &&
+           (is & (((uint64_t)1 << EPOCH_BITS) - 1)) <= HB_AHEAD;
+}
+
 static bool check_numbers(const struct vault_numbers *n, const struct rpc_heartbeat *h,
                           struct err *err)
 {
@@ -90,7 +102,7 @@ static bool check_numbers(const struct vault_numbers *n, const struct rpc_heartb
     if (h->hb_no <= n->hb_no)
         return err_set(err, ERR_STALE, "hb_no: %" PRIu64 ", and %" PRIu64 " was signed before",
                        h->hb_no, n->hb_no);
-    if (h->hb_no - n->hb_no > HB_AHEAD)
+    if (h->hb_no - n->hb_no > HB_AHEAD && !begins_epoch(n->hb_no, h->hb_no))
         return err_set(err, ERR_BAD_STATEMENT, "hb_no: far above the one before");
     for (size_t i = 0; i < N_ELEMENTS(rows); i++)
         if (rows[i].is < rows[i].was)

@@ -84,10 +84,11 @@ static void hand_over(struct world *w, uint64_t has)
         rpc_put_array(&answer, 1);
         rpc_put_u64(&answer, has);
         world_result(call, &answer);
+        CHECK_OK(store_revocation_last(w->store, &has, &err), err); /* it takes what it gets */
     }
 }
 
-static void revoke(struct world *w, enum store_revoke kind, const char *id, struct view subject)
+static void put_down(struct world *w, enum store_revoke kind, const char *id, struct view subject)
 {
     struct store_revocation r = { .kind = kind, .subject_len = subject.len, .at = w->wall };
     bool is_new;
@@ -122,8 +123,9 @@ static uint64_t show_before(struct world *w, const struct world_peer *peer, stru
 }
 
 /* An admission as den signed it for that peer, with that number. */
-static void sign_admission(const struct world *w, const struct key *by, const struct world_peer *peer,
-                           uint64_t adm_no, struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE])
+static void sign_admission(const struct world *w, const struct key *by,
+                           const struct world_peer *peer, uint64_t adm_no, struct buf *ret_bytes,
+                           uint8_t ret_sig[SIG_SIZE])
 {
     const struct rpc_admission a = {
         .netid = rpc_trust_netid(w->trust),
@@ -186,7 +188,8 @@ TEST(writing_to_the_older_store_does_not_hide_it)
     CHECK_OK(store_open(w->store_path, &w->store, &err), err);
     for (size_t i = 0; i < 9; i++)
         CHECK(store_begin(w->store, &err) &&
-              audit_append(w->store, 1, "test.other", NULL, 0, &err) && store_commit(w->store, &err));
+              audit_append(w->store, 1, "test.other", NULL, 0, &err) &&
+              store_commit(w->store, &err));
     CHECK_ERR(world_restart(w, &err), err, ERR_STALE);
     CHECK(strstr(err.text, "another audit entry") != NULL);
 }
@@ -288,11 +291,11 @@ TEST(accepted_the_revoked_stay_revoked_and_nothing_is_numbered_again)
     struct before b = { 0 };
     uint64_t n, bad;
 
-    revoke(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
-    revoke(w, STORE_REVOKE_IDENTITY, carol->id, key_public_view(carol->key));
-    revoke(w, STORE_REVOKE_TLS_KEY, bob->id, VIEW_ARR(bob->spki));
+    put_down(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
+    put_down(w, STORE_REVOKE_IDENTITY, carol->id, key_public_view(carol->key));
+    put_down(w, STORE_REVOKE_TLS_KEY, bob->id, VIEW_ARR(bob->spki));
     uint8_t unknown[] = { 0x01, 0x22, 0x33 };
-    revoke(w, STORE_REVOKE_SERIAL, "router", VIEW_ARR(unknown));
+    put_down(w, STORE_REVOKE_SERIAL, "router", VIEW_ARR(unknown));
     world_pass(w, MINUTE_MS);
     note(w, &b);
     CHECK_OK(store_identity_by_id(w->store, view_text(bob->id), &found, &was, &err), err);
@@ -339,8 +342,8 @@ TEST(what_was_revoked_on_the_older_store_is_not_lost)
     struct before b = { 0 };
     bool is_new;
 
-    revoke(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
-    revoke(w, STORE_REVOKE_IDENTITY, bob->id, key_public_view(bob->key));
+    put_down(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
+    put_down(w, STORE_REVOKE_IDENTITY, bob->id, key_public_view(bob->key));
     world_pass(w, MINUTE_MS);
     note(w, &b);
     put_back(w, &old);
@@ -417,7 +420,7 @@ TEST(a_revoked_admission_brings_nothing_back)
     _buf_ a = { 0 };
 
     sign_admission(w, w->sign, erin, 3, &a, sig);
-    revoke(w, STORE_REVOKE_ADMISSIONS, erin->id, VIEW_ARR(below));
+    put_down(w, STORE_REVOKE_ADMISSIONS, erin->id, VIEW_ARR(below));
     world_pass(w, MINUTE_MS);
     note(w, &b);
     put_back(w, &old);
@@ -447,7 +450,7 @@ TEST(a_router_that_lacks_some_of_them_is_waited_for)
     const struct buf none = { 0 };
     struct before b = { 0 };
 
-    revoke(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
+    put_down(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
     world_pass(w, MINUTE_MS);
     note(w, &b);
     put_back(w, &old);
