@@ -6,7 +6,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -15,16 +14,22 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-enum { CALL_WRITE = 1, CALL_SYNC = 2, CALL_OPEN = 4, CALL_RENAME = 8, CALL_TRUNCATE = 16, CALL_READ = 32 };
+enum {
+    CALL_WRITE = 1,
+    CALL_SYNC = 2,
+    CALL_OPEN = 4,
+    CALL_RENAME = 8,
+    CALL_TRUNCATE = 16,
+    CALL_READ = 32
+};
 
 struct faults {
-    uint32_t calls;    /* which: bits */
-    uint32_t number;   /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write */
-    uint32_t after;    /* so many of them go well first */
-    uint32_t how_many; /* fail then; 0: all */
+    uint32_t calls;  /* which: bits */
+    uint32_t number; /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write */
+    uint32_t after;  /* so many of them go well first */
+    uint32_t how_many;         /* fail then; 0: all */
     uint32_t n_seen, n_failed; /* counted here */
 };
 
@@ -54,17 +59,19 @@ static int is_under(const char *path)
     return strncmp(path, under, strlen(under)) == 0;
 }
 
+/* Noted when a file is opened: a sandboxed program cannot ask later. */
+static unsigned char ours[65536];
+
 static int is_ours(int fd)
 {
-    char link[32], path[PATH_MAX];
-    ssize_t n;
+    return fd >= 0 && fd < (int)sizeof(ours) && ours[fd];
+}
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, path, sizeof(path) - 1);
-    if (n <= 0)
-        return 0;
-    path[n] = '\0';
-    return is_under(path);
+static int note(int fd, const char *path)
+{
+    if (fd >= 0 && fd < (int)sizeof(ours))
+        ours[fd] = (unsigned char)(faults && is_under(path));
+    return fd;
 }
 
 /* Whether this call fails; errno is set. `half`: it is a write, and may be cut in two. */
@@ -156,6 +163,15 @@ ssize_t pread64(int fd, void *bytes, size_t len, off64_t at)
     return pread_any("pread64", fd, bytes, len, at);
 }
 
+int close(int fd)
+{
+    REAL(fd_call *, "close");
+
+    if (fd >= 0 && fd < (int)sizeof(ours))
+        ours[fd] = 0;
+    return real(fd);
+}
+
 int fsync(int fd)
 {
     REAL(fd_call *, "fsync");
@@ -200,7 +216,7 @@ static int open_any(const char *name, const char *path, int flags, mode_t mode)
     if (faults && (faults->calls & CALL_OPEN) && (flags & (O_WRONLY | O_RDWR)) && is_under(path) &&
         fails(CALL_OPEN, NULL))
         return -1;
-    return real(path, flags, mode);
+    return note(real(path, flags, mode), path);
 }
 
 static mode_t mode_of(int flags, va_list args)
