@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "den/core.h"
 #include "den/home.h"
 #include "den/web.h"
@@ -158,6 +159,15 @@ static void on_timer(void *user)
     arm(den);
 }
 
+static void look_at_signer(struct den *den)
+{
+    struct err err = { 0 };
+
+    if (signer_link_look(den->home->link) && !signer_greet(den->home->signer, &err))
+        log_event(LOG_ERROR, "signer.unusable", "code=%s cause=%s", err_code_name(err.code),
+                  log_quote_text(err.text));
+}
+
 /* `warren-den revoke` writes to the store; what is there reaches the list within a second. */
 static void on_look(void *user)
 {
@@ -166,6 +176,7 @@ static void on_look(void *user)
 
     if (den->is_leaving)
         return;
+    look_at_signer(den);
     is_all = den_core_look(den->core);
     rpc_uplink_flush(den->uplink);
     rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
@@ -242,6 +253,7 @@ static void on_up(void *user)
     struct den *den = user;
 
     den_core_up(den->core);
+    notify_say("STATUS=online");
     log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network,
               den->config->router, rpc_client_session(client_of(den)));
     arm(den);
@@ -392,6 +404,7 @@ static void on_stop(void *user, int signal_number)
 {
     struct den *den = user;
 
+    notify_say("STOPPING=1");
     log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
     if (den->is_leaving || !rpc_client_is_up(client_of(den))) {
         rpc_loop_stop(den->loop);
@@ -474,6 +487,7 @@ static bool start(struct den *den, struct err *err)
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
+    notify_say("READY=1\nSTATUS=waiting for the router");
     log_event(LOG_INFO, "started", "network=%s manifest=%" PRIu64 " state=%s", den->config->network,
               rpc_trust_manifest(den->home->trust)->manifest_no,
               log_quote_text(den->config->state));

@@ -57,7 +57,7 @@ static bool open_store(const struct den_config *config, struct store **ret_store
     return true;
 }
 
-static bool read_router_csr(const char *dir, struct buf *ret_der, struct err *err)
+bool home_read_router_csr(const char *dir, struct buf *ret_der, struct err *err)
 {
     _free_ char *path = file_path(dir, "router.csr");
     _buf_ bytes = { 0 };
@@ -114,14 +114,19 @@ bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, 
 static bool open_signer(struct home *home, const struct den_config *config,
                         const struct signer_config *signer, struct err *err)
 {
-    bool is_new;
+    const struct signer_place place = { .socket = config->signer, .dir = config->state };
+    struct signer_road road = { .ask = signer_link_ask,
+                                .free = signer_link_free_any,
+                                .generation = signer_link_generation };
+    bool is_new = false;
 
-    if (!adopt_book(config->state, home->store, home->trust, buf_view(&home->router_csr),
-                    clock_wall_ms(), &is_new, err))
+    if (!(config->signer && *config->signer) && !adopt_book(config->state, home->store, home->trust,
+                                        buf_view(&home->router_csr), clock_wall_ms(), &is_new, err))
         return false;
     if (is_new)
         log_event(LOG_WARN, "signer.book.made", "from=store dir=%s", log_quote_text(config->state));
-    return signer_load(config->state, signer, &home->signer, err);
+    road.user = home->link = signer_link_new(&place);
+    return signer_new_on(&road, signer, &home->signer, err);
 }
 
 static bool read_all(struct home *home, const struct den_config *config, struct err *err)
@@ -138,7 +143,8 @@ static bool read_all(struct home *home, const struct den_config *config, struct 
         return false;
     return read_key(config, "login.key", &home->login, err) &&
            folder_load_trust(config, &home->trust, err) && open_store(config, &home->store, err) &&
-           read_crl_floor(home, err) && read_router_csr(config->state, &home->router_csr, err) &&
+           read_crl_floor(home, err) &&
+           home_read_router_csr(config->state, &home->router_csr, err) &&
            open_signer(home, config, &signer, err);
 }
 

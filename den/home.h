@@ -5,6 +5,7 @@
 
 #include "den/config.h"
 #include "den/signer.h"
+#include "den/signer_link.h"
 #include "rpc/rpc.h"
 
 struct home {
@@ -12,8 +13,9 @@ struct home {
     struct key *login; /* listed in the newest manifest */
     struct rpc_trust *trust;
     struct store *store;
-    struct signer *signer; /* its certificate is listed too */
-    struct buf router_csr; /* DER; empty when den was not given one */
+    struct signer *signer;    /* its certificate is listed too */
+    struct signer_link *link; /* the signer's */
+    struct buf router_csr;    /* DER; empty when den was not given one */
     char *trust_path, *crl_path;
     struct signer_anchor crl_floor; /* zeros: never kept */
 };
@@ -26,6 +28,8 @@ OWN_FREEP(home, struct home)
 
 bool home_save_trust(const struct home *home, struct view bytes, struct err *err);
 /* The number of the newest revocation list, in a file beside the store. */
+/* router.csr as DER; empty when there is none. */
+bool home_read_router_csr(const char *dir, struct buf *ret_der, struct err *err);
 bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, struct err *err);
 /* The trust set for pki: the roots and intermediates that the newest manifest lists. */
 bool home_trust_set(const struct home *home, struct pki_trust **ret_set, struct err *err);

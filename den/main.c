@@ -13,6 +13,7 @@
 #include "den/init.h"
 #include "den/passphrase.h"
 #include "den/router_add.h"
+#include "den/split.h"
 #include "den/verb.h"
 #include "den/verb_cert.h"
 
@@ -124,6 +125,7 @@ static int verb_router_add(int argc, char **argv)
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
         { "passphrase-fd", &keys_fd, false },
+        { "signer-folder", &order.signer_dir, false },
     };
     _buf_wipe_ passphrase = { 0 };
     struct err err;
@@ -142,6 +144,34 @@ static int verb_router_add(int argc, char **argv)
         return fail(&err);
     printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path,
            order.answer_path);
+    return DONE;
+}
+
+static int verb_signer_split(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "DIR" };
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct split_order order = { .config = &config,
+                                 .socket = "/run/warren-den-signer/socket",
+                                 .now = clock_wall_ms() };
+    const struct args_option options[] = {
+        { "config", &order.config_path, true },
+        { "user", &order.user, false },
+        { "socket", &order.socket, false },
+    };
+    struct err err;
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.dir, 1, &err))
+        return misuse(&err);
+    if (!load_config(order.config_path, &config))
+        return FAILED;
+    log_open("warren-den", LOG_WARN);
+    if (!split_signer(&order, &err))
+        return fail(&err);
+    printf(
+        "%s has the keys now, and %s says signer = %s; where systemd does not start the signer:\n"
+        "  warren-den-signer run --folder %s --socket %s --peer USER-OF-DEN\n",
+        order.dir, order.config_path, order.socket, order.dir, order.socket);
     return DONE;
 }
 
@@ -275,9 +305,11 @@ static const struct verb {
       "assigns a reserved name" },
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
-      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N] "
-      "[--passphrase-fd N]",
+      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]"
+      " [--signer-folder DIR] [--passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },
+    { "signer", "split", verb_signer_split, "DIR --config FILE [--user NAME] [--socket PATH]",
+      "moves the keys to a folder that den cannot read: warren-den-signer(8)" },
     { "cert", "list", verb_cert_list,
       "--config FILE [--id ID] [--serial HEX] [--state valid|expired|revoked|unsigned]"
       " [--expires-before WHEN] [--json]",

@@ -2,6 +2,7 @@
 #include "den/router_add.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "den/adopt.h"
 #include "den/folder.h"
 #include "den/manifest.h"
 #include "den/passphrase.h"
@@ -52,6 +53,21 @@ static bool read_request(struct adding *a, struct err *err)
     return true;
 }
 
+/* A folder from before signers had books gets one. */
+static bool load_signer(struct adding *a, const struct signer_config *signer, struct err *err)
+{
+    const char *apart = a->order->signer_dir;
+    bool is_new;
+
+    if (!apart && a->config->signer && *a->config->signer)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the signer has a folder of its own: stop it, and give --signer-folder DIR");
+    if (!apart && !adopt_book(a->config->state, a->store, a->trust, VIEW(NULL, 0), a->order->now,
+                              &is_new, err))
+        return false;
+    return signer_load(apart ? apart : a->config->state, signer, &a->signer, err);
+}
+
 static bool open_parts(struct adding *a, struct err *err)
 {
     const struct signer_config signer = {
@@ -67,8 +83,7 @@ static bool open_parts(struct adding *a, struct err *err)
     if (!folder_lock(a->config, &a->lock_fd, err))
         return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
     if (!folder_load_trust(a->config, &a->trust, err) ||
-        !folder_open_store(a->config, &a->store, err) ||
-        !signer_load(a->config->state, &signer, &a->signer, err))
+        !folder_open_store(a->config, &a->store, err) || !load_signer(a, &signer, err))
         return false;
     a->is_new = !rpc_trust_check_key(a->trust, RPC_KEY_ROUTER, VIEW_ARR(a->request.public_key),
                                      a->order->now, &listed);

@@ -17,13 +17,29 @@ struct signer {
     struct pki_cert *cert;
     uint8_t sign_pk[KEY_SIZE], netid[HASH_SIZE];
     char report[200];
+    uint64_t generation;
 };
 
 /* ---- asking ------------------------------------------------------------------------------------------ */
 
+static bool hello(struct signer *s, struct err *err);
+
+/* One that was started anew says first who it is. */
+bool signer_greet(struct signer *s, struct err *err)
+{
+    uint64_t is = s->road.generation ? s->road.generation(s->road.user) : 0;
+
+    if (is == s->generation)
+        return true;
+    s->generation = is;
+    return hello(s, err);
+}
+
 static bool ask(struct signer *s, const struct buf *request, struct buf *answer,
                 struct vault_in *ret_in, struct err *err)
 {
+    if (request->data[0] != VAULT_HELLO && !signer_greet(s, err))
+        return false;
     if (!s->road.ask(s->road.user, buf_view(request), answer, err))
         return false;
     *ret_in = (struct vault_in){ .rest = buf_view(answer) };
@@ -37,17 +53,20 @@ static bool end(const struct vault_in *in, struct err *err)
 
 static bool read_hello(struct signer *s, struct vault_in *in, struct err *err)
 {
+    struct pki_cert *cert = NULL;
     struct view pk = vault_fixed(in, KEY_SIZE), der = vault_bytes(in, PKI_MAX_CERT),
                 netid = vault_fixed(in, HASH_SIZE), report = vault_bytes(in, sizeof(s->report) - 1);
 
     for (size_t i = 0; i < 4; i++)
         vault_u64(in); /* numbers that it signed, for those who look */
-    if (!end(in, err))
+    if (!end(in, err) || !pki_cert_read(der, &cert, err))
         return false;
+    pki_cert_free(s->cert);
+    s->cert = cert;
     memcpy(s->sign_pk, pk.data, KEY_SIZE);
     memcpy(s->netid, netid.data, HASH_SIZE);
     snprintf(s->report, sizeof(s->report), "%.*s", VIEW_FMT(report));
-    return pki_cert_read(der, &s->cert, err);
+    return true;
 }
 
 static bool hello(struct signer *s, struct err *err)
@@ -57,8 +76,12 @@ static bool hello(struct signer *s, struct err *err)
 
     buf_put_u8(&request, VAULT_HELLO);
     buf_put_u8(&request, VAULT_VERSION);
-    return (ask(s, &request, &answer, &in, err) && read_hello(s, &in, err)) ||
-           err_wrap(err, "signer");
+    if (!ask(s, &request, &answer, &in, err) || !read_hello(s, &in, err))
+        return err_wrap(err, "signer");
+    s->generation = s->road.generation ? s->road.generation(s->road.user) : 0;
+    if (*s->report)
+        log_event(LOG_INFO, "signer.ready", "%s", s->report);
+    return true;
 }
 
 /* ---- a vault in this process --------------------------------------------------------------------------- */

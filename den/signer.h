@@ -30,12 +30,17 @@ bool signer_load(const char *dir, const struct signer_config *config, struct sig
 struct signer_road {
     bool (*ask)(void *user, struct view request, struct buf *answer, struct err *err);
     void (*free)(void *user); /* may be NULL */
+    /* Rises each time that it was reached anew; NULL: it stays. */
+    uint64_t (*generation)(void *user);
     void *user;
 };
 bool signer_new_on(const struct signer_road *road, const struct signer_config *config,
                    struct signer **ret_signer, struct err *err);
 void signer_free(struct signer *signer);
 OWN_FREEP(signer, struct signer)
+
+/* One that was started anew is asked who it is, without waiting for a question. BUSY and others. */
+bool signer_greet(struct signer *signer, struct err *err);
 
 const struct pki_cert *signer_cert(const struct signer *signer);
 struct view signer_sign_pk(const struct signer *signer); /* den-sign */

@@ -110,6 +110,8 @@ bool token_new(struct store *store, const struct token_order *order, struct buf 
     token_by(token.by);
     if (!record(store, &token, err))
         return err_wrap(err, "recording a token");
+    if (order->ret_pk)
+        memcpy(order->ret_pk, token.pk, KEY_SIZE);
     rpc_join_write(&join, ret_join);
     return true;
 }

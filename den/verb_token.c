@@ -10,6 +10,7 @@
 #include "den/record.h"
 #include "den/token.h"
 #include "den/verb.h"
+#include "vault/vault.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -118,6 +119,30 @@ int verb_token_add(int argc, char **argv)
     return status;
 }
 
+/* The signer takes no new key for an ID on den's word: the order goes into its own folder. */
+static bool order_signer(const char *config_path, const char *id, struct view pk, uint64_t life,
+                         const char *expires)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    _buf_ hex = { 0 };
+    struct err err;
+
+    if (!verb_load_config(config_path, &config))
+        return false;
+    if (config.signer && *config.signer) {
+        text_put_hex(&hex, pk);
+        fprintf(stderr,
+                "The signer has to be told too, on its own account, before it is used:\n"
+                "  warren-den-signer allow %s %s --folder SIGNER-FOLDER --expires %s\n",
+                id, buf_cstr(&hex), expires);
+        return true;
+    }
+    if (vault_order_add(config.state, id, pk, clock_wall_ms() + life, &err))
+        return true;
+    verb_fail(&err);
+    return false;
+}
+
 int verb_peer_re_enrol(int argc, char **argv)
 {
     static const char *const alone_names[] = { "ID" };
@@ -130,6 +155,7 @@ int verb_peer_re_enrol(int argc, char **argv)
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
     struct token_order order = { .uses = 1, .now = clock_wall_ms() };
+    uint8_t token_pk[KEY_SIZE];
     struct err err;
     int status;
 
@@ -143,7 +169,11 @@ int verb_peer_re_enrol(int argc, char **argv)
     order.for_id = who.id;
     order.role = who.role;
     order.groups = who.groups;
+    order.ret_pk = token_pk;
     status = print_join(config, out, &order);
+    if (status == VERB_DONE &&
+        !order_signer(config, who.id, VIEW_ARR(token_pk), order.life_ms, expires))
+        status = VERB_FAILED;
     if (status == VERB_DONE)
         fprintf(
             stderr,

@@ -3,14 +3,20 @@
  * (RFC 7914). OpenSSL's PKCS#12 code stays unused: what it offers for PBES2 is a few lines here. */
 #include "pki/ossl.h"
 
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 
 /* scrypt's cost for a passphrase: 16 MiB and five rounds over it, about a fifth of a second. */
 enum { SCRYPT_N = 1 << 14, SCRYPT_R = 8, SCRYPT_P = 5, SCRYPT_SALT = 16 };
-enum { KEY_PEM_MAX = 8192 };
+enum { KEY_PEM_MAX = 8192, SECURE_HEAP = 256 * 1024, SECURE_LEAST = 32 };
 
 static const char plain_label[] = "PRIVATE KEY";
 static const char sealed_label[] = "ENCRYPTED PRIVATE KEY";
+
+bool pki_guard_keys(void)
+{
+    return CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_LEAST) == 1;
+}
 
 bool pki_key_new(enum pki_curve curve, struct pki_key **ret_key, struct err *err)
 {

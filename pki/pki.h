@@ -21,6 +21,9 @@ enum { PKI_MAX_SERIAL = 20 };
 
 enum pki_curve { PKI_P256, PKI_P384 };
 
+/* From now on private numbers are kept in memory that is locked, guarded and left out of dumps. Before the first key.
+ * False: it could not be locked; all goes on without. */
+bool pki_guard_keys(void);
 bool pki_key_new(enum pki_curve curve, struct pki_key **ret_key, struct err *err);
 void pki_key_free(struct pki_key *key); /* NULL is fine */
 OWN_FREEP(pki_key, struct pki_key)

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 enum { MAX_BOOK = 1 << 30, MAX_LINE = 512, SEAL_HEX = 16, SLOT = 512, N_SLOTS = 2 };
+enum { LOCK_TRIES = 150, LOCK_PAUSE = 20 /* ms */ };
 
 static const char head_word[] = "warren-signer-book/1", numbers_word[] = "warren-signer-numbers/1";
 static const char book_name[] = "signer.book", numbers_name[] = "signer.numbers",
@@ -481,7 +483,8 @@ static bool open_seal(uint8_t chain[HASH_SIZE], struct view *line)
     if (line->len < SEAL_HEX + 2 || line->len > MAX_LINE)
         return false;
     text = view_sub(*line, 0, line->len - SEAL_HEX - 1);
-    if (!text_read_hex(view_sub(*line, text.len + 1, SEAL_HEX), seal_is, sizeof(seal_is)))
+    if (line->data[text.len] != ' ' ||
+        !text_read_hex(view_sub(*line, text.len + 1, SEAL_HEX), seal_is, sizeof(seal_is)))
         return false;
     chain_on(chain, text);
     *line = text;
@@ -592,6 +595,8 @@ bool vault_book_rename(const char *from, const char *to, struct err *err)
 
     for (size_t i = 0; i < N_ELEMENTS(names); i++) {
         _free_ char *old = file_path(from, names[i]), *new = file_path(to, names[i]);
+        if (names[i] == orders_name && file_exists(new)) /* of before: they stay */
+            continue;
         if (rename(old, new) != 0)
             return err_errno(err, "%s", new);
     }
@@ -617,6 +622,11 @@ static bool open_files(struct vault_book *book, const char *paths[3], struct err
         !open_file(paths[1], O_RDWR, &book->numbers_fd, err) ||
         !open_file(paths[2], O_RDONLY, &book->orders_fd, err))
         return false;
+    for (int i = 0; i < LOCK_TRIES && flock(book->fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK)
+            break;
+        poll(NULL, 0, LOCK_PAUSE); /* one whose den was killed is ending */
+    }
     if (flock(book->fd, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
                    ? err_set(err, ERR_BUSY, "%s: another process has it open", paths[0])

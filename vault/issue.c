@@ -46,8 +46,6 @@ static bool check_request(struct vault *v, const struct job *job, struct err *er
     struct rpc_request r;
     uint8_t hash[HASH_SIZE];
 
-    if (!vault_check_key(v, id, job->pk, err))
-        return false;
     if (!rpc_statement_open(RPC_W_REQUEST, job->pk, job->request, job->sig, &r, err))
         return err_wrap(err, "request of %s", job->label);
     hash_sha256(job->body, hash);
@@ -55,7 +53,7 @@ static bool check_request(struct vault *v, const struct job *job, struct err *er
         !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
         !view_eq(r.body_hash, VIEW_ARR(hash)))
         return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", job->label);
-    return vault_check_beacon(v, r.beacon, err);
+    return vault_check_beacon(v, r.beacon, err) && vault_check_key(v, id, job->pk, err);
 }
 
 static bool read_body(struct view body, struct view *ret_csr, struct err *err)

@@ -25,7 +25,8 @@ bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint
     buf_printf(&line, "re-enrol %s ", id);
     text_put_hex(&line, token_pk);
     buf_printf(&line, " %" PRIu64 "\n", until);
-    return file_append(path, buf_view(&line), err);
+    return file_exists(path) ? file_append(path, buf_view(&line), err)
+                             : file_create(path, buf_view(&line), 0600, err);
 }
 
 static bool read_orders(int fd, struct buf *to, struct err *err)

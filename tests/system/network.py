@@ -175,7 +175,7 @@ class Network:
         self.router = self.den = None
 
     def program(self, name):
-        part = {"warren-router": "router", "warren-den": "den", "warren": "peer/cli", "evil": "tests/evil"}[name]
+        part = {"warren-router": "router", "warren-den": "den", "warren-den-signer": "den", "warren": "peer/cli", "evil": "tests/evil"}[name]
         return os.path.join(self.build, part, name)
 
     def path(self, *names):

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/signer_link.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    PATIENCE = 10000, /* ms, for an answer */
+    LEAST_PAUSE = 100,
+    MOST_PAUSE = 30000,
+    MOST_TO_REACH = 1000, /* of one that somebody else starts: asking costs nothing */
+    CALM = 60000,         /* after so long the next pause is the least again */
+    REAP_FOR = 500,
+    CHILD_FD = 3,
+};
+
+struct signer_link {
+    char *socket, *dir;                              /* socket NULL: a child of ours */
+    int fd;                                          /* -1: not there */
+    pid_t pid;                                       /* 0: none */
+    uint64_t generation, opened_at, retry_at, pause; /* mono */
+};
+
+struct signer_link *signer_link_new(const struct signer_place *place)
+{
+    struct signer_link *l = mem_new(struct signer_link);
+
+    l->socket = place->socket && *place->socket ? mem_text(place->socket) : NULL;
+    l->dir = mem_text(place->dir);
+    l->fd = -1;
+    l->pause = LEAST_PAUSE;
+    return l;
+}
+
+uint64_t signer_link_generation(void *link)
+{
+    return ((struct signer_link *)link)->generation;
+}
+
+/* ---- its end --------------------------------------------------------------------------------------------- */
+
+static void say_status(int status, char *to, size_t size)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        snprintf(to, size, "killed by SIGSYS: a system call that its sandbox forbids");
+    else if (WIFSIGNALED(status))
+        snprintf(to, size, "killed by signal %d (SIG%s)", WTERMSIG(status),
+                 sigabbrev_np(WTERMSIG(status)));
+    else
+        snprintf(to, size, "it ended with status %d", WEXITSTATUS(status));
+}
+
+/* A child that hung up ends by itself; one that does not is made to. */
+static void reap(struct signer_link *l, char *why, size_t size)
+{
+    uint64_t until = clock_mono_ms() + REAP_FOR;
+    int status = 0;
+    pid_t done;
+
+    while ((done = waitpid(l->pid, &status, WNOHANG)) == 0 && clock_mono_ms() < until)
+        poll(NULL, 0, 5);
+    if (done == 0) {
+        kill(l->pid, SIGKILL);
+        done = waitpid(l->pid, &status, 0);
+    }
+    if (done == l->pid)
+        say_status(status, why, size);
+    l->pid = 0;
+}
+
+static void lost(struct signer_link *l, const char *what)
+{
+    char why[128];
+    uint64_t now = clock_mono_ms();
+
+    snprintf(why, sizeof(why), "%s", what);
+    close(l->fd);
+    l->fd = -1;
+    if (l->pid)
+        reap(l, why, sizeof(why));
+    if (now - l->opened_at >= CALM)
+        l->pause = LEAST_PAUSE;
+    l->retry_at = now + l->pause;
+    log_event(LOG_ERROR, "signer.lost", "cause=%s again_in_ms=%" PRIu64, log_quote_text(why),
+              l->pause);
+    l->pause = min_u64(2 * l->pause, l->socket ? MOST_TO_REACH : MOST_PAUSE);
+}
+
+void signer_link_free(struct signer_link *l)
+{
+    char why[128];
+
+    if (!l)
+        return;
+    if (l->fd >= 0)
+        close(l->fd);
+    if (l->pid)
+        reap(l, why, sizeof(why));
+    free(l->socket);
+    free(l->dir);
+    free(l);
+}
+
+void signer_link_free_any(void *link)
+{
+    signer_link_free(link);
+}
+
+/* ---- its beginning --------------------------------------------------------------------------------------- */
+
+/* Beside this program. */
+static bool find_program(char **ret_path, struct err *err)
+{
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *slash;
+
+    if (n <= 0)
+        return err_errno(err, "/proc/self/exe");
+    self[n] = '\0';
+    slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    _free_ char *path = file_path(self, "warren-den-signer");
+    if (access(path, X_OK) != 0)
+        return err_errno(err, "%s, which belongs beside warren-den", path);
+    *ret_path = STEAL(path);
+    return true;
+}
+
+/* After fork(): other threads may hold any lock, so nothing here allocates. */
+static void become(const char *program, char *const *argv, int fd)
+{
+    sigset_t none;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever it writes, it may be killed at any time */
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (dup2(fd, CHILD_FD) < 0 || (fd == CHILD_FD && fcntl(fd, F_SETFD, 0) != 0))
+        _exit(127);
+    close_range(CHILD_FD + 1, ~0U, 0);
+    execv(program, argv);
+    _exit(127);
+}
+
+static bool start(struct signer_link *l, struct err *err)
+{
+    _free_ char *program = NULL, *fd = mem_format("%d", CHILD_FD);
+    int pair[2];
+
+    if (!find_program(&program, err))
+        return false;
+    char *const argv[] = { program, (char[]){ "run" },  (char[]){ "--folder" },
+                           l->dir,  (char[]){ "--fd" }, fd,
+                           NULL };
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_errno(err, "signer");
+    l->pid = fork();
+    if (l->pid == 0)
+        become(program, argv, pair[1]);
+    close(pair[1]);
+    if (l->pid < 0) {
+        l->pid = 0;
+        close(pair[0]);
+        return err_errno(err, "signer");
+    }
+    l->fd = pair[0];
+    return true;
+}
+
+static bool reach(struct signer_link *l, struct err *err)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    int fd;
+
+    if (strlen(l->socket) >= sizeof(to.sun_path))
+        return err_set(err, ERR_BAD_CONFIG, "signer: %s is too long for a socket", l->socket);
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", l->socket);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
+        err_errno(err, "signer: %s", l->socket);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    l->fd = fd;
+    return true;
+}
+
+static bool open_link(struct signer_link *l, struct err *err)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (now < l->retry_at)
+        return err_set(err, ERR_BUSY, "den's signer is not there; it is awaited");
+    if (!(l->socket ? reach(l, err) : start(l, err))) {
+        l->retry_at = now + l->pause;
+        l->pause = min_u64(2 * l->pause, l->socket ? MOST_TO_REACH : MOST_PAUSE);
+        return false;
+    }
+    l->opened_at = now;
+    l->generation++;
+    return true;
+}
+
+/* ---- a question and its answer --------------------------------------------------------------------------- */
+
+static bool is_ready(int fd, short what, uint64_t until)
+{
+    uint64_t now = clock_mono_ms();
+    struct pollfd p = { .fd = fd, .events = what };
+    int n;
+
+    do {
+        n = poll(&p, 1, now < until ? (int)(until - now) : 0);
+        now = clock_mono_ms();
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static bool give(int fd, struct view bytes, uint64_t until)
+{
+    while (bytes.len) {
+        ssize_t n =
+            is_ready(fd, POLLOUT, until) ? send(fd, bytes.data, bytes.len, MSG_NOSIGNAL) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes = VIEW(bytes.data + n, bytes.len - (size_t)n);
+    }
+    return true;
+}
+
+static bool take(int fd, uint8_t *to, size_t len, uint64_t until)
+{
+    while (len) {
+        ssize_t n = is_ready(fd, POLLIN, until) ? recv(fd, to, len, 0) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        to += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool exchange(int fd, struct view request, struct buf *answer)
+{
+    uint64_t until = clock_mono_ms() + PATIENCE;
+    uint8_t head[VAULT_HEAD];
+    struct view rest = VIEW_ARR(head);
+    _buf_ frame = { 0 };
+    uint32_t len = 0;
+
+    buf_put_u32(&frame, (uint32_t)request.len);
+    buf_put(&frame, request);
+    if (!give(fd, buf_view(&frame), until) || !take(fd, head, sizeof(head), until))
+        return false;
+    view_take_u32(&rest, &len);
+    return len <= VAULT_MAX_LIST + 1024 && take(fd, buf_grow(answer, len), len, until);
+}
+
+bool signer_link_ask(void *link, struct view request, struct buf *answer, struct err *err)
+{
+    struct signer_link *l = link;
+    size_t before = answer->len;
+
+    if (l->fd < 0 && !open_link(l, err))
+        return false;
+    if (exchange(l->fd, request, answer))
+        return true;
+    answer->len = before;
+    lost(l, "it gave no answer");
+    return err_set(err, ERR_BUSY, "den's signer ended; it is started again: try again soon");
+}
+
+bool signer_link_look(struct signer_link *l)
+{
+    struct pollfd p = { .fd = l->fd, .events = POLLIN };
+    struct err err = { 0 };
+
+    if (l->fd >= 0 && poll(&p, 1, 0) > 0) /* nothing was asked: whatever it is, it is its end */
+        lost(l, "it hung up");
+    if (l->fd >= 0)
+        return true;
+    if (clock_mono_ms() < l->retry_at)
+        return false;
+    if (open_link(l, &err))
+        return true;
+    log_event(LOG_ERROR, "signer.not_there", "code=%s cause=%s again_in_ms=%" PRIu64,
+              err_code_name(err.code), log_quote_text(err.text), l->retry_at - clock_mono_ms());
+    return false;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The road to a signer in a process of its own: one that den starts and starts again, or one that somebody else runs
+ * and that listens on a socket. */
+#pragma once
+
+#include "den/signer.h"
+
+struct signer_link;
+
+struct signer_place {
+    const char *socket; /* where it listens; NULL or empty: den starts it, on the keys in `dir` */
+    const char *dir;
+};
+/* Not started yet: the first question does that. */
+struct signer_link *signer_link_new(const struct signer_place *place);
+void signer_link_free(struct signer_link *link);
+OWN_FREEP(signer_link, struct signer_link)
+
+/* For struct signer_road; `user` is the link. BUSY while it is not there. */
+bool signer_link_ask(void *link, struct view request, struct buf *answer, struct err *err);
+/* Rises each time that it was reached anew. */
+uint64_t signer_link_generation(void *link);
+void signer_link_free_any(void *link);
+
+/* Often (each 250 ms): notices when it ended, says so in the log, and starts or reaches it again. Whether it is there. */
+bool signer_link_look(struct signer_link *link);

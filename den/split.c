@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/split.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "den/adopt.h"
+#include "den/folder.h"
+#include "den/home.h"
+#include "vault/vault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_FILE = 1 << 30, MAX_CONFIG = 256 * 1024 };
+
+/* The book last: with it the new folder is whole. */
+static const struct {
+    const char *name;
+    bool stays; /* in den's folder, too */
+} files[] = {
+    { "sign.key", false },      { "intermediate.key", false }, { "intermediate.pem", true },
+    { "signer.orders", false }, { "signer.numbers", false },   { "signer.book", false },
+};
+
+struct splitting {
+    const struct split_order *order;
+    int lock_fd;
+    uid_t uid;
+    gid_t gid;
+};
+
+static void splitting_deinit(struct splitting *s)
+{
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+}
+
+static bool find_user(struct splitting *s, struct err *err)
+{
+    const struct passwd *pw;
+
+    s->uid = geteuid();
+    s->gid = getegid();
+    if (!s->order->user)
+        return true;
+    pw = getpwnam(s->order->user);
+    if (!pw)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--user: there is no user \"%.64s\"",
+                       s->order->user);
+    s->uid = pw->pw_uid;
+    s->gid = pw->pw_gid;
+    return true;
+}
+
+static bool make_book(const struct split_order *order, struct err *err)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
+    _buf_ csr = { 0 };
+    bool is_new;
+
+    return folder_load_trust(order->config, &trust, err) &&
+           folder_open_store(order->config, &store, err) &&
+           home_read_router_csr(order->config->state, &csr, err) &&
+           adopt_book(order->config->state, store, trust, buf_view(&csr), order->now, &is_new, err);
+}
+
+static bool make_dir(const struct splitting *s, struct err *err)
+{
+    const char *dir = s->order->dir;
+
+    if (vault_book_exists(dir))
+        return err_set(err, ERR_ALREADY_EXISTS, "%s has a signer's book; nothing was overwritten",
+                       dir);
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return err_errno(err, "%s", dir);
+    if (chmod(dir, 0700) != 0 || chown(dir, s->uid, s->gid) != 0)
+        return err_errno(err, "%s", dir);
+    return true;
+}
+
+static bool copy(const struct splitting *s, const char *name, struct err *err)
+{
+    _free_ char *from = file_path(s->order->config->state, name),
+                *to = file_path(s->order->dir, name);
+    _buf_wipe_ bytes = { 0 };
+
+    return file_read(from, MAX_FILE, &bytes, err) && file_write(to, buf_view(&bytes), 0600, err) &&
+           (chown(to, s->uid, s->gid) == 0 || err_errno(err, "%s", to));
+}
+
+static bool remove_old(const struct splitting *s, struct err *err)
+{
+    for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+        _free_ char *path = file_path(s->order->config->state, files[i].name);
+        if (!files[i].stays && unlink(path) != 0 && errno != ENOENT)
+            return err_errno(err, "%s", path);
+    }
+    return true;
+}
+
+/* A line that is there is replaced, also one that only shows the default. */
+static bool configure(const struct split_order *order, struct err *err)
+{
+    _buf_ text = { 0 }, out = { 0 };
+    struct view rest;
+    struct stat st;
+    bool is_said = false;
+
+    if (stat(order->config_path, &st) != 0)
+        return err_errno(err, "%s", order->config_path);
+    if (!file_read(order->config_path, MAX_CONFIG, &text, err))
+        return false;
+    for (rest = buf_view(&text); rest.len;) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.len);
+        struct view line = view_sub(rest, 0, end ? (size_t)(end - rest.data) + 1 : rest.len);
+        bool is_it =
+            view_starts(line, VIEW_LIT("#signer =")) || view_starts(line, VIEW_LIT("signer ="));
+        if (is_it && !is_said)
+            buf_printf(&out, "signer = %s\n", order->socket);
+        else if (!is_it)
+            buf_put(&out, line);
+        is_said |= is_it;
+        rest = view_sub(rest, line.len, rest.len);
+    }
+    if (!is_said)
+        buf_printf(&out, "%ssigner = %s\n", out.len && out.data[out.len - 1] != '\n' ? "\n" : "",
+                   order->socket);
+    return file_write(order->config_path, buf_view(&out), st.st_mode & 0777, err) &&
+           (chown(order->config_path, st.st_uid, st.st_gid) == 0 ||
+            err_errno(err, "%s", order->config_path));
+}
+
+bool split_signer(const struct split_order *order, struct err *err)
+{
+    _cleanup_(splitting_deinit) struct splitting s = { .order = order, .lock_fd = -1 };
+
+    if (!find_user(&s, err) || !config_check_secrets(order->config, err))
+        return false;
+    if (!folder_lock(order->config, &s.lock_fd, err))
+        return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
+    if (!make_book(order, err) || !make_dir(&s, err))
+        return false;
+    for (size_t i = 0; i < N_ELEMENTS(files); i++)
+        if (!copy(&s, files[i].name, err))
+            return false;
+    return configure(order, err) && remove_old(&s, err);
+}

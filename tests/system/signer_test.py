@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The process that has the authority's keys: started by den or with a user of its own, and what it refuses."""
+import os
+import pwd
+import re
+import signal
+
+import tap
+from fakeden import FakeDen, attacks
+from hardening import weak_spots
+from nacl.signing import SigningKey
+from network import run
+
+
+def config(net):
+    return net.path("den/den.conf")
+
+
+def den(net, *words, wanted=0):
+    return run([net.program("warren-den"), *words, "--config", config(net)], wanted=wanted)
+
+
+def start_signer(net, folder, peer=None, **more):
+    signer = net.start("signer", [net.program("warren-den-signer"), "run", "--folder", folder, "--socket", net.path("socket"), "--peer",
+                                  peer or str(os.getuid())], **more)
+    signer.wait_line(signer.err, r"event=signer\.sandbox")
+    return signer
+
+
+def taken(net, peer_id):
+    """Whether the signer has another key for that ID than a new one."""
+    fake = FakeDen(net.path("socket"))
+    outcome = fake.claim(peer_id, bytes(SigningKey.generate().verify_key))
+    fake.close()
+    return outcome == 1
+
+
+@tap.test
+def programs_are_built_hard(net):
+    for name in ("warren-router", "warren-den", "warren-den-signer", "warren"):
+        weak = weak_spots(net.program(name))
+        if os.environ.get("CFLAGS") or "SANITIZE" in os.environ.get("WARREN_BUILD", "").upper():
+            weak = [w for w in weak if w not in ("FORTIFY", "CET")]
+        tap.check(not weak, f"{name}: {weak}")
+    linked = run(["ldd", net.program("warren-den-signer")]).stdout
+    for library in ("libwebsockets", "libuv", "libssl", "libsqlite", "libglib"):
+        tap.check(library not in linked, f"the signer is linked with {library}:\n{linked}")
+
+
+@tap.test
+def den_starts_one_and_starts_it_again(net):
+    net.join("alice")
+    seen = len(net.den.err)
+    ready = net.den.wait_line(net.den.err, r"event=signer\.ready")
+    tap.check_in("core_dumps=off", ready)
+    with open(f"/proc/{net.den.process.pid}/task/{net.den.process.pid}/children", encoding="ascii") as f:
+        pid = next(int(p) for p in f.read().split() if b"signer" in open(f"/proc/{p}/cmdline", "rb").read())
+    os.kill(pid, signal.SIGKILL)
+    tap.check_in("SIGKILL", net.den.wait_line(net.den.err, r"event=signer\.lost", seen))
+    net.den.wait_line(net.den.err, r"event=signer\.ready", seen)
+    net.join("bob")
+
+
+@tap.test
+def a_den_that_was_taken_over_gets_nothing_for_a_known_id(net):
+    net.den.stop()
+    signer = start_signer(net, net.path("den"))
+    tap.check(taken(net, net.ids["alice"]), "alice's ID was to be had")
+    run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", net.path("k.pem"), "-subj", "/",
+         "-outform", "DER", "-out", net.path("csr.der")])
+    with open(net.path("csr.der"), "rb") as f:
+        csr = f.read()
+    fake = FakeDen(net.path("socket"))
+    # On a copy it may do what it wants: numbers that it raised would stay raised.
+    wrong = [f"{what}: {why}" for what, why in attacks(fake, csr, net.name.encode()) if why]
+    tap.check(not wrong, "\n".join(wrong))
+    fake.close()
+    signer.stop()
+
+
+def make_apart(net):
+    """Its own folder and network: the one before has numbers that somebody raised."""
+    net.router.stop()
+    run(["rm", "-rf", net.path("den"), net.path("router"), net.path("alice"), net.path("bob")])
+    net.make()
+    net.join("alice")
+
+
+@tap.test
+def a_folder_from_before_gets_its_book(net):
+    make_apart(net)
+    serial = run(["openssl", "x509", "-serial", "-noout", "-in", net.path("den/intermediate.pem")]).stdout
+    tap.check(serial, "no intermediate")
+    den(net, "revoke", "--id", net.ids["alice"])
+    net.den.wait_line(net.den.err, r"event=revocations\.taken")
+    net.join("bob")
+    net.den.stop()
+    for name in ("book", "numbers", "orders"):
+        os.unlink(net.path(f"den/signer.{name}"))
+    net.start_den()
+    net.den.wait_line(net.den.err, r"event=signer\.book\.made")
+    net.join("carol")
+    net.den.stop()
+    signer = start_signer(net, net.path("den"))
+    for name in ("alice", "bob", "carol"):
+        tap.check(taken(net, net.ids[name]), f"the ID of {name} was to be had")
+    fake = FakeDen(net.path("socket"))
+    tap.check(fake.n_revoked >= 1 and fake.hb_no > 1, f"{fake.n_revoked} revocations, heartbeat {fake.hb_no}")
+    fake.close()
+    signer.stop()
+    net.start_den()
+
+
+@tap.test
+def a_book_that_is_lost_or_damaged_is_said(net):
+    net.den.stop()
+    with open(net.path("den/signer.book"), "r+b") as f:
+        data = f.read()
+        f.seek(20)
+        f.write(b"0" if data[20:21] != b"0" else b"1")
+    done = run([net.program("warren-den"), "run", "--config", config(net)], wanted=1)
+    tap.check(re.search(r"signer\.book: line 1 is damaged", done.stderr), done.stderr)
+    with open(net.path("den/signer.book"), "wb") as f:
+        f.write(data)
+    net.start_den()
+
+
+@tap.test
+def it_has_a_user_of_its_own(net):
+    net.den.stop()
+    folder, user = net.path("signer"), "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    uid = pwd.getpwnam(user).pw_uid
+    os.chmod(net.folder, 0o711)
+    os.mkdir(net.path("run"))
+    os.chown(net.path("run"), uid, -1)
+    net.socket = net.path("run/socket")
+    done = run([net.program("warren-den"), "signer", "split", folder, "--config", config(net), "--user", user, "--socket", net.socket])
+    tap.check_in("--peer USER-OF-DEN", done.stdout)
+    for name in ("sign.key", "intermediate.key", "signer.book"):
+        st = os.stat(os.path.join(folder, name))
+        tap.check(st.st_uid == uid and st.st_mode & 0o777 == 0o600, f"{name}: {st}")
+        tap.check(not os.path.exists(net.path("den", name)), f"den still has {name}")
+    done = run([net.program("warren-den"), "signer", "split", folder, "--config", config(net)], wanted=1)
+    tap.check(done.stderr, "a second time was not refused")
+    done = run([net.program("warren-den"), "run", "--config", config(net)], wanted=1)
+    tap.check_in(net.socket, done.stderr)  # it is not there, and that is said
+
+    def start():
+        more = {"user": uid} if os.getuid() == 0 else {}
+        signer = net.start("signer", [net.program("warren-den-signer"), "run", "--folder", folder, "--socket", net.socket, "--peer", str(os.getuid())],
+                           **more)
+        signer.wait_line(signer.err, r"event=signer\.sandbox")
+        return signer
+    net.start_signer = start
+    net.signer = start()
+    net.start_den()
+    net.join("dave")
+    with open(f"/proc/{net.signer.process.pid}/status", encoding="ascii") as f:
+        tap.check(re.search(rf"^Uid:\t{uid}\t", f.read(), re.M), "another user")
+
+
+@tap.test
+def den_waits_for_one_that_is_away(net):
+    seen = len(net.den.err)
+    net.signer.kill()
+    net.den.wait_line(net.den.err, r"event=signer\.lost", seen)
+    erin = net.start("erin", net.warren("erin", "join"))
+    erin.write(net.token() + "\n")
+    erin.end_input()
+    net.den.wait_line(net.den.err, r"event=refused procedure=den\.identity\.admit .*code=busy", seen)
+    net.signer = net.start_signer()
+    tap.check(erin.wait() == 0, "\n".join(erin.err))
+    net.den.wait_line(net.den.err, r"event=signer\.ready", seen)
+    net.join("frank")
+
+
+@tap.test
+def a_new_key_needs_the_operators_order_there_too(net):
+    done = den(net, "peer", "re-enrol", net.ids["dave"])
+    order = re.search(r"warren-den-signer allow (\d+) ([0-9a-f]{64}) --folder \S+ --expires \S+", done.stderr)
+    tap.check(order, done.stderr)
+    refused = run(net.warren("dave2", "join"), input=done.stdout, wanted=1)
+    tap.check_in("not_authorized", refused.stderr)
+    net.signer.wait_line(net.signer.err, r"event=signer\.refused.*no operator has ordered")
+    more = {"user": pwd.getpwnam("nobody").pw_uid} if os.getuid() == 0 else {}
+    run([net.program("warren-den-signer"), "allow", order.group(1), order.group(2), "--folder", net.path("signer")], **more)
+    run(net.warren("dave2", "join"), input=done.stdout)
+    tap.check(net.identity("dave2")["id"] == net.ids["dave"], "another ID")
+
+
+@tap.test
+def a_router_is_taken_in_while_the_signer_rests(net):
+    run([net.program("warren-router"), "init", net.path("router2"), "--host", f"{net.host}:{net.port + 1}"])
+    net.den.stop()
+    words = [net.program("warren-den"), "router", "add", net.path("router2/router.request"), "--config", config(net), "--answer", net.path("answer2")]
+    source, sink = os.pipe()
+    os.close(sink)
+    done = run([*words, "--root-passphrase-fd", str(source)], wanted=1, pass_fds=[source])
+    os.close(source)
+    tap.check_in("--signer-folder", done.stderr)
+    done = run([*words, "--signer-folder", net.path("signer")], wanted=1, stdin=-3)
+    tap.check_in("another process has it open", done.stderr)
+
+
+tap.main()

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the signer's process may do from now on: answer on descriptors that it has. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* After everything was opened. No file can be opened, no socket made, no program run; a system call that it has no
+ * business with kills it. `may_accept`: it has a listening socket. Appends one line on what is in force, for the log:
+ * what the kernel does not have is said there. */
+bool vault_sandbox_enter(bool may_accept, struct buf *ret_report, struct err *err);
