@@ -125,7 +125,6 @@ static int verb_router_add(int argc, char **argv)
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
         { "passphrase-fd", &keys_fd, false },
-        { "signer-folder", &order.signer_dir, false },
     };
     _buf_wipe_ passphrase = { 0 };
     struct err err;
@@ -306,7 +305,7 @@ static const struct verb {
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
       "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]"
-      " [--signer-folder DIR] [--passphrase-fd N]",
+      " [--passphrase-fd N]",
       "answers a router's request, with a new manifest where it needs one" },
     { "signer", "split", verb_signer_split, "DIR --config FILE [--user NAME] [--socket PATH]",
       "moves the keys to a folder that den cannot read: warren-den-signer(8)" },

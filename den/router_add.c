@@ -7,7 +7,7 @@
 #include "den/manifest.h"
 #include "den/passphrase.h"
 #include "den/record.h"
-#include "den/signer.h"
+#include "den/signer_link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,19 +53,21 @@ static bool read_request(struct adding *a, struct err *err)
     return true;
 }
 
-/* A folder from before signers had books gets one. */
+/* One that has a folder of its own is asked, as den asks it; it wants the operator's order there. A folder from before
+ * signers had books gets one. */
 static bool load_signer(struct adding *a, const struct signer_config *signer, struct err *err)
 {
-    const char *apart = a->order->signer_dir;
+    const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };
+    struct signer_road road = { .ask = signer_link_ask, .free = signer_link_free_any };
     bool is_new;
 
-    if (!apart && a->config->signer && *a->config->signer)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "the signer has a folder of its own: stop it, and give --signer-folder DIR");
-    if (!apart && !adopt_book(a->config->state, a->store, a->trust, VIEW(NULL, 0), a->order->now,
-                              &is_new, err))
-        return false;
-    return signer_load(apart ? apart : a->config->state, signer, &a->signer, err);
+    if (place.socket && *place.socket) {
+        road.user = signer_link_new(&place);
+        return signer_new_on(&road, signer, &a->signer, err);
+    }
+    return adopt_book(a->config->state, a->store, a->trust, VIEW(NULL, 0), a->order->now, &is_new,
+                      err) &&
+           signer_load(a->config->state, signer, &a->signer, err);
 }
 
 static bool open_parts(struct adding *a, struct err *err)

@@ -9,7 +9,6 @@ struct router_add_order {
     const struct den_config *config;
     const char *request_path, *answer_path;
     const char *root_key_path; /* NULL: root.key in the state folder */
-    const char *signer_dir;    /* the signer's folder; NULL: the state folder */
     int passphrase_fd;
     uint64_t now;
 };

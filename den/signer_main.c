@@ -207,6 +207,27 @@ static int verb_allow(int argc, char **argv)
     return DONE;
 }
 
+static int verb_allow_router(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "KEY" };
+    const char *folder = NULL, *key = NULL;
+    const struct args_option options[] = { { "folder", &folder, true, NULL } };
+    uint8_t spki[HASH_SIZE];
+    struct err err = { 0 };
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &key, 1, &err))
+        return misuse(&err);
+    if (!text_read_hex(view_text(key), spki, sizeof(spki))) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "expected the 64 digits that `warren-den router add` printed");
+        return misuse(&err);
+    }
+    if (!vault_order_add_router(folder, VIEW_ARR(spki), clock_wall_ms() + DAY_MS, &err))
+        return fail(&err);
+    printf("a router with that key may be taken in, within a day\n");
+    return DONE;
+}
+
 static int verb_version(_unused_ int argc, _unused_ char **argv)
 {
     printf("warren-den-signer " WARREN_VERSION "\n");
@@ -224,6 +245,8 @@ static const struct verb {
       "signs what that user's warren-den asks for, if its own book agrees" },
     { "allow", verb_allow, "ID TOKEN --folder DIR [--expires DURATION]",
       "the operator's order: whoever has that token may give this ID a new key" },
+    { "allow-router", verb_allow_router, "KEY --folder DIR",
+      "the operator's order: that TLS key (SHA-256 of its SPKI) may have the router's name" },
     { "help", verb_help, "", "this" },
     { "--help", verb_help, NULL, NULL },
     { "version", verb_version, "", "prints the version" },

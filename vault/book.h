@@ -80,6 +80,11 @@ bool vault_book_keep_numbers(struct vault_book *book, struct err *err);
 /* Whoever proves that token may give the ID a new key, until then (wall, ms). */
 bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint64_t until,
                      struct err *err);
+/* This TLS key (its SPKI's hash) may have the router's name. */
+bool vault_order_add_router(const char *dir, struct view spki_hash, uint64_t until,
+                            struct err *err);
+bool vault_order_check_router(const struct vault_book *book, struct view spki_hash, uint64_t now,
+                              struct err *err);
 /* NOT_AUTHORIZED. */
 bool vault_order_check(const struct vault_book *book, struct view id, struct view token_pk,
                        uint64_t now, struct err *err);

@@ -67,6 +67,17 @@ static bool read_body(struct view body, struct view *ret_csr, struct err *err)
            err_set(err, ERR_BAD_WIRE, "body: not a map with a csr");
 }
 
+static bool check_router(struct vault *v, struct view spki, struct err *err)
+{
+    if (vault_book_is_router(v->book, spki))
+        return true;
+    if (v->trust != VAULT_ASKED_BY_OPERATOR &&
+        !vault_order_check_router(v->book, spki, v->now, err))
+        return false;
+    vault_book_add_router(v->book, spki, v->now);
+    return true;
+}
+
 static bool check_owner(struct vault *v, struct job *job, const struct pki_csr *csr,
                         struct err *err)
 {
@@ -75,12 +86,7 @@ static bool check_owner(struct vault *v, struct job *job, const struct pki_csr *
     case PKI_PEER:
         return true; /* by check_request() */
     case PKI_ROUTER:
-        if (v->trust == VAULT_ASKED_BY_OPERATOR)
-            vault_book_add_router(v->book, VIEW_ARR(job->spki), v->now);
-        return vault_book_is_router(v->book, VIEW_ARR(job->spki)) ||
-               err_set(
-                   err, ERR_NOT_AUTHORIZED,
-                   "this is not a router's key that an operator took in: warren-den router add");
+        return check_router(v, VIEW_ARR(job->spki), err);
     case PKI_OCSP:
         return (v->next_ocsp_key && view_eq(VIEW_ARR(job->spki), VIEW_ARR(v->next_ocsp_spki))) ||
                err_set(err, ERR_NOT_AUTHORIZED,

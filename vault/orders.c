@@ -13,20 +13,41 @@
 
 enum { MAX_ORDERS = 1 << 20 };
 
+static bool add(const char *dir, const struct buf *line, struct err *err)
+{
+    _free_ char *path = file_path(dir, "signer.orders");
+
+    return file_exists(path) ? file_append(path, buf_view(line), err)
+                             : file_create(path, buf_view(line), 0600, err);
+}
+
+static void put(struct buf *line, const char *word, struct view id, struct view what)
+{
+    buf_printf(line, "%s %.*s%s", word, VIEW_FMT(id), id.len ? " " : "");
+    text_put_hex(line, what);
+    buf_put_text(line, " ");
+}
+
 bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint64_t until,
                      struct err *err)
 {
-    _free_ char *path = file_path(dir, "signer.orders");
     _buf_ line = { 0 };
 
     if (!text_is_id(view_text(id)) || token_pk.len != KEY_SIZE)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "expected an ID of 6 to 9 digits and the 64 digits of a token's public key");
-    buf_printf(&line, "re-enrol %s ", id);
-    text_put_hex(&line, token_pk);
-    buf_printf(&line, " %" PRIu64 "\n", until);
-    return file_exists(path) ? file_append(path, buf_view(&line), err)
-                             : file_create(path, buf_view(&line), 0600, err);
+    put(&line, "re-enrol", view_text(id), token_pk);
+    buf_printf(&line, "%" PRIu64 "\n", until);
+    return add(dir, &line, err);
+}
+
+bool vault_order_add_router(const char *dir, struct view spki_hash, uint64_t until, struct err *err)
+{
+    _buf_ line = { 0 };
+
+    put(&line, "router", VIEW(NULL, 0), spki_hash);
+    buf_printf(&line, "%" PRIu64 "\n", until);
+    return add(dir, &line, err);
 }
 
 static bool read_orders(int fd, struct buf *to, struct err *err)
@@ -45,7 +66,7 @@ static bool read_orders(int fd, struct buf *to, struct err *err)
     return true;
 }
 
-/* "re-enrol ID TOKEN UNTIL" */
+/* "re-enrol ID TOKEN UNTIL", "router SPKI UNTIL" */
 static bool is_order(struct view line, struct view wanted, uint64_t now)
 {
     uint64_t until = 0;
@@ -54,34 +75,58 @@ static bool is_order(struct view line, struct view wanted, uint64_t now)
            text_read_u64(view_sub(line, wanted.len, line.len), &until) && until > now;
 }
 
-bool vault_order_check(const struct vault_book *book, struct view id, struct view token_pk,
-                       uint64_t now, struct err *err)
+static bool has_order(const struct vault_book *book, struct view wanted, uint64_t now,
+                      struct err *err)
 {
-    int fd = vault_book_orders_fd(book);
-    _buf_ wanted = { 0 }, all = { 0 };
+    _buf_ all = { 0 };
     struct view rest;
 
-    if (vault_book_used(book, token_pk))
-        return err_set(err, ERR_NOT_AUTHORIZED, "this token gave %.*s a new key before",
-                       VIEW_FMT(id));
-    if (fd < 0) /* in the operator's own process */
-        return true;
-    if (!read_orders(fd, &all, err))
+    if (!read_orders(vault_book_orders_fd(book), &all, err))
         return false;
-    buf_printf(&wanted, "re-enrol %.*s ", VIEW_FMT(id));
-    text_put_hex(&wanted, token_pk);
-    buf_put_text(&wanted, " ");
     for (rest = buf_view(&all); rest.len;) {
         const uint8_t *end = memchr(rest.data, '\n', rest.len);
         if (!end)
             break;
         struct view line = VIEW(rest.data, (size_t)(end - rest.data));
-        if (is_order(line, buf_view(&wanted), now))
+        if (is_order(line, wanted, now))
             return true;
         rest = view_sub(rest, line.len + 1, rest.len);
     }
-    return err_set(err, ERR_NOT_AUTHORIZED,
-                   "no operator has ordered a new key for %.*s with this token: warren-den peer "
-                   "re-enrol, and in split operation warren-den-signer allow",
-                   VIEW_FMT(id));
+    return err_set(err, ERR_NOT_AUTHORIZED, "no operator has ordered it");
+}
+
+bool vault_order_check(const struct vault_book *book, struct view id, struct view token_pk,
+                       uint64_t now, struct err *err)
+{
+    _buf_ wanted = { 0 };
+
+    if (vault_book_used(book, token_pk))
+        return err_set(err, ERR_NOT_AUTHORIZED, "this token gave %.*s a new key before",
+                       VIEW_FMT(id));
+    if (vault_book_orders_fd(book) < 0) /* in the operator's own process */
+        return true;
+    put(&wanted, "re-enrol", id, token_pk);
+    return has_order(book, buf_view(&wanted), now, err) ||
+           (err->code == ERR_NOT_AUTHORIZED &&
+            err_set(
+                err, ERR_NOT_AUTHORIZED,
+                "no operator has ordered a new key for %.*s with this token: warren-den peer "
+                "re-enrol, and where the signer has a folder of its own warren-den-signer allow",
+                VIEW_FMT(id)));
+}
+
+bool vault_order_check_router(const struct vault_book *book, struct view spki_hash, uint64_t now,
+                              struct err *err)
+{
+    _buf_ wanted = { 0 }, hex = { 0 };
+
+    put(&wanted, "router", VIEW(NULL, 0), spki_hash);
+    if (vault_book_orders_fd(book) >= 0 && has_order(book, buf_view(&wanted), now, err))
+        return true;
+    text_put_hex(&hex, spki_hash);
+    return err_set(
+        err, ERR_NOT_AUTHORIZED,
+        "no operator has taken in a router with this TLS key: warren-den router add, and "
+        "where the signer has a folder of its own warren-den-signer allow-router %s",
+        buf_cstr(&hex));
 }

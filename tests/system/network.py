@@ -191,7 +191,8 @@ class Network:
         run([self.program("warren-router"), "init", router, "--host", f"{self.host}:{self.port}"])
         self.say(f"router: keys made, request written; its keys never leave {router}")
         passphrase, ours = os.pipe()
-        os.write(ours, secrets.token_hex(16).encode())
+        self.root_passphrase = secrets.token_hex(16)
+        os.write(ours, self.root_passphrase.encode())
         os.close(ours)
         made = run([self.program("warren-den"), "init", den, "--network", self.name, "--router-request",
                     os.path.join(router, "router.request"), "--root-passphrase-fd", str(passphrase)], pass_fds=[passphrase])

@@ -190,17 +190,23 @@ def a_new_key_needs_the_operators_order_there_too(net):
 
 
 @tap.test
-def a_router_is_taken_in_while_the_signer_rests(net):
+def a_router_needs_it_too(net):
     run([net.program("warren-router"), "init", net.path("router2"), "--host", f"{net.host}:{net.port + 1}"])
     net.den.stop()
-    words = [net.program("warren-den"), "router", "add", net.path("router2/router.request"), "--config", config(net), "--answer", net.path("answer2")]
-    source, sink = os.pipe()
-    os.close(sink)
-    done = run([*words, "--root-passphrase-fd", str(source)], wanted=1, pass_fds=[source])
-    os.close(source)
-    tap.check_in("--signer-folder", done.stderr)
-    done = run([*words, "--signer-folder", net.path("signer")], wanted=1, stdin=-3)
-    tap.check_in("another process has it open", done.stderr)
+    words = [net.program("warren-den"), "router", "add", net.path("router/router.request"), "--config", config(net)]
+    run([*words, "--answer", net.path("answer1")])  # the key that it has had since the beginning
+    fd, ours = os.pipe()
+    os.write(ours, net.root_passphrase.encode())
+    os.close(ours)
+    done = run([net.program("warren-den"), "router", "add", net.path("router2/router.request"), "--config", config(net), "--answer",
+                net.path("answer2"), "--root-passphrase-fd", str(fd)], wanted=1, pass_fds=[fd])
+    os.close(fd)
+    order = re.search(r"warren-den-signer allow-router ([0-9a-f]{64})", done.stderr)
+    tap.check(order, done.stderr)
+    more = {"user": pwd.getpwnam("nobody").pw_uid} if os.getuid() == 0 else {}
+    run([net.program("warren-den-signer"), "allow-router", order.group(1), "--folder", net.path("signer")], **more)
+    run([net.program("warren-den"), "router", "add", net.path("router2/router.request"), "--config", config(net), "--answer", net.path("answer2")])
+    tap.check(os.path.exists(net.path("answer2")), "no answer")
 
 
 tap.main()

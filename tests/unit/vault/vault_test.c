@@ -577,7 +577,15 @@ TEST(a_certificate_needs_the_request_of_the_key_that_the_id_has)
     CHECK_ERR(issue(&s, &o), err, ERR_NOT_AUTHORIZED); /* no operator took that key in */
     o = good, o.label = "ocsp", o.profile = PKI_OCSP, o.csr = buf_view(&csr);
     CHECK_ERR(issue(&s, &o), err, ERR_NOT_AUTHORIZED);
+    uint8_t spki[HASH_SIZE];
+    CHECK_OK(pki_key_spki_hash(tls, spki, &err), err);
+    CHECK_OK(vault_order_add_router(s.dir, VIEW_ARR(spki), NOW - 1, &err), err);
+    o = good, o.label = "router", o.profile = PKI_ROUTER, o.csr = buf_view(&csr);
+    CHECK_ERR(issue(&s, &o), err, ERR_NOT_AUTHORIZED); /* that order is over */
+    CHECK_OK(vault_order_add_router(s.dir, VIEW_ARR(spki), NOW + DAY_MS, &err), err);
+    CHECK_OK(issue(&s, &o), err);
     reopen(&s);
+    CHECK_OK(issue(&s, &o), err); /* and is remembered */
     CHECK_OK(issue(&s, &good), err);
 }
 
