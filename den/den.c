@@ -34,6 +34,7 @@ struct den {
         const char *procedure;
     } served[MAX_PROCEDURES];
     bool is_leaving;
+    struct err over; /* code ERR_NONE: it may go on */
 };
 
 /* ---- the core's port ----------------------------------------------------------------------- */
@@ -163,7 +164,9 @@ static void look_at_signer(struct den *den)
 {
     struct err err = { 0 };
 
-    if (signer_link_look(den->home->link) && !signer_greet(den->home->signer, &err))
+    if (signer_link_is_over(den->home->link, &den->over))
+        rpc_loop_stop(den->loop);
+    else if (signer_link_look(den->home->link) && !signer_greet(den->home->signer, &err))
         log_event(LOG_ERROR, "signer.unusable", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));
 }
@@ -525,9 +528,8 @@ bool den_run(const struct den_config *config, bool accepts_rollback, struct err 
     if (!start(&den, err))
         return false;
     rpc_loop_run(den.loop);
-    if (den_core_fatal(den.core)) {
-        *err = *den_core_fatal(den.core);
-        return false;
-    }
-    return true;
+    if (den_core_fatal(den.core))
+        den.over = *den_core_fatal(den.core);
+    *err = den.over;
+    return den.over.code == ERR_NONE;
 }

@@ -114,14 +114,17 @@ bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, 
 static bool open_signer(struct home *home, const struct den_config *config,
                         const struct signer_config *signer, struct err *err)
 {
-    const struct signer_place place = { .socket = config->signer, .dir = config->state };
+    const struct signer_place place = { .socket = config->signer,
+                                        .dir = config->state,
+                                        .passphrase = signer->passphrase };
     struct signer_road road = { .ask = signer_link_ask,
                                 .free = signer_link_free_any,
                                 .generation = signer_link_generation };
     bool is_new = false;
 
-    if (!(config->signer && *config->signer) && !adopt_book(config->state, home->store, home->trust,
-                                        buf_view(&home->router_csr), clock_wall_ms(), &is_new, err))
+    if (!(config->signer && *config->signer) &&
+        !adopt_book(config->state, home->store, home->trust, buf_view(&home->router_csr),
+                    clock_wall_ms(), &is_new, err))
         return false;
     if (is_new)
         log_event(LOG_WARN, "signer.book.made", "from=store dir=%s", log_quote_text(config->state));
@@ -176,6 +179,8 @@ static bool check_listed(const struct home *home, struct err *err)
         return err_wrap(err, "login.key");
     if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, signer_sign_pk(home->signer), now, err))
         return err_wrap(err, "sign.key");
+    if (!view_eq(signer_netid(home->signer), rpc_trust_netid(home->trust)))
+        return err_set(err, ERR_BAD_CONFIG, "the signer's book is of another network");
     if (!is_listed(&m->intermediates, signer_cert(home->signer)))
         return err_set(err, ERR_UNLISTED_KEY,
                        "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);

@@ -26,6 +26,7 @@ enum {
     CALM = 60000,         /* after so long the next pause is the least again */
     REAP_FOR = 500,
     CHILD_FD = 3,
+    PASSPHRASE_FD = 4,
 };
 
 struct signer_link {
@@ -33,6 +34,8 @@ struct signer_link {
     int fd;                                          /* -1: not there */
     pid_t pid;                                       /* 0: none */
     uint64_t generation, opened_at, retry_at, pause; /* mono */
+    struct buf passphrase;                           /* for the first one */
+    bool is_sealed;
 };
 
 struct signer_link *signer_link_new(const struct signer_place *place)
@@ -43,6 +46,8 @@ struct signer_link *signer_link_new(const struct signer_place *place)
     l->dir = mem_text(place->dir);
     l->fd = -1;
     l->pause = LEAST_PAUSE;
+    l->is_sealed = place->passphrase.len != 0;
+    l->passphrase = buf_dup(place->passphrase);
     return l;
 }
 
@@ -110,6 +115,7 @@ void signer_link_free(struct signer_link *l)
         close(l->fd);
     if (l->pid)
         reap(l, why, sizeof(why));
+    buf_wipe(&l->passphrase);
     free(l->socket);
     free(l->dir);
     free(l);
@@ -142,38 +148,78 @@ static bool find_program(char **ret_path, struct err *err)
     return true;
 }
 
-/* After fork(): other threads may hold any lock, so nothing here allocates. */
-static void become(const char *program, char *const *argv, int fd)
+/* After fork(): other threads may hold any lock, so nothing here allocates. The two descriptors become 3 and 4. */
+static void become(const char *program, char *const *argv, const int fds[2])
 {
+    int far[2] = { -1, -1 };
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever it writes, it may be killed at any time */
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(fd, CHILD_FD) < 0 || (fd == CHILD_FD && fcntl(fd, F_SETFD, 0) != 0))
-        _exit(127);
-    close_range(CHILD_FD + 1, ~0U, 0);
+    for (int i = 0; i < 2; i++) /* first out of the way of each other */
+        if (fds[i] >= 0)
+            far[i] = fcntl(fds[i], F_DUPFD, PASSPHRASE_FD + 1);
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0 && dup2(far[i], CHILD_FD + i) < 0)
+            _exit(127);
+    close_range(fds[1] >= 0 ? PASSPHRASE_FD + 1 : CHILD_FD + 1, ~0U, 0);
     execv(program, argv);
     _exit(127);
 }
 
+/* A pipe holds more than the longest passphrase. */
+static bool put_passphrase(struct signer_link *l, int *ret_fd, struct err *err)
+{
+    int ends[2];
+
+    *ret_fd = -1;
+    if (!l->is_sealed)
+        return true;
+    if (l->passphrase.len == 0)
+        return err_set(err, ERR_LOCKED, "den's signer ended, and its keys are under a passphrase");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_errno(err, "signer");
+    *ret_fd = ends[0];
+    if (write(ends[1], l->passphrase.data, l->passphrase.len) != (ssize_t)l->passphrase.len)
+        *ret_fd = -1;
+    close(ends[1]);
+    buf_wipe(&l->passphrase);
+    if (*ret_fd < 0)
+        close(ends[0]);
+    return *ret_fd >= 0 || err_errno(err, "signer");
+}
+
 static bool start(struct signer_link *l, struct err *err)
 {
-    _free_ char *program = NULL, *fd = mem_format("%d", CHILD_FD);
-    int pair[2];
+    _free_ char *program = NULL, *fd = mem_format("%d", CHILD_FD),
+                *secret_fd = mem_format("%d", PASSPHRASE_FD);
+    int pair[2], secret = -1;
 
-    if (!find_program(&program, err))
+    if (!find_program(&program, err) || !put_passphrase(l, &secret, err))
         return false;
-    char *const argv[] = { program, (char[]){ "run" },  (char[]){ "--folder" },
-                           l->dir,  (char[]){ "--fd" }, fd,
+    char *const argv[] = { program,
+                           (char[]){ "run" },
+                           (char[]){ "--folder" },
+                           l->dir,
+                           (char[]){ "--fd" },
+                           fd,
+                           secret >= 0 ? (char[]){ "--passphrase-fd" } : NULL,
+                           secret_fd,
                            NULL };
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        if (secret >= 0)
+            close(secret);
         return err_errno(err, "signer");
+    }
+    const int fds[] = { pair[1], secret };
     l->pid = fork();
     if (l->pid == 0)
-        become(program, argv, pair[1]);
+        become(program, argv, fds);
     close(pair[1]);
+    if (secret >= 0)
+        close(secret);
     if (l->pid < 0) {
         l->pid = 0;
         close(pair[0]);
@@ -307,4 +353,13 @@ bool signer_link_look(struct signer_link *l)
     log_event(LOG_ERROR, "signer.not_there", "code=%s cause=%s again_in_ms=%" PRIu64,
               err_code_name(err.code), log_quote_text(err.text), l->retry_at - clock_mono_ms());
     return false;
+}
+
+bool signer_link_is_over(const struct signer_link *l, struct err *ret_why)
+{
+    if (!l->is_sealed || l->passphrase.len || l->fd >= 0 || l->generation == 0)
+        return false;
+    err_set(ret_why, ERR_LOCKED,
+            "den's signer ended, and its keys are under a passphrase: start den again with it");
+    return true;
 }

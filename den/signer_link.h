@@ -10,6 +10,8 @@ struct signer_link;
 struct signer_place {
     const char *socket; /* where it listens; NULL or empty: den starts it, on the keys in `dir` */
     const char *dir;
+    /* Of the keys in `dir`, handed to the first one that is started and forgotten: then there is no second one. */
+    struct view passphrase;
 };
 /* Not started yet: the first question does that. */
 struct signer_link *signer_link_new(const struct signer_place *place);
@@ -24,3 +26,5 @@ void signer_link_free_any(void *link);
 
 /* Often (each 250 ms): notices when it ended, says so in the log, and starts or reaches it again. Whether it is there. */
 bool signer_link_look(struct signer_link *link);
+/* That there will be none any more: its keys were under a passphrase, which only whoever starts den has. */
+bool signer_link_is_over(const struct signer_link *link, struct err *ret_why);

@@ -8,6 +8,7 @@
 #include "base/notify.h"
 #include "base/text.h"
 #include "den/args.h"
+#include "den/keys.h"
 #include "vault/sandbox.h"
 #include "vault/serve.h"
 
@@ -38,7 +39,7 @@ static int misuse(const struct err *err)
 /* ---- where it answers ----------------------------------------------------------------------------------- */
 
 struct words { /* of `run` */
-    const char *folder, *fd, *socket, *peer;
+    const char *folder, *fd, *socket, *peer, *passphrase_fd;
 };
 
 static bool read_peer(const char *name, uid_t *ret_uid, struct err *err)
@@ -139,11 +140,15 @@ static bool run(const struct words *words, struct err *err)
     _cleanup_(vault_freep) struct vault *vault = NULL;
     bool is_guarded = pki_guard_keys();
     struct vault_place place;
+    _buf_wipe_ passphrase = { 0 };
     _buf_ report = { 0 };
 
     if (!open_place(words, &place, err) ||
-        !vault_open(words->folder, VAULT_ASKED_BY_DEN, &vault, err) || !warm_up(err))
+        !keys_ask(words->folder, words->passphrase_fd, &passphrase, err) ||
+        !vault_unlock(words->folder, VAULT_ASKED_BY_DEN, buf_view(&passphrase), &vault, err) ||
+        !warm_up(err))
         return false;
+    buf_wipe(&passphrase);
     notify_say("READY=1\nSTATUS=signing");
 #ifdef SIGNER_TRIAL
     signal(SIGUSR1, misbehave);
@@ -165,6 +170,7 @@ static int verb_run(int argc, char **argv)
         { "fd", &words.fd, false, NULL },
         { "socket", &words.socket, false, NULL },
         { "peer", &words.peer, false, NULL },
+        { "passphrase-fd", &words.passphrase_fd, false, NULL },
     };
     struct err err = { 0 };
 
@@ -241,7 +247,7 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *words, *help;
 } verbs[] = {
-    { "run", verb_run, "--folder DIR --socket PATH --peer USER | --folder DIR --fd N",
+    { "run", verb_run, "--folder DIR (--socket PATH --peer USER | --fd N) [--passphrase-fd N]",
       "signs what that user's warren-den asks for, if its own book agrees" },
     { "allow", verb_allow, "ID TOKEN --folder DIR [--expires DURATION]",
       "the operator's order: whoever has that token may give this ID a new key" },

@@ -10,7 +10,7 @@ import tap
 from fakeden import FakeDen, attacks
 from hardening import weak_spots
 from nacl.signing import SigningKey
-from network import run
+from network import Failed, run
 
 
 def config(net):
@@ -36,12 +36,20 @@ def taken(net, peer_id):
     return outcome == 1
 
 
+def signer_of(pid):
+    """The child of that den."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        for child in f.read().split():
+            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                if comm.read().startswith("warren-den-sign"):
+                    return int(child)
+    raise Failed("den has no signer")
+
+
 @tap.test
 def programs_are_built_hard(net):
     for name in ("warren-router", "warren-den", "warren-den-signer", "warren"):
         weak = weak_spots(net.program(name))
-        if os.environ.get("CFLAGS") or "SANITIZE" in os.environ.get("WARREN_BUILD", "").upper():
-            weak = [w for w in weak if w not in ("FORTIFY", "CET")]
         tap.check(not weak, f"{name}: {weak}")
     linked = run(["ldd", net.program("warren-den-signer")]).stdout
     for library in ("libwebsockets", "libuv", "libssl", "libsqlite", "libglib"):
@@ -54,9 +62,7 @@ def den_starts_one_and_starts_it_again(net):
     seen = len(net.den.err)
     ready = net.den.wait_line(net.den.err, r"event=signer\.ready")
     tap.check_in("core_dumps=off", ready)
-    with open(f"/proc/{net.den.process.pid}/task/{net.den.process.pid}/children", encoding="ascii") as f:
-        pid = next(int(p) for p in f.read().split() if b"signer" in open(f"/proc/{p}/cmdline", "rb").read())
-    os.kill(pid, signal.SIGKILL)
+    os.kill(signer_of(net.den.process.pid), signal.SIGKILL)
     tap.check_in("SIGKILL", net.den.wait_line(net.den.err, r"event=signer\.lost", seen))
     net.den.wait_line(net.den.err, r"event=signer\.ready", seen)
     net.join("bob")
@@ -123,6 +129,27 @@ def a_book_that_is_lost_or_damaged_is_said(net):
     tap.check(re.search(r"signer\.book: line 1 is damaged", done.stderr), done.stderr)
     with open(net.path("den/signer.book"), "wb") as f:
         f.write(data)
+    net.start_den()
+
+
+@tap.test
+def keys_under_a_passphrase_are_opened_once(net):
+    def with_passphrase(option, *words, start=False):
+        fd, ours = os.pipe()
+        os.write(ours, b"correct horse")
+        os.close(ours)
+        argv = [net.program("warren-den"), *words, "--config", config(net), option, str(fd)]
+        done = net.start("warren-den", argv, pass_fds=[fd]) if start else run(argv, pass_fds=[fd])
+        os.close(fd)
+        return done
+    net.den.stop()
+    with_passphrase("--new-passphrase-fd", "passphrase")
+    locked = with_passphrase("--passphrase-fd", "run", start=True)
+    locked.wait_line(locked.err, r"event=online")
+    os.kill(signer_of(locked.process.pid), signal.SIGKILL)
+    tap.check(locked.wait() == 1, "den went on without a signer")
+    tap.check_in("its keys are under a passphrase", "\n".join(locked.err))
+    with_passphrase("--passphrase-fd", "passphrase", "--remove")
     net.start_den()
 
 
