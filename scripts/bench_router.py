@@ -191,6 +191,30 @@ class Nats:
         self.process.wait()
 
 
+class Forwarder:
+    """What libwebsockets and this machine can do today: frames passed on as they are, over TLS, coalesced; no WAMP."""
+
+    def __init__(self, program, cert, key):
+        self.program, self.port = program("forward"), free_port()
+        self.server = Load([self.program, "route", str(self.port), cert, key])
+        self.server.hear("ready")
+
+    def calls(self, window):
+        words = [f"port={self.port}", f"window={window}", f"seconds={SECONDS}"]
+        serve = Load([self.program, "serve", *words])
+        serve.hear("ready")
+        before = cpu_seconds(self.server.process.pid)
+        call = Load([self.program, "call", *words])
+        result = call.result()
+        result["router_us"] = (cpu_seconds(self.server.process.pid) - before) * 1e6 / (result["value"] * (SECONDS + 0.5))
+        call.stop()
+        serve.stop()
+        return result
+
+    def close(self):
+        self.server.stop()
+
+
 class Fox:
     """A WAMP router of npm's, fox-wamp (JSON alone), on Node over TLS; and a small client on Node that measures both routers."""
 
@@ -278,8 +302,10 @@ def figure(name, unit, value, beside, **more):
     return {"suite": "router", "figure": name, "unit": unit, "value": value, "beside": beside, **more}
 
 
-def calls_figure(name, warren, nats, window, single, is_latency):
+def calls_figure(name, warren, nats, forwarder, window, single, is_latency):
     runners = {"Warren": lambda: warren.calls(window, single), "NATS flushed at once": lambda: nats.calls(window, True)}
+    if not single:
+        runners["bare forwarder"] = lambda: forwarder.calls(window)
     if not single and not is_latency:
         runners["NATS buffered"] = lambda: nats.calls(window, False)
     found = {who: medians(runs) for who, runs in in_turn(runners).items()}
@@ -433,21 +459,22 @@ def figures(build, program):
     folder = tempfile.mkdtemp(prefix="warren-bench-")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    warren = nats = None
+    warren = nats = forwarder = None
     try:
         warren, nats = Warren(program, build, folder), Nats(program, folder)
+        forwarder = Forwarder(program, nats.cert, nats.key)
         load_before = os.getloadavg()[0]
         say(f"load average {load_before:.1f} on {os.cpu_count()} cores before; limits lifted: " +
             ", ".join(f"{key} {value}" for key, value in LIMITS.items()))
         for name, window, single, is_latency in (("calls_64", 64, 0, False), ("calls_512", 512, 0, False),
                                                  ("calls_512_single", 512, 1, False), ("rtt_1", 1, 0, True)):
-            yield calls_figure(name, warren, nats, window, single, is_latency)
+            yield calls_figure(name, warren, nats, forwarder, window, single, is_latency)
         yield from stock_figure(build, warren, nats)
         yield from sessions_figures(warren, nats)
         yield from population(warren, nats)
         yield figure("load_average", "when it was over", os.getloadavg()[0], {"before": load_before})
     finally:
-        for server in (warren, nats):
+        for server in (warren, nats, forwarder):
             if server:
                 server.close()
         shutil.rmtree(folder, ignore_errors=True)
