@@ -39,7 +39,7 @@ void rpc_loop_finish_works(struct rpc_loop *loop);
 typedef void rpc_on_work(void *user, uint64_t us);
 void rpc_loop_on_work(struct rpc_loop *loop, rpc_on_work *on_work, void *user);
 
-/* ---- for rpc/ws.c ---------------------------------------------------------------------------- */
+/* ---- for rpc/ws*.c --------------------------------------------------------------------------- */
 
 /* Calls `on_turn` in every turn of the loop twice: before it sleeps, and after it has handled
  * what woke it. */

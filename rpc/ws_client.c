@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The edge's client: dials. */
+#include "rpc/ws_edge.h"
+
+#include "base/clock.h"
+#include "rpc/ws_verdict.h"
+
+enum {
+    RX_CLIENT = 4096, /* what one idle connection's read buffer costs */
+    MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
+};
+
+struct rpc_ws_dialing {
+    struct rpc_ws_conn *conn;
+    char *host, *server_name;
+    struct rpc_ws_protocol protocol;
+    char *protocol_name;
+    uint16_t port;
+    lws_sorted_usec_list_t start;
+    bool is_starting; /* inside lws_client_connect_via_info() */
+};
+
+static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
+{
+    struct view text = in ? VIEW(in, strnlen(in, len)) : VIEW_LIT("no route, or no such host");
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host,
+            conn->dial->port, VIEW_FMT(text));
+    rpc_ws_conn_end(conn, &why);
+}
+
+static void dial_start(struct rpc_ws_conn *conn)
+{
+    struct lws_client_connect_info info = { 0 };
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    info.context = conn->ws->context;
+    info.vhost = conn->ws->client;
+    info.address = dial->host;
+    info.port = dial->port;
+    info.host = dial->server_name;
+    info.path = "/";
+    info.protocol = dial->protocol.name;
+    info.local_protocol_name = conn->ws->client_protocols[0].name;
+    info.alpn = "http/1.1";
+    /* on_verify() is the judge of certificates and names. */
+    info.ssl_connection =
+        LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK | LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
+    info.retry_and_idle_policy = &rpc_ws_liveness;
+    info.opaque_user_data = conn;
+    info.pwsi = &conn->wsi;
+    dial->is_starting = true;
+    if (!lws_client_connect_via_info(&info))
+        conn->wsi = NULL;
+    dial->is_starting = false;
+}
+
+static void on_dial_time(lws_sorted_usec_list_t *sul)
+{
+    struct rpc_ws_conn *conn = CONTAINER(sul, struct rpc_ws_dialing, start)->conn;
+
+    if (!conn->is_closing)
+        dial_start(conn);
+    if (!conn->wsi)
+        dial_failed(conn, NULL, 0);
+}
+
+static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
+{
+    struct rpc_ws_dialing *dial = mem_new(struct rpc_ws_dialing);
+
+    dial->conn = conn;
+    dial->host = mem_text(from->host);
+    dial->server_name = mem_text(from->server_name ? from->server_name : from->host);
+    dial->protocol_name = mem_text(from->protocol);
+    dial->protocol = rpc_ws_protocol_named(dial->protocol_name);
+    dial->port = from->port;
+    return dial;
+}
+
+void rpc_ws_dialing_free(struct rpc_ws_dialing *dial)
+{
+    if (!dial)
+        return;
+    lws_sul_cancel(&dial->start);
+    free(dial->host);
+    free(dial->server_name);
+    free(dial->protocol_name);
+    free(dial);
+}
+
+bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
+                    const struct rpc_ws_events *events, void *user, struct rpc_ws_conn **ret_conn,
+                    struct err *err)
+{
+    struct rpc_ws_conn *conn;
+
+    if (ws->is_closing)
+        return err_set(err, ERR_CLOSED, "connecting: shutting down");
+    conn = rpc_ws_edge_conn_new(ws, events, user);
+    conn->dial = dial_new(dial, conn);
+    conn->judge = dial->judge;
+    if (!dial->is_fresh)
+        conn->ticket =
+            mem_format("%s %u %s", dial->host, (unsigned)dial->port, conn->dial->server_name);
+    conn->protocol = &conn->dial->protocol;
+    conn->in.max = dial->max_message;
+    conn->max_queue = MAX_CLIENT_QUEUE;
+    lws_sul_schedule(ws->context, 0, &conn->dial->start, on_dial_time, 1);
+    rpc_ws_edge_wake(ws);
+    *ret_conn = conn;
+    return true;
+}
+
+/* Without this libwebsockets takes a server that names no sub-protocol for one that speaks ours. */
+static int filter_server(struct rpc_ws_conn *conn)
+{
+    struct err why;
+
+    if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_PROTOCOL) > 0)
+        return 0;
+    err_set(&why, ERR_BAD_WIRE, "connecting to %s port %u: no %s is spoken there", conn->dial->host,
+            conn->dial->port, conn->dial->protocol.name);
+    rpc_ws_conn_set_why(conn, &why);
+    return -1;
+}
+
+static int on_connected(struct rpc_ws_conn *conn)
+{
+    struct sockaddr_storage from;
+    uint8_t key[16];
+
+    if (rpc_ws_address_of(lws_get_socket_fd(conn->wsi), &from, key))
+        rpc_ws_address_text(&from, conn->address_text);
+    return rpc_ws_edge_established(conn);
+}
+
+static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                     size_t len)
+{
+    struct rpc_ws *ws = lws_context_user(lws_get_context(wsi));
+    struct rpc_ws_conn *conn = NULL;
+
+    (void)user;
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED)
+        ws->is_woken = false;
+    else if (reason != LWS_CALLBACK_PROTOCOL_INIT && reason != LWS_CALLBACK_PROTOCOL_DESTROY)
+        conn = lws_get_opaque_user_data(wsi);
+    if (!conn || conn->dial->is_starting) /* what fails while starting is told by its result */
+        return 0;
+    if (conn->is_open)
+        return rpc_ws_edge_on_open(conn, reason, in, len);
+    switch ((int)reason) {
+    case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH:
+        return filter_server(conn);
+    case LWS_CALLBACK_CLIENT_ESTABLISHED:
+        return conn->is_closing ? -1 : on_connected(conn);
+    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        dial_failed(conn, in, len);
+        return 0;
+    case LWS_CALLBACK_CLIENT_CLOSED:
+        rpc_ws_conn_lost(conn);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+bool rpc_ws_client_start(struct rpc_ws *ws, struct err *err)
+{
+    struct lws_context_creation_info info = { 0 };
+
+    if (!rpc_ws_tls_client(rpc_ws_verdict, &ws->hub, &ws->client_ssl, err))
+        return false;
+    rpc_ws_verdict_resume(&ws->hub, ws->client_ssl);
+    ws->client_protocols[0] = (struct lws_protocols){
+        .name = "client",
+        .callback = on_client,
+        .rx_buffer_size = RX_CLIENT,
+        .tx_packet_size = RPC_WS_TX_LIMIT,
+    };
+    info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.vhost_name = "client";
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.protocols = ws->client_protocols;
+    info.provided_client_ssl_ctx = ws->client_ssl;
+    info.timeout_secs = info.connect_timeout_secs = RPC_WS_HANDSHAKE_SECS;
+    info.retry_and_idle_policy = &rpc_ws_liveness;
+    ws->client = lws_create_vhost(ws->context, &info);
+    if (!ws->client)
+        return err_set(err, ERR_SYSTEM, "libwebsockets cannot make a client");
+    return true;
+}
