@@ -42,6 +42,8 @@
       "tell the operator: router or den use a key that the root did not sign")                     \
     X(EXPIRED, "expired", REMOTE, "it is no longer, or not yet, valid",                            \
       "check the clocks of both sides")                                                            \
+    X(CLOCK_SKEW, "clock_skew", LOCAL, "this machine's clock is wrong",                            \
+      "set the clock, for example `timedatectl set-ntp true`; the rest goes on by itself")         \
     X(STALE, "stale", CALLER, "it is bound to an old beacon",                                      \
       "make it anew with the newest heartbeat; what is kept on disk may be older than what was "   \
       "published")                                                                                 \

@@ -74,14 +74,9 @@ static bool check_not_a_ca_key(struct den_core *core, struct view spki, struct e
     return true;
 }
 
-static bool is_valid(const struct store_certificate *c, uint64_t now)
-{
-    return c->der.len && !c->is_revoked && c->not_before <= now && now < c->not_after;
-}
-
-/* A key belongs to the first ID that asked with it. Asked again, the answer is the certificate
- * that it has, so that a lost answer costs nothing; *ret_der stays empty when there is none to
- * give. */
+/* A key belongs to the first ID that asked with it, and to one certificate. Asked again, the answer
+ * is that one, so that a lost answer costs nothing; once it has ended, the key has too. *ret_der
+ * stays empty when none was handed out. */
 static bool find_issued(struct den_core *core, const char *id, struct view spki,
                         struct buf *ret_der, struct err *err)
 {
@@ -98,8 +93,12 @@ static bool find_issued(struct den_core *core, const char *id, struct view spki,
         return true;
     if (strcmp(known.id, id) != 0)
         return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
-    if (is_valid(&known, core_wall(core)))
-        *ret_der = buf_dup(buf_view(&known.der));
+    if (!known.der.len) /* its serial was noted, and nothing left */
+        return true;
+    if (known.not_after <= core_wall(core))
+        return err_set(err, ERR_WRONG_KEY,
+                       "the certificate of this key has expired: make a new key");
+    *ret_der = buf_dup(buf_view(&known.der));
     return true;
 }
 

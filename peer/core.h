@@ -25,6 +25,7 @@ struct cert {
     struct buf chain[PKI_MAX_CHAIN];
     size_t n_chain;
     uint8_t spki[HASH_SIZE];
+    uint64_t renew_at; /* network time: from two thirds of its life on, drawn from a tenth of it */
 };
 
 /* What the application may read at any time, under the hub's lock. */
@@ -100,6 +101,7 @@ struct core {
     uint64_t crl_no;
     bool has_crl;
     uint64_t anchors_manifest_no;
+    uint64_t told_apart; /* how far the wall clock was from network time when that was said, mod 2^64 */
     uint8_t time_nonce[RPC_NONCE16]; /* den.time was asked with it, at: */
     uint64_t time_asked_at;
     bool has_asked_time; /* and had the answer, in this connection */

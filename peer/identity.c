@@ -31,6 +31,15 @@ static void cert_unrefp(struct cert **cert)
     cert_unref(*cert);
 }
 
+/* Many that joined together do not come together again: a tenth of a life is hours for a certificate of a day. */
+static uint64_t draw_renewal(const struct pki_facts *facts)
+{
+    uint64_t life = facts->not_after - facts->not_before, spread = life / 10;
+    uint32_t below = (uint32_t)min_u64(spread / SECOND_MS + 1, UINT32_MAX);
+
+    return facts->not_before + life / 3 * 2 + min_u64(random_below(below) * SECOND_MS, spread);
+}
+
 struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_t n_chain,
                       struct err *err)
 {
@@ -55,6 +64,7 @@ struct cert *cert_new(struct pki_key *key_taken, const struct view *chain, size_
     for (size_t i = 0; i < n_chain; i++)
         cert->chain[i] = buf_dup(chain[i]);
     cert->n_chain = n_chain;
+    cert->renew_at = draw_renewal(pki_cert_facts(cert->leaf));
     return STEAL(cert);
 }
 
@@ -161,9 +171,7 @@ bool identity_needs_cert(const struct core *core)
     if (!revoked_check_leaf(core, core->cert->leaf, &ignored))
         return true;
 
-    const struct pki_facts *facts = pki_cert_facts(core->cert->leaf);
-    uint64_t life = facts->not_after - facts->not_before;
-    return core_now(core) >= facts->not_before + life / 3 * 2;
+    return core_now(core) >= core->cert->renew_at;
 }
 
 static bool store(struct core *core, const struct cert *cert, struct err *err)
@@ -210,6 +218,9 @@ static void on_signed(void *user, const struct rpc_outcome *outcome)
     struct err err = outcome->err;
     bool ok = outcome->what == RPC_RESULTED && take_answer(core, outcome->payload, &err);
 
+    if (!ok &&
+        err.code == ERR_WRONG_KEY) /* its certificate ended while we were away: another one */
+        pki_key_free(STEAL(core->next_key));
     if (!ok)
         err_wrap(&err, "certificate");
     core_step_done(core, STEP_CERT, ok ? NULL : &err);

@@ -269,6 +269,17 @@ static void on_trust(void *user)
     trust_moved(user);
 }
 
+/* Before the first heartbeat of this run the machine's own clock is all there is to judge by; the newest of an earlier run shows
+ * that it is behind. */
+static void blame_clock(const struct core *core, struct err *err)
+{
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    uint64_t wall = clock_wall_ms();
+
+    if (err->code == ERR_EXPIRED && heart && wall < heart->time && core_now(core) == wall)
+        rpc_trust_clock_is_wrong(wall, heart->time, err);
+}
+
 /* The router's certificate, once there is something to judge it by: before, netsign's proof decides. Where a public name is
  * dialled, the operator's public certificate will do as well. */
 static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
@@ -289,6 +300,7 @@ static bool on_judge(void *user, const char *host, const struct view *chain, siz
     if (pki_judge(core->anchors, chain, n, &question, NULL, err) ||
         (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
         return true;
+    blame_clock(core, err);
     return pki_is_public_name(host)
                ? err_wrap(err, "the router's certificate: %s; as the network's own",
                           not_public.text)

@@ -264,6 +264,25 @@ static bool take_time(struct core *core, struct rpc_payload payload, struct err 
            rpc_trust_take_time(core->trust, &answer, clock_mono_ms(), clock_wall_ms(), err);
 }
 
+/* Once for each clock that is wrong: links go by network time, other programs of this machine do not. */
+static void tell_skew(struct core *core)
+{
+    uint64_t wall = clock_wall_ms(), apart = wall - core_now(core);
+    uint64_t moved = apart - core->told_apart;
+    bool is_told = moved <= RPC_CLOCK_SKEW_MS || moved >= (uint64_t)0 - RPC_CLOCK_SKEW_MS;
+    struct hub_event *event;
+    struct err err;
+
+    if (is_told)
+        return;
+    core->told_apart = apart;
+    if (!rpc_trust_clock_is_wrong(wall, core_now(core), &err))
+        return; /* it was set right */
+    event = hub_event_new(PEER_EVENT_CLOCK);
+    hub_error(&err, &event->event.error);
+    hub_put(core->hub, event);
+}
+
 static void on_time(void *user, const struct rpc_outcome *outcome)
 {
     struct core *core = user;
@@ -273,6 +292,8 @@ static void on_time(void *user, const struct rpc_outcome *outcome)
     if (!ok)
         err_wrap(&err, "network time is not confirmed");
     core->has_asked_time |= ok;
+    if (ok)
+        tell_skew(core);
     core_step_done(core, STEP_TIME, ok ? NULL : &err);
     if (ok)
         listen_settle(core);

@@ -40,7 +40,7 @@ uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked)
 
 uint64_t rpc_retry_patience(enum err_code why)
 {
-    bool is_for_people = why == ERR_CLONE || why == ERR_REVOKED;
+    bool is_for_people = why == ERR_CLONE || why == ERR_REVOKED || why == ERR_CLOCK_SKEW;
 
     return is_for_people ? draw(RPC_RETRY_PATIENCE_MS, RPC_RETRY_PATIENCE_MS + RPC_RETRY_ROUND_MS)
                          : 0;

@@ -95,6 +95,15 @@ uint64_t rpc_trust_now(const struct rpc_trust *trust, uint64_t mono_now, uint64_
  * told the time in this process. */
 uint64_t rpc_trust_heartbeat_age(const struct rpc_trust *trust, uint64_t mono_now);
 
+/* How far the wall clock of a machine may be from network time before that is said. */
+enum { RPC_CLOCK_SKEW_MS = 5 * 60 * 1000 + 10 * 1000 };
+/* CLOCK_SKEW with both times when they are further apart than that, and true. */
+bool rpc_trust_clock_is_wrong(uint64_t wall_now, uint64_t network_now, struct err *err);
+/* A check failed, and nothing but this machine's clock said what time it is: true when den's heartbeat shows that it was
+ * wrong. Then *err says so instead. */
+bool rpc_trust_blames_clock(const struct rpc_trust *trust, struct view heartbeat, struct view sig,
+                            uint64_t wall_now, struct err *err);
+
 /* A heartbeat alone may be an old one: whoever stands in between can keep it back. den.time answers
  * a nonce, so its time is not older than the question. */
 enum { RPC_TIME_MS = 10000, RPC_TIME_DRIFT_MS = 300000 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "rpc/trust_state.h"
 
 #include <stdio.h>
@@ -229,4 +230,27 @@ bool rpc_trust_time_is_sure(const struct rpc_trust *trust, uint64_t mono_now, ui
 
     return trust->is_time_sure &&
            (parted <= RPC_TIME_DRIFT_MS || parted >= (uint64_t)0 - RPC_TIME_DRIFT_MS);
+}
+
+bool rpc_trust_clock_is_wrong(uint64_t wall_now, uint64_t network_now, struct err *err)
+{
+    uint64_t apart = wall_now > network_now ? wall_now - network_now : network_now - wall_now;
+    char wall[CLOCK_TEXT], network[CLOCK_TEXT];
+
+    if (apart <= RPC_CLOCK_SKEW_MS)
+        return false;
+    err_set(err, ERR_CLOCK_SKEW, "this machine's clock says %s, the network's time is %s",
+            clock_text(wall_now, wall), clock_text(network_now, network));
+    return true;
+}
+
+bool rpc_trust_blames_clock(const struct rpc_trust *trust, struct view heartbeat, struct view sig,
+                            uint64_t wall_now, struct err *err)
+{
+    struct rpc_heartbeat h;
+    struct err ignored;
+
+    return !trust->has_time && rpc_trust_is_by_a_den(trust, heartbeat, sig) &&
+           rpc_trust_read(trust, RPC_W_HEARTBEAT, heartbeat, &h, &ignored) &&
+           rpc_trust_clock_is_wrong(wall_now, h.time, err);
 }

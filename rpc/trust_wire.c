@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roots and manifests as a CHALLENGE carries them: [DER, ...] and [[M, sig, ...], ...]. */
+#include "base/clock.h"
 #include "rpc/trust_state.h"
 #include "rpc/value.h"
 
@@ -122,6 +123,7 @@ static bool take_into(struct rpc_trust *copy, struct view roots, struct view man
                       uint64_t wall_now, struct err *err)
 {
     uint64_t known = copy->newest.manifest_no, highest;
+    char held[CLOCK_TEXT], now[CLOCK_TEXT];
 
     if (!rpc_trust_add_roots(copy, roots, err) ||
         !rpc_trust_add_manifests(copy, manifests, &highest, err))
@@ -132,8 +134,10 @@ static bool take_into(struct rpc_trust *copy, struct view roots, struct view man
         return err_set(err, ERR_STALE, "the router knows manifest %llu, this machine %llu",
                        (unsigned long long)highest, (unsigned long long)known);
     if (copy->newest.not_after <= wall_now)
-        return err_set(err, ERR_EXPIRED, "manifest %llu has expired",
-                       (unsigned long long)copy->newest.manifest_no);
+        return err_set(err, ERR_EXPIRED,
+                       "manifest %llu held until %s; this machine's clock says %s",
+                       (unsigned long long)copy->newest.manifest_no,
+                       clock_text(copy->newest.not_after, held), clock_text(wall_now, now));
     rpc_trust_prune_roots(copy);
     return true;
 }

@@ -402,7 +402,9 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         cli_say("this machine waits for approval; its code is %s", event->code);
         break;
     case PEER_EVENT_CLONED:
-        cli_say("clone: %s\nwhat to do: %s", event->error.text, event->error.remedy);
+    case PEER_EVENT_CLOCK:
+        cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,
+                event->error.remedy);
         break;
     case PEER_EVENT_NAMES:
     case PEER_EVENT_PATH:

@@ -183,6 +183,9 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
                 say_waiting(&event, &is_waiting);
                 until = NEVER;
             }
+            if (event.type == PEER_EVENT_CLOCK)
+                cli_say("%s: %s\nwhat to do: %s", event.error.name, event.error.text,
+                        event.error.remedy);
             if (event.type == PEER_EVENT_OFFLINE) {
                 last = event.error;
                 if (cli_is_for_people(&last))

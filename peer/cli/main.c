@@ -121,7 +121,8 @@ int cli_fail(const struct cli *cli, const char *what, const struct peer_error *e
 
 bool cli_is_for_people(const struct peer_error *error)
 {
-    return strcmp(error->name, "clone") == 0 || strcmp(error->name, "revoked") == 0;
+    return strcmp(error->name, "clone") == 0 || strcmp(error->name, "revoked") == 0 ||
+           strcmp(error->name, "clock_skew") == 0;
 }
 
 const char *cli_show_id(const char *id, char to[24])

@@ -31,6 +31,9 @@ static int wait_answer(const struct errand *errand, struct peer *peer)
                 return cli_fail(errand->cli, errand->what, &last);
             if (event.type == PEER_EVENT_FAILED)
                 return cli_fail(errand->cli, errand->what, &event.error);
+            if (event.type == PEER_EVENT_CLOCK)
+                cli_say("%s: %s\nwhat to do: %s", event.error.name, event.error.text,
+                        event.error.remedy);
             if (event.type == PEER_EVENT_OFFLINE)
                 last = event.error;
             if (event.type == PEER_EVENT_OFFLINE && cli_is_for_people(&last))

@@ -420,10 +420,13 @@ struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
 
 bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
 {
-    if (event->type == PEER_EVENT_CLONED)
-        cli_say("clone: %s\nwhat to do: %s", event->error.text, event->error.remedy);
+    bool is_notice = event->type == PEER_EVENT_CLONED || event->type == PEER_EVENT_CLOCK;
+
+    if (is_notice)
+        cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,
+                event->error.remedy);
     if (event->type != PEER_EVENT_OFFLINE)
-        return event->type == PEER_EVENT_ONLINE || event->type == PEER_EVENT_CLONED;
+        return event->type == PEER_EVENT_ONLINE || is_notice;
     if (peer_is_online(peer))
         return true;
     fprintf(stderr, "offline: ");

@@ -145,13 +145,13 @@ def run(argv, wanted=0, **more):
     return done
 
 
-def fast(build, rate):
-    """What goes before a command so that its clocks run `rate` times as fast. Programs that are started with one and the same prefix agree
-    about the time."""
+def fast(build, rate, ahead=0):
+    """What goes before a command so that its clocks run `rate` times as fast, and its wall clock is `ahead` seconds ahead. Programs that are
+    started with one and the same prefix agree about the time."""
     library = os.path.join(ROOT, build, "tests/system/libfastclock.so")
     origins = (time.clock_gettime_ns(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME, time.CLOCK_REALTIME))
     sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-    return ["env", "ASAN_OPTIONS=" + sanitizer, f"FASTCLOCK={rate} " + " ".join(str(origin) for origin in origins), "LD_PRELOAD=" + library]
+    return ["env", "ASAN_OPTIONS=" + sanitizer, f"FASTCLOCK={rate} " + " ".join(str(origin) for origin in origins) + f" {ahead * 10**9}", "LD_PRELOAD=" + library]
 
 
 def free_port():

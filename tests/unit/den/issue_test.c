@@ -113,6 +113,16 @@ TEST(a_certificate_has_the_id_that_den_gave)
     CHECK_U64(world_audited(w, "certificate.issued", pki_cert_facts(cert)->serial), 1);
 }
 
+static void new_tls_key(struct world_peer *peer)
+{
+    struct err err = { 0 };
+
+    pki_key_free(STEAL(peer->tls));
+    buf_free(&peer->csr);
+    CHECK_OK(pki_key_new(PKI_P256, &peer->tls, &err), err);
+    CHECK_OK(pki_csr_new(peer->tls, &peer->csr, &err), err);
+}
+
 TEST(the_same_key_asked_again_gets_the_same_certificate_while_it_lasts)
 {
     _cleanup_(world_freep) struct world *w = fast_world();
@@ -125,7 +135,9 @@ TEST(the_same_key_asked_again_gets_the_same_certificate_while_it_lasts)
     CHECK_OK(world_restart(w, &err), err);
     _cleanup_(pki_cert_freep) struct pki_cert *later = cert_of(w, world_sign(w, peer));
     CHECK_VIEW(pki_cert_der(later), pki_cert_der(first));
-    world_pass(w, DAY_MS); /* an expired one locks nobody out */
+    world_pass(w, DAY_MS); /* an expired one locks nobody out, with another key */
+    world_check_refused(w, world_sign(w, peer), ERR_WRONG_KEY);
+    new_tls_key(peer);
     _cleanup_(pki_cert_freep) struct pki_cert *renewed = cert_of(w, world_sign(w, peer));
     CHECK(!view_eq(pki_cert_serial(renewed), pki_cert_serial(first)));
     CHECK_U64(world_audited(w, "certificate.issued", peer->id), 2);

@@ -152,6 +152,7 @@ static void on_event(struct side *side, const struct peer_event *event)
     case PEER_EVENT_ALARM:
     case PEER_EVENT_WAITING:
     case PEER_EVENT_CLONED:
+    case PEER_EVENT_CLOCK:
     case PEER_EVENT_REKEYED:
     case PEER_EVENT_NAMES:
         EXPECT(false);

@@ -486,3 +486,52 @@ TEST(a_challenge_keeps_the_heartbeat)
     CHECK_VIEW(rpc_trust_heartbeat(net.trust)->netid, VIEW_ARR(net.root.hash));
     CHECK(knows(&net, 1));
 }
+
+/* den's key is in force from FAKE_ISSUED on: a clock a day behind that is what is wrong. */
+TEST(a_clock_that_is_wrong_is_blamed_with_both_times)
+{
+    static const struct {
+        uint64_t wall, time;
+        bool is_wrong;
+    } cases[] = {
+        { TIME - DAY_MS, TIME, true },
+        { TIME + DAY_MS, TIME, true },
+        { TIME - RPC_CLOCK_SKEW_MS, TIME, false },
+        { TIME + RPC_CLOCK_SKEW_MS + 1, TIME, true },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        NET(net);
+        const struct says says = { .hb_no = 1,
+                                   .time = cases[i].time,
+                                   .beacon = 1,
+                                   .crl_no = 1,
+                                   .manifest_no = 1,
+                                   .policy_no = 1,
+                                   .audit_no = 1 };
+        uint8_t sig[SIG_SIZE], theirs[SIG_SIZE];
+        _cleanup_(key_freep) struct key *stranger = key_new();
+        _buf_ bytes = { 0 };
+        _buf_ other = { 0 };
+        struct err err = { 0 };
+        enum rpc_heart heart;
+
+        sign(&net, net.sign, &says, &bytes, sig);
+        sign(&net, stranger, &says, &other, theirs);
+        CHECK(!rpc_trust_blames_clock(net.trust, buf_view(&other), VIEW_ARR(theirs), cases[i].wall,
+                                      &err));
+        CHECK(rpc_trust_blames_clock(net.trust, buf_view(&bytes), VIEW_ARR(sig), cases[i].wall,
+                                     &err) == cases[i].is_wrong);
+        if (cases[i].is_wrong) {
+            CHECK_U64(err.code, ERR_CLOCK_SKEW);
+            CHECK(strstr(err.text, "this machine's clock says ") &&
+                  strstr(err.text, "the network's time is "));
+        }
+        /* once network time is known, no clock is to blame */
+        CHECK_OK(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME,
+                                         &heart, &err),
+                 err);
+        CHECK(!rpc_trust_blames_clock(net.trust, buf_view(&bytes), VIEW_ARR(sig), cases[i].wall,
+                                      &err));
+    }
+}

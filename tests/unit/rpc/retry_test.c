@@ -82,6 +82,7 @@ TEST(what_people_have_to_mend_is_tried_patiently)
 {
     for (int i = 0; i < 100; i++) {
         CHECK(rpc_retry_patience(ERR_CLONE) >= RPC_RETRY_PATIENCE_MS);
+        CHECK(rpc_retry_patience(ERR_CLOCK_SKEW) >= RPC_RETRY_PATIENCE_MS);
         CHECK(rpc_retry_patience(ERR_REVOKED) <= RPC_RETRY_PATIENCE_MS + RPC_RETRY_ROUND_MS);
     }
     CHECK_U64(rpc_retry_patience(ERR_NETWORK_FAILURE), 0);
