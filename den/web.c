@@ -43,6 +43,16 @@ static void get_root(struct den_core *core, struct web_page *page)
         put_text(page, 404, "there is no root\n");
 }
 
+/* For whoever watches den: 503 while it cannot do all that it is for. */
+static void get_health(struct den_core *core, struct web_page *page)
+{
+    den_core_health(core, &page->body);
+    page->status = page->body.len ? 503 : 200;
+    page->type = text_type;
+    if (!page->body.len)
+        buf_put_text(&page->body, "ok\n");
+}
+
 static const struct {
     const char *path;
     void (*get)(struct den_core *core, struct web_page *page);
@@ -50,6 +60,7 @@ static const struct {
     { "/crl", get_crl },
     { "/ca", get_ca },
     { "/root", get_root },
+    { "/health", get_health },
 };
 
 static void answer_ocsp(struct den_core *core, struct view request, struct web_page *page)
@@ -142,7 +153,7 @@ static void get(struct den_core *core, struct view path, struct web_page *page)
     else if (view_eq_text(path, "/ocsp"))
         put_text(page, 405, "OCSP: POST the request, or GET /ocsp/ and the request in base64\n");
     else
-        put_text(page, 404, "there are /crl, /ca, /root and /ocsp\n");
+        put_text(page, 404, "there are /crl, /ca, /root, /ocsp and /health\n");
 }
 
 void web_serve(struct den_core *core, bool is_post, struct view path, struct view body,

@@ -8,6 +8,7 @@ import re
 import signal
 import sqlite3
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -111,6 +112,8 @@ class Joiner(threading.Thread):
 
 def prepare(net, more=""):
     """A network that is set up, not started, whose den knows the peers of den_churn."""
+    subprocess.run(["ninja", "-C", net.build, "tests/bench/den_load", "tests/bench/den_churn", "tests/system/libfaults.so"], check=False,
+                   stdout=subprocess.DEVNULL)
     net.http = free_port()
     net.init()
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
@@ -138,8 +141,8 @@ def lost(net, signed, told):
     try:
         recorded = {row[0] for row in db.execute("SELECT serial FROM certificate WHERE der IS NOT NULL")}
         audited = set()
-        for (facts,) in db.execute("SELECT bytes FROM audit WHERE bytes LIKE 'what=certificate.issued%'"):
-            audited.add(bytes.fromhex(re.search(rb"\nserial=([0-9a-f]+)", facts).group(1).decode()))
+        for (facts,) in db.execute("SELECT bytes FROM audit WHERE CAST(bytes AS TEXT) LIKE 'what=certificate.issued%'"):
+            audited.add(bytes.fromhex(re.search(rb"\nserial=([0-9a-fA-F:]+)", facts).group(1).decode().replace(":", "")))
         ids = {row[0] for row in db.execute("SELECT id FROM identity")}
     finally:
         db.close()

@@ -3,19 +3,16 @@
 """den is killed at any instant and its disk fails in every way: nothing that was acknowledged is lost, nothing unrecorded leaves"""
 import errno
 import os
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import crash
 from drill import Drill
-from network import ROOT, Failed, run
+from network import Failed, run
 
 drill = Drill("R20", "den is killed, and its disk fails")
 KILLS = int(os.environ.get("WARREN_R20_KILLS", "300"))
-subprocess.run(["ninja", "-C", os.path.join(ROOT, os.environ.get("WARREN_BUILD", "build")), "tests/bench/den_load", "tests/bench/den_churn",
-                "tests/system/libfaults.so"], check=True, stdout=subprocess.DEVNULL)
 rng, seed = crash.rng()
 drill.say(f"{KILLS} kills, WARREN_SEED={seed}")
 
@@ -106,7 +103,6 @@ with drill.network(make=False) as net:
         drill.say("no tmpfs can be mounted here: left out")
     else:
         try:
-            os.symlink(mount, net.path("den-link"))
             crash.prepare(net)
             run(["cp", "-a", net.path("den") + "/.", mount])
             run(["mv", net.path("den"), net.path("den-before")])

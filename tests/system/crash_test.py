@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A den that is killed, and whose disk fails, under load: the drill R20, short."""
+import errno
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "drill"))
+import crash  # noqa: E402
+import network  # noqa: E402
+import tap  # noqa: E402
+from network import run  # noqa: E402
+
+KILLS = 12
+STATE = {}
+
+
+def check_nothing_is_lost(net):
+    churn = STATE["churn"]
+    churn.read()
+    tap.check(crash.lost(net, churn.signed, STATE.get("told", {})) == (0, 0, 0), "unrecorded, unaudited, unknown of " + str(len(churn.signed)))
+    tap.check(not churn.alarms, "numbers that fell: " + " ".join(churn.alarms[:3]))
+    whole, said = crash.audit_is_whole(net)
+    tap.check(whole, said)
+
+
+@tap.test
+def killed_at_any_instant_it_loses_nothing_that_was_acknowledged(net):
+    rng, seed = crash.rng()
+    print(f"# WARREN_SEED={seed}", flush=True)
+    crash.prepare(net)
+    net.start_router()
+    crash.start(net)
+    STATE["churn"] = crash.Churn(net)
+    joiner = crash.Joiner(net)
+    joiner.start()
+    STATE["churn"].wait_signed(5)
+    for _ in range(KILLS):
+        crash.kill_once(net, rng)
+        crash.start(net)
+    joiner.stop()
+    STATE["told"] = joiner.told
+    STATE["churn"].wait_signed(1)
+    check_nothing_is_lost(net)
+
+
+@tap.test
+def a_disk_that_fails_refuses_requests_and_den_goes_on_when_it_is_back(net):
+    churn = STATE["churn"]
+    for calls in (crash.WRITE, crash.OPEN, crash.RENAME, crash.TRUNCATE):
+        for number in crash.ERRORS:
+            outcome = crash.sweep(net, churn, calls, number, seconds=0.4)
+            tap.check(outcome is True, f"{crash.NAMES[calls]} {errno.errorcode[number]}: {outcome}")
+    for n in range(12):
+        outcome = crash.sweep(net, churn, crash.WRITE | crash.OPEN | crash.RENAME, crash.ERRORS[n % 3], after=n, how_many=1, seconds=0.2)
+        tap.check(outcome is True, f"call {n}: {outcome}")
+    tap.check(churn.failed > 0, "requests that were refused")
+    check_nothing_is_lost(net)
+
+
+@tap.test
+def a_failed_fsync_ends_all_signing_until_den_is_restarted(net):
+    churn = STATE["churn"]
+    tap.check(crash.health(net)[-1] == "200", "health before")
+    net.faults.set(crash.SYNC, errno.EIO, 0, 1)
+    net.den.wait_line(net.den.err, r"event=store\.sick")
+    net.faults.clear()
+    time.sleep(0.5)
+    churn.read()
+    before, refused = len(churn.signed), churn.failed
+    while churn.failed < refused + 20:
+        churn.read()
+        time.sleep(0.05)
+    tap.check(len(churn.signed) == before, "nothing is signed")
+    tap.check(net.den.process.poll() is None, "den is there")
+    said = crash.health(net)
+    tap.check(said[-1] == "503" and "did not keep" in said[0], "health: " + " ".join(said))
+    net.den.stop()
+    crash.start(net)
+    churn.wait_signed(1)
+    churn.stop()
+    check_nothing_is_lost(net)
+
+
+@tap.test
+def a_machine_shows_its_id_only_once_it_is_on_disk(net):
+    faults = crash.Faults(net.build, net.path("faults-of-peers"), net.path("peer"))
+    for n in range(14):
+        token, name = net.token(), f"peer{n}"
+        faults.set(crash.WRITE | crash.SYNC | crash.RENAME | crash.OPEN, (errno.EIO, errno.ENOSPC, crash.KILL)[n % 3], after=n, how_many=1)
+        first = run([*faults.prefix(), *net.warren(name, "join")], input=token + "\n", wanted=None)
+        faults.clear()
+        again = run(net.warren(name, "join"), input=token + "\n", wanted=None)  # a token is one machine's, however often it asks
+        shown = run(net.warren(name, "id"), wanted=None)
+        tap.check(shown.returncode == 0, f"call {n}: {first.stderr[-200:]} {again.stderr[-200:]} {shown.stderr}")
+        told = re.search(r"\b\d{3} \d{3}\b", first.stdout)
+        if told:
+            tap.check(told.group(0) == network.shown(net.identity(name)["id"]), f"call {n}: told {told.group(0)}: {shown.stdout}")
+    ids = [net.identity(f"peer{n}")["id"] for n in range(14)]
+    tap.check(len(set(ids)) == len(ids), "IDs are each one's own")
+
+
+if __name__ == "__main__":
+    tap.main(make=False)
