@@ -136,6 +136,22 @@ bool file_write(const char *path, struct view bytes, unsigned mode, struct err *
     return put_file(path, bytes, mode, true, err);
 }
 
+bool file_write_soon(const char *path, struct view bytes, unsigned mode, struct err *err)
+{
+    _free_ char *temporary = mem_format("%s.new-%ld", path, (long)getpid());
+    _cleanup_(fd_close) int fd = -1;
+
+    unlink(temporary);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, "%s", temporary);
+    if (write_all(fd, bytes) && fchmod(fd, mode) == 0 && rename(temporary, path) == 0)
+        return true;
+    err_errno(err, "%s", path);
+    unlink(temporary);
+    return false;
+}
+
 bool file_append(const char *path, struct view bytes, struct err *err)
 {
     _cleanup_(fd_close) int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);

@@ -12,6 +12,8 @@ bool file_read(const char *path, size_t max, struct buf *ret_bytes, struct err *
 bool file_read_secret(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
 /* Replaces the file whole or not at all: temporary file, fsync, rename, fsync of the folder. */
 bool file_write(const char *path, struct view bytes, unsigned mode, struct err *err);
+/* The same without waiting for the disk: for what can be had again. A machine that fails may leave an older one. */
+bool file_write_soon(const char *path, struct view bytes, unsigned mode, struct err *err);
 /* Adds to the end of a file that is there, and syncs it. On failure its length is what it was, unless
  * the machine fails too. */
 bool file_append(const char *path, struct view bytes, struct err *err);

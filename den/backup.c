@@ -61,7 +61,7 @@ static enum kind kind_of(const char *name)
     static const char *const public_ends[] = { ".pem", ".csr", ".conf", ".answer" };
 
     if (name[0] == '.' || starts(name, "den.db") || ends(name, ".anchor") || ends(name, ".lock") ||
-        ends(name, ".join") || starts(name, "signer.") || strcmp(name, "crl.number") == 0 ||
+        ends(name, ".join") || starts(name, "signer.") || starts(name, "crl.") ||
         strstr(name, ".new-") || strlen(name) >= ARCHIVE_NAME)
         return NEVER;
     for (size_t i = 0; i < N_ELEMENTS(public_ends); i++)

@@ -31,6 +31,8 @@ struct den_port {
     /* Keeps the number of the revocation list that is about to be signed where a restored store
      * cannot reach. */
     bool (*keep_crl)(void *user, const struct signer_anchor *anchor, struct err *err);
+    /* The list itself, in the same way, though it need not survive the machine. NULL: not kept. */
+    bool (*keep_list)(void *user, struct view der, struct err *err);
     /* Calls `work` in another thread, and when it has returned `done` in the core's; all of it is done before the core
      * is freed. NULL: there is only one thread. */
     void (*work)(void *user, void (*work)(void *work_user), void (*done)(void *work_user),
@@ -61,6 +63,7 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
         bound;         /* ms: between ticks; how old an H may get before peers fail closed */
     uint64_t crl_life; /* reissued at half of it */
     struct signer_anchor crl_floor; /* as keep_crl() kept it last; zeros: never */
+    struct view crl_kept;           /* as keep_list() kept it last; empty: never */
     bool accepts_rollback; /* somebody said so: an older state of the store is gone on from */
     /* ms: a request for a certificate waits so long for others at most, and a millisecond after the
      * newest: what is signed together is recorded together. 0: to the next tick. */

@@ -45,8 +45,9 @@ struct den_core {
     uint64_t tick_at,
         beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
     bool is_up;
-    bool has_met;              /* the router, in this process: den signs */
-    uint64_t meet_at;          /* mono: when it is tried again */
+    bool has_met;     /* the router, in this process: den signs */
+    uint64_t meet_at; /* mono: when it is tried again */
+    bool is_behind;   /* the list that is kept outside of the store is to be taken over first */
     struct rollback *rollback; /* NULL: it has nothing under way */
     uint64_t epoch;            /* how often such a one was */
 

@@ -26,6 +26,7 @@ bool crl_renew(struct den_core *core, struct err *err)
         .user = core,
     };
     struct signer_anchor is;
+    struct err kept = { 0 };
     _buf_ der = { 0 };
 
     /* RFC 5280, 3.3: an entry stays until it was on a list that is newer than its certificate */
@@ -39,6 +40,9 @@ bool crl_renew(struct den_core *core, struct err *err)
     core->crl_is = is;
     core->crl_rev_no = revoked_no(core->revoked);
     pki_hash(buf_view(&core->crl), core->crl_hash);
+    if (core->c.port->keep_list && !core->is_behind &&
+        !core->c.port->keep_list(core->c.port->user, buf_view(&core->crl), &kept))
+        log_event(LOG_WARN, "crl.not_kept", "cause=%s", log_quote_text(kept.text));
     core->crl_due_at = core_mono(core) + core->c.crl_life / 2;
     return true;
 }

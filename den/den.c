@@ -94,6 +94,13 @@ static bool port_save_trust(void *user, struct view bytes, struct err *err)
     return home_save_trust(den->home, bytes, err);
 }
 
+static bool port_keep_list(void *user, struct view der, struct err *err)
+{
+    struct den *den = user;
+
+    return home_keep_list(den->home, der, err);
+}
+
 static bool port_keep_crl(void *user, const struct signer_anchor *anchor, struct err *err)
 {
     struct den *den = user;
@@ -436,6 +443,7 @@ static bool make_core(struct den *den, struct err *err)
         .publish = port_publish,
         .save_trust = port_save_trust,
         .keep_crl = port_keep_crl,
+        .keep_list = port_keep_list,
         .work = port_work,
         .user = den,
     };
@@ -459,6 +467,7 @@ static bool make_core(struct den *den, struct err *err)
     core.bound = c->heartbeat_bound;
     core.crl_life = c->crl_life;
     core.crl_floor = den->home->crl_floor;
+    core.crl_kept = buf_view(&den->home->crl_kept);
     core.accepts_rollback = den->accepts_rollback;
     core.ocsp_life = c->ocsp_life;
     core.sign_together = SIGN_TOGETHER;

@@ -23,6 +23,8 @@ void home_free(struct home *home)
     rpc_trust_free(home->trust);
     key_free(home->login);
     buf_free(&home->router_csr);
+    buf_free(&home->crl_kept);
+    free(home->list_path);
     free(home->trust_path);
     free(home->crl_path);
     if (home->lock_fd >= 0)
@@ -100,6 +102,11 @@ static bool read_crl_floor(struct home *home, struct err *err)
                        home->crl_path);
     home->crl_floor = floor;
     return true;
+}
+
+bool home_keep_list(const struct home *home, struct view der, struct err *err)
+{
+    return file_write_soon(home->list_path, der, 0644, err);
 }
 
 bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, struct err *err)
@@ -194,6 +201,10 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
     home->lock_fd = -1;
     home->trust_path = file_path(config->state, "trust");
     home->crl_path = file_path(config->state, "crl.number");
+    home->list_path = file_path(config->state, "crl.der");
+    if (file_exists(home->list_path) &&
+        !file_read(home->list_path, PKI_MAX_CRL, &home->crl_kept, err))
+        return false;
     if (!read_all(home, config, err) || !check_listed(home, err))
         return false;
     if (config->passphrase)

@@ -16,8 +16,9 @@ struct home {
     struct signer *signer;    /* its certificate is listed too */
     struct signer_link *link; /* the signer's */
     struct buf router_csr;    /* DER; empty when den was not given one */
-    char *trust_path, *crl_path;
+    char *trust_path, *crl_path, *list_path;
     struct signer_anchor crl_floor; /* zeros: never kept */
+    struct buf crl_kept;            /* the newest list, DER; empty: none */
 };
 
 /* UNLISTED_KEY, WRONG_KEY, EXPOSED, EXPIRED, BUSY (another den runs), each with the file's
@@ -31,5 +32,7 @@ bool home_save_trust(const struct home *home, struct view bytes, struct err *err
 /* router.csr as DER; empty when there is none. */
 bool home_read_router_csr(const char *dir, struct buf *ret_der, struct err *err);
 bool home_keep_crl(const struct home *home, const struct signer_anchor *anchor, struct err *err);
+/* The list itself, soon: what a store from a backup does not know any more stands on it. */
+bool home_keep_list(const struct home *home, struct view der, struct err *err);
 /* The trust set for pki: the roots and intermediates that the newest manifest lists. */
 bool home_trust_set(const struct home *home, struct pki_trust **ret_set, struct err *err);

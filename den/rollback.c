@@ -105,6 +105,7 @@ bool rollback_look(struct den_core *core, struct err *err)
 
     if (!look_at_anchors(core, &look, err) || !look_at_heart(core, "trust", &look, err))
         return err_wrap(err, "rollback");
+    core->is_behind = look.n != 0;
     return look.n == 0 || core->c.accepts_rollback || refuse(&look, err);
 }
 
@@ -259,6 +260,45 @@ static bool audit(struct den_core *core, const struct reached *r, uint64_t epoch
                       pairs, N_ELEMENTS(pairs), err);
 }
 
+/* ---- the list that was published last ------------------------------------------------------ */
+
+struct listed {
+    struct store *store;
+    uint64_t by; /* the newest revocation */
+    size_t n;
+    bool has_failed;
+    struct err *err;
+};
+
+static bool take_entry(void *user, const struct pki_revoked *entry)
+{
+    struct listed *l = user;
+    const struct store_revoked lost = { .at = entry->at, .reason = entry->reason, .by = l->by };
+    bool is_new = false;
+
+    l->has_failed = !store_serial_is_lost(l->store, entry->serial, &lost, &is_new, l->err);
+    l->n += is_new;
+    return !l->has_failed;
+}
+
+/* A revoked identity or key had certificates that the store does not know any more: they stand on the
+ * list that was kept beside it, and stay on it. Inside a transaction. */
+static bool take_list(struct den_core *core, uint64_t rev_no, struct err *err)
+{
+    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
+    struct listed l = { .store = core->c.store, .by = rev_no, .err = err };
+    struct err why = { 0 };
+
+    if (!core->c.crl_kept.len || !rev_no)
+        return true;
+    if (!pki_crl_read(core->c.crl_kept, &crl, &why)) {
+        log_event(LOG_WARN, "rollback.no_list", "cause=%s", log_quote_text(why.text));
+        return true;
+    }
+    pki_crl_each(crl, take_entry, &l);
+    return !l.has_failed;
+}
+
 /* All of it, or nothing: killed on the way, den finds the same as before. */
 static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t epoch,
                         const struct replay *replay, struct err *err)
@@ -267,7 +307,7 @@ static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t
     uint64_t rev_no = replay->n ? replay->item[replay->n - 1].no : core->rev_no;
 
     return store_begin(open, err) && store_revocations_replay(open, replay->item, replay->n, err) &&
-           store_begin_epoch(open, epoch, core_wall(core), err) &&
+           take_list(core, rev_no, err) && store_begin_epoch(open, epoch, core_wall(core), err) &&
            store_number_raise(open, "rev_no", rev_no, err) &&
            store_number_raise(open, "hb_no", epoch << STORE_EPOCH_HEARTBEAT, err) &&
            store_number_raise(open, "policy_no", r->policy_no + 1, err) &&
@@ -304,6 +344,7 @@ static bool accept(struct den_core *core, const struct replay *replay, struct er
     if (!tell_signer(core, replay, err) || !begin_epoch(core, &r, epoch, replay, err))
         return false;
     core->epoch = epoch;
+    core->is_behind = false;
     core->policy_no = r.policy_no + 1;
     log_event(LOG_WARN, "rollback.accepted",
               "epoch=%" PRIu64 " revocations_taken_back=%zu id_digits=%u", epoch, replay->n,

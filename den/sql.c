@@ -19,10 +19,11 @@ static void note_sickness(struct store *store)
 
     if ((code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_DIR_FSYNC) || store_sickness(store))
         return;
-    err_set(&store->sick, ERR_SYSTEM,
-            "%s: the disk did not keep what was written (fsync: %s); nothing is signed any more: "
-            "see to the disk, then restart warren-den",
-            store->path, strerror(sqlite3_system_errno(store->db)));
+    err_set(
+        &store->sick, ERR_SYSTEM,
+        "%s: the disk did not keep what was written (fsync failed); nothing is signed any more: "
+        "see to the disk, then restart warren-den",
+        store->path);
     log_event(LOG_ERROR, "store.sick", "cause=%s", log_quote_text(store->sick.text));
 }
 

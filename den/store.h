@@ -308,6 +308,10 @@ enum { STORE_EPOCH_HEARTBEAT = 40, STORE_EPOCH_OF_ID = 32 /* admissions and name
 /* Admissions and names count on from the beginning of `epoch`; every token ends: whether it was spent
  * or revoked meanwhile is not known here. */
 bool store_begin_epoch(struct store *s, uint64_t epoch, uint64_t at, struct err *err);
+/* A revoked certificate that nothing else here tells of: r->at, reason and by. */
+struct store_revoked;
+bool store_serial_is_lost(struct store *s, struct view serial, const struct store_revoked *r,
+                          bool *ret_is_new, struct err *err);
 /* Signed revocations that the store does not know any more, the next first, each with its statement and
  * signature. What was revoked here meanwhile and is not signed yet comes behind them. Identities
  * and certificates that only these tell of are known as revoked afterwards; one whose newest admission

@@ -12,8 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* "NUMBER HEAD\n", the number in 20 digits, so that a newer one takes the place of an older one. */
-enum { NUMBER_LEN = 20, ANCHOR_LEN = NUMBER_LEN + 1 + 2 * HASH_SIZE + 1 };
+/* Two lines, "NUMBER HEAD CHECK\n" each, of one length: they are written in turn, so that one that was cut in two
+ * leaves the one before. The check is the beginning of the hash of what stands before it. */
+enum {
+    NUMBER_LEN = 20,
+    CHECK_SIZE = 4,
+    CHECKED_LEN = NUMBER_LEN + 1 + 2 * HASH_SIZE,
+    ANCHOR_LEN = CHECKED_LEN + 1 + 2 * CHECK_SIZE + 1,
+};
 
 static char *anchor_path(const struct store *s)
 {
@@ -60,24 +66,51 @@ static bool open_anchor(struct store *s, bool may_make, struct err *err)
     return false;
 }
 
+static void put_line(const struct store_anchor *a, struct buf *to)
+{
+    uint8_t hash[HASH_SIZE];
+
+    buf_printf(to, "%020" PRIu64 " ", a->no);
+    text_put_hex(to, VIEW_ARR(a->head));
+    hash_sha256(buf_view(to), hash);
+    buf_put_u8(to, ' ');
+    text_put_hex(to, VIEW(hash, CHECK_SIZE));
+    buf_put_u8(to, '\n');
+}
+
+static bool read_line(struct view line, struct store_anchor *ret_a)
+{
+    struct store_anchor a;
+    _buf_ wanted = { 0 };
+
+    if (line.len != ANCHOR_LEN || !text_read_u64(view_sub(line, 0, NUMBER_LEN), &a.no) ||
+        !text_read_hex(view_sub(line, NUMBER_LEN + 1, 2 * HASH_SIZE), a.head, sizeof(a.head)))
+        return false;
+    put_line(&a, &wanted);
+    if (!view_eq(buf_view(&wanted), line))
+        return false;
+    *ret_a = a;
+    return true;
+}
+
 /* Damaged is none: the heartbeat is kept elsewhere, and tells as much. */
 static bool read_anchor(struct store *s, enum store_found *ret, struct store_anchor *ret_a,
                         struct err *err)
 {
-    uint8_t bytes[ANCHOR_LEN];
-    struct store_anchor a;
+    uint8_t bytes[2 * ANCHOR_LEN];
     ssize_t n = pread(s->anchor_fd, bytes, sizeof(bytes), 0);
-    struct view text = VIEW_ARR(bytes);
+    struct store_anchor a;
 
     if (n < 0)
         return fail(s, err);
     *ret = STORE_NONE;
-    if (n != ANCHOR_LEN || bytes[NUMBER_LEN] != ' ' || bytes[ANCHOR_LEN - 1] != '\n' ||
-        !text_read_u64(view_sub(text, 0, NUMBER_LEN), &a.no) ||
-        !text_read_hex(view_sub(text, NUMBER_LEN + 1, 2 * HASH_SIZE), a.head, sizeof(a.head)))
-        return true;
-    *ret_a = a;
-    *ret = STORE_FOUND;
+    for (size_t at = 0; at + ANCHOR_LEN <= (size_t)n; at += ANCHOR_LEN) {
+        if (!read_line(VIEW(bytes + at, ANCHOR_LEN), &a) ||
+            (*ret == STORE_FOUND && a.no < ret_a->no))
+            continue;
+        *ret_a = a;
+        *ret = STORE_FOUND;
+    }
     return true;
 }
 
@@ -101,10 +134,9 @@ bool sql_keep_anchor(struct store *s, struct err *err)
     if (!open_anchor(s, true, err) || !read_anchor(s, &found, &before, err))
         return false;
     if (found == STORE_NONE || before.no < s->pending.no) {
-        buf_printf(&text, "%020" PRIu64 " ", s->pending.no);
-        text_put_hex(&text, VIEW_ARR(s->pending.head));
-        buf_put_u8(&text, '\n');
-        ssize_t n = pwrite(s->anchor_fd, text.data, text.len, 0);
+        put_line(&s->pending, &text);
+        ssize_t n =
+            pwrite(s->anchor_fd, text.data, text.len, (off_t)(s->pending.no % 2 * ANCHOR_LEN));
         if (n != (ssize_t)text.len) {
             errno = n < 0 ? errno : ENOSPC;
             return fail(s, err);

@@ -105,20 +105,35 @@ static bool put_down_again(struct store *s, const struct pile *pile, struct err 
 }
 
 /* A serial that nothing else is known of: it stands on the list until no certificate can be valid. */
-static bool know_serial(struct store *s, const struct store_revocation *r, struct err *err)
+static bool know(struct store *s, struct view serial, const char *id, const struct store_revoked *r,
+                 bool *ret_is_new, struct err *err)
 {
     _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
-    struct view serial = VIEW(r->subject, r->subject_len);
     enum store_found found;
     int n;
 
     if (!store_certificate_by_serial(s, serial, &found, &c, err))
         return false;
+    *ret_is_new = found == STORE_NONE;
     return found == STORE_FOUND ||
            sql_change(s, SQL_CERTIFICATE_LOST,
-                      ARGS(BLOB(serial), TEXT(r->id), NUMBER(r->at), NUMBER(r->at + LEAF_LIFE),
-                           NUMBER(r->at), NUMBER(r->reason), NUMBER(r->no)),
+                      ARGS(BLOB(serial), TEXT(id), NUMBER(r->at), NUMBER(r->at + LEAF_LIFE),
+                           NUMBER(r->at), NUMBER(r->reason), NUMBER(r->by)),
                       &n, err);
+}
+
+bool store_serial_is_lost(struct store *s, struct view serial, const struct store_revoked *r,
+                          bool *ret_is_new, struct err *err)
+{
+    return know(s, serial, "lost", r, ret_is_new, err);
+}
+
+static bool know_serial(struct store *s, const struct store_revocation *r, struct err *err)
+{
+    const struct store_revoked lost = { .at = r->at, .reason = r->reason, .by = r->no };
+    bool is_new;
+
+    return know(s, VIEW(r->subject, r->subject_len), r->id, &lost, &is_new, err);
 }
 
 /* An identity that enrolled since is known again, as revoked: the statement names its key. */

@@ -277,6 +277,24 @@ void pki_crl_free(struct pki_crl *crl)
     free(crl);
 }
 
+void pki_crl_each(const struct pki_crl *crl, pki_on_revoked *each, void *user)
+{
+    STACK_OF(X509_REVOKED) *all = X509_CRL_get_REVOKED(crl->crl);
+
+    for (int i = 0; i < sk_X509_REVOKED_num(all); i++) {
+        const X509_REVOKED *entry = sk_X509_REVOKED_value(all, i);
+        const ASN1_INTEGER *serial = X509_REVOKED_get0_serialNumber(entry);
+        struct pki_revoked r = { .serial = VIEW(ASN1_STRING_get0_data(serial),
+                                                (size_t)ASN1_STRING_length(serial)) };
+        ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
+        long number = reason ? ASN1_ENUMERATED_get(reason) : 0;
+        r.reason = (uint8_t)(is_reason(number) ? number : 0);
+        ASN1_ENUMERATED_free(reason);
+        if (pki_time_read(X509_REVOKED_get0_revocationDate(entry), &r.at) && !each(user, &r))
+            return;
+    }
+}
+
 uint64_t pki_crl_number(const struct pki_crl *crl)
 {
     return crl->number;

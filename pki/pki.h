@@ -156,6 +156,9 @@ bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err);
 void pki_crl_free(struct pki_crl *crl);
 OWN_FREEP(pki_crl, struct pki_crl)
 uint64_t pki_crl_number(const struct pki_crl *crl);
+/* Its entries, in their order; `each` returns false to stop. */
+typedef bool pki_on_revoked(void *user, const struct pki_revoked *revoked);
+void pki_crl_each(const struct pki_crl *crl, pki_on_revoked *each, void *user);
 
 /* ---- OCSP (RFC 6960) ------------------------------------------------------------------------ */
 
