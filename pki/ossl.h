@@ -87,8 +87,6 @@ bool pki_key_signed(EVP_PKEY *key, const EVP_MD *digest, struct view bytes, stru
 /* Where OpenSSL finds no decoder: X509 and X509_REQ made with it leave the key in them as the bytes that it is,
  * which is four fifths of the cost of reading one. They cannot verify, nor be verified by OpenSSL. */
 OSSL_LIB_CTX *pki_keyless(void);
-/* A certificate that is looked at, by eyes and by the profile, and that never stands in a chain. */
-bool pki_cert_read_keyless(struct view der, struct pki_cert **ret_cert, struct err *err);
 
 /* Milliseconds since 1970. False when not in the one form that RFC 5280, 4.1.2.5 allows. */
 bool pki_time_read(const ASN1_TIME *time, uint64_t *ret_ms);

@@ -78,6 +78,9 @@ struct pki_facts { /* what people and --json want to see; texts owned by the cer
 };
 
 bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err);
+/* The same for a fifth of the price, for one that is looked at, by eyes and by the profile, and that verifies
+ * nothing: its key stays the bytes that it is. */
+bool pki_cert_read_keyless(struct view der, struct pki_cert **ret_cert, struct err *err);
 /* The first of at most PKI_MAX_CHAIN. */
 bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err);
 void pki_cert_free(struct pki_cert *cert);

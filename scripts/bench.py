@@ -47,12 +47,12 @@ def bench_link(build):
 
 
 def bench_router_suite(build):
-    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den", "den/warren-den-signer"], check=True, stdout=subprocess.DEVNULL)
     return bench_router.figures(build, lambda name: program(build, name))
 
 
 def bench_den_suite(build):
-    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den", "den/warren-den-signer"], check=True, stdout=subprocess.DEVNULL)
     return bench_den.figures(build, lambda name: program(build, name))
 
 
