@@ -123,6 +123,7 @@ static bool open_signer(struct home *home, const struct den_config *config,
 {
     const struct signer_place place = { .socket = config->signer,
                                         .dir = config->state,
+                                        .log_format = config->log_format,
                                         .passphrase = signer->passphrase };
     struct signer_road road = { .ask = signer_link_ask,
                                 .free = signer_link_free_any,

@@ -17,6 +17,7 @@ struct signer {
     struct pki_cert *cert;
     uint8_t sign_pk[KEY_SIZE], netid[HASH_SIZE];
     char report[200];
+    struct signer_numbers numbers;
     uint64_t generation;
 };
 
@@ -57,12 +58,15 @@ static bool read_hello(struct signer *s, struct vault_in *in, struct err *err)
     struct view pk = vault_fixed(in, KEY_SIZE), der = vault_bytes(in, PKI_MAX_CERT),
                 netid = vault_fixed(in, HASH_SIZE), report = vault_bytes(in, sizeof(s->report) - 1);
 
-    for (size_t i = 0; i < 4; i++)
-        vault_u64(in); /* numbers that it signed, for those who look */
+    struct signer_numbers numbers = { .hb_no = vault_u64(in) };
+    numbers.crl_no = vault_u64(in);
+    numbers.crl_at = vault_u64(in);
+    numbers.rev_no = vault_u64(in);
     if (!end(in, err) || !pki_cert_read(der, &cert, err))
         return false;
     pki_cert_free(s->cert);
     s->cert = cert;
+    s->numbers = numbers;
     memcpy(s->sign_pk, pk.data, KEY_SIZE);
     memcpy(s->netid, netid.data, HASH_SIZE);
     snprintf(s->report, sizeof(s->report), "%.*s", VIEW_FMT(report));
@@ -177,6 +181,11 @@ struct view signer_sign_pk(const struct signer *signer)
 struct view signer_netid(const struct signer *signer)
 {
     return VIEW_ARR(signer->netid);
+}
+
+const struct signer_numbers *signer_numbers(const struct signer *signer)
+{
+    return &signer->numbers;
 }
 
 const char *signer_report(const struct signer *signer)

@@ -45,7 +45,11 @@ bool signer_greet(struct signer *signer, struct err *err);
 const struct pki_cert *signer_cert(const struct signer *signer);
 struct view signer_sign_pk(const struct signer *signer); /* den-sign */
 struct view signer_netid(const struct signer *signer);   /* that its book is of */
-const char *signer_report(const struct signer *signer);  /* on its sandbox, for the log */
+struct signer_numbers { /* that it had signed when it was reached: it remembers them by itself */
+    uint64_t hb_no, crl_no, crl_at, rev_no;
+};
+const struct signer_numbers *signer_numbers(const struct signer *signer);
+const char *signer_report(const struct signer *signer); /* on its sandbox, for the log */
 
 /* ---- statements of den-sign ---------------------------------------------------------------------- */
 

@@ -30,6 +30,7 @@ enum {
 };
 
 struct signer_link {
+    char *log_format;
     char *socket, *dir;                              /* socket NULL: a child of ours */
     int fd;                                          /* -1: not there */
     pid_t pid;                                       /* 0: none */
@@ -44,6 +45,7 @@ struct signer_link *signer_link_new(const struct signer_place *place)
 
     l->socket = place->socket && *place->socket ? mem_text(place->socket) : NULL;
     l->dir = mem_text(place->dir);
+    l->log_format = mem_text(place->log_format ? place->log_format : "text");
     l->fd = -1;
     l->pause = LEAST_PAUSE;
     l->is_sealed = place->passphrase.len != 0;
@@ -118,6 +120,7 @@ void signer_link_free(struct signer_link *l)
     buf_wipe(&l->passphrase);
     free(l->socket);
     free(l->dir);
+    free(l->log_format);
     free(l);
 }
 
@@ -205,6 +208,8 @@ static bool start(struct signer_link *l, struct err *err)
                            l->dir,
                            (char[]){ "--fd" },
                            fd,
+                           (char[]){ "--log-format" },
+                           l->log_format,
                            secret >= 0 ? (char[]){ "--passphrase-fd" } : NULL,
                            secret_fd,
                            NULL };

@@ -10,6 +10,7 @@ struct signer_link;
 struct signer_place {
     const char *socket; /* where it listens; NULL or empty: den starts it, on the keys in `dir` */
     const char *dir;
+    const char *log_format; /* of the one that is started: "text", "json" */
     /* Of the keys in `dir`, handed to the first one that is started and forgotten: then there is no second one. */
     struct view passphrase;
 };

@@ -39,7 +39,7 @@ static int misuse(const struct err *err)
 /* ---- where it answers ----------------------------------------------------------------------------------- */
 
 struct words { /* of `run` */
-    const char *folder, *fd, *socket, *peer, *passphrase_fd;
+    const char *folder, *fd, *socket, *peer, *passphrase_fd, *log_format;
 };
 
 static bool read_peer(const char *name, uid_t *ret_uid, struct err *err)
@@ -171,12 +171,20 @@ static int verb_run(int argc, char **argv)
         { "socket", &words.socket, false, NULL },
         { "peer", &words.peer, false, NULL },
         { "passphrase-fd", &words.passphrase_fd, false, NULL },
+        { "log-format", &words.log_format, false, NULL },
     };
+    enum log_format format;
     struct err err = { 0 };
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return misuse(&err);
     log_open("warren-den-signer", LOG_INFO);
+    if (words.log_format && !log_read_format(words.log_format, &format)) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "--log-format: expected text or json");
+        return misuse(&err);
+    }
+    if (words.log_format)
+        log_set_format(format);
     if (run(&words, &err))
         return DONE;
     return err.code == ERR_INVALID_ARGUMENT ? misuse(&err) : fail(&err);
@@ -247,7 +255,9 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *words, *help;
 } verbs[] = {
-    { "run", verb_run, "--folder DIR (--socket PATH --peer USER | --fd N) [--passphrase-fd N]",
+    { "run", verb_run,
+      "--folder DIR (--socket PATH --peer USER | --fd N) [--passphrase-fd N]"
+      " [--log-format text|json]",
       "signs what that user's warren-den asks for, if its own book agrees" },
     { "allow", verb_allow, "ID TOKEN --folder DIR [--expires DURATION]",
       "the operator's order: whoever has that token may give this ID a new key" },

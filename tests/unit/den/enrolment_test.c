@@ -295,3 +295,23 @@ TEST(who_was_removed_stays_out_and_keeps_the_id)
     world_check_refused(w, world_admit(w, peer, token), ERR_NOT_AUTHORIZED);
     world_check_refused(w, world_sign(w, peer), ERR_NOT_AUTHORIZED);
 }
+
+/* A store that was restored from a backup has forgotten who joined since; the signer has not. */
+TEST(a_key_that_the_signer_knows_gets_the_id_that_it_had)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
+                                                  *other = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *token = add_token(w, (struct store_token){ .uses = 0 });
+    enum vault_claim claim;
+    char has[STORE_ID];
+    struct err err;
+
+    CHECK_OK(signer_claim(w->signer, "456000", key_public_view(peer->key), &claim, has, &err), err);
+    CHECK_U64(claim, VAULT_CLAIMED);
+    CHECK_STR(world_take_id(w, world_admit(w, peer, token), peer), "456000");
+    CHECK(strcmp(world_take_id(w, world_admit(w, other, token), other), "456000") != 0);
+    CHECK_OK(signer_claim(w->signer, "456000", key_public_view(other->key), &claim, has, &err),
+             err);
+    CHECK_U64(claim, VAULT_ID_TAKEN);
+}
