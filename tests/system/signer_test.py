@@ -4,13 +4,14 @@
 import os
 import pwd
 import re
+import shutil
 import signal
 
 import tap
 from fakeden import FakeDen, attacks
 from hardening import weak_spots
 from nacl.signing import SigningKey
-from network import Failed, run
+from network import ROOT, Failed, run
 
 
 def config(net):
@@ -54,6 +55,32 @@ def programs_are_built_hard(net):
     linked = run(["ldd", net.program("warren-den-signer")]).stdout
     for library in ("libwebsockets", "libuv", "libssl", "libsqlite", "libglib"):
         tap.check(library not in linked, f"the signer is linked with {library}:\n{linked}")
+
+
+@tap.test
+def units_are_well_formed_and_hardened(net):
+    if not shutil.which("systemd-analyze"):
+        raise tap.Skip("no systemd-analyze")
+    folder = net.path("units")
+    os.mkdir(folder)
+    for name, most in (("warren-den", 2.5), ("warren-den-signer", 1.0)):
+        path = os.path.join(net.build, "den", name + ".service")
+        verdict = run(["systemd-analyze", "security", "--offline=yes", "--no-pager", path], wanted=None)
+        found = re.search(r"exposure level for \S+: (\S+)", verdict.stdout)
+        if not found:
+            raise tap.Skip(f"systemd-analyze judges nothing here: {verdict.stderr.strip()}")
+        print(f"# {found.group(0)}")
+        tap.check(float(found.group(1)) <= most, found.group(0))
+        with open(path, encoding="ascii") as f:
+            unit = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=" + net.program(name), f.read())
+        with open(os.path.join(folder, name + ".service"), "w", encoding="ascii") as f:
+            f.write(re.sub(r"(?m)^(User|Group|Documentation)=.*\n", "", unit))
+    with open(os.path.join(ROOT, "den/warren-den-signer.socket"), encoding="ascii") as f:
+        unit = re.sub(r"(?m)^(SocketUser|Documentation)=.*\n", "", f.read())
+    with open(os.path.join(folder, "warren-den-signer.socket"), "w", encoding="ascii") as f:
+        f.write(unit)
+    done = run(["systemd-analyze", "verify", *(os.path.join(folder, name) for name in sorted(os.listdir(folder)))], wanted=None)
+    tap.check(done.returncode == 0 and not done.stderr, done.stderr)
 
 
 @tap.test
