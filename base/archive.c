@@ -301,9 +301,11 @@ bool archive_next(struct archive_reader *r, struct archive_member *ret_member, b
     if (!pass_over(r, err) || !take(r, 2, &bytes, err))
         return false;
     name_len = (size_t)bytes.data[0] << 8 | bytes.data[1];
+    if (name_len == 0 && !check_end(r, err))
+        return false;
     *ret_is_end = name_len == 0;
     if (*ret_is_end)
-        return check_end(r, err);
+        return true;
     if (name_len >= sizeof(m.name) || !take(r, name_len, &bytes, err))
         return err_set(err, ERR_BAD_CONFIG, "the archive was changed: a name of %zu bytes",
                        name_len);

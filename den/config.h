@@ -32,7 +32,8 @@
     X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
     X(ocsp_url, TEXT, "", "where certificates say that OCSP answers")                              \
     X(ocsp_life, DURATION, "1h", "how long an OCSP answer may be kept")                            \
-    X(http, TEXT, "", "ADDRESS:PORT of plain HTTP for /crl, /ca, /root and /ocsp; empty: none")    \
+    X(http, TEXT, "",                                                                              \
+      "ADDRESS:PORT of plain HTTP for /crl, /ca, /root, /ocsp, /health; empty: none")              \
     X(csr_burst, NUMBER, "5", "certificates that one peer may ask for at once; 0: any number")     \
     X(csr_every, DURATION, "10m", "after that, one more this often")                               \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \

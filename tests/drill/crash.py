@@ -155,8 +155,10 @@ def audit_is_whole(net):
     return done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
-def kill_once(net, rng):
-    """At a random instant, or at the n-th call that changes the disk, or in the middle of that write."""
+def kill_once(net, rng, churn):
+    """At a random instant, or at the n-th call that changes the disk, or in the middle of that write; as it starts, or at work."""
+    if rng.random() < 0.7:
+        churn.wait_signed(rng.randrange(1, 12))
     how = rng.choice(("instant", "instant", "call", "half"))
     if how == "instant":
         time.sleep(rng.random() * 0.5)

@@ -37,7 +37,7 @@ with drill.network(make=False) as net:
     churn.wait_signed(5)
     longest = 0.0
     for n in range(KILLS):
-        crash.kill_once(net, rng)
+        crash.kill_once(net, rng, churn)
         longest = max(longest, crash.start(net))
         churn.read()
         if n % 50 == 49:

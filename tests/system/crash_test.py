@@ -38,7 +38,7 @@ def killed_at_any_instant_it_loses_nothing_that_was_acknowledged(net):
     joiner.start()
     STATE["churn"].wait_signed(5)
     for _ in range(KILLS):
-        crash.kill_once(net, rng)
+        crash.kill_once(net, rng, STATE["churn"])
         crash.start(net)
     joiner.stop()
     STATE["told"] = joiner.told

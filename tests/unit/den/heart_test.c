@@ -4,7 +4,9 @@
 #include "den/audit.h"
 #include "tests/unit/den/world.h"
 
+#include <openssl/x509.h>
 #include <stdio.h>
+#include <time.h>
 
 #define POLICY "deny from * to * can *\n"
 
@@ -219,4 +221,68 @@ TEST(a_heartbeat_that_could_not_be_counted_is_not_sent)
     CHECK_U64(w->n_events, n);
     world_pass(w, 3 * SECOND_MS);
     CHECK_U64(numbers_of(w).hb, number + 1);
+}
+
+/* thisUpdate of the list that is served: seconds since 1970. */
+static time_t this_update(const struct world *w)
+{
+    struct view der = den_core_crl(w->core);
+    const unsigned char *at = der.data;
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)der.len);
+    struct tm tm = { 0 };
+
+    CHECK_U64(crl && ASN1_TIME_to_tm(X509_CRL_get0_lastUpdate(crl), &tm), 1);
+    X509_CRL_free(crl);
+    return timegm(&tm);
+}
+
+static bool count_serial(void *user, _unused_ const struct store_certificate *c)
+{
+    ++*(size_t *)user;
+    return true;
+}
+
+/* R15: serials are the store's own key, so that one that came twice would have failed. */
+TEST(the_clock_goes_back_an_hour_while_den_runs_and_before_it_starts)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    struct err err;
+
+    world_jump(w, 5 * HOUR_MS); /* the intermediate was made an instant ago */
+    CHECK_OK(world_restart(w, &err), err);
+    struct numbers before = numbers_of(w);
+    time_t updated = this_update(w);
+    size_t n_signed = 0, n_wanted = 0;
+
+    for (size_t i = 0; i < 4; i++) {
+        if (i == 0)
+            w->wall -= HOUR_MS;
+        if (i == 2) {
+            w->wall -= HOUR_MS;
+            CHECK_OK(world_restart(w, &err), err);
+        }
+        _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
+        n_wanted++;
+        if (!CHECK(peer))
+            return;
+        CHECK(store_begin(w->store, &err));
+        struct store_revocation r = { .kind = STORE_REVOKE_TLS_KEY,
+                                      .subject_len = HASH_SIZE,
+                                      .at = w->wall };
+        bool is_new;
+        memcpy(r.id, peer->id, sizeof(r.id));
+        memcpy(r.subject, peer->spki, HASH_SIZE);
+        CHECK_OK(store_revocation_add(w->store, &r, &r.no, &is_new, &err), err);
+        CHECK_OK(store_commit(w->store, &err), err);
+        while (!den_core_look(w->core))
+            continue;
+        world_pass(w, MINUTE_MS);
+        check_not_below(numbers_of(w), before);
+        CHECK(numbers_of(w).crl > before.crl);
+        CHECK(this_update(w) >= updated);
+        before = numbers_of(w);
+        updated = this_update(w);
+    }
+    CHECK_OK(store_certificate_each(w->store, NULL, count_serial, &n_signed, &err), err);
+    CHECK_U64(n_signed, n_wanted);
 }

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Backups beside a den that runs, and what is refused; then the drill R16, short."""
+import os
+import shutil
+import subprocess
+import sys
+
+import tap
+from network import ROOT, run
+
+
+def den(net, *words, passphrase=None, **more):
+    argv = [net.program("warren-den"), *words]
+    if passphrase is None:
+        return run(argv, **more)
+    theirs, ours = os.pipe()
+    os.write(ours, passphrase.encode() + b"\n")
+    os.close(ours)
+    try:
+        return run([*argv, "--passphrase-fd", str(theirs)], pass_fds=[theirs], **more)
+    finally:
+        os.close(theirs)
+
+
+def conf(net):
+    return ["--config", net.path("den/den.conf")]
+
+
+@tap.test
+def private_keys_are_in_a_backup_only_under_a_passphrase(net):
+    net.join("alice")
+    plain = den(net, "backup", net.path("plain"), "--plain", *conf(net)).stdout
+    tap.check_in("login.key            left out", plain)
+    sealed = den(net, "backup", net.path("sealed"), *conf(net), passphrase="some words").stdout
+    tap.check_in("login.key            in", sealed)
+    with open(net.path("den/login.key"), "rb") as f:
+        key = f.read().split()[1]
+    for name in ("plain", "sealed"):
+        tap.check(os.stat(net.path(name)).st_mode & 0o777 == 0o600, "mode of " + name)
+        with open(net.path(name), "rb") as f:
+            tap.check(key not in f.read(), "the key in " + name)
+    tap.check_in("say which", den(net, "backup", net.path("other"), *conf(net), wanted=2).stderr)
+    tap.check_in("nothing was overwritten", den(net, "backup", net.path("plain"), "--plain", *conf(net), wanted=1).stderr)
+
+
+@tap.test
+def what_is_there_is_not_overwritten_and_what_is_damaged_is_not_restored(net):
+    tap.check_in("is not empty", den(net, "restore", net.path("plain"), net.path("den"), wanted=1).stderr)
+    tap.check_in("stop warren-den first", den(net, "restore", net.path("plain"), net.path("den"), "--replace", wanted=1).stderr)
+    tap.check_in("passphrase is wrong", den(net, "restore", net.path("sealed"), net.path("new"), passphrase="others", wanted=1).stderr)
+    with open(net.path("plain"), "rb") as f:
+        whole = f.read()
+    for what, damaged in (("was changed", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]), ("was cut short", whole[:-9])):
+        with open(net.path("damaged"), "wb") as f:
+            f.write(damaged)
+        tap.check_in(what, den(net, "restore", net.path("damaged"), net.path("new"), wanted=1).stderr)
+    tap.check(not os.path.exists(net.path("new")), "nothing is left behind")
+
+
+@tap.test
+def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
+    net.den.stop()
+    den(net, "backup", net.path("last"), *conf(net), passphrase="some words")
+    tap.check_in("den.db is whole", den(net, "restore", net.path("last"), net.path("new"), passphrase="some words").stdout)
+    os.rename(net.path("den"), net.path("before"))
+    os.rename(net.path("new"), net.path("den"))
+    net.start_den()
+    net.join("bob")
+    tap.check(len(net.ids["bob"]) == 6, "IDs are drawn as before")
+    net.den.stop()
+    shutil.rmtree(net.path("before"))
+
+
+@tap.test
+def a_rollback_is_refused_and_accepted_as_the_drill_has_it(net):
+    env = dict(os.environ, WARREN_R16_ISSUED="100", WARREN_BUILD=net.build)
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/drill/r16.py")], env=env, capture_output=True, text=True, timeout=800,
+                          check=False)
+    for line in done.stdout.splitlines():
+        print("# " + line)
+    tap.check(done.returncode == 0, done.stderr[-500:] + "\n".join(line for line in done.stdout.splitlines() if "FAILS" in line))
+
+
+tap.main()
