@@ -113,7 +113,7 @@ class Joiner(threading.Thread):
 def prepare(net, more=""):
     """A network that is set up, not started, whose den knows the peers of den_churn."""
     subprocess.run(["ninja", "-C", net.build, "tests/bench/den_load", "tests/bench/den_churn", "tests/system/libfaults.so"], check=False,
-                   stdout=subprocess.DEVNULL)
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     net.http = free_port()
     net.init()
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:

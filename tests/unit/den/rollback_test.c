@@ -91,7 +91,7 @@ static void hand_over(struct world *w, uint64_t has)
 static void put_down(struct world *w, enum store_revoke kind, const char *id, struct view subject)
 {
     struct store_revocation r = { .kind = kind, .subject_len = subject.len, .at = w->wall };
-    bool is_new;
+    bool is_new = false;
 
     memcpy(r.subject, subject.data, subject.len);
     snprintf(r.id, sizeof(r.id), "%s", id);
