@@ -108,47 +108,69 @@ static bool make(const struct pki_ask *ask, const struct pki_draft *draft,
     return true;
 }
 
+/* What a CA's certificate is made from: a key, and who signs. */
+struct ca_order {
+    enum pki_shape shape;
+    const struct pki_ca *above;   /* NULL: signed by itself */
+    const struct pki_key *signer; /* above's, or its own */
+    const char *network;
+    uint64_t now, life_ms;
+    struct view spki; /* DER */
+};
+
+static bool check_ca_order(const struct ca_order *order, struct err *err)
+{
+    enum pki_curve curve;
+
+    if (!text_is_network(view_text(order->network)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network",
+                       order->network);
+    if (!pki_spki_curve(order->spki, &curve) || curve != pki_shapes[order->shape].curve)
+        return err_set(err, ERR_WRONG_KEY, "%s needs a %s key", pki_shapes[order->shape].what,
+                       pki_curve_name(pki_shapes[order->shape].curve));
+    if (order->above && !pki_ext_is_bound(order->above->cert->x509, order->network))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the root is not constrained to %s",
+                       order->network);
+    return true;
+}
+
+static bool make_ca_cert(const struct ca_order *order, struct pki_cert **ret_cert, struct err *err)
+{
+    const struct pki_cert *above = order->above ? order->above->cert : NULL;
+    struct pki_ask ask = { .shape = order->shape, .network = order->network, .issuer = above };
+    _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
+    uint8_t serial[PKI_MAX_SERIAL];
+    struct pki_draft draft = { .serial.data = serial,
+                           .not_before = order->now - min_u64(order->now, BACKDATE_MS),
+                           .not_after = order->now + order->life_ms,
+                           .spki = order->spki,
+                           .signer = order->signer };
+
+    if (!check_ca_order(order, err) || !pki_key_new(draft.signer->curve, &throwaway, err))
+        return false;
+    draft.throwaway = throwaway;
+    if (above) {
+        draft.not_before =
+            draft.not_before > above->facts.not_before ? draft.not_before : above->facts.not_before;
+        draft.not_after = min_u64(draft.not_after, above->facts.not_after);
+    }
+    pki_serial_new(serial, &draft.serial.len);
+    return make(&ask, &draft, ret_cert, err);
+}
+
 /* A CA's certificate for its own key, signed by `above`, or by itself. */
-static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char *network,
-                   uint64_t now, uint64_t life_ms, struct pki_key *key_taken,
-                   struct pki_ca **ret_ca, struct err *err)
+static bool new_ca(struct ca_order *order, struct pki_key *key_taken, struct pki_ca **ret_ca,
+                   struct err *err)
 {
     _cleanup_(pki_ca_freep) struct pki_ca *ca = mem_new(struct pki_ca);
-    struct pki_ask ask = { .shape = shape,
-                           .network = network,
-                           .issuer = above ? above->cert : NULL };
-    uint8_t serial[PKI_MAX_SERIAL];
-    struct pki_draft draft = { .not_before = now - min_u64(now, BACKDATE_MS),
-                               .not_after = now + life_ms,
-                               .signer = above ? above->key : key_taken };
-
-    _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
     _buf_ spki = { 0 };
 
     ca->key = key_taken;
-    if (!pki_key_new(draft.signer->curve, &throwaway, err) ||
-        !pki_key_new(key_taken->curve, &ca->throwaway, err))
+    if (!pki_key_new(key_taken->curve, &ca->throwaway, err) || !pki_key_spki(key_taken, &spki, err))
         return false;
-    draft.throwaway = throwaway;
-    if (!pki_key_spki(key_taken, &spki, err))
-        return false;
-    draft.spki = buf_view(&spki);
-    if (!text_is_network(view_text(network)))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
-    if (key_taken->curve != pki_shapes[shape].curve)
-        return err_set(err, ERR_WRONG_KEY, "%s needs a %s key", pki_shapes[shape].what,
-                       pki_curve_name(pki_shapes[shape].curve));
-    if (above && !pki_ext_is_bound(above->cert->x509, network))
-        return err_set(err, ERR_INVALID_ARGUMENT, "the root is not constrained to %s", network);
-    if (above) {
-        draft.not_before = draft.not_before > above->cert->facts.not_before
-                               ? draft.not_before
-                               : above->cert->facts.not_before;
-        draft.not_after = min_u64(draft.not_after, above->cert->facts.not_after);
-    }
-    pki_serial_new(serial, &draft.serial.len);
-    draft.serial.data = serial;
-    if (!make(&ask, &draft, &ca->cert, err))
+    order->signer = order->above ? order->above->key : key_taken;
+    order->spki = buf_view(&spki);
+    if (!make_ca_cert(order, &ca->cert, err))
         return false;
     *ret_ca = STEAL(ca);
     return true;
@@ -157,14 +179,56 @@ static bool new_ca(enum pki_shape shape, const struct pki_ca *above, const char 
 bool pki_ca_new_root(const char *network, uint64_t now, uint64_t life_ms, struct pki_key *key_taken,
                      struct pki_ca **ret_ca, struct err *err)
 {
-    return new_ca(PKI_SHAPE_ROOT, NULL, network, now, life_ms, key_taken, ret_ca, err);
+    struct ca_order order = {
+        .shape = PKI_SHAPE_ROOT, .network = network, .now = now, .life_ms = life_ms
+    };
+
+    return new_ca(&order, key_taken, ret_ca, err);
 }
 
 bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now,
                              uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca,
                              struct err *err)
 {
-    return new_ca(PKI_SHAPE_INTERMEDIATE, root, network, now, life_ms, key_taken, ret_ca, err);
+    struct ca_order order = { .shape = PKI_SHAPE_INTERMEDIATE,
+                              .above = root,
+                              .network = network,
+                              .now = now,
+                              .life_ms = life_ms };
+
+    return new_ca(&order, key_taken, ret_ca, err);
+}
+
+bool pki_ca_certify(const struct pki_ca *root, const struct pki_csr *csr, const char *network,
+                    uint64_t now, uint64_t life_ms, struct pki_cert **ret_cert, struct err *err)
+{
+    const struct ca_order order = { .shape = PKI_SHAPE_INTERMEDIATE,
+                                    .above = root,
+                                    .signer = root->key,
+                                    .network = network,
+                                    .now = now,
+                                    .life_ms = life_ms,
+                                    .spki = buf_view(&csr->spki) };
+
+    return make_ca_cert(&order, ret_cert, err);
+}
+
+bool pki_check_ca(const struct pki_cert *cert, const struct pki_cert *root, const char *network,
+                  uint64_t now, struct err *err)
+{
+    const struct pki_ask ask = { .shape = root ? PKI_SHAPE_INTERMEDIATE : PKI_SHAPE_ROOT,
+                                 .network = network,
+                                 .issuer = root };
+    const struct pki_cert *signer = root ? root : cert;
+
+    if (!pki_profile_check(cert, &ask, err))
+        return false;
+    if (X509_verify(cert->x509, X509_get0_pubkey(signer->x509)) != 1)
+        return pki_err(err, ERR_BAD_SIGNATURE, "%s is not signed by \"%s\"",
+                       pki_shapes[ask.shape].what, signer->facts.subject);
+    if (now >= cert->facts.not_after || now < cert->facts.not_before)
+        return err_set(err, ERR_EXPIRED, "%s is not valid now", pki_shapes[ask.shape].what);
+    return true;
 }
 
 bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca,

@@ -234,3 +234,8 @@ void pki_cert_spki_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]
 {
     memcpy(ret_hash, cert->spki_hash, HASH_SIZE);
 }
+
+bool pki_cert_is_by(const struct pki_cert *cert, const struct pki_cert *issuer)
+{
+    return X509_check_issued(issuer->x509, cert->x509) == X509_V_OK;
+}

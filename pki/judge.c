@@ -255,22 +255,38 @@ static bool check_spki(const struct trial *trial, struct err *err)
            err_set(err, ERR_WRONG_KEY, "the certificate's key is not the one that was promised");
 }
 
+/* Serial numbers are drawn from one space, whichever intermediate signs: the list of any that the
+ * manifest lists is about the certificates of all of them. */
+static const struct pki_cert *list_issuer(const struct trial *trial, const struct pki_cert *issuer)
+{
+    const struct pki_trust *trust = trial->trust;
+
+    if (pki_crl_is_by(trust->crl, issuer))
+        return issuer;
+    for (size_t i = 0; i < trust->n_intermediates; i++)
+        if (pki_crl_is_by(trust->crl, trust->intermediates[i]))
+            return trust->intermediates[i];
+    return NULL;
+}
+
 /* A list that is there must be genuine, and counts even when it is stale; whether it must be there
- * and fresh is the question's. A list of another CA says nothing about this certificate. */
+ * and fresh is the question's. A list of a CA that is not the network's says nothing. */
 static bool check_revocation(const struct trial *trial, const struct pki_cert *issuer,
                              struct err *err)
 {
     struct pki_crl *crl = trial->trust->crl;
     bool needs_crl = trial->question->needs_crl;
+    const struct pki_cert *lister;
 
     assert(issuer);
     if (!crl)
         return !needs_crl ||
                err_set(err, ERR_BAD_CERTIFICATE, "there is no revocation list to ask");
-    if (!pki_crl_is_by(crl, issuer))
+    lister = list_issuer(trial, issuer);
+    if (!lister)
         return !needs_crl || err_set(err, ERR_BAD_CERTIFICATE,
                                      "the revocation list is not of \"%s\"", issuer->facts.subject);
-    if (!pki_crl_verify(crl, issuer, err) || !pki_crl_check(crl, trial->certs[0], err))
+    if (!pki_crl_verify(crl, lister, err) || !pki_crl_check(crl, trial->certs[0], err))
         return false;
     return !needs_crl || pki_crl_is_fresh(crl, trial->question->now, err);
 }

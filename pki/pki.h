@@ -91,6 +91,8 @@ struct view pki_cert_serial(const struct pki_cert *cert);
 const struct pki_facts *pki_cert_facts(const struct pki_cert *cert);
 void pki_cert_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]); /* of the DER */
 void pki_cert_spki_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]);
+/* Whether it names `issuer` as its issuer, by name and by key identifier. No signature is looked at. */
+bool pki_cert_is_by(const struct pki_cert *cert, const struct pki_cert *issuer);
 void pki_pem_put(struct buf *to, const char *label,
                  struct view der); /* appends "-----BEGIN label..." */
 /* All blocks of that label, each appended to ret[n] (zeroed by the caller, who frees them, on
@@ -106,6 +108,12 @@ bool pki_ca_new_root(const char *network, uint64_t now, uint64_t life_ms, struct
 bool pki_ca_new_intermediate(const struct pki_ca *root, const char *network, uint64_t now,
                              uint64_t life_ms, struct pki_key *key_taken, struct pki_ca **ret_ca,
                              struct err *err);
+/* An intermediate for a key that is elsewhere: only its request came. */
+bool pki_ca_certify(const struct pki_ca *root, const struct pki_csr *csr, const char *network,
+                    uint64_t now, uint64_t life_ms, struct pki_cert **ret_cert, struct err *err);
+/* Whether a certificate is an intermediate below `root`, or with NULL a root: profile, signature, times. */
+bool pki_check_ca(const struct pki_cert *cert, const struct pki_cert *root, const char *network,
+                  uint64_t now, struct err *err);
 /* A CA from its stored halves; WRONG_KEY when they do not belong together. Takes `key_taken`
  * in success and failure alike, as the two above do. */
 bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca **ret_ca,

@@ -244,7 +244,7 @@ TEST(a_successor_of_the_intermediate_lives_beside_it)
     struct pki_question asked = question("456000." NET_NAME, PKI_CLIENT);
     struct pki_key *key = NULL;
     struct err err = { 0 };
-    _buf_ list = { 0 };
+    _buf_ list = { 0 }, revoking = { 0 };
 
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
@@ -260,9 +260,35 @@ TEST(a_successor_of_the_intermediate_lives_beside_it)
     CHECK_OK(pki_trust_set_crl(net.trust, buf_view(&list), &err), err);
     asked.needs_crl = true;
     CHECK_OK(judge_one(&net, pki_cert_der(new_leaf), &asked, &err), err);
-    CHECK_ERR(judge_one(&net, pki_cert_der(old_leaf), &asked, &err), err, ERR_BAD_CERTIFICATE);
-    asked.needs_crl = false; /* another CA's list says nothing about this one */
     CHECK_OK(judge_one(&net, pki_cert_der(old_leaf), &asked, &err), err);
+    const struct pki_revoked revoked = { pki_cert_serial(old_leaf), NET_NOW, 1 };
+    CHECK_OK(pki_ca_issue_crl(next, 2, NET_NOW, NET_NOW + DAY_MS, &revoked, 1, &revoking, &err),
+             err);
+    CHECK_OK(pki_trust_set_crl(net.trust, buf_view(&revoking), &err), err);
+    CHECK_OK(judge_one(&net, pki_cert_der(new_leaf), &asked, &err), err);
+    CHECK_ERR(judge_one(&net, pki_cert_der(old_leaf), &asked, &err), err, ERR_REVOKED);
+}
+
+TEST(the_list_of_a_ca_that_the_manifest_does_not_list_is_none)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_ca_freep) struct pki_ca *next = NULL;
+    _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;
+    struct pki_question asked = question("456000." NET_NAME, PKI_CLIENT);
+    struct pki_key *key = NULL;
+    struct err err = { 0 };
+    _buf_ list = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
+    CHECK_OK(pki_ca_new_intermediate(net.root, NET_NAME, NET_NOW, 99 * DAY_MS, key, &next, &err),
+             err);
+    CHECK_OK(net_issue(&net, PKI_PEER, "456000", NULL, &leaf, &err), err);
+    CHECK_OK(pki_ca_issue_crl(next, 1, NET_NOW, NET_NOW + DAY_MS, NULL, 0, &list, &err), err);
+    CHECK_OK(pki_trust_set_crl(net.trust, buf_view(&list), &err), err);
+    CHECK_OK(judge_one(&net, pki_cert_der(leaf), &asked, &err), err);
+    asked.needs_crl = true;
+    CHECK_ERR(judge_one(&net, pki_cert_der(leaf), &asked, &err), err, ERR_BAD_CERTIFICATE);
 }
 
 TEST(the_question_itself_is_checked)
