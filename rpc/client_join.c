@@ -105,6 +105,15 @@ static uint64_t trust_now(const struct rpc_client *c)
     return rpc_trust_now(c->config.trust, c->now, c->config.wall());
 }
 
+/* den may know newer ones than a router that was away: it brings them once it is in. Nobody else goes by less than
+ * it knows. */
+static bool take_manifests(struct rpc_client *c, const struct challenge *ch, struct err *err)
+{
+    return rpc_trust_take_challenge(c->config.trust, ch->roots, ch->manifests, c->config.wall(),
+                                    err) ||
+           (c->config.is_den && err->code == ERR_STALE && rpc_trust_is_ready(c->config.trust));
+}
+
 /* STATEMENTS: a root hashes to the pin, manifests verify in order, the newest lists the router's
  * key, and that key signed both nonces, our HELLO and the channel as *we* see it. */
 static bool check_router(struct rpc_client *c, const struct challenge *ch, struct err *err)
@@ -112,7 +121,7 @@ static bool check_router(struct rpc_client *c, const struct challenge *ch, struc
     struct rpc_trust *trust = c->config.trust;
     struct rpc_netsign *proof = &c->proof;
 
-    if (!rpc_trust_take_challenge(trust, ch->roots, ch->manifests, c->config.wall(), err) ||
+    if (!take_manifests(c, ch, err) ||
         !rpc_trust_check_key(trust, RPC_KEY_ROUTER, VIEW_ARR(ch->pubkey), trust_now(c), err))
         return false;
     memcpy(proof->netid, rpc_trust_netid(trust).data, sizeof(proof->netid));
@@ -148,7 +157,9 @@ static bool check_heartbeat(struct rpc_client *c, const struct challenge *ch, st
                                  err)) {
         if (heart == RPC_HEART_FORKED && c->config.on_fork)
             c->config.on_fork(c->config.user, bytes, sig, err);
-        return err_wrap(err, "heartbeat");
+        /* den's own key may have changed since: then this one is of nobody, and den brings another */
+        if (!c->config.is_den || err->code != ERR_BAD_SIGNATURE)
+            return err_wrap(err, "heartbeat");
     }
     if (heart == RPC_HEART_OLDER && !c->config.is_den)
         return err_set(err, ERR_STALE, "heartbeat: older than one that was seen before");

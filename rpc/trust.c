@@ -320,6 +320,55 @@ bool rpc_trust_add_manifest(struct rpc_trust *trust, struct view bytes, const st
            err_wrap(err, "manifest %llu", (unsigned long long)t.m.manifest_no);
 }
 
+uint64_t rpc_trust_first_listing(const struct rpc_trust *trust, struct view hash)
+{
+    for (size_t i = 0; i < trust->n_manifests; i++) {
+        struct rpc_manifest m;
+        reread(RPC_W_MANIFEST, &trust->manifest[i].bytes, &m);
+        if (rpc_trust_has_item(&m.roots, hash) || rpc_trust_has_item(&m.intermediates, hash))
+            return m.manifest_no;
+    }
+    return 0;
+}
+
+static bool lists_key(const struct rpc_manifest *m, enum rpc_key_role role, struct view pk)
+{
+    for (size_t i = 0; i < m->keys.n; i++) {
+        if (m->keys.item[i].role == role && view_eq(m->keys.item[i].pk, pk))
+            return true;
+    }
+    return false;
+}
+
+uint64_t rpc_trust_first_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk)
+{
+    for (size_t i = 0; i < trust->n_manifests; i++) {
+        struct rpc_manifest m;
+        reread(RPC_W_MANIFEST, &trust->manifest[i].bytes, &m);
+        if (lists_key(&m, role, pk))
+            return m.manifest_no;
+    }
+    return 0;
+}
+
+bool rpc_trust_key_at(const struct rpc_trust *trust, uint64_t no, enum rpc_key_role role,
+                      struct view *ret_pk)
+{
+    for (size_t i = 0; i < trust->n_manifests; i++) {
+        struct rpc_manifest m;
+        if (trust->manifest[i].number != no)
+            continue;
+        reread(RPC_W_MANIFEST, &trust->manifest[i].bytes, &m);
+        for (size_t k = 0; k < m.keys.n; k++) {
+            if (m.keys.item[k].role == role) {
+                *ret_pk = m.keys.item[k].pk;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* ---- asking --------------------------------------------------------------------------------- */
 
 bool rpc_trust_is_ready(const struct rpc_trust *trust)

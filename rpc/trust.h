@@ -40,6 +40,13 @@ bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct
 bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, struct view pin,
                              struct buf *ret_roots, struct buf *ret_manifests, struct err *err);
 
+/* Appends the values of `roots` and `manifests`: everything that is kept, for whoever may know less. */
+void rpc_trust_put_all(const struct rpc_trust *trust, struct buf *ret_roots,
+                       struct buf *ret_manifests);
+/* Takes the roots and manifests of `newer` that `trust` lacks, verified like a CHALLENGE's. Nothing newer is fine.
+ * On failure nothing was changed. */
+bool rpc_trust_follow(struct rpc_trust *trust, const struct rpc_trust *newer, struct err *err);
+
 bool rpc_trust_is_ready(const struct rpc_trust *trust); /* has at least one manifest */
 const char *rpc_trust_network(const struct rpc_trust *trust);
 /* 32 bytes, borrowed: for HELLO while nothing else is known. */
@@ -55,6 +62,13 @@ struct view rpc_trust_manifest_bytes(const struct rpc_trust *trust);
  * fewer. */
 bool rpc_trust_manifest_signature(const struct rpc_trust *trust, size_t i, struct view *ret_sig,
                                   struct view *ret_root_der);
+/* The number of the first kept manifest that lists this hash among its roots or intermediates; 0: none does. */
+uint64_t rpc_trust_first_listing(const struct rpc_trust *trust, struct view hash);
+/* The same of a key in that role. */
+uint64_t rpc_trust_first_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk);
+/* The first key in that role of manifest `no`; false, and nothing is written, when that is not kept or lists none. */
+bool rpc_trust_key_at(const struct rpc_trust *trust, uint64_t no, enum rpc_key_role role,
+                      struct view *ret_pk);
 bool rpc_trust_root(const struct rpc_trust *trust, size_t i,
                     struct view *ret_der); /* listed roots' DER, in order */
 /* Whether the newest manifest lists `pk` for `role` at `now`: UNLISTED_KEY. */

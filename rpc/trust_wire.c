@@ -66,6 +66,13 @@ bool rpc_trust_put_challenge(const struct rpc_trust *trust, uint64_t known_no, s
     return true;
 }
 
+void rpc_trust_put_all(const struct rpc_trust *trust, struct buf *ret_roots,
+                       struct buf *ret_manifests)
+{
+    rpc_trust_put_roots(trust, ret_roots);
+    rpc_trust_put_manifests(trust, 0, ret_manifests);
+}
+
 bool rpc_trust_add_roots(struct rpc_trust *trust, struct view roots, struct err *err)
 {
     struct rpc_fields f;
@@ -77,6 +84,16 @@ bool rpc_trust_add_roots(struct rpc_trust *trust, struct view roots, struct err 
             return false;
     }
     return rpc_fields_end(&f, err) || err_wrap(err, "roots");
+}
+
+/* Whoever sends all that is kept may go back further than our own chain, which begins where our pin did. */
+static bool is_before_ours(const struct rpc_trust *trust, struct view bytes)
+{
+    struct rpc_manifest m;
+    struct err unused;
+
+    return trust->n_manifests && rpc_statement_read(RPC_W_MANIFEST, bytes, &m, &unused) &&
+           m.manifest_no < trust->manifest[0].number;
 }
 
 /* [M, sig, ...] */
@@ -91,7 +108,11 @@ static bool add_one(struct rpc_trust *trust, struct view value, uint64_t *highes
     bytes = rpc_fields_bin(&f, "manifest", RPC_MAX_STATEMENT);
     while (rpc_fields_more(&f) && n < N_ELEMENTS(sigs))
         sigs[n++] = rpc_fields_bin(&f, "signature", RPC_MAX_MANIFEST_SIG);
-    if (!rpc_fields_end(&f, err) || !rpc_trust_add_manifest(trust, bytes, sigs, n, err))
+    if (!rpc_fields_end(&f, err))
+        return false;
+    if (is_before_ours(trust, bytes))
+        return true;
+    if (!rpc_trust_add_manifest(trust, bytes, sigs, n, err))
         return false;
     if (!rpc_statement_read(RPC_W_MANIFEST, bytes, &m, err))
         return false;
@@ -148,6 +169,39 @@ bool rpc_trust_take_challenge(struct rpc_trust *trust, struct view roots, struct
     _cleanup_(rpc_trust_freep) struct rpc_trust *copy = rpc_trust_copy(trust);
 
     if (!take_into(copy, roots, manifests, wall_now, err))
+        return false;
+    rpc_trust_swap(trust, STEAL(copy));
+    return true;
+}
+
+static bool follow_into(struct rpc_trust *copy, const struct rpc_trust *newer, struct err *err)
+{
+    for (size_t i = 0; i < newer->n_roots; i++) {
+        if (!rpc_trust_add_root(copy, buf_view(&newer->root[i].der), err))
+            return false;
+    }
+    for (size_t i = 0; i < newer->n_manifests; i++) {
+        const struct rpc_trust_manifest *m = &newer->manifest[i];
+        struct view sigs[RPC_MAX_SIGNERS];
+        if (m->number <= copy->newest.manifest_no)
+            continue;
+        for (size_t k = 0; k < m->n_signatures; k++)
+            sigs[k] = buf_view(&m->signature[k].sig);
+        if (!rpc_trust_add_manifest(copy, buf_view(&m->bytes), sigs, m->n_signatures, err))
+            return false;
+    }
+    rpc_trust_prune_roots(copy);
+    return true;
+}
+
+bool rpc_trust_follow(struct rpc_trust *trust, const struct rpc_trust *newer, struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *copy = NULL;
+
+    if (newer->newest.manifest_no <= trust->newest.manifest_no)
+        return true;
+    copy = rpc_trust_copy(trust);
+    if (!follow_into(copy, newer, err))
         return false;
     rpc_trust_swap(trust, STEAL(copy));
     return true;
