@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { MAX_SIGNERS = RPC_MAX_ROOTS, MAX_PAGE = 1000 };
+enum { MAX_PAGE = 1000 };
 
 static void put_pair_u64(struct buf *to, const char *key, uint64_t n)
 {
@@ -405,39 +405,26 @@ static bool router_status(struct conn *caller, struct rpc_fields *args, struct b
     return true;
 }
 
-/* [M, sig, ...] */
-static bool take_manifest(struct rpc_trust *trust, struct view array, struct err *err)
-{
-    struct view sigs[MAX_SIGNERS], bytes;
-    struct rpc_fields f;
-    size_t n = 0;
-
-    rpc_fields_open(&f, array);
-    bytes = rpc_fields_bin(&f, "manifest", RPC_MAX_STATEMENT);
-    while (n < MAX_SIGNERS && rpc_fields_more(&f))
-        sigs[n++] = rpc_fields_bin(&f, "signature", 256);
-    return rpc_fields_end(&f, err) && rpc_trust_add_manifest(trust, bytes, sigs, n, err);
-}
-
 /* New ones move the trust set forward, whatever becomes of the certificate: they are signed by the
  * root. */
-static bool take_manifests(struct router *router, struct view array, struct err *err)
+static bool take_manifests(struct router *router, struct view roots, struct view manifests,
+                           struct err *err)
 {
-    uint64_t before = rpc_trust_manifest(router->trust)->manifest_no;
-    struct rpc_fields f;
+    uint64_t before = rpc_trust_manifest_no(router->trust);
+    struct rpc_fields list;
+    _buf_ none = { 0 };
 
-    rpc_fields_open(&f, array);
-    while (rpc_fields_more(&f)) {
-        struct view one = rpc_fields_array(&f, "manifest");
-        if (one.len && !take_manifest(router->trust, one, err))
-            return err_wrap(err, "manifests");
-    }
-    if (!rpc_fields_end(&f, err))
-        return err_wrap(err, "manifests");
-    if (rpc_trust_manifest(router->trust)->manifest_no == before)
+    rpc_fields_open(&list, manifests);
+    if (!rpc_fields_more(&list))
         return true;
-    log_event(LOG_INFO, "manifest", "number=%" PRIu64,
-              rpc_trust_manifest(router->trust)->manifest_no);
+
+    rpc_put_array(&none, 0);
+    if (!rpc_trust_take_challenge(router->trust, roots.len ? roots : buf_view(&none), manifests,
+                                  router->now.wall, err))
+        return err_wrap(err, "manifests");
+    if (rpc_trust_manifest_no(router->trust) == before)
+        return true;
+    log_event(LOG_INFO, "manifest", "number=%" PRIu64, rpc_trust_manifest_no(router->trust));
     return router_save_trust(router, err);
 }
 
@@ -457,7 +444,7 @@ static bool router_certificate(struct conn *caller, struct rpc_fields *args, str
                                struct err *err)
 {
     struct view certificates = rpc_fields_array(args, "chain"),
-                manifests = rpc_fields_array(args, "manifests");
+                manifests = rpc_fields_array(args, "manifests"), roots = { 0 };
     struct router *router = caller->router;
     struct view chain[PKI_MAX_CHAIN];
     struct certificate_question question = { router->trust, router->tls_spki,
@@ -466,9 +453,11 @@ static bool router_certificate(struct conn *caller, struct rpc_fields *args, str
     char at[CLOCK_TEXT];
     size_t n;
 
+    if (rpc_fields_more(args)) /* of manifests that bring new ones */
+        roots = rpc_fields_array(args, "roots");
     if (!rpc_fields_end(args, err))
         return false;
-    if (!take_manifests(router, manifests, err) || !read_chain(certificates, chain, &n, err))
+    if (!take_manifests(router, roots, manifests, err) || !read_chain(certificates, chain, &n, err))
         return false;
     if (!certificate_judge(&question, chain, n, &not_after, err))
         return false;

@@ -61,6 +61,7 @@ static const struct row rows[] = {
     { "den.ca.revocations", CALL, ALL },
     { "den.time", CALL, ALL },
     { "den.ca.sign", CALL, PEERS },
+    { "den.ca.acknowledge", CALL, PEERS },
     { "den.ca.revoke", CALL, PEERS },
     { "den.session", CALL, PEERS },
     { "den.policy", CALL, ADMIN },
@@ -70,6 +71,7 @@ static const struct row rows[] = {
     { "den.router", CALL, ADMIN },
     { "den.heartbeat", SUBSCRIBE, ALL },
     { "den.ca.on_revoke", SUBSCRIBE, ALL },
+    { "den.ca.on_manifest", SUBSCRIBE, ALL },
     { "den.session.on_state", SUBSCRIBE, PEERS },
     { "den", REGISTER | PUBLISH | SUBSCRIBE, DEN },
 };
