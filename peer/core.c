@@ -17,6 +17,8 @@ static const struct {
     [STEP_RESTORED] = { restored_is_needed, restored_ask, true },
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
     [STEP_REKEY] = { rekey_is_needed, rekey_go_on, false },
+    [STEP_ADMISSION] = { follow_needs_admission, follow_fetch_admission, false },
+    [STEP_ACKNOWLEDGE] = { follow_must_acknowledge, follow_acknowledge, false },
 };
 
 struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
@@ -54,6 +56,8 @@ void core_free(struct core *core)
     pki_trust_free(core->anchors);
     for (size_t i = 0; i < core->n_intermediates; i++)
         buf_free(&core->intermediates[i]);
+    for (size_t i = 0; i < core->n_router_chain; i++)
+        buf_free(&core->router_chain[i]);
     buf_free(&core->crl);
     buf_free(&core->admission);
     buf_free(&core->admission_sig);
@@ -172,7 +176,8 @@ void core_end(void *user)
 
 static bool has_usable_cert(const struct core *core)
 {
-    return core->cert && pki_cert_facts(core->cert->leaf)->not_after > core_now(core);
+    return core->cert && pki_cert_facts(core->cert->leaf)->not_after > core_now(core) &&
+           follow_is_listed(core);
 }
 
 bool core_is_ready(const struct core *core, struct err *err)

@@ -45,6 +45,8 @@ enum step {
     STEP_RESTORED,
     STEP_CERT,
     STEP_REKEY,
+    STEP_ADMISSION,
+    STEP_ACKNOWLEDGE,
     CORE_STEPS
 }; /* what is fetched from den, in this order */
 
@@ -96,6 +98,8 @@ struct core {
     struct pki_trust *anchors;
     struct buf intermediates[CORE_MAX_INTERMEDIATES];
     size_t n_intermediates;
+    bool suspects_manifest;     /* there is a newer one than ours */
+    uint64_t suspected_at;      /* clock_mono_ms() */
     uint64_t chain_manifest_no; /* of the manifest that `intermediates` were fetched for */
     struct buf crl;
     uint64_t crl_no;
@@ -116,6 +120,16 @@ struct core {
     /* identity.c */
     struct cert *cert;        /* NULL: none yet */
     struct pki_key *next_key; /* in a request that is not answered */
+
+    /* follow.c */
+    uint64_t
+        replace_at; /* clock_mono_ms(): our certificate is of an intermediate that is not in use */
+    uint64_t acknowledged_no, acknowledging_no; /* manifests, as den was told by this process */
+
+    /* join.c: the router's certificate that did not hold by what we knew then */
+    struct buf router_chain[PKI_MAX_CHAIN];
+    size_t n_router_chain;
+    char router_host[256]; /* that showed it */
 
     /* talk_core.c */
     struct list talks;       /* struct talk, by core_node */
@@ -206,6 +220,19 @@ bool trust_needs_chain(const struct core *core);
 bool trust_needs_crl(const struct core *core);
 void trust_fetch_chain(struct core *core);
 void trust_fetch_crl(struct core *core);
+
+/* ---- follow.c: a new manifest ---- */
+void follow_changed(struct core *core); /* the anchors are those of another one now */
+void follow_on_manifest(void *core, const struct rpc_event *event); /* den.ca.on_manifest */
+bool follow_is_replaced(
+    const struct core *core);                   /* our certificate is of the intermediate in use */
+bool follow_is_listed(const struct core *core); /* or at least of one that others take */
+bool follow_must_replace(const struct core *core); /* it is not, and our turn has come */
+void follow_got_cert(struct core *core);
+bool follow_needs_admission(const struct core *core);
+void follow_fetch_admission(struct core *core);
+bool follow_must_acknowledge(const struct core *core);
+void follow_acknowledge(struct core *core);
 
 /* ---- revoked.c ---- */
 bool revoked_load(struct core *core, struct err *err); /* from the state folder, after the trust */

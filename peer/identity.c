@@ -168,7 +168,7 @@ bool identity_needs_cert(const struct core *core)
         return true;
 
     struct err ignored;
-    if (!revoked_check_leaf(core, core->cert->leaf, &ignored))
+    if (!revoked_check_leaf(core, core->cert->leaf, &ignored) || follow_must_replace(core))
         return true;
 
     return core_now(core) >= core->cert->renew_at;
@@ -209,6 +209,7 @@ static bool take_answer(struct core *core, struct rpc_payload payload, struct er
         return false;
     identity_use(core, STEAL(cert));
     restored_has_cert(core);
+    follow_got_cert(core);
     return true;
 }
 

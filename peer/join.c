@@ -54,6 +54,79 @@ static void put_admission(struct core *core, struct buf *to)
     rpc_put_bin(to, buf_view(&core->admission_sig));
 }
 
+/* ---- the router's certificate ---- */
+
+/* Before the first heartbeat of this run the machine's own clock is all there is to judge by; the newest of an earlier run shows
+ * that it is behind. */
+static void blame_clock(const struct core *core, struct err *err)
+{
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    uint64_t wall = clock_wall_ms();
+
+    if (err->code == ERR_EXPIRED && heart && wall < heart->time && core_now(core) == wall)
+        rpc_trust_clock_is_wrong(wall, heart->time, err);
+}
+
+static bool judge_router(struct core *core, const char *host, const struct view *chain, size_t n,
+                         struct err *err)
+{
+    _free_ char *name = mem_format("router.%s", core->join.network);
+    const struct pki_question question = {
+        .name = name,
+        .network = core->join.network,
+        .role = PKI_SERVER,
+        .now = core_now(core),
+    };
+    struct err not_public = { 0 };
+
+    if (pki_judge(core->anchors, chain, n, &question, NULL, err) ||
+        (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
+        return true;
+    blame_clock(core, err);
+    return pki_is_public_name(host)
+               ? err_wrap(err, "the router's certificate: %s; as the network's own",
+                          not_public.text)
+               : err_wrap(err, "the router's certificate");
+}
+
+static void keep_chain(struct core *core, const struct view *chain, size_t n)
+{
+    for (size_t i = 0; i < core->n_router_chain; i++)
+        buf_free(&core->router_chain[i]);
+    core->n_router_chain = n < PKI_MAX_CHAIN ? n : PKI_MAX_CHAIN;
+    for (size_t i = 0; i < core->n_router_chain; i++)
+        core->router_chain[i] = buf_dup(chain[i]);
+}
+
+/* Once there is something to judge it by: before, netsign's proof decides. Where a public name is dialled, the operator's public
+ * certificate will do as well. One that does not hold may be of an intermediate that came while we were away: the router's
+ * CHALLENGE brings the manifest that lists it, and before anything is signed it is judged by that. */
+static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
+                     struct err *err)
+{
+    struct core *core = user;
+
+    keep_chain(core, NULL, 0);
+    if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined ||
+        judge_router(core, host, chain, n, err))
+        return true;
+    if (err->code != ERR_BAD_CERTIFICATE)
+        return false;
+    keep_chain(core, chain, n);
+    snprintf(core->router_host, sizeof(core->router_host), "%s", host);
+    return true;
+}
+
+static bool judge_kept(struct core *core, struct err *err)
+{
+    struct view chain[PKI_MAX_CHAIN];
+
+    for (size_t i = 0; i < core->n_router_chain; i++)
+        chain[i] = buf_view(&core->router_chain[i]);
+    return core->n_router_chain == 0 ||
+           judge_router(core, core->router_host, chain, core->n_router_chain, err);
+}
+
 static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
 {
     struct core *core = user;
@@ -61,6 +134,8 @@ static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
     char host[65];
 
     core->has_enrolled = false;
+    if (!judge_kept(core, err))
+        return false;
     if (can_show_admission(core)) {
         put_admission(core, ret_extra);
         return true;
@@ -150,6 +225,8 @@ static void on_up(void *user)
         listen_register(core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.heartbeat", true,
                              trust_on_heartbeat, core);
+        rpc_client_subscribe(core->client, clock_mono_ms(), "den.ca.on_manifest", false,
+                             follow_on_manifest, core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.ca.on_revoke", false,
                              revoked_on_event, core);
         rpc_client_subscribe(core->client, clock_mono_ms(), "den.session.on_state", false,
@@ -267,44 +344,6 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 static void on_trust(void *user)
 {
     trust_moved(user);
-}
-
-/* Before the first heartbeat of this run the machine's own clock is all there is to judge by; the newest of an earlier run shows
- * that it is behind. */
-static void blame_clock(const struct core *core, struct err *err)
-{
-    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
-    uint64_t wall = clock_wall_ms();
-
-    if (err->code == ERR_EXPIRED && heart && wall < heart->time && core_now(core) == wall)
-        rpc_trust_clock_is_wrong(wall, heart->time, err);
-}
-
-/* The router's certificate, once there is something to judge it by: before, netsign's proof decides. Where a public name is
- * dialled, the operator's public certificate will do as well. */
-static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
-                     struct err *err)
-{
-    struct core *core = user;
-    _free_ char *name = mem_format("router.%s", core->join.network);
-    const struct pki_question question = {
-        .name = name,
-        .network = core->join.network,
-        .role = PKI_SERVER,
-        .now = core_now(core),
-    };
-    struct err not_public = { 0 };
-
-    if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined)
-        return true;
-    if (pki_judge(core->anchors, chain, n, &question, NULL, err) ||
-        (pki_is_public_name(host) && pki_judge_public(host, chain, n, question.now, &not_public)))
-        return true;
-    blame_clock(core, err);
-    return pki_is_public_name(host)
-               ? err_wrap(err, "the router's certificate: %s; as the network's own",
-                          not_public.text)
-               : err_wrap(err, "the router's certificate");
 }
 
 bool join_begin(struct core *core, struct err *err)

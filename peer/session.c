@@ -39,6 +39,8 @@ void session_free(struct session *session)
         free(session->theirs[i]);
         free(session->ours[i]);
     }
+    for (size_t i = 0; i < session->n_chain; i++)
+        buf_free(&session->chain[i]);
     buf_free(&session->reauth);
     buf_free(&session->beacons);
     buf_free(&session->grant);

@@ -78,6 +78,8 @@ struct session {
     size_t n_ours;
     bool ours_ended, ours_end_told;
 
+    struct buf chain[PKI_MAX_CHAIN]; /* theirs, as it was found good */
+    size_t n_chain;
     char leaf_subject[256], leaf_issuer[256];
     uint8_t leaf_serial[PKI_MAX_SERIAL];
     size_t leaf_serial_len;
@@ -112,6 +114,10 @@ void session_gossip(struct core *core); /* the newest heartbeat to every link */
 /* Whether this chain may be at the other end, with that key: what the link's own judge asks, and REAUTH. Notes the facts. */
 bool session_judge(struct session *session, const struct view *chain, size_t n,
                    const uint8_t spki[HASH_SIZE], struct err *err);
+
+/* The same without the revocation list, and without noting anything: whether its CA is still trusted. */
+bool session_chain_holds(const struct session *session, const struct view *chain, size_t n,
+                         struct err *err);
 
 /* ---- reauth.c ---- */
 void reauth_offer(struct session *session); /* our certificate, when it is newer than the link's */

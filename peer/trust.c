@@ -2,7 +2,7 @@
 /* What links are judged by: the CAs that the newest manifest lists, and the revocation list that the newest heartbeat names. */
 #include "peer/session.h"
 
-enum { CALL_MS = 20000 };
+enum { CALL_MS = 20000, SUSPECT_MS = 60000 };
 
 uint64_t core_now(const struct core *core)
 {
@@ -58,7 +58,10 @@ static bool rebuild(struct core *core, struct err *err)
         return err_wrap(err, "trust set");
     pki_trust_free(core->anchors);
     core->anchors = STEAL(anchors);
-    core->anchors_manifest_no = manifest_no(core);
+    if (core->anchors_manifest_no != manifest_no(core)) {
+        core->anchors_manifest_no = manifest_no(core);
+        follow_changed(core);
+    }
     return true;
 }
 
@@ -172,7 +175,6 @@ void trust_moved(struct core *core)
         trust_store(core, &err);
     if (core->anchors_manifest_no != manifest_no(core))
         rebuild(core, &err);
-    reauth_judge_all(core);
     core_publish(core);
     for (size_t i = 0; i < CORE_STEPS; i++)
         core->steps[i].not_before = 0; /* den is there: what failed before has its turn again */
@@ -197,6 +199,19 @@ bool trust_take_heart(struct core *core, struct view bytes, struct view sig, str
     return true;
 }
 
+/* One that is not den's is passed over: it proves nothing. But den's key may be another one now, by a manifest that did
+ * not reach us: now and then it is asked for. */
+static void suspect_manifest(struct core *core)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (now - core->suspected_at < SUSPECT_MS)
+        return;
+    core->suspected_at = now;
+    core->suspects_manifest = true;
+    core_settle(core);
+}
+
 void trust_on_heartbeat(void *user, const struct rpc_event *event)
 {
     struct rpc_fields f;
@@ -205,8 +220,9 @@ void trust_on_heartbeat(void *user, const struct rpc_event *event)
     rpc_fields_open(&f, rpc_payload_args(event->payload));
     struct view bytes = rpc_fields_bin(&f, "heartbeat", RPC_MAX_STATEMENT);
     struct view sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
-    if (rpc_fields_end(&f, &err)) /* one that is not den's is passed over: it proves nothing */
-        trust_take_heart(user, bytes, sig, &err);
+    if (rpc_fields_end(&f, &err) && !trust_take_heart(user, bytes, sig, &err) &&
+        err.code == ERR_BAD_SIGNATURE)
+        suspect_manifest(user);
 }
 
 /* ---- the time ----------------------------------------------------------------------------------- */
@@ -317,7 +333,7 @@ bool trust_needs_chain(const struct core *core)
 {
     const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
 
-    return core->chain_manifest_no != manifest_no(core) ||
+    return core->suspects_manifest || core->chain_manifest_no != manifest_no(core) ||
            (heart && heart->manifest_no > manifest_no(core));
 }
 
@@ -357,6 +373,7 @@ static void on_chain(void *user, const struct rpc_outcome *outcome)
     struct err err = outcome->err;
     bool ok = outcome->what == RPC_RESULTED && take_chain(core, outcome->payload, &err);
 
+    core->suspects_manifest = false;
     if (ok)
         core->chain_manifest_no = manifest_no(core);
     if (ok && trust_needs_chain(core))

@@ -8,6 +8,39 @@
 
 enum { AFTER_EXPIRY_MS = 300000, REFRESH_MS = 200 };
 
+static void drop_chain(struct session *session)
+{
+    for (size_t i = 0; i < session->n_chain; i++)
+        buf_free(&session->chain[i]);
+    session->n_chain = 0;
+}
+
+static void keep_chain(struct session *session, const struct view *chain, size_t n)
+{
+    struct buf copies[PKI_MAX_CHAIN] = { 0 }; /* it may be its own */
+
+    for (size_t i = 0; i < n; i++)
+        copies[i] = buf_dup(chain[i]);
+    drop_chain(session);
+    memcpy(session->chain, copies, sizeof(copies));
+    session->n_chain = n;
+}
+
+bool session_chain_holds(const struct session *session, const struct view *chain, size_t n,
+                         struct err *err)
+{
+    const struct core *core = session->core;
+    _free_ char *name = mem_format("%s.%s", session->remote_id, core->join.network);
+    const struct pki_question question = {
+        .name = name,
+        .network = core->join.network,
+        .role = session->is_caller ? PKI_SERVER : PKI_CLIENT,
+        .now = core_now(core),
+    };
+
+    return pki_judge(core->anchors, chain, n, &question, NULL, err);
+}
+
 bool session_judge(struct session *session, const struct view *chain, size_t n,
                    const uint8_t spki[HASH_SIZE], struct err *err)
 {
@@ -31,6 +64,7 @@ bool session_judge(struct session *session, const struct view *chain, size_t n,
     if (!revoked_check_leaf(core, leaf, err))
         return err_wrap(err, "certificate of %s", session->remote_id);
 
+    keep_chain(session, chain, n);
     const struct pki_facts *facts = pki_cert_facts(leaf);
     struct view serial = pki_cert_serial(leaf);
     session->leaf_serial_len = serial.len < PKI_MAX_SERIAL ? serial.len : PKI_MAX_SERIAL;
