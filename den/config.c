@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -214,11 +215,29 @@ static bool check_secret(const char *path, struct err *err)
     return true;
 }
 
+/* Every key, whatever manifest it was made for. */
+static bool check_keys(const char *dir, struct err *err)
+{
+    DIR *folder = opendir(dir);
+    struct dirent *entry;
+    bool ok = true;
+
+    if (!folder)
+        return err_errno(err, "%s", dir);
+    while (ok && (entry = readdir(folder))) {
+        _free_ char *path = file_path(dir, entry->d_name);
+        size_t len = strlen(entry->d_name);
+        if (len > 4 && strcmp(entry->d_name + len - 4, ".key") == 0)
+            ok = check_secret(path, err);
+    }
+    closedir(folder);
+    return ok;
+}
+
 bool config_check_secrets(const struct den_config *config, struct err *err)
 {
     static const char *const secrets[] = {
-        "root.key", "intermediate.key", "login.key",   "sign.key",       "admin.join",
-        "den.db",   "den.db-wal",       "signer.book", "signer.numbers", "signer.orders",
+        "admin.join", "den.db", "den.db-wal", "signer.book", "signer.numbers", "signer.orders",
     };
 
     if (!file_check_private_dir(config->state, err))
@@ -228,5 +247,5 @@ bool config_check_secrets(const struct den_config *config, struct err *err)
         if (!check_secret(path, err))
             return false;
     }
-    return true;
+    return check_keys(config->state, err);
 }

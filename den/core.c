@@ -46,6 +46,7 @@ static const struct procedure {
     { "den.session.close", BY_PEER, close_session },
     { "den.ca.revocations", BY_ALL, revoke_list },
     { "den.ca.revoke", BY_PEER, revoke_asked },
+    { "den.ca.acknowledge", BY_PEER, roll_acknowledge },
     { "den.time", BY_ALL, time_now },
 };
 
@@ -361,7 +362,7 @@ void core_go_on(struct den_core *core)
 {
     core->is_up = true;
     core->is_renewing = false;
-    core->renew_at = core->c.router_csr.len ? core_mono(core) : NEVER_MS;
+    core->renew_at = core_mono(core);
     revoke_up(core); /* a heartbeat follows its answer */
     ungrant_again(core);
     passing_up(core);

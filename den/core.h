@@ -12,6 +12,14 @@
 
 struct den_core;
 
+/* What changes with a manifest: borrowed. */
+struct den_authority {
+    /* DER of the intermediates that the newest manifest lists; none: the signer's alone */
+    const struct buf *intermediates;
+    size_t n_intermediates;
+    struct view router_csr; /* as below */
+};
+
 /* The outside, as the core needs it. Its functions never call back into the core before they
  * return. */
 struct den_port {
@@ -37,6 +45,12 @@ struct den_port {
      * is freed. NULL: there is only one thread. */
     void (*work)(void *user, void (*work)(void *work_user), void (*done)(void *work_user),
                  void *work_user);
+    /* The router has that manifest, and all before it. May be NULL. */
+    void (*router_has)(void *user, uint64_t manifest_no);
+    /* The keys that `trust` asks for are used from now on, the signer's too; what was borrowed before is let go of when
+     * this returns true. NULL: new manifests are not taken while den runs. */
+    bool (*take_keys)(void *user, const struct rpc_trust *trust,
+                      struct den_authority *ret_authority, struct err *err);
     void *user;
 };
 
@@ -52,6 +66,8 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     struct rpc_trust *trust; /* ready; the core moves its heartbeat */
     struct store *store;
     struct signer *signer;
+    const struct buf *intermediates; /* as in struct den_authority */
+    size_t n_intermediates;
     struct view router_csr; /* DER; empty: the router's certificate is not renewed from here */
     unsigned id_digits;     /* 6 to 9 */
     enum den_enrolment enrolment;

@@ -63,6 +63,10 @@ struct den_core {
 
     uint64_t renew_at; /* mono: when to ask the router how long its certificate lives */
     bool is_renewing;
+    uint64_t manifest_sent; /* to the router, last */
+
+    uint64_t refused_manifest; /* that could not be taken: said once; 0: none */
+    bool is_resigning;         /* what another key of den's has signed */
 };
 
 static inline uint64_t core_mono(const struct den_core *core)
@@ -219,6 +223,7 @@ void core_go_on(struct den_core *core);    /* core.c */
 
 /* ---- ocsp.c ---------------------------------------------------------------------------------- */
 
+void ocsp_renew(struct den_core *core); /* the intermediate is another one now */
 struct ocsp *ocsp_new(void);
 void ocsp_free(struct ocsp *ocsp);
 
@@ -247,6 +252,15 @@ void open_interrupt(struct den_core *core, uint64_t inv);
 void ungrant_again(struct den_core *core); /* what the router was not there to hear */
 void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);
+void renew_now(struct den_core *core); /* there is a new manifest: the router gets it */
+
+/* ---- adopt.c, resign.c: rollovers ------------------------------------------------------------ */
+
+bool roll_look(struct den_core *core, struct err *err); /* a manifest that came to the store */
+void roll_tell(struct den_core *core);                  /* everybody who is connected */
+core_handler roll_acknowledge;
+/* A good many at a time; *ret_is_all: nothing is left that another key of den's has signed. */
+bool resign_more(struct den_core *core, bool *ret_is_all, struct err *err);
 
 /* ---- live.c: sessions that go on ------------------------------------------------------------- */
 

@@ -95,12 +95,30 @@ static bool take_more(struct den_core *core, uint64_t last, bool *ret_is_all, st
                         err);
 }
 
+/* What `warren-den rollover` put into the store, and what den has to sign anew for it. */
+static bool look_at_manifests(struct den_core *core, struct err *err)
+{
+    bool is_all = true;
+
+    if (!roll_look(core, err) || (core->is_resigning && !resign_more(core, &is_all, err)))
+        return err_wrap(err, "rollover");
+    core->is_resigning = core->is_resigning && !is_all;
+    return true;
+}
+
 bool den_core_look(struct den_core *core)
 {
     struct err err = { 0 };
     uint64_t last = 0;
     bool is_all = true;
 
+    if (!look_at_manifests(core, &err)) {
+        log_event(LOG_ERROR, "rollover.failed", "code=%s cause=%s", err_code_name(err.code),
+                  log_quote_text(err.text));
+        return true;
+    }
+    if (core->is_resigning)
+        return false;
     if (!store_revocation_last(core->c.store, &last, &err) ||
         (last > core->rev_no && !revoke_look(core, &err)) ||
         !take_more(core, last, &is_all, &err)) {

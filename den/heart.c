@@ -139,6 +139,7 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
 
 bool heart_start(struct den_core *core, struct err *err)
 {
+    core->is_resigning = true; /* unless the store says that there is nothing */
     return revoke_sign(core, err) && beat(core, true, err);
 }
 

@@ -8,6 +8,7 @@
 #include "den/adopt.h"
 #include "den/audit.h"
 #include "den/folder.h"
+#include "den/rollover.h"
 
 #include <inttypes.h>
 #include <unistd.h>
@@ -18,10 +19,13 @@ void home_free(struct home *home)
 {
     if (!home)
         return;
+    if (home->login != home->keys.login)
+        key_free(home->login);
+    keyring_deinit(&home->keys);
+    keyring_deinit(&home->retired);
     signer_free(home->signer);
     store_free(home->store);
     rpc_trust_free(home->trust);
-    key_free(home->login);
     buf_free(&home->router_csr);
     buf_free(&home->crl_kept);
     free(home->list_path);
@@ -35,14 +39,6 @@ void home_free(struct home *home)
 static struct view passphrase_of(const struct den_config *config)
 {
     return config->passphrase ? buf_view(config->passphrase) : VIEW(NULL, 0);
-}
-
-static bool read_key(const struct den_config *config, const char *name, struct key **ret_key,
-                     struct err *err)
-{
-    _free_ char *path = file_path(config->state, name);
-
-    return key_unlock(path, passphrase_of(config), ret_key, err);
 }
 
 static bool open_store(const struct den_config *config, struct store **ret_store, struct err *err)
@@ -127,6 +123,8 @@ static bool open_signer(struct home *home, const struct den_config *config,
                                         .passphrase = signer->passphrase };
     struct signer_road road = { .ask = signer_link_ask,
                                 .free = signer_link_free_any,
+                                .may_leave = signer_link_may_leave,
+                                .has_left = signer_link_has_left,
                                 .generation = signer_link_generation };
     bool is_new = false;
 
@@ -140,8 +138,20 @@ static bool open_signer(struct home *home, const struct den_config *config,
     return signer_new_on(&road, signer, &home->signer, err);
 }
 
-static bool read_all(struct home *home, const struct den_config *config, struct err *err)
+/* What was signed while den did not run is in the store. */
+static bool keep_trust(struct home *home, struct err *err)
 {
+    _buf_ bytes = { 0 };
+
+    if (!rollover_load_trust(home->config, home->store, &home->trust, err))
+        return false;
+    rpc_trust_save(home->trust, &bytes);
+    return home_save_trust(home, buf_view(&bytes), err);
+}
+
+static bool read_all(struct home *home, struct err *err)
+{
+    const struct den_config *config = home->config;
     const struct signer_config signer = {
         .network = config->network,
         .crl_url = config->crl_url,
@@ -150,55 +160,92 @@ static bool read_all(struct home *home, const struct den_config *config, struct 
         .passphrase = passphrase_of(config),
     };
 
-    if (!config_check_secrets(config, err) || !folder_lock(config, &home->lock_fd, err))
-        return false;
-    return read_key(config, "login.key", &home->login, err) &&
-           folder_load_trust(config, &home->trust, err) && open_store(config, &home->store, err) &&
+    return config_check_secrets(config, err) && folder_lock(config, &home->lock_fd, err) &&
+           open_store(config, &home->store, err) && keep_trust(home, err) &&
+           store_number_get(home->store, rollover_router, &home->router_no, err) &&
+           keyring_load(config, home->trust, home->router_no, NULL, &home->keys, err) &&
            read_crl_floor(home, err) &&
            home_read_router_csr(config->state, &home->router_csr, err) &&
            open_signer(home, config, &signer, err);
 }
 
-static bool is_listed(const struct rpc_items *items, const struct pki_cert *cert)
+/* Only what the root signed counts: with a key or an authority that the manifest does not list first, den would be
+ * refused by somebody. */
+static bool check_listed(const struct home *home, const struct rpc_trust *trust, struct err *err)
 {
+    const struct rpc_manifest *m = rpc_trust_manifest(trust);
     uint8_t hash[HASH_SIZE];
+    struct view pk;
 
-    pki_cert_hash(cert, hash);
-    for (size_t i = 0; i < items->n; i++)
-        if (view_eq(items->item[i], VIEW_ARR(hash)))
-            return true;
-    return false;
+    if (!view_eq(signer_netid(home->signer), rpc_trust_netid(trust)))
+        return err_set(err, ERR_BAD_CONFIG, "the signer's book is of another network");
+    pki_cert_hash(signer_cert(home->signer), hash);
+    if (!rpc_trust_den_sign(trust, clock_wall_ms(), &pk) ||
+        !view_eq(pk, signer_sign_pk(home->signer)))
+        return err_set(err, ERR_UNLISTED_KEY,
+                       "sign.key: the signer does not have the key that manifest %" PRIu64
+                       " lists first",
+                       m->manifest_no);
+    if (m->intermediates.n == 0 || !view_eq(m->intermediates.item[0], VIEW_ARR(hash)))
+        return err_set(err, ERR_UNLISTED_KEY,
+                       "intermediate.pem: the signer does not have the one that manifest %" PRIu64
+                       " lists first",
+                       m->manifest_no);
+    return true;
 }
 
-/* Only what the root signed counts: a key or an authority that the manifest does not list would
- * be refused by everybody. */
-static bool check_listed(const struct home *home, struct err *err)
+bool home_take_keys(struct home *home, const struct rpc_trust *trust, struct err *err)
 {
-    const struct rpc_manifest *m = rpc_trust_manifest(home->trust);
-    uint64_t now = clock_wall_ms();
-    char until[CLOCK_TEXT];
+    _cleanup_(keyring_deinit) struct keyring keys = { 0 };
+    _buf_ csr = { 0 };
+    struct err unused;
 
-    if (m->not_after <= now)
-        return err_set(err, ERR_EXPIRED,
-                       "manifest %" PRIu64 " was valid until %s: have the root sign a new one",
-                       m->manifest_no, clock_text(m->not_after, until));
-    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_LOGIN, key_public_view(home->login), now,
-                             err))
-        return err_wrap(err, "login.key");
-    if (!rpc_trust_check_key(home->trust, RPC_KEY_DEN_SIGN, signer_sign_pk(home->signer), now, err))
-        return err_wrap(err, "sign.key");
-    if (!view_eq(signer_netid(home->signer), rpc_trust_netid(home->trust)))
-        return err_set(err, ERR_BAD_CONFIG, "the signer's book is of another network");
-    if (!is_listed(&m->intermediates, signer_cert(home->signer)))
-        return err_set(err, ERR_UNLISTED_KEY,
-                       "intermediate.pem: manifest %" PRIu64 " does not list it", m->manifest_no);
+    if (!home_read_router_csr(home->config->state, &csr, err) ||
+        !keyring_load(home->config, trust, home->router_no, home->keys.login, &keys, err) ||
+        !signer_greet(home->signer, err) ||
+        (!check_listed(home, trust, &unused) && !signer_re_open(home->signer, err)) ||
+        !check_listed(home, trust, err))
+        return false;
+    buf_free(&home->router_csr);
+    home->router_csr = csr;
+    csr = (struct buf){ 0 };
+    if (!keys.login)
+        keys.login = STEAL(home->keys.login);
+    keyring_deinit(&home->retired);
+    home->retired = home->keys;
+    home->keys = keys;
+    keys = (struct keyring){ 0 };
+    if (home->retired.login == home->login) /* the connection still has it */
+        home->retired.login = NULL;
     return true;
+}
+
+const struct key *home_login(struct home *home)
+{
+    if (home->login != home->keys.login)
+        key_free(home->login);
+    home->login = home->keys.login;
+    return home->login;
+}
+
+bool home_has_new_login(const struct home *home)
+{
+    return home->router_no >= rpc_trust_manifest_no(home->trust) && home->login &&
+           !view_eq(key_public_view(home->login), key_public_view(home->keys.login));
+}
+
+void home_router_has(struct home *home, uint64_t manifest_no)
+{
+    home->router_no = manifest_no;
+    if (manifest_no == rpc_trust_manifest_no(home->trust))
+        keyring_forget(home->config->state, home->trust);
 }
 
 bool home_open(const struct den_config *config, struct home **ret_home, struct err *err)
 {
     _cleanup_(home_freep) struct home *home = mem_new(struct home);
 
+    home->config = config;
     home->lock_fd = -1;
     home->trust_path = file_path(config->state, "trust");
     home->crl_path = file_path(config->state, "crl.number");
@@ -206,7 +253,7 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
     if (file_exists(home->list_path) &&
         !file_read(home->list_path, PKI_MAX_CRL, &home->crl_kept, err))
         return false;
-    if (!read_all(home, config, err) || !check_listed(home, err))
+    if (!read_all(home, err) || !check_listed(home, home->trust, err))
         return false;
     if (config->passphrase)
         buf_wipe(config->passphrase);

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "den/config.h"
-#include "den/manifest.h"
 #include "den/passphrase.h"
 #include "den/record.h"
+#include "den/root.h"
 #include "den/signer.h"
 #include "den/token.h"
 
@@ -18,10 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROOT_LIFE_MS         (20 * 365 * DAY_MS)
-#define INTERMEDIATE_LIFE_MS (5 * 365 * DAY_MS)
-#define ROUTER_LIFE_MS       (30 * DAY_MS)
-#define ADMIN_JOIN_LIFE_MS   (7 * DAY_MS)
+#define ROUTER_LIFE_MS     (30 * DAY_MS)
+#define ADMIN_JOIN_LIFE_MS (7 * DAY_MS)
 
 /* A network in the making. */
 struct founding {
@@ -35,7 +33,7 @@ struct founding {
     struct pki_csr *csr;
     struct buf passphrase;
     struct pki_ca *root;
-    struct pki_ca *intermediate;
+    struct pki_key *key; /* the intermediate's */
     struct signer *signer;
     struct key *login, *sign;
     struct rpc_trust *trust;
@@ -68,7 +66,7 @@ static void founding_deinit(struct founding *f)
     pki_csr_free(f->csr);
     buf_wipe(&f->passphrase);
     pki_ca_free(f->root);
-    pki_ca_free(f->intermediate);
+    pki_key_free(f->key);
     signer_free(f->signer);
     key_free(f->login);
     key_free(f->sign);
@@ -179,16 +177,10 @@ static bool make_root(struct founding *f, struct err *err)
            put_cert(f, "root.pem", pki_ca_cert(f->root), err);
 }
 
-static bool make_intermediate(struct founding *f, struct err *err)
+static bool make_intermediate_key(struct founding *f, struct err *err)
 {
-    struct pki_key *key;
-
-    if (!pki_key_new(PKI_P256, &key, err) ||
-        !pki_ca_new_intermediate(f->root, f->order->network, f->order->now, INTERMEDIATE_LIFE_MS,
-                                 key, &f->intermediate, err))
-        return false;
-    return put_key(f, "intermediate.key", pki_ca_key(f->intermediate), VIEW(NULL, 0), err) &&
-           put_cert(f, "intermediate.pem", pki_ca_cert(f->intermediate), err);
+    return pki_key_new(PKI_P256, &f->key, err) &&
+           put_key(f, "intermediate.key", f->key, VIEW(NULL, 0), err);
 }
 
 static bool make_key(const struct founding *f, const char *name, struct key **ret_key,
@@ -211,20 +203,41 @@ static bool make_signer(struct founding *f, struct err *err)
            signer_load(f->work, &config, &f->signer, err);
 }
 
+/* What the root signs is asked for and taken as it is later, when the root may be elsewhere. */
+static bool make_order(struct founding *f, struct root_order *asked, struct err *err)
+{
+    asked->step = CHANGE_FOUND;
+    asked->network = mem_text(f->order->network);
+    asked->reason = mem_text("");
+    asked->host = mem_text(f->request.host);
+    asked->made_at = f->order->now;
+    asked->pk = buf_dup(VIEW_ARR(f->request.public_key));
+    asked->login_pk = buf_dup(key_public_view(f->login));
+    asked->sign_pk = buf_dup(key_public_view(f->sign));
+    if (!pki_csr_new(f->key, &asked->csr, err))
+        return false;
+    root_order_write(asked);
+    return true;
+}
+
+static bool put_intermediate(struct founding *f, const struct root_answer *answer, struct err *err)
+{
+    _buf_ pem = { 0 };
+
+    pki_pem_put(&pem, "CERTIFICATE", buf_view(&answer->intermediate));
+    return put(f, "intermediate.pem", buf_view(&pem), 0644, err);
+}
+
 static bool make_trust(struct founding *f, struct err *err)
 {
-    const struct manifest_founders founders = {
-        .network = f->order->network,
-        .root = f->root,
-        .intermediate = signer_cert(f->signer),
-        .login_pk = key_public_view(f->login),
-        .sign_pk = key_public_view(f->sign),
-        .router_pk = VIEW_ARR(f->request.public_key),
-        .now = f->order->now,
-    };
+    _cleanup_(root_order_deinit) struct root_order asked = { 0 };
+    _cleanup_(root_answer_deinit) struct root_answer answer = { 0 };
     _buf_ bytes = { 0 };
 
-    if (!manifest_found(&founders, &f->trust, err))
+    if (!make_order(f, &asked, err) ||
+        !root_sign(&asked, &(struct root_signers){ f->root, NULL }, f->order->now, &answer, err) ||
+        !root_accept(&f->trust, &asked, &answer, f->order->now, err) ||
+        !put_intermediate(f, &answer, err))
         return false;
     rpc_trust_save(f->trust, &bytes);
     return put(f, "trust", buf_view(&bytes), 0600, err);
@@ -383,9 +396,9 @@ static bool make(struct founding *f, struct err *err)
 {
     if (!make_work(f, err))
         return false;
-    return make_root(f, err) && make_intermediate(f, err) &&
+    return make_root(f, err) && make_intermediate_key(f, err) &&
            make_key(f, "login.key", &f->login, err) && make_key(f, "sign.key", &f->sign, err) &&
-           make_signer(f, err) && make_trust(f, err) && make_store(f, err) &&
+           make_trust(f, err) && make_signer(f, err) && make_store(f, err) &&
            certify_router(f, err) && put_join(f, err) && put_configuration(f, err) &&
            reveal(f, err);
 }

@@ -55,6 +55,9 @@ static bool read_ca_keys(struct den_core *core, struct ca_keys *keys, struct err
     *keys = (struct ca_keys){ 0 };
     if (!add_ca_key(keys, pki_cert_der(signer_cert(core->c.signer)), err))
         return false;
+    for (size_t i = 0; i < core->c.n_intermediates; i++)
+        if (!add_ca_key(keys, buf_view(&core->c.intermediates[i]), err))
+            return false;
     for (size_t i = 0; rpc_trust_root(core->c.trust, i, &der); i++)
         if (!add_ca_key(keys, der, err))
             return false;
@@ -72,6 +75,16 @@ static bool check_not_a_ca_key(struct den_core *core, struct view spki, struct e
         if (view_eq(VIEW_ARR(keys->spki[i]), spki))
             return err_set(err, ERR_WRONG_KEY, "this is the key of an authority");
     return true;
+}
+
+/* One of the intermediate before is no answer any more: whoever asks wants one of the present one. */
+static bool is_of_signer(const struct den_core *core, const struct store_certificate *c)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    struct err unused;
+
+    return pki_cert_read(buf_view(&c->der), &cert, &unused) &&
+           pki_cert_is_by(cert, signer_cert(core->c.signer));
 }
 
 /* A key belongs to the first ID that asked with it, and to one certificate. Asked again, the answer
@@ -98,6 +111,10 @@ static bool find_issued(struct den_core *core, const char *id, struct view spki,
     if (known.not_after <= core_wall(core))
         return err_set(err, ERR_WRONG_KEY,
                        "the certificate of this key has expired: make a new key");
+    if (!is_of_signer(core, &known))
+        return err_set(err, ERR_WRONG_KEY,
+                       "the certificate of this key is of an intermediate that is not in use any "
+                       "more: make a new key");
     *ret_der = buf_dup(buf_view(&known.der));
     return true;
 }
@@ -258,20 +275,25 @@ bool issue_take(struct den_core *core, uint64_t inv, const struct request *reque
     return true;
 }
 
-static bool put_chain(struct den_core *core, struct buf *to, struct err *err)
+static void put_intermediates(struct den_core *core, struct buf *to)
+{
+    rpc_put_array(to, core->c.n_intermediates ? (uint32_t)core->c.n_intermediates : 1);
+    if (!core->c.n_intermediates)
+        rpc_put_bin(to, pki_cert_der(signer_cert(core->c.signer)));
+    for (size_t i = 0; i < core->c.n_intermediates; i++)
+        rpc_put_bin(to, buf_view(&core->c.intermediates[i]));
+}
+
+static void put_chain(struct den_core *core, struct buf *to)
 {
     _buf_ roots = { 0 };
     _buf_ manifests = { 0 };
 
-    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots,
-                                 &manifests, err))
-        return false;
+    rpc_trust_put_all(core->c.trust, &roots, &manifests);
     rpc_put_array(to, 3);
     rpc_put_raw(to, buf_view(&roots));
-    rpc_put_array(to, 1);
-    rpc_put_bin(to, pki_cert_der(signer_cert(core->c.signer)));
+    put_intermediates(core, to);
     rpc_put_raw(to, buf_view(&manifests));
-    return true;
 }
 
 bool issue_chain(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
@@ -279,8 +301,9 @@ bool issue_chain(struct den_core *core, const struct rpc_inv *inv, struct rpc_fi
 {
     _buf_ answer = { 0 };
 
-    if (!rpc_fields_end(args, err) || !put_chain(core, &answer, err))
+    if (!rpc_fields_end(args, err))
         return false;
+    put_chain(core, &answer);
     core_yield(core, inv->number, buf_view(&answer));
     return true;
 }

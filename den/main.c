@@ -125,10 +125,14 @@ static int verb_router_add(int argc, char **argv)
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
         { "passphrase-fd", &keys_fd, false },
+        { "request", &order.root_request_path, false },
+        { "response", &order.root_response_path, false },
     };
     _buf_wipe_ passphrase = { 0 };
+    _buf_ text = { 0 };
     struct err err;
 
+    order.ret_text = &text;
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.request_path, 1,
                    &err) ||
         !read_fd(fd, &order.passphrase_fd, &err))
@@ -136,13 +140,15 @@ static int verb_router_add(int argc, char **argv)
     if (!load_config(path, &config))
         return FAILED;
     log_open("warren-den", LOG_WARN);
-    if (!keys_ask(config.state, keys_fd, &passphrase, &err))
+    if (!order.root_request_path && !keys_ask(config.state, keys_fd, &passphrase, &err))
         return fail(&err);
     config.passphrase = &passphrase;
     if (!router_add(&order, &err))
         return fail(&err);
-    printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n", order.answer_path,
-           order.answer_path);
+    printf("%s", buf_cstr(&text));
+    if (!order.root_request_path)
+        printf("%s: the router takes it with: warren-router accept ROUTER-DIR %s\n",
+               order.answer_path, order.answer_path);
     return DONE;
 }
 
@@ -262,6 +268,8 @@ static int verb_help(int argc, char **argv);
 
 /* ---- finding them --------------------------------------------------------------------------------- */
 
+#define ROOT_OPTIONS "[--root-key FILE] [--root-passphrase-fd N] [--request FILE | --response FILE]"
+
 static const struct verb {
     const char *first, *second; /* NULL: one word */
     int (*run)(int argc, char **argv);
@@ -304,11 +312,31 @@ static const struct verb {
       "assigns a reserved name" },
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
-      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N]"
-      " [--passphrase-fd N]",
+      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N] "
+      "[--passphrase-fd N] [--request FILE | --response FILE]",
       "answers a router's request, with a new manifest where it needs one" },
     { "signer", "split", verb_signer_split, "DIR --config FILE [--user NAME] [--socket PATH]",
       "moves the keys to a folder that den cannot read: warren-den-signer(8)" },
+    { "rollover", "stage", verb_rollover_stage,
+      "--config FILE [--what intermediate|root|den-sign|den-login] " ROOT_OPTIONS,
+      "a new one beside the one in use" },
+    { "rollover", "switch", verb_rollover_switch, "--config FILE " ROOT_OPTIONS,
+      "den uses the new one" },
+    { "rollover", "retire", verb_rollover_retire, "--config FILE [--anyway] " ROOT_OPTIONS,
+      "the old one is accepted no more" },
+    { "rollover", "back", verb_rollover_back, "--config FILE " ROOT_OPTIONS,
+      "undoes switch, or stage" },
+    { "rollover", "replace", verb_rollover_replace,
+      "--config FILE [--what ...] [--reason WORD] " ROOT_OPTIONS,
+      "the old one is out at once, a new one in: for a key that was stolen" },
+    { "rollover", "renew", verb_rollover_renew, "--config FILE " ROOT_OPTIONS,
+      "the same manifest for another 400 days" },
+    { "rollover", "status", verb_rollover_status, "--config FILE [--unheard] [--json]",
+      "where it is, and how many machines have acknowledged the newest manifest" },
+    { "root", "sign", verb_root_sign,
+      "REQUEST --root-key FILE -o RESPONSE [--root-passphrase-fd N] [--new-root-key FILE] "
+      "[--new-root-passphrase-fd N] [--record FILE] [--yes]",
+      "on the root's machine: shows what a request asks for, and signs it" },
     { "cert", "list", verb_cert_list,
       "--config FILE [--id ID] [--serial HEX] [--state valid|expired|revoked|unsigned]"
       " [--expires-before WHEN] [--json]",

@@ -17,6 +17,12 @@ struct ocsp *ocsp_new(void)
     return mem_new(struct ocsp);
 }
 
+void ocsp_renew(struct den_core *core)
+{
+    pki_ocsp_free(core->ocsp->signer);
+    core->ocsp->signer = NULL;
+}
+
 void ocsp_free(struct ocsp *ocsp)
 {
     if (!ocsp)

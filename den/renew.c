@@ -2,6 +2,8 @@
 /* The router's certificate is renewed over the network, for the key that it has: its request
  * lies in den's folder. */
 #include "den/core_in.h"
+#include "den/record.h"
+#include "den/rollover.h"
 
 #include "base/log.h"
 
@@ -44,69 +46,102 @@ static void finish(struct den_core *core, uint64_t ask_again_in)
     core->renew_at = core_mono(core) + ask_again_in;
 }
 
+/* Durable, so that `warren-den rollover` knows it; a failure costs an operator's wait for the next look. */
+static void note_router(struct den_core *core, uint64_t manifest_no)
+{
+    _transaction_ struct store *open = core->c.store;
+    struct err err = { 0 };
+    uint64_t before;
+
+    if (!store_number_get(open, rollover_router, &before, &err) || before >= manifest_no)
+        return;
+    if (!store_begin(open, &err) || !store_number_raise(open, rollover_router, manifest_no, &err) ||
+        !store_commit(open, &err))
+        log_event(LOG_ERROR, "router.manifest.not_noted", "cause=%s", log_quote_text(err.text));
+    if (core->c.port->router_has)
+        core->c.port->router_has(core->c.port->user, manifest_no);
+}
+
 static void on_installed(void *user, const struct rpc_outcome *outcome)
 {
     struct den_core *core = user;
 
     if (outcome->what == RPC_PROGRESS)
         return;
-    if (outcome->what == RPC_FAILED)
+    if (outcome->what == RPC_FAILED) {
         log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s",
                   err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
-    else
-        log_event(LOG_INFO, "router.certificate.renewed", "at=router");
-    finish(core, outcome->what == RPC_FAILED ? ASK_AGAIN : ask_every(core));
+        finish(core, ASK_AGAIN);
+        return;
+    }
+    log_event(LOG_INFO, "router.certificate.renewed", "at=router manifest=%" PRIu64,
+              core->manifest_sent);
+    note_router(core, core->manifest_sent);
+    roll_tell(core); /* who came to the router before den did knows only what it knew */
+    finish(core, ask_every(core));
+    if (core->manifest_sent < rpc_trust_manifest_no(core->c.trust))
+        renew_now(core);
+    heart_extra(core); /* the router knows every key now that it may be signed with */
+}
+
+/* The intermediate above a leaf of ours: the one in use, or one before it. */
+static struct view above(const struct den_core *core, const struct pki_cert *leaf)
+{
+    for (size_t i = 0; i < core->c.n_intermediates; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        struct err unused;
+        if (pki_cert_read(buf_view(&core->c.intermediates[i]), &cert, &unused) &&
+            pki_cert_is_by(leaf, cert))
+            return buf_view(&core->c.intermediates[i]);
+    }
+    return pki_cert_der(signer_cert(core->c.signer));
 }
 
 static bool install(struct den_core *core, struct view leaf, struct err *err)
 {
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _buf_ roots = { 0 };
     _buf_ manifests = { 0 };
     _buf_ args = { 0 };
 
-    if (!rpc_trust_put_challenge(core->c.trust, 0, rpc_trust_netid(core->c.trust), &roots,
-                                 &manifests, err))
+    if (!pki_cert_read(leaf, &cert, err))
         return false;
-    rpc_put_array(&args, 2);
+    rpc_trust_put_all(core->c.trust, &roots, &manifests);
+    rpc_put_array(&args, 3);
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, leaf);
-    rpc_put_bin(&args, pki_cert_der(signer_cert(core->c.signer)));
+    rpc_put_bin(&args, above(core, cert));
     rpc_put_raw(&args, buf_view(&manifests));
+    rpc_put_raw(&args, buf_view(&roots));
+    core->manifest_sent = rpc_trust_manifest_no(core->c.trust);
     core->c.port->call(core->c.port->user, "network.router.certificate", buf_view(&args),
                        CORE_CALL_TIMEOUT, false, on_installed, core);
     return true;
 }
 
-/* A router that lives on older manifests gets ours, beside the certificate that it has. */
-static bool bring_manifests(struct den_core *core, const struct status *status, bool *ret_is_asked,
-                            struct err *err)
+/* What the router serves, as it was issued here; empty: it was not. */
+static bool find_served(struct den_core *core, const struct status *status,
+                        struct store_certificate *ret_known, struct err *err)
 {
-    _cleanup_(store_certificate_deinit) struct store_certificate known = { 0 };
     enum store_found found = STORE_NONE;
 
-    if (status->manifest_no >= rpc_trust_manifest(core->c.trust)->manifest_no)
-        return true;
-    if (!store_certificate_by_spki(core->c.store, status->spki, &found, &known, err))
-        return false;
-    if (found == STORE_NONE || !known.der.len)
-        return err_set(err, ERR_WRONG_KEY,
-                       "the router serves a TLS key that was never certified here");
-    *ret_is_asked = true;
-    return install(core, buf_view(&known.der), err);
+    return store_certificate_by_spki(core->c.store, status->spki, &found, ret_known, err);
 }
 
-/* *ret_is_asked: an answer of the router is awaited. */
-static bool renew(struct den_core *core, const struct status *status, bool *ret_is_asked,
+static bool is_of_signer(const struct den_core *core, struct view leaf)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    struct err unused;
+
+    return pki_cert_read(leaf, &cert, &unused) && pki_cert_is_by(cert, signer_cert(core->c.signer));
+}
+
+static bool issue(struct den_core *core, const struct status *status, struct buf *ret_leaf,
                   struct err *err)
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
-    _buf_ leaf = { 0 };
     uint8_t spki[HASH_SIZE];
-    uint64_t now = core_wall(core);
 
-    *ret_is_asked = false;
-    if (status->not_after > now && status->not_after - now > core->c.router_life / 3)
-        return bring_manifests(core, status, ret_is_asked, err);
     if (!pki_csr_read(core->c.router_csr, &csr, err))
         return err_wrap(err, "router.csr");
     pki_csr_spki_hash(csr, spki);
@@ -117,14 +152,40 @@ static bool renew(struct den_core *core, const struct status *status, bool *ret_
         .label = "router",
         .csr = csr,
         .der = core->c.router_csr,
-        .now = now,
+        .now = core_wall(core),
         .life = core->c.router_life,
     };
-    if (!signer_issue(core->c.signer, core->c.store, &order, &leaf, err) ||
-        !install(core, buf_view(&leaf), err))
+    return signer_issue(core->c.signer, core->c.store, &order, ret_leaf, err);
+}
+
+/* *ret_is_asked: an answer of the router is awaited. A router that lives on older manifests gets ours, beside the
+ * certificate that it has; one whose certificate ends, or is of an intermediate that is used no more, gets a new one. */
+static bool renew(struct den_core *core, const struct status *status, bool *ret_is_asked,
+                  struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate served = { 0 };
+    bool is_behind = status->manifest_no < rpc_trust_manifest_no(core->c.trust);
+    uint64_t now = core_wall(core);
+    _buf_ leaf = { 0 };
+
+    *ret_is_asked = false;
+    if (!is_behind)
+        note_router(core, status->manifest_no);
+    if (!find_served(core, status, &served, err))
         return false;
-    *ret_is_asked = true;
-    return true;
+    bool is_long = status->not_after > now && status->not_after - now > core->c.router_life / 3;
+    bool is_good = is_long && (!served.der.len || is_of_signer(core, buf_view(&served.der)));
+    if (is_good && !is_behind)
+        return true;
+    if (served.der.len && (is_good || !core->c.router_csr.len))
+        leaf = buf_dup(buf_view(&served.der));
+    else if (!core->c.router_csr.len)
+        return err_set(err, ERR_WRONG_KEY,
+                       "the router serves a TLS key that was never certified here");
+    else if (!issue(core, status, &leaf, err))
+        return false;
+    *ret_is_asked = install(core, buf_view(&leaf), err);
+    return *ret_is_asked;
 }
 
 static void on_status(void *user, const struct rpc_outcome *outcome)
@@ -145,10 +206,16 @@ static void on_status(void *user, const struct rpc_outcome *outcome)
         finish(core, is_ok ? ask_every(core) : ASK_AGAIN);
 }
 
+void renew_now(struct den_core *core)
+{
+    if (!core->is_renewing) /* else what is on its way sees to it */
+        core->renew_at = core_mono(core);
+    renew_tick(core);
+}
+
 void renew_tick(struct den_core *core)
 {
-    if (!core->is_up || core->is_renewing || core->c.router_csr.len == 0 ||
-        core_mono(core) < core->renew_at)
+    if (!core->is_up || core->is_renewing || core_mono(core) < core->renew_at)
         return;
     core->is_renewing = true;
     core->renew_at = NEVER_MS;

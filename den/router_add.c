@@ -4,22 +4,18 @@
 #include "base/file.h"
 #include "den/adopt.h"
 #include "den/folder.h"
-#include "den/manifest.h"
-#include "den/passphrase.h"
-#include "den/record.h"
+#include "den/rollover.h"
 #include "den/signer_link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MAX_PEM = 64 * 1024 };
-
 /* A router being taken in. */
 struct adding {
     const struct router_add_order *order;
     const struct den_config *config;
-    int lock_fd;
+    int lock_fd, den_fd;
     struct rpc_router_request request;
     struct pki_csr *csr;
     struct rpc_trust *trust;
@@ -37,6 +33,8 @@ static void adding_deinit(struct adding *a)
     signer_free(a->signer);
     if (a->lock_fd >= 0)
         close(a->lock_fd);
+    if (a->den_fd >= 0)
+        close(a->den_fd);
 }
 
 static bool read_request(struct adding *a, struct err *err)
@@ -55,22 +53,7 @@ static bool read_request(struct adding *a, struct err *err)
 
 /* One that has a folder of its own is asked, as den asks it; it wants the operator's order there. A folder from before
  * signers had books gets one. */
-static bool load_signer(struct adding *a, const struct signer_config *signer, struct err *err)
-{
-    const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };
-    struct signer_road road = { .ask = signer_link_ask, .free = signer_link_free_any };
-    bool is_new;
-
-    if (place.socket && *place.socket) {
-        road.user = signer_link_new(&place);
-        return signer_new_on(&road, signer, &a->signer, err);
-    }
-    return adopt_book(a->config->state, a->store, a->trust, VIEW(NULL, 0), a->order->now, &is_new,
-                      err) &&
-           signer_load(a->config->state, signer, &a->signer, err);
-}
-
-static bool open_parts(struct adding *a, struct err *err)
+static bool load_signer(struct adding *a, struct err *err)
 {
     const struct signer_config signer = {
         .network = a->config->network,
@@ -78,71 +61,56 @@ static bool open_parts(struct adding *a, struct err *err)
         .ca_url = a->config->ca_url,
         .passphrase = a->config->passphrase ? buf_view(a->config->passphrase) : VIEW(NULL, 0),
     };
+
+    const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };
+    struct signer_road road = { .ask = signer_link_ask, .free = signer_link_free_any };
+    bool is_new;
+
+    if (!folder_lock(a->config, &a->den_fd, err))
+        return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
+    if (place.socket && *place.socket) {
+        road.user = signer_link_new(&place);
+        return signer_new_on(&road, &signer, &a->signer, err);
+    }
+    return adopt_book(a->config->state, a->store, a->trust, VIEW(NULL, 0), a->order->now, &is_new,
+                      err) &&
+           signer_load(a->config->state, &signer, &a->signer, err);
+}
+
+static bool open_parts(struct adding *a, struct err *err)
+{
     struct err listed;
 
-    if (!config_check_secrets(a->config, err))
-        return false;
-    if (!folder_lock(a->config, &a->lock_fd, err))
-        return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
-    if (!folder_load_trust(a->config, &a->trust, err) ||
-        !folder_open_store(a->config, &a->store, err) || !load_signer(a, &signer, err))
+    if (!config_check_secrets(a->config, err) || !rollover_lock(a->config, &a->lock_fd, err) ||
+        !folder_open_store(a->config, &a->store, err) ||
+        !rollover_load_trust(a->config, a->store, &a->trust, err) ||
+        (!a->order->root_request_path && !load_signer(a, err)))
         return false;
     a->is_new = !rpc_trust_check_key(a->trust, RPC_KEY_ROUTER, VIEW_ARR(a->request.public_key),
                                      a->order->now, &listed);
+    if (!a->is_new && (a->order->root_request_path || a->order->root_response_path))
+        return err_set(err, ERR_ALREADY_EXISTS,
+                       "the newest manifest lists this router: the root is not needed");
     return true;
 }
 
-static bool load_root(const struct adding *a, struct pki_ca **ret_root, struct err *err)
+/* The next manifest, audited with it; a repeat finds the key listed and goes on from there. */
+static bool list_router(struct adding *a, struct err *err)
 {
-    _free_ char *key_path = a->order->root_key_path ? mem_text(a->order->root_key_path)
-                                                    : file_path(a->config->state, "root.key");
-    _buf_wipe_ pem = { 0 };
-    _buf_wipe_ passphrase = { 0 };
-    struct pki_key *key;
-    struct view der;
-
-    if (!file_read_secret(key_path, MAX_PEM, &pem, err))
-        return err_wrap(err, "the root key is needed for a new manifest (--root-key FILE)");
-    if (!passphrase_read(a->order->passphrase_fd, false, &passphrase, err))
-        return false;
-    if (!pki_key_read(buf_view(&pem), buf_view(&passphrase), &key, err))
-        return err_wrap(err, "%s", key_path);
-    if (!rpc_trust_root(a->trust, 0, &der)) {
-        pki_key_free(key);
-        return err_set(err, ERR_NOT_FOUND, "the trust set lists no root");
-    }
-    return pki_ca_load(der, key, ret_root, err) || err_wrap(err, "%s", key_path);
-}
-
-static bool audit_router(const struct adding *a, struct err *err)
-{
-    _transaction_ struct store *open = a->store;
-    char pk[RECORD_HEX], number[24];
-
-    snprintf(number, sizeof(number), "%" PRIu64, rpc_trust_manifest(a->trust)->manifest_no);
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("router", record_hex(VIEW_ARR(a->request.public_key), pk)),
-        AUDIT_TEXT("host", a->request.host),
-        AUDIT_TEXT("manifest", number),
+    const struct router_add_order *order = a->order;
+    const struct rollover_order step = {
+        .config = a->config,
+        .step = CHANGE_ADD_ROUTER,
+        .pk = VIEW_ARR(a->request.public_key),
+        .host = a->request.host,
+        .root_key = order->root_key_path,
+        .passphrase_fd = order->passphrase_fd,
+        .request_path = order->root_request_path,
+        .response_path = order->root_response_path,
+        .now = order->now,
     };
-    return store_begin(open, err) &&
-           audit_append(open, a->order->now, "router.added", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
-}
 
-/* Audited before anybody can see it; a repeat finds the key listed and goes on from there. */
-static bool list_router(const struct adding *a, struct err *err)
-{
-    _cleanup_(pki_ca_freep) struct pki_ca *root = NULL;
-    _free_ char *path = file_path(a->config->state, "trust");
-    _buf_ bytes = { 0 };
-
-    if (!load_root(a, &root, err) ||
-        !manifest_add_router(a->trust, root, VIEW_ARR(a->request.public_key), a->order->now, err) ||
-        !audit_router(a, err))
-        return false;
-    rpc_trust_save(a->trust, &bytes);
-    return file_write(path, buf_view(&bytes), 0600, err);
+    return rollover_step(&step, a->store, &a->trust, order->ret_text, err);
 }
 
 static bool put_answer(const struct adding *a, struct err *err)
@@ -182,12 +150,14 @@ static bool keep_csr(const struct adding *a, struct err *err)
 
 bool router_add(const struct router_add_order *order, struct err *err)
 {
-    _cleanup_(
-        adding_deinit) struct adding a = { .order = order, .config = order->config, .lock_fd = -1 };
+    _cleanup_(adding_deinit) struct adding a = {
+        .order = order, .config = order->config, .lock_fd = -1, .den_fd = -1
+    };
 
-    if (file_exists(order->answer_path))
+    if (!order->root_request_path && file_exists(order->answer_path))
         return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten",
                        order->answer_path);
-    return read_request(&a, err) && open_parts(&a, err) && (!a.is_new || list_router(&a, err)) &&
-           keep_csr(&a, err) && put_answer(&a, err);
+    if (!read_request(&a, err) || !open_parts(&a, err) || (a.is_new && !list_router(&a, err)))
+        return false;
+    return order->root_request_path || (keep_csr(&a, err) && put_answer(&a, err));
 }

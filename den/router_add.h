@@ -8,9 +8,12 @@
 struct router_add_order {
     const struct den_config *config;
     const char *request_path, *answer_path;
-    const char *root_key_path; /* NULL: root.key in the state folder */
+    const char *root_key_path; /* NULL: in the state folder */
     int passphrase_fd;
+    const char *root_request_path, *root_response_path; /* where the root is elsewhere */
     uint64_t now;
+    struct buf *ret_text; /* what was done, and what comes next */
 };
-/* den must not run meanwhile: BUSY. ALREADY_EXISTS when the answer's file is there. */
+/* den must not run meanwhile: BUSY; but for the request to the root it may. ALREADY_EXISTS when the answer's file is there. With root_request_path
+ * no answer is made yet. */
 bool router_add(const struct router_add_order *order, struct err *err);

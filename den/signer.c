@@ -12,6 +12,7 @@
 struct signer {
     struct signer_road road;
     struct vault *vault; /* in this process; NULL: in another one */
+    char *dir;           /* that it was opened from; NULL: none */
     struct signer_config config;
     char *network, *crl_url, *ca_url, *ocsp_url;
     struct pki_cert *cert;
@@ -95,7 +96,10 @@ static bool ask_vault(void *user, struct view request, struct buf *answer, struc
     struct signer *s = user;
     uint64_t now = s->config.clock ? s->config.clock(s->config.clock_user) : clock_wall_ms();
 
+    if (!s->vault && !vault_open(s->dir, VAULT_ASKED_BY_OPERATOR, &s->vault, err))
+        return false; /* it could not be opened anew before */
     switch (vault_handle(s->vault, now, request, answer)) {
+    case VAULT_LEAVES:
     case VAULT_ANSWERED:
         return true;
     case VAULT_JUNK:
@@ -149,8 +153,41 @@ bool signer_load(const char *dir, const struct signer_config *config, struct sig
 {
     struct vault *vault;
 
-    return vault_unlock(dir, VAULT_ASKED_BY_OPERATOR, config->passphrase, &vault, err) &&
-           signer_new(vault, config, ret_signer, err);
+    if (!vault_unlock(dir, VAULT_ASKED_BY_OPERATOR, config->passphrase, &vault, err) ||
+        !signer_new(vault, config, ret_signer, err))
+        return false;
+    (*ret_signer)->dir = mem_text(dir);
+    return true;
+}
+
+/* The book is locked by whoever has it open: the old vault goes first, once the new keys can be read. */
+static bool open_vault_again(struct signer *s, struct err *err)
+{
+    struct vault_keys keys = { 0 };
+
+    if (!vault_keys_read(s->dir, VIEW(NULL, 0), &keys, err))
+        return err->code == ERR_LOCKED ? err_wrap(err, "start warren-den anew") : false;
+    vault_keys_deinit(&keys);
+    vault_free(s->vault);
+    s->vault = NULL;
+    return vault_open(s->dir, VAULT_ASKED_BY_OPERATOR, &s->vault, err);
+}
+
+bool signer_re_open(struct signer *s, struct err *err)
+{
+    _buf_ request = { 0 }, answer = { 0 };
+    struct vault_in in;
+
+    if (s->road.may_leave && !s->road.may_leave(s->road.user, err))
+        return false;
+    buf_put_u8(&request, VAULT_RE_OPEN);
+    if (!ask(s, &request, &answer, &in, err) || !end(&in, err))
+        return err_wrap(err, "signer");
+    if (s->dir && !open_vault_again(s, err))
+        return err_wrap(err, "signer");
+    if (s->road.has_left)
+        s->road.has_left(s->road.user);
+    return hello(s, err);
 }
 
 void signer_free(struct signer *signer)
@@ -160,6 +197,7 @@ void signer_free(struct signer *signer)
     if (signer->road.free)
         signer->road.free(signer->road.user);
     vault_free(signer->vault);
+    free(signer->dir);
     pki_cert_free(signer->cert);
     free(signer->network);
     free(signer->crl_url);
@@ -240,6 +278,19 @@ bool signer_sign(struct signer *s, enum rpc_word word, const void *statement, st
     }
     buf_free(&one.bytes);
     return ok;
+}
+
+bool signer_re_sign(struct signer *s, struct view k, struct view sig, uint8_t ret_sig[SIG_SIZE],
+                    struct err *err)
+{
+    _buf_ request = { 0 }, answer = { 0 };
+    struct vault_in in;
+
+    buf_put_u8(&request, VAULT_RE_SIGN);
+    vault_put(&request, k);
+    vault_put(&request, sig);
+    return (ask(s, &request, &answer, &in, err) && take_sig(&in, ret_sig, err) && end(&in, err)) ||
+           err_wrap(err, "signer");
 }
 
 /* ---- keys of IDs ------------------------------------------------------------------------------------------ */

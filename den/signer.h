@@ -32,6 +32,9 @@ struct signer_road {
     void (*free)(void *user); /* may be NULL */
     /* Rises each time that it was reached anew; NULL: it stays. */
     uint64_t (*generation)(void *user);
+    /* Whether it can be started again when it ends to read its keys anew; and that it ended so. NULL: it does not end. */
+    bool (*may_leave)(void *user, struct err *err);
+    void (*has_left)(void *user);
     void *user;
 };
 bool signer_new_on(const struct signer_road *road, const struct signer_config *config,
@@ -51,6 +54,10 @@ struct signer_numbers { /* that it had signed when it was reached: it remembers 
 const struct signer_numbers *signer_numbers(const struct signer *signer);
 const char *signer_report(const struct signer *signer); /* on its sandbox, for the log */
 
+/* The folder's manifest lists other keys first now: they are used from then on. BUSY while it is not there again; what
+ * signer_cert() and signer_sign_pk() gave before is gone. */
+bool signer_re_open(struct signer *signer, struct err *err);
+
 /* ---- statements of den-sign ---------------------------------------------------------------------- */
 
 /* Writes and has it signed. What the vault refuses: STALE (a number fell), WRONG_KEY, REVOKED ...; BUSY when it is not
@@ -64,6 +71,10 @@ struct signer_statement {
 /* Many at once, in their order, at most VAULT_MAX_BATCH: all, or none is to be used. */
 bool signer_sign_all(struct signer *signer, enum rpc_word word, struct signer_statement *items,
                      size_t n, struct err *err);
+
+/* Another signature of den-sign under a statement about a new key, which an earlier one signed. */
+bool signer_re_sign(struct signer *signer, struct view k, struct view sig,
+                    uint8_t ret_sig[SIG_SIZE], struct err *err);
 
 /* ---- which key an ID has --------------------------------------------------------------------------- */
 

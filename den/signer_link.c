@@ -107,6 +107,29 @@ static void lost(struct signer_link *l, const char *what)
     l->pause = min_u64(2 * l->pause, l->socket ? MOST_TO_REACH : MOST_PAUSE);
 }
 
+bool signer_link_may_leave(void *link, struct err *err)
+{
+    const struct signer_link *l = link;
+
+    return l->socket || !l->is_sealed ||
+           err_set(err, ERR_LOCKED,
+                   "den's keys are under a passphrase: start warren-den anew with it");
+}
+
+void signer_link_has_left(void *link)
+{
+    struct signer_link *l = link;
+    char why[128];
+
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+    if (l->pid)
+        reap(l, why, sizeof(why));
+    l->retry_at = 0;
+    l->pause = LEAST_PAUSE;
+}
+
 void signer_link_free(struct signer_link *l)
 {
     char why[128];

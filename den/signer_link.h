@@ -23,6 +23,9 @@ OWN_FREEP(signer_link, struct signer_link)
 bool signer_link_ask(void *link, struct view request, struct buf *answer, struct err *err);
 /* Rises each time that it was reached anew. */
 uint64_t signer_link_generation(void *link);
+/* LOCKED: a child whose keys are under a passphrase, which is not kept. */
+bool signer_link_may_leave(void *link, struct err *err);
+void signer_link_has_left(void *link); /* the next question reaches it anew */
 void signer_link_free_any(void *link);
 
 /* Often (each 250 ms): notices when it ended, says so in the log, and starts or reaches it again. Whether it is there. */

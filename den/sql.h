@@ -72,6 +72,21 @@
     X(REKEY_SIGN, "UPDATE rekey SET new_sig = ? WHERE id = ? AND rekey_no = ?")                    \
     X(REKEY_BY_OLD, "SELECT " REKEY " FROM rekey WHERE old_pk = ?")                                \
     X(REKEY_FIND, "SELECT " REKEY " FROM rekey WHERE id = ? AND rekey_no = ?")                     \
+    X(REKEY_BY_DEN, "SELECT " REKEY " FROM rekey ORDER BY id, rekey_no LIMIT 1 OFFSET ?")          \
+    X(REKEY_RESIGN, "UPDATE rekey SET sig = ? WHERE id = ? AND rekey_no = ?")                      \
+    X(IDENTITY_ACKNOWLEDGE, "UPDATE identity SET manifest_no = max(manifest_no, ?),"               \
+                            " manifest_at = ? WHERE id = ?")                                       \
+    X(IDENTITY_BEHIND,                                                                             \
+      "SELECT count(*), coalesce(sum(manifest_no >= ?1), 0),"                                      \
+      " coalesce(sum(manifest_no < ?1 AND max(seen_at, manifest_at) >= ?2), 0),"                   \
+      " coalesce(min(CASE WHEN manifest_no < ?1 THEN max(seen_at, manifest_at, created_at) END),"  \
+      " 0) FROM identity WHERE revoked_at IS NULL AND ended = ''"                                  \
+      " AND (expires_at = 0 OR expires_at > ?3)")                                                  \
+    X(IDENTITY_EACH_BEHIND,                                                                        \
+      "SELECT id, host, manifest_no, max(seen_at, manifest_at, created_at) FROM identity"          \
+      " WHERE revoked_at IS NULL AND ended = '' AND (expires_at = 0 OR expires_at > ?2)"           \
+      " AND manifest_no < ?1 ORDER BY 4 DESC")                                                     \
+    X(REVOCATION_RESIGN, "UPDATE revocation SET sig = ? WHERE no = ? AND statement IS NOT NULL")   \
     X(SERIAL_RESERVE,                                                                              \
       "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
     X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \

@@ -69,6 +69,28 @@ bool store_identity_set(struct store *s, const struct store_identity *i, struct 
 /* Its next key, with the number `rekey_no` that follows the one before. */
 bool store_identity_set_key(struct store *s, const char *id, struct view pk, uint64_t rekey_no,
                             struct err *err);
+/* It has taken that manifest; a lower number than before changes only the time. */
+bool store_identity_acknowledge(struct store *s, const char *id, uint64_t manifest_no, uint64_t at,
+                                struct err *err);
+/* How far the identities that live at `now` are with a manifest. */
+struct store_progress {
+    uint64_t n, n_acknowledged;
+    uint64_t n_seen; /* that have not, and were seen at `since` or later */
+    uint64_t
+        longest_since; /* that have not: when the longest silent one was seen last; 0: all have */
+};
+bool store_identity_progress(struct store *s, uint64_t manifest_no, uint64_t since, uint64_t now,
+                             struct store_progress *ret_p, struct err *err);
+/* Walks those that have not, the one that was seen last first; `each` returns false to stop, and changes
+ * nothing here. */
+struct store_behind {
+    char id[STORE_ID], host[STORE_HOST];
+    uint64_t manifest_no; /* the newest that it acknowledged; 0: none */
+    uint64_t seen_at;
+};
+bool store_identity_each_behind(struct store *s, uint64_t manifest_no, uint64_t now,
+                                bool (*each)(void *user, const struct store_behind *b), void *user,
+                                struct err *err);
 bool store_identity_drop(struct store *s, const char *id, struct err *err); /* a provisional one */
 /* Its key, for ever; *ret_is_its_key false, and nothing changed, when that is not the key it has now. */
 bool store_identity_revoke(struct store *s, const char *id, struct view pk, uint64_t at,
@@ -169,6 +191,12 @@ struct store_rekey {
 bool store_rekey_add(struct store *s, const struct store_rekey *k, struct err *err);
 bool store_rekey_sign(struct store *s, const char *id, uint64_t rekey_no, struct view new_sig,
                       struct err *err);
+/* Another signature of den's under the same statement. */
+bool store_rekey_resign(struct store *s, const char *id, uint64_t rekey_no, struct view sig,
+                        struct err *err);
+/* Number `i` of all, from 0 on. */
+bool store_rekey_at(struct store *s, uint64_t i, enum store_found *ret, struct store_rekey *ret_k,
+                    struct err *err);
 /* Whether that key was replaced, and by what. */
 bool store_rekey_by_old(struct store *s, struct view old_pk, enum store_found *ret,
                         struct store_rekey *ret_k, struct err *err);
@@ -237,6 +265,8 @@ bool store_admission_is_revoked(struct store *s, struct view id, struct view pk,
 /* The statement that says it, once. NOT_FOUND when there is one already. */
 bool store_revocation_sign(struct store *s, uint64_t no, struct view statement, struct view sig,
                            struct err *err);
+/* Another signature of den's under the same statement: NOT_FOUND when there is none yet. */
+bool store_revocation_resign(struct store *s, uint64_t no, struct view sig, struct err *err);
 /* By serial, as above: NOT_FOUND. */
 bool store_certificate_revoke(struct store *s, struct view serial, uint64_t at, uint8_t reason,
                               struct err *err);

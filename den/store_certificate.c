@@ -242,6 +242,11 @@ bool store_revocation_sign(struct store *s, uint64_t no, struct view statement, 
                           "revocation", err);
 }
 
+bool store_revocation_resign(struct store *s, uint64_t no, struct view sig, struct err *err)
+{
+    return sql_change_one(s, SQL_REVOCATION_RESIGN, ARGS(BLOB(sig), NUMBER(no)), "revocation", err);
+}
+
 bool store_key_is_revoked(struct store *s, struct view spki, bool *ret_is, struct err *err)
 {
     enum store_found found;

@@ -116,6 +116,59 @@ bool store_identity_revoke(struct store *s, const char *id, struct view pk, uint
     return true;
 }
 
+bool store_identity_acknowledge(struct store *s, const char *id, uint64_t manifest_no, uint64_t at,
+                                struct err *err)
+{
+    return sql_change_one(s, SQL_IDENTITY_ACKNOWLEDGE,
+                          ARGS(NUMBER(manifest_no), NUMBER(at), TEXT(id)), "identity", err);
+}
+
+bool store_identity_progress(struct store *s, uint64_t manifest_no, uint64_t since, uint64_t now,
+                             struct store_progress *ret_p, struct err *err)
+{
+    struct store_progress p = { 0 };
+    enum store_found found;
+    _row_ row = { 0 };
+
+    if (!sql_ask(s, SQL_IDENTITY_BEHIND, ARGS(NUMBER(manifest_no), NUMBER(since), NUMBER(now)),
+                 &row, &found, err))
+        return false;
+    p.n = row_number(&row);
+    p.n_acknowledged = row_number(&row);
+    p.n_seen = row_number(&row);
+    p.longest_since = row_number(&row);
+    if (!row_end(s, &row, err))
+        return false;
+    *ret_p = p;
+    return true;
+}
+
+bool store_identity_each_behind(struct store *s, uint64_t manifest_no, uint64_t now,
+                                bool (*each)(void *user, const struct store_behind *b), void *user,
+                                struct err *err)
+{
+    bool is_row, goes_on = true;
+    _row_ row = { 0 };
+
+    if (!sql_start(s, SQL_IDENTITY_EACH_BEHIND, ARGS(NUMBER(manifest_no), NUMBER(now)), &row, err))
+        return false;
+    while (goes_on) {
+        struct store_behind b = { 0 };
+        if (!sql_next(s, &row, &is_row, err))
+            return false;
+        if (!is_row)
+            break;
+        row_text(&row, b.id, sizeof(b.id));
+        row_text(&row, b.host, sizeof(b.host));
+        b.manifest_no = row_number(&row);
+        b.seen_at = row_number(&row);
+        if (!row_end(s, &row, err))
+            return false;
+        goes_on = each(user, &b);
+    }
+    return true;
+}
+
 bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, struct err *err)
 {
     const struct arg digits = NUMBER(n_digits);

@@ -144,6 +144,19 @@ static bool find_rekey(struct store *s, enum sql which, const struct arg *by, si
     return true;
 }
 
+bool store_rekey_resign(struct store *s, const char *id, uint64_t rekey_no, struct view sig,
+                        struct err *err)
+{
+    return sql_change_one(s, SQL_REKEY_RESIGN, ARGS(BLOB(sig), TEXT(id), NUMBER(rekey_no)),
+                          "new key", err);
+}
+
+bool store_rekey_at(struct store *s, uint64_t i, enum store_found *ret, struct store_rekey *ret_k,
+                    struct err *err)
+{
+    return find_rekey(s, SQL_REKEY_BY_DEN, ARGS(NUMBER(i)), ret, ret_k, err);
+}
+
 bool store_rekey_by_old(struct store *s, struct view old_pk, enum store_found *ret,
                         struct store_rekey *ret_k, struct err *err)
 {

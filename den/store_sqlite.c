@@ -20,6 +20,8 @@ static const char *const schemas[] = {
 #include "den/schema_3.sql.inc"
     ,
 #include "den/schema_4.sql.inc"
+    ,
+#include "den/schema_5.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 

@@ -43,3 +43,13 @@ int verb_peer_remove(int argc, char **argv);
 int verb_name_list(int argc, char **argv);
 int verb_name_assign(int argc, char **argv);
 int verb_name_free(int argc, char **argv);
+
+/* verb_rollover.c */
+int verb_rollover_stage(int argc, char **argv);
+int verb_rollover_switch(int argc, char **argv);
+int verb_rollover_retire(int argc, char **argv);
+int verb_rollover_back(int argc, char **argv);
+int verb_rollover_replace(int argc, char **argv);
+int verb_rollover_renew(int argc, char **argv);
+int verb_rollover_status(int argc, char **argv);
+int verb_root_sign(int argc, char **argv);

@@ -49,7 +49,7 @@ static bool check_request(struct vault *v, const struct job *job, struct err *er
     if (!rpc_statement_open(RPC_W_REQUEST, job->pk, job->request, job->sig, &r, err))
         return err_wrap(err, "request of %s", job->label);
     hash_sha256(job->body, hash);
-    if (!vault_check_netid(v, r.netid, err) || !view_eq(r.den_pk, key_public_view(v->keys.sign)) ||
+    if (!vault_check_netid(v, r.netid, err) || !vault_is_den_sign(v, r.den_pk) ||
         !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
         !view_eq(r.body_hash, VIEW_ARR(hash)))
         return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", job->label);

@@ -53,7 +53,7 @@ static bool give(int fd, struct view bytes)
 
 /* ---- frames ------------------------------------------------------------------------------------------------- */
 
-enum step { STEP_ON, STEP_CLOSE, STEP_BROKEN };
+enum step { STEP_ON, STEP_CLOSE, STEP_LEAVE, STEP_BROKEN };
 
 static enum step junk(const char *what)
 {
@@ -82,21 +82,29 @@ static enum step read_frame(int fd, struct buf *to)
 static enum step answer(struct vault *vault, int fd)
 {
     _buf_ request = { 0 }, to = { 0 };
+    enum vault_outcome outcome;
     enum step step = read_frame(fd, &request);
 
     if (step != STEP_ON)
         return step;
     buf_put_u32(&to, 0);
-    switch (vault_handle(vault, clock_wall_ms(), buf_view(&request), &to)) {
+    outcome = vault_handle(vault, clock_wall_ms(), buf_view(&request), &to);
+    switch (outcome) {
     case VAULT_BROKEN:
         return STEP_BROKEN;
     case VAULT_JUNK:
         return junk("a frame that is no request");
     case VAULT_ANSWERED:
+    case VAULT_LEAVES:
         break;
     }
     for (size_t i = 0; i < VAULT_HEAD; i++)
         to.data[i] = (uint8_t)((to.len - VAULT_HEAD) >> (24 - 8 * i));
+    if (outcome == VAULT_LEAVES) {
+        give(fd, buf_view(&to));
+        log_event(LOG_INFO, "signer.leaves", "cause=new_keys");
+        return STEP_LEAVE;
+    }
     return give(fd, buf_view(&to)) ? STEP_ON : STEP_CLOSE;
 }
 
@@ -134,7 +142,7 @@ bool vault_serve(struct vault *vault, struct vault_place *place)
             step = answer(vault, place->conn_fd);
         if (step == STEP_BROKEN)
             return false;
-        if (step == STEP_CLOSE && place->listen_fd < 0)
+        if (step == STEP_LEAVE || (step == STEP_CLOSE && place->listen_fd < 0))
             return true;
         if (step == STEP_CLOSE) {
             close(place->conn_fd);

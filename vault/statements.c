@@ -227,3 +227,35 @@ bool vault_statements(struct vault *v, struct vault_in *in, struct buf *answer,
     }
     return vault_end(in);
 }
+
+/* ---- a new key of den's ------------------------------------------------------------------------------------ */
+
+bool vault_is_den_sign(const struct vault *v, struct view pk)
+{
+    const struct rpc_manifest *m = v->keys.trust ? rpc_trust_manifest(v->keys.trust) : NULL;
+    bool is = view_eq(pk, key_public_view(v->keys.sign));
+
+    for (size_t i = 0; m && i < m->keys.n; i++)
+        is |= m->keys.item[i].role == RPC_KEY_DEN_SIGN && view_eq(m->keys.item[i].pk, pk);
+    return is;
+}
+
+/* What an operator ordered once, and an earlier key of ours signed, holds under the present one. */
+bool vault_re_sign(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    struct view bytes = vault_bytes(in, RPC_MAX_STATEMENT), sig = vault_fixed(in, SIG_SIZE);
+    uint8_t new_sig[SIG_SIZE];
+    struct rpc_rekey k;
+
+    if (!vault_end(in))
+        return false;
+    if (!rpc_statement_read(RPC_W_REKEY, bytes, &k, err) || !vault_check_netid(v, k.netid, err))
+        return false;
+    if (!key_verify(key_public_view(v->keys.sign), bytes, sig) &&
+        !(v->keys.trust && rpc_trust_is_by_a_den(v->keys.trust, bytes, sig)))
+        return err_set(err, ERR_BAD_SIGNATURE, "rekey: not signed by an earlier key of den's");
+    key_sign(v->keys.sign, bytes, new_sig);
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, VIEW_ARR(new_sig));
+    return true;
+}

@@ -98,6 +98,15 @@ static bool hello(struct vault *v, struct vault_in *in, struct buf *answer, stru
     return true;
 }
 
+static bool re_open(_unused_ struct vault *v, struct vault_in *in, struct buf *answer,
+                    _unused_ struct err *err)
+{
+    if (!vault_end(in))
+        return false;
+    buf_put_u8(answer, VAULT_YES);
+    return true;
+}
+
 /* ---- one request -------------------------------------------------------------------------------------- */
 
 enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view request,
@@ -116,6 +125,8 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         [VAULT_LIST] = { vault_list, "revocation list" },
         [VAULT_OCSP_KEY] = { vault_ocsp_key, "OCSP key" },
         [VAULT_OCSP] = { vault_ocsp, "OCSP answer" },
+        [VAULT_RE_SIGN] = { vault_re_sign, "new signature" },
+        [VAULT_RE_OPEN] = { re_open, "opening anew" },
     };
     struct vault_in in = { .rest = request };
     uint8_t kind = vault_u8(&in);
@@ -133,7 +144,7 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         vault_put_refusal(answer, &err);
     }
     if (vault_book_sync(v->book, &err))
-        return VAULT_ANSWERED;
+        return kind == VAULT_RE_OPEN ? VAULT_LEAVES : VAULT_ANSWERED;
     answer->len = start;
     log_event(LOG_ERROR, "signer.broken", "cause=%s", log_quote_text(err.text));
     return VAULT_BROKEN;

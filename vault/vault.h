@@ -6,6 +6,7 @@
 #pragma once
 
 #include "pki/pki.h"
+#include "rpc/rpc.h"
 #include "vault/book.h"
 #include "vault/wire.h"
 
@@ -13,15 +14,31 @@ struct key;
 
 /* ---- keys.c: from the folder to the keys ------------------------------------------------------- */
 
+#define VAULT_MANIFESTS                                                                            \
+    "manifests" /* the file: a trust set, written by whoever may change the folder */
+
 struct vault_keys {
     struct key *sign; /* den-sign */
     struct pki_ca *ca;
+    struct rpc_trust *trust; /* the folder's manifests; NULL: there was no rollover yet */
 };
-/* sign.key, intermediate.key and intermediate.pem: EXPOSED; WRONG_KEY when they do not belong together. */
+/* Those that the folder's manifest lists first; without one sign.key, intermediate.key and intermediate.pem. EXPOSED;
+ * UNLISTED_KEY when what is listed is not there; WRONG_KEY when a key and its certificate do not belong together. */
 /* The keys may be sealed under a passphrase (base/secret.h): LOCKED, BAD_PASSPHRASE. */
 bool vault_keys_read(const char *dir, struct view passphrase, struct vault_keys *ret_keys,
                      struct err *err);
 void vault_keys_deinit(struct vault_keys *keys);
+
+/* The certificate of that hash among KIND.pem, KIND.N.pem; *ret_key_path (may be NULL) is where its key would be. The
+ * caller owns both. UNLISTED_KEY: there is none. */
+bool vault_find_cert(const char *dir, const char *kind, struct view hash,
+                     struct pki_cert **ret_cert, char **ret_key_path, struct err *err);
+/* The key file among KIND.key, KIND.N.key that holds the private half of `pk`. UNLISTED_KEY. */
+bool vault_find_key(const char *dir, const char *kind, struct view pk, struct view passphrase,
+                    struct key **ret_key, struct err *err);
+/* Every file KIND.ENDING, KIND.N.ENDING; `each` returns false to stop. */
+bool vault_each_file(const char *dir, const char *kind, const char *ending,
+                     bool (*each)(void *user, const char *path), void *user);
 
 /* ---- vault.c ----------------------------------------------------------------------------------- */
 
@@ -47,7 +64,8 @@ void vault_set_report(struct vault *vault, const char *text);
 enum vault_outcome {
     VAULT_ANSWERED, /* also with a refusal */
     VAULT_JUNK,     /* no request: whoever sent it is not den */
-    VAULT_BROKEN,   /* what had to be written first was not: nothing may be signed any more */
+    VAULT_LEAVES, /* answered; the keys of the folder are others now: open it again, or end and be started again */
+    VAULT_BROKEN, /* what had to be written first was not: nothing may be signed any more */
 };
 /* Appends the answer to a frame's content. Everything that the answer relies on is durable before. `now`: wall, ms. */
 enum vault_outcome vault_handle(struct vault *vault, uint64_t now, struct view request,

@@ -16,6 +16,8 @@ enum vault_kind {
     VAULT_LIST,       /* number u64, at u64, next_update u64, entries */
     VAULT_OCSP_KEY,   /* nothing: a request for a certificate, for a new key */
     VAULT_OCSP,       /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
+    VAULT_RE_SIGN,    /* K, signature by an earlier den-sign key: the same by the present one */
+    VAULT_RE_OPEN,    /* nothing: the folder's keys are others now */
     VAULT_N_KINDS
 };
 enum {

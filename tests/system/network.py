@@ -173,6 +173,7 @@ class Network:
         self.processes, self.ids = [], {}
         self.has_limits = False  # of addresses, at the router
         self.router = self.den = None
+        self.root_passphrase = secrets.token_hex(16)
 
     def program(self, name):
         part = {"warren-router": "router", "warren-den": "den", "warren-den-signer": "den", "warren": "peer/cli", "evil": "tests/evil"}[name]
@@ -190,19 +191,29 @@ class Network:
         router, den = self.path("router"), self.path("den")
         run([self.program("warren-router"), "init", router, "--host", f"{self.host}:{self.port}"])
         self.say(f"router: keys made, request written; its keys never leave {router}")
-        passphrase, ours = os.pipe()
-        self.root_passphrase = secrets.token_hex(16)
-        os.write(ours, self.root_passphrase.encode())
-        os.close(ours)
-        made = run([self.program("warren-den"), "init", den, "--network", self.name, "--router-request",
-                    os.path.join(router, "router.request"), "--root-passphrase-fd", str(passphrase)], pass_fds=[passphrase])
-        os.close(passphrase)
+        made = self.with_passphrase([self.program("warren-den"), "init", den, "--network", self.name, "--router-request",
+                                     os.path.join(router, "router.request")])
         self.say(made.stdout.rstrip())
         run([self.program("warren-router"), "accept", router, os.path.join(den, "router.answer")])
         self.say("router: den's answer accepted (certificate, chain, manifest)")
         if not self.has_limits:  # all machines of a test have one address
             with open(os.path.join(router, "router.conf"), "a", encoding="ascii") as f:
                 f.write("unlimited_networks = 127.0.0.0/8 10.0.0.0/8 ::1\n")
+
+    def with_passphrase(self, argv, *options, wanted=0, **more):
+        """A command that is given the root's passphrase, once for each of `options`."""
+        fds = []
+        for option in options or ["--root-passphrase-fd"]:
+            theirs, ours = os.pipe()
+            os.write(ours, self.root_passphrase.encode())
+            os.close(ours)
+            fds.append(theirs)
+            argv = [*argv, option, str(theirs)]
+        try:
+            return run(argv, wanted=wanted, pass_fds=fds, **more)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def start_router(self, prefix=()):
         self.router = self.start("warren-router", [*prefix, self.program("warren-router"), "--config", self.path("router/router.conf")])

@@ -8,6 +8,7 @@
 #include "den/audit.h"
 #include "den/folder.h"
 #include "den/policy.h"
+#include "den/rollover.h"
 #include "den/router_add.h"
 #include "den/token.h"
 #include "pki/pki.h"
@@ -519,6 +520,8 @@ static bool add(const struct den_config *config, const char *request, const char
         .passphrase_fd = fd_of(passphrase),
         .now = clock_wall_ms(),
     };
+    _buf_ text = { 0 };
+    order.ret_text = &text;
     bool ok = router_add(&order, &err);
 
     close(order.passphrase_fd);
@@ -527,6 +530,7 @@ static bool add(const struct den_config *config, const char *request, const char
 
 TEST(a_second_router_comes_with_the_next_manifest)
 {
+    _cleanup_(store_freep) struct store *store = NULL;
     _cleanup_(scene_deinit) struct scene s = scene_new();
     _cleanup_(config_deinit) struct den_config config = { 0 };
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
@@ -545,7 +549,8 @@ TEST(a_second_router_comes_with_the_next_manifest)
     CHECK(!file_exists(answer));
     CHECK_OK(add(&config, request, answer, "correct horse"), err);
     check_answer(answer, tls_key, 2);
-    CHECK_OK(folder_load_trust(&config, &trust, &err), err);
+    CHECK_OK(folder_open_store(&config, &store, &err), err);
+    CHECK_OK(rollover_load_trust(&config, store, &trust, &err), err);
     CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(key), now, &err), err);
     CHECK_OK(rpc_trust_check_key(trust, RPC_KEY_ROUTER, key_public_view(s.router_key), now, &err),
              err);
@@ -555,7 +560,7 @@ TEST(a_second_router_comes_with_the_next_manifest)
     check_answer(again, tls_key, 2);
 }
 
-TEST(the_manifest_does_not_change_under_a_running_den)
+TEST(one_command_at_a_time_changes_the_manifest)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
     _cleanup_(config_deinit) struct den_config config = { 0 };
@@ -564,9 +569,9 @@ TEST(the_manifest_does_not_change_under_a_running_den)
 
     CHECK_OK(init(&s), err);
     CHECK_OK(load_config(&s, &config), err);
-    CHECK_OK(folder_lock(&config, &lock, &err), err);
+    CHECK_OK(rollover_lock(&config, &lock, &err), err);
     CHECK_ERR(add(&config, s.request, answer, ""), err, ERR_BUSY);
-    CHECK(strstr(err.text, "stop warren-den first"));
+    CHECK(strstr(err.text, "another rollover command runs"));
     close(lock);
     CHECK_OK(add(&config, s.request, answer, ""), err);
 }

@@ -19,6 +19,8 @@ static const char *const steps[] = {
 #include "den/schema_3.sql.inc"
     ,
 #include "den/schema_4.sql.inc"
+    ,
+#include "den/schema_5.sql.inc"
 };
 enum { N_VERSIONS = N_ELEMENTS(steps), N_AUDIT = 5, N_PROCESSES = 4 };
 
@@ -128,6 +130,8 @@ static const char *const rows[N_VERSIONS] = {
                                                                                     "bobs-desk','"
                                                                                     "456001',1,0,"
                                                                                     "8000,0);",
+    /* what version 4 adds */
+    "UPDATE identity SET manifest_no = 3, manifest_at = 8500 WHERE id = '456000';",
 };
 
 struct wanted {
@@ -206,6 +210,8 @@ static const struct wanted wanted[] = {
       "0106" },
     { 3, "SELECT code||host FROM waiting", "7k3f-9qzt-m2xabox" },
     { 3, "SELECT id||name_no FROM name WHERE name = 'bobs-desk'", "4560011" },
+    { 4, "SELECT manifest_no||' '||manifest_at FROM identity WHERE id = '456000'", "3 8500" },
+    { 1, "SELECT manifest_no||' '||manifest_at FROM identity WHERE id = '456001'", "0 0" },
     { 1, "PRAGMA integrity_check", "ok" },
     { 1, "SELECT count(*) FROM pragma_foreign_key_check", "0" },
 };
@@ -229,6 +235,7 @@ static const struct {
     { "INSERT INTO certificate (serial, id, spki, reserved_at)"
       " VALUES (x'0a03', '456000', zeroblob(32), 1)",
       "UNIQUE" },
+    { "UPDATE identity SET manifest_no = -1 WHERE id = '456001'", "never falls" },
     { "DELETE FROM revocation WHERE no = 1", "never undone" },
     { "UPDATE revocation SET at = 1 WHERE no = 3", "never undone" },
     { "UPDATE number SET n = n - 1 WHERE name = 'crl_no'", "never falls" },
@@ -376,6 +383,7 @@ TEST(what_was_ever_on_main_is_not_changed)
         "50c67b3a21573ec991a33345947024d346feb560859adcf05353802f18b4ec8e",
         "7cf200537245b2682076bbca25c367b2998358036c2770f0a098943436541642",
         "5ef1fffb35749c047bb3d9f5efa82a482bd7d964257c8ad93ef82634ccd64416",
+        "d071eef4ace36a098948b232c69f873a2e40db8ac327e104c8d8092df77f8616",
     };
 
     for (size_t i = 0; i < N_VERSIONS; i++) {

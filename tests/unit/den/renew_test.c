@@ -59,6 +59,7 @@ TEST(a_certificate_in_the_last_third_of_its_life_is_renewed_for_its_own_key)
     CHECK_VIEW(rpc_fields_bin(&chain, "intermediate", PKI_MAX_CERT),
                pki_cert_der(signer_cert(w->signer)));
     rpc_fields_array(&f, "manifests");
+    rpc_fields_array(&f, "roots");
     CHECK_OK(rpc_fields_end(&f, &err), err);
     pki_cert_spki_hash(cert, got);
     CHECK_VIEW(VIEW_ARR(got), VIEW_ARR(spki));
@@ -105,10 +106,15 @@ TEST(a_router_that_does_not_answer_is_asked_again)
     CHECK(world_pending(w, "network.router.status") != NULL);
 }
 
-TEST(without_the_routers_request_nobody_is_asked)
+TEST(without_the_routers_request_no_certificate_is_made)
 {
-    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    uint8_t spki[HASH_SIZE];
+    _cleanup_(world_freep) struct world *w = renewing_world(spki);
+    struct err err;
 
-    world_pass(w, 2 * HOUR_MS);
-    CHECK(!world_pending(w, "network.router.status"));
+    w->config.router_csr = (struct view){ 0 };
+    CHECK_OK(world_restart(w, &err), err);
+    answer_status(w, VIEW_ARR(spki), w->wall, 1);
+    CHECK(!world_pending(w, "network.router.certificate"));
+    CHECK_U64(world_audited(w, "certificate.issued", NULL), 0);
 }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+#include "base/text.h"
+#include "den/folder.h"
+#include "vault/vault.h"
+#include "den/rollover.h"
+
+#include <inttypes.h>
+
+struct status {
+    const struct rollover_status_order *order;
+    struct store *store;
+    struct rpc_trust *trust;
+    struct change_state state;
+    struct store_progress progress;
+    uint64_t router_no;
+    bool is_waiting; /* for the root's answer */
+    struct root_order waiting;
+    struct buf *to;
+};
+
+static void status_deinit(struct status *s)
+{
+    rpc_trust_free(s->trust);
+    store_free(s->store);
+    root_order_deinit(&s->waiting);
+}
+
+static const char *const stages[] = { "none", "staged", "switched" };
+
+/* ---- what is read ---------------------------------------------------------------------------- */
+
+static bool read_waiting(struct status *s, struct err *err)
+{
+    _free_ char *path = file_path(s->order->config->state, "root.request");
+    _buf_ text = { 0 };
+
+    if (!file_exists(path))
+        return true;
+    if (!file_read(path, ROOT_MAX_FILE, &text, err) ||
+        !root_order_read(path, buf_view(&text), &s->waiting, err))
+        return false;
+    s->is_waiting = rpc_trust_manifest_no(s->waiting.trust) == rpc_trust_manifest_no(s->trust);
+    return true;
+}
+
+static bool read_all(struct status *s, struct err *err)
+{
+    const struct rollover_status_order *o = s->order;
+
+    if (!config_check_secrets(o->config, err) || !folder_open_store(o->config, &s->store, err) ||
+        !rollover_load_trust(o->config, s->store, &s->trust, err) ||
+        !store_number_get(s->store, rollover_router, &s->router_no, err) ||
+        !store_identity_progress(s->store, rpc_trust_manifest_no(s->trust),
+                                 o->now - ROLLOVER_RECENT_MS, o->now, &s->progress, err))
+        return false;
+    s->state = change_state_of(s->trust);
+    return read_waiting(s, err);
+}
+
+/* ---- in words --------------------------------------------------------------------------------- */
+
+static void put_ca(struct status *s, const char *kind, struct view hash, bool is_in_use)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    char until[CLOCK_TEXT];
+    struct err unused;
+    _buf_ hex = { 0 };
+
+    text_put_hex(&hex, hash);
+    buf_printf(s->to, "%-12s %-8s", kind, is_in_use ? "in use" : "listed");
+    if (vault_find_cert(s->order->config->state, kind, hash, &cert, NULL, &unused))
+        buf_printf(s->to, " \"%s\", until %s", pki_cert_facts(cert)->subject,
+                   clock_text(pki_cert_facts(cert)->not_after, until));
+    buf_printf(s->to, " %s\n", buf_cstr(&hex));
+}
+
+static void put_keys(struct status *s)
+{
+    static const char *const names[] = { "", "den-login", "den-sign", "router" };
+    const struct rpc_key_list *keys = &rpc_trust_manifest(s->trust)->keys;
+
+    for (int role = RPC_KEY_DEN_LOGIN; role <= RPC_KEY_ROUTER; role++) {
+        bool is_first = true;
+        for (size_t i = 0; i < keys->n; i++) {
+            _buf_ hex = { 0 };
+            if (keys->item[i].role != (enum rpc_key_role)role)
+                continue;
+            text_put_hex(&hex, keys->item[i].pk);
+            buf_printf(s->to, "%-12s %-8s %s\n", names[role],
+                       is_first || role == RPC_KEY_ROUTER ? "in use" : "listed", buf_cstr(&hex));
+            is_first = false;
+        }
+    }
+}
+
+static void put_progress(struct status *s)
+{
+    const struct store_progress *p = &s->progress;
+    uint64_t n_unheard = p->n - p->n_acknowledged, no = rpc_trust_manifest_no(s->trust);
+    char since[CLOCK_TEXT];
+
+    buf_printf(s->to, "router       has manifest %" PRIu64 " of %" PRIu64 "\n", s->router_no, no);
+    buf_printf(s->to, "machines     %" PRIu64 " of %" PRIu64 " have acknowledged manifest %" PRIu64,
+               p->n_acknowledged, p->n, no);
+    if (n_unheard)
+        buf_printf(s->to,
+                   "; %" PRIu64 " not, of which %" PRIu64
+                   " were seen within a day; the longest silent one was seen last at %s",
+                   n_unheard, p->n_seen, clock_text(p->longest_since, since));
+    buf_put_text(s->to, "\n");
+}
+
+static void put_waiting(struct status *s)
+{
+    char at[CLOCK_TEXT];
+
+    if (!s->is_waiting)
+        return;
+    buf_printf(s->to, "waiting      for the root's response to the request of %s: %s",
+               clock_text(s->waiting.made_at, at), change_step_name(s->waiting.step));
+    if (s->waiting.step < CHANGE_RENEW)
+        buf_printf(s->to, " %s", change_what_name(s->waiting.what));
+    buf_put_text(s->to, "\n");
+}
+
+static bool put_behind(void *user, const struct store_behind *b)
+{
+    struct status *s = user;
+    char seen[CLOCK_TEXT];
+
+    buf_printf(s->to, "  %s  manifest %" PRIu64 "  seen %s  %s\n", b->id, b->manifest_no,
+               clock_text(b->seen_at, seen), b->host);
+    return true;
+}
+
+static bool put_text(struct status *s, struct err *err)
+{
+    const struct rpc_manifest *m = rpc_trust_manifest(s->trust);
+    char from[CLOCK_TEXT], to[CLOCK_TEXT];
+
+    buf_printf(s->to, "manifest     %" PRIu64 ", of %s, valid until %s\n", m->manifest_no,
+               clock_text(m->issued_at, from), clock_text(m->not_after, to));
+    if (s->state.stage == CHANGE_NONE)
+        buf_put_text(s->to, "rollover     none\n");
+    else
+        buf_printf(s->to, "rollover     %s, %s (it came with manifest %" PRIu64 ")\n",
+                   change_what_name(s->state.what), stages[s->state.stage], s->state.staged_no);
+    for (size_t i = 0; i < m->roots.n; i++)
+        put_ca(s, "root", m->roots.item[i], i == 0);
+    for (size_t i = 0; i < m->intermediates.n; i++)
+        put_ca(s, "intermediate", m->intermediates.item[i], i == 0);
+    put_keys(s);
+    put_progress(s);
+    put_waiting(s);
+    return !s->order->lists_unheard ||
+           store_identity_each_behind(s->store, m->manifest_no, s->order->now, put_behind, s, err);
+}
+
+/* ---- for programs ------------------------------------------------------------------------------ */
+
+struct json_list {
+    struct buf *to;
+    bool has_one;
+};
+
+static bool put_json_behind(void *user, const struct store_behind *b)
+{
+    struct json_list *l = user;
+    char seen[CLOCK_TEXT];
+
+    buf_printf(l->to, "%s\n  {\"id\": \"%s\", \"manifest\": %" PRIu64 ", \"seen_at\": \"%s\"}",
+               l->has_one ? "," : "", b->id, b->manifest_no, clock_text(b->seen_at, seen));
+    l->has_one = true;
+    return true;
+}
+
+static bool put_json(struct status *s, struct err *err)
+{
+    const struct rpc_manifest *m = rpc_trust_manifest(s->trust);
+    const struct store_progress *p = &s->progress;
+    struct json_list list = { .to = s->to };
+    char until[CLOCK_TEXT], since[CLOCK_TEXT];
+    bool is_ok = true;
+
+    buf_printf(s->to,
+               "{\"manifest\": %" PRIu64 ", \"not_after\": \"%s\", \"stage\": \"%s\", "
+               "\"what\": \"%s\", \"router\": %" PRIu64 ",\n \"machines\": %" PRIu64
+               ", \"acknowledged\": %" PRIu64 ", \"unheard\": %" PRIu64
+               ", \"unheard_seen_within_a_day\": %" PRIu64 ", \"longest_silent_since\": \"%s\", "
+               "\"waits_for_root\": %s",
+               m->manifest_no, clock_text(m->not_after, until), stages[s->state.stage],
+               s->state.stage == CHANGE_NONE ? "" : change_what_name(s->state.what), s->router_no,
+               p->n, p->n_acknowledged, p->n - p->n_acknowledged, p->n_seen,
+               p->longest_since ? clock_text(p->longest_since, since) : "",
+               s->is_waiting ? "true" : "false");
+    if (s->order->lists_unheard) {
+        buf_put_text(s->to, ",\n \"who\": [");
+        is_ok = store_identity_each_behind(s->store, m->manifest_no, s->order->now, put_json_behind,
+                                           &list, err);
+        buf_put_text(s->to, "]");
+    }
+    buf_put_text(s->to, "}\n");
+    return is_ok;
+}
+
+bool rollover_status(const struct rollover_status_order *order, struct buf *ret_text,
+                     struct err *err)
+{
+    _cleanup_(status_deinit) struct status s = { .order = order, .to = ret_text };
+
+    return read_all(&s, err) && (order->is_json ? put_json(&s, err) : put_text(&s, err));
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/root_key.h"
+
+#include "base/file.h"
+#include "vault/vault.h"
+#include "den/passphrase.h"
+
+#include <inttypes.h>
+
+enum { MAX_PEM = 64 * 1024 };
+
+static bool read_file(const struct root_key_source *from, const char *path,
+                      struct pki_key **ret_key, struct err *err)
+{
+    _buf_wipe_ pem = { 0 };
+    _buf_wipe_ passphrase = { 0 };
+
+    if (!file_read_secret(path, MAX_PEM, &pem, err))
+        return err_wrap(err, "the root's key is needed (--root-key FILE; or --request FILE, where "
+                             "it is on another machine)");
+    if (!passphrase_read(from->passphrase_fd, false, &passphrase, err))
+        return false;
+    return pki_key_read(buf_view(&pem), buf_view(&passphrase), ret_key, err) ||
+           err_wrap(err, "%s", path);
+}
+
+/* Of the roots in the folder whose certificate is listed, the one in use. */
+static char *default_path(const char *dir, const struct rpc_trust *trust)
+{
+    const struct rpc_manifest *m = rpc_trust_manifest(trust);
+
+    for (size_t i = 0; i < m->roots.n; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        _free_ char *path = NULL;
+        struct err unused;
+        if (vault_find_cert(dir, "root", m->roots.item[i], &cert, &path, &unused) &&
+            file_exists(path))
+            return STEAL(path);
+    }
+    return file_path(dir, "root.key");
+}
+
+bool root_key_load(const struct root_key_source *from, const struct rpc_trust *trust,
+                   struct pki_ca **ret_root, struct err *err)
+{
+    _free_ char *path = from->key ? mem_text(from->key) : default_path(from->dir, trust);
+    struct pki_key *key;
+    uint8_t is[HASH_SIZE], wanted[HASH_SIZE];
+    struct view der;
+
+    if (!read_file(from, path, &key, err))
+        return false;
+    for (size_t i = 0; rpc_trust_root(trust, i, &der); i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        if (!pki_cert_read(der, &cert, err) || !pki_key_spki_hash(key, is, err))
+            break;
+        pki_cert_spki_hash(cert, wanted);
+        if (view_eq(VIEW_ARR(is), VIEW_ARR(wanted)))
+            return pki_ca_load(der, key, ret_root, err) || err_wrap(err, "%s", path);
+    }
+    pki_key_free(key);
+    return err_set(err, ERR_WRONG_KEY,
+                   "%s: is not the key of a root that manifest %" PRIu64 " lists", path,
+                   rpc_trust_manifest_no(trust));
+}
+
+static bool make_file(const struct root_key_source *from, struct pki_key **ret_key, struct err *err)
+{
+    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
+    _buf_wipe_ passphrase = { 0 };
+    _buf_wipe_ pem = { 0 };
+
+    if (!pki_key_new(PKI_P384, &key, err) ||
+        !passphrase_read(from->passphrase_fd, true, &passphrase, err) ||
+        !pki_key_write(key, buf_view(&passphrase), &pem, err) ||
+        !file_create(from->key, buf_view(&pem), 0600, err))
+        return false;
+    *ret_key = STEAL(key);
+    return true;
+}
+
+bool root_key_make(const struct root_key_source *from, const char *network, uint64_t now,
+                   struct pki_ca **ret_root, struct err *err)
+{
+    struct pki_key *key;
+
+    if (!(file_exists(from->key) ? read_file(from, from->key, &key, err)
+                                 : make_file(from, &key, err)))
+        return err_wrap(err, "the new root");
+    return pki_ca_new_root(network, now, ROOT_LIFE_MS, key, ret_root, err) ||
+           err_wrap(err, "%s", from->key);
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""New intermediates, roots and keys of den's, in steps: everybody follows, who slept too, and links go on."""
+import glob
+import json
+import os
+import time
+
+import tap
+from network import PATIENCE, run
+
+
+def den(net, *words):
+    return [net.program("warren-den"), *words, "--config", net.path("den/den.conf")]
+
+
+def rollover(net, step, *words, wanted=0):
+    options = ["--root-passphrase-fd", "--new-root-passphrase-fd"] if "root" in words else []
+    return net.with_passphrase(den(net, "rollover", step, *words), *options, wanted=wanted)
+
+
+def status(net, *words):
+    return json.loads(run(den(net, "rollover", "status", "--json", *words)).stdout)
+
+
+def wait_status(net, what, test):
+    until = time.monotonic() + PATIENCE
+    while not test(status(net)):
+        tap.check(time.monotonic() < until, f"{what}: {status(net, '--unheard')}")
+        time.sleep(0.1)
+    return status(net)
+
+
+def heard(net, n):
+    """Until `n` machines and the router have the newest manifest."""
+    return wait_status(net, f"{n} acknowledgements", lambda s: s["acknowledged"] >= n and s["router"] == s["manifest"])
+
+
+def issuer(net, name):
+    return json.loads(run(net.warren(name, "id", "--json")).stdout)["issuer"]
+
+
+def linked(net, caller, callee, prefix=()):
+    process = net.dial_chat(caller, callee, prefix=prefix)
+    process.wait_line(process.err, "linked with")
+    return process
+
+
+def talk(a, b, text):
+    seen = len(b.out)
+    a.write(text + "\n")
+    b.wait_line(b.out, text, seen)
+
+
+def process(net, name):
+    return next(p for p in reversed(net.processes) if p.name == name)
+
+
+@tap.test
+def an_intermediate_is_rolled_over_under_a_live_link(net):
+    net.allow("allow from * to * can chat back chat")
+    for name in ("alice", "bob", "sleeper"):
+        net.join(name)
+    bob = net.wait_chat("bob", "--accept")
+    alice = linked(net, "alice", "bob")
+    before = issuer(net, "bob")
+    out = rollover(net, "stage").stdout
+    tap.check_in("manifest 2: stage intermediate", out)
+    tap.check_in("next: rollover switch", out)
+    heard(net, 2)
+    tap.check(issuer(net, "bob") == before, "a new certificate at stage")
+    rollover(net, "switch")
+    heard(net, 2)  # with a certificate of the new one each
+    tap.check(issuer(net, "bob") != before, "bob's certificate is of the old intermediate")
+    talk(alice, bob, "over both")
+    tap.check_in("1 machines that were seen within a day have not acknowledged manifest 3", rollover(net, "retire", wanted=1).stderr)
+    tap.check_in(net.ids["sleeper"], run(den(net, "rollover", "status", "--unheard")).stdout)
+    tap.check_in("the rollover is over", rollover(net, "retire", "--anyway").stdout)
+    heard(net, 2)
+    talk(alice, bob, "over the new one")
+    time.sleep(0.5)
+    tap.check(not glob.glob(net.path("den/intermediate.key")), "the retired intermediate's key is still there")
+    tap.check(glob.glob(net.path("den/intermediate.2.key")), "the new intermediate's key")
+    alice.stop()
+
+
+@tap.test
+def who_slept_through_all_of_it_comes_back(net):
+    bob = process(net, "bob")
+    sleeper = linked(net, "sleeper", "bob")
+    talk(sleeper, bob, "good morning")
+    sleeper.stop()
+    tap.check(status(net)["acknowledged"] == 3, "the sleeper's acknowledgement")
+
+
+@tap.test
+def an_old_join_string_works(net):
+    net.join("erin")
+    erin = linked(net, "erin", "bob")
+    erin.stop()
+
+
+@tap.test
+def a_step_that_makes_no_sense_is_refused(net):
+    for step, why in (("switch", "nothing is staged: stage comes first"), ("retire", "nothing to retire"), ("back", "nothing to undo")):
+        tap.check_in(why, rollover(net, step, wanted=1).stderr)
+    rollover(net, "stage", "--what", "den-sign")
+    tap.check_in("a rollover of the den-sign is under way", rollover(net, "stage", wanted=1).stderr)
+    tap.check_in("the old den-sign is still in use", rollover(net, "retire", wanted=1).stderr)
+    tap.check_in("of the den-sign, not of the intermediate", rollover(net, "switch", "--what", "intermediate", wanted=1).stderr)
+    rollover(net, "back")
+    tap.check(status(net)["stage"] == "none", "the stage after back")
+
+
+def revoke(net, name):
+    run(den(net, "revoke", "--id", net.ids[name], "--reason", "key-compromise"))
+
+
+@tap.test
+def dens_signing_key_is_rolled_over_and_revocations_hold(net):
+    bob = process(net, "bob")
+    net.join("mallory")
+    revoke(net, "mallory")
+    heard(net, 1)
+    rollover(net, "stage", "--what", "den-sign")
+    heard(net, 1)
+    rollover(net, "switch")
+    net.den.wait_line(net.den.err, "event=revocations.resigned no=")
+    heard(net, 1)
+    rollover(net, "retire", "--anyway")
+    heard(net, 1)
+    net.join("frank")  # who knows no key of den's but the new one gets the list from its beginning
+    frank = linked(net, "frank", "bob")
+    talk(frank, bob, "hello")
+    frank.stop()
+    again = net.dial_chat("mallory", "bob")
+    again.wait_line(again.err, r"revoked")
+    again.kill()
+    alice = linked(net, "alice", "bob")  # whose admission is by the old key
+    alice.stop()
+
+
+@tap.test
+def everything_is_there_after_a_restart_of_both(net):
+    bob = process(net, "bob")
+    seen = len(bob.err)
+    net.router.kill()
+    net.den.stop()
+    net.start_router()
+    net.start_den()
+    bob.wait_line(bob.err, r"^online", seen)
+    alice = linked(net, "alice", "bob")
+    alice.stop()
+
+
+@tap.test
+def the_root_itself_is_rolled_over(net):
+    bob = process(net, "bob")
+    alice = linked(net, "alice", "bob")
+    old = net.token()
+    rollover(net, "stage", "--what", "root")
+    heard(net, 2)
+    rollover(net, "switch")
+    heard(net, 2)
+    talk(alice, bob, "between two roots")
+    rollover(net, "retire", "--anyway")
+    heard(net, 2)
+    talk(alice, bob, "under the new root")
+    alice.stop()
+    sleeper = linked(net, "sleeper", "bob")
+    sleeper.stop()
+    new = net.token()
+    tap.check(old.split("#")[1][:64] != new.split("#")[1][:64], "the pin of new join strings is the new root's")
+    for name, join in (("grace", old), ("heidi", new)):  # the old pin, and the new one
+        run(net.warren(name, "join"), input=join + "\n")
+        net.ids[name] = net.identity(name)["id"]
+        caller = linked(net, name, "bob")
+        caller.stop()
+
+
+@tap.test
+def den_logs_in_with_a_new_key(net):
+    rollover(net, "stage", "--what", "den-login")
+    heard(net, 1)
+    seen = len(net.den.err)
+    rollover(net, "switch")
+    net.den.wait_line(net.den.err, "event=login.key", seen)
+    net.den.wait_line(net.den.err, "event=online", seen)
+    heard(net, 1)
+    rollover(net, "retire", "--anyway")
+    heard(net, 1)
+
+
+@tap.test
+def a_stolen_intermediate_is_replaced_at_once(net):
+    bob = process(net, "bob")
+    alice = linked(net, "alice", "bob")
+    before = issuer(net, "bob")
+    at = time.monotonic()
+    out = rollover(net, "replace", "--what", "intermediate", "--reason", "key-compromise").stdout
+    tap.check_in("the old one is out", out)
+    heard(net, 2)
+    tap.check(time.monotonic() - at < 60, "it took more than a minute")
+    tap.check(issuer(net, "bob") != before, "bob's certificate")
+    talk(alice, bob, "after the theft")
+    alice.stop()
+    tap.check(any("key-compromise" in line and "manifest.signed" in line for line in net.audit()), "the audit")
+
+
+@tap.test
+def a_router_that_was_away_is_brought_up_to_date(net):
+    net.router.kill()
+    rollover(net, "replace", "--what", "intermediate", "--reason", "key-compromise")
+    rollover(net, "replace", "--what", "den-sign", "--reason", "key-compromise")
+    rollover(net, "replace", "--what", "den-login", "--reason", "key-compromise")
+    bob = process(net, "bob")
+    seen = len(bob.err)
+    net.start_router()
+    bob.wait_line(bob.err, r"^online", seen)
+    heard(net, 1)
+    alice = linked(net, "alice", "bob")
+    alice.stop()
+
+
+tap.main()
