@@ -49,10 +49,15 @@ bool crl_renew(struct den_core *core, struct err *err)
 
 bool crl_start(struct den_core *core, struct err *err)
 {
+    const struct signer_numbers *n = signer_numbers(core->c.signer);
     bool is_all;
     uint64_t at;
 
     core->crl_is = core->c.crl_floor;
+    if (n->crl_no > core->crl_is.number)
+        core->crl_is.number = n->crl_no;
+    if (n->crl_at > core->crl_is.at)
+        core->crl_is.at = n->crl_at;
     if (!store_number_get(core->c.store, "crl_at", &at, err))
         return false;
     core->crl_is.at = at > core->crl_is.at ? at : core->crl_is.at;

@@ -48,6 +48,22 @@ static bool look_at_audit(struct den_core *core, uint64_t no, const uint8_t head
     return true;
 }
 
+/* Its numbers are raised here before it signs them, so that it is never ahead of this store. */
+static bool look_at_signer(struct den_core *core, uint64_t crl_no, struct look *look,
+                           struct err *err)
+{
+    const struct signer_numbers *n = signer_numbers(core->c.signer);
+    uint64_t hb_no;
+
+    if (!store_number_get(core->c.store, "hb_no", &hb_no, err))
+        return false;
+    if (n->hb_no > hb_no)
+        found(look, "heartbeat", n->hb_no, hb_no, "the signer's numbers");
+    if (n->crl_no > crl_no)
+        found(look, "revocation list", n->crl_no, crl_no, "the signer's numbers");
+    return true;
+}
+
 static bool look_at_anchors(struct den_core *core, struct look *look, struct err *err)
 {
     struct store_anchor anchor = { 0 };
@@ -59,6 +75,8 @@ static bool look_at_anchors(struct den_core *core, struct look *look, struct err
         return false;
     if (core->c.crl_floor.number > crl_no)
         found(look, "revocation list", core->c.crl_floor.number, crl_no, "crl.number");
+    if (!look_at_signer(core, crl_no, look, err))
+        return false;
     return is_there == STORE_NONE ||
            look_at_audit(core, anchor.no, anchor.head, "den.anchor", look, err);
 }
@@ -216,7 +234,10 @@ struct reached { /* the highest that is known from anywhere */
 static bool find_reached(struct den_core *core, struct reached *ret, struct err *err)
 {
     const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
-    struct reached r = { .epoch = core->epoch, .crl = core->crl_is };
+    const struct signer_numbers *n = signer_numbers(core->c.signer);
+    struct reached r = { .epoch = higher(core->epoch, n->hb_no >> STORE_EPOCH_HEARTBEAT),
+                         .crl = { higher(core->crl_is.number, n->crl_no),
+                                  higher(core->crl_is.at, n->crl_at) } };
     struct store_anchor anchor = { 0 };
     enum store_found is_there;
     uint8_t head[HASH_SIZE];

@@ -244,6 +244,24 @@ def a_new_key_needs_the_operators_order_there_too(net):
 
 
 @tap.test
+def it_notices_a_den_that_was_taken_back(net):
+    """All of den's folder is older, and the router is away: the signer's own folder is not."""
+    net.den.stop()
+    run(["cp", "-a", net.path("den"), net.path("older")])
+    net.start_den()
+    net.join("gina")
+    net.den.stop()
+    run(["rm", "-rf", net.path("den")])
+    run(["mv", net.path("older"), net.path("den")])
+    done = run([net.program("warren-den"), "run", "--config", config(net)], wanted=1)
+    tap.check_in("signer's numbers", done.stderr)
+    net.den = net.start("warren-den", [net.program("warren-den"), "run", "--config", config(net), "--accept-rollback"])
+    net.den.wait_line(net.den.err, r"event=rollback\.accepted")
+    run(net.warren("gina", "name", "list"))  # who joined since is known by its key, and gets its ID again
+    net.join("henry")
+
+
+@tap.test
 def a_router_needs_it_too(net):
     run([net.program("warren-router"), "init", net.path("router2"), "--host", f"{net.host}:{net.port + 1}"])
     net.den.stop()
