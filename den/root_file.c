@@ -51,6 +51,12 @@ static void answer_file_deinit(struct answer_file *file)
     conf_deinit(answer_keys, N_ELEMENTS(answer_keys), file);
 }
 
+/* A key that is not in the file. */
+static const char *or_none(const char *text)
+{
+    return text ? text : "";
+}
+
 static void put_hex(struct buf *to, const char *key, struct view bytes)
 {
     if (!bytes.len)
@@ -117,8 +123,8 @@ static bool take_words(const struct order_file *file, struct root_order *order, 
         return err_set(err, ERR_BAD_CONFIG, "what: there is no \"%.64s\"", file->what);
     order->made_at = file->made_at;
     order->network = mem_text(file->network);
-    order->reason = mem_text(file->reason);
-    order->host = mem_text(file->host);
+    order->reason = mem_text(or_none(file->reason));
+    order->host = mem_text(or_none(file->host));
     return true;
 }
 
@@ -126,7 +132,7 @@ static bool take_trust(const struct order_file *file, struct root_order *order, 
 {
     _buf_ trust = { 0 };
 
-    if (!read_hex("trust", view_text(file->trust), MAX_TRUST, &trust, err))
+    if (!read_hex("trust", view_text(or_none(file->trust)), MAX_TRUST, &trust, err))
         return false;
     if ((trust.len == 0) != (order->step == CHANGE_FOUND))
         return err_set(err, ERR_BAD_CONFIG, "trust: missing, or there for a new network");
@@ -166,10 +172,10 @@ bool root_order_read(const char *path, struct view text, struct root_order *ret_
     if (!conf_parse(path, text, order_keys, N_ELEMENTS(order_keys), &file, NULL, err))
         return false;
     if (!take_words(&file, &order, err) ||
-        !read_key("public_key", file.public_key, &order.pk, err) ||
-        !read_key("login_key", file.login_key, &order.login_pk, err) ||
-        !read_key("sign_key", file.sign_key, &order.sign_pk, err) ||
-        !read_hex("csr", view_text(file.csr), PKI_MAX_CSR, &order.csr, err) ||
+        !read_key("public_key", or_none(file.public_key), &order.pk, err) ||
+        !read_key("login_key", or_none(file.login_key), &order.login_pk, err) ||
+        !read_key("sign_key", or_none(file.sign_key), &order.sign_pk, err) ||
+        !read_hex("csr", view_text(or_none(file.csr)), PKI_MAX_CSR, &order.csr, err) ||
         !take_trust(&file, &order, err) || !check_parts(&order, err))
         return err_wrap(err, "%s", path);
     order.text = buf_dup(text);
@@ -228,10 +234,12 @@ bool root_answer_read(const char *path, struct view text, struct root_answer *re
     if (!text_read_hex(view_text(file.request_sha256), answer.order_hash, HASH_SIZE))
         return err_set(err, ERR_BAD_CONFIG, "%s: request_sha256: not 32 bytes in hexadecimal",
                        path);
-    if (!read_hex("manifest", view_text(file.manifest), RPC_MAX_STATEMENT, &answer.manifest, err) ||
-        !read_sigs(file.signatures, &answer, err) ||
-        !read_hex("root", view_text(file.root), MAX_DER, &answer.root, err) ||
-        !read_hex("intermediate", view_text(file.intermediate), MAX_DER, &answer.intermediate, err))
+    if (!read_hex("manifest", view_text(or_none(file.manifest)), RPC_MAX_STATEMENT,
+                  &answer.manifest, err) ||
+        !read_sigs(or_none(file.signatures), &answer, err) ||
+        !read_hex("root", view_text(or_none(file.root)), MAX_DER, &answer.root, err) ||
+        !read_hex("intermediate", view_text(or_none(file.intermediate)), MAX_DER,
+                  &answer.intermediate, err))
         return err_wrap(err, "%s", path);
     *ret_answer = answer;
     answer = (struct root_answer){ 0 };

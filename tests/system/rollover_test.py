@@ -222,4 +222,66 @@ def a_router_that_was_away_is_brought_up_to_date(net):
     alice.stop()
 
 
+def root_sign(net, request, response, *words, wanted=0, new_root=None):
+    options = ["--root-passphrase-fd"] + (["--new-root-passphrase-fd"] if new_root else [])
+    more = ["--new-root-key", new_root] if new_root else []
+    return net.with_passphrase([net.program("warren-den"), "root", "sign", request, "--root-key", root_key(net), "-o", response, "--yes", *more,
+                                *words], *options, wanted=wanted)
+
+
+def root_key(net):
+    return net.path("elsewhere", "root.key")
+
+
+def altered(net, path, key, change):
+    """A copy of a file of lines, with one value changed."""
+    with open(path, encoding="ascii") as f:
+        lines = f.read().splitlines()
+    copy = net.path(f"altered-{key}")
+    with open(copy, "w", encoding="ascii") as f:
+        f.write("\n".join(f"{key} = {change(line.split(' = ', 1)[1])}" if line.startswith(key + " = ") else line for line in lines) + "\n")
+    return copy
+
+
+@tap.test
+def the_root_may_be_elsewhere(net):
+    os.mkdir(net.path("elsewhere"), 0o700)
+    keys = sorted(glob.glob(net.path("den/root*.key")), key=os.path.getmtime)  # the newest is the one in use
+    os.rename(keys[-1], root_key(net))
+    request, response = net.path("stage.req"), net.path("stage.resp")
+    tap.check_in("the root's key is needed", rollover(net, "stage", "--root-key", net.path("den/no.key"), wanted=1).stderr)
+    run(den(net, "rollover", "stage", "--request", request))
+    tap.check(status(net)["waits_for_root"], "status does not say that it waits for the root")
+    said = root_sign(net, request, response).stdout
+    tap.check_in("+ intermediate (made by this signature)  NEW", said)
+    tap.check_in("two of one number would split the network", root_sign(net, request, net.path("2.resp"), wanted=1).stderr)
+    for key, change, why in (("signatures", lambda v: v[:-2] + ("00" if v[-2:] != "00" else "01"), "not signed by"),
+                             ("intermediate", lambda v: v[:-2] + ("00" if v[-2:] != "00" else "01"), "not the one that was asked for"),
+                             ("request_sha256", lambda v: "0" * 64, "the answer is to another request")):
+        tap.check_in(why, run(den(net, "rollover", "stage", "--response", altered(net, response, key, change)), wanted=1).stderr)
+    tap.check_in("is for stage, not for switch", run(den(net, "rollover", "switch", "--response", response), wanted=1).stderr)
+    run(den(net, "rollover", "stage", "--response", response))
+    tap.check_in("no request waits", run(den(net, "rollover", "stage", "--response", response), wanted=1).stderr)  # replayed
+    heard(net, 1)
+    for step in ("switch", "retire"):
+        request, response = net.path(step + ".req"), net.path(step + ".resp")
+        words = ["--anyway"] if step == "retire" else []
+        run(den(net, "rollover", step, "--request", request, *words))
+        root_sign(net, request, response)
+        run(den(net, "rollover", step, "--response", response, *words))
+        heard(net, 1)
+    alice = linked(net, "alice", "bob")
+    alice.stop()
+
+
+@tap.test
+def a_response_that_comes_too_late_is_refused(net):
+    late, response = net.path("late.req"), net.path("late.resp")
+    run(den(net, "rollover", "stage", "--request", late))
+    root_sign(net, late, response)
+    net.with_passphrase(den(net, "rollover", "renew", "--root-key", root_key(net)))  # meanwhile
+    tap.check_in("no request waits", run(den(net, "rollover", "stage", "--response", response), wanted=1).stderr)
+    tap.check(status(net)["stage"] == "none", "the stage")
+
+
 tap.main()
