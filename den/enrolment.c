@@ -371,7 +371,7 @@ bool enrolment_take(struct den_core *core, const struct enrolment *in, struct vi
         read_terms(&token, &terms);
     else if (core->c.enrolment == DEN_OPEN)
         terms.kind = STORE_PROVISIONAL;
-    must_ask = core->c.enrolment == DEN_BY_APPROVAL && (!has_token || token.needs_approval);
+    must_ask = has_token ? token.needs_approval : core->c.enrolment == DEN_BY_APPROVAL;
     if (must_ask) {
         if (!ask_people(core, in, source, &terms, &w, err))
             return false;

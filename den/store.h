@@ -111,7 +111,7 @@ struct store_token {
     uint64_t uses; /* 0: any number */
     uint64_t uses_left, n_used;
     uint64_t created_at, expires_at; /* expires_at 0: never */
-    bool needs_approval;             /* where machines wait for approval, this one waits too */
+    bool needs_approval;             /* who comes with it waits for it, in every network */
     uint64_t device_life;            /* ms from its enrolment, 0: for ever */
     uint64_t vanish_after;           /* ms after it disconnected, 0: it stays */
     char for_id[STORE_ID];           /* gives this ID a new key; "": none */

@@ -15,7 +15,7 @@ struct token_order {
     const char *groups, *label; /* NULL: none */
     const char *for_id;         /* gives this ID a new key; NULL: a new ID */
     uint8_t *ret_pk;            /* KEY_SIZE bytes: the token's public key; NULL: not asked */
-    bool needs_approval;        /* where the network enrols by approval */
+    bool needs_approval;        /* who comes with it waits for an operator */
     uint64_t device_life, vanish_after; /* ms, of what joins with it; 0: for ever, it stays */
     const char *router;                 /* HOST:PORT, as the join string names it */
     const struct rpc_trust *trust;

@@ -193,6 +193,29 @@ TEST(a_token_is_the_approval_unless_it_was_made_without)
     world_check_refused(w, world_admit(w, b, weak), ERR_PENDING);
 }
 
+TEST(a_token_made_without_the_approval_waits_in_every_network)
+{
+    static const enum den_enrolment kinds[] = { DEN_BY_TOKEN, DEN_BY_APPROVAL, DEN_OPEN };
+
+    for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
+        _cleanup_(world_freep) struct world *w = world_new(POLICY);
+        _cleanup_(key_freep) struct key *weak =
+            add_token(w, (struct store_token){ .uses = 0, .needs_approval = true });
+        _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+        struct store_waiting row;
+        struct err err = { 0 };
+        char code[RPC_CODE];
+
+        enrol_by(w, kinds[i]);
+        rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
+        world_check_refused(w, world_admit(w, peer, weak), ERR_PENDING);
+        CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
+        CHECK_OK(people_approve(w->store, &row, NULL, NULL, w->wall, &err), err);
+        world_take_id(w, world_admit(w, peer, weak), peer);
+        CHECK(find(w, peer).kind == STORE_COMMITTED);
+    }
+}
+
 TEST(the_queue_is_bounded_for_each_source)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
