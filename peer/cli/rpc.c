@@ -168,7 +168,7 @@ static int read_option(struct cli *cli, struct rpc_words *words, const char *let
         return rpc_usage(words, "there is no option --%.*s", (int)len, name);
     if (option->val == 'h')
         return -1;
-    if (option->val != 's' && !strchr(letters, option->val))
+    if (!strchr("sF", option->val) && !strchr(letters, option->val)) /* all have these two */
         return rpc_usage(words, "--%s is not an option of it", option->name);
     if (!option->has_arg && equals)
         return rpc_usage(words, "--%s takes no value", option->name);

@@ -84,6 +84,8 @@ def a_peers_key_is_sealed_and_asked_for(net):
     done = run(net.warren("alice", "name", "list"), wanted=1, start_new_session=True)
     tap.check_in("no terminal to ask for the passphrase", done.stderr)
     with_fds(net.warren("alice", "name", "list"), passphrase_fd=PHRASE + "\n")
+    with_fds(net.warren("alice", "call", "network.whoami"), passphrase_fd=PHRASE + "\n")
+    with_fds(net.warren("alice", "pub", "peer." + net.identity("alice")["id"] + ".x", "1"), passphrase_fd=PHRASE + "\n")
     status, text = on_terminal(net.warren("alice", "name", "list"), [(b"Passphrase: ", PHRASE.encode())])
     tap.check(status == 0 and PHRASE not in text, text)
 
