@@ -91,7 +91,7 @@ static bool take_listener(const struct words *words, struct vault_place *place, 
     return listen_at(words->socket, &place->listen_fd, err);
 }
 
-static bool open_place(const struct words *words, struct vault_place *place, struct err *err)
+static bool read_place(const struct words *words, struct vault_place *place, struct err *err)
 {
     uint64_t fd;
 
@@ -105,7 +105,13 @@ static bool open_place(const struct words *words, struct vault_place *place, str
     }
     if (!words->peer)
         return err_set(err, ERR_INVALID_ARGUMENT, "--peer USER is missing: whose den may ask");
-    return read_peer(words->peer, &place->peer, err) && take_listener(words, place, err);
+    return read_peer(words->peer, &place->peer, err);
+}
+
+/* After the book is ours: the socket of a signer that runs stays where it is. */
+static bool open_place(const struct words *words, struct vault_place *place, struct err *err)
+{
+    return place->conn_fd >= 0 || take_listener(words, place, err);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
@@ -143,10 +149,10 @@ static bool run(const struct words *words, struct err *err)
     _buf_wipe_ passphrase = { 0 };
     _buf_ report = { 0 };
 
-    if (!open_place(words, &place, err) ||
+    if (!read_place(words, &place, err) ||
         !keys_ask(words->folder, words->passphrase_fd, &passphrase, err) ||
         !vault_unlock(words->folder, VAULT_ASKED_BY_DEN, buf_view(&passphrase), &vault, err) ||
-        !warm_up(err))
+        !open_place(words, &place, err) || !warm_up(err))
         return false;
     buf_wipe(&passphrase);
     notify_say("READY=1\nSTATUS=signing");

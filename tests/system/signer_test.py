@@ -215,6 +215,15 @@ def it_has_a_user_of_its_own(net):
 
 
 @tap.test
+def a_second_one_leaves_the_socket_where_it_is(net):
+    before = os.stat(net.socket)
+    argv = [net.program("warren-den-signer"), "run", "--folder", net.path("signer"), "--socket", net.socket, "--peer", str(os.getuid())]
+    more = {"user": before.st_uid} if os.getuid() == 0 else {}
+    tap.check_in("another process has it open", run(argv, wanted=1, **more).stderr)
+    tap.check(os.stat(net.socket).st_ino == before.st_ino, "the socket is another one")
+
+
+@tap.test
 def den_waits_for_one_that_is_away(net):
     seen = len(net.den.err)
     net.signer.kill()
