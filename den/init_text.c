@@ -52,7 +52,7 @@ void init_put_text(const struct init_made *m, struct buf *to)
         "  2. Start den:                     warren-den run --config %s/den.conf\n"
         "  3. Join as the first admin:       warren join < %s/admin.join\n"
         "     That file is a secret until it was used; remove it then.\n"
-        "  4. Hand out join strings:         warren-den token new --config %s/den.conf\n"
+        "  4. Hand out join strings:         warren-den token add --config %s/den.conf\n"
         "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n"
         "  6. Move %s/root.key to a place that is offline. Nothing that runs needs it;\n"
         "     it signs the next manifest, before %s. Without its passphrase it is of no use.\n",
