@@ -42,6 +42,7 @@ static const struct limit limits[] = {
     RANGE(crl_life, 10 * MINUTE_MS, DAY_MS, "10m to 24h"),
     RANGE(ocsp_life, MINUTE_MS, 7 * DAY_MS, "1m to 7d"),
     RANGE(csr_burst, 0, MAX_BURST, "0 to 1000000"),
+    RANGE(ocsp_burst, 0, MAX_BURST, "0 to 1000000"),
     RANGE(csr_every, 1, DAY_MS, "1ms to 1d"),
     RANGE(admission_life, 10 * MINUTE_MS, 90 * DAY_MS, "10m to 90d"),
     RANGE(heartbeat_interval, SECOND_MS, 10 * MINUTE_MS, "1s to 10m"),

@@ -34,6 +34,8 @@
     X(ocsp_life, DURATION, "1h", "how long an OCSP answer may be kept")                            \
     X(http, TEXT, "",                                                                              \
       "ADDRESS:PORT of plain HTTP for /crl, /ca, /root, /ocsp, /health; empty: none")              \
+    X(ocsp_burst, NUMBER, "500",                                                                   \
+      "OCSP requests that one network (/24, /48) may make at once; 0: any number")                 \
     X(csr_burst, NUMBER, "5", "certificates that one peer may ask for at once; 0: any number")     \
     X(csr_every, DURATION, "10m", "after that, one more this often")                               \
     X(id_digits, NUMBER, "6", "digits of a new ID, 6 to 9")                                        \

@@ -247,7 +247,7 @@ static void give(struct den *den, bool is_post, struct view path, struct view bo
 {
     struct web_page page = { 0 };
 
-    web_serve(den->core, is_post, path, body, &page);
+    web_serve(den->core, is_post, path, body, view_text(to->address), &page);
     to->status = page.status;
     to->type = page.type;
     to->body = page.body;
@@ -528,6 +528,7 @@ static bool make_core(struct den *den, struct err *err)
     core.rates[RATE_ENROL].burst = c->enrol_burst;
     core.rates[RATE_ENROL].every = c->enrol_every;
     core.rates[RATE_CSR].burst = c->csr_burst;
+    core.rates[RATE_OCSP].burst = c->ocsp_burst;
     core.rates[RATE_CSR].every = c->csr_every;
     core.rates[RATE_DIAL].burst = c->dial_burst;
     core.rates[RATE_DIAL].every = c->dial_every;

@@ -156,10 +156,21 @@ static void get(struct den_core *core, struct view path, struct web_page *page)
         put_text(page, 404, "there are /crl, /ca, /root, /ocsp and /health\n");
 }
 
-void web_serve(struct den_core *core, bool is_post, struct view path, struct view body,
-               struct web_page *page)
+/* Each answer is signed, or looked for: a network has its share of that. */
+static bool may_ask_ocsp(struct den_core *core, struct view path, struct view source)
 {
-    if (!is_post)
+    uint8_t key[RATE_KEY];
+
+    return !view_starts(path, VIEW_LIT("/ocsp")) ||
+           core_take(core, RATE_OCSP, rate_source(source, key));
+}
+
+void web_serve(struct den_core *core, bool is_post, struct view path, struct view body,
+               struct view source, struct web_page *page)
+{
+    if (!may_ask_ocsp(core, path, source))
+        put_text(page, 429, "OCSP: too many questions from this network; wait some seconds\n");
+    else if (!is_post)
         get(core, path, page);
     else if (view_eq_text(path, "/ocsp") || view_eq_text(path, "/ocsp/"))
         answer_ocsp(core, body, page);

@@ -10,6 +10,6 @@ struct web_page {
     const char *type; /* Content-Type */
     struct buf body;  /* owned by the caller */
 };
-/* `path` is without the query, as it came: percent-encoded. A GET has no body. */
+/* `path` is without the query, as it came: percent-encoded. A GET has no body. `source`: the address of who asks. */
 void web_serve(struct den_core *core, bool is_post, struct view path, struct view body,
-               struct web_page *page);
+               struct view source, struct web_page *page);

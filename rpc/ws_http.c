@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_http.h"
 
+#include "rpc/ws_address.h"
+
 #include "base/mem.h"
 #include "base/text.h"
 #include "rpc/ws_bind.h"
@@ -64,6 +66,8 @@ static const char *reason_of(unsigned status)
         return "Length Required";
     case 413:
         return "Content Too Large";
+    case 429:
+        return "Too Many Requests";
     case 503:
         return "Service Unavailable";
     default:
@@ -127,10 +131,24 @@ static int answer_with(struct lws *wsi, struct answer *answer, struct rpc_http_p
 
 static const struct rpc_http_page no_page = { .status = 404, .type = "text/plain; charset=utf-8" };
 
+static struct rpc_http_page page_for(struct lws *wsi, char address[RPC_WS_ADDRESS_TEXT])
+{
+    struct rpc_http_page page = no_page;
+    struct sockaddr_storage from;
+    uint8_t key[16];
+
+    address[0] = '\0';
+    if (rpc_ws_address_of(lws_get_socket_fd(wsi), &from, key))
+        rpc_ws_address_text(&from, address);
+    page.address = address;
+    return page;
+}
+
 static int on_posted(struct rpc_http *http, struct lws *wsi)
 {
     struct answer *answer = lws_get_opaque_user_data(wsi);
-    struct rpc_http_page page = no_page;
+    char address[RPC_WS_ADDRESS_TEXT];
+    struct rpc_http_page page = page_for(wsi, address);
 
     if (!answer || answer->from)
         return -1;
@@ -171,7 +189,8 @@ static int on_post(struct rpc_http *http, struct lws *wsi, struct view path)
 
 static int on_request(struct rpc_http *http, struct lws *wsi, struct view path)
 {
-    struct rpc_http_page page = no_page;
+    char address[RPC_WS_ADDRESS_TEXT];
+    struct rpc_http_page page = page_for(wsi, address);
     bool is_head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 
     if (lws_get_opaque_user_data(wsi)) /* one question a connection */

@@ -15,6 +15,7 @@ struct rpc_http_page {
     unsigned status;  /* 200, 404, 503 */
     const char *type; /* Content-Type; static text */
     struct buf body;
+    const char *address; /* who asks, without port; not to be changed */
 };
 /* Fills the page, whose status is 404 and which is empty. `path` is without the query. */
 typedef void rpc_http_serve(void *user, struct view path, struct rpc_http_page *page);

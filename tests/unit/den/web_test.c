@@ -61,7 +61,7 @@ static int status_of(struct world *w, struct view serial)
     struct web_page page = { 0 };
     int status;
 
-    web_serve(w->core, true, VIEW_LIT("/ocsp"), buf_view(&request), &page);
+    web_serve(w->core, true, VIEW_LIT("/ocsp"), buf_view(&request), VIEW_LIT("192.0.2.1"), &page);
     CHECK_U64(page.status, 200);
     CHECK_STR(page.type, "application/ocsp-response");
     status = status_in(buf_view(&page.body));
@@ -199,7 +199,7 @@ TEST(a_request_in_a_url_is_found_whatever_happened_to_it_on_the_way)
             memmove(path.data + at, path.data + at + 1, path.len - at - 1);
             path.len--;
         }
-        web_serve(w->core, false, buf_view(&path), VIEW(NULL, 0), &page);
+        web_serve(w->core, false, buf_view(&path), VIEW(NULL, 0), VIEW_LIT("192.0.2.1"), &page);
         CHECK_U64(status_in(buf_view(&page.body)), V_OCSP_CERTSTATUS_REVOKED);
         buf_free(&page.body);
     }
@@ -228,7 +228,8 @@ TEST(pages_have_their_status_and_type)
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct web_page page = { 0 };
-        web_serve(w->core, cases[i].is_post, view_text(cases[i].path), VIEW(NULL, 0), &page);
+        web_serve(w->core, cases[i].is_post, view_text(cases[i].path), VIEW(NULL, 0),
+                  VIEW_LIT("192.0.2.1"), &page);
         CHECK_U64(page.status, cases[i].status);
         CHECK_STR(page.type, cases[i].type);
         CHECK(page.body.len > 0);
@@ -280,4 +281,42 @@ TEST(a_number_that_could_not_be_kept_is_not_used)
     w->cannot_save = false;
     world_pass(w, 3 * SECOND_MS);
     CHECK(is_listed(w, buf_view(&c.serial)));
+}
+
+/* A network that asks without end is slowed down; others, and what costs nothing, are not. */
+TEST(ocsp_has_a_rate_for_each_network)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    const struct {
+        const char *path, *source;
+        unsigned status;
+    } then[] = {
+        { "/ocsp", "192.0.2.200", 429 },
+        { "/ocsp/MAA=", "192.0.2.1", 429 },
+        { "/ocsp", "198.51.100.1", 200 },
+        { "/crl", "192.0.2.1", 200 },
+    };
+    unsigned n = 0;
+
+    for (;; n++) {
+        struct web_page page = { 0 };
+        web_serve(w->core, true, VIEW_LIT("/ocsp"), VIEW_LIT("x"), VIEW_LIT("192.0.2.1"), &page);
+        buf_free(&page.body);
+        if (page.status != 200)
+            break;
+    }
+    CHECK_U64(n, 500);
+    for (size_t i = 0; i < N_ELEMENTS(then); i++) {
+        struct web_page page = { 0 };
+        bool is_post = strcmp(then[i].path, "/ocsp") == 0;
+        web_serve(w->core, is_post, view_text(then[i].path), VIEW_LIT("x"),
+                  view_text(then[i].source), &page);
+        CHECK_U64(page.status, then[i].status);
+        buf_free(&page.body);
+    }
+    world_pass(w, 100);
+    struct web_page page = { 0 };
+    web_serve(w->core, true, VIEW_LIT("/ocsp"), VIEW_LIT("x"), VIEW_LIT("192.0.2.1"), &page);
+    CHECK_U64(page.status, 200);
+    buf_free(&page.body);
 }

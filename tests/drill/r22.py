@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""every parser is fuzzed for a minute, and its lines are covered"""
+import concurrent.futures
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from drill import Drill
+from network import ROOT
+
+SECONDS = int(os.environ.get("R22_SECONDS", "60"))
+TREE = os.path.join(ROOT, "build-check-fuzz")
+TARGETS = {  # what reads bytes from somebody else, and the harnesses that feed it
+    "WAMP messages, msgpack": ["message"], "JSON": ["json"], "batches": ["batch"], "URIs and patterns": ["uri"],
+    "the router's session and handshake": ["session", "handshake"], "the client": ["client"],
+    "signed statements": ["statement"], "join strings": ["join"], "router.conf, realms.conf": ["config"], "policy.conf": ["policy"],
+    "requests for certificates": ["csr"], "certificates and their profile": ["cert"], "revocation lists": ["crl"], "OCSP requests": ["ocsp"],
+    "audit entries": ["audit"], "what the signer is asked": ["vault"],
+}
+drill = Drill("R22", "parsers")
+
+
+def built():
+    subprocess.run(["./scripts/build", TREE, "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"], cwd=ROOT, check=True,
+                   env={**os.environ, "CC": "clang"}, stdout=sys.stderr)
+    return {os.path.basename(path)[:-len("_fuzz")]: path for path in glob.glob(os.path.join(TREE, "tests/fuzz/*_fuzz"))}
+
+
+def fuzz(name, program):
+    """(inputs, what it said when it found something)"""
+    corpus, crashes = tempfile.mkdtemp(prefix="fuzz-"), tempfile.mkdtemp(prefix="crash-")
+    done = subprocess.run([program, f"-max_total_time={SECONDS}", "-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1", "-verbosity=0",
+                           f"-artifact_prefix={crashes}/", corpus, os.path.join(ROOT, "tests/fuzz/corpus", name)],
+                          capture_output=True, text=True, errors="replace")
+    shutil.rmtree(corpus)
+    found = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
+    if done.returncode == 0:
+        shutil.rmtree(crashes)
+        return int(found.group(1)), None
+    return 0, f"{done.stderr[-2000:]} (input in {crashes})"
+
+
+def main():
+    programs = built()
+    missing = [name for names in TARGETS.values() for name in names if name not in programs]
+    others = sorted(set(programs) - {name for names in TARGETS.values() for name in names})
+    drill.require("there is a harness for each parser", not missing, str(missing) if missing else f"{len(programs)} harnesses")
+    total = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {name: pool.submit(fuzz, name, program) for name, program in sorted(programs.items())}
+        for what, names in [*TARGETS.items(), ("others", others)]:
+            for name in (name for name in names if name in runs):
+                n, found = runs[name].result()
+                total += n
+                drill.require(f"{what} ({name}), {SECONDS} s", found is None, found or f"{n} inputs, nothing found")
+    drill.say(f"{total} inputs together")
+    done = subprocess.run(["./scripts/check", "coverage"], cwd=ROOT, capture_output=True, text=True)
+    together = [line for line in (done.stdout + done.stderr).splitlines() if "together" in line]
+    drill.require("lines of the parsers that tests and corpora run", done.returncode == 0, together[0].strip() if together else done.stdout[-500:])
+    drill.end()
+
+
+main()
