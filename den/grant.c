@@ -234,17 +234,22 @@ static bool record_grant(struct open *open, const struct policy_decision *decisi
     _transaction_ struct store *store = open->core->c.store;
     struct store_session session = { .state = "offered", .opened_at = core_wall(open->core) };
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("from", open->a.id), AUDIT_TEXT("to", open->b.id),
-        AUDIT_TEXT("can", open->caps),  AUDIT_TEXT("consent", decision->must_ask ? "ask" : "none"),
-        AUDIT_TEXT("rule", open->rule), AUDIT_TEXT("sid", open->sid),
+        AUDIT_TEXT("from", open->a.id),
+        AUDIT_TEXT("to", open->b.id),
+        AUDIT_TEXT("can", open->caps),
+        AUDIT_TEXT("consent", decision->must_ask ? "ask" : "none"),
+        AUDIT_TEXT("rule", open->rule),
+        AUDIT_TEXT("sid", open->sid),
+        AUDIT_TEXT("dialled", open->name),
     };
+    size_t n_pairs = N_ELEMENTS(pairs) - (*open->name == '\0');
 
     memcpy(session.sid, open->d.sid.data, sizeof(session.sid));
     memcpy(session.a_id, open->a.id, sizeof(session.a_id));
     memcpy(session.b_id, open->b.id, sizeof(session.b_id));
     memcpy(session.caps, open->caps, sizeof(session.caps));
     if (!store_begin(store, err) || !store_session_add(store, &session, err) ||
-        !audit_append(store, session.opened_at, "session.granted", pairs, N_ELEMENTS(pairs), err) ||
+        !audit_append(store, session.opened_at, "session.granted", pairs, n_pairs, err) ||
         !store_commit(store, err))
         return false;
     live_add(open->core, &session);
@@ -344,6 +349,7 @@ bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
     if (name.len && !rpc_name_is_valid(name))
         return err_set(err, ERR_INVALID_ARGUMENT, "dial: name: not a name");
     _cleanup_(open_freep) struct open *open = open_new(core, inv);
+    snprintf(open->name, sizeof(open->name), "%.*s", VIEW_FMT(name));
     if (!dial_check(open, inv, bytes, sig, ice, err))
         return err_wrap(err, "dial");
     look_for_callee(STEAL(open));

@@ -18,6 +18,8 @@ struct open {
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
     char sid[RECORD_HEX], caps[256];
+    char name[RPC_MAX_NAME +
+              1]; /* by which the caller says that he found the ID; "" when by itself */
 };
 
 struct open *open_new(struct den_core *core, const struct rpc_inv *inv);

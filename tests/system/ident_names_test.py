@@ -36,6 +36,8 @@ def a_name_is_claimed_and_dialled(net):
     tap.check_in(shown(net.ids["bob"]), done.stdout)
     alice, _bob = chat_once(net, "alice", "bob", "bobs-desk")
     alice.wait_line(alice.err, rf"^linked with {shown(net.ids['bob'])}")
+    granted = [json.loads(line)["facts"] for line in net.audit() if '"session.granted"' in line]
+    tap.check(granted[-1]["dialled"] == "bobs-desk" and granted[-1]["to"] == net.ids["bob"], str(granted[-1]))
 
 
 @tap.test
