@@ -56,6 +56,8 @@
     X(CLONE, "clone", CALLER, "this identity is in use at another place",                          \
       "stop one of the two; a copy gets an ID of its own: `warren join` with an empty folder. If " \
       "you made none, `warren rekey` and tell the operator")                                       \
+    X(NAME_MOVED, "name_moved", CALLER, "a name means another ID than before",                     \
+      "ask its owner, or the operator, whether the name was handed on")                            \
     X(MOVED, "moved", CALLER, "this identity was moved to another machine",                        \
       "use it there; or import the file here again to take it back")                               \
     X(LOCKED, "locked", CALLER, "the keys are kept under a passphrase",                            \

@@ -274,6 +274,9 @@ void names_start(struct core *core, enum name_verb verb, const char *name, const
 bool name_check(const struct core *core, struct view bytes, struct view sig, const char *name,
                 struct rpc_name *ret_name, struct err *err);
 
+/* The application is told when the name meant another ID the last time: known_names.c. */
+void known_name(struct core *core, const char *name, const char *id);
+
 /* ---- rekey.c ---- */
 /* A new identity key, signed by the old one; the outcome is an event. */
 void rekey_start(struct core *core);

@@ -223,6 +223,7 @@ static bool take_name(struct session *session, struct rpc_payload payload, struc
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is a name of this machine", session->name);
     snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(n.id));
     memcpy(session->named_pk, n.client_pk.data, KEY_SIZE);
+    known_name(core, session->name, session->remote_id);
     return true;
 }
 

@@ -31,6 +31,7 @@ static const struct {
     [STATE_JOINING] = { "joining", 1024 },
     [STATE_MOVED] = { "moved", 1024 },
     [STATE_REKEY] = { "rekey", 16 * 1024 },
+    [STATE_NAMES] = { "known_names", 1024 * 1024 },
     [STATE_RESTORED] = { "restored", 1024 },
 };
 

@@ -12,6 +12,7 @@
  *     crl.der        the newest revocation list
  *     revocations    what den has revoked, as it signed it (rpc/revoked.h)
  *     known_peers    a line per peer: ID, identity key (hex), first seen (peer/known.h)
+ *     known_names    a line per name that was dialled: the name, and the ID that it meant last
  *     alarm          two heartbeats of den that cannot be together (or the newest, and a revocation that contradicts others):
  *                    what is wrong, then a line for each, the statement and its signature in hex. While it is there, no new links are made
  *     offered_key    a line as in known_peers: the changed key that was refused last, for `warren known accept`
@@ -40,6 +41,7 @@ enum state_file {
     STATE_MOVED,
     STATE_REKEY,
     STATE_RESTORED,
+    STATE_NAMES,
     STATE_N_FILES
 };
 

@@ -403,6 +403,7 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         break;
     case PEER_EVENT_CLONED:
     case PEER_EVENT_CLOCK:
+    case PEER_EVENT_NAME_MOVED:
         cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,
                 event->error.remedy);
         break;

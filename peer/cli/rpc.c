@@ -420,7 +420,8 @@ struct peer *rpc_open(const struct cli *cli, const struct rpc_words *words,
 
 bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
 {
-    bool is_notice = event->type == PEER_EVENT_CLONED || event->type == PEER_EVENT_CLOCK;
+    bool is_notice = event->type == PEER_EVENT_CLONED || event->type == PEER_EVENT_CLOCK ||
+                     event->type == PEER_EVENT_NAME_MOVED;
 
     if (is_notice)
         cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,

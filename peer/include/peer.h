@@ -142,6 +142,8 @@ enum peer_event_type {
     PEER_EVENT_NAMES, /* the outcome of peer_name_...(): names, or error */
     PEER_EVENT_CLONED, /* another process came with this machine's key and was refused: error (clone). Once a minute at most. The
                              * other one has OFFLINE with the same error */
+    PEER_EVENT_NAME_MOVED, /* a name that is being dialled meant another ID the last time: remote_id, whom it means now, and error
+                             * (name_moved) with both. The dial goes on; end it with peer_link_close() */
     PEER_EVENT_CLOCK, /* this machine's clock is more than five minutes from the network's signed time: error (clock_skew) names
                              * both. Once, until it moves. libpeer goes by network time and goes on */
 };

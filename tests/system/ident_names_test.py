@@ -75,6 +75,19 @@ def an_assigned_name_is_the_administrators(net):
 
 
 @tap.test
+def a_name_that_was_handed_on_is_noticed(net):
+    """Whoever dialled it before is told, once."""
+    run(net.warren("bob", "name", "claim", "front-desk"))
+    alice, _ = chat_once(net, "alice", "bob", "front-desk")
+    tap.check(not any("name_moved" in line for line in alice.err), "\n".join(alice.err))
+    run(net.warren("bob", "name", "transfer", "front-desk", net.ids["carol"]))
+    alice, _ = chat_once(net, "alice", "carol", "front-desk")
+    alice.wait_line(alice.err, rf"^name_moved: front-desk meant {net.ids['bob']} when it was last dialled; now it means {net.ids['carol']}")
+    alice, _ = chat_once(net, "alice", "carol", "front-desk")
+    tap.check(not any("name_moved" in line for line in alice.err), "told twice")
+
+
+@tap.test
 def a_new_key_signed_by_the_old_one_is_taken_and_told(net):
     before = net.identity("bob")
     run(net.warren("bob", "rekey"))

@@ -153,6 +153,7 @@ static void on_event(struct side *side, const struct peer_event *event)
     case PEER_EVENT_WAITING:
     case PEER_EVENT_CLONED:
     case PEER_EVENT_CLOCK:
+    case PEER_EVENT_NAME_MOVED:
     case PEER_EVENT_REKEYED:
     case PEER_EVENT_NAMES:
         EXPECT(false);
