@@ -31,8 +31,10 @@ static const struct {
 struct splitting {
     const struct split_order *order;
     int lock_fd;
-    uid_t uid;
+    uid_t uid; /* the signer's */
     gid_t gid;
+    uid_t den_uid; /* whose den's folder is */
+    gid_t den_gid;
 };
 
 static void splitting_deinit(struct splitting *s)
@@ -56,6 +58,36 @@ static bool find_user(struct splitting *s, struct err *err)
     s->uid = pw->pw_uid;
     s->gid = pw->pw_gid;
     return true;
+}
+
+static bool find_den(struct splitting *s, struct err *err)
+{
+    struct stat st;
+
+    if (stat(s->order->config->state, &st) != 0)
+        return err_errno(err, "%s", s->order->config->state);
+    s->den_uid = st.st_uid;
+    s->den_gid = st.st_gid;
+    return true;
+}
+
+/* Root acts as den's own user in den's folder: its checks hold, and what is made there is den's. */
+static bool act_as(uid_t uid, gid_t gid, struct err *err)
+{
+    if (getuid() != 0)
+        return true;
+    return (seteuid(0) == 0 && setegid(gid) == 0 && seteuid(uid) == 0) ||
+           err_errno(err, "becoming user %u", (unsigned)uid);
+}
+
+static bool as_den(const struct splitting *s, struct err *err)
+{
+    return act_as(s->den_uid, s->den_gid, err);
+}
+
+static bool as_oneself(struct err *err)
+{
+    return act_as(getuid(), getgid(), err);
 }
 
 static bool make_book(const struct split_order *order, struct err *err)
@@ -91,7 +123,8 @@ static bool copy(const struct splitting *s, const char *name, struct err *err)
                 *to = file_path(s->order->dir, name);
     _buf_wipe_ bytes = { 0 };
 
-    return file_read(from, MAX_FILE, &bytes, err) && file_write(to, buf_view(&bytes), 0600, err) &&
+    return as_den(s, err) && file_read(from, MAX_FILE, &bytes, err) && as_oneself(err) &&
+           file_write(to, buf_view(&bytes), 0600, err) &&
            (chown(to, s->uid, s->gid) == 0 || err_errno(err, "%s", to));
 }
 
@@ -141,11 +174,15 @@ bool split_signer(const struct split_order *order, struct err *err)
 {
     _cleanup_(splitting_deinit) struct splitting s = { .order = order, .lock_fd = -1 };
 
-    if (!find_user(&s, err) || !config_check_secrets(order->config, err))
+    if (order->config->signer && *order->config->signer)
+        return err_set(err, ERR_ALREADY_EXISTS, "%s says signer = %s: that is done already",
+                       order->config_path, order->config->signer);
+    if (!find_user(&s, err) || !find_den(&s, err) || !as_den(&s, err) ||
+        !config_check_secrets(order->config, err))
         return false;
     if (!folder_lock(order->config, &s.lock_fd, err))
         return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
-    if (!make_book(order, err) || !make_dir(&s, err))
+    if (!make_book(order, err) || !as_oneself(err) || !make_dir(&s, err))
         return false;
     for (size_t i = 0; i < N_ELEMENTS(files); i++)
         if (!copy(&s, files[i].name, err))
