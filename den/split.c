@@ -20,13 +20,14 @@
 enum { MAX_FILE = 1 << 30, MAX_CONFIG = 256 * 1024 };
 
 /* The book last: with it the new folder is whole. */
+static const char *const memory[] = { "signer.orders", "signer.numbers", "signer.book" };
+/* Also those that rollovers made: sign.7.key. */
 static const struct {
-    const char *name;
+    const char *kind, *ending;
     bool stays; /* in den's folder, too */
-} files[] = {
-    { "sign.key", false },      { "intermediate.key", false }, { "intermediate.pem", true },
-    { "signer.orders", false }, { "signer.numbers", false },   { "signer.book", false },
-};
+} kinds[] = { { "sign", "key", false },
+              { "intermediate", "key", false },
+              { "intermediate", "pem", true } };
 
 struct splitting {
     const struct split_order *order;
@@ -128,14 +129,56 @@ static bool copy(const struct splitting *s, const char *name, struct err *err)
            (chown(to, s->uid, s->gid) == 0 || err_errno(err, "%s", to));
 }
 
+struct keys {
+    const struct splitting *s;
+    struct err *err;
+};
+
+static bool copy_key(void *user, const char *path)
+{
+    const struct keys *k = user;
+
+    return copy(k->s, strrchr(path, '/') + 1, k->err);
+}
+
+static bool copy_all(const struct splitting *s, struct err *err)
+{
+    _free_ char *manifests = file_path(s->order->config->state, VAULT_MANIFESTS);
+    struct keys k = { s, err };
+
+    for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+        if (!vault_each_file(s->order->config->state, kinds[i].kind, kinds[i].ending, copy_key, &k))
+            return false;
+    if (file_exists(manifests) && !copy(s, VAULT_MANIFESTS, err))
+        return false;
+    for (size_t i = 0; i < N_ELEMENTS(memory); i++)
+        if (!copy(s, memory[i], err))
+            return false;
+    return true;
+}
+
+static bool remove_one(void *user, const char *path)
+{
+    struct err *err = user;
+
+    return unlink(path) == 0 || errno == ENOENT || err_errno(err, "%s", path);
+}
+
 static bool remove_old(const struct splitting *s, struct err *err)
 {
-    for (size_t i = 0; i < N_ELEMENTS(files); i++) {
-        _free_ char *path = file_path(s->order->config->state, files[i].name);
-        if (!files[i].stays && unlink(path) != 0 && errno != ENOENT)
-            return err_errno(err, "%s", path);
+    const char *dir = s->order->config->state;
+    _free_ char *manifests = file_path(dir, VAULT_MANIFESTS);
+
+    for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+        if (!kinds[i].stays &&
+            !vault_each_file(dir, kinds[i].kind, kinds[i].ending, remove_one, err))
+            return false;
+    for (size_t i = 0; i < N_ELEMENTS(memory); i++) {
+        _free_ char *path = file_path(dir, memory[i]);
+        if (!remove_one(err, path))
+            return false;
     }
-    return true;
+    return remove_one(err, manifests);
 }
 
 /* A line that is there is replaced, also one that only shows the default. */
@@ -184,8 +227,7 @@ bool split_signer(const struct split_order *order, struct err *err)
         return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
     if (!make_book(order, err) || !as_oneself(err) || !make_dir(&s, err))
         return false;
-    for (size_t i = 0; i < N_ELEMENTS(files); i++)
-        if (!copy(&s, files[i].name, err))
-            return false;
+    if (!copy_all(&s, err))
+        return false;
     return configure(order, err) && remove_old(&s, err);
 }

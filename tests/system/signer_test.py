@@ -188,10 +188,15 @@ def it_has_a_user_of_its_own(net):
     os.chmod(net.folder, 0o711)
     os.mkdir(net.path("run"))
     os.chown(net.path("run"), uid, -1)
+    for name in ("sign.9.key", "manifests"):  # as a rollover leaves them: its keys go along
+        tap.check(not os.path.exists(net.path("den", name)), f"{name} is there")
+    with open(net.path("den/sign.key"), "rb") as f, open(net.path("den/sign.9.key"), "wb") as g:
+        g.write(f.read())
+    os.chmod(net.path("den/sign.9.key"), 0o600)
     net.socket = net.path("run/socket")
     done = run([net.program("warren-den"), "signer", "split", folder, "--config", config(net), "--user", user, "--socket", net.socket])
     tap.check_in("--peer USER-OF-DEN", done.stdout)
-    for name in ("sign.key", "intermediate.key", "signer.book"):
+    for name in ("sign.key", "sign.9.key", "intermediate.key", "signer.book"):
         st = os.stat(os.path.join(folder, name))
         tap.check(st.st_uid == uid and st.st_mode & 0o777 == 0o600, f"{name}: {st}")
         tap.check(not os.path.exists(net.path("den", name)), f"den still has {name}")
