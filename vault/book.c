@@ -646,7 +646,7 @@ bool vault_book_open(const char *dir, struct vault_book **ret_book, struct err *
         return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
     if (!file_read_secret(path, MAX_BOOK, &all, err))
         return false;
-    buf_clear(&all); /* its rights are checked; it is read when nobody else writes */
+    buf_free(&all); /* its rights are checked; it is read when nobody else writes */
     if (!open_files(book, paths, err) || !file_read_fd(book->fd, MAX_BOOK, &all, err) ||
         !read_lines(book, buf_view(&all), path, err) || !read_numbers(book, numbers, err))
         return false;
