@@ -159,7 +159,7 @@ static bool issue(struct den_core *core, const struct status *status, struct buf
 }
 
 /* *ret_is_asked: an answer of the router is awaited. A router that lives on older manifests gets ours, beside the
- * certificate that it has; one whose certificate ends, or is of an intermediate that is used no more, gets a new one. */
+ * certificate that it has; one whose certificate ends, was revoked, or is of an intermediate that is used no more, gets a new one. */
 static bool renew(struct den_core *core, const struct status *status, bool *ret_is_asked,
                   struct err *err)
 {
@@ -174,7 +174,8 @@ static bool renew(struct den_core *core, const struct status *status, bool *ret_
     if (!find_served(core, status, &served, err))
         return false;
     bool is_long = status->not_after > now && status->not_after - now > core->c.router_life / 3;
-    bool is_good = is_long && (!served.der.len || is_of_signer(core, buf_view(&served.der)));
+    bool is_good = is_long && !served.is_revoked &&
+                   (!served.der.len || is_of_signer(core, buf_view(&served.der)));
     if (is_good && !is_behind)
         return true;
     if (served.der.len && (is_good || !core->c.router_csr.len))

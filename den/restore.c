@@ -267,7 +267,10 @@ static void tell_missing(struct restoring *r)
     for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
         _free_ char *path = file_path(r->dir, keys[i]);
         if (!file_exists(path))
-            buf_printf(&r->text, "  %-20s is missing: den does not start without it\n", keys[i]);
+            buf_printf(&r->text,
+                       "  %-20s is missing: den does not start without it, or what a rollover put "
+                       "in its place\n",
+                       keys[i]);
     }
 }
 

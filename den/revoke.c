@@ -87,6 +87,15 @@ static bool sign_batch(struct den_core *core, const struct batch *batch, struct 
     return ok;
 }
 
+/* Whoever has the list takes the router's certificate no more: it gets another one at once. */
+static bool is_of_router(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n; i++)
+        if (strcmp(batch->item[i].id, "router") == 0)
+            return true;
+    return false;
+}
+
 /* Signs what is not signed, a good many at a time. */
 static bool sign_more(struct den_core *core, bool *ret_is_all, struct err *err)
 {
@@ -98,8 +107,11 @@ static bool sign_more(struct den_core *core, bool *ret_is_all, struct err *err)
     if (!store_revocation_each(core->c.store, core->rev_no + 1, collect, batch, err))
         return false;
     *ret_is_all = batch->n < SIGN_AT_ONCE;
-    if (!batch->n || sign_batch(core, batch, err))
+    if (!batch->n || sign_batch(core, batch, err)) {
+        if (core->is_up && is_of_router(batch))
+            renew_now(core);
         return true;
+    }
     core->rev_no = no;
     memcpy(core->rev_head, head, sizeof(head));
     return false;

@@ -101,12 +101,29 @@ static bool seal(const struct rolling *r, const char *path, struct err *err)
 /* Files for a manifest that is not there yet are left from an order that was never answered. */
 static bool make_intermediate_key(struct rolling *r, struct err *err)
 {
-    _free_ char *path = keyring_path(r->dir, "intermediate", next_no(r), "key");
+    _free_ char *path = keyring_path(r->signer_dir, "intermediate", next_no(r), "key");
+    const struct buf *passphrase = r->order->config->passphrase;
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _buf_wipe_ pem = { 0 };
 
     return pki_key_new(PKI_P256, &key, err) && pki_key_write(key, VIEW(NULL, 0), &pem, err) &&
-           file_write(path, buf_view(&pem), 0600, err) && pki_csr_new(key, &r->asked.csr, err);
+           secret_write(path, buf_view(&pem), passphrase ? buf_view(passphrase) : VIEW(NULL, 0),
+                        err) &&
+           give(r->signer_dir, path, err) && pki_csr_new(key, &r->asked.csr, err);
+}
+
+/* New keys are sealed as the others are: with a passphrase that is mistyped nobody would open them again. */
+static bool check_passphrase(const struct rolling *r, struct err *err)
+{
+    const struct buf *passphrase = r->order->config->passphrase;
+    struct keyring keys = { 0 };
+
+    if (!passphrase || !passphrase->len)
+        return true;
+    if (!keyring_load(r->order->config, *r->trust, 0, NULL, &keys, err))
+        return err_wrap(err, "den's keys");
+    keyring_deinit(&keys);
+    return true;
 }
 
 static bool make_den_key(struct rolling *r, struct err *err)
@@ -167,6 +184,8 @@ static bool make_order(struct rolling *r, struct err *err)
     r->asked.host = mem_text(order->host ? order->host : "");
     r->asked.made_at = order->now;
     r->asked.pk = buf_dup(order->pk);
+    if (!check_passphrase(r, err))
+        return false;
     if (change_needs_intermediate(&change) && !make_intermediate_key(r, err))
         return err_wrap(err, "the new intermediate");
     if (change_needs_key(&change) && !make_den_key(r, err))

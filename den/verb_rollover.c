@@ -98,6 +98,13 @@ static int run_step(enum change_step step, int argc, char **argv)
         return verb_misuse(&err);
     if (!verb_load_config(words.config, &config))
         return VERB_FAILED;
+    if (config.signer && *config.signer && !order.signer_dir) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "den.conf says signer = %s, which has a folder of its own: name it by "
+                "--signer-folder",
+                config.signer);
+        return verb_misuse(&err);
+    }
     log_open("warren-den", LOG_WARN);
     if (makes_keys(step) && !order.response_path &&
         !keys_ask(config.state, words.keys_fd, &passphrase, &err))

@@ -4,6 +4,8 @@
 import glob
 import json
 import os
+import re
+import subprocess
 import time
 
 import tap
@@ -282,6 +284,50 @@ def a_response_that_comes_too_late_is_refused(net):
     net.with_passphrase(den(net, "rollover", "renew", "--root-key", root_key(net)))  # meanwhile
     tap.check_in("no request waits", run(den(net, "rollover", "stage", "--response", response), wanted=1).stderr)
     tap.check(status(net)["stage"] == "none", "the stage")
+
+
+def with_passphrases(argv, **given):
+    """{option: passphrase}, each by a descriptor of its own."""
+    fds = []
+    for option, passphrase in given.items():
+        theirs, ours = os.pipe()
+        os.write(ours, passphrase.encode())
+        os.close(ours)
+        fds.append(theirs)
+        argv = [*argv, "--" + option.replace("_", "-"), str(theirs)]
+    try:
+        return subprocess.run(argv, pass_fds=fds, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+@tap.test
+def new_keys_are_sealed_as_the_others_are(net):
+    net.den.stop()
+    done = with_passphrases(den(net, "passphrase"), new_passphrase_fd="den's own words")
+    tap.check(done.returncode == 0, done.stderr)
+    before = set(glob.glob(net.path("den/*.key")))
+    stage = den(net, "rollover", "stage", "--root-key", root_key(net))
+    done = with_passphrases(stage, root_passphrase_fd=net.root_passphrase, passphrase_fd="others")
+    tap.check(done.returncode == 1 and "the passphrase is wrong" in done.stderr, done.stderr)
+    tap.check(set(glob.glob(net.path("den/*.key"))) == before, "a key was made")
+    done = with_passphrases(stage, root_passphrase_fd=net.root_passphrase, passphrase_fd="den's own words")
+    tap.check(done.returncode == 0, done.stderr)
+    made = set(glob.glob(net.path("den/*.key"))) - before
+    tap.check(len(made) == 1, str(made))
+    with open(made.pop(), "rb") as f:
+        tap.check(b"PRIVATE KEY" not in f.read(), "the new key is in the open")
+
+
+@tap.test
+def a_signer_elsewhere_has_to_be_named(net):
+    with open(net.path("den/den.conf"), encoding="ascii") as f:
+        text = re.sub(r"(?m)^signer = .*$", "", f.read())
+    with open(net.path("den/split.conf"), "w", encoding="ascii") as f:
+        f.write(text + "signer = /run/nowhere/socket\n")
+    done = run([net.program("warren-den"), "rollover", "switch", "--config", net.path("den/split.conf")], wanted=2)
+    tap.check_in("--signer-folder", done.stderr)
 
 
 tap.main()
