@@ -105,7 +105,8 @@ struct core {
     uint64_t crl_no;
     bool has_crl;
     uint64_t anchors_manifest_no;
-    uint64_t told_apart; /* how far the wall clock was from network time when that was said, mod 2^64 */
+    uint64_t
+        told_apart; /* how far the wall clock was from network time when that was said, mod 2^64 */
     uint8_t time_nonce[RPC_NONCE16]; /* den.time was asked with it, at: */
     uint64_t time_asked_at;
     bool has_asked_time; /* and had the answer, in this connection */

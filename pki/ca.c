@@ -141,10 +141,10 @@ static bool make_ca_cert(const struct ca_order *order, struct pki_cert **ret_cer
     _cleanup_(pki_key_freep) struct pki_key *throwaway = NULL;
     uint8_t serial[PKI_MAX_SERIAL];
     struct pki_draft draft = { .serial.data = serial,
-                           .not_before = order->now - min_u64(order->now, BACKDATE_MS),
-                           .not_after = order->now + order->life_ms,
-                           .spki = order->spki,
-                           .signer = order->signer };
+                               .not_before = order->now - min_u64(order->now, BACKDATE_MS),
+                               .not_after = order->now + order->life_ms,
+                               .spki = order->spki,
+                               .signer = order->signer };
 
     if (!check_ca_order(order, err) || !pki_key_new(draft.signer->curve, &throwaway, err))
         return false;

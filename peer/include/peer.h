@@ -54,7 +54,8 @@ struct peer_config {
     const char *const
         *capabilities;   /* what this side serves, NULL-terminated: "chat"; NULL: takes no calls */
     bool allow_loopback; /* use 127.0.0.1 as a candidate: two peers on one machine */
-    const char *passphrase; /* of the identity key; NULL: none. At most 1024 bytes. It is copied; the copy is wiped by peer_free(),
+    const char *
+        passphrase; /* of the identity key; NULL: none. At most 1024 bytes. It is copied; the copy is wiped by peer_free(),
                                * yours is yours to wipe. Not looked at where the key is a plain file; a key that is made is sealed
                                * with it */
 };
@@ -139,7 +140,7 @@ enum peer_event_type {
     PEER_EVENT_REKEYED, /* remote_id has a new identity key, its old one signed for it: known_peers has it now. With
                              * remote_id NULL: this machine's own key changed; free the peer and make it anew. Or error: it did not
                              * (yet); it is tried again */
-    PEER_EVENT_NAMES, /* the outcome of peer_name_...(): names, or error */
+    PEER_EVENT_NAMES,  /* the outcome of peer_name_...(): names, or error */
     PEER_EVENT_CLONED, /* another process came with this machine's key and was refused: error (clone). Once a minute at most. The
                              * other one has OFFLINE with the same error */
     PEER_EVENT_NAME_MOVED, /* a name that is being dialled meant another ID the last time: remote_id, whom it means now, and error

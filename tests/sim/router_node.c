@@ -121,8 +121,7 @@ static void on_deadline(void *user)
 
 bool router_node_start(struct sim_node *node)
 {
-    static const struct rpc_ws_events events = { on_opened, on_message, on_closed,
-                                                 on_answered };
+    static const struct rpc_ws_events events = { on_opened, on_message, on_closed, on_answered };
     struct router_setup setup = {
         .config = &config,
         .key = den_world_router_key(node->sim->world),

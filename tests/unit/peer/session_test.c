@@ -187,7 +187,8 @@ TEST(a_key_that_was_replaced_ends_its_own_links_alone)
     event = ended(&s, old);
     if (CHECK(event != NULL)) {
         CHECK_STR(event->event.error.name, "revoked");
-        CHECK_STR(event->event.error.text, "the identity key of " WORLD_A " has been replaced: dial again");
+        CHECK_STR(event->event.error.text,
+                  "the identity key of " WORLD_A " has been replaced: dial again");
         hub_event_free(event);
     }
 }

@@ -271,7 +271,8 @@ TEST(a_challenge_is_taken_whole_or_not_at_all)
               ERR_BAD_SIGNATURE); /* root b is missing */
     CHECK(!rpc_trust_is_ready(trust));
     CHECK_ERR(take(trust, roots, 2, good, 3, FAKE_NOT_AFTER, &err), err, ERR_EXPIRED);
-    CHECK(strstr(err.text, "manifest 3 held until ") && strstr(err.text, "this machine's clock says "));
+    CHECK(strstr(err.text, "manifest 3 held until ") &&
+          strstr(err.text, "this machine's clock says "));
     CHECK(!rpc_trust_is_ready(trust));
     CHECK_ERR(take(trust, roots, 2, good, 0, FAKE_ISSUED, &err), err, ERR_BAD_WIRE);
     CHECK_STR(err.text, "manifests: none");
