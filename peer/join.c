@@ -98,6 +98,18 @@ static void keep_chain(struct core *core, const struct view *chain, size_t n)
         core->router_chain[i] = buf_dup(chain[i]);
 }
 
+/* Of an intermediate, under the router's name: one that was made since the last manifest that came here looks so. */
+static bool may_be_newer(const struct core *core, const struct view *chain, size_t n)
+{
+    _free_ char *name = mem_format("DNS:router.%s", core->join.network);
+    _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;
+    struct err unused;
+
+    return n > 0 && pki_cert_read(chain[0], &leaf, &unused) &&
+           strcmp(pki_cert_facts(leaf)->names, name) == 0 &&
+           strcmp(pki_cert_facts(leaf)->subject, pki_cert_facts(leaf)->issuer) != 0;
+}
+
 /* Once there is something to judge it by: before, netsign's proof decides. Where a public name is dialled, the operator's public
  * certificate will do as well. One that does not hold may be of an intermediate that came while we were away: the router's
  * CHALLENGE brings the manifest that lists it, and before anything is signed it is judged by that. */
@@ -110,7 +122,7 @@ static bool on_judge(void *user, const char *host, const struct view *chain, siz
     if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined ||
         judge_router(core, host, chain, n, err))
         return true;
-    if (err->code != ERR_BAD_CERTIFICATE)
+    if (err->code != ERR_BAD_CERTIFICATE || !may_be_newer(core, chain, n))
         return false;
     keep_chain(core, chain, n);
     snprintf(core->router_host, sizeof(core->router_host), "%s", host);
