@@ -168,6 +168,10 @@ def kill_once(net, rng, churn):
     else:
         net.faults.set(WRITE, HALF, after=rng.randrange(40), how_many=1)
     try:
+        net.den.process.wait(PATIENCE / 4)
+    except subprocess.TimeoutExpired:  # so many calls were not made meanwhile: then now
+        print("# the disk was left alone; den said: " + " | ".join(net.den.err[-3:]), flush=True)
+        net.den.process.send_signal(signal.SIGKILL)
         net.den.process.wait(PATIENCE)
     finally:
         net.faults.clear()
