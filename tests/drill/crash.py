@@ -155,6 +155,20 @@ def audit_is_whole(net):
     return done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
+def met_the_signer(net):
+    """Whether the call that ends its caller was the signer's: den goes on with another one, and has to be killed by hand."""
+    until = time.monotonic() + PATIENCE
+    while net.den.process.poll() is None and time.monotonic() < until:
+        if net.faults.n_failed():
+            try:
+                net.den.process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                net.den.wait_line(net.den.err, r"event=signer\.lost")
+                return True
+        time.sleep(0.01)
+    return False
+
+
 def kill_once(net, rng, churn):
     """At a random instant, or at the n-th call that changes the disk, or in the middle of that write; as it starts, or at work."""
     if rng.random() < 0.7:
@@ -168,10 +182,8 @@ def kill_once(net, rng, churn):
     else:
         net.faults.set(WRITE, HALF, after=rng.randrange(40), how_many=1)
     try:
-        net.den.process.wait(PATIENCE / 4)
-    except subprocess.TimeoutExpired:  # so many calls were not made meanwhile: then now
-        print("# the disk was left alone; den said: " + " | ".join(net.den.err[-3:]), flush=True)
-        net.den.process.send_signal(signal.SIGKILL)
+        if how != "instant" and met_the_signer(net):
+            net.den.process.send_signal(signal.SIGKILL)
         net.den.process.wait(PATIENCE)
     finally:
         net.faults.clear()
