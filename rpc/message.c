@@ -347,12 +347,8 @@ static bool read_message(struct view frame, struct rpc_msg *msg, struct err *err
 
 bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err)
 {
-    struct rpc_msg msg = { 0 };
-
-    if (!read_message(frame, &msg, err))
-        return false;
-    *ret_msg = msg;
-    return true;
+    *ret_msg = (struct rpc_msg){ 0 };
+    return read_message(frame, ret_msg, err);
 }
 
 void rpc_msg_read_misnamed(struct view frame, struct rpc_msg *ret_msg)

@@ -180,7 +180,8 @@ struct rpc_msg {
 
 /* One WAMP message from one WebSocket message. BAD_WIRE "YIELD: request: not an id"; INVALID_URI
  * "CALL: procedure: empty component" of HELLO, CALL, REGISTER, SUBSCRIBE, PUBLISH, which can be told so:
- * rpc_msg_read_misnamed() has what stands before the name, the request's number and options. */
+ * rpc_msg_read_misnamed() has what stands before the name, the request's number and options. Of a message that is refused
+ * *ret_msg says nothing. */
 bool rpc_msg_read(struct view frame, struct rpc_msg *ret_msg, struct err *err);
 void rpc_msg_read_misnamed(struct view frame, struct rpc_msg *ret_msg);
 /* Appends the message; every dictionary is built anew from the fields here, nothing is copied
