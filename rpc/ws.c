@@ -92,6 +92,27 @@ bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn)
     return ssl && rpc_ws_tls_has_more(ssl);
 }
 
+size_t rpc_ws_wire_peek(struct rpc_ws_conn *conn, uint8_t *to, size_t len, bool *ret_is_over)
+{
+    SSL *ssl = rpc_ws_wire_ssl(conn);
+
+    *ret_is_over = !ssl;
+    return ssl ? rpc_ws_tls_peek(ssl, to, len, ret_is_over) : 0;
+}
+
+bool rpc_ws_wire_take(struct rpc_ws_conn *conn, uint8_t *to, size_t len)
+{
+    return rpc_ws_tls_take(rpc_ws_wire_ssl(conn), to, len);
+}
+
+size_t rpc_ws_wire_unread(struct rpc_ws_conn *conn)
+{
+    SSL *ssl = rpc_ws_wire_ssl(conn);
+    int n = ssl ? SSL_pending(ssl) : 0;
+
+    return n > 0 ? (size_t)n : 0;
+}
+
 void rpc_ws_wire_read(struct rpc_ws_conn *conn)
 {
     struct lws_pollfd readable = { lws_get_socket_fd(conn->wsi), POLLIN, POLLIN };
@@ -115,7 +136,8 @@ static void read_ahead(struct rpc_ws_conn *conn)
 
     if (!conn->hub->has_turns || !ssl)
         return;
-    rpc_ws_tls_read_ahead(ssl, rpc_ws_conn_came, conn);
+    rpc_ws_tls_read_ahead(ssl,
+                          &(struct rpc_ws_ahead){ rpc_ws_conn_may_read, rpc_ws_conn_came, conn });
     rpc_ws_conn_came(conn, 0); /* what came behind the handshake */
 }
 
@@ -124,7 +146,7 @@ void rpc_ws_wire_forget(struct rpc_ws_conn *conn)
     SSL *ssl = lws_get_ssl(conn->wsi);
 
     if (ssl && conn->is_open && conn->hub->has_turns)
-        rpc_ws_tls_read_ahead(ssl, NULL, NULL);
+        rpc_ws_tls_read_ahead(ssl, NULL);
     lws_set_opaque_user_data(conn->wsi, NULL);
 }
 
@@ -336,6 +358,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     rpc_ws_timers_deinit(&ws->timers);
     lws_sul_cancel(&ws->timer);
     rpc_ws_spares_free(&ws->hub.spares);
+    buf_free(&ws->hub.record);
     rpc_ws_tickets_free(&ws->hub.tickets);
     client_ssl = ws->client_ssl;
     context = ws->context;

@@ -224,11 +224,15 @@ bool rpc_ws_conn_flush(struct rpc_ws_conn *conn)
  * the connection is gone. */
 static bool answers_pings(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
 {
+    bool is_there;
+
     if (!conn->protocol->is_any || conn->is_closing)
         return true;
     hub->reading = conn;
     rpc_ws_wire_pong(conn);
-    return hub->reading == conn;
+    is_there = hub->reading == conn;
+    hub->reading = NULL;
+    return is_there;
 }
 
 void rpc_ws_hub_flush(struct rpc_ws_hub *hub)
@@ -363,6 +367,12 @@ static void check_control(struct rpc_ws_conn *conn)
         dismiss(conn, RPC_WS_END_CONTROL, CLOSE_POLICY, "too many control frames");
 }
 
+static void want_read(struct rpc_ws_conn *conn)
+{
+    if (list_is_empty(&conn->unread))
+        list_append(&conn->hub->unread, &conn->unread);
+}
+
 void rpc_ws_conn_came(void *user, size_t n)
 {
     struct rpc_ws_conn *conn = user;
@@ -371,8 +381,18 @@ void rpc_ws_conn_came(void *user, size_t n)
     conn->n_came += n;
     if (n)
         check_control(conn);
-    if (list_is_empty(&conn->unread))
-        list_append(&conn->hub->unread, &conn->unread);
+    if (conn->hub->reading != conn)
+        want_read(conn);
+}
+
+bool rpc_ws_conn_may_read(void *user)
+{
+    struct rpc_ws_conn *conn = user;
+
+    if (conn->hub->reading == conn)
+        return true;
+    want_read(conn); /* at the turn's end, all of it */
+    return false;
 }
 
 /* ---- signs of life --------------------------------------------------------------------------- */
@@ -465,39 +485,6 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
     }
 }
 
-/* ---- reading ahead --------------------------------------------------------------------------- */
-
-/* The socket is not readable any more for what TLS has read ahead: nobody else would come for it.
- * A connection stays in the list only when it used up its share of this turn. */
-static bool read_out(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
-{
-    hub->reading = conn;
-    for (unsigned i = 0; i < MAX_READS && hub->reading && rpc_ws_wire_has_more(conn); i++)
-        rpc_ws_wire_read(conn);
-    return hub->reading && rpc_ws_wire_has_more(conn);
-}
-
-bool rpc_ws_hub_read(struct rpc_ws_hub *hub)
-{
-    struct rpc_ws_conn *conn;
-    struct list now;
-
-    list_init(&now);
-    while (!list_is_empty(&hub->unread)) {
-        struct list *first = hub->unread.next;
-        list_remove(first);
-        list_append(&now, first);
-    }
-    while (!list_is_empty(&now)) {
-        conn = LIST_ITEM(now.next, struct rpc_ws_conn, unread);
-        list_remove(&conn->unread);
-        if (read_out(hub, conn))
-            rpc_ws_conn_came(conn, 0);
-    }
-    hub->reading = NULL;
-    return !list_is_empty(&hub->unread);
-}
-
 static bool refuse(struct rpc_ws_conn *conn, enum rpc_ws_end end, uint16_t code, const char *reason)
 {
     dismiss(conn, end, code, reason);
@@ -572,4 +559,92 @@ void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload)
     err_set(&why, ERR_CLOSED, "the other side closed: %u %.*s", code, VIEW_FMT(payload));
     rpc_ws_conn_set_why(conn, &why);
     conn->is_closing = true; /* RFC 6455, 5.5.1: nothing may follow the answer */
+}
+
+/* ---- reading ahead --------------------------------------------------------------------------- */
+
+/* Whole binary messages, past libwebsockets. */
+static void take_run(struct rpc_ws_conn *conn, size_t len)
+{
+    struct rpc_ws_hub *hub = conn->hub;
+    struct view message;
+    size_t at = 0;
+
+    if (!rpc_ws_wire_take(conn, hub->record.data, len)) {
+        conn_kill(conn);
+        return;
+    }
+    while (hub->reading && rpc_ws_reader_take(hub->record.data, len, &at, &message)) {
+        conn->came_as_text = false;
+        if (!rpc_ws_conn_receive(conn, message, 0, true) && hub->reading)
+            conn_kill(conn);
+    }
+}
+
+/* All else, a record at a time: fragments, text, control frames, what is wrong, the end. */
+static void pass_on(struct rpc_ws_conn *conn, struct view record)
+{
+    struct rpc_ws_hub *hub = conn->hub; /* `conn` may be gone after the read */
+
+    rpc_ws_reader_pass(&conn->reader, record);
+    rpc_ws_wire_read(conn);
+    if (hub->reading && conn->is_open && rpc_ws_wire_unread(conn))
+        conn->reader.is_lost = true; /* it did not take what we saw */
+}
+
+/* False: there is no more. */
+static bool read_record(struct rpc_ws_conn *conn)
+{
+    uint8_t *to = conn->hub->record.data;
+    bool is_over;
+    size_t len, run;
+
+    if (conn->protocol->is_json) {
+        rpc_ws_wire_read(conn);
+        return true;
+    }
+    len = rpc_ws_wire_peek(conn, to, TLS_RECORD, &is_over);
+    run = rpc_ws_reader_run(&conn->reader, VIEW(to, len), !conn->dial);
+    if (run)
+        take_run(conn, run);
+    else if (len)
+        pass_on(conn, VIEW(to, len));
+    else if (is_over)
+        rpc_ws_wire_read(conn); /* it sees that itself */
+    return len > 0;
+}
+
+/* The socket is not readable any more for what TLS has read ahead: nobody else would come for it.
+ * A connection stays in the list only when it used up its share of this turn. */
+static bool read_out(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
+{
+    hub->reading = conn;
+    for (unsigned i = 0; i < MAX_READS && hub->reading; i++) {
+        if (!read_record(conn) || !hub->reading || !rpc_ws_wire_has_more(conn))
+            return false;
+    }
+    return hub->reading != NULL;
+}
+
+bool rpc_ws_hub_read(struct rpc_ws_hub *hub)
+{
+    struct rpc_ws_conn *conn;
+    struct list now;
+
+    if (!hub->record.data)
+        buf_grow(&hub->record, TLS_RECORD);
+    list_init(&now);
+    while (!list_is_empty(&hub->unread)) {
+        struct list *first = hub->unread.next;
+        list_remove(first);
+        list_append(&now, first);
+    }
+    while (!list_is_empty(&now)) {
+        conn = LIST_ITEM(now.next, struct rpc_ws_conn, unread);
+        list_remove(&conn->unread);
+        if (read_out(hub, conn))
+            rpc_ws_conn_came(conn, 0);
+    }
+    hub->reading = NULL;
+    return !list_is_empty(&hub->unread);
 }

@@ -7,6 +7,7 @@
 #include "rpc/ws.h"
 #include "rpc/ws_address.h"
 #include "rpc/ws_box.h"
+#include "rpc/ws_reader.h"
 #include "rpc/ws_ticket.h"
 
 struct lws;
@@ -19,7 +20,8 @@ struct rpc_ws_hub {
     struct list unread;          /* the TLS library may hold more of what came than was read */
     struct rpc_ws_conn *reading; /* while it is being read out; NULL once it is gone */
     struct rpc_ws_spares spares;
-    bool has_turns; /* otherwise they ask the wire to be called when it can take more */
+    struct buf record; /* what came last, of whichever connection */
+    bool has_turns;    /* otherwise they ask the wire to be called when it can take more */
     struct rpc_ws_masks masks;
     struct rpc_ws_tickets tickets; /* to connect again with */
     struct rpc_ws_ticket_events ticket_events;
@@ -64,6 +66,7 @@ struct rpc_ws_conn {
     size_t max_queue;
     const struct rpc_ws_protocol *protocol;
     struct buf batch; /* messages that will be one, of a sub-protocol that has it */
+    struct rpc_ws_reader reader;
     struct rpc_ws_in in;
     struct rpc_ws_out out;
 };
@@ -79,6 +82,7 @@ void rpc_ws_conn_set_why(struct rpc_ws_conn *conn,
 bool rpc_ws_conn_flush(struct rpc_ws_conn *conn); /* false: the wire is broken */
 void rpc_ws_hub_flush(struct rpc_ws_hub *hub);    /* what is dirty */
 void rpc_ws_conn_came(void *conn, size_t n);      /* bytes came from the socket */
+bool rpc_ws_conn_may_read(void *conn);            /* the socket has bytes: whether it is our turn */
 /* Reads out what the TLS library holds. True: there was more than one turn's share. */
 bool rpc_ws_hub_read(struct rpc_ws_hub *hub);
 /* Cuts what is not open in time; the next instant to look at, or NEVER_MS. */
@@ -104,6 +108,10 @@ void rpc_ws_wire_limit(struct rpc_ws_conn *conn, int secs);     /* cut after so 
 struct ssl_st *rpc_ws_wire_ssl(const struct rpc_ws_conn *conn); /* NULL: none (yet) */
 void rpc_ws_wire_pong(struct rpc_ws_conn *conn); /* what is due; `conn` may be gone after it */
 void rpc_ws_wire_forget(struct rpc_ws_conn *conn);
-bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn);   /* read from the socket, not from TLS */
+bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn); /* read from the socket, not from TLS */
+/* What of one TLS record is there, without taking it; 0: nothing now, or the end. */
+size_t rpc_ws_wire_peek(struct rpc_ws_conn *conn, uint8_t *to, size_t len, bool *ret_is_over);
+bool rpc_ws_wire_take(struct rpc_ws_conn *conn, uint8_t *to, size_t len); /* of what was there */
+size_t rpc_ws_wire_unread(struct rpc_ws_conn *conn);                      /* of that record */
 void rpc_ws_wire_read(struct rpc_ws_conn *conn);       /* some of it; `conn` may be gone after it */
 void rpc_ws_dialing_free(struct rpc_ws_dialing *dial); /* NULL is fine */

@@ -33,7 +33,7 @@ static void put_header(struct buf *out, uint8_t kind, size_t len, const uint8_t 
 }
 
 /* Eight bytes at a time: the mask's period divides them. */
-static void put_masked(uint8_t *to, struct view from, const uint8_t *mask)
+void rpc_ws_frame_mask(uint8_t *to, struct view from, const uint8_t *mask)
 {
     uint8_t twice[2 * RPC_WS_MASK];
     uint64_t pattern, word;
@@ -57,7 +57,7 @@ static void put_frame(struct buf *out, uint8_t kind, struct view payload, const 
     if (!mask)
         buf_put(out, payload);
     else if (payload.len)
-        put_masked(buf_grow(out, payload.len), payload, mask);
+        rpc_ws_frame_mask(buf_grow(out, payload.len), payload, mask);
 }
 
 void rpc_ws_frame_put(struct buf *out, bool is_text, struct view message, const uint8_t *mask)

@@ -13,6 +13,8 @@ void rpc_ws_frame_put_close(struct buf *out, uint16_t code, const char *reason,
                             const uint8_t *mask);
 /* A ping (5.5.2); its payload, at most 125 bytes, comes back in the pong. */
 void rpc_ws_frame_put_ping(struct buf *out, struct view payload, const uint8_t *mask);
+/* Masks, or unmasks (5.3); `to` may be where `from` is. */
+void rpc_ws_frame_mask(uint8_t *to, struct view from, const uint8_t *mask);
 /* The length of the whole frames at the front of `out` (frames of our own making) that come to
  * at least `at_least` bytes, or of all of them. */
 size_t rpc_ws_frame_run(struct view out, size_t at_least);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/ws_tls.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 enum { MAX_CHAIN = 8 };
@@ -171,38 +172,63 @@ bool rpc_ws_tls_certificate(const SSL *ssl, uint8_t ret_hash[32])
 
 /* ---- reading ahead --------------------------------------------------------------------------- */
 
-struct ahead {
-    rpc_ws_on_bytes *on_bytes;
-    void *user;
-};
+/* The socket has more, but nobody shall have it now. */
+static long hold_back(BIO *bio)
+{
+    BIO_clear_retry_flags(bio);
+    BIO_set_retry_read(bio);
+    return -1;
+}
 
 static long on_bio(BIO *bio, int operation, _unused_ const char *bytes, _unused_ size_t len,
                    _unused_ int argi, _unused_ long argl, int ret, size_t *processed)
 {
-    struct ahead *ahead = (void *)BIO_get_callback_arg(bio);
+    struct rpc_ws_ahead *ahead = (void *)BIO_get_callback_arg(bio);
 
-    if (operation == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && ahead->on_bytes)
-        ahead->on_bytes(ahead->user, *processed);
+    if (operation == BIO_CB_READ && ahead->may_read && !ahead->may_read(ahead->user))
+        return hold_back(bio);
+    if (operation == (BIO_CB_READ | BIO_CB_RETURN) && ret > 0 && ahead->came)
+        ahead->came(ahead->user, *processed);
     if (operation == BIO_CB_FREE)
         free(ahead);
     return ret;
 }
 
-void rpc_ws_tls_read_ahead(SSL *ssl, rpc_ws_on_bytes *on_bytes, void *user)
+void rpc_ws_tls_read_ahead(SSL *ssl, const struct rpc_ws_ahead *wanted)
 {
     BIO *bio = SSL_get_rbio(ssl);
-    struct ahead *ahead = (void *)BIO_get_callback_arg(bio);
+    struct rpc_ws_ahead *ahead = (void *)BIO_get_callback_arg(bio);
 
     if (!ahead)
-        ahead = mem_new(struct ahead);
-    *ahead = (struct ahead){ on_bytes, user };
+        ahead = mem_new(struct rpc_ws_ahead);
+    *ahead = wanted ? *wanted : (struct rpc_ws_ahead){ 0 };
     BIO_set_callback_arg(bio, (char *)ahead);
     BIO_set_callback_ex(bio, on_bio);
-    SSL_set_read_ahead(ssl, on_bytes != NULL);
+    SSL_set_read_ahead(ssl, wanted != NULL);
 }
 
 /* Once it had to ask the socket for the rest of a record, the socket's next bytes wake us. */
 bool rpc_ws_tls_has_more(const SSL *ssl)
 {
     return SSL_has_pending(ssl) && !SSL_want_read(ssl);
+}
+
+size_t rpc_ws_tls_peek(SSL *ssl, uint8_t *to, size_t len, bool *ret_is_over)
+{
+    size_t n = 0;
+
+    *ret_is_over = false;
+    ERR_clear_error();
+    if (SSL_peek_ex(ssl, to, len, &n) != 1) {
+        n = 0;
+        *ret_is_over = SSL_get_error(ssl, 0) != SSL_ERROR_WANT_READ;
+    }
+    return n;
+}
+
+bool rpc_ws_tls_take(SSL *ssl, uint8_t *to, size_t len)
+{
+    size_t n = 0;
+
+    return SSL_read_ex(ssl, to, len, &n) == 1 && n == len;
 }

@@ -24,12 +24,22 @@ bool rpc_ws_tls_client(rpc_ws_on_chain *on_chain, void *user, struct ssl_ctx_st 
                        struct err *err);
 void rpc_ws_tls_free(struct ssl_ctx_st *ssl);
 
-/* Reading ahead: a read of the socket takes what is there, not one TLS record. `on_bytes` comes
- * when it took any; NULL: never again. libwebsockets does not look at what was read ahead: whoever
- * asks for this has to make it read on while rpc_ws_tls_has_more(). */
-typedef void rpc_ws_on_bytes(void *user, size_t n);
-void rpc_ws_tls_read_ahead(struct ssl_st *ssl, rpc_ws_on_bytes *on_bytes, void *user);
+/* Reading ahead: a read of the socket takes what is there, not one TLS record, and happens when
+ * may_read() lets it; otherwise there seems to be nothing. came() follows a read that took bytes.
+ * Whoever asks for this has to read on while rpc_ws_tls_has_more(): the socket is not readable for
+ * what was read ahead. With NULL: never again. */
+struct rpc_ws_ahead {
+    bool (*may_read)(void *user);
+    void (*came)(void *user, size_t n);
+    void *user;
+};
+void rpc_ws_tls_read_ahead(struct ssl_st *ssl, const struct rpc_ws_ahead *ahead);
 bool rpc_ws_tls_has_more(const struct ssl_st *ssl);
+/* What of the next record can be had at once, at most `len` bytes, and it stays there. 0: nothing
+ * yet, or the connection is at its end, which *ret_is_over says. */
+size_t rpc_ws_tls_peek(struct ssl_st *ssl, uint8_t *to, size_t len, bool *ret_is_over);
+/* Takes bytes that were looked at. */
+bool rpc_ws_tls_take(struct ssl_st *ssl, uint8_t *to, size_t len);
 
 bool rpc_ws_tls_exporter(struct ssl_st *ssl, uint8_t ret_exporter[32]);
 /* SHA-256 of the other side's certificate; false: it showed none. */
