@@ -405,17 +405,6 @@ void den_core_tick(struct den_core *core)
     log_left_out(core);
 }
 
-void den_core_health(const struct den_core *core, struct buf *to)
-{
-    if (den_core_fatal(core))
-        buf_printf(to, "%s\n", core->fatal.text);
-    if (store_sickness(core->c.store))
-        buf_printf(to, "%s\n", store_sickness(core->c.store)->text);
-    if (!core->is_up)
-        buf_put_text(to, core->has_met ? "the router is away\n"
-                                       : "the router was not met yet: nothing is signed before\n");
-}
-
 const struct err *den_core_fatal(const struct den_core *core)
 {
     return core->fatal.code == ERR_NONE ? NULL : &core->fatal;

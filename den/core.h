@@ -130,7 +130,7 @@ struct view den_core_crl(const struct den_core *core); /* DER; until the core is
 bool den_core_ocsp(struct den_core *core, struct view request, struct buf *to);
 
 /* What is wrong with it, a line each, for whoever watches it; nothing: all is well. */
-void den_core_health(const struct den_core *core, struct buf *to);
+void den_core_health(struct den_core *core, struct buf *to);
 /* Something after which den must not go on: the store is behind what den signed before. NULL:
  * all is well. */
 const struct err *den_core_fatal(const struct den_core *core);

@@ -43,7 +43,10 @@ struct den_core {
     uint64_t rev_published;
     bool is_handing_over, has_handed_over; /* to the router */
     uint64_t tick_at,
-        beat_at; /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
+        beat_at;         /* mono: when a new beacon is due; when another try is (NEVER_MS: none) */
+    struct err unbeaten; /* why the newest heartbeat could not be signed; ERR_NONE: it was */
+    struct err unrecorded;  /* health.c: the same of the newest try to write something down */
+    uint64_t try_record_at; /* mono: not before */
     bool is_up;
     bool has_met;     /* the router, in this process: den signs */
     uint64_t meet_at; /* mono: when it is tried again */
@@ -92,6 +95,9 @@ struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
  * refusal stands anyway. */
 void core_audit_refusal(struct den_core *core, struct view caller, const char *what,
                         const struct audit_pair *pairs, size_t n_pairs);
+
+/* heart.c: what den knows of the network, to the disk. */
+bool core_save_trust(struct den_core *core, struct err *err);
 
 /* A procedure. True: answered, or will be; false: refuse with `err`. */
 typedef bool core_handler(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,

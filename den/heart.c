@@ -105,7 +105,7 @@ static void publish(struct den_core *core)
     core->c.port->publish(core->c.port->user, "den.heartbeat", &options, buf_view(&args));
 }
 
-static bool save_trust(struct den_core *core, struct err *err)
+bool core_save_trust(struct den_core *core, struct err *err)
 {
     _buf_ bytes = { 0 };
 
@@ -123,7 +123,7 @@ static bool beat(struct den_core *core, bool is_tick, struct err *err)
     else
         memcpy(beacon, fresh_beacon(core->fresh).data, sizeof(beacon));
     if (!sign_heartbeat(core, beacon, is_tick, &bytes, sig, err) ||
-        !move_trust(core, buf_view(&bytes), VIEW_ARR(sig), err) || !save_trust(core, err))
+        !move_trust(core, buf_view(&bytes), VIEW_ARR(sig), err) || !core_save_trust(core, err))
         return err_wrap(err, "heartbeat");
     if (is_tick) {
         fresh_turn(core->fresh, beacon);
@@ -146,8 +146,10 @@ bool heart_start(struct den_core *core, struct err *err)
 static void beat_or_retry(struct den_core *core, bool is_tick)
 {
     struct err err = { 0 };
+    bool is_done = core->fatal.code != ERR_NONE || beat(core, is_tick, &err);
 
-    if (core->fatal.code != ERR_NONE || beat(core, is_tick, &err))
+    core->unbeaten = is_done ? (struct err){ 0 } : err;
+    if (is_done)
         return;
     log_event(LOG_ERROR, "heartbeat.failed", "code=%s cause=%s", err_code_name(err.code),
               log_quote_text(err.text));

@@ -124,8 +124,12 @@ with drill.network(make=False) as net:
             churn.read()
             drill.require("a disk that is really full: requests are refused, den stays", net.den.process.poll() is None and
                           churn.failed > refused, f"{len(churn.signed) - before} delivered, {churn.failed - refused} refused in 2 s")
+            said = crash.health(net)
+            drill.require("/health says so", said[-1] == "503" and "nothing is signed" in said[0], " ".join(said)[:200])
             os.unlink(os.path.join(mount, "filler"))
             churn.wait_signed(5)
+            said = crash.health(net)
+            drill.require("/health is good again with the disk", said[-1] == "200", " ".join(said)[:200])
             churn.stop()
             judge(net, churn, {}, "a disk that is really full")
         except Failed as e:

@@ -60,6 +60,33 @@ def a_disk_that_fails_refuses_requests_and_den_goes_on_when_it_is_back(net):
     check_nothing_is_lost(net)
 
 
+def wait_health(net, status, part):
+    """/health says that within moments, whether anybody writes or not."""
+    until = time.monotonic() + network.PATIENCE
+    while True:
+        said = crash.health(net)
+        if said[-1] == status and part in said[0]:
+            return
+        tap.check(time.monotonic() < until, f"waited for {status}, {part}; it says " + " ".join(said))
+        time.sleep(0.1)
+
+
+@tap.test
+def health_is_bad_while_nothing_can_be_recorded_and_good_again_afterwards(net):
+    """Nobody asks for anything: what den does by itself is all there is."""
+    STATE["churn"].stop()
+    wait_health(net, "200", "ok")
+    for calls, number, part in ((crash.WRITE, errno.ENOSPC, "disk is full"), (crash.WRITE, errno.EIO, "disk I/O error"),
+                                (crash.OPEN | crash.RENAME, errno.EROFS, "Read-only")):
+        net.faults.set(calls, number)
+        wait_health(net, "503", "nothing can be recorded")
+        tap.check_in(part, crash.health(net)[0])
+        net.faults.clear()
+        wait_health(net, "200", "ok")
+    STATE["churn"] = crash.Churn(net)
+    STATE["churn"].wait_signed(1)
+
+
 @tap.test
 def a_failed_fsync_ends_all_signing_until_den_is_restarted(net):
     churn = STATE["churn"]

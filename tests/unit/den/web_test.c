@@ -320,3 +320,55 @@ TEST(ocsp_has_a_rate_for_each_network)
     CHECK_U64(page.status, 200);
     buf_free(&page.body);
 }
+
+/* What /health says; its status is *ret_status. */
+static struct buf health(struct world *w, unsigned *ret_status)
+{
+    struct web_page page = { 0 };
+
+    web_serve(w->core, false, VIEW_LIT("/health"), VIEW(NULL, 0), VIEW_LIT("192.0.2.1"), &page);
+    *ret_status = page.status;
+    buf_put_u8(&page.body, 0);
+    return page.body;
+}
+
+static void check_health(struct world *w, unsigned wanted, const char *part)
+{
+    unsigned status;
+    _buf_ said = health(w, &status);
+
+    CHECK_U64(status, wanted);
+    CHECK(strstr((const char *)said.data, part));
+}
+
+TEST(health_tries_what_nobody_else_may_have_tried)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+
+    check_health(w, 200, "ok");
+    world_pass(w, SECOND_MS);
+    world_disk_is_full = true;
+    check_health(w, 503, "nothing is signed: ");
+    check_health(w, 503, "nothing is signed: "); /* remembered */
+    world_disk_is_full = false;
+    world_pass(w, SECOND_MS);
+    check_health(w, 200, "ok");
+    w->cannot_save = true; /* the file beside the store */
+    world_pass(w, SECOND_MS);
+    check_health(w, 503, "nothing is signed: ");
+    w->cannot_save = false;
+    world_pass(w, 3 * SECOND_MS);
+    check_health(w, 200, "ok");
+}
+
+TEST(health_writes_no_more_than_once_a_second)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    size_t before;
+
+    world_pass(w, SECOND_MS);
+    before = world_n_commits;
+    for (int i = 0; i < 100; i++)
+        check_health(w, 200, "ok");
+    CHECK_U64(world_n_commits - before, 1);
+}
