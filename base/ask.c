@@ -81,6 +81,8 @@ static bool ask_person(const struct ask *ask, struct buf *line, struct err *err)
         return false;
     if (!ask->is_new || line->len == 0)
         return true;
+    if (!secret_check_new(buf_view(line), ask->what, err)) /* before it is typed again */
+        return false;
     if (!prompt(tty, "The same again: ", &again, err))
         return false;
     return view_eq_secret(buf_view(line), buf_view(&again)) ||
@@ -112,6 +114,8 @@ bool ask_passphrase(const struct ask *ask, struct buf *ret_passphrase, struct er
         return false;
     if (line.len == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: the passphrase is empty", ask->what);
+    if (ask->is_new && !secret_check_new(buf_view(&line), ask->what, err))
+        return false;
     *ret_passphrase = line;
     line = (struct buf){ 0 };
     return true;

@@ -12,8 +12,8 @@ struct ask {
     const char *option;     /* "--passphrase-fd": how it is given, for those who have no terminal */
     int fd;                 /* up to its first newline or its end; ASK_NOWHERE: none */
     const char *credential; /* a file in $CREDENTIALS_DIRECTORY, if it is there; NULL: none */
-    bool is_new;            /* on the terminal it is asked for twice */
+    bool is_new; /* of SECRET_PASSPHRASE_MIN characters; on the terminal asked for twice */
 };
-/* INVALID_ARGUMENT with the remedy when there is no terminal, it is empty or too long, or the two differ; CANCELED. At most
+/* INVALID_ARGUMENT with the remedy when there is no terminal, it is empty, too long, or new and too short, or the two differ; CANCELED. At most
  * SECRET_PASSPHRASE bytes. Wipe it. */
 bool ask_passphrase(const struct ask *ask, struct buf *ret_passphrase, struct err *err);

@@ -6,6 +6,28 @@
 
 enum { SEAL_ROOM = 256, MAX_SECRET = 64 * 1024 };
 
+/* Of UTF-8: bytes that continue a character are not counted. */
+static size_t count_characters(struct view text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += (text.data[i] & 0xc0) != 0x80;
+    return n;
+}
+
+bool secret_check_new(struct view passphrase, const char *whose, struct err *err)
+{
+    size_t n = count_characters(passphrase);
+
+    return n >= SECRET_PASSPHRASE_MIN ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "the new passphrase for %s has %zu character%s, and needs at least %d: take "
+                   "four random words, "
+                   "for example",
+                   whose, n, n == 1 ? "" : "s", SECRET_PASSPHRASE_MIN);
+}
+
 static bool open_sealed(const char *path, struct view sealed, struct view passphrase,
                         struct buf *ret_bytes, struct err *err)
 {

@@ -5,7 +5,14 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { SECRET_PASSPHRASE = 1024 }; /* bytes of one, at most */
+enum {
+    SECRET_PASSPHRASE = 1024,   /* bytes of one, at most */
+    SECRET_PASSPHRASE_MIN = 12, /* characters of a new one, at least */
+};
+
+/* For one that is about to be chosen, never for one that opens what is there: whoever has the file may guess without end.
+ * (NIST SP 800-63B, 5.1.1.2 has 8 where a server counts the guesses.) `whose`: "the root key". INVALID_ARGUMENT. */
+bool secret_check_new(struct view passphrase, const char *whose, struct err *err);
 
 /* As file_read_secret(), at most `max` bytes of it when it is plain. One that is sealed is opened with `passphrase`: LOCKED
  * when that is empty, BAD_PASSPHRASE. The passphrase of a plain file is not looked at. The caller wipes *ret_bytes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* This machine's certificate with its key, and the network's roots, for other programs. */
 #include "base/file.h"
+#include "base/secret.h"
 #include "peer/errand.h"
 
 enum { MAX_ROOTS = 16 };
@@ -73,6 +74,9 @@ static bool export_to(const struct peer_export *wanted, struct err *err)
     _buf_wipe_ bytes = { 0 };
     _free_ char *dir = NULL;
 
+    if (!wanted->is_trust && wanted->passphrase &&
+        !secret_check_new(view_text(wanted->passphrase), "the exported key", err))
+        return false;
     if (!key_init(err) || !state_default_dir(wanted->state_dir, &dir, err) ||
         !state_look(dir, &state, err))
         return false;

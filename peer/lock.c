@@ -22,6 +22,7 @@ static bool change(const char *state_dir, const char *old, const char *next, str
     _free_ char *dir = NULL;
 
     return key_init(err) && check_length(old, err) && check_length(next, err) &&
+           (!next || secret_check_new(view_text(next), "the identity key", err)) &&
            state_default_dir(state_dir, &dir, err) && state_open(dir, false, &state, err) &&
            state_change_passphrase(state, or_none(old), or_none(next), err);
 }

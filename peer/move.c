@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/seal.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "peer/errand.h"
 #include "peer/known.h"
@@ -114,6 +115,7 @@ bool peer_move_out(const char *state_dir, const char *file, const char *passphra
         err_set(&err, ERR_INVALID_ARGUMENT, "a file and a passphrase are needed");
     else if (key_init(&err) && state_default_dir(state_dir, &dir, &err) &&
              state_open(dir, false, &state, &err) && check_movable(state, &err) &&
+             secret_check_new(view_text(passphrase), "the exported identity", &err) &&
              (!file_exists(file) ||
               err_set(&err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", file)) &&
              collect(state, &bytes, &err) &&

@@ -176,6 +176,9 @@ bool state_identity(struct state *state, bool may_create, struct key **ret_key, 
     if (!may_create)
         return err_set(err, ERR_NOT_JOINED, "%s holds no identity", state->dir);
 
+    if (state->passphrase.len &&
+        !secret_check_new(buf_view(&state->passphrase), "the identity key", err))
+        return false;
     _cleanup_(key_freep) struct key *key = key_new();
     if (!key_create(key, state->identity, buf_view(&state->passphrase), err))
         return false;

@@ -375,7 +375,7 @@ struct peer_export {
         is_trust; /* the network's roots; else this machine's certificate with its chain and key, mode 0600 */
     bool is_pkcs12; /* else PEM */
     const char *
-        passphrase; /* PKCS#12 needs one, of 6 characters or more; in PEM it is for the key. NULL: none */
+        passphrase; /* of the key: 12 characters or more. PKCS#12 needs one, for roots too (6 or more). NULL: none */
 };
 /* For other programs: Java, NSS, GnuTLS, OpenSSL. False: not_joined, not_found, already_exists, invalid_argument. */
 PEER_API bool peer_export(const struct peer_export *wanted, struct peer_error *ret_error);
@@ -400,14 +400,14 @@ PEER_API bool peer_known_offered(const char *state_dir, const char *id, char ret
 PEER_API bool peer_known_accept(const char *state_dir, const char *id, const char *fingerprint,
                                 struct peer_error *ret_error);
 
-/* Keeps this machine's identity key under a passphrase (Argon2id, XChaCha20-Poly1305): `old` NULL: it is a plain file now; `next`
- * NULL: it shall be one again. Both are read during the call alone, and yours to wipe. The folder must not be in use. What is
+/* Keeps this machine's identity key under a passphrase (Argon2id, XChaCha20-Poly1305): `old` NULL: it is a plain file now; `next`,
+ * of 12 characters or more, NULL: it shall be one again. Both are read during the call alone, and yours to wipe. The folder must not be in use. What is
  * interrupted is whole, before or after. False: bad_passphrase and locked (then nothing has changed), busy, not_joined,
  * invalid_argument. */
 PEER_API bool peer_passphrase(const char *state_dir, const char *old, const char *next,
                               struct peer_error *ret_error);
 
-/* Writes this machine's identity to a new file under a passphrase (Argon2id, XChaCha20-Poly1305), mode 0600, and marks the
+/* Writes this machine's identity to a new file under a passphrase of 12 characters or more (Argon2id, XChaCha20-Poly1305), mode 0600, and marks the
  * folder as moved: nothing uses it any more. False: already_exists, busy, not_joined, invalid_argument. */
 PEER_API bool peer_move_out(const char *state_dir, const char *file, const char *passphrase,
                             struct peer_error *ret_error);

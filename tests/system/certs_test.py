@@ -113,7 +113,9 @@ def exports_are_private_and_overwrite_nothing(net):
     check(stat.S_IMODE(os.stat(net.path("alice.pem")).st_mode) == 0o600, "others can read the key")
     check_in("already_exists", run(net.warren("alice", "export-cert", "--out", net.path("alice.pem")), wanted=1).stderr)
     check_in("a passphrase is needed", run(net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("x")), wanted=2).stderr)
-    check_in("at least 6 characters", with_passphrase(net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("x")), "short",
+    check_in("needs at least 12", with_passphrase(net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("x")), "short",
+                                                  wanted=1).stderr)
+    check_in("at least 6 characters", with_passphrase(net.warren("alice", "export-trust", "--pkcs12", "--out", net.path("x")), "short",
                                                       wanted=1).stderr)
     check_in("not_joined", run(net.warren("nobody", "export-cert", "--out", net.path("x")), wanted=1).stderr)
     check(not os.path.exists(net.path("x")), "something was written")

@@ -194,6 +194,34 @@ def the_router_does_too_and_reloads_without_it(net):
 
 
 @tap.test
+def a_new_passphrase_is_not_too_short(net):
+    """Wherever one is chosen; where one opens what is there, any length is tried."""
+    conf = ["--config", net.path("den/den.conf")]
+    den, said = net.program("warren-den"), "has 5 characters, and needs at least 12"
+    asked = [
+        (with_fds, net.warren("alice", "passphrase"), {"new_passphrase_fd": "short\n"}),
+        (with_fds, net.warren("alice", "export", net.path("short.warren")), {"passphrase_fd": "short\n"}),
+        (with_fds, net.warren("alice", "export-cert", "--pkcs12", "--out", net.path("short.p12")), {"passphrase_fd": "short\n"}),
+        (with_fds, net.warren("alice", "export-cert", "--out", net.path("short.pem")), {"passphrase_fd": "short\n"}),
+        (with_fds, [den, "passphrase", *conf], {"new_passphrase_fd": "short"}),
+        (with_fds, [den, "backup", net.path("short.backup"), *conf], {"passphrase_fd": "short"}),
+        (with_fds, [net.program("warren-router"), "passphrase", net.path("router")], {"new_passphrase_fd": "short"}),
+    ]
+    for call, argv, options in asked:
+        done = call(argv, wanted=None, **options)
+        tap.check(done.returncode != 0 and said in done.stderr and "correct the value" in done.stderr, " ".join(argv) + ": " + done.stderr)
+    fd, = pipes("short\n")
+    done = run([*net.warren("newcomer", "join"), "--passphrase-fd", str(fd)], input=net.token() + "\n", pass_fds=[fd], wanted=1)
+    tap.check_in(said, done.stderr)
+    status, shown = on_terminal(net.warren("alice", "passphrase"), [(b"New passphrase", b"short"), (b"The same again", b"short")])
+    tap.check(status != 0 and said in shown, shown)
+    status, shown = on_terminal([den, "passphrase", *conf], [(b"New passphrase for", b"short")])  # refused before it is typed again
+    tap.check(status != 0 and said in shown and "again" not in shown, shown)
+    made = [name for name in os.listdir(net.folder) if name.startswith("short")]
+    tap.check(not made, f"made all the same: {made}")
+
+
+@tap.test
 def no_passphrase_is_in_a_log(net):
     for process in net.processes:
         for line in process.err + process.out:

@@ -32,7 +32,7 @@ def private_keys_are_in_a_backup_only_under_a_passphrase(net):
     net.join("alice")
     plain = den(net, "backup", net.path("plain"), "--plain", *conf(net)).stdout
     tap.check_in("login.key            left out", plain)
-    sealed = den(net, "backup", net.path("sealed"), *conf(net), passphrase="some words").stdout
+    sealed = den(net, "backup", net.path("sealed"), *conf(net), passphrase="some more words").stdout
     tap.check_in("login.key            in", sealed)
     with open(net.path("den/login.key"), "rb") as f:
         key = f.read().split()[1]
@@ -61,8 +61,8 @@ def what_is_there_is_not_overwritten_and_what_is_damaged_is_not_restored(net):
 @tap.test
 def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
     net.den.stop()
-    den(net, "backup", net.path("last"), *conf(net), passphrase="some words")
-    tap.check_in("den.db is whole", den(net, "restore", net.path("last"), net.path("new"), passphrase="some words").stdout)
+    den(net, "backup", net.path("last"), *conf(net), passphrase="some more words")
+    tap.check_in("den.db is whole", den(net, "restore", net.path("last"), net.path("new"), passphrase="some more words").stdout)
     os.rename(net.path("den"), net.path("before"))
     os.rename(net.path("new"), net.path("den"))
     net.start_den()

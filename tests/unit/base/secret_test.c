@@ -106,6 +106,31 @@ TEST(keys_are_read_as_they_are_kept)
     CHECK_ERR(key_unlock(path, VIEW_LIT("wrong"), &none, &err), err, ERR_BAD_PASSPHRASE);
 }
 
+TEST(a_new_passphrase_is_not_too_short)
+{
+    static const struct {
+        const char *passphrase, *why; /* NULL: it is taken */
+    } cases[] = {
+        { "", "the new passphrase for the root key has 0 characters, and needs at least 12" },
+        { "x", "has 1 character, " },
+        { "eleven char", "has 11 characters" },
+        { "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9",
+          "has 7 characters" }, /* of 14 bytes */
+        { "twelve chars", NULL },
+        { "\xe4\xb8\x80\xe4\xb8\x80\xe4\xb8\x80\xe4\xb8\x80 eight ch", NULL },
+    };
+    struct err err = { 0 };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        bool is_taken = secret_check_new(view_text(cases[i].passphrase), "the root key", &err);
+        CHECK_U64(is_taken, cases[i].why == NULL);
+        if (cases[i].why) {
+            CHECK_U64(err.code, ERR_INVALID_ARGUMENT);
+            CHECK(strstr(err.text, cases[i].why));
+        }
+    }
+}
+
 TEST(what_is_not_there_or_too_large_is_said)
 {
     _free_ char *path = file_path(check_dir(), "large"), *none = file_path(check_dir(), "none");

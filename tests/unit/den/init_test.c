@@ -292,7 +292,7 @@ TEST(the_answer_goes_where_it_is_asked_to_and_nowhere_else)
     _free_ char *apart = file_path(s.dir, "apart"), *inside = file_path(s.den, "router.answer");
     const struct init_order order = { .answer_path = apart };
 
-    CHECK_OK(init_with(&s, &order, "secret"), err);
+    CHECK_OK(init_with(&s, &order, "a secret, long"), err);
     check_answer(apart, s.tls_key, 1);
     CHECK(!file_exists(inside));
 }
@@ -441,6 +441,7 @@ TEST(init_refuses_and_leaves_nothing)
         { { .answer_path = s.request }, "x", ERR_ALREADY_EXISTS, "nothing was overwritten" },
         { { 0 }, "", ERR_INVALID_ARGUMENT, "passphrase is empty" },
         { { 0 }, "\nsecond line", ERR_INVALID_ARGUMENT, "passphrase is empty" },
+        { { 0 }, "too short", ERR_INVALID_ARGUMENT, "the root key has 9 characters" },
         { { .answer_path = no_folder },
           "x",
           ERR_SYSTEM,
