@@ -72,11 +72,13 @@ static bool ask_person(const struct ask *ask, struct buf *line, struct err *err)
         mem_format(ask->is_new ? "New passphrase for %s: " : "Passphrase of %s: ", ask->what);
     _buf_wipe_ again = { 0 };
 
-    if (tty < 0)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "no terminal to ask for the passphrase of %s: give it with %s N, for "
-                       "example: %s 3 3< FILE",
-                       ask->what, ask->option, ask->option);
+    if (tty < 0) {
+        err_set(err, ERR_INVALID_ARGUMENT,
+                "no terminal to ask for the passphrase of %s: give it with %s N, for example: %s "
+                "3 3< FILE",
+                ask->what, ask->option, ask->option);
+        return err_advise(err, "run it at a terminal, or with that option");
+    }
     if (!prompt(tty, text, line, err))
         return false;
     if (!ask->is_new || line->len == 0)

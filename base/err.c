@@ -56,6 +56,7 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     va_list args;
 
     err->code = code;
+    err->remedy = NULL;
     va_start(args, fmt);
     set_text(err, fmt, args, NULL);
     va_end(args);
@@ -81,10 +82,22 @@ bool err_errno(struct err *err, const char *fmt, ...)
 
     snprintf(reason, sizeof(reason), "%s", strerror(errno));
     err->code = ERR_SYSTEM;
+    err->remedy = NULL;
     va_start(args, fmt);
     set_text(err, fmt, args, reason);
     va_end(args);
     return false;
+}
+
+bool err_advise(struct err *err, const char *remedy)
+{
+    err->remedy = remedy;
+    return false;
+}
+
+const char *err_remedy(const struct err *err)
+{
+    return err->remedy ? err->remedy : err_code_remedy(err->code);
 }
 
 const char *err_code_name(enum err_code code)

@@ -110,7 +110,8 @@ enum err_code {
 
 struct err {
     enum err_code code;
-    char text[320]; /* outermost context first: "a: b: c"; printable, one line */
+    char text[320];     /* outermost context first: "a: b: c"; printable, one line */
+    const char *remedy; /* static; NULL: that of the code */
 };
 
 /* Both return false, to fail in one line. Bytes that are not printable come out as \xNN. */
@@ -118,6 +119,10 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...) _printf_
 bool err_wrap(struct err *err, const char *fmt, ...) _printf_(2, 3);
 bool err_errno(struct err *err, const char *fmt, ...)
     _printf_(2, 3); /* SYSTEM, adds strerror(errno) */
+
+/* What to do about this one, where its code's remedy would mislead; static text, of at most 159 bytes. Stays when it is wrapped. */
+bool err_advise(struct err *err, const char *remedy);
+const char *err_remedy(const struct err *err);
 
 const char *err_code_name(enum err_code code);   /* "not_reachable" */
 const char *err_code_line(enum err_code code);   /* one line for humans */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/config.h"
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -235,13 +236,32 @@ static bool check_keys(const char *dir, struct err *err)
     return ok;
 }
 
+/* Nobody is told to change the rights of a folder that is another program's. */
+static bool check_dens(const char *dir, struct err *err)
+{
+    _free_ char *db = file_path(dir, "den.db");
+    _free_ char *other = NULL;
+    struct err ignored;
+
+    if (file_exists(db) || !dir_find_other(dir, NULL, 0, &other, &ignored) || !other)
+        return true;
+    err_set(err, ERR_NOT_FOUND, "%s is not den's: it holds %s, and no den.db", dir, other);
+    return err_advise(
+        err, "correct `state` in den.conf; where den.db was lost, restore it from a backup");
+}
+
+bool config_check_folder(const char *dir, struct err *err)
+{
+    return check_dens(dir, err) && file_check_private_dir(dir, err);
+}
+
 bool config_check_secrets(const struct den_config *config, struct err *err)
 {
     static const char *const secrets[] = {
         "admin.join", "den.db", "den.db-wal", "signer.book", "signer.numbers", "signer.orders",
     };
 
-    if (!file_check_private_dir(config->state, err))
+    if (!config_check_folder(config->state, err))
         return err_wrap(err, "state folder");
     for (size_t i = 0; i < N_ELEMENTS(secrets); i++) {
         _free_ char *path = file_path(config->state, secrets[i]);

@@ -65,5 +65,7 @@ void config_help(struct buf *to);
 /* Appends a den.conf with every key, its help and its default, for `warren-den init`. */
 void config_write(const char *network, const char *router, struct buf *to);
 
+/* den's state folder, for nobody else to enter. NOT_FOUND, EXPOSED. */
+bool config_check_folder(const char *dir, struct err *err);
 /* The state folder and every file in it that holds a secret: EXPOSED when others can get at one. */
 bool config_check_secrets(const struct den_config *config, struct err *err);

@@ -96,6 +96,9 @@ struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
 void core_audit_refusal(struct den_core *core, struct view caller, const char *what,
                         const struct audit_pair *pairs, size_t n_pairs);
 
+/* rollback.c: what to do when the store was taken back to an older state. */
+extern const char rollback_remedy[];
+
 /* heart.c: what den knows of the network, to the disk. */
 bool core_save_trust(struct den_core *core, struct err *err);
 

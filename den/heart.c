@@ -38,6 +38,7 @@ static bool say_rollback(struct den_core *core, struct err *err)
     err_set(&core->fatal, ERR_STALE,
             "the store is behind what this den signed before: was it restored from a backup? %s",
             err->text);
+    err_advise(&core->fatal, rollback_remedy);
     *err = core->fatal;
     return false;
 }

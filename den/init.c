@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/init.h"
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "den/config.h"
 #include "den/passphrase.h"
@@ -42,24 +43,11 @@ struct founding {
     uint64_t router_until;
 };
 
-/* The folder is ours and flat. */
-static void remove_work(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    while (dir && (entry = readdir(dir)))
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 static void founding_deinit(struct founding *f)
 {
     store_free(f->store);
     if (f->is_work_made)
-        remove_work(f->work);
+        dir_remove_flat(f->work);
     if (f->is_answer_written)
         unlink(f->answer);
     rpc_router_request_deinit(&f->request);
@@ -81,20 +69,15 @@ static void founding_deinit(struct founding *f)
 
 static bool check_free(const char *path, struct err *err)
 {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    bool is_empty = true;
+    _free_ char *other = NULL;
 
-    if (!dir && errno == ENOENT)
+    if (!dir_find_other(path, NULL, 0, &other, err))
+        return false;
+    if (!other)
         return true;
-    if (!dir)
-        return err_errno(err, "%s", path);
-    while ((entry = readdir(dir)))
-        is_empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-    closedir(dir);
-    return is_empty ||
-           err_set(err, ERR_ALREADY_EXISTS,
-                   "%s is not empty; nothing was overwritten: choose a new folder", path);
+    err_set(err, ERR_ALREADY_EXISTS, "%s is not empty: it holds %s; nothing was overwritten", path,
+            other);
+    return err_advise(err, "give the name of a new folder");
 }
 
 static bool check_answer_path(struct founding *f, struct err *err)
@@ -418,7 +401,7 @@ static bool make_undisturbed(struct founding *f, struct err *err)
     if (!ok && f->is_work_made) {
         store_free(f->store);
         f->store = NULL;
-        remove_work(f->work);
+        dir_remove_flat(f->work);
         f->is_work_made = false;
     }
     sigprocmask(SIG_SETMASK, &before, NULL);

@@ -107,7 +107,7 @@ static int verb_run(int argc, char **argv)
     }
     if (log_read_format(config.log_format, &format))
         log_set_format(format);
-    if (!keys_ask(config.state, fd, &passphrase, &err))
+    if (!config_check_folder(config.state, &err) || !keys_ask(config.state, fd, &passphrase, &err))
         return fail(&err);
     config.passphrase = &passphrase;
     return den_run(&config, accepts_rollback, &err) ? DONE : fail(&err);

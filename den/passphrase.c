@@ -9,7 +9,5 @@ bool passphrase_read(int fd, bool is_new, struct buf *ret_passphrase, struct err
         .what = "the root key", .option = "--root-passphrase-fd", .fd = fd, .is_new = is_new
     };
 
-    return ask_passphrase(&ask, ret_passphrase, err) ||
-           (err->code == ERR_INVALID_ARGUMENT &&
-            err_wrap(err, "whoever copies root.key without one would own the network"));
+    return ask_passphrase(&ask, ret_passphrase, err);
 }

@@ -3,6 +3,7 @@
 
 #include "base/archive.h"
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "den/audit.h"
 #include "den/record.h"
@@ -31,18 +32,6 @@ struct restoring {
     struct buf text;
 };
 
-static void remove_work(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    while (dir && (entry = readdir(dir)))
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 static void restoring_deinit(struct restoring *r)
 {
     archive_reader_free(r->archive);
@@ -51,7 +40,7 @@ static void restoring_deinit(struct restoring *r)
     if (r->lock_fd >= 0)
         close(r->lock_fd);
     if (r->is_work_made)
-        remove_work(r->work);
+        dir_remove_flat(r->work);
     free(r->dir);
     free(r->work);
     buf_free(&r->text);
@@ -185,18 +174,17 @@ static bool sync_dir(const char *path, struct err *err)
     return ok;
 }
 
-static bool is_empty_or_absent(const char *path)
+static bool check_free(const char *path, struct err *err)
 {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    bool is_empty = true;
+    _free_ char *other = NULL;
 
-    if (!dir)
-        return errno == ENOENT;
-    while ((entry = readdir(dir)))
-        is_empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-    closedir(dir);
-    return is_empty;
+    if (!dir_find_other(path, NULL, 0, &other, err))
+        return false;
+    if (!other)
+        return true;
+    err_set(err, ERR_ALREADY_EXISTS, "%s is not empty: it holds %s; nothing was overwritten", path,
+            other);
+    return err_advise(err, "give the name of a new folder; or --replace the store in this one");
 }
 
 /* The one that was there is kept under another name, with its log. */
@@ -274,6 +262,18 @@ static void tell_missing(struct restoring *r)
     }
 }
 
+static bool check_dens(const char *dir, struct err *err)
+{
+    _free_ char *db = file_path(dir, "den.db");
+    _free_ char *conf = file_path(dir, "den.conf");
+
+    if (file_exists(db) || file_exists(conf))
+        return true;
+    err_set(err, ERR_NOT_FOUND, "%s is not den's folder: there is neither den.db nor den.conf",
+            dir);
+    return err_advise(err, "give the folder of a den; or a new one, without --replace");
+}
+
 static bool prepare(struct restoring *r, struct err *err)
 {
     size_t len = strlen(r->order->dir);
@@ -284,14 +284,9 @@ static bool prepare(struct restoring *r, struct err *err)
     r->work = r->order->replaces ? mem_format("%s/restore.new-%ld", r->dir, (long)getpid())
                                  : mem_format("%s.restore-%ld", r->dir, (long)getpid());
     if (!r->order->replaces)
-        return is_empty_or_absent(r->dir) ||
-               err_set(
-                   err, ERR_ALREADY_EXISTS,
-                   "%s is not empty; nothing was overwritten: choose a new folder, or --replace "
-                   "the store in it",
-                   r->dir);
+        return check_free(r->dir, err);
     _free_ char *lock = file_path(r->dir, "den.lock");
-    if (!file_check_private_dir(r->dir, err))
+    if (!check_dens(r->dir, err) || !file_check_private_dir(r->dir, err))
         return false;
     return file_lock(lock, &r->lock_fd, err) || err_wrap(err, "stop warren-den first");
 }

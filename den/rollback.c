@@ -109,12 +109,17 @@ static bool look_at_heart(struct den_core *core, const char *where, struct look 
     return true;
 }
 
+const char rollback_remedy[] =
+    "put the newer den.db back; if there is none, run it once with --accept-rollback "
+    "(warren-den(8), RESTORING)";
+
 static bool refuse(const struct look *look, struct err *err)
 {
-    return err_set(err, ERR_STALE,
-                   "den.db was taken back to an older state: %s; put the newer one back, or start "
-                   "with --accept-rollback",
-                   look->first);
+    err_set(err, ERR_STALE,
+            "den.db was taken back to an older state: %s; put the newer one back, or start with "
+            "--accept-rollback",
+            look->first);
+    return err_advise(err, rollback_remedy);
 }
 
 bool rollback_look(struct den_core *core, struct err *err)

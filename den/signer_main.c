@@ -25,7 +25,7 @@ enum { DONE = 0, FAILED = 1, MISUSED = 2 };
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "warren-den-signer: %s\n  %s\n", err->text, err_code_remedy(err->code));
+    fprintf(stderr, "warren-den-signer: %s\n  %s\n", err->text, err_remedy(err));
     return FAILED;
 }
 

@@ -8,7 +8,7 @@
 
 int verb_fail(const struct err *err)
 {
-    fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_code_remedy(err->code));
+    fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_remedy(err));
     return VERB_FAILED;
 }
 

@@ -22,7 +22,7 @@ static int change(const struct words *w)
 
     if (!verb_load_config(w->config, &config))
         return VERB_FAILED;
-    if (!keys_ask(config.state, w->fd, &old, &err) ||
+    if (!config_check_folder(config.state, &err) || !keys_ask(config.state, w->fd, &old, &err) ||
         (!w->removes && !keys_ask_new(w->new_fd, &next, &err)) ||
         !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &err))
         return verb_fail(&err);

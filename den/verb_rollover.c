@@ -107,7 +107,8 @@ static int run_step(enum change_step step, int argc, char **argv)
     }
     log_open("warren-den", LOG_WARN);
     if (makes_keys(step) && !order.response_path &&
-        !keys_ask(config.state, words.keys_fd, &passphrase, &err))
+        (!config_check_folder(config.state, &err) ||
+         !keys_ask(config.state, words.keys_fd, &passphrase, &err)))
         return verb_fail(&err);
     config.passphrase = &passphrase;
     if (!rollover_run(&order, &text, &err))

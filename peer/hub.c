@@ -209,5 +209,5 @@ void hub_error(const struct err *err, struct peer_error *ret_error)
         return;
     snprintf(ret_error->name, sizeof(ret_error->name), "%s", err_code_name(err->code));
     snprintf(ret_error->text, sizeof(ret_error->text), "%s", err->text);
-    snprintf(ret_error->remedy, sizeof(ret_error->remedy), "%s", err_code_remedy(err->code));
+    snprintf(ret_error->remedy, sizeof(ret_error->remedy), "%s", err_remedy(err));
 }

@@ -2,6 +2,7 @@
 #include "peer/state.h"
 
 #include "base/text.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/secret.h"
 
@@ -79,8 +80,28 @@ void state_free(struct state *state)
     free(state);
 }
 
+/* Nothing is put beside another program's files, and nobody is told to change their rights. */
+static bool check_ours(const char *dir, struct err *err)
+{
+    const char *names[STATE_N_FILES + 3] = { "identity.key", "lock", "lost+found" };
+    _free_ char *identity = file_path(dir, "identity.key");
+    _free_ char *other = NULL;
+    struct err ignored;
+
+    for (size_t i = 0; i < STATE_N_FILES; i++)
+        names[3 + i] = files[i].name;
+    if (file_exists(identity) || !dir_find_other(dir, names, N_ELEMENTS(names), &other, &ignored) ||
+        !other)
+        return true;
+    err_set(err, ERR_INVALID_ARGUMENT,
+            "%s is not a state folder of warren: it holds %s, and no identity.key", dir, other);
+    return err_advise(err, "give a folder of warren's own with --state; `warren join` makes it");
+}
+
 bool state_look(const char *dir, struct state **ret_state, struct err *err)
 {
+    if (!check_ours(dir, err))
+        return false;
     if (!file_check_private_dir(dir, err)) {
         if (err->code == ERR_NOT_FOUND)
             err_set(err, ERR_NOT_JOINED, "there is no state folder %s", dir);
@@ -95,7 +116,7 @@ bool state_open(const char *dir, bool may_create, struct state **ret_state, stru
     _cleanup_(state_freep) struct state *state = NULL;
     _free_ char *lock = file_path(dir, "lock");
 
-    if (may_create && !file_private_dir(dir, err))
+    if (may_create && (!check_ours(dir, err) || !file_private_dir(dir, err)))
         return false;
     if (!state_look(dir, &state, err) || !file_lock(lock, &state->lock, err))
         return false;

@@ -140,10 +140,10 @@ static bool unseal(struct view der, struct view passphrase, struct buf *ret_der,
     if (OBJ_obj2nid(alg->algorithm) != NID_pbes2)
         return err_set(err, ERR_BAD_WIRE, "the key is not encrypted by PBES2");
     if (passphrase.len == 0)
-        return err_set(err, ERR_NOT_AUTHORIZED, "the key is encrypted: its passphrase is needed");
+        return err_set(err, ERR_LOCKED, "the key is encrypted: its passphrase is needed");
     if (!pbes2(alg, passphrase, false,
                VIEW(ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets)), ret_der))
-        return err_set(err, ERR_NOT_AUTHORIZED, "the passphrase does not open the key");
+        return err_set(err, ERR_BAD_PASSPHRASE, "the passphrase does not open the key");
     return true;
 }
 
@@ -191,7 +191,7 @@ bool pki_key_read(struct view pem, struct view passphrase, struct pki_key **ret_
         return false;
     if (!key_from_der(buf_view(&der), ret_key, err)) {
         /* one wrong passphrase in 256 leaves padding that looks right */
-        return err_set(err, ERR_NOT_AUTHORIZED, "the passphrase does not open the key");
+        return err_set(err, ERR_BAD_PASSPHRASE, "the passphrase does not open the key");
     }
     return true;
 }

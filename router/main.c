@@ -48,8 +48,7 @@ struct arguments {
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "warren-router: %s\nwarren-router: %s\n", err->text,
-            err_code_remedy(err->code));
+    fprintf(stderr, "warren-router: %s\nwarren-router: %s\n", err->text, err_remedy(err));
     return EXIT_FAILURE;
 }
 
@@ -314,7 +313,7 @@ static int refuse_config(struct buf *all, const struct err *err)
     if (all->len == 0)
         return fail(err);
     fprintf(stderr, "%swarren-router: %s\n", buf_cstr(all),
-            err_code_remedy(err->code ? err->code : ERR_BAD_CONFIG));
+            err->code ? err_remedy(err) : err_code_remedy(ERR_BAD_CONFIG));
     return EXIT_FAILURE;
 }
 

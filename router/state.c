@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/state.h"
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "router/certificate.h"
 #include "router/config.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 enum {
@@ -75,11 +77,21 @@ static bool load_tls_key(const char *dir, struct state *state, struct err *err)
     return pki_key_der(key, &state->tls_key, err) || err_wrap(err, "%s", path);
 }
 
+static bool check_router_lives(const char *dir, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_KEY);
+
+    if (access(path, F_OK) == 0 || errno != ENOENT)
+        return true; /* what keeps us from it is said where it is read */
+    err_set(err, ERR_NOT_FOUND, "no router lives in %s: it holds no %s, which `warren-router init` makes", dir, STATE_KEY);
+    return err_advise(err, "give the folder that `warren-router init` made");
+}
+
 static bool load_own_key(const char *dir, struct state *state, struct err *err)
 {
     _free_ char *path = file_path(dir, STATE_KEY);
 
-    if (!file_check_private_dir(dir, err))
+    if (!check_router_lives(dir, err) || !file_check_private_dir(dir, err))
         return false;
     if (state->has_keys && is_sealed(path))
         return true;
@@ -87,8 +99,6 @@ static bool load_own_key(const char *dir, struct state *state, struct err *err)
         memcpy(state->pk, key_public(state->key), KEY_SIZE);
         return true;
     }
-    if (err->code == ERR_NOT_FOUND)
-        return err_wrap(err, "no router lives in %s: run `warren-router init` first", dir);
     return false;
 }
 
@@ -315,6 +325,26 @@ static bool write_text(const char *dir, const char *name, struct view text, stru
     return file_create(path, text, 0600, err);
 }
 
+/* With another program's things in it, it is not ours to change the rights of. */
+static bool check_free(const char *dir, struct err *err)
+{
+    _free_ char *key = file_path(dir, STATE_KEY);
+    _free_ char *other = NULL;
+
+    if (file_exists(key)) {
+        err_set(err, ERR_ALREADY_EXISTS,
+                "%s has a router already: %s exists; nothing was overwritten", dir, STATE_KEY);
+        return err_advise(err, "give the name of a new folder");
+    }
+    if (!dir_find_other(dir, NULL, 0, &other, err))
+        return false;
+    if (!other)
+        return true;
+    err_set(err, ERR_ALREADY_EXISTS, "%s is not empty: it holds %s; nothing was overwritten", dir,
+            other);
+    return err_advise(err, "give the name of a new folder");
+}
+
 bool state_init(const char *dir, const char *host, const char *listen, struct err *err)
 {
     _cleanup_(key_freep) struct key *key = key_new();
@@ -323,14 +353,9 @@ bool state_init(const char *dir, const char *host, const char *listen, struct er
     _buf_ conf = { 0 };
     _buf_ request = { 0 };
 
-    if (!rpc_join_check_host(view_text(host), err) || !file_private_dir(dir, err))
-        return false;
-    if (!key_write(key, key_path, err)) {
-        if (err->code == ERR_ALREADY_EXISTS)
-            err_wrap(err, "%s has a router already: choose another folder", dir);
-        return false;
-    }
-    if (!make_tls_key(dir, &csr, err))
+    if (!rpc_join_check_host(view_text(host), err) || !check_free(dir, err) ||
+        !file_private_dir(dir, err) || !key_write(key, key_path, err) ||
+        !make_tls_key(dir, &csr, err))
         return false;
     router_config_template(host, listen, &conf);
     rpc_router_request_write(host, buf_view(&csr), key, &request);
@@ -428,7 +453,7 @@ bool state_accept(const char *dir, const char *answer_path, uint64_t now, struct
     bool is_accepted;
     int fd;
 
-    if (!file_check_private_dir(dir, err) || !lock(dir, &fd, err))
+    if (!check_router_lives(dir, err) || !file_check_private_dir(dir, err) || !lock(dir, &fd, err))
         return false;
     is_accepted = accept_locked(dir, answer_path, now, err);
     close(fd);

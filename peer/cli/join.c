@@ -151,8 +151,22 @@ static void say_waiting(const struct peer_event *event, bool *is_waiting)
     *is_waiting = true;
 }
 
+/* A folder is one machine for good, whatever its join string meant. */
+static int say_outcome(const struct cli *cli, const char *id_before, const struct peer_error *error)
+{
+    char shown[24];
+    int status = error ? cli_fail(cli, "join", error) : 0;
+
+    if (*id_before != '\0' && (!error || strcmp(error->name, "revoked") == 0))
+        cli_say("this folder was %s before%s: a join string makes another machine, or gives an ID "
+                "a new "
+                "key, only with a new state folder: warren join --state DIR",
+                cli_show_id(id_before, shown), error ? "" : ", and still is, with the same key");
+    return status;
+}
+
 /* Until the ID and the certificate are there. */
-static int wait_joined(const struct cli *cli, struct peer *peer)
+static int wait_joined(const struct cli *cli, struct peer *peer, const char *id_before)
 {
     unsigned long long until = cli_now() + (unsigned long long)(cli->timeout_s * 1000);
     struct peer_error last = { "timeout", "no answer came in time", "try again" };
@@ -163,7 +177,7 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
     for (;;) {
         unsigned long long now = cli_now();
         if (now >= until)
-            return cli_fail(cli, "join", &last);
+            return say_outcome(cli, id_before, &last);
         cli_wait(peer, -1, until == NEVER ? -1 : (int)(until - now));
         if (cli_stopped()) {
             cli_say("not joined%s", is_waiting ? "; `warren join --resume` waits on" : "");
@@ -173,10 +187,10 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
             if (event.type == PEER_EVENT_JOINED && peer_identity(peer, &identity)) {
                 cli_say("joined");
                 cli_print_identity(&identity, stdout);
-                return 0;
+                return say_outcome(cli, id_before, NULL);
             }
             if (event.type == PEER_EVENT_FAILED)
-                return cli_fail(cli, "join", &event.error);
+                return say_outcome(cli, id_before, &event.error);
             if (event.type == PEER_EVENT_ONLINE)
                 cli_say("the router has proved itself, and took our key");
             if (event.type == PEER_EVENT_WAITING) {
@@ -189,7 +203,7 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
             if (event.type == PEER_EVENT_OFFLINE) {
                 last = event.error;
                 if (cli_is_for_people(&last))
-                    return cli_fail(cli, "join", &last);
+                    return say_outcome(cli, id_before, &last);
                 cli_say("%s; trying again in %.1f s", event.error.text,
                         (double)event.pause_ms / 1000);
             }
@@ -200,6 +214,8 @@ static int wait_joined(const struct cli *cli, struct peer *peer)
 int cli_join(const struct cli *cli)
 {
     struct peer_config config = { .size = sizeof(config), .state_dir = cli->state_dir };
+    struct peer_identity before;
+    struct peer_error unused;
     struct peer *peer;
     char join[MAX_JOIN];
     int status;
@@ -210,12 +226,15 @@ int cli_join(const struct cli *cli)
                            : !read_join(cli, join, sizeof(join)))
         return 2;
     config.join = cli->resume ? NULL : join;
+    if (!peer_identity_load(cli->state_dir, &before, &unused) || !strchr(join, '#') ||
+        !strchr(strchr(join, '#'), '.')) /* without a token it asks for nothing new */
+        before.id[0] = '\0';
     peer = cli_open(cli, "join", &config);
     wipe(join, sizeof(join));
     if (!peer)
         return 1;
     cli_catch_signals(); /* prompts have their own way with them */
-    status = wait_joined(cli, peer);
+    status = wait_joined(cli, peer, before.id);
     peer_free(peer);
     return status;
 }

@@ -92,7 +92,7 @@ def init_overwrites_nothing(net):
     done = run([net.program("warren-router"), "init", net.path("router"), "--host", f"127.0.0.1:{net.port}"], wanted=1)
     tap.check(done.stderr.strip() != "", "no reason given")
     done = run([net.program("warren-den"), "init", net.path("den"), "--network", "x.example", "--router-request",
-                net.path("router", "router.request"), "--root-passphrase-fd", "0"], wanted=1, input="secret\n")
+                net.path("router", "router.request"), "--root-passphrase-fd", "0"], wanted=1, input="secret enough\n")
     tap.check(done.stderr.strip() != "", "no reason given")
     with open(net.path("router", "router.key"), "rb") as f:
         tap.check(before == f.read(), "the router's key was overwritten")

@@ -244,7 +244,7 @@ def root_splits_the_folder_of_another_user(net):
     uid = pwd.getpwnam("nobody").pw_uid
     home, folder = net.path("theirs"), net.path("their-signer")
     run([net.program("warren-den"), "init", home, "--network", "theirs.example", "--router-request", net.path("router/router.request"),
-         "--root-passphrase-fd", "0"], input="of the root\n")
+         "--root-passphrase-fd", "0"], input="words of the root\n")
     for name in [".", *os.listdir(home)]:
         os.chown(os.path.join(home, name), uid, -1)
     run([net.program("warren-den"), "signer", "split", folder, "--config", os.path.join(home, "den.conf"), "--user", "nobody"])

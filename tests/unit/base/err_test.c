@@ -36,3 +36,16 @@ TEST(every_code_has_a_name_of_its_own_and_a_remedy)
     }
     CHECK_U64(err_code_find("no_such_code", 12), ERR_INTERNAL);
 }
+
+TEST(an_error_may_have_a_remedy_of_its_own)
+{
+    struct err err;
+
+    err_set(&err, ERR_STALE, "old");
+    CHECK_STR(err_remedy(&err), err_code_remedy(ERR_STALE));
+    CHECK(!err_advise(&err, "put it back"));
+    err_wrap(&err, "starting");
+    CHECK_STR(err_remedy(&err), "put it back");
+    err_set(&err, ERR_BUSY, "other"); /* of the one before */
+    CHECK_STR(err_remedy(&err), err_code_remedy(ERR_BUSY));
+}

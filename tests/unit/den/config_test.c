@@ -215,11 +215,16 @@ TEST(exposed_secrets_are_refused)
     static const char *const secrets[] = { "root.key", "intermediate.key", "login.key",
                                            "sign.key", "admin.join",       "den.db" };
     _free_ char *state = mem_format("%s/state", check_dir());
+    _free_ char *other = file_path(state, "notes.txt"), *db = file_path(state, "den.db");
     struct den_config c = { .state = state };
 
     CHECK_ERR(config_check_secrets(&c, &err), err, ERR_NOT_FOUND);
     CHECK_OK(file_private_dir(state, &err), err);
     CHECK_OK(config_check_secrets(&c, &err), err);
+    CHECK_OK(file_write(other, VIEW_LIT("x"), 0644, &err), err);
+    CHECK_ERR(config_check_secrets(&c, &err), err, ERR_NOT_FOUND); /* another program's folder */
+    CHECK(strstr(err.text, "it holds notes.txt, and no den.db"));
+    CHECK_OK(file_write(db, VIEW_LIT("x"), 0600, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(secrets); i++) {
         _free_ char *path = file_path(state, secrets[i]);
         _free_ char *why = mem_format("%s: mode 0640 lets others at it; chmod 0600 it", path);

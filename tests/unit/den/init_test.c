@@ -200,9 +200,9 @@ TEST(the_root_key_opens_with_its_passphrase_alone)
 
     CHECK_OK(init(&s), err);
     CHECK_OK(file_read_secret(path, 65536, &pem, &err), err);
-    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &none, &err), err, ERR_NOT_AUTHORIZED);
+    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &none, &err), err, ERR_LOCKED);
     CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("correct horse\n"), &none, &err), err,
-              ERR_NOT_AUTHORIZED);
+              ERR_BAD_PASSPHRASE);
     CHECK_OK(pki_key_read(buf_view(&pem), VIEW_LIT("correct horse"), &key, &err), err);
 }
 
@@ -546,7 +546,7 @@ TEST(a_second_router_comes_with_the_next_manifest)
     CHECK_OK(pki_key_new(PKI_P256, &tls_key, &err), err);
     request = write_request(&s, "2.request", "router2.example:443", key, tls_key);
 
-    CHECK_ERR(add(&config, request, answer, "wrong"), err, ERR_NOT_AUTHORIZED);
+    CHECK_ERR(add(&config, request, answer, "wrong"), err, ERR_BAD_PASSPHRASE);
     CHECK(!file_exists(answer));
     CHECK_OK(add(&config, request, answer, "correct horse"), err);
     check_answer(answer, tls_key, 2);

@@ -37,7 +37,7 @@ TEST(keys_come_back_from_pem_with_and_without_a_passphrase)
     }
 }
 
-TEST(a_wrong_or_missing_passphrase_is_not_authorized)
+TEST(a_wrong_or_missing_passphrase_is_said)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL, *back = NULL;
     _buf_ pem = { 0 };
@@ -46,9 +46,9 @@ TEST(a_wrong_or_missing_passphrase_is_not_authorized)
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
     CHECK_OK(pki_key_write(key, VIEW_LIT("right"), &pem, &err), err);
     CHECK_ERR(pki_key_read(buf_view(&pem), VIEW_LIT("wrong"), &back, &err), err,
-              ERR_NOT_AUTHORIZED);
+              ERR_BAD_PASSPHRASE);
     CHECK_STR(err.text, "the passphrase does not open the key");
-    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &back, &err), err, ERR_NOT_AUTHORIZED);
+    CHECK_ERR(pki_key_read(buf_view(&pem), VIEW(NULL, 0), &back, &err), err, ERR_LOCKED);
     CHECK_STR(err.text, "the key is encrypted: its passphrase is needed");
 }
 

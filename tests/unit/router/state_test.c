@@ -202,7 +202,7 @@ TEST(a_folder_says_what_it_lacks)
     struct err err = { 0 };
 
     CHECK_ERR(state_load(check_dir(), WORLD_WALL, &state, &err), err, ERR_NOT_FOUND);
-    CHECK(strstr(err.text, "run `warren-router init` first") != NULL);
+    CHECK(strstr(err_remedy(&err), "`warren-router init` made") != NULL);
     CHECK_ERR(state_load(f.dir, WORLD_WALL, &state, &err), err, ERR_NOT_FOUND);
     CHECK(strstr(err.text, "warren-router accept") != NULL);
     CHECK_ERR(state_init(f.dir, "a:1", "*:1", &err), err, ERR_ALREADY_EXISTS);
