@@ -443,7 +443,7 @@ TEST(init_refuses_and_leaves_nothing)
         { { 0 }, "\nsecond line", ERR_INVALID_ARGUMENT, "passphrase is empty" },
         { { 0 }, "too short", ERR_INVALID_ARGUMENT, "the root key has 9 characters" },
         { { .answer_path = no_folder },
-          "x",
+          "of the root, long",
           ERR_SYSTEM,
           "no/such/answer" }, /* late: nearly all is made */
     };
@@ -469,9 +469,7 @@ TEST(init_overwrites_nothing)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
     _free_ char *path = file_path(s.den, "root.key"),
-                *why = mem_format("init: %s is not empty; nothing was overwritten: "
-                                  "choose a new folder",
-                                  s.den);
+                *why = mem_format("init: %s is not empty: it holds ", s.den);
     _buf_ before = { 0 };
     _buf_ after = { 0 };
 
@@ -479,7 +477,7 @@ TEST(init_overwrites_nothing)
     CHECK_OK(init(&s), err);
     CHECK_OK(file_read(path, 65536, &before, &err), err);
     CHECK_ERR(init(&s), err, ERR_ALREADY_EXISTS);
-    CHECK_STR(err.text, why);
+    CHECK(strstr(err.text, why));
     CHECK_OK(file_read(path, 65536, &after, &err), err);
     CHECK_VIEW(buf_view(&after), buf_view(&before));
 }
