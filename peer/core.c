@@ -18,7 +18,7 @@ static const struct {
     [STEP_CERT] = { identity_needs_cert, identity_request, true },
     [STEP_REKEY] = { rekey_is_needed, rekey_go_on, false },
     [STEP_ADMISSION] = { follow_needs_admission, follow_fetch_admission, false },
-    [STEP_ACKNOWLEDGE] = { follow_must_acknowledge, follow_acknowledge, false },
+    [STEP_ACKNOWLEDGE] = { acknowledge_is_needed, acknowledge_send, false },
 };
 
 struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
@@ -152,7 +152,7 @@ void core_begin(void *user)
         core_fail(core, &err);
 }
 
-static bool is_drained(void)
+static bool is_drained(_unused_ void *user)
 {
     return ice_n_closing() == 0;
 }
@@ -161,6 +161,7 @@ void core_end(void *user)
 {
     struct core *core = user;
 
+    acknowledge_before_end(core);
     core->is_closing = true;
     session_close_all(core);
     core_flush(core);
@@ -169,7 +170,7 @@ void core_end(void *user)
     loop_timer_free(core->settle_timer);
     loop_timer_free(core->backlog_timer);
     core->settle_timer = core->backlog_timer = NULL;
-    loop_drain(core->loop, is_drained, 1500);
+    loop_drain(core->loop, is_drained, NULL, 1500);
 }
 
 /* ---- what is fetched from den ------------------------------------------------------------------- */

@@ -125,7 +125,9 @@ struct core {
     /* follow.c */
     uint64_t
         replace_at; /* clock_mono_ms(): our certificate is of an intermediate that is not in use */
-    uint64_t acknowledged_no, acknowledging_no; /* manifests, as den was told by this process */
+    uint64_t acknowledged_no, acknowledging_no; /* manifests, as den was told */
+    uint64_t acknowledged_at,
+        stayed_at; /* wall: then, and when a process last stayed for it in vain */
 
     /* join.c: the router's certificate that did not hold by what we knew then */
     struct buf router_chain[PKI_MAX_CHAIN];
@@ -232,8 +234,16 @@ bool follow_must_replace(const struct core *core); /* it is not, and our turn ha
 void follow_got_cert(struct core *core);
 bool follow_needs_admission(const struct core *core);
 void follow_fetch_admission(struct core *core);
-bool follow_must_acknowledge(const struct core *core);
-void follow_acknowledge(struct core *core);
+/* A signed request whose end ends the step. */
+void follow_request(struct core *core, enum step step, const char *procedure, struct view body,
+                    rpc_on_outcome *on_outcome);
+
+/* ---- acknowledge.c ---- */
+
+void acknowledge_load(struct core *core); /* what den was told before */
+bool acknowledge_is_needed(const struct core *core);
+void acknowledge_send(struct core *core);
+void acknowledge_before_end(struct core *core); /* where it is owed, a second at most */
 
 /* ---- revoked.c ---- */
 bool revoked_load(struct core *core, struct err *err); /* from the state folder, after the trust */

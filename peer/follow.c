@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A new manifest, as a peer lives through it: other CAs are trusted, so that links are looked at again; a certificate of the
- * intermediate that is in use now; an admission by den's key that is in use now; and den is told who has come so far. */
+ * intermediate that is in use now; an admission by den's key that is in use now; and den is told who has come so far
+ * (acknowledge.c). */
 #include "peer/session.h"
 
 enum {
@@ -187,7 +188,7 @@ static void on_admission(void *user, const struct rpc_outcome *outcome)
     core_step_done(core, STEP_ADMISSION, ok ? NULL : &err);
 }
 
-static void request(struct core *core, enum step step, const char *procedure, struct view body,
+void follow_request(struct core *core, enum step step, const char *procedure, struct view body,
                     rpc_on_outcome *on_outcome)
 {
     _buf_ args = { 0 };
@@ -205,39 +206,5 @@ void follow_fetch_admission(struct core *core)
     _buf_ body = { 0 };
 
     rpc_put_map(&body, 0);
-    request(core, STEP_ADMISSION, "den.identity.refresh", buf_view(&body), on_admission);
-}
-
-/* ---- telling den --------------------------------------------------------------------------------- */
-
-/* Once everything that the manifest brings is there. */
-bool follow_must_acknowledge(const struct core *core)
-{
-    uint64_t no = rpc_trust_manifest_no(core->trust);
-
-    return core->id[0] && no > core->acknowledged_no && core->anchors_manifest_no == no &&
-           core->chain_manifest_no == no && core->cert && follow_is_replaced(core);
-}
-
-static void on_acknowledged(void *user, const struct rpc_outcome *outcome)
-{
-    struct core *core = user;
-    struct err err = outcome->err;
-
-    if (outcome->what == RPC_RESULTED)
-        core->acknowledged_no = core->acknowledging_no;
-    else
-        err_wrap(&err, "acknowledging the manifest");
-    core_step_done(core, STEP_ACKNOWLEDGE, outcome->what == RPC_RESULTED ? NULL : &err);
-}
-
-void follow_acknowledge(struct core *core)
-{
-    _buf_ body = { 0 };
-
-    core->acknowledging_no = rpc_trust_manifest_no(core->trust);
-    rpc_put_map(&body, 1);
-    rpc_put_str(&body, "manifest");
-    rpc_put_u64(&body, core->acknowledging_no);
-    request(core, STEP_ACKNOWLEDGE, "den.ca.acknowledge", buf_view(&body), on_acknowledged);
+    follow_request(core, STEP_ADMISSION, "den.identity.refresh", buf_view(&body), on_admission);
 }

@@ -187,7 +187,7 @@ static gboolean on_drain_timer(gpointer user)
     return G_SOURCE_CONTINUE; /* it only makes the loop turn */
 }
 
-void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms)
+void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint64_t ms)
 {
     uint64_t until = clock_mono_ms() + ms;
     GSource *timer = g_timeout_source_new(20);
@@ -197,7 +197,7 @@ void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms)
     while (g_main_context_iteration(loop->context, FALSE))
         if (clock_mono_ms() >= until)
             break;
-    while (!is_done() && clock_mono_ms() < until)
+    while (!is_done(user) && clock_mono_ms() < until)
         g_main_context_iteration(loop->context, TRUE);
     g_source_destroy(timer);
     g_source_unref(timer);

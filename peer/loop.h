@@ -27,7 +27,7 @@ void loop_invoke(struct loop *loop, loop_fn *fn,
 void loop_quit(struct loop *loop); /* from its own thread */
 void loop_join(struct loop *loop);
 /* Runs what waits until `is_done`, or for `ms`: the last words of `end`. */
-void loop_drain(struct loop *loop, bool (*is_done)(void), uint64_t ms);
+void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint64_t ms);
 
 /* Timers with the grain of the kernel's, for the link's pacing. They need no descriptor each, so that a new one never fails. The
  * thread's own. */

@@ -110,6 +110,7 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     core->has_pending_rekey = file_exists(state_path(core->state, STATE_REKEY));
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
+    acknowledge_load(core);
     return !core->is_joined || (join_load(core, err) && trust_load(core, err) &&
                                 identity_load(core, err) && known_load(core->state, err));
 }

@@ -34,6 +34,7 @@ static const struct {
     [STATE_REKEY] = { "rekey", 16 * 1024 },
     [STATE_NAMES] = { "known_names", 1024 * 1024 },
     [STATE_RESTORED] = { "restored", 1024 },
+    [STATE_ACKNOWLEDGED] = { "acknowledged", 128 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)

@@ -42,6 +42,7 @@ enum state_file {
     STATE_REKEY,
     STATE_RESTORED,
     STATE_NAMES,
+    STATE_ACKNOWLEDGED,
     STATE_N_FILES
 };
 
