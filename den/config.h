@@ -12,6 +12,8 @@
     X(state, PATH, ".", "the folder with keys, certificates, trust set and store")                 \
     X(signer, TEXT, "",                                                                            \
       "the socket of warren-den-signer; empty: den starts one, on the keys in state")              \
+    X(signer_folder, TEXT, "",                                                                     \
+      "where that signer's keys are, for warren-den rollover: den itself never looks there")       \
     X(policy, PATH, "policy.conf", "who may reach whom: policy.conf(5)")                           \
     X(leaf_life, DURATION, "24h", "how long a peer's certificate is valid")                        \
     X(router_life, DURATION, "30d", "how long the router's certificate is valid")                  \

@@ -66,10 +66,13 @@ struct den_core {
 
     uint64_t renew_at; /* mono: when to ask the router how long its certificate lives */
     bool is_renewing;
-    uint64_t manifest_sent; /* to the router, last */
+    uint64_t manifest_sent;             /* to the router, last */
+    uint64_t router_says, router_noted; /* the newest that it has; as the store knows it */
+    uint8_t router_pk[KEY_SIZE];        /* as it says */
 
-    uint64_t refused_manifest; /* that could not be taken: said once; 0: none */
-    bool is_resigning;         /* what another key of den's has signed */
+    uint64_t refused_manifest,
+        refused_until; /* that could not be taken, and is tried again then (mono); 0: none */
+    bool is_resigning; /* what another key of den's has signed */
 };
 
 static inline uint64_t core_mono(const struct den_core *core)

@@ -106,22 +106,74 @@ static void destroy(const char *path)
         log_event(LOG_INFO, "key.destroyed", "file=%s", log_quote_text(path));
 }
 
+/* NAME.key was made for the first manifest, NAME.7.key for the seventh. */
+static uint64_t number_of(const char *path)
+{
+    const char *name = strrchr(path, '/'), *dot = strchr(name ? name : path, '.');
+    uint64_t no = 0;
+
+    if (!dot || strchr(dot + 1, '.') == NULL)
+        return 1;
+    for (dot++; *dot >= '0' && *dot <= '9' && no < UINT64_MAX / 16; dot++)
+        no = no * 10 + (uint64_t)(*dot - '0');
+    return no;
+}
+
+/* By its file's number alone, as one under a passphrase does not show whose it is: its manifest is there, and nothing that this
+ * manifest listed first is listed now. */
+static bool is_past(const struct forgetting *f, const char *path)
+{
+    const struct rpc_key_list *listed = &rpc_trust_manifest(f->trust)->keys;
+    uint64_t no = number_of(path);
+    struct view unused;
+
+    if (!rpc_trust_key_at(f->trust, no, f->role, &unused))
+        return false;
+    for (size_t i = 0; i < listed->n; i++) {
+        if (listed->item[i].role == f->role &&
+            rpc_trust_first_key(f->trust, f->role, listed->item[i].pk) == no)
+            return false;
+    }
+    return true;
+}
+
+static bool is_listed_now(const struct forgetting *f, struct view pk)
+{
+    const struct rpc_key_list *listed = &rpc_trust_manifest(f->trust)->keys;
+
+    for (size_t i = 0; i < listed->n; i++) {
+        if (view_eq(listed->item[i].pk, pk))
+            return true;
+    }
+    return false;
+}
+
 static bool forget_key(void *user, const char *path)
 {
     const struct forgetting *f = user;
-    const struct rpc_key_list *listed = &rpc_trust_manifest(f->trust)->keys;
-    struct key *key;
-    struct err unused;
+    _cleanup_(key_freep) struct key *key = NULL;
+    struct err err;
 
-    if (!key_read(path, &key, &unused)) /* or sealed: whoever has the passphrase destroys it */
+    if (!key_read(path, &key, &err)) {
+        if (err.code == ERR_LOCKED && is_past(f, path))
+            destroy(path);
         return true;
-    bool was_listed = rpc_trust_first_key(f->trust, f->role, key_public_view(key)) > 0;
-    bool is_listed = false;
-    for (size_t i = 0; i < listed->n; i++)
-        is_listed |= view_eq(listed->item[i].pk, key_public_view(key));
-    if (was_listed && !is_listed)
+    }
+    if (!is_listed_now(f, key_public_view(key)) &&
+        (rpc_trust_first_key(f->trust, f->role, key_public_view(key)) || is_past(f, path)))
         destroy(path);
-    key_free(key);
+    return true;
+}
+
+/* Made for a manifest that came without it. */
+static bool forget_unsigned(void *user, const char *path)
+{
+    const struct forgetting *f = user;
+    _free_ char *cert_path = mem_format("%.*spem", (int)(strlen(path) - strlen("key")), path);
+
+    if (number_of(path) > 1 && number_of(path) <= rpc_trust_manifest_no(f->trust) &&
+        !file_exists(cert_path))
+        destroy(path);
     return true;
 }
 
@@ -154,4 +206,5 @@ void keyring_forget(const char *dir, const struct rpc_trust *trust)
     vault_each_file(dir, "login", "key", forget_key, &login);
     vault_each_file(dir, "sign", "key", forget_key, &sign);
     vault_each_file(dir, "intermediate", "pem", forget_intermediate, &sign);
+    vault_each_file(dir, "intermediate", "key", forget_unsigned, &sign);
 }

@@ -22,5 +22,5 @@ bool keyring_load(const struct den_config *config, const struct rpc_trust *trust
                   uint64_t router_no, const struct key *at_hand, struct keyring *ret_keys,
                   struct err *err);
 /* Destroys the files with private keys of den's and of intermediates that the newest manifest does not list and an earlier
- * one did. Root keys are the operator's to keep. */
+ * one did, or that were made for one that came without them. Root keys are the operator's to keep. */
 void keyring_forget(const char *dir, const struct rpc_trust *trust);

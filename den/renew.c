@@ -15,7 +15,7 @@ enum { ASK_EVERY = 3600 * 1000 /* ms */, ASK_AGAIN = 60 * 1000 };
  * request on our own disk. */
 struct status {
     uint64_t not_after, manifest_no;
-    struct view spki;
+    struct view pk, spki;
 };
 
 static bool read_status(struct rpc_payload payload, struct status *ret_status, struct err *err)
@@ -27,9 +27,10 @@ static bool read_status(struct rpc_payload payload, struct status *ret_status, s
     struct view map = rpc_fields_map(&fields, "status");
     if (!rpc_fields_end(&fields, err))
         return false;
-    if (!rpc_map_bin(map, "spki", &s.spki) || !rpc_map_u64(map, "not_after", &s.not_after) ||
+    if (!rpc_map_bin(map, "pk", &s.pk) || s.pk.len != KEY_SIZE ||
+        !rpc_map_bin(map, "spki", &s.spki) || !rpc_map_u64(map, "not_after", &s.not_after) ||
         !rpc_map_u64(map, "manifest", &s.manifest_no))
-        return err_set(err, ERR_BAD_WIRE, "status: spki, not_after or manifest is missing");
+        return err_set(err, ERR_BAD_WIRE, "status: pk, spki, not_after or manifest is missing");
     *ret_status = s;
     return true;
 }
@@ -46,19 +47,32 @@ static void finish(struct den_core *core, uint64_t ask_again_in)
     core->renew_at = core_mono(core) + ask_again_in;
 }
 
-/* Durable, so that `warren-den rollover` knows it; a failure costs an operator's wait for the next look. */
-static void note_router(struct den_core *core, uint64_t manifest_no)
+static bool record(struct den_core *core, uint64_t manifest_no, struct view refused,
+                   struct err *err)
 {
+    struct view pk = VIEW_ARR(core->router_pk);
+    _free_ char *number = rollover_router_number(pk);
     _transaction_ struct store *open = core->c.store;
-    struct err err = { 0 };
-    uint64_t before;
 
-    if (!store_number_get(open, rollover_router, &before, &err) || before >= manifest_no)
+    return store_begin(open, err) && store_blob_set(open, rollover_router_pk, pk, err) &&
+           store_blob_set(open, rollover_refused, refused, err) &&
+           store_number_raise(open, rollover_router, manifest_no, err) &&
+           store_number_raise(open, number, manifest_no, err) && store_commit(open, err);
+}
+
+/* Durable, so that `warren-den rollover` knows it; a failure costs an operator's wait for the next look. `refused`: why it does not
+ * have the newest. */
+static void note_router(struct den_core *core, uint64_t manifest_no, const char *refused)
+{
+    struct err err = { 0 };
+
+    if (manifest_no == core->router_noted && !*refused)
         return;
-    if (!store_begin(open, &err) || !store_number_raise(open, rollover_router, manifest_no, &err) ||
-        !store_commit(open, &err))
+    if (record(core, manifest_no, view_text(refused), &err))
+        core->router_noted = *refused ? 0 : manifest_no;
+    else
         log_event(LOG_ERROR, "router.manifest.not_noted", "cause=%s", log_quote_text(err.text));
-    if (core->c.port->router_has)
+    if (core->c.port->router_has && !*refused)
         core->c.port->router_has(core->c.port->user, manifest_no);
 }
 
@@ -71,12 +85,14 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_FAILED) {
         log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s",
                   err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
+        if (core->manifest_sent > core->router_says)
+            note_router(core, core->router_says, outcome->err.text);
         finish(core, ASK_AGAIN);
         return;
     }
     log_event(LOG_INFO, "router.certificate.renewed", "at=router manifest=%" PRIu64,
               core->manifest_sent);
-    note_router(core, core->manifest_sent);
+    note_router(core, core->manifest_sent, "");
     roll_tell(core); /* who came to the router before den did knows only what it knew */
     finish(core, ask_every(core));
     if (core->manifest_sent < rpc_trust_manifest_no(core->c.trust))
@@ -169,8 +185,12 @@ static bool renew(struct den_core *core, const struct status *status, bool *ret_
     _buf_ leaf = { 0 };
 
     *ret_is_asked = false;
+    if (!view_eq(VIEW_ARR(core->router_pk), status->pk))
+        core->router_noted = 0;
+    memcpy(core->router_pk, status->pk.data, KEY_SIZE);
+    core->router_says = status->manifest_no;
     if (!is_behind)
-        note_router(core, status->manifest_no);
+        note_router(core, status->manifest_no, "");
     if (!find_served(core, status, &served, err))
         return false;
     bool is_long = status->not_after > now && status->not_after - now > core->c.router_life / 3;

@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-enum { MAX_BODY = 64 };
+enum { MAX_BODY = 64, TRY_SOON = 1000 /* ms */, TRY_AGAIN = 30000 };
 
 static bool load(struct den_core *core, struct rpc_trust **ret_newer, struct err *err)
 {
@@ -74,6 +74,16 @@ static bool adopt(struct den_core *core, struct err *err)
     return keep(core, err);
 }
 
+/* What is missing may come: a signer that is started again, a file that is put back. */
+static bool refuse(struct den_core *core, uint64_t no, enum err_code code)
+{
+    bool is_soon = code == ERR_BUSY || code == ERR_SYSTEM;
+
+    core->refused_manifest = no;
+    core->refused_until = core_mono(core) + (is_soon ? TRY_SOON : TRY_AGAIN);
+    return false;
+}
+
 bool roll_look(struct den_core *core, struct err *err)
 {
     uint64_t no;
@@ -82,8 +92,10 @@ bool roll_look(struct den_core *core, struct err *err)
         return true;
     if (!store_number_get(core->c.store, rollover_number, &no, err))
         return false;
-    return no <= rpc_trust_manifest_no(core->c.trust) || no == core->refused_manifest ||
-           adopt(core, err) || (core->refused_manifest = err->code == ERR_BUSY ? 0 : no, false);
+    if (no <= rpc_trust_manifest_no(core->c.trust) ||
+        (no == core->refused_manifest && core_mono(core) < core->refused_until))
+        return true;
+    return adopt(core, err) || refuse(core, no, err->code);
 }
 
 /* The roots vouch for it, so that nobody has to trust den's word: who lacks a key of den's to verify a heartbeat with gets it

@@ -2,22 +2,24 @@
 #include "den/rollover.h"
 
 #include "base/file.h"
-#include "base/secret.h"
 #include "den/audit.h"
 #include "den/folder.h"
 #include "den/keyring.h"
+#include "den/keys.h"
 #include "den/record.h"
+#include "den/rolling.h"
 #include "den/root_key.h"
 #include "vault/vault.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const char rollover_manifests[] = "manifests";
 const char rollover_number[] = "manifest_no";
 const char rollover_router[] = "router_manifest_no";
+const char rollover_router_pk[] = "router_pk";
+const char rollover_refused[] = "router_refused_manifest";
 const char rollover_resigned_by[] = "revocations_signed_by";
 
 enum { MAX_TRUST = 4 * 1024 * 1024 };
@@ -49,96 +51,6 @@ bool rollover_load_trust(const struct den_config *config, struct store *store,
 }
 
 /* ---- what is asked for -------------------------------------------------------------------------- */
-
-struct rolling {
-    const struct rollover_order *order;
-    const char *dir, *signer_dir;
-    char *pending_path; /* the order that waits for its answer */
-    struct store *store;
-    struct rpc_trust **trust;
-    struct root_order asked;
-    struct root_answer answer;
-};
-
-static void rolling_deinit(struct rolling *r)
-{
-    free(r->pending_path);
-    root_order_deinit(&r->asked);
-    root_answer_deinit(&r->answer);
-}
-
-static uint64_t next_no(const struct rolling *r)
-{
-    return rpc_trust_manifest_no(*r->trust) + 1;
-}
-
-/* To whoever the folder belongs to: the signer may be another user. */
-static bool give(const char *dir, const char *path, struct err *err)
-{
-    struct stat st;
-
-    if (stat(dir, &st) != 0)
-        return err_errno(err, "%s", dir);
-    return (st.st_uid == geteuid() && st.st_gid == getegid()) ||
-           chown(path, st.st_uid, st.st_gid) == 0 || err_errno(err, "%s", path);
-}
-
-static bool put_file(const char *dir, const char *path, struct view bytes, unsigned mode,
-                     struct err *err)
-{
-    return file_write(path, bytes, mode, err) && give(dir, path, err);
-}
-
-/* As den's other keys are. */
-static bool seal(const struct rolling *r, const char *path, struct err *err)
-{
-    const struct buf *passphrase = r->order->config->passphrase;
-
-    return !passphrase || !passphrase->len ||
-           secret_change(path, VIEW(NULL, 0), buf_view(passphrase), err);
-}
-
-/* Files for a manifest that is not there yet are left from an order that was never answered. */
-static bool make_intermediate_key(struct rolling *r, struct err *err)
-{
-    _free_ char *path = keyring_path(r->signer_dir, "intermediate", next_no(r), "key");
-    const struct buf *passphrase = r->order->config->passphrase;
-    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
-    _buf_wipe_ pem = { 0 };
-
-    return pki_key_new(PKI_P256, &key, err) && pki_key_write(key, VIEW(NULL, 0), &pem, err) &&
-           secret_write(path, buf_view(&pem), passphrase ? buf_view(passphrase) : VIEW(NULL, 0),
-                        err) &&
-           give(r->signer_dir, path, err) && pki_csr_new(key, &r->asked.csr, err);
-}
-
-/* New keys are sealed as the others are: with a passphrase that is mistyped nobody would open them again. */
-static bool check_passphrase(const struct rolling *r, struct err *err)
-{
-    const struct buf *passphrase = r->order->config->passphrase;
-    struct keyring keys = { 0 };
-
-    if (!passphrase || !passphrase->len)
-        return true;
-    if (!keyring_load(r->order->config, *r->trust, 0, NULL, &keys, err))
-        return err_wrap(err, "den's keys");
-    keyring_deinit(&keys);
-    return true;
-}
-
-static bool make_den_key(struct rolling *r, struct err *err)
-{
-    bool is_sign = r->asked.what == CHANGE_DEN_SIGN;
-    const char *dir = is_sign ? r->signer_dir : r->dir;
-    _free_ char *path = keyring_path(dir, is_sign ? "sign" : "login", next_no(r), "key");
-    _cleanup_(key_freep) struct key *key = key_new();
-
-    unlink(path);
-    if (!key_write(key, path, err) || !seal(r, path, err) || !give(dir, path, err))
-        return false;
-    r->asked.pk = buf_dup(key_public_view(key));
-    return true;
-}
 
 /* switch, retire and back are about whatever is under way; to name something else is a mistake. */
 static bool choose_what(struct rolling *r, struct err *err)
@@ -184,11 +96,7 @@ static bool make_order(struct rolling *r, struct err *err)
     r->asked.host = mem_text(order->host ? order->host : "");
     r->asked.made_at = order->now;
     r->asked.pk = buf_dup(order->pk);
-    if (!check_passphrase(r, err))
-        return false;
-    if (change_needs_intermediate(&change) && !make_intermediate_key(r, err))
-        return err_wrap(err, "the new intermediate");
-    if (change_needs_key(&change) && !make_den_key(r, err))
+    if (!rolling_make_key(r, err))
         return err_wrap(err, "the new key");
     if (!copy_trust(*r->trust, &r->asked.trust, err))
         return false;
@@ -196,81 +104,58 @@ static bool make_order(struct rolling *r, struct err *err)
     return true;
 }
 
-/* ---- whether the old one may go ------------------------------------------------------------------ */
-
-static bool check_router(struct rolling *r, struct err *err)
-{
-    uint64_t has, wanted = rpc_trust_manifest_no(*r->trust);
-
-    if (!store_number_get(r->store, rollover_router, &has, err))
-        return false;
-    return has >= wanted || err_set(err, ERR_BUSY,
-                                    "the router has manifest %" PRIu64 " of %" PRIu64
-                                    ": den brings it the rest as soon as both run",
-                                    has, wanted);
-}
-
-/* What den signed for ever must be signed by the key that stays. */
-static bool check_resigned(struct rolling *r, struct err *err)
-{
-    enum store_found found;
-    _buf_ by = { 0 };
-    struct view pk, rest, signed_by = { 0 };
-    uint64_t n = 0;
-
-    if (r->asked.what != CHANGE_DEN_SIGN)
-        return true;
-    if (!store_blob_get(r->store, rollover_resigned_by, &found, &by, err))
-        return false;
-    rest = buf_view(&by);
-    return (view_take(&rest, KEY_SIZE, &signed_by) && view_take_u64(&rest, &n) &&
-            n == ROLLOVER_ALL_RESIGNED && rpc_trust_den_sign(*r->trust, r->order->now, &pk) &&
-            view_eq(signed_by, pk)) ||
-           err_set(err, ERR_BUSY,
-                   "den has not signed its revocations anew with the new key: it does so when it "
-                   "runs");
-}
-
-static bool check_heard(struct rolling *r, struct err *err)
-{
-    uint64_t no = rpc_trust_manifest_no(*r->trust);
-    struct store_progress p;
-
-    if (!store_identity_progress(r->store, no, r->order->now - ROLLOVER_RECENT_MS, r->order->now,
-                                 &p, err))
-        return false;
-    return p.n_seen == 0 ||
-           err_set(err, ERR_BUSY,
-                   "%" PRIu64 " machines that were seen within a day have not acknowledged "
-                   "manifest %" PRIu64 " (rollover status --unheard lists them)",
-                   p.n_seen, no);
-}
-
-static bool check_retire(struct rolling *r, struct err *err)
-{
-    if (r->order->step != CHANGE_RETIRE || r->order->is_anyway)
-        return true;
-    return (check_router(r, err) && check_resigned(r, err) && check_heard(r, err)) ||
-           err_wrap(err, "not yet (--anyway does it nevertheless)");
-}
-
 /* ---- who signs ---------------------------------------------------------------------------------- */
+
+static bool load_root(struct rolling *r, const struct root_key_source *from,
+                      struct pki_ca **ret_root, struct err *err)
+{
+    struct owner owner = from->key ? owner_for_file(from->key, &r->den) : r->den;
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &owner, err) && root_key_load(from, *r->trust, ret_root, err);
+}
+
+/* One that is there already is the operator's: it stays whatever comes of this. */
+static bool make_root(struct rolling *r, const struct root_key_source *from,
+                      struct pki_ca **ret_root, struct err *err)
+{
+    struct owner owner = owner_for_file(from->key, &r->den);
+    _acting_ struct acting as = { 0 };
+    bool is_there;
+
+    if (!acting_begin(&as, &owner, err))
+        return false;
+    is_there = file_exists(from->key);
+    if (!root_key_make(from, r->asked.network, r->order->now, ret_root, err))
+        return false;
+    r->root_key = is_there ? NULL : mem_text(from->key);
+    return true;
+}
 
 static bool sign_here(struct rolling *r, struct err *err)
 {
     const struct rollover_order *order = r->order;
     const struct change change = { .step = r->asked.step, .what = r->asked.what };
     const struct root_key_source old = { order->root_key, r->dir, order->passphrase_fd };
-    _free_ char *path = order->new_root_key ? mem_text(order->new_root_key)
-                                            : keyring_path(r->dir, "root", next_no(r), "key");
+    _free_ char *path = order->new_root_key
+                            ? mem_text(order->new_root_key)
+                            : keyring_path(r->dir, "root", rolling_next_no(r), "key");
     const struct root_key_source new = { path, NULL, order->new_passphrase_fd };
     _cleanup_(pki_ca_freep) struct pki_ca *root = NULL, *fresh = NULL;
 
-    if (!root_key_load(&old, *r->trust, &root, err) ||
-        (change_needs_root(&change) &&
-         !root_key_make(&new, r->asked.network, order->now, &fresh, err)))
+    if (!load_root(r, &old, &root, err) ||
+        (change_needs_root(&change) && !make_root(r, &new, &fresh, err)))
         return false;
     return root_sign(&r->asked, &(struct root_signers){ root, fresh }, order->now, &r->answer, err);
+}
+
+/* What the operator named is read and written as the operator. */
+static bool read_named(const char *path, size_t max, struct buf *ret_bytes, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) && file_read(path, max, ret_bytes, err);
 }
 
 static bool read_answer(struct rolling *r, struct err *err)
@@ -278,6 +163,8 @@ static bool read_answer(struct rolling *r, struct err *err)
     const char *path = r->order->response_path;
     _buf_ asked = { 0 }, answer = { 0 };
 
+    if (!read_named(path, ROOT_MAX_FILE, &answer, err))
+        return false;
     if (!file_read(r->pending_path, ROOT_MAX_FILE, &asked, err))
         return err->code == ERR_NOT_FOUND
                    ? err_set(err, ERR_NOT_FOUND,
@@ -285,38 +172,15 @@ static bool read_answer(struct rolling *r, struct err *err)
                              "FILE comes first")
                    : false;
     if (!root_order_read(r->pending_path, buf_view(&asked), &r->asked, err) ||
-        !file_read(path, ROOT_MAX_FILE, &answer, err) ||
         !root_answer_read(path, buf_view(&answer), &r->answer, err))
         return false;
     if (r->asked.step != r->order->step)
         return err_set(err, ERR_INVALID_ARGUMENT, "the request that waits is for %s, not for %s",
                        change_step_name(r->asked.step), change_step_name(r->order->step));
-    return true;
+    return rolling_check_key(r, err);
 }
 
 /* ---- what came of it ------------------------------------------------------------------------------ */
-
-static bool put_cert(const char *dir, const char *kind, struct view der, uint64_t no,
-                     struct err *err)
-{
-    _free_ char *path = keyring_path(dir, kind, no, "pem");
-    _buf_ pem = { 0 };
-
-    if (!der.len)
-        return true;
-    pki_pem_put(&pem, "CERTIFICATE", der);
-    return put_file(dir, path, buf_view(&pem), 0644, err);
-}
-
-/* By which the signer chooses among its keys. */
-static bool put_manifests(struct rolling *r, struct err *err)
-{
-    _free_ char *path = file_path(r->signer_dir, VAULT_MANIFESTS);
-    _buf_ bytes = { 0 };
-
-    rpc_trust_save(*r->trust, &bytes);
-    return put_file(r->signer_dir, path, buf_view(&bytes), 0600, err);
-}
 
 static bool record(struct rolling *r, struct err *err)
 {
@@ -352,15 +216,32 @@ static bool record(struct rolling *r, struct err *err)
 /* Files first, then the store's one transaction, which is what counts. */
 static bool install(struct rolling *r, struct err *err)
 {
-    uint64_t no = next_no(r);
-
+    if (!rolling_put_key(r, err))
+        return false;
     if (!root_accept(r->trust, &r->asked, &r->answer, r->order->now, err))
         return err_wrap(err, "what the root signed");
-    return put_cert(r->dir, "intermediate", buf_view(&r->answer.intermediate), no, err) &&
-           (strcmp(r->dir, r->signer_dir) == 0 ||
-            put_cert(r->signer_dir, "intermediate", buf_view(&r->answer.intermediate), no, err)) &&
-           put_cert(r->dir, "root", buf_view(&r->answer.root), no, err) && put_manifests(r, err) &&
-           record(r, err);
+    if (!rolling_put_cert(r, "intermediate", buf_view(&r->answer.intermediate), err) ||
+        !rolling_put_cert(r, "root", buf_view(&r->answer.root), err) ||
+        !rolling_put_manifests(r, err) || !record(r, err))
+        return false;
+    r->is_kept = true;
+    unlink(r->pending_path);
+    rolling_forget(r);
+    return true;
+}
+
+/* Who works with a key that is under a passphrase has to be given that anew for another one. */
+static bool needs_passphrase(const struct rolling *r)
+{
+    _acting_ struct acting as = { 0 };
+    bool is_dens = r->asked.what == CHANGE_DEN_LOGIN, are_sealed = false;
+    struct err unused;
+
+    if (r->asked.step != CHANGE_SWITCH && r->asked.step != CHANGE_BACK &&
+        r->asked.step != CHANGE_REPLACE)
+        return false;
+    return acting_begin(&as, is_dens ? &r->den : &r->signer, &unused) &&
+           keys_are_sealed(is_dens ? r->dir : r->signer_dir, &are_sealed, &unused) && are_sealed;
 }
 
 static void put_done(const struct rolling *r, struct buf *to)
@@ -381,18 +262,35 @@ static void put_done(const struct rolling *r, struct buf *to)
     buf_put_text(to, "; den takes it within a second, or when it is started\n");
     if (next)
         buf_printf(to, "%s\n", next);
+    if (needs_passphrase(r))
+        buf_printf(to, "%s",
+                   r->is_apart ? "the signer's keys are under a passphrase: it ends when den takes "
+                                 "the manifest, and has to be started again with it\n"
+                               : "den's keys are under a passphrase: stop warren-den and start it "
+                                 "again with it, until then it goes on with what it had "
+                                 "(rollover status says so)\n");
     if (r->asked.what == CHANGE_ROOT && r->answer.root.len && !r->order->response_path)
         buf_put_text(to, "the new root's key is in the state folder under its passphrase: keep it, "
                          "and a copy, where you kept the old one's\n");
+}
+
+static bool put_request(const struct rolling *r, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) &&
+           file_create(r->order->request_path, buf_view(&r->asked.text), 0644, err);
 }
 
 static bool write_request(struct rolling *r, struct buf *ret_text, struct err *err)
 {
     const char *path = r->order->request_path;
 
-    if (!file_write(r->pending_path, buf_view(&r->asked.text), 0600, err) ||
-        !file_create(path, buf_view(&r->asked.text), 0644, err))
+    if (!rolling_put_key(r, err) ||
+        !file_write(r->pending_path, buf_view(&r->asked.text), 0600, err) || !put_request(r, err))
         return false;
+    r->is_kept = true;
     buf_printf(ret_text,
                "%s: take it to the root's machine, have it signed there\n"
                "  warren-den root sign %s --root-key FILE -o RESPONSE\n"
@@ -402,32 +300,32 @@ static bool write_request(struct rolling *r, struct buf *ret_text, struct err *e
     return true;
 }
 
-bool rollover_step(const struct rollover_order *order, struct store *store,
-                   struct rpc_trust **trust, struct buf *ret_text, struct err *err)
+static bool step(struct rolling *r, struct buf *ret_text, struct err *err)
 {
-    _cleanup_(rolling_deinit) struct rolling r = {
-        .order = order,
-        .dir = order->config->state,
-        .signer_dir = order->signer_dir ? order->signer_dir : order->config->state,
-        .pending_path = file_path(order->config->state, "root.request"),
-        .store = store,
-        .trust = trust,
-    };
+    const struct rollover_order *order = r->order;
 
     if (order->request_path && file_exists(order->request_path))
         return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten",
                        order->request_path);
-    if (order->response_path ? !read_answer(&r, err) : !make_order(&r, err))
+    rolling_forget(r); /* what a step before this one was killed over */
+    if (order->response_path ? !read_answer(r, err) : !make_order(r, err))
         return false;
-    if (!check_retire(&r, err))
+    if (!rolling_check_ready(r, err))
         return false;
     if (order->request_path)
-        return write_request(&r, ret_text, err);
-    if ((!order->response_path && !sign_here(&r, err)) || !install(&r, err))
+        return write_request(r, ret_text, err);
+    if ((!order->response_path && !sign_here(r, err)) || !install(r, err))
         return false;
-    unlink(r.pending_path);
-    put_done(&r, ret_text);
+    put_done(r, ret_text);
     return true;
+}
+
+bool rollover_step(const struct rollover_order *order, struct store *store,
+                   struct rpc_trust **trust, struct buf *ret_text, struct err *err)
+{
+    _cleanup_(rolling_deinit) struct rolling r = { .order = order, .store = store, .trust = trust };
+
+    return rolling_open(&r, err) && step(&r, ret_text, err);
 }
 
 struct opened {
@@ -444,11 +342,16 @@ static void opened_deinit(struct opened *o)
         close(o->lock_fd);
 }
 
+/* All of it as den's user, but for what lies in the signer's folder or was named by the operator. */
 bool rollover_run(const struct rollover_order *order, struct buf *ret_text, struct err *err)
 {
+    struct owner den = { 0 };
+    _acting_ struct acting as = { 0 };
     _cleanup_(opened_deinit) struct opened o = { .lock_fd = -1 };
 
-    return config_check_secrets(order->config, err) &&
+    return owner_of_dir(order->config->state, &den, err) &&
+           owner_check_guide(order->config_path, &den, err) && acting_begin(&as, &den, err) &&
+           config_check_secrets(order->config, err) &&
            rollover_lock(order->config, &o.lock_fd, err) &&
            folder_open_store(order->config, &o.store, err) &&
            rollover_load_trust(order->config, o.store, &o.trust, err) &&

@@ -10,6 +10,8 @@
 
 struct rollover_order {
     const struct den_config *config;
+    const char *config_path; /* the file that it is from */
+    const char *keys_fd;     /* as keys_ask() takes it */
     enum change_step step;
     bool has_what; /* else of switch, retire and back: whatever is under way */
     enum change_what what;
@@ -21,8 +23,8 @@ struct rollover_order {
     int passphrase_fd, new_passphrase_fd;
     const char *request_path;  /* write what the root is asked for, and end there */
     const char *response_path; /* take what it answered */
-    const char *signer_dir;    /* where the signer's keys are; NULL: the state folder */
-    bool is_anyway;            /* retire what is still needed by somebody */
+    const char *signer_dir;    /* where the signer's keys are; NULL: as the configuration says */
+    bool is_anyway;            /* switch and retire, though somebody is not ready for it */
     uint64_t now;
 };
 /* *ret_text: what was done, and what comes next. */
@@ -40,6 +42,13 @@ extern const char rollover_manifests[]; /* the store's blob: a trust set */
 extern const char rollover_number[];    /* its number: of the newest manifest */
 extern const char
     rollover_router[]; /* the store's number: the newest manifest that the router has */
+extern const char
+    rollover_router_pk[]; /* the store's blob: the key of the router that den connects to */
+extern const char rollover_refused
+    []; /* the store's blob: why that router refused a manifest; empty: it did not */
+/* The store's number: the newest manifest that the router of that key has, as it said or as its answer brought it. The caller
+ * frees the name. */
+char *rollover_router_number(struct view pk);
 extern const char rollover_resigned_by
     []; /* the store's blob: the den-sign key under all revocations, then their count */
 
@@ -48,6 +57,7 @@ extern const char rollover_resigned_by
 enum { ROLLOVER_RECENT_MS = 24 * 3600 * 1000 };
 struct rollover_status_order {
     const struct den_config *config;
+    const char *config_path;
     bool is_json, lists_unheard;
     uint64_t now;
 };

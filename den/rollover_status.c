@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "base/text.h"
+#include "den/acting.h"
 #include "den/folder.h"
-#include "vault/vault.h"
+#include "den/keys.h"
 #include "den/rollover.h"
+#include "vault/vault.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 struct status {
     const struct rollover_status_order *order;
@@ -13,8 +16,10 @@ struct status {
     struct rpc_trust *trust;
     struct change_state state;
     struct store_progress progress;
-    uint64_t router_no;
-    bool is_waiting; /* for the root's answer */
+    uint64_t router_no, taken_no; /* manifests: of the router that den connects to; of den itself */
+    struct buf router_pk, refused;
+    bool is_running, are_sealed; /* den; its keys */
+    bool is_waiting;             /* for the root's answer */
     struct root_order waiting;
     struct buf *to;
 };
@@ -24,6 +29,8 @@ static void status_deinit(struct status *s)
     rpc_trust_free(s->trust);
     store_free(s->store);
     root_order_deinit(&s->waiting);
+    buf_free(&s->router_pk);
+    buf_free(&s->refused);
 }
 
 static const char *const stages[] = { "none", "staged", "switched" };
@@ -44,6 +51,27 @@ static bool read_waiting(struct status *s, struct err *err)
     return true;
 }
 
+/* What den wrote down last, and whether it runs. */
+static bool read_den(struct status *s, struct err *err)
+{
+    const struct den_config *config = s->order->config;
+    _cleanup_(rpc_trust_freep) struct rpc_trust *taken = NULL;
+    enum store_found unused_found;
+    struct err busy = { 0 };
+    int fd = -1;
+
+    if (!folder_load_trust(config, &taken, err) ||
+        !keys_are_sealed(config->state, &s->are_sealed, err) ||
+        !store_blob_get(s->store, rollover_router_pk, &unused_found, &s->router_pk, err) ||
+        !store_blob_get(s->store, rollover_refused, &unused_found, &s->refused, err))
+        return false;
+    s->taken_no = rpc_trust_manifest_no(taken);
+    s->is_running = !folder_lock(config, &fd, &busy) && busy.code == ERR_BUSY;
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
 static bool read_all(struct status *s, struct err *err)
 {
     const struct rollover_status_order *o = s->order;
@@ -55,7 +83,7 @@ static bool read_all(struct status *s, struct err *err)
                                  o->now - ROLLOVER_RECENT_MS, o->now, &s->progress, err))
         return false;
     s->state = change_state_of(s->trust);
-    return read_waiting(s, err);
+    return read_den(s, err) && read_waiting(s, err);
 }
 
 /* ---- in words --------------------------------------------------------------------------------- */
@@ -94,13 +122,62 @@ static void put_keys(struct status *s)
     }
 }
 
+static bool waits_for_restart(const struct status *s)
+{
+    return s->is_running && s->are_sealed && s->taken_no < rpc_trust_manifest_no(s->trust);
+}
+
+static void put_den(struct status *s)
+{
+    uint64_t no = rpc_trust_manifest_no(s->trust);
+
+    buf_printf(s->to, "den          %s manifest %" PRIu64 " of %" PRIu64 "%s\n",
+               s->is_running ? "runs with" : "does not run; it took", s->taken_no, no,
+               waits_for_restart(s) ? ": waits for a restart, as its keys are under a passphrase"
+                                    : "");
+}
+
+/* Of one that den does not connect to we know what it was given. */
+static bool put_other_router(struct status *s, struct view pk, struct err *err)
+{
+    _free_ char *name = rollover_router_number(pk);
+    _buf_ hex = { 0 };
+    uint64_t has;
+
+    if (!s->router_pk.len || view_eq(pk, buf_view(&s->router_pk)))
+        return true;
+    if (!store_number_get(s->store, name, &has, err))
+        return false;
+    text_put_hex(&hex, pk);
+    buf_printf(s->to,
+               "router       %.16s... has manifest %" PRIu64 " of %" PRIu64
+               "; den does not connect to it\n",
+               buf_cstr(&hex), has, rpc_trust_manifest_no(s->trust));
+    return true;
+}
+
+static bool put_routers(struct status *s, struct err *err)
+{
+    const struct rpc_key_list *keys = &rpc_trust_manifest(s->trust)->keys;
+    uint64_t no = rpc_trust_manifest_no(s->trust);
+
+    buf_printf(s->to, "router       has manifest %" PRIu64 " of %" PRIu64, s->router_no, no);
+    if (s->router_no < no && s->refused.len)
+        buf_printf(s->to, ": it refused the rest: %.160s", buf_cstr(&s->refused));
+    buf_put_text(s->to, "\n");
+    for (size_t i = 0; i < keys->n; i++) {
+        if (keys->item[i].role == RPC_KEY_ROUTER && !put_other_router(s, keys->item[i].pk, err))
+            return false;
+    }
+    return true;
+}
+
 static void put_progress(struct status *s)
 {
     const struct store_progress *p = &s->progress;
     uint64_t n_unheard = p->n - p->n_acknowledged, no = rpc_trust_manifest_no(s->trust);
     char since[CLOCK_TEXT];
 
-    buf_printf(s->to, "router       has manifest %" PRIu64 " of %" PRIu64 "\n", s->router_no, no);
     buf_printf(s->to, "machines     %" PRIu64 " of %" PRIu64 " have acknowledged manifest %" PRIu64,
                p->n_acknowledged, p->n, no);
     if (n_unheard)
@@ -139,8 +216,8 @@ static bool put_text(struct status *s, struct err *err)
     const struct rpc_manifest *m = rpc_trust_manifest(s->trust);
     char from[CLOCK_TEXT], to[CLOCK_TEXT];
 
-    buf_printf(s->to, "manifest     %" PRIu64 ", of %s, valid until %s\n", m->manifest_no,
-               clock_text(m->issued_at, from), clock_text(m->not_after, to));
+    buf_printf(s->to, "manifest     %" PRIu64 ", signed %s, valid until %s\n", m->manifest_no,
+               clock_text(m->issued_at + MANIFEST_BACKDATE_MS, from), clock_text(m->not_after, to));
     if (s->state.stage == CHANGE_NONE)
         buf_put_text(s->to, "rollover     none\n");
     else
@@ -151,6 +228,9 @@ static bool put_text(struct status *s, struct err *err)
     for (size_t i = 0; i < m->intermediates.n; i++)
         put_ca(s, "intermediate", m->intermediates.item[i], i == 0);
     put_keys(s);
+    put_den(s);
+    if (!put_routers(s, err))
+        return false;
     put_progress(s);
     put_waiting(s);
     return !s->order->lists_unheard ||
@@ -188,12 +268,14 @@ static bool put_json(struct status *s, struct err *err)
                "\"what\": \"%s\", \"router\": %" PRIu64 ",\n \"machines\": %" PRIu64
                ", \"acknowledged\": %" PRIu64 ", \"unheard\": %" PRIu64
                ", \"unheard_seen_within_a_day\": %" PRIu64 ", \"longest_silent_since\": \"%s\", "
-               "\"waits_for_root\": %s",
+               "\"waits_for_root\": %s, \"den\": %" PRIu64
+               ", \"den_runs\": %s, \"waits_for_restart\": %s",
                m->manifest_no, clock_text(m->not_after, until), stages[s->state.stage],
                s->state.stage == CHANGE_NONE ? "" : change_what_name(s->state.what), s->router_no,
                p->n, p->n_acknowledged, p->n - p->n_acknowledged, p->n_seen,
                p->longest_since ? clock_text(p->longest_since, since) : "",
-               s->is_waiting ? "true" : "false");
+               s->is_waiting ? "true" : "false", s->taken_no, s->is_running ? "true" : "false",
+               waits_for_restart(s) ? "true" : "false");
     if (s->order->lists_unheard) {
         buf_put_text(s->to, ",\n \"who\": [");
         is_ok = store_identity_each_behind(s->store, m->manifest_no, s->order->now, put_json_behind,
@@ -207,7 +289,11 @@ static bool put_json(struct status *s, struct err *err)
 bool rollover_status(const struct rollover_status_order *order, struct buf *ret_text,
                      struct err *err)
 {
+    struct owner den = { 0 };
+    _acting_ struct acting as = { 0 };
     _cleanup_(status_deinit) struct status s = { .order = order, .to = ret_text };
 
-    return read_all(&s, err) && (order->is_json ? put_json(&s, err) : put_text(&s, err));
+    return owner_of_dir(order->config->state, &den, err) &&
+           owner_check_guide(order->config_path, &den, err) && acting_begin(&as, &den, err) &&
+           read_all(&s, err) && (order->is_json ? put_json(&s, err) : put_text(&s, err));
 }

@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "den/args.h"
 #include "den/inventory.h"
-#include "den/keys.h"
 #include "den/passphrase.h"
 #include "den/rollover.h"
 #include "den/verb.h"
@@ -65,11 +64,6 @@ static bool read_words(const struct words *words, struct rollover_order *order, 
            read_fd("new-root-passphrase-fd", words->new_fd, &order->new_passphrase_fd, err);
 }
 
-static bool makes_keys(enum change_step step)
-{
-    return step == CHANGE_STAGE || step == CHANGE_REPLACE;
-}
-
 static int run_step(enum change_step step, int argc, char **argv)
 {
     _cleanup_(config_deinit) struct den_config config = { 0 };
@@ -89,7 +83,6 @@ static int run_step(enum change_step step, int argc, char **argv)
         { "signer-folder", &order.signer_dir, false },
         { "anyway", NULL, false, &order.is_anyway },
     };
-    _buf_wipe_ passphrase = { 0 };
     _buf_ text = { 0 };
     struct err err;
 
@@ -98,19 +91,9 @@ static int run_step(enum change_step step, int argc, char **argv)
         return verb_misuse(&err);
     if (!verb_load_config(words.config, &config))
         return VERB_FAILED;
-    if (config.signer && *config.signer && !order.signer_dir) {
-        err_set(&err, ERR_INVALID_ARGUMENT,
-                "den.conf says signer = %s, which has a folder of its own: name it by "
-                "--signer-folder",
-                config.signer);
-        return verb_misuse(&err);
-    }
     log_open("warren-den", LOG_WARN);
-    if (makes_keys(step) && !order.response_path &&
-        (!config_check_folder(config.state, &err) ||
-         !keys_ask(config.state, words.keys_fd, &passphrase, &err)))
-        return verb_fail(&err);
-    config.passphrase = &passphrase;
+    order.config_path = words.config;
+    order.keys_fd = words.keys_fd;
     if (!rollover_run(&order, &text, &err))
         return verb_fail(&err);
     printf("%s", buf_cstr(&text));
@@ -151,9 +134,8 @@ int verb_rollover_status(int argc, char **argv)
 {
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct rollover_status_order order = { .config = &config, .now = clock_wall_ms() };
-    const char *path = NULL;
     const struct args_option options[] = {
-        { "config", &path, true },
+        { "config", &order.config_path, true },
         { "json", NULL, false, &order.is_json },
         { "unheard", NULL, false, &order.lists_unheard },
     };
@@ -162,7 +144,7 @@ int verb_rollover_status(int argc, char **argv)
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    if (!verb_load_config(path, &config))
+    if (!verb_load_config(order.config_path, &config))
         return VERB_FAILED;
     if (!rollover_status(&order, &text, &err))
         return verb_fail(&err);

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -116,6 +117,54 @@ def a_step_that_makes_no_sense_is_refused(net):
 
 def revoke(net, name):
     run(den(net, "revoke", "--id", net.ids[name], "--reason", "key-compromise"))
+
+
+@tap.test
+def a_failed_step_leaves_no_key(net):
+    heard(net, 1)
+    before = sorted(glob.glob(net.path("den/*.key")))
+    for what in ("intermediate", "den-sign", "den-login", "root"):
+        argv = den(net, "rollover", "stage", "--what", what, "--root-passphrase-fd", "0", "--new-root-passphrase-fd", "0")
+        tap.check_in("root.key", run(argv, input="not it\n", wanted=1).stderr)
+    request = net.path("no-such-folder", "request")
+    run(den(net, "rollover", "stage", "--request", request), wanted=1)
+    tap.check(sorted(glob.glob(net.path("den/*.key"))) == before, f"left: {glob.glob(net.path('den/*.key'))}")
+
+
+@tap.test
+def who_runs_short_commands_alone_acknowledges_too(net):
+    net.join("brief")
+    rollover(net, "renew")
+    wait_status(net, "the router", lambda s: s["router"] == s["manifest"])
+    tap.check(net.ids["brief"] in run(den(net, "rollover", "status", "--unheard")).stdout, "it has acknowledged already")
+    run(net.warren("brief", "call", "network.whoami"))
+    tap.check(net.ids["brief"] not in run(den(net, "rollover", "status", "--unheard")).stdout, "a short command acknowledged nothing")
+    seen = os.stat(net.path("brief/acknowledged")).st_mtime_ns
+    run(net.warren("brief", "call", "network.whoami"))
+    tap.check(os.stat(net.path("brief/acknowledged")).st_mtime_ns == seen, "it was told twice")
+
+
+@tap.test
+def a_router_that_does_not_take_the_manifest_holds_up_the_switch(net):
+    obstacle = net.path(f"router/tls.pem.new-{net.router.process.pid}")
+    os.mkdir(obstacle)
+    rollover(net, "stage")
+    net.den.wait_line(net.den.err, "event=router.certificate.refused")
+    no = status(net)["manifest"]
+    said = rollover(net, "switch", wanted=1).stderr
+    tap.check_in(f"router 127.0.0.1:{net.port} has manifest {no - 1} of {no} and refused the rest: ", said)
+    tap.check_in("--anyway", said)
+    tap.check_in("it refused the rest: ", run(den(net, "rollover", "status")).stdout)
+    rollover(net, "switch", "--anyway")
+    os.rmdir(obstacle)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.router.stop()
+    net.start_router()
+    heard(net, 1)
+    tap.check("refused" not in run(den(net, "rollover", "status")).stdout, "the refusal is still shown")
+    rollover(net, "back")
+    rollover(net, "back")
+    heard(net, 1)
 
 
 @tap.test
@@ -302,6 +351,16 @@ def with_passphrases(argv, **given):
             os.close(fd)
 
 
+def start_locked_den(net):
+    theirs, ours = os.pipe()
+    os.write(ours, b"den's own words")
+    os.close(ours)
+    started = net.start("warren-den", den(net, "run", "--passphrase-fd", str(theirs)), pass_fds=[theirs])
+    os.close(theirs)
+    started.wait_line(started.err, "event=online")
+    return started
+
+
 @tap.test
 def new_keys_are_sealed_as_the_others_are(net):
     net.den.stop()
@@ -316,6 +375,21 @@ def new_keys_are_sealed_as_the_others_are(net):
     tap.check(done.returncode == 0, done.stderr)
     made = set(glob.glob(net.path("den/*.key"))) - before
     tap.check(len(made) == 1, str(made))
+    net.den = start_locked_den(net)
+    wait_status(net, "the router", lambda s: s["router"] == s["manifest"] == s["den"])
+    done = with_passphrases(den(net, "rollover", "switch", "--root-key", root_key(net)), root_passphrase_fd=net.root_passphrase)
+    tap.check_in("stop warren-den and start it again", done.stdout)
+    net.den.wait_line(net.den.err, "event=rollover.failed code=locked")
+    tap.check(status(net)["waits_for_restart"], str(status(net)))
+    tap.check_in("waits for a restart", run(den(net, "rollover", "status")).stdout)
+    net.den.stop()
+    net.den = start_locked_den(net)
+    tap.check(not status(net)["waits_for_restart"], str(status(net)))
+    wait_status(net, "the router", lambda s: s["router"] == s["manifest"] == s["den"])
+    done = with_passphrases(den(net, "rollover", "retire", "--anyway", "--root-key", root_key(net)), root_passphrase_fd=net.root_passphrase)
+    tap.check(done.returncode == 0, done.stderr)
+    wait_status(net, "the router", lambda s: s["router"] == s["manifest"] == s["den"])
+    made = set(glob.glob(net.path("den/*.key"))) - before
     with open(made.pop(), "rb") as f:
         tap.check(b"PRIVATE KEY" not in f.read(), "the new key is in the open")
 
@@ -326,7 +400,7 @@ def a_signer_elsewhere_has_to_be_named(net):
         text = re.sub(r"(?m)^signer = .*$", "", f.read())
     with open(net.path("den/split.conf"), "w", encoding="ascii") as f:
         f.write(text + "signer = /run/nowhere/socket\n")
-    done = run([net.program("warren-den"), "rollover", "switch", "--config", net.path("den/split.conf")], wanted=2)
+    done = run([net.program("warren-den"), "rollover", "switch", "--config", net.path("den/split.conf")], wanted=1)
     tap.check_in("--signer-folder", done.stderr)
 
 
