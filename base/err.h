@@ -21,7 +21,8 @@
     X(BAD_PIN, "bad_pin", REMOTE, "the network is not the one that was pinned",                    \
       "check the join string with the operator; somebody may be in between")                       \
     X(BAD_WIRE, "bad_wire", REMOTE, "the other side broke the protocol",                           \
-      "compare the versions of both sides; a file that is named is damaged: restore it, or "       \
+      "compare the versions of both sides; if this is about a file, it is damaged: restore it, "   \
+      "or "                                                                                        \
       "remove it if it is fetched anew")                                                           \
     X(BAD_STATEMENT, "bad_statement", REMOTE, "a signed statement is malformed or not about this", \
       "compare the versions of both sides")                                                        \

@@ -324,7 +324,10 @@ struct delivery {
     bool is_meta;                    /* only to those who may use the meta API */
     /* Looked up for the first who is frail. */
     enum { HARM_UNKNOWN, HARMLESS, HARMFUL } harm;
+    uint64_t n_looked_at; /* who listens, whether they get it or not */
 };
+
+enum { LISTENERS_A_REQUEST = 16 }; /* that cost whoever publishes as much as a request does */
 
 static bool is_concerned(const struct conn *conn, const char *id)
 {
@@ -371,6 +374,7 @@ static void distribute(void *user, void *value)
     struct sub *sub;
 
     LIST_EACH(sub, &topic->listeners, of_topic) {
+        delivery->n_looked_at++;
         if (!may_have(delivery, sub->conn))
             continue;
         if (conn_is_slow(sub->conn)) {
@@ -482,6 +486,7 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (ask->retain && !retain(conn, ask, &delivery.msg.event, audience.is_all, err))
         return false;
     match_all(broker->index, ask->topic, distribute, &delivery);
+    conn_charge(conn, delivery.n_looked_at / LISTENERS_A_REQUEST);
     *ret_publication = delivery.msg.event.publication;
     return true;
 }

@@ -92,6 +92,27 @@ TEST(whoever_goes_on_is_sent_away)
 }
 
 /* What a small SUBSCRIBE can ask for is a lot: it has its price. */
+TEST(listeners_count_as_requests_of_who_publishes)
+{
+    static const struct rpc_publish heard = { .acknowledge = true };
+    _cleanup_(world_freep) struct world *w = app_world("");
+    struct wire *ann = app_join(w, "ann", "user", true);
+    uint64_t before;
+
+    for (unsigned i = 0; i < 40; i++)
+        app_subscribe(app_join(w, "bob", "user", true), "news", "", false);
+    w->config.max_request_rate = 20;
+    world_pass(w, 1000);
+    app_publish(ann, &heard, "elsewhere", 1);
+    before = ann->conn->n_second;
+    app_publish(ann, &heard, "news", 1);
+    CHECK_U64(ann->conn->n_second, before + 1 + 2);
+    for (unsigned i = 0; i < 20; i++)
+        app_publish(ann, &heard, "news", 1);
+    CHECK(ann->conn->n_second >= 20);
+    CHECK(!ann->is_closed);
+}
+
 TEST(retained_events_count_as_requests)
 {
     static const struct rpc_publish kept = { .retain = true };
