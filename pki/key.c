@@ -35,6 +35,7 @@ void pki_key_free(struct pki_key *key)
     if (!key)
         return;
     EVP_PKEY_free(key->pkey); /* clears the private number */
+    pki_remote_free(key->remote);
     free(key);
 }
 
@@ -58,9 +59,12 @@ bool pki_key_spki_hash(const struct pki_key *key, uint8_t ret_hash[HASH_SIZE], s
 
 bool pki_key_der(const struct pki_key *key, struct buf *ret_der, struct err *err)
 {
-    _cleanup_(PKCS8_PRIV_KEY_INFO_freep) PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key->pkey);
+    _cleanup_(PKCS8_PRIV_KEY_INFO_freep) PKCS8_PRIV_KEY_INFO *info =
+        key->remote ? NULL : EVP_PKEY2PKCS8(key->pkey);
     unsigned char *der = NULL;
 
+    if (key->remote)
+        return err_set(err, ERR_NOT_AUTHORIZED, "the key is in a token, which does not give it");
     if (!info)
         return pki_err(err, ERR_SYSTEM, "writing the key");
     return pki_take_der(ret_der, &der, i2d_PKCS8_PRIV_KEY_INFO(info, &der), err);

@@ -13,16 +13,35 @@
 #include <stdio.h>
 #include <time.h>
 
+/* Of a key that is elsewhere (remote.c): OpenSSL puts reasons of its own on top of it. */
+static bool take_remote(struct err *ret_err)
+{
+    const char *data;
+    bool is_it = false;
+    unsigned long e;
+    int flags;
+
+    while ((e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        if (is_it || ERR_GET_LIB(e) != ERR_LIB_USER || !(flags & ERR_TXT_STRING))
+            continue;
+        err_set(ret_err, (enum err_code)ERR_GET_REASON(e), "%s", data);
+        is_it = true;
+    }
+    return is_it;
+}
+
 bool pki_err(struct err *err, enum err_code code, const char *fmt, ...)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    struct err there;
     char text[200];
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    ERR_clear_error();
+    if (take_remote(&there))
+        return err_set(err, there.code, "%s: %s", text, there.text);
     return reason ? err_set(err, code, "%s: %s", text, reason) : err_set(err, code, "%s", text);
 }
 

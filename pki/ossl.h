@@ -15,7 +15,9 @@
 struct pki_key {
     EVP_PKEY *pkey;
     enum pki_curve curve;
+    struct pki_remote *remote; /* who signs; NULL: the key is here */
 };
+void pki_remote_free(struct pki_remote *remote);
 
 struct pki_csr {
     X509_REQ *req;
@@ -60,7 +62,8 @@ OWN_FREEP(ASN1_TIME, ASN1_TIME)
 OWN_FREEP(GENERAL_NAMES, GENERAL_NAMES)
 
 /* Fails with OpenSSL's own newest reason behind the text, and leaves its queue empty: libssl, in
- * the same thread, would take what we leave there for its own. */
+ * the same thread, would take what we leave there for its own. When it was a key elsewhere that failed, with its
+ * code and reason. */
 bool pki_err(struct err *err, enum err_code code, const char *fmt, ...) _printf_(3, 4);
 
 /* Appends what an i2d function made at *der (`len` <= 0: it failed) and frees it, wiped. */

@@ -48,6 +48,22 @@ bool pki_verify_by_spki(struct view spki, struct view bytes, struct view sig, st
 /* The key unencrypted as DER (PKCS#8), for handing it to a TLS library in this process. Wipe it. */
 bool pki_key_der(const struct pki_key *key, struct buf *ret_der, struct err *err);
 
+/* A key whose private half is elsewhere. `sign` appends r and s, each of the curve's size, over a digest; its code and
+ * reason are the error of whoever wanted a signature. `free` may be NULL. */
+struct pki_remote {
+    bool (*sign)(void *user, struct view digest, struct buf *ret_halves, struct err *err);
+    void (*free)(void *user);
+    void *user;
+};
+/* Takes `user` in success and failure alike. WRONG_KEY. pki_key_write() and pki_key_der() fail for it. */
+bool pki_key_remote(struct view spki, const struct pki_remote *remote_taken,
+                    struct pki_key **ret_key, struct err *err);
+/* The SubjectPublicKeyInfo by what a token says of a key: the curve's OID, and the point. False: none of ours. */
+bool pki_spki_by_params(struct view params, struct view point, struct buf *ret_spki,
+                        enum pki_curve *ret_curve);
+enum pki_curve pki_key_curve(const struct pki_key *key);
+const char *pki_curve_text(enum pki_curve curve); /* "P-256" */
+
 /* ---- requests --------------------------------------------------------------------------- */
 
 struct pki_csr; /* a PKCS#10 request that was parsed and whose self-signature verified */
