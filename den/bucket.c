@@ -98,6 +98,14 @@ bool buckets_take(struct buckets *b, uint64_t now, struct view key)
     return true;
 }
 
+void buckets_give(struct buckets *b, uint64_t now, struct view key)
+{
+    struct bucket *bucket = map_get(b->by_key, key);
+
+    if (bucket && bucket->empty_until >= now + b->rule.every)
+        bucket->empty_until -= b->rule.every;
+}
+
 uint64_t buckets_missed(struct buckets *b, struct view key)
 {
     struct bucket *bucket = map_get(b->by_key, key);

@@ -19,6 +19,8 @@ OWN_FREEP(buckets, struct buckets)
 /* Takes one. False when none is left, or when so many keys are tracked that no further one
  * fits. */
 bool buckets_take(struct buckets *buckets, uint64_t mono_now, struct view key);
+/* Back what was taken last: it came to nothing, by no fault of whoever took it. */
+void buckets_give(struct buckets *buckets, uint64_t mono_now, struct view key);
 /* How often `key` got none since the last call of this or the next. */
 uint64_t buckets_missed(struct buckets *buckets, struct view key);
 uint64_t buckets_missed_by_all(struct buckets *buckets);

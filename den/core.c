@@ -229,6 +229,11 @@ bool core_take(struct den_core *core, enum rate rate, struct view key)
     return buckets_take(core->rates[rate], core_mono(core), key);
 }
 
+void core_give(struct den_core *core, enum rate rate, struct view key)
+{
+    buckets_give(core->rates[rate], core_mono(core), key);
+}
+
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY])
 {
     struct view id = inv->invocation->caller_authid;

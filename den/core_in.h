@@ -92,6 +92,7 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
                      const struct err *why);
 /* Takes one of what `key` may have; false when none is left. */
 bool core_take(struct den_core *core, enum rate rate, struct view key);
+void core_give(struct den_core *core, enum rate rate, struct view key); /* back, unused */
 /* Who is asking, as a key of rates: the ID that the router proved, else the source. */
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
 /* Writes a refusal of `caller` to the audit, if not too many were written lately. Never fails: a

@@ -199,6 +199,7 @@ static bool add(struct den_core *core, uint64_t inv, const struct request *reque
     return true;
 }
 
+/* While its signer, or the signer's token, is away, a peer that tries again uses nothing up. */
 static void answer_job(struct den_core *core, uint64_t inv, const struct signer_job *job,
                        const struct err *why)
 {
@@ -208,6 +209,8 @@ static void answer_job(struct den_core *core, uint64_t inv, const struct signer_
         answer_certificate(core, inv, buf_view(&job->der));
         return;
     }
+    if (err.code == ERR_BUSY)
+        core_give(core, RATE_CSR, view_text(job->order.label));
     err_wrap(&err, "certificate");
     core_refuse(core, inv, &err);
 }

@@ -89,6 +89,21 @@ TEST(a_bucket_gives_its_burst_and_then_one_by_one)
     CHECK(buckets_take(b, 1200, VIEW_LIT("c")));  /* b is full again, and forgotten */
 }
 
+TEST(a_bucket_takes_back_what_was_not_used)
+{
+    const struct bucket_rule rule = { .burst = 2, .every = 100, .max_keys = 2 };
+    _cleanup_(buckets_freep) struct buckets *b = buckets_new(&rule);
+
+    for (size_t i = 0; i < 10; i++) {
+        CHECK(buckets_take(b, 1000, VIEW_LIT("a")));
+        buckets_give(b, 1000, VIEW_LIT("a"));
+    }
+    buckets_give(b, 1000, VIEW_LIT("a")); /* no more than it had */
+    buckets_give(b, 1000, VIEW_LIT("b"));
+    CHECK(buckets_take(b, 1000, VIEW_LIT("a")) && buckets_take(b, 1000, VIEW_LIT("a")));
+    CHECK(!buckets_take(b, 1000, VIEW_LIT("a")));
+}
+
 TEST(a_bucket_without_a_burst_limits_nothing)
 {
     const struct bucket_rule rule = { 0 };
