@@ -68,15 +68,17 @@ static bool prompt(int tty, const char *text, struct buf *line, struct err *err)
 static bool ask_person(const struct ask *ask, struct buf *line, struct err *err)
 {
     _cleanup_(close_fd) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    _free_ char *text =
-        mem_format(ask->is_new ? "New passphrase for %s: " : "Passphrase of %s: ", ask->what);
+    _free_ char *text = mem_format(ask->is_pin   ? "PIN of %s: "
+                                   : ask->is_new ? "New passphrase for %s: "
+                                                 : "Passphrase of %s: ",
+                                   ask->what);
     _buf_wipe_ again = { 0 };
 
     if (tty < 0) {
         err_set(err, ERR_INVALID_ARGUMENT,
-                "no terminal to ask for the passphrase of %s: give it with %s N, for example: %s "
+                "no terminal to ask for the %s of %s: give it with %s N, for example: %s "
                 "3 3< FILE",
-                ask->what, ask->option, ask->option);
+                ask->is_pin ? "PIN" : "passphrase", ask->what, ask->option, ask->option);
         return err_advise(err, "run it at a terminal, or with that option");
     }
     if (!prompt(tty, text, line, err))
@@ -114,7 +116,7 @@ bool ask_passphrase(const struct ask *ask, struct buf *ret_passphrase, struct er
     }
     if (!(fd >= 0 ? read_line(fd, &line, err) : ask_person(ask, &line, err)))
         return false;
-    if (line.len == 0)
+    if (line.len == 0 && !ask->is_pin)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: the passphrase is empty", ask->what);
     if (ask->is_new && !secret_check_new(buf_view(&line), ask->what, err))
         return false;

@@ -73,7 +73,18 @@ bool owner_check_guide(const char *path, const struct owner *place, struct err *
 
 /* ---- being another --------------------------------------------------------------------------- */
 
-/* Root's own groups would open doors that the other user does not have. */
+static bool take_groups_of(const struct owner *as)
+{
+    const struct passwd *pw = getpwuid(as->uid);
+    gid_t theirs[MAX_GROUPS];
+    int n = MAX_GROUPS;
+
+    if (!pw || getgrouplist(pw->pw_name, as->gid, theirs, &n) < 0)
+        return setgroups(1, &as->gid) == 0;
+    return setgroups((size_t)n, theirs) == 0;
+}
+
+/* Root's own groups would open doors that the other user does not have; the other's open what is shared with that user. */
 static bool take_groups(const struct owner *as)
 {
     static gid_t ours[MAX_GROUPS];
@@ -83,7 +94,7 @@ static bool take_groups(const struct owner *as)
         n = getgroups(MAX_GROUPS, ours);
     if (n < 0)
         return false;
-    return as->uid == 0 ? setgroups((size_t)n, ours) == 0 : setgroups(1, &as->gid) == 0;
+    return as->uid == 0 ? setgroups((size_t)n, ours) == 0 : take_groups_of(as);
 }
 
 static bool become(const struct owner *as)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "den/folder.h"
+#include "vault/token.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -84,8 +85,20 @@ static bool add_file(struct making *m, const char *path, const char *name, struc
         return err_errno(err, "%s", path);
     if (!file_read(path, MAX_FILE, &bytes, err))
         return false;
-    note(m, name, "in");
+    note(m, name,
+         ends(name, ".key") && token_file_is(buf_view(&bytes))
+             ? "in: the key itself is in a token, and in no backup"
+             : "in");
     return archive_put(m->archive, name, (unsigned)st.st_mode & 0777, buf_view(&bytes), err);
+}
+
+/* A file that only says in which token a key is. */
+static bool is_elsewhere(const char *path)
+{
+    struct err unused;
+    bool is = false;
+
+    return token_file_look(path, &is, &unused) && is;
 }
 
 static bool add_entry(struct making *m, const char *name, struct err *err)
@@ -103,7 +116,7 @@ static bool add_entry(struct making *m, const char *name, struct err *err)
     case NEVER:
         return true;
     case PRIVATE:
-        if (!m->order->passphrase.len) {
+        if (!m->order->passphrase.len && !is_elsewhere(path)) {
             note(m, name, "left out: private, and this backup is not under a passphrase");
             return true;
         }

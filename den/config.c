@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/file.h"
+#include "vault/vault.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -153,6 +154,28 @@ static bool check_web(const char *path, struct view text, const struct den_confi
     return ok;
 }
 
+/* Where keys are made later: wrong, it would only show then. */
+static bool check_token(const char *path, struct view text, const struct den_config *config,
+                        struct buf *ret_all, struct err *err)
+{
+    struct token_uri uri = { 0 };
+    const char *wrong = NULL;
+    struct err why = { 0 };
+
+    if (config->intermediate_key &&
+        !token_uri_read(view_text(config->intermediate_key), &uri, &why))
+        wrong = "intermediate_key";
+    token_uri_deinit(&uri);
+    if (!wrong && config->token_paths && !token_check_paths(config->token_paths, &why))
+        wrong = "token_paths";
+    if (!wrong)
+        return true;
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", path, conf_line_of(text, wrong), wrong, why.text);
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+    return false;
+}
+
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
 {
     _buf_ text = { 0 };
@@ -162,7 +185,8 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
         return err_wrap(err, "configuration");
     if (!conf_parse(path, buf_view(&text), options, N_ELEMENTS(options), config, ret_all, err) ||
         !check_limits(path, buf_view(&text), config, ret_all, err) ||
-        !check_web(path, buf_view(&text), config, ret_all, err))
+        !check_web(path, buf_view(&text), config, ret_all, err) ||
+        !check_token(path, buf_view(&text), config, ret_all, err))
         return false;
     if (strlen(config->state) > 2 && strcmp(config->state + strlen(config->state) - 2, "/.") == 0)
         config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */
@@ -181,16 +205,29 @@ void config_help(struct buf *to)
     conf_help(options, N_ELEMENTS(options), to);
 }
 
-void config_write(const char *network, const char *router, struct buf *to)
+static const char *value_of(const struct config_values *values, const char *name)
+{
+    const struct {
+        const char *name, *value;
+    } rows[] = { { "network", values->network },
+                 { "router", values->router },
+                 { "intermediate_key", values->intermediate_key },
+                 { "token_paths", values->token_paths } };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return rows[i].value && *rows[i].value ? rows[i].value : NULL;
+    return NULL;
+}
+
+void config_write(const struct config_values *values, struct buf *to)
 {
     buf_put_text(
         to,
         "# The configuration of warren-den: den.conf(5). Lines with a # show the defaults.\n\n");
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
         const char *name = options[i].name, *fallback = options[i].fallback;
-        const char *value = strcmp(name, "network") == 0  ? network
-                            : strcmp(name, "router") == 0 ? router
-                                                          : NULL;
+        const char *value = value_of(values, name);
         buf_printf(to, "# %s\n", options[i].help);
         if (value)
             buf_printf(to, "%s = %s\n\n", name, value);
@@ -198,6 +235,17 @@ void config_write(const char *network, const char *router, struct buf *to)
             buf_printf(to, "#%s =%s%s\n\n", name, fallback && *fallback ? " " : "",
                        fallback ? fallback : "");
     }
+}
+
+static struct view view_of(const struct buf *buf)
+{
+    return buf ? buf_view(buf) : VIEW(NULL, 0);
+}
+
+struct vault_secrets config_secrets(const struct den_config *config)
+{
+    return (struct vault_secrets){ .passphrase = view_of(config->passphrase),
+                                   .login = { view_of(config->pin), TOKEN_ATTENDED } };
 }
 
 /* A file that is not there is no danger; whoever needs it will say so. */

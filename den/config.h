@@ -14,6 +14,9 @@
       "the socket of warren-den-signer; empty: den starts one, on the keys in state")              \
     X(signer_folder, TEXT, "",                                                                     \
       "where that signer's keys are, for warren-den rollover: den itself never looks there")       \
+    X(intermediate_key, TEXT, "",                                                                  \
+      "where the next intermediate's key is made: a PKCS#11 URI; empty: in a file")                \
+    X(token_paths, TEXT, "", "what its module opens while it signs: absolute paths")               \
     X(policy, PATH, "policy.conf", "who may reach whom: policy.conf(5)")                           \
     X(leaf_life, DURATION, "24h", "how long a peer's certificate is valid")                        \
     X(router_life, DURATION, "30d", "how long the router's certificate is valid")                  \
@@ -55,8 +58,9 @@ struct den_config {
 #define X(...) CONF_FIELD(__VA_ARGS__)
     DEN_OPTIONS(X)
 #undef X
-    struct buf *
-        passphrase; /* of den's keys: no option, and not in the file; NULL: none. Wiped when they are read */
+    /* Of den's keys, and of the token that has the intermediate's: no options, and not in the file; NULL: none. Wiped when
+     * they are read. */
+    struct buf *passphrase, *pin;
 };
 
 /* Reads and checks the file. On failure err holds the first error with file, line and what was expected, *ret_all one
@@ -64,10 +68,16 @@ struct den_config {
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
 void config_deinit(struct den_config *config);
 void config_help(struct buf *to);
+struct config_values { /* that are no defaults; NULL or empty: it is one */
+    const char *network, *router, *intermediate_key, *token_paths;
+};
 /* Appends a den.conf with every key, its help and its default, for `warren-den init`. */
-void config_write(const char *network, const char *router, struct buf *to);
+void config_write(const struct config_values *values, struct buf *to);
 
 /* den's state folder, for nobody else to enter. NOT_FOUND, EXPOSED. */
 bool config_check_folder(const char *dir, struct err *err);
+/* What opens the keys, as it was asked for. */
+struct vault_secrets;
+struct vault_secrets config_secrets(const struct den_config *config);
 /* The state folder and every file in it that holds a secret: EXPOSED when others can get at one. */
 bool config_check_secrets(const struct den_config *config, struct err *err);

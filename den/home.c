@@ -36,11 +36,6 @@ void home_free(struct home *home)
     free(home);
 }
 
-static struct view passphrase_of(const struct den_config *config)
-{
-    return config->passphrase ? buf_view(config->passphrase) : VIEW(NULL, 0);
-}
-
 static bool open_store(const struct den_config *config, struct store **ret_store, struct err *err)
 {
     _cleanup_(store_freep) struct store *store = NULL;
@@ -120,7 +115,7 @@ static bool open_signer(struct home *home, const struct den_config *config,
     const struct signer_place place = { .socket = config->signer,
                                         .dir = config->state,
                                         .log_format = config->log_format,
-                                        .passphrase = signer->passphrase };
+                                        .secrets = signer->secrets };
     struct signer_road road = { .ask = signer_link_ask,
                                 .free = signer_link_free_any,
                                 .may_leave = signer_link_may_leave,
@@ -157,7 +152,7 @@ static bool read_all(struct home *home, struct err *err)
         .crl_url = config->crl_url,
         .ca_url = config->ca_url,
         .ocsp_url = config->ocsp_url,
-        .passphrase = passphrase_of(config),
+        .secrets = config_secrets(config),
     };
 
     return config_check_secrets(config, err) && folder_lock(config, &home->lock_fd, err) &&
@@ -257,6 +252,8 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
         return false;
     if (config->passphrase)
         buf_wipe(config->passphrase);
+    if (config->pin)
+        buf_wipe(config->pin);
     *ret_home = STEAL(home);
     return true;
 }

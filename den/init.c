@@ -4,9 +4,11 @@
 #include "base/dir.h"
 #include "base/file.h"
 #include "den/config.h"
+#include "den/keys.h"
 #include "den/passphrase.h"
 #include "den/record.h"
-#include "den/root.h"
+#include "den/root_key.h"
+#include "den/token_key.h"
 #include "den/signer.h"
 #include "den/token.h"
 
@@ -32,7 +34,8 @@ struct founding {
     bool is_answer_apart, is_answer_written, is_work_made;
     struct rpc_router_request request;
     struct pki_csr *csr;
-    struct buf passphrase;
+    struct buf passphrase, root_pin, pin;
+    char *root_token, *token; /* what is said of keys there */
     struct pki_ca *root;
     struct pki_key *key; /* the intermediate's */
     struct signer *signer;
@@ -53,6 +56,10 @@ static void founding_deinit(struct founding *f)
     rpc_router_request_deinit(&f->request);
     pki_csr_free(f->csr);
     buf_wipe(&f->passphrase);
+    buf_wipe(&f->root_pin);
+    buf_wipe(&f->pin);
+    free(f->root_token);
+    free(f->token);
     pki_ca_free(f->root);
     pki_key_free(f->key);
     signer_free(f->signer);
@@ -104,6 +111,35 @@ static bool read_request(struct founding *f, struct err *err)
     return true;
 }
 
+static bool check_uri(const char *option, const char *text, struct token_uri *ret_uri,
+                      struct err *err)
+{
+    return !text || token_uri_read(view_text(text), ret_uri, err) || err_wrap(err, "--%s", option);
+}
+
+/* Of two keys in one token the PIN is asked for once. */
+static bool ask_pins(struct founding *f, struct err *err)
+{
+    const struct init_order *order = f->order;
+    _cleanup_(token_uri_deinit) struct token_uri root = { 0 }, key = { 0 };
+
+    if (!check_uri("root-key", order->root_key, &root, err) ||
+        !check_uri("intermediate-key", order->intermediate_key, &key, err))
+        return false;
+    if (order->token_paths && !token_check_paths(order->token_paths, err))
+        return err_wrap(err, "--token-paths");
+    if (!(order->root_key ? passphrase_read_pin(order->passphrase_fd, &f->root_pin, err)
+                          : passphrase_read(order->passphrase_fd, true, &f->passphrase, err)))
+        return false;
+    if (!order->intermediate_key)
+        return true;
+    if (order->root_key && !order->pin_fd && token_uri_is_same_token(&root, &key)) {
+        f->pin = buf_dup(buf_view(&f->root_pin));
+        return true;
+    }
+    return keys_ask_pin_of("the intermediate's token", "--pin-fd", order->pin_fd, &f->pin, err);
+}
+
 static bool prepare(struct founding *f, struct err *err)
 {
     const struct init_order *order = f->order;
@@ -120,7 +156,7 @@ static bool prepare(struct founding *f, struct err *err)
     f->dir = view_dup_text(VIEW(order->dir, len));
     f->work = mem_format("%s.new-%ld", f->dir, (long)getpid());
     return check_free(f->dir, err) && check_answer_path(f, err) && read_request(f, err) &&
-           passphrase_read(order->passphrase_fd, true, &f->passphrase, err);
+           ask_pins(f, err);
 }
 
 /* ---- keys and certificates ------------------------------------------------------------------------ */
@@ -150,9 +186,29 @@ static bool put_key(const struct founding *f, const char *name, const struct pki
     return pki_key_write(key, passphrase, &pem, err) && put(f, name, buf_view(&pem), 0600, err);
 }
 
+static char *said_of(bool is_new)
+{
+    return mem_text(is_new ? "made in its token" : "was in its token before, and is used now");
+}
+
+static bool take_root(struct founding *f, struct err *err)
+{
+    const struct root_key_source from = { .key = f->order->root_key, .pin = &f->root_pin };
+    _buf_ place = { 0 };
+    bool is_new;
+
+    if (!root_key_make(&from, f->order->network, f->order->now, &f->root, &place, &is_new, err))
+        return false;
+    f->root_token = said_of(is_new);
+    return put(f, "root.key", buf_view(&place), 0600, err);
+}
+
 static bool make_root(struct founding *f, struct err *err)
 {
     struct pki_key *key;
+
+    if (f->order->root_key)
+        return take_root(f, err) && put_cert(f, "root.pem", pki_ca_cert(f->root), err);
 
     return pki_key_new(PKI_P384, &key, err) &&
            pki_ca_new_root(f->order->network, f->order->now, ROOT_LIFE_MS, key, &f->root, err) &&
@@ -160,8 +216,26 @@ static bool make_root(struct founding *f, struct err *err)
            put_cert(f, "root.pem", pki_ca_cert(f->root), err);
 }
 
+static bool take_intermediate_key(struct founding *f, struct err *err)
+{
+    const struct token_key_order order = { .uri = f->order->intermediate_key,
+                                           .paths = f->order->token_paths,
+                                           .network = f->order->network,
+                                           .no = 1,
+                                           .login = { buf_view(&f->pin), TOKEN_ATTENDED } };
+    _buf_ place = { 0 };
+    bool is_new;
+
+    if (!token_key_order(&order, &f->key, &place, &is_new, err))
+        return false;
+    f->token = said_of(is_new);
+    return put(f, "intermediate.key", buf_view(&place), 0600, err);
+}
+
 static bool make_intermediate_key(struct founding *f, struct err *err)
 {
+    if (f->order->intermediate_key)
+        return take_intermediate_key(f, err);
     return pki_key_new(PKI_P256, &f->key, err) &&
            put_key(f, "intermediate.key", f->key, VIEW(NULL, 0), err);
 }
@@ -178,7 +252,10 @@ static bool make_key(const struct founding *f, const char *name, struct key **re
 /* On the files that were written, with a book of its own. */
 static bool make_signer(struct founding *f, struct err *err)
 {
-    const struct signer_config config = { .network = f->order->network };
+    const struct signer_config config = {
+        .network = f->order->network,
+        .secrets = { .login = { buf_view(&f->pin), TOKEN_ATTENDED } },
+    };
     uint8_t netid[HASH_SIZE];
 
     pki_cert_hash(pki_ca_cert(f->root), netid);
@@ -318,7 +395,11 @@ static bool put_configuration(const struct founding *f, struct err *err)
 {
     _buf_ text = { 0 };
 
-    config_write(f->order->network, f->request.host, &text);
+    config_write(&(struct config_values){ .network = f->order->network,
+                                          .router = f->request.host,
+                                          .intermediate_key = f->order->intermediate_key,
+                                          .token_paths = f->order->token_paths },
+                 &text);
     return put(f, "den.conf", buf_view(&text), 0600, err) &&
            put(f, "policy.conf", view_text(init_policy), 0600, err);
 }
@@ -422,6 +503,8 @@ bool init_network(const struct init_order *order, struct buf *ret_text, struct e
         .network = order->network,
         .host = f.request.host,
         .answer_path = f.answer,
+        .root_token = f.root_token,
+        .intermediate_token = f.token,
         .pin = record_hex(VIEW_ARR(pin), pin_text),
         .root_until = pki_cert_facts(pki_ca_cert(f.root))->not_after,
         .intermediate_until = pki_cert_facts(signer_cert(f.signer))->not_after,

@@ -9,7 +9,10 @@
 struct init_order {
     const char *dir, *network, *request_path;
     const char *answer_path; /* NULL: DIR/router.answer */
-    int passphrase_fd;       /* PASSPHRASE_PROMPT: asked for */
+    int passphrase_fd; /* of the root's key, or of its token's PIN. PASSPHRASE_PROMPT: asked for */
+    /* PKCS#11 URIs: where the keys are, or are made when there are none; NULL: in files. What goes into den.conf. */
+    const char *root_key, *intermediate_key, *token_paths;
+    const char *pin_fd; /* as keys_ask_pin_of() has it */
     uint64_t now;
 };
 /* Appends to *ret_text, for people, what was made and what comes next. ALREADY_EXISTS when there is anything in DIR. */
@@ -19,6 +22,8 @@ bool init_network(const struct init_order *order, struct buf *ret_text, struct e
 extern const char init_policy[];
 struct init_made { /* for the text; borrowed */
     const char *dir, *network, *host, *answer_path, *pin;
+    const char *root_token,
+        *intermediate_token; /* what is to be said about the keys there; NULL: in files */
     uint64_t root_until, intermediate_until, router_until, manifest_until, join_until;
 };
 void init_put_text(const struct init_made *made, struct buf *to);

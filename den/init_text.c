@@ -40,7 +40,11 @@ void init_put_text(const struct init_made *m, struct buf *to)
     buf_printf(to, "The network %s is made, in %s.\n\n", m->network, m->dir);
     put_line(to, "root", "root.pem", "", m->root_until);
     buf_printf(to, "  %-14s %s\n", "  its SHA-256", m->pin);
+    if (m->root_token)
+        buf_printf(to, "  %-14s %s\n", "  its key", m->root_token);
     put_line(to, "intermediate", "intermediate.pem", "", m->intermediate_until);
+    if (m->intermediate_token)
+        buf_printf(to, "  %-14s %s\n", "  its key", m->intermediate_token);
     put_line(to, "manifest", "number 1", ": den's keys and the router's", m->manifest_until);
     put_line(to, "router", m->host, "", m->router_until);
     put_line(to, "first admin", "admin.join", " (once)", m->join_until);
@@ -53,9 +57,21 @@ void init_put_text(const struct init_made *m, struct buf *to)
         "  3. Join as the first admin:       warren join < %s/admin.join\n"
         "     That file is a secret until it was used; remove it then.\n"
         "  4. Hand out join strings:         warren-den token add --config %s/den.conf\n"
-        "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n"
-        "  6. Move %s/root.key to a place that is offline. Nothing that runs needs it;\n"
-        "     it signs the next manifest, before %s. Without its passphrase it is of no use.\n",
-        m->answer_path, m->dir, m->dir, m->dir, m->dir, m->dir,
-        clock_text(m->manifest_until, until));
+        "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n",
+        m->answer_path, m->dir, m->dir, m->dir, m->dir);
+    clock_text(m->manifest_until, until);
+    if (m->root_token)
+        buf_printf(
+            to,
+            "  6. Put the token with the root's key away. Nothing that runs needs it; it signs "
+            "the next\n"
+            "     manifest, before %s. %s/root.key says how to find it, and\n"
+            "     holds no secret. No backup of this folder has a key that is in a token.\n",
+            until, m->dir);
+    else
+        buf_printf(to,
+                   "  6. Move %s/root.key to a place that is offline. Nothing that runs needs it;\n"
+                   "     it signs the next manifest, before %s. Without its passphrase it is of no "
+                   "use.\n",
+                   m->dir, until);
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "vault/token.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -65,27 +66,55 @@ bool keys_are_sealed(const char *dir, bool *ret_are, struct err *err)
     return true;
 }
 
+static bool look_elsewhere(void *user, const char *path, struct err *err)
+{
+    bool *are = user, is = false;
+
+    if (!token_file_look(path, &is, err))
+        return false;
+    *are |= is;
+    return true;
+}
+
+bool keys_are_in_token(const char *dir, bool *ret_are, struct err *err)
+{
+    bool are = false;
+
+    if (!walk(dir, look_elsewhere, &are, err))
+        return false;
+    *ret_are = are;
+    return true;
+}
+
 struct change {
     struct view old, next;
-    size_t n;
+    size_t n, n_elsewhere;
 };
 
 static bool change(void *user, const char *path, struct err *err)
 {
     struct change *c = user;
+    bool is_elsewhere;
 
+    if (!token_file_look(path, &is_elsewhere, err))
+        return false;
+    if (is_elsewhere) {
+        c->n_elsewhere++;
+        return true;
+    }
     c->n++;
     return secret_change(path, c->old, c->next, err);
 }
 
 bool keys_change_passphrase(const char *dir, struct view old, struct view next, size_t *ret_n,
-                            struct err *err)
+                            size_t *ret_n_elsewhere, struct err *err)
 {
     struct change c = { .old = old, .next = next };
 
     if (!walk(dir, change, &c, err))
         return false;
     *ret_n = c.n;
+    *ret_n_elsewhere = c.n_elsewhere;
     return true;
 }
 
@@ -115,6 +144,25 @@ bool keys_ask(const char *dir, const char *fd, struct buf *ret_passphrase, struc
     if (!read_fd(ask.option, fd, &ask.fd, err) || !keys_are_sealed(dir, &are_sealed, err))
         return false;
     return !are_sealed || ask_passphrase(&ask, ret_passphrase, err);
+}
+
+bool keys_ask_pin_of(const char *what, const char *option, const char *fd, struct buf *ret_pin,
+                     struct err *err)
+{
+    struct ask ask = {
+        .what = what, .option = option, .credential = "warren-den.pin", .is_pin = true
+    };
+
+    return read_fd(option, fd, &ask.fd, err) && ask_passphrase(&ask, ret_pin, err);
+}
+
+bool keys_ask_pin(const char *dir, const char *fd, struct buf *ret_pin, struct err *err)
+{
+    bool are = false;
+
+    if (!keys_are_in_token(dir, &are, err))
+        return false;
+    return !are || keys_ask_pin_of("the intermediate's token", "--pin-fd", fd, ret_pin, err);
 }
 
 bool keys_ask_new(const char *fd, struct buf *ret_passphrase, struct err *err)

@@ -61,6 +61,10 @@ static int verb_init(int argc, char **argv)
     struct init_order order = { .now = clock_wall_ms() };
     const char *fd = NULL;
     const struct args_option options[] = {
+        { "root-key", &order.root_key, false },
+        { "intermediate-key", &order.intermediate_key, false },
+        { "token-paths", &order.token_paths, false },
+        { "pin-fd", &order.pin_fd, false },
         { "network", &order.network, true },
         { "router-request", &order.request_path, true },
         { "root-passphrase-fd", &fd, false },
@@ -88,12 +92,14 @@ static int verb_run(int argc, char **argv)
         { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
     };
     _cleanup_(config_deinit) struct den_config config = { 0 };
-    const char *path = NULL, *fd = NULL;
+    const char *path = NULL, *fd = NULL, *pin_fd = NULL;
     bool accepts_rollback = false;
     const struct args_option options[] = { { "config", &path, true },
                                            { "passphrase-fd", &fd, false },
+                                           { "pin-fd", &pin_fd, false },
                                            { "accept-rollback", .flag = &accepts_rollback } };
     _buf_wipe_ passphrase = { 0 };
+    _buf_wipe_ pin = { 0 };
     enum log_format format;
     struct err err;
 
@@ -107,9 +113,12 @@ static int verb_run(int argc, char **argv)
     }
     if (log_read_format(config.log_format, &format))
         log_set_format(format);
-    if (!config_check_folder(config.state, &err) || !keys_ask(config.state, fd, &passphrase, &err))
+    if (!config_check_folder(config.state, &err) ||
+        !keys_ask(config.state, fd, &passphrase, &err) ||
+        !keys_ask_pin(config.state, pin_fd, &pin, &err))
         return fail(&err);
     config.passphrase = &passphrase;
+    config.pin = &pin;
     return den_run(&config, accepts_rollback, &err) ? DONE : fail(&err);
 }
 
@@ -118,17 +127,19 @@ static int verb_router_add(int argc, char **argv)
     static const char *const alone_names[] = { "FILE" };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct router_add_order order = { .config = &config, .now = clock_wall_ms() };
-    const char *path = NULL, *fd = NULL, *keys_fd = NULL;
+    const char *path = NULL, *fd = NULL, *keys_fd = NULL, *pin_fd = NULL;
     const struct args_option options[] = {
         { "config", &path, true },
         { "answer", &order.answer_path, true },
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
         { "passphrase-fd", &keys_fd, false },
+        { "pin-fd", &pin_fd, false },
         { "request", &order.root_request_path, false },
         { "response", &order.root_response_path, false },
     };
     _buf_wipe_ passphrase = { 0 };
+    _buf_wipe_ pin = { 0 };
     _buf_ text = { 0 };
     struct err err;
 
@@ -140,9 +151,11 @@ static int verb_router_add(int argc, char **argv)
     if (!load_config(path, &config))
         return FAILED;
     log_open("warren-den", LOG_WARN);
-    if (!order.root_request_path && !keys_ask(config.state, keys_fd, &passphrase, &err))
+    if (!order.root_request_path && (!keys_ask(config.state, keys_fd, &passphrase, &err) ||
+                                     !keys_ask_pin(config.state, pin_fd, &pin, &err)))
         return fail(&err);
     config.passphrase = &passphrase;
+    config.pin = &pin;
     if (!router_add(&order, &err))
         return fail(&err);
     printf("%s", buf_cstr(&text));

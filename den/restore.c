@@ -8,6 +8,7 @@
 #include "den/audit.h"
 #include "den/record.h"
 #include "den/store.h"
+#include "vault/vault.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 64 * 1024, KEPT = 5 };
+enum { PIECE = 64 * 1024, KEPT = 5, MAX_KEY = 64 * 1024 };
 
 /* Without these den does not start. */
 static const char *const keys[KEPT] = { "login.key", "sign.key", "intermediate.key",
@@ -250,6 +251,43 @@ static bool reveal(struct restoring *r, struct err *err)
     return sync_dir(parent, err);
 }
 
+struct telling {
+    struct restoring *r;
+    bool has_intermediate;
+};
+
+/* A folder that is whole may yet be without its keys. */
+static bool tell_token(void *user, const char *path)
+{
+    _cleanup_(token_place_deinit) struct token_place place = { 0 };
+    struct telling *t = user;
+    const char *name = strrchr(path, '/') + 1;
+    struct err unused;
+    _buf_wipe_ bytes = { 0 };
+    _buf_ uri = { 0 };
+
+    if (!file_read(path, MAX_KEY, &bytes, &unused) || !token_file_is(buf_view(&bytes)) ||
+        !token_file_read(path, buf_view(&bytes), &place, &unused))
+        return true;
+    token_uri_write(&place.uri, &uri);
+    buf_printf(&t->r->text, "  %-20s the key is in a token: %s\n", name, buf_cstr(&uri));
+    t->has_intermediate |= strncmp(name, "intermediate", 12) == 0;
+    return true;
+}
+
+static void tell_tokens(struct restoring *r)
+{
+    struct telling t = { .r = r };
+
+    vault_each_file(r->dir, "root", "key", tell_token, &t);
+    vault_each_file(r->dir, "intermediate", "key", tell_token, &t);
+    if (t.has_intermediate)
+        buf_put_text(
+            &r->text,
+            "no backup has a key that is in a token: den needs that token, its PIN and its "
+            "module here, or a rollover to another key\n");
+}
+
 static void tell_missing(struct restoring *r)
 {
     for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
@@ -306,6 +344,7 @@ bool restore_make(const struct restore_order *order, struct buf *ret_text, struc
         return err_wrap(err, "%s", order->from);
     if (!reveal(&r, err))
         return err_wrap(err, "restore");
+    tell_tokens(&r);
     tell_missing(&r);
     *ret_text = r.text;
     r.text = (struct buf){ 0 };

@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "den/keyring.h"
 #include "den/keys.h"
+#include "den/token_key.h"
 #include "vault/vault.h"
 
 #include <string.h>
@@ -90,6 +91,7 @@ void rolling_deinit(struct rolling *r)
     free(r->root_key);
     key_free(r->den_key);
     pki_key_free(r->ca_key);
+    buf_free(&r->place);
     buf_wipe(&r->passphrase);
     root_order_deinit(&r->asked);
     root_answer_deinit(&r->answer);
@@ -135,24 +137,69 @@ static char *new_key_path(const struct rolling *r)
 static bool check_passphrase(struct rolling *r, struct err *err)
 {
     struct den_config config = { .state = r->order->config->state, .passphrase = &r->passphrase };
+    const struct vault_secrets secrets = { .passphrase = buf_view(&r->passphrase) };
     struct keyring keys = { 0 };
     struct vault_keys vault = { 0 };
 
     if (is_dens(r) ? !keyring_load(&config, *r->trust, 0, NULL, &keys, err)
-                   : !vault_keys_read(r->signer_dir, buf_view(&r->passphrase), &vault, err))
+                   : !vault_keys_read(r->signer_dir, &secrets, &vault, err))
         return err_wrap(err, "the keys that are in use");
     keyring_deinit(&keys);
     vault_keys_deinit(&vault);
     return true;
 }
 
+/* One in a token has no passphrase, and its PIN is not asked for: den-sign, beside it, has the same one. */
+static bool check_with_sign(struct rolling *r, struct err *err)
+{
+    _cleanup_(key_freep) struct key *key = NULL;
+    struct view pk;
+
+    return (rpc_trust_key_at(*r->trust, rpc_trust_manifest_no(*r->trust), RPC_KEY_DEN_SIGN, &pk) &&
+            vault_find_key(r->signer_dir, "sign", pk, buf_view(&r->passphrase), &key, err)) ||
+           err_wrap(err, "the keys that are in use");
+}
+
 static bool ask_passphrase(struct rolling *r, struct err *err)
 {
     _acting_ struct acting as = { 0 };
+    bool are_in_token;
 
-    return acting_begin(&as, key_owner(r), err) &&
-           keys_ask(key_dir(r), r->order->keys_fd, &r->passphrase, err) &&
-           (r->passphrase.len == 0 || check_passphrase(r, err));
+    if (!acting_begin(&as, key_owner(r), err) ||
+        !keys_ask(key_dir(r), r->order->keys_fd, &r->passphrase, err) ||
+        !keys_are_in_token(key_dir(r), &are_in_token, err))
+        return false;
+    return r->passphrase.len == 0 ||
+           (are_in_token && !is_dens(r) ? check_with_sign(r, err) : check_passphrase(r, err));
+}
+
+/* The number of the manifest is in its name there: one from an order that was never answered is taken again. */
+static bool make_in_token(struct rolling *r, struct err *err)
+{
+    const struct den_config *config = r->order->config;
+    struct token_key_order order = { .uri = config->intermediate_key,
+                                     .paths = config->token_paths,
+                                     .network = config->network,
+                                     .no = rolling_next_no(r),
+                                     .login.care = TOKEN_ATTENDED };
+    _acting_ struct acting as = { 0 };
+    _buf_wipe_ pin = { 0 };
+    bool is_new;
+
+    if (!keys_ask_pin_of("the new intermediate's token", "--pin-fd", r->order->pin_fd, &pin, err) ||
+        !acting_begin(&as, key_owner(r), err))
+        return false;
+    order.login.pin = buf_view(&pin);
+    return token_key_order(&order, &r->ca_key, &r->place, &is_new, err) &&
+           pki_csr_new(r->ca_key, &r->asked.csr, err);
+}
+
+static bool make_ca_key(struct rolling *r, struct err *err)
+{
+    if (r->order->config->intermediate_key)
+        return make_in_token(r, err);
+    return ask_passphrase(r, err) && pki_key_new(PKI_P256, &r->ca_key, err) &&
+           pki_csr_new(r->ca_key, &r->asked.csr, err);
 }
 
 bool rolling_make_key(struct rolling *r, struct err *err)
@@ -162,10 +209,10 @@ bool rolling_make_key(struct rolling *r, struct err *err)
 
     if (!is_ca && !change_needs_key(&change))
         return true;
+    if (is_ca)
+        return make_ca_key(r, err);
     if (!ask_passphrase(r, err))
         return false;
-    if (is_ca)
-        return pki_key_new(PKI_P256, &r->ca_key, err) && pki_csr_new(r->ca_key, &r->asked.csr, err);
     r->den_key = key_new();
     buf_free(&r->asked.pk);
     r->asked.pk = buf_dup(key_public_view(r->den_key));
@@ -180,6 +227,8 @@ static bool write_key(struct rolling *r, struct err *err)
     unlink(r->key_path); /* of an order for this manifest that was never answered */
     if (r->den_key)
         return key_create(r->den_key, r->key_path, passphrase, err);
+    if (r->place.len)
+        return file_write(r->key_path, buf_view(&r->place), 0600, err);
     return pki_key_write(r->ca_key, VIEW(NULL, 0), &pem, err) &&
            secret_write(r->key_path, buf_view(&pem), passphrase, err);
 }

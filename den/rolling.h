@@ -21,6 +21,7 @@ struct rolling {
     struct root_answer answer;
     struct key *den_key;       /* new: of den's */
     struct pki_key *ca_key;    /* new: the intermediate's */
+    struct buf place;          /* in which token that is; empty: in a file */
     struct buf passphrase;     /* of the keys beside which it lies */
     char *key_path, *root_key; /* files made on the way; gone again when the step fails */
     bool is_kept;

@@ -106,10 +106,27 @@ static bool make_order(struct rolling *r, struct err *err)
 
 /* ---- who signs ---------------------------------------------------------------------------------- */
 
+/* A token is the operator's; a file may lie in den's folder. */
+static struct owner root_owner(const struct rolling *r, const struct root_key_source *from)
+{
+    if (!from->key)
+        return r->den;
+    return token_is_uri(view_text(from->key)) ? owner_self() : owner_for_file(from->key, &r->den);
+}
+
+/* Beside its certificate, as one that is a file. */
+static bool put_root_place(struct rolling *r, struct view place, struct err *err)
+{
+    _acting_ struct acting as = { 0 };
+
+    r->root_key = keyring_path(r->dir, "root", rolling_next_no(r), "key");
+    return acting_begin(&as, &r->den, err) && file_write(r->root_key, place, 0600, err);
+}
+
 static bool load_root(struct rolling *r, const struct root_key_source *from,
                       struct pki_ca **ret_root, struct err *err)
 {
-    struct owner owner = from->key ? owner_for_file(from->key, &r->den) : r->den;
+    struct owner owner = root_owner(r, from);
     _acting_ struct acting as = { 0 };
 
     return acting_begin(&as, &owner, err) && root_key_load(from, *r->trust, ret_root, err);
@@ -119,16 +136,17 @@ static bool load_root(struct rolling *r, const struct root_key_source *from,
 static bool make_root(struct rolling *r, const struct root_key_source *from,
                       struct pki_ca **ret_root, struct err *err)
 {
-    struct owner owner = owner_for_file(from->key, &r->den);
+    struct owner owner = root_owner(r, from);
     _acting_ struct acting as = { 0 };
-    bool is_there;
+    _buf_ place = { 0 };
+    bool is_new;
 
-    if (!acting_begin(&as, &owner, err))
+    if (!acting_begin(&as, &owner, err) ||
+        !root_key_make(from, r->asked.network, r->order->now, ret_root, &place, &is_new, err))
         return false;
-    is_there = file_exists(from->key);
-    if (!root_key_make(from, r->asked.network, r->order->now, ret_root, err))
-        return false;
-    r->root_key = is_there ? NULL : mem_text(from->key);
+    if (place.len)
+        return put_root_place(r, buf_view(&place), err);
+    r->root_key = is_new ? mem_text(from->key) : NULL;
     return true;
 }
 
@@ -136,15 +154,21 @@ static bool sign_here(struct rolling *r, struct err *err)
 {
     const struct rollover_order *order = r->order;
     const struct change change = { .step = r->asked.step, .what = r->asked.what };
-    const struct root_key_source old = { order->root_key, r->dir, order->passphrase_fd };
+    const struct root_key_source old = { order->root_key, r->dir, order->passphrase_fd, NULL };
     _free_ char *path = order->new_root_key
                             ? mem_text(order->new_root_key)
                             : keyring_path(r->dir, "root", rolling_next_no(r), "key");
-    const struct root_key_source new = { path, NULL, order->new_passphrase_fd };
+    const struct root_key_source new = { path, NULL, order->new_passphrase_fd, NULL };
     _cleanup_(pki_ca_freep) struct pki_ca *root = NULL, *fresh = NULL;
+
+    _acting_ struct acting as = { 0 };
+    struct owner owner;
 
     if (!load_root(r, &old, &root, err) ||
         (change_needs_root(&change) && !make_root(r, &new, &fresh, err)))
+        return false;
+    owner = root_owner(r, fresh && token_is_uri(view_text(path)) ? &new : &old);
+    if (!acting_begin(&as, &owner, err)) /* a token may open files with each signature */
         return false;
     return root_sign(&r->asked, &(struct root_signers){ root, fresh }, order->now, &r->answer, err);
 }
@@ -231,14 +255,31 @@ static bool install(struct rolling *r, struct err *err)
 }
 
 /* Who works with a key that is under a passphrase has to be given that anew for another one. */
+static bool changes_what_is_used(const struct rolling *r)
+{
+    return r->asked.step == CHANGE_SWITCH || r->asked.step == CHANGE_BACK ||
+           r->asked.step == CHANGE_REPLACE;
+}
+
+/* The PIN, too, is nobody's to keep but the signer's that has it. */
+static bool needs_pin(const struct rolling *r)
+{
+    _acting_ struct acting as = { 0 };
+    struct err unused;
+    bool are = false;
+
+    return changes_what_is_used(r) && r->asked.what != CHANGE_DEN_LOGIN &&
+           acting_begin(&as, &r->signer, &unused) &&
+           keys_are_in_token(r->signer_dir, &are, &unused) && are;
+}
+
 static bool needs_passphrase(const struct rolling *r)
 {
     _acting_ struct acting as = { 0 };
     bool is_dens = r->asked.what == CHANGE_DEN_LOGIN, are_sealed = false;
     struct err unused;
 
-    if (r->asked.step != CHANGE_SWITCH && r->asked.step != CHANGE_BACK &&
-        r->asked.step != CHANGE_REPLACE)
+    if (!changes_what_is_used(r))
         return false;
     return acting_begin(&as, is_dens ? &r->den : &r->signer, &unused) &&
            keys_are_sealed(is_dens ? r->dir : r->signer_dir, &are_sealed, &unused) && are_sealed;
@@ -269,7 +310,14 @@ static void put_done(const struct rolling *r, struct buf *to)
                                : "den's keys are under a passphrase: stop warren-den and start it "
                                  "again with it, until then it goes on with what it had "
                                  "(rollover status says so)\n");
-    if (r->asked.what == CHANGE_ROOT && r->answer.root.len && !r->order->response_path)
+    if (needs_pin(r))
+        buf_printf(
+            to,
+            "the intermediate's key is in a token: stop %s and start it again with the PIN, until "
+            "then den goes on with what it had\n",
+            r->is_apart ? "the signer" : "warren-den");
+    if (r->asked.what == CHANGE_ROOT && r->answer.root.len && !r->order->response_path &&
+        !(r->order->new_root_key && token_is_uri(view_text(r->order->new_root_key))))
         buf_put_text(to, "the new root's key is in the state folder under its passphrase: keep it, "
                          "and a copy, where you kept the old one's\n");
 }

@@ -12,6 +12,8 @@ struct rollover_order {
     const struct den_config *config;
     const char *config_path; /* the file that it is from */
     const char *keys_fd;     /* as keys_ask() takes it */
+    const char *
+        pin_fd; /* as keys_ask_pin_of() does: of the token where the new intermediate's key is made */
     enum change_step step;
     bool has_what; /* else of switch, retire and back: whatever is under way */
     enum change_what what;

@@ -4,10 +4,51 @@
 #include "base/file.h"
 #include "vault/vault.h"
 #include "den/passphrase.h"
+#include "vault/token.h"
 
 #include <inttypes.h>
 
 enum { MAX_PEM = 64 * 1024 };
+
+static bool is_in_token(const struct root_key_source *from)
+{
+    return from->key && token_is_uri(view_text(from->key));
+}
+
+static bool get_pin(const struct root_key_source *from, struct buf *asked, struct token_login *to,
+                    struct err *err)
+{
+    if (!from->pin && !passphrase_read_pin(from->passphrase_fd, asked, err))
+        return false;
+    to->pin = buf_view(from->pin ? from->pin : asked);
+    return true;
+}
+
+static bool read_token(const struct root_key_source *from, const struct token_uri *uri,
+                       struct pki_key **ret_key, struct err *err)
+{
+    struct token_login login = { .care = TOKEN_ATTENDED };
+    _buf_wipe_ pin = { 0 };
+
+    if (!get_pin(from, &pin, &login, err))
+        return false;
+    return token_key_load(uri, &login, PKI_P384, ret_key, err) || err_wrap(err, "the root's key");
+}
+
+static bool read_uri(const struct root_key_source *from, struct pki_key **ret_key, struct err *err)
+{
+    _cleanup_(token_uri_deinit) struct token_uri uri = { 0 };
+
+    return token_uri_read(view_text(from->key), &uri, err) && read_token(from, &uri, ret_key, err);
+}
+
+static bool read_place(const struct root_key_source *from, const char *path, struct view text,
+                       struct pki_key **ret_key, struct err *err)
+{
+    _cleanup_(token_place_deinit) struct token_place place = { 0 };
+
+    return token_file_read(path, text, &place, err) && read_token(from, &place.uri, ret_key, err);
+}
 
 static bool read_file(const struct root_key_source *from, const char *path,
                       struct pki_key **ret_key, struct err *err)
@@ -15,9 +56,13 @@ static bool read_file(const struct root_key_source *from, const char *path,
     _buf_wipe_ pem = { 0 };
     _buf_wipe_ passphrase = { 0 };
 
+    if (is_in_token(from))
+        return read_uri(from, ret_key, err);
     if (!file_read_secret(path, MAX_PEM, &pem, err))
-        return err_wrap(err, "the root's key is needed (--root-key FILE; or --request FILE, where "
-                             "it is on another machine)");
+        return err_wrap(err, "the root's key is needed (--root-key FILE or PKCS#11 URI; or "
+                             "--request FILE, where it is on another machine)");
+    if (token_file_is(buf_view(&pem)))
+        return read_place(from, path, buf_view(&pem), ret_key, err);
     if (!passphrase_read(from->passphrase_fd, false, &passphrase, err))
         return false;
     return pki_key_read(buf_view(&pem), buf_view(&passphrase), ret_key, err) ||
@@ -79,13 +124,41 @@ static bool make_file(const struct root_key_source *from, struct pki_key **ret_k
     return true;
 }
 
+static bool make_in_token(const struct root_key_source *from, struct pki_key **ret_key,
+                          struct buf *ret_file, bool *ret_is_new, struct err *err)
+{
+    _cleanup_(token_uri_deinit) struct token_uri uri = { 0 };
+    _cleanup_(token_place_deinit) struct token_place place = { 0 };
+    struct token_login login = { .care = TOKEN_ATTENDED };
+    _buf_wipe_ pin = { 0 };
+
+    if (!token_uri_read(view_text(from->key), &uri, err))
+        return false;
+    if (!uri.object)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the root's key has no name: add ;object=NAME to the URI");
+    if (!get_pin(from, &pin, &login, err))
+        return false;
+    if (!token_key_make(&uri, &login, PKI_P384, &place.uri, ret_key, ret_is_new, err))
+        return false;
+    if (ret_file)
+        token_file_write(&place, ret_file);
+    return true;
+}
+
 bool root_key_make(const struct root_key_source *from, const char *network, uint64_t now,
-                   struct pki_ca **ret_root, struct err *err)
+                   struct pki_ca **ret_root, struct buf *ret_file, bool *ret_is_new,
+                   struct err *err)
 {
     struct pki_key *key;
+    bool ok;
 
-    if (!(file_exists(from->key) ? read_file(from, from->key, &key, err)
-                                 : make_file(from, &key, err)))
+    *ret_is_new = !is_in_token(from) && !file_exists(from->key);
+    ok = is_in_token(from) ? make_in_token(from, &key, ret_file, ret_is_new, err)
+         : *ret_is_new     ? make_file(from, &key, err)
+                           : read_file(from, from->key, &key, err);
+
+    if (!ok)
         return err_wrap(err, "the new root");
     return pki_ca_new_root(network, now, ROOT_LIFE_MS, key, ret_root, err) ||
            err_wrap(err, "%s", from->key);

@@ -59,7 +59,7 @@ static bool load_signer(struct adding *a, struct err *err)
         .network = a->config->network,
         .crl_url = a->config->crl_url,
         .ca_url = a->config->ca_url,
-        .passphrase = a->config->passphrase ? buf_view(a->config->passphrase) : VIEW(NULL, 0),
+        .secrets = config_secrets(a->config),
     };
 
     const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };

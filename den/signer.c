@@ -115,7 +115,7 @@ static struct signer *make(const struct signer_config *config)
     struct signer *s = mem_new(struct signer);
 
     s->config = *config;
-    s->config.passphrase = VIEW(NULL, 0);
+    s->config.secrets = (struct vault_secrets){ 0 };
     s->network = mem_text(config->network);
     s->crl_url = mem_text(config->crl_url ? config->crl_url : "");
     s->ca_url = mem_text(config->ca_url ? config->ca_url : "");
@@ -153,7 +153,7 @@ bool signer_load(const char *dir, const struct signer_config *config, struct sig
 {
     struct vault *vault;
 
-    if (!vault_unlock(dir, VAULT_ASKED_BY_OPERATOR, config->passphrase, &vault, err) ||
+    if (!vault_unlock(dir, VAULT_ASKED_BY_OPERATOR, &config->secrets, &vault, err) ||
         !signer_new(vault, config, ret_signer, err))
         return false;
     (*ret_signer)->dir = mem_text(dir);
@@ -165,7 +165,7 @@ static bool open_vault_again(struct signer *s, struct err *err)
 {
     struct vault_keys keys = { 0 };
 
-    if (!vault_keys_read(s->dir, VIEW(NULL, 0), &keys, err))
+    if (!vault_keys_read(s->dir, &(struct vault_secrets){ 0 }, &keys, err))
         return err->code == ERR_LOCKED ? err_wrap(err, "start warren-den anew") : false;
     vault_keys_deinit(&keys);
     vault_free(s->vault);

@@ -17,7 +17,8 @@ struct signer_config {
     /* Of a vault in this process: wall, ms. NULL: the machine's. */
     uint64_t (*clock)(void *user);
     void *clock_user;
-    struct view passphrase; /* of the keys that signer_load() reads; empty: none. Not kept */
+    struct vault_secrets
+        secrets; /* of the keys that signer_load() reads; of a child to start. Not kept */
 };
 /* On a vault in this process, which is taken. */
 bool signer_new(struct vault *vault_taken, const struct signer_config *config,

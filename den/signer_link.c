@@ -27,6 +27,8 @@ enum {
     REAP_FOR = 500,
     CHILD_FD = 3,
     PASSPHRASE_FD = 4,
+    PIN_FD = 5,
+    N_CHILD_FDS = 3,
 };
 
 struct signer_link {
@@ -35,8 +37,8 @@ struct signer_link {
     int fd;                                          /* -1: not there */
     pid_t pid;                                       /* 0: none */
     uint64_t generation, opened_at, retry_at, pause; /* mono */
-    struct buf passphrase;                           /* for the first one */
-    bool is_sealed;
+    struct buf passphrase, pin;                      /* for the first one */
+    bool is_sealed, has_pin;
 };
 
 struct signer_link *signer_link_new(const struct signer_place *place)
@@ -48,8 +50,10 @@ struct signer_link *signer_link_new(const struct signer_place *place)
     l->log_format = mem_text(place->log_format ? place->log_format : "text");
     l->fd = -1;
     l->pause = LEAST_PAUSE;
-    l->is_sealed = place->passphrase.len != 0;
-    l->passphrase = buf_dup(place->passphrase);
+    l->is_sealed = place->secrets.passphrase.len != 0;
+    l->passphrase = buf_dup(place->secrets.passphrase);
+    l->has_pin = place->secrets.login.pin.len != 0;
+    l->pin = buf_dup(place->secrets.login.pin);
     return l;
 }
 
@@ -107,13 +111,23 @@ static void lost(struct signer_link *l, const char *what)
     l->pause = min_u64(2 * l->pause, l->socket ? MOST_TO_REACH : MOST_PAUSE);
 }
 
+/* Whether whoever starts den has something that den does not keep. */
+static bool is_locked(const struct signer_link *l)
+{
+    return l->is_sealed || l->has_pin;
+}
+
+static const char *lock_of(const struct signer_link *l)
+{
+    return l->is_sealed ? "under a passphrase" : "in a token with a PIN";
+}
+
 bool signer_link_may_leave(void *link, struct err *err)
 {
     const struct signer_link *l = link;
 
-    return l->socket || !l->is_sealed ||
-           err_set(err, ERR_LOCKED,
-                   "den's keys are under a passphrase: start warren-den anew with it");
+    return l->socket || !is_locked(l) ||
+           err_set(err, ERR_LOCKED, "den's keys are %s: start warren-den anew with it", lock_of(l));
 }
 
 void signer_link_has_left(void *link)
@@ -141,6 +155,7 @@ void signer_link_free(struct signer_link *l)
     if (l->pid)
         reap(l, why, sizeof(why));
     buf_wipe(&l->passphrase);
+    buf_wipe(&l->pin);
     free(l->socket);
     free(l->dir);
     free(l->log_format);
@@ -174,87 +189,109 @@ static bool find_program(char **ret_path, struct err *err)
     return true;
 }
 
-/* After fork(): other threads may hold any lock, so nothing here allocates. The two descriptors become 3 and 4. */
-static void become(const char *program, char *const *argv, const int fds[2])
+/* After fork(): other threads may hold any lock, so nothing here allocates. The descriptors become 3, 4 and 5. */
+static void become(const char *program, char *const *argv, const int fds[N_CHILD_FDS])
 {
-    int far[2] = { -1, -1 };
+    int far[N_CHILD_FDS];
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever it writes, it may be killed at any time */
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    for (int i = 0; i < 2; i++) /* first out of the way of each other */
-        if (fds[i] >= 0)
-            far[i] = fcntl(fds[i], F_DUPFD, PASSPHRASE_FD + 1);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < N_CHILD_FDS; i++) /* first out of the way of each other */
+        far[i] = fds[i] >= 0 ? fcntl(fds[i], F_DUPFD, CHILD_FD + N_CHILD_FDS) : -1;
+    for (int i = 0; i < N_CHILD_FDS; i++) {
         if (fds[i] >= 0 && dup2(far[i], CHILD_FD + i) < 0)
             _exit(127);
-    close_range(fds[1] >= 0 ? PASSPHRASE_FD + 1 : CHILD_FD + 1, ~0U, 0);
+        if (fds[i] < 0)
+            close(CHILD_FD + i);
+    }
+    close_range(CHILD_FD + N_CHILD_FDS, ~0U, 0);
     execv(program, argv);
     _exit(127);
 }
 
-/* A pipe holds more than the longest passphrase. */
-static bool put_passphrase(struct signer_link *l, int *ret_fd, struct err *err)
+/* A pipe holds more than the longest passphrase. It is forgotten here. */
+static bool put_secret(struct buf *secret, int *ret_fd, struct err *err)
 {
     int ends[2];
+    bool ok;
 
-    *ret_fd = -1;
-    if (!l->is_sealed)
-        return true;
-    if (l->passphrase.len == 0)
-        return err_set(err, ERR_LOCKED, "den's signer ended, and its keys are under a passphrase");
     if (pipe2(ends, O_CLOEXEC) != 0)
         return err_errno(err, "signer");
-    *ret_fd = ends[0];
-    if (write(ends[1], l->passphrase.data, l->passphrase.len) != (ssize_t)l->passphrase.len)
-        *ret_fd = -1;
+    ok = write(ends[1], secret->data, secret->len) == (ssize_t)secret->len;
     close(ends[1]);
-    buf_wipe(&l->passphrase);
-    if (*ret_fd < 0)
+    buf_wipe(secret);
+    if (!ok) {
         close(ends[0]);
-    return *ret_fd >= 0 || err_errno(err, "signer");
+        return err_errno(err, "signer");
+    }
+    *ret_fd = ends[0];
+    return true;
+}
+
+static bool put_secrets(struct signer_link *l, int fds[N_CHILD_FDS], struct err *err)
+{
+    if ((l->is_sealed && !l->passphrase.len) || (l->has_pin && !l->pin.len))
+        return err_set(err, ERR_LOCKED, "den's signer ended, and its keys are %s", lock_of(l));
+    return (!l->is_sealed || put_secret(&l->passphrase, &fds[1], err)) &&
+           (!l->has_pin || put_secret(&l->pin, &fds[2], err));
+}
+
+static void close_all(const int fds[N_CHILD_FDS])
+{
+    for (int i = 0; i < N_CHILD_FDS; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* On false it leaves what is open in `fds` to the caller, as it does on true. */
+static bool spawn(struct signer_link *l, const char *program, int fds[N_CHILD_FDS], struct err *err)
+{
+    _free_ char *fd = mem_format("%d", CHILD_FD), *passphrase_fd = mem_format("%d", PASSPHRASE_FD),
+                *pin_fd = mem_format("%d", PIN_FD), *self = mem_text(program);
+    char passphrase[] = "--passphrase-fd", pin[] = "--pin-fd";
+    char *argv[16] = {
+        self, (char[]){ "run" },          (char[]){ "--folder" }, l->dir, (char[]){ "--fd" },
+        fd,   (char[]){ "--log-format" }, l->log_format
+    };
+    size_t n = 8;
+    int pair[2];
+
+    if (!put_secrets(l, fds, err))
+        return false;
+    if (fds[1] >= 0) {
+        argv[n++] = passphrase;
+        argv[n++] = passphrase_fd;
+    }
+    if (fds[2] >= 0) {
+        argv[n++] = pin;
+        argv[n++] = pin_fd;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_errno(err, "signer");
+    fds[0] = pair[1];
+    l->pid = fork();
+    if (l->pid == 0)
+        become(program, argv, fds);
+    if (l->pid > 0) {
+        l->fd = pair[0];
+        return true;
+    }
+    l->pid = 0;
+    close(pair[0]);
+    return err_errno(err, "signer");
 }
 
 static bool start(struct signer_link *l, struct err *err)
 {
-    _free_ char *program = NULL, *fd = mem_format("%d", CHILD_FD),
-                *secret_fd = mem_format("%d", PASSPHRASE_FD);
-    int pair[2], secret = -1;
+    int fds[N_CHILD_FDS] = { -1, -1, -1 };
+    _free_ char *program = NULL;
+    bool ok = find_program(&program, err) && spawn(l, program, fds, err);
 
-    if (!find_program(&program, err) || !put_passphrase(l, &secret, err))
-        return false;
-    char *const argv[] = { program,
-                           (char[]){ "run" },
-                           (char[]){ "--folder" },
-                           l->dir,
-                           (char[]){ "--fd" },
-                           fd,
-                           (char[]){ "--log-format" },
-                           l->log_format,
-                           secret >= 0 ? (char[]){ "--passphrase-fd" } : NULL,
-                           secret_fd,
-                           NULL };
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        if (secret >= 0)
-            close(secret);
-        return err_errno(err, "signer");
-    }
-    const int fds[] = { pair[1], secret };
-    l->pid = fork();
-    if (l->pid == 0)
-        become(program, argv, fds);
-    close(pair[1]);
-    if (secret >= 0)
-        close(secret);
-    if (l->pid < 0) {
-        l->pid = 0;
-        close(pair[0]);
-        return err_errno(err, "signer");
-    }
-    l->fd = pair[0];
-    return true;
+    close_all(fds);
+    return ok;
 }
 
 static bool reach(struct signer_link *l, struct err *err)
@@ -385,9 +422,9 @@ bool signer_link_look(struct signer_link *l)
 
 bool signer_link_is_over(const struct signer_link *l, struct err *ret_why)
 {
-    if (!l->is_sealed || l->passphrase.len || l->fd >= 0 || l->generation == 0)
+    if (!is_locked(l) || l->passphrase.len || l->pin.len || l->fd >= 0 || l->generation == 0)
         return false;
-    err_set(ret_why, ERR_LOCKED,
-            "den's signer ended, and its keys are under a passphrase: start den again with it");
+    err_set(ret_why, ERR_LOCKED, "den's signer ended, and its keys are %s: start den again with it",
+            lock_of(l));
     return true;
 }

@@ -12,7 +12,7 @@ struct signer_place {
     const char *dir;
     const char *log_format; /* of the one that is started: "text", "json" */
     /* Of the keys in `dir`, handed to the first one that is started and forgotten: then there is no second one. */
-    struct view passphrase;
+    struct vault_secrets secrets;
 };
 /* Not started yet: the first question does that. */
 struct signer_link *signer_link_new(const struct signer_place *place);

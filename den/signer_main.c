@@ -39,7 +39,7 @@ static int misuse(const struct err *err)
 /* ---- where it answers ----------------------------------------------------------------------------------- */
 
 struct words { /* of `run` */
-    const char *folder, *fd, *socket, *peer, *passphrase_fd, *log_format;
+    const char *folder, *fd, *socket, *peer, *passphrase_fd, *pin_fd, *log_format;
 };
 
 static bool read_peer(const char *name, uid_t *ret_uid, struct err *err)
@@ -141,25 +141,35 @@ static bool warm_up(struct err *err)
     return pki_key_new(PKI_P256, &key, err) && pki_csr_new(key, &csr, err);
 }
 
+static bool open_vault(const struct words *words, struct vault **ret_vault, struct err *err)
+{
+    struct vault_secrets secrets = { .login.care = TOKEN_UNATTENDED };
+    _buf_wipe_ passphrase = { 0 };
+    _buf_wipe_ pin = { 0 };
+
+    if (!keys_ask(words->folder, words->passphrase_fd, &passphrase, err) ||
+        !keys_ask_pin(words->folder, words->pin_fd, &pin, err))
+        return false;
+    secrets.passphrase = buf_view(&passphrase);
+    secrets.login.pin = buf_view(&pin);
+    return vault_unlock(words->folder, VAULT_ASKED_BY_DEN, &secrets, ret_vault, err);
+}
+
 static bool run(const struct words *words, struct err *err)
 {
     _cleanup_(vault_freep) struct vault *vault = NULL;
     bool is_guarded = pki_guard_keys();
     struct vault_place place;
-    _buf_wipe_ passphrase = { 0 };
     _buf_ report = { 0 };
 
-    if (!read_place(words, &place, err) ||
-        !keys_ask(words->folder, words->passphrase_fd, &passphrase, err) ||
-        !vault_unlock(words->folder, VAULT_ASKED_BY_DEN, buf_view(&passphrase), &vault, err) ||
+    if (!read_place(words, &place, err) || !open_vault(words, &vault, err) ||
         !open_place(words, &place, err) || !warm_up(err))
         return false;
-    buf_wipe(&passphrase);
     notify_say("READY=1\nSTATUS=signing");
 #ifdef SIGNER_TRIAL
     signal(SIGUSR1, misbehave);
 #endif
-    if (!vault_sandbox_enter(place.listen_fd >= 0, &report, err))
+    if (!vault_sandbox_enter(place.listen_fd >= 0, vault_token_paths(vault), &report, err))
         return false;
     buf_printf(&report, " keys=%s", is_guarded ? "locked" : "not_locked(see_ulimit_-l)");
     vault_set_report(vault, buf_cstr(&report));
@@ -177,6 +187,7 @@ static int verb_run(int argc, char **argv)
         { "socket", &words.socket, false, NULL },
         { "peer", &words.peer, false, NULL },
         { "passphrase-fd", &words.passphrase_fd, false, NULL },
+        { "pin-fd", &words.pin_fd, false, NULL },
         { "log-format", &words.log_format, false, NULL },
     };
     enum log_format format;
@@ -262,7 +273,7 @@ static const struct verb {
     const char *words, *help;
 } verbs[] = {
     { "run", verb_run,
-      "--folder DIR (--socket PATH --peer USER | --fd N) [--passphrase-fd N]"
+      "--folder DIR (--socket PATH --peer USER | --fd N) [--passphrase-fd N] [--pin-fd N]"
       " [--log-format text|json]",
       "signs what that user's warren-den asks for, if its own book agrees" },
     { "allow", verb_allow, "ID TOKEN --folder DIR [--expires DURATION]",

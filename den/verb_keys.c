@@ -18,16 +18,19 @@ static int change(const struct words *w)
     _buf_wipe_ old = { 0 };
     _buf_wipe_ next = { 0 };
     struct err err = { 0 };
-    size_t n;
+    size_t n, n_elsewhere;
 
     if (!verb_load_config(w->config, &config))
         return VERB_FAILED;
     if (!config_check_folder(config.state, &err) || !keys_ask(config.state, w->fd, &old, &err) ||
         (!w->removes && !keys_ask_new(w->new_fd, &next, &err)) ||
-        !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &err))
+        !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &n_elsewhere,
+                                &err))
         return verb_fail(&err);
     printf("%zu keys in %s are %s\n", n, config.state,
            w->removes ? "plain files now" : "kept under the new passphrase");
+    if (n_elsewhere)
+        printf("%zu in a token: its PIN is changed with pkcs11-tool --change-pin\n", n_elsewhere);
     return VERB_DONE;
 }
 

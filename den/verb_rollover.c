@@ -80,6 +80,7 @@ static int run_step(enum change_step step, int argc, char **argv)
         { "request", &order.request_path, false },
         { "response", &order.response_path, false },
         { "passphrase-fd", &words.keys_fd, false },
+        { "pin-fd", &order.pin_fd, false },
         { "signer-folder", &order.signer_dir, false },
         { "anyway", NULL, false, &order.is_anyway },
     };

@@ -8,6 +8,7 @@
 #include "den/passphrase.h"
 #include "den/root_key.h"
 #include "den/verb.h"
+#include "vault/token.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -156,12 +157,14 @@ static bool sign(struct signing *s, struct err *err)
 {
     const struct change change = { .step = s->order.step, .what = s->order.what };
     _cleanup_(pki_ca_freep) struct pki_ca *root = NULL, *fresh = NULL;
+    bool is_new;
 
-    if (!(s->order.trust ? root_key_load(&s->old, s->order.trust, &root, err)
-                         : root_key_make(&s->old, s->order.network, s->now, &root, err)))
+    if (!(s->order.trust
+              ? root_key_load(&s->old, s->order.trust, &root, err)
+              : root_key_make(&s->old, s->order.network, s->now, &root, NULL, &is_new, err)))
         return false;
     if (change_needs_root(&change) &&
-        !root_key_make(&s->new, s->order.network, s->now, &fresh, err))
+        !root_key_make(&s->new, s->order.network, s->now, &fresh, NULL, &is_new, err))
         return false;
     return root_sign(&s->order, &(struct root_signers){ root, fresh }, s->now, &s->answer, err);
 }
@@ -219,6 +222,11 @@ int verb_root_sign(int argc, char **argv)
         !read_fd("root-passphrase-fd", fd, &s.old.passphrase_fd, &err) ||
         !read_fd("new-root-passphrase-fd", new_fd, &s.new.passphrase_fd, &err))
         return verb_misuse(&err);
+    if (token_is_uri(view_text(s.old.key)) && !s.record_path) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "--record FILE is missing: a root in a token needs a file for what it has signed");
+        return verb_misuse(&err);
+    }
     beside = mem_format("%s.signed", s.old.key);
     s.record_path = s.record_path ? s.record_path : beside;
     log_open("warren-den", LOG_WARN);

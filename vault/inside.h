@@ -14,7 +14,7 @@ struct vault {
     struct vault_book *book;
     enum vault_trust trust;
     uint64_t now; /* of the request at hand */
-    char report[200];
+    char report[512];
     struct pki_key *ocsp_key;      /* made here, and never told; NULL: none yet */
     struct pki_ocsp *ocsp;         /* it with its certificate */
     struct pki_key *next_ocsp_key; /* waits for its certificate */

@@ -135,22 +135,39 @@ bool vault_find_key(const char *dir, const char *kind, struct view pk, struct vi
 
 /* ---- the vault's --------------------------------------------------------------------------- */
 
-static bool load_ca(const char *key_path, const struct pki_cert *cert, struct view passphrase,
-                    struct pki_ca **ret_ca, struct err *err)
+static bool read_token(const char *path, struct view text, const struct token_login *login,
+                       struct vault_keys *keys, struct pki_key **ret_key, struct err *err)
 {
-    _buf_wipe_ pem = { 0 };
+    _cleanup_(token_place_deinit) struct token_place place = { 0 };
+
+    if (!token_file_read(path, text, &place, err))
+        return false;
+    if (!token_key_load(&place.uri, login, PKI_P256, ret_key, err))
+        return err_wrap(err, "%s", path);
+    keys->token_paths = STEAL(place.paths);
+    return true;
+}
+
+static bool load_ca(const char *path, const struct pki_cert *cert,
+                    const struct vault_secrets *secrets, struct vault_keys *keys, struct err *err)
+{
+    _buf_wipe_ bytes = { 0 };
     struct pki_key *key;
 
-    if (!secret_read(key_path, MAX_PEM, passphrase, &pem, err))
+    if (!secret_read(path, MAX_PEM, secrets->passphrase, &bytes, err))
         return false;
-    return (pki_key_read(buf_view(&pem), VIEW(NULL, 0), &key, err) &&
-            pki_ca_load(pki_cert_der(cert), key, ret_ca, err)) ||
-           err_wrap(err, "%s", key_path);
+    if (token_file_is(buf_view(&bytes))) {
+        if (!read_token(path, buf_view(&bytes), &secrets->login, keys, &key, err))
+            return false;
+    } else if (!pki_key_read(buf_view(&bytes), VIEW(NULL, 0), &key, err)) {
+        return err_wrap(err, "%s", path);
+    }
+    return pki_ca_load(pki_cert_der(cert), key, &keys->ca, err) || err_wrap(err, "%s", path);
 }
 
 /* Before the first rollover there is one of each. */
-static bool read_first(const char *dir, struct view passphrase, struct vault_keys *keys,
-                       struct err *err)
+static bool read_first(const char *dir, const struct vault_secrets *secrets,
+                       struct vault_keys *keys, struct err *err)
 {
     _free_ char *key_path = file_path(dir, "intermediate.key"),
                 *cert_path = file_path(dir, "intermediate.pem"),
@@ -158,16 +175,16 @@ static bool read_first(const char *dir, struct view passphrase, struct vault_key
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _buf_ pem = { 0 };
 
-    if (!key_unlock(sign_path, passphrase, &keys->sign, err) ||
+    if (!key_unlock(sign_path, secrets->passphrase, &keys->sign, err) ||
         !file_read(cert_path, MAX_PEM, &pem, err))
         return false;
     if (!pki_cert_read_pem(buf_view(&pem), &cert, err))
         return err_wrap(err, "%s", cert_path);
-    return load_ca(key_path, cert, passphrase, &keys->ca, err);
+    return load_ca(key_path, cert, secrets, keys, err);
 }
 
-static bool read_listed(const char *dir, struct view passphrase, struct vault_keys *keys,
-                        struct err *err)
+static bool read_listed(const char *dir, const struct vault_secrets *secrets,
+                        struct vault_keys *keys, struct err *err)
 {
     const struct rpc_manifest *m = rpc_trust_manifest(keys->trust);
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
@@ -178,9 +195,9 @@ static bool read_listed(const char *dir, struct view passphrase, struct vault_ke
         !rpc_trust_key_at(keys->trust, m->manifest_no, RPC_KEY_DEN_SIGN, &pk))
         return err_set(err, ERR_NOT_FOUND, "%s: the manifest lists no intermediate or no den-sign",
                        dir);
-    return vault_find_key(dir, "sign", pk, passphrase, &keys->sign, err) &&
+    return vault_find_key(dir, "sign", pk, secrets->passphrase, &keys->sign, err) &&
            vault_find_cert(dir, "intermediate", m->intermediates.item[0], &cert, &key_path, err) &&
-           load_ca(key_path, cert, passphrase, &keys->ca, err);
+           load_ca(key_path, cert, secrets, keys, err);
 }
 
 static bool read_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err)
@@ -198,14 +215,13 @@ static bool read_trust(const char *dir, struct rpc_trust **ret_trust, struct err
            err_set(err, ERR_BAD_CONFIG, "%s: holds no manifest", path);
 }
 
-bool vault_keys_read(const char *dir, struct view passphrase, struct vault_keys *ret_keys,
-                     struct err *err)
+bool vault_keys_read(const char *dir, const struct vault_secrets *secrets,
+                     struct vault_keys *ret_keys, struct err *err)
 {
     _cleanup_(vault_keys_deinit) struct vault_keys keys = { 0 };
 
-    if (!read_trust(dir, &keys.trust, err) ||
-        !(keys.trust ? read_listed(dir, passphrase, &keys, err)
-                     : read_first(dir, passphrase, &keys, err)))
+    if (!read_trust(dir, &keys.trust, err) || !(keys.trust ? read_listed(dir, secrets, &keys, err)
+                                                           : read_first(dir, secrets, &keys, err)))
         return false;
     *ret_keys = keys;
     keys = (struct vault_keys){ 0 };
@@ -217,5 +233,6 @@ void vault_keys_deinit(struct vault_keys *keys)
     key_free(keys->sign);
     pki_ca_free(keys->ca);
     rpc_trust_free(keys->trust);
+    free(keys->token_paths);
     *keys = (struct vault_keys){ 0 };
 }

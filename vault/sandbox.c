@@ -2,8 +2,11 @@
 #include "vault/sandbox.h"
 
 #include "base/file.h"
+#include "base/log.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
@@ -11,9 +14,12 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,7 +31,7 @@
 #endif
 #endif
 
-/* ---- landlock: no file at all ------------------------------------------------------------------------- */
+/* ---- landlock: no file at all, or those of a token ------------------------------------------------------------------------- */
 
 struct ruleset { /* as of ABI 6; older kernels are handed the front of it */
     uint64_t fs, net, scoped;
@@ -45,25 +51,66 @@ static uint64_t bits(unsigned n)
     return ((uint64_t)1 << n) - 1;
 }
 
-/* The ABI that is in force; 0: the kernel has none. */
-static long landlock(void)
+#define OF_A_FILE                                                                                  \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |                                \
+     (uint64_t)1 << 14 /* TRUNCATE */)
+#define OF_A_FOLDER                                                                                \
+    (OF_A_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                    \
+     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
+
+static bool allow_path(int ruleset, const char *path, uint64_t known, struct err *err)
+{
+    struct landlock_path_beneath_attr rule = {
+        .parent_fd = open(path, O_PATH | O_CLOEXEC),
+    };
+    struct stat st;
+    bool ok;
+
+    if (rule.parent_fd < 0)
+        return err_errno(err, "token paths: %s", path);
+    ok = fstat(rule.parent_fd, &st) == 0;
+    rule.allowed_access = (S_ISDIR(st.st_mode) ? OF_A_FOLDER : OF_A_FILE) & known;
+    ok = ok && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+    if (!ok)
+        err_errno(err, "token paths: %s", path);
+    close(rule.parent_fd);
+    return ok;
+}
+
+static bool allow_paths(int ruleset, const char *paths, uint64_t known, struct err *err)
+{
+    while (paths && *paths) {
+        size_t len = strcspn(paths, " ");
+        _free_ char *path = view_dup_text(VIEW(paths, len));
+        if (len && !allow_path(ruleset, path, known, err))
+            return false;
+        paths += len + (paths[len] == ' ');
+    }
+    return true;
+}
+
+/* *ret_abi: what is in force; 0: the kernel has none. */
+static bool landlock(const char *paths, long *ret_abi, struct err *err)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     size_t row = abi < 0 ? 0 : (size_t)abi;
+    bool ok;
     int fd;
 
+    *ret_abi = 0;
     if (abi <= 0)
-        return 0;
+        return true;
     row = row < sizeof(abis) / sizeof(*abis) ? row : sizeof(abis) / sizeof(*abis) - 1;
     const struct ruleset all = { bits(abis[row].n_fs), bits(abis[row].n_net),
                                  bits(abis[row].n_scoped) };
     fd = (int)syscall(SYS_landlock_create_ruleset, &all, abis[row].size, 0);
     if (fd < 0)
-        return 0;
-    if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
-        abi = 0;
+        return true;
+    ok = allow_paths(fd, paths, all.fs, err);
+    if (ok && syscall(SYS_landlock_restrict_self, fd, 0) == 0)
+        *ret_abi = abi;
     close(fd);
-    return abi;
+    return ok;
 }
 
 /* ---- seccomp: a list of what is needed, all else kills -------------------------------------------------- */
@@ -78,7 +125,7 @@ static long landlock(void)
 #define ARCH 0
 #endif
 
-enum { MAX_FILTER = 256 };
+enum { MAX_FILTER = 512 };
 
 struct program {
     struct sock_filter code[MAX_FILTER];
@@ -145,9 +192,42 @@ static const long needed[] = {
     SYS_newfstatat, /* glibc's fstat(); what it could say of other files, landlock does not hide */
 #endif
 };
+/* Beside sockets. SoftHSM reads and locks its files for each signature, looks through its folder when it starts anew and writes
+ * when it logs in; others talk to a daemon of this machine, from a thread. */
+static const long needed_by_token[] = {
+    SYS_openat,       SYS_fcntl,       SYS_flock,      SYS_getdents64,  SYS_readlinkat,
+    SYS_unlinkat,     SYS_renameat2,   SYS_mkdirat,    SYS_faccessat,   SYS_faccessat2,
+    SYS_statx,        SYS_fchmod,      SYS_fallocate,  SYS_dup,         SYS_fstatfs,
+    SYS_connect,      SYS_getsockopt,  SYS_setsockopt, SYS_getsockname, SYS_getpeername,
+    SYS_shutdown,     SYS_pselect6,    SYS_pipe2,      SYS_eventfd2,    SYS_epoll_create1,
+    SYS_epoll_ctl,    SYS_epoll_pwait, SYS_uname,      SYS_sysinfo,     SYS_getppid,
+    SYS_getgid,       SYS_getegid,     SYS_umask,      SYS_prlimit64,   SYS_nanosleep,
+    SYS_clock_getres, SYS_pwritev,     SYS_preadv,
+#ifdef SYS_open
+    SYS_open,         SYS_stat,        SYS_lstat,      SYS_access,      SYS_readlink,
+    SYS_unlink,       SYS_rename,      SYS_mkdir,      SYS_select,      SYS_time,
+    SYS_dup2,         SYS_epoll_wait,
+#endif
+#ifdef SYS_renameat
+    SYS_renameat,
+#endif
+#ifdef SYS_newfstatat
+    SYS_newfstatat,
+#endif
+};
 static const long needed_to_accept[] = { SYS_accept4, SYS_getsockopt, SYS_setsockopt };
 
-static bool seccomp(bool may_accept)
+/* Of this machine alone. */
+static void allow_local_sockets(struct program *p)
+{
+    put(p, SKIP_UNLESS(SYS_socket, 4));
+    put(p, LOAD(args[0]));
+    put(p, SKIP_UNLESS(AF_UNIX, 1));
+    put(p, RETURN(SECCOMP_RET_ALLOW));
+    put(p, RETURN(SECCOMP_RET_KILL_PROCESS));
+}
+
+static bool seccomp(bool may_accept, bool has_token)
 {
     struct program p = { .n = 0 };
 
@@ -159,6 +239,12 @@ static bool seccomp(bool may_accept)
         allow(&p, needed[i]);
     for (size_t i = 0; may_accept && i < sizeof(needed_to_accept) / sizeof(*needed_to_accept); i++)
         allow(&p, needed_to_accept[i]);
+    for (size_t i = 0; has_token && i < sizeof(needed_by_token) / sizeof(*needed_by_token); i++)
+        allow(&p, needed_by_token[i]);
+    if (has_token) {
+        allow_local_sockets(&p);
+        put(&p, LOAD(nr));
+    }
     allow_data(&p, SYS_mmap);
     put(&p, LOAD(nr));
     allow_data(&p, SYS_mprotect);
@@ -171,23 +257,46 @@ static bool seccomp(bool may_accept)
 
 /* ---- all of it --------------------------------------------------------------------------------------------- */
 
-static const char *enter_seccomp(bool may_accept, struct err *err)
+static const char *enter_seccomp(bool may_accept, bool has_token, struct err *err)
 {
 #ifdef HAS_SANITIZER
     (void)may_accept;
+    (void)has_token;
     (void)err;
     return "off(sanitizer)"; /* which looks at the process from another one at its end */
 #else
     if (ARCH == 0)
         return "off(unknown_machine)";
-    if (seccomp(may_accept))
+    if (seccomp(may_accept, has_token))
         return "on";
     err_errno(err, "seccomp");
     return NULL;
 #endif
 }
 
-bool vault_sandbox_enter(bool may_accept, struct buf *ret_report, struct err *err)
+/* Threads of a module, which were there before: landlock is not for them. */
+static unsigned n_others(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    unsigned n = 0;
+
+    while (tasks && (entry = readdir(tasks)))
+        n += entry->d_name[0] != '.';
+    if (tasks)
+        closedir(tasks);
+    return n > 1 ? n - 1 : 0;
+}
+
+static void report_token(const char *paths, unsigned n_threads, struct buf *to)
+{
+    buf_printf(to, " token_paths=%s", *paths ? log_quote_text(paths) : "none");
+    if (n_threads)
+        buf_printf(to, " threads_without_landlock=%u", n_threads);
+}
+
+bool vault_sandbox_enter(bool may_accept, const char *token_paths, struct buf *ret_report,
+                         struct err *err)
 {
     const struct rlimit none = { 0, 0 };
     const char *is_filtered;
@@ -197,8 +306,10 @@ bool vault_sandbox_enter(bool may_accept, struct buf *ret_report, struct err *er
     if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return err_errno(err, "sandbox");
-    abi = landlock();
-    is_filtered = enter_seccomp(may_accept, err);
+    unsigned n_threads = token_paths ? n_others() : 0;
+    if (!landlock(token_paths, &abi, err))
+        return false;
+    is_filtered = enter_seccomp(may_accept, token_paths, err);
     if (!is_filtered)
         return false;
     buf_printf(ret_report, "seccomp=%s landlock=", is_filtered);
@@ -206,6 +317,8 @@ bool vault_sandbox_enter(bool may_accept, struct buf *ret_report, struct err *er
         buf_printf(ret_report, "v%ld", abi);
     else
         buf_put_text(ret_report, "off(not_in_this_kernel)");
+    if (token_paths)
+        report_token(token_paths, n_threads, ret_report);
     buf_put_text(ret_report, " new_privileges=off core_dumps=off");
     return true;
 }

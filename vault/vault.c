@@ -22,16 +22,16 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
 
 bool vault_open(const char *dir, enum vault_trust trust, struct vault **ret_vault, struct err *err)
 {
-    return vault_unlock(dir, trust, VIEW(NULL, 0), ret_vault, err);
+    return vault_unlock(dir, trust, &(struct vault_secrets){ 0 }, ret_vault, err);
 }
 
-bool vault_unlock(const char *dir, enum vault_trust trust, struct view passphrase,
+bool vault_unlock(const char *dir, enum vault_trust trust, const struct vault_secrets *secrets,
                   struct vault **ret_vault, struct err *err)
 {
     struct vault_keys keys = { 0 };
     struct vault_book *book;
 
-    if (!vault_keys_read(dir, passphrase, &keys, err))
+    if (!vault_keys_read(dir, secrets, &keys, err))
         return false;
     if (!vault_book_open(dir, &book, err)) {
         vault_keys_deinit(&keys);
@@ -50,6 +50,11 @@ void vault_free(struct vault *v)
     pki_key_free(v->next_ocsp_key);
     pki_ocsp_free(v->ocsp);
     free(v);
+}
+
+const char *vault_token_paths(const struct vault *v)
+{
+    return v->keys.token_paths;
 }
 
 void vault_set_report(struct vault *v, const char *text)

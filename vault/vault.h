@@ -8,6 +8,7 @@
 #include "pki/pki.h"
 #include "rpc/rpc.h"
 #include "vault/book.h"
+#include "vault/token.h"
 #include "vault/wire.h"
 
 struct key;
@@ -17,16 +18,23 @@ struct key;
 #define VAULT_MANIFESTS                                                                            \
     "manifests" /* the file: a trust set, written by whoever may change the folder */
 
+struct vault_secrets {        /* what opens them; borrowed */
+    struct view passphrase;   /* of files that are sealed (base/secret.h); may be empty */
+    struct token_login login; /* of the token that has the intermediate's key, if one has */
+};
 struct vault_keys {
     struct key *sign; /* den-sign */
     struct pki_ca *ca;
     struct rpc_trust *trust; /* the folder's manifests; NULL: there was no rollover yet */
+    char
+        *token_paths; /* what the token's module opens while it signs; NULL: the key is in a file */
 };
 /* Those that the folder's manifest lists first; without one sign.key, intermediate.key and intermediate.pem. EXPOSED;
  * UNLISTED_KEY when what is listed is not there; WRONG_KEY when a key and its certificate do not belong together. */
-/* The keys may be sealed under a passphrase (base/secret.h): LOCKED, BAD_PASSPHRASE. */
-bool vault_keys_read(const char *dir, struct view passphrase, struct vault_keys *ret_keys,
-                     struct err *err);
+/* A file may be sealed under a passphrase: LOCKED, BAD_PASSPHRASE. The intermediate's may say that the key is in a token:
+ * what token_key_load() says. */
+bool vault_keys_read(const char *dir, const struct vault_secrets *secrets,
+                     struct vault_keys *ret_keys, struct err *err);
 void vault_keys_deinit(struct vault_keys *keys);
 
 /* The certificate of that hash among KIND.pem, KIND.N.pem; *ret_key_path (may be NULL) is where its key would be. The
@@ -53,9 +61,11 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
                         enum vault_trust trust);
 /* Keys, book, numbers and orders of a folder. NOT_FOUND when it has no book (vault_book_create()). */
 bool vault_open(const char *dir, enum vault_trust trust, struct vault **ret_vault, struct err *err);
-/* The same, of keys under a passphrase. */
-bool vault_unlock(const char *dir, enum vault_trust trust, struct view passphrase,
+/* The same, of keys that need something to be opened. */
+bool vault_unlock(const char *dir, enum vault_trust trust, const struct vault_secrets *secrets,
                   struct vault **ret_vault, struct err *err);
+/* NULL: the intermediate's key is in a file. */
+const char *vault_token_paths(const struct vault *vault);
 void vault_free(struct vault *vault);
 OWN_FREEP(vault, struct vault)
 /* One line about the sandbox that it runs in, for its first answer. "" before. */

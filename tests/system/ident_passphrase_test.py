@@ -2,25 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of peer, den and router under a passphrase."""
 import os
-import pty
 import signal
 import stat
 
 import tap
+from answers import on_terminal, pipes
 from network import run
 
 PHRASE, OTHER = "correct horse", "battery staple"
-
-
-def pipes(*texts):
-    """A descriptor to read for each text."""
-    fds = []
-    for text in texts:
-        theirs, ours = os.pipe()
-        os.write(ours, text.encode())
-        os.close(ours)
-        fds.append(theirs)
-    return fds
 
 
 def with_fds(argv, wanted=0, **options):
@@ -39,28 +28,6 @@ def started(net, name, argv, phrase, **more):
     process = net.start(name, [*argv, "--passphrase-fd", str(fd)], pass_fds=[fd], **more)
     os.close(fd)
     return process
-
-
-def on_terminal(argv, answers, typed_ahead=b""):
-    """Answers each prompt on a terminal of its own; the exit status and what was shown."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execv(argv[0], argv)
-    if typed_ahead:
-        os.write(fd, typed_ahead)
-    whole = shown = b""
-    for prompt, answer in answers:
-        while prompt not in shown:
-            shown += os.read(fd, 4096)
-        whole += shown
-        shown = b""
-        os.write(fd, answer + b"\n")
-    try:
-        while data := os.read(fd, 4096):
-            whole += data
-    except OSError:
-        pass
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), whole.decode(errors="replace")
 
 
 def sealed(path):

@@ -159,7 +159,8 @@ TEST(what_init_writes_reads_as_the_defaults)
     _cleanup_(config_deinit) struct den_config c = { 0 };
     _buf_ text = { 0 };
 
-    config_write("corp.example", "[::1]:443", &text);
+    config_write(&(struct config_values){ .network = "corp.example", .router = "[::1]:443" },
+                 &text);
     CHECK_OK(file_write(path, buf_view(&text), 0600, &err), err);
     CHECK_OK(config_read(path, &c, NULL, &err), err);
     CHECK_STR(c.network, "corp.example");
@@ -176,7 +177,8 @@ TEST(the_written_defaults_are_the_defaults)
     _buf_ plain = { 0 };
     struct view rest;
 
-    config_write("corp.example", "[::1]:443", &text);
+    config_write(&(struct config_values){ .network = "corp.example", .router = "[::1]:443" },
+                 &text);
     for (rest = buf_view(&text); rest.len;) {
         const uint8_t *end = memchr(rest.data, '\n', rest.len);
         struct view line = view_sub(rest, 0, (size_t)(end - rest.data));
