@@ -1,36 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* den.ca.sign up to the point where its signatures are known to be right: the identity's under the request, the TLS
- * key's under the CSR. Looking at them is most of what a certificate costs, so it is done in another thread where the
- * port has one, and den goes on meanwhile. */
-#include "den/core_in.h"
+/* den.ca.sign up to the point where its signatures are known to be right: the identity's under the request, which the
+ * signer looks at, for itself and for den; then the TLS key's under the CSR, in another thread where the port has one.
+ * That is most of what a certificate costs, and den goes on meanwhile. */
+#include "den/asked.h"
 
 /* So many at once, of all together: some 20 MB. Who asks for the next one is told to come again. */
 enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_ASKED = 4096 };
 
 static const char procedure[] = "den.ca.sign";
-
-struct asked {
-    struct list node;
-    struct den_core *core;
-    struct buf bytes; /* what the views below borrow from */
-    struct rpc_invocation invocation;
-    struct rpc_inv inv;
-    struct request request;
-    bool is_dropped; /* who asked is gone */
-    /* The other thread's, until it is done: */
-    bool is_signed;
-    struct pki_csr *csr; /* NULL: `err` says why */
-    struct err err;
-};
-
-static void asked_free(struct asked *asked)
-{
-    if (!asked)
-        return;
-    pki_csr_free(asked->csr);
-    buf_free(&asked->bytes);
-    free(asked);
-}
 
 static struct view put(struct buf *to, struct view bytes)
 {
@@ -50,6 +27,8 @@ static struct asked *asked_new(struct den_core *core, const struct rpc_inv *inv,
 
     buf_grow(&asked->bytes, n + 1); /* room for all: it never moves */
     buf_clear(&asked->bytes);
+    list_init(&asked->stage);
+    list_init(&asked->same);
     asked->core = core;
     asked->request = *request;
     asked->request.body = put(&asked->bytes, request->body);
@@ -58,14 +37,44 @@ static struct asked *asked_new(struct den_core *core, const struct rpc_inv *inv,
     asked->invocation.caller_authid = put(&asked->bytes, call->caller_authid);
     asked->invocation.source = put(&asked->bytes, call->source);
     asked->inv = (struct rpc_inv){ .number = inv->number, .invocation = &asked->invocation };
+    asked->job.order = (struct signer_order){
+        .profile = PKI_PEER,
+        .label = asked->request.who.id,
+        .body = asked->request.body,
+        .request = asked->request.statement,
+        .sig = asked->request.sig,
+        .pk = VIEW_ARR(asked->request.who.pk),
+    };
     return asked;
 }
 
-static void asked_drop(struct asked *asked)
+void asked_drop(struct asked *asked)
 {
     list_remove(&asked->node);
+    list_remove(&asked->stage);
     asked->core->n_asked--;
-    asked_free(asked);
+    pki_csr_free(asked->csr);
+    buf_free(&asked->job.der);
+    buf_free(&asked->found);
+    buf_free(&asked->bytes);
+    free(asked);
+}
+
+void asked_refuse(struct asked *asked, const struct err *why)
+{
+    struct err err = *why;
+
+    if (!asked->is_dropped) {
+        err_wrap(&err, "certificate request");
+        core_refuse_inv(asked->core, procedure, &asked->inv, &err);
+    }
+    asked_drop(asked);
+}
+
+static bool take_csr(const struct request *request, struct view *ret_csr, struct err *err)
+{
+    return rpc_map_bin(request->body, "csr", ret_csr) ||
+           err_set(err, ERR_BAD_WIRE, "body: csr: missing, or not bytes");
 }
 
 /* ---- in the other thread ------------------------------------------------------------------------ */
@@ -73,15 +82,9 @@ static void asked_drop(struct asked *asked)
 static void look(void *user)
 {
     struct asked *asked = user;
-    const struct request *request = &asked->request;
     struct view csr;
 
-    asked->is_signed = request_verify(request, &asked->err);
-    if (!asked->is_signed || !request_check_body(request, &asked->err))
-        return;
-    if (!rpc_map_bin(request->body, "csr", &csr))
-        err_set(&asked->err, ERR_BAD_WIRE, "body: csr: missing, or not bytes");
-    else
+    if (take_csr(&asked->request, &csr, &asked->err))
         pki_csr_read(csr, &asked->csr, &asked->err);
 }
 
@@ -89,13 +92,13 @@ static void look(void *user)
 
 static bool take(struct asked *asked, struct err *err)
 {
-    if (asked->is_signed && !request_accept(asked->core, &asked->request, procedure, err))
+    if (!request_take_nonce(asked->core, &asked->request, err))
         return false;
     if (!asked->csr) {
         *err = asked->err;
         return false;
     }
-    return issue_take(asked->core, asked->inv.number, &asked->request, &asked->csr, err);
+    return issue_take(asked, err);
 }
 
 static void on_looked(void *user)
@@ -103,40 +106,60 @@ static void on_looked(void *user)
     struct asked *asked = user;
     struct err err = { 0 };
 
-    if (!asked->is_dropped && !take(asked, &err)) {
-        err_wrap(&err, "certificate request");
-        core_refuse_inv(asked->core, procedure, &asked->inv, &err);
+    asked->core->n_looking--;
+    if (asked->is_dropped)
+        asked_drop(asked);
+    else if (!take(asked, &err))
+        asked_refuse(asked, &err);
+}
+
+void asked_look(struct asked *asked)
+{
+    const struct den_port *port = asked->core->c.port;
+
+    asked->core->n_looking++;
+    if (port->work) {
+        port->work(port->user, look, on_looked, asked);
+        return;
     }
-    asked_drop(asked);
+    look(asked);
+    on_looked(asked);
 }
 
 bool asked_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                 struct err *err)
 {
-    const struct den_port *port = core->c.port;
     struct request request;
     struct asked *asked;
+    struct view csr;
 
-    if (!request_read(core, inv, args, MAX_BODY, RATE_CSR, &request, err))
+    if (!request_read(core, inv, args, MAX_BODY, RATE_CSR, &request, err) ||
+        !request_match(core, &request, procedure, err) || !request_check_body(&request, err) ||
+        !take_csr(&request, &csr, err))
         return err_wrap(err, "certificate request");
     if (core->n_asked == MAX_ASKED)
         return err_set(err, ERR_BUSY, "certificate request: too many at once; try again");
     asked = asked_new(core, inv, &request);
     list_append(&core->asked, &asked->node);
     core->n_asked++;
-    if (port->work)
-        port->work(port->user, look, on_looked, asked);
-    else {
-        look(asked);
-        on_looked(asked);
-    }
+    issue_apply(asked);
     return true;
 }
 
+/* What is under way goes on: what was signed is recorded, for whoever asks again. */
 void asked_down(struct den_core *core)
 {
     struct asked *asked;
 
     LIST_EACH(asked, &core->asked, node)
         asked->is_dropped = true;
+}
+
+void asked_drop_all(struct den_core *core)
+{
+    struct asked *asked;
+
+    signer_forget(core->c.signer);
+    LIST_EACH(asked, &core->asked, node)
+        asked_drop(asked);
 }

@@ -57,28 +57,43 @@ bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZ
     return true;
 }
 
-/* entry->no: 0, the next one. */
-static bool append(struct store *store, struct store_audit *entry, struct err *err)
+bool audit_run_start(struct store *store, struct audit_run *ret_run, struct err *err)
 {
-    uint8_t previous[HASH_SIZE];
-    uint64_t last_no = 0, counted = 0;
+    struct audit_run run = { .store = store };
+    uint64_t counted = 0;
 
-    if (!audit_head(store, &last_no, previous, err) ||
+    if (!audit_head(store, &run.no, run.head, err) ||
         !store_number_get(store, number_name, &counted, err))
         return false;
-    if (last_no != counted)
+    if (run.no != counted)
         return err_set(err, ERR_SYSTEM, "audit: the newest entry is %llu, it should be %llu",
-                       (unsigned long long)last_no, (unsigned long long)counted);
-    if (entry->no && entry->no <= last_no)
-        return err_set(err, ERR_INTERNAL, "audit: entry %llu is there",
-                       (unsigned long long)entry->no);
-    entry->no = entry->no ? entry->no : last_no + 1;
-    next_head(previous, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
-    return store_audit_add(store, entry, err) &&
-           store_number_raise(store, number_name, entry->no, err);
+                       (unsigned long long)run.no, (unsigned long long)counted);
+    *ret_run = run;
+    return true;
 }
 
-static bool put(struct store *store, uint64_t no, uint64_t at, const char *what,
+bool audit_run_end(struct audit_run *run, struct err *err)
+{
+    return !run->is_any || store_number_raise(run->store, number_name, run->no, err);
+}
+
+/* entry->no: 0, the next one. */
+static bool append(struct audit_run *run, struct store_audit *entry, struct err *err)
+{
+    if (entry->no && entry->no <= run->no)
+        return err_set(err, ERR_INTERNAL, "audit: entry %llu is there",
+                       (unsigned long long)entry->no);
+    entry->no = entry->no ? entry->no : run->no + 1;
+    next_head(run->head, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
+    if (!store_audit_add(run->store, entry, err))
+        return false;
+    run->no = entry->no;
+    memcpy(run->head, entry->head, HASH_SIZE);
+    run->is_any = true;
+    return true;
+}
+
+static bool put(struct audit_run *run, uint64_t no, uint64_t at, const char *what,
                 const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
     struct store_audit entry = { .no = no, .at = at };
@@ -87,21 +102,33 @@ static bool put(struct store *store, uint64_t no, uint64_t at, const char *what,
     put_pair(&entry.bytes, "what", view_text(what));
     for (size_t i = 0; i < n_pairs; i++)
         put_pair(&entry.bytes, pairs[i].key, pairs[i].value);
-    ok = append(store, &entry, err);
+    ok = append(run, &entry, err);
     buf_free(&entry.bytes);
     return ok;
+}
+
+bool audit_run_append(struct audit_run *run, uint64_t at, const char *what,
+                      const struct audit_pair *pairs, size_t n_pairs, struct err *err)
+{
+    return put(run, 0, at, what, pairs, n_pairs, err);
 }
 
 bool audit_append(struct store *store, uint64_t at, const char *what,
                   const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
-    return put(store, 0, at, what, pairs, n_pairs, err);
+    struct audit_run run;
+
+    return audit_run_start(store, &run, err) && put(&run, 0, at, what, pairs, n_pairs, err) &&
+           audit_run_end(&run, err);
 }
 
 bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audit_pair *pairs,
                 size_t n_pairs, struct err *err)
 {
-    return put(store, to, at, AUDIT_ROLLBACK, pairs, n_pairs, err);
+    struct audit_run run;
+
+    return audit_run_start(store, &run, err) &&
+           put(&run, to, at, AUDIT_ROLLBACK, pairs, n_pairs, err) && audit_run_end(&run, err);
 }
 
 static bool is_jump(const struct store_audit *entry)

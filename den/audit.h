@@ -19,6 +19,17 @@ struct audit_pair {
 /* Inside a transaction of the store. `what`: "identity.admitted", "certificate.issued", "session.granted", "session.refused" ... */
 bool audit_append(struct store *store, uint64_t at, const char *what,
                   const struct audit_pair *pairs, size_t n_pairs, struct err *err);
+/* Many, for less, in one transaction, in which nothing else is appended meanwhile. */
+struct audit_run {
+    struct store *store;
+    uint64_t no; /* of the newest entry */
+    uint8_t head[HASH_SIZE];
+    bool is_any;
+};
+bool audit_run_start(struct store *store, struct audit_run *ret_run, struct err *err);
+bool audit_run_append(struct audit_run *run, uint64_t at, const char *what,
+                      const struct audit_pair *pairs, size_t n_pairs, struct err *err);
+bool audit_run_end(struct audit_run *run, struct err *err);
 /* The same with number `to`, which is above the next one: for the entry AUDIT_ROLLBACK alone, which says that those
  * between were given up. INTERNAL when it is not above. */
 #define AUDIT_ROLLBACK "rollback.accepted"

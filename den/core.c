@@ -104,7 +104,8 @@ void den_core_free(struct den_core *core)
 {
     if (!core)
         return;
-    assert(core->n_asked == 0); /* the port's work is finished before */
+    assert(core->n_looking == 0); /* the port's work is finished before */
+    asked_drop_all(core);
     rollback_down(core);
     open_drop_all(core);
     ungrant_drop_all(core);
@@ -380,7 +381,6 @@ void den_core_down(struct den_core *core)
     rollback_down(core);
     core->renew_at = core->passing_at = NEVER_MS;
     asked_down(core);
-    issue_down(core);
     live_down(core);
 }
 
@@ -400,14 +400,18 @@ uint64_t den_core_deadline(const struct den_core *core)
 
 void den_core_tick(struct den_core *core)
 {
-    if (core_mono(core) >= issue_deadline(core))
-        issue_flush(core);
+    issue_tick(core);
     rollback_tick(core);
     heart_tick(core);
     renew_tick(core);
     passing_tick(core);
     live_tick(core);
     log_left_out(core);
+}
+
+void den_core_signer(struct den_core *core)
+{
+    issue_tick(core);
 }
 
 const struct err *den_core_fatal(const struct den_core *core)

@@ -118,6 +118,8 @@ void den_core_on_clone(struct den_core *core, struct rpc_payload payload);
 void den_core_trust_moved(struct den_core *core);        /* newer manifests came */
 uint64_t den_core_deadline(const struct den_core *core); /* tick by then (mono) */
 void den_core_tick(struct den_core *core);
+/* The signer may have answered. */
+void den_core_signer(struct den_core *core);
 /* Whether the store has revocations that are new here (another process may put them there): they are
  * on a new list when this returns. False: there are more, look again soon. */
 bool den_core_look(struct den_core *core);

@@ -28,9 +28,9 @@ struct den_core {
     uint64_t n_unaudited; /* refusals since the last one that was audited */
     struct err fatal;     /* code ERR_NONE: none */
 
-    struct list asked; /* asked.c */
-    size_t n_asked;
-    struct issue *issue; /* issue.c */
+    struct list asked;         /* asked.c */
+    size_t n_asked, n_looking; /* all of them; those that another thread looks at */
+    struct issue *issue;       /* issue.c */
     struct buf crl;
     uint8_t crl_hash[HASH_SIZE];
     struct signer_anchor crl_is;
@@ -129,14 +129,14 @@ struct request {
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                   const char *procedure, size_t max_body, enum rate rate /* N_RATES: no other */,
                   struct request *ret_request, struct err *err);
-/* The same in four steps, of which the second and the last touch nothing but `request`, and may be taken in another
- * thread. The third takes the nonce: only what is signed may do that. */
+/* The same in steps, for who has the signature looked at elsewhere. Behind the first three it is: only what is signed may
+ * take the nonce. */
 bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                   size_t max_body, enum rate rate, struct request *ret_request, struct err *err);
-bool request_verify(const struct request *request, struct err *err);
-bool request_accept(struct den_core *core, const struct request *request, const char *procedure,
-                    struct err *err);
+bool request_match(struct den_core *core, const struct request *request, const char *procedure,
+                   struct err *err);
 bool request_check_body(const struct request *request, struct err *err);
+bool request_take_nonce(struct den_core *core, const struct request *request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
@@ -240,21 +240,15 @@ void ocsp_renew(struct den_core *core); /* the intermediate is another one now *
 struct ocsp *ocsp_new(void);
 void ocsp_free(struct ocsp *ocsp);
 
-/* ---- asked.c: requests whose signatures are being looked at --------------------------------- */
+/* ---- asked.c, issue.c (asked.h): requests for certificates ------------------------------------ */
 
 core_handler asked_sign;
 void asked_down(struct den_core *core); /* who asked is gone */
-
-/* ---- issue.c: requests that wait to be signed together ---------------------------------------- */
-
-/* A request that passed every check of its own. True: answered, or will be. */
-bool issue_take(struct den_core *core, uint64_t inv, const struct request *request,
-                struct pki_csr **csr_taken, struct err *err);
+void asked_drop_all(struct den_core *core);
 
 struct issue *issue_new(void);
 void issue_free(struct issue *issue);
-void issue_flush(struct den_core *core); /* signs, records and answers what waits */
-void issue_down(struct den_core *core);  /* who waits is gone */
+void issue_tick(struct den_core *core); /* whatever can go on does */
 uint64_t issue_deadline(const struct den_core *core);
 
 /* ---- open.c, ungrant.c, renew.c -------------------------------------------------------------- */

@@ -10,9 +10,11 @@
 #include "den/home.h"
 #include "den/web.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 64 };
@@ -24,9 +26,12 @@ struct den {
     struct rpc_loop *loop;
     struct rpc_timer *timer;
     struct rpc_ws *ws;
-    struct rpc_http *http;     /* NULL: not configured */
-    struct rpc_timer *look;    /* for revocations of other processes */
-    struct rpc_uplink *uplink; /* NULL: not yet, or no longer */
+    struct rpc_http *http;        /* NULL: not configured */
+    struct rpc_timer *look;       /* for revocations of other processes */
+    struct rpc_readable *answers; /* of the signer; NULL: it is not there */
+    int answers_fd;               /* the link's own may be closed at any time */
+    uint64_t answers_of;          /* the generation of the signer */
+    struct rpc_uplink *uplink;    /* NULL: not yet, or no longer */
     struct den_core *core;
     struct den_port port;
     struct served {
@@ -161,11 +166,44 @@ static void register_procedures(struct den *den);
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
+static void unwatch_signer(struct den *den)
+{
+    if (!den->answers)
+        return;
+    rpc_readable_free(den->answers);
+    close(den->answers_fd);
+    den->answers = NULL;
+}
+
+static void on_answers(void *user);
+
+/* It may have been reached anew at any question. */
+static void watch_signer(struct den *den)
+{
+    uint64_t generation = signer_link_generation(den->home->link);
+    int fd = signer_link_fd(den->home->link);
+    struct err err = { 0 };
+
+    if (den->answers && (fd < 0 || generation != den->answers_of))
+        unwatch_signer(den);
+    if (den->answers || fd < 0)
+        return;
+    den->answers_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    den->answers_of = generation;
+    if (den->answers_fd >= 0 && rpc_readable_new(rpc_loop_native(den->loop), den->answers_fd,
+                                                 on_answers, den, &den->answers, &err))
+        return;
+    log_event(LOG_ERROR, "signer.not_watched", "cause=%s", log_quote_text(err.text));
+    if (den->answers_fd >= 0)
+        close(den->answers_fd);
+}
+
 /* After everything that may have moved the core's deadline, or shown that den must not go on. */
 static void arm(struct den *den)
 {
     if (den->is_leaving)
         return;
+    watch_signer(den);
     if (den_core_fatal(den->core))
         rpc_loop_stop(den->loop);
     rpc_timer_set(den->timer, den_core_deadline(den->core));
@@ -192,6 +230,19 @@ static void on_timer(void *user)
     den_core_tick(den->core);
     rpc_uplink_flush(den->uplink);
     arm(den);
+}
+
+static void on_answers(void *user)
+{
+    struct den *den = user;
+
+    den_core_signer(den->core);
+    signer_link_look(den->home->link); /* or it is the end */
+    if (den->uplink)
+        rpc_uplink_flush(den->uplink);
+    arm(den);
+    if (den->is_leaving)
+        unwatch_signer(den);
 }
 
 static void look_at_signer(struct den *den)
@@ -572,6 +623,7 @@ static void deinit(struct den *den)
         den_core_down(den->core); /* what is under way in other threads is for nobody */
     if (den->loop)
         rpc_loop_finish_works(den->loop);
+    unwatch_signer(den);
     rpc_http_free(den->http);
     den_core_free(den->core);
     rpc_ws_free(den->ws);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* den.ca.sign, .chain and .crl. From a request nothing is taken but the public key; names are
  * written from the record. */
-#include "den/core_in.h"
+#include "den/asked.h"
 
-#include "base/log.h"
+#include "base/map.h"
+#include "den/record.h"
 
-/* So many are signed in one go: a hundred and twenty-eight take some twenty milliseconds. */
-enum { MAX_BATCH = 128 };
+/* So many are recorded in one transaction, and asked of the signer in one frame: some three milliseconds. So many frames
+ * are on their way at once, that it has work while den waits for the disk; whoever has a question for it that cannot
+ * wait, waits for those. */
+enum { MAX_BATCH = 256, MAX_FRAME = 32, MAX_FRAMES = 4 };
 
 /* ---- keys of authorities: what the manifest and the signer have ------------------------- */
 
@@ -18,19 +21,20 @@ struct ca_keys {
     size_t n;
 };
 
-/* Requests that passed every check and wait for the end of the loop's turn: what came together is
- * recorded together. */
-struct issue {
+/* Stages of requests (struct asked), each waiting to go on together with others:
+ *   applying    the signer looks at them, and draws a serial      (frames; then another thread looks at the CSR)
+ *   ready       their serials are reserved                        (a transaction)
+ *   certifying  the signer signs                                  (frames)
+ *   signed      their certificates are recorded, then answered    (the same transaction as others' serials)
+ * So the signer works on some while den records others. */
+struct stage {
+    struct list all;
     size_t n;
-    uint64_t first_at, last_at; /* mono */
-    uint64_t invs[MAX_BATCH];
-    char ids[MAX_BATCH][STORE_ID];
-    uint8_t spkis[MAX_BATCH][HASH_SIZE];
-    struct pki_csr *csrs[MAX_BATCH]; /* NULL: the same key as an earlier one of the batch */
-    struct proof { /* that the peer asked for it: for the signer, which looks by itself */
-        struct buf body, request;
-        uint8_t sig[SIG_SIZE], pk[KEY_SIZE];
-    } proofs[MAX_BATCH];
+};
+struct issue {
+    struct stage applying, ready, certifying, made;
+    uint64_t first_at, last_at; /* mono: of what waits for a transaction */
+    struct map *keys;           /* struct asked from `ready` on, by the hash of its TLS key */
     struct ca_keys ca_keys;
 };
 
@@ -119,6 +123,20 @@ static bool find_issued(struct den_core *core, const char *id, struct view spki,
     return true;
 }
 
+/* Whoever asked may have been revoked, by another process too, since its signature was looked at. */
+static bool check_who(struct den_core *core, const struct asked *asked, struct err *err)
+{
+    const struct store_identity *was = &asked->request.who;
+    struct store_identity is;
+    enum store_found found;
+
+    if (!store_identity_by_id(core->c.store, view_text(was->id), &found, &is, err))
+        return false;
+    if (found == STORE_NONE || memcmp(is.pk, was->pk, KEY_SIZE) != 0)
+        return err_set(err, ERR_NOT_AUTHORIZED, "the identity has another key meanwhile");
+    return enrolment_is_alive(&is, core_wall(core), err);
+}
+
 static void answer_certificate(struct den_core *core, uint64_t inv, struct view der)
 {
     _buf_ args = { 0 };
@@ -130,151 +148,317 @@ static void answer_certificate(struct den_core *core, uint64_t inv, struct view 
     core_yield(core, inv, buf_view(&args));
 }
 
-/* ---- the batch -------------------------------------------------------------------------- */
+/* ---- stages ----------------------------------------------------------------------------- */
+
+static void enter(struct stage *stage, struct asked *asked)
+{
+    list_append(&stage->all, &asked->stage);
+    stage->n++;
+}
+
+static struct asked *leave(struct stage *stage)
+{
+    struct asked *asked = LIST_ITEM(stage->all.next, struct asked, stage);
+
+    list_remove(&asked->stage);
+    stage->n--;
+    return asked;
+}
+
+/* At most `max` that somebody still waits for, or all; returns how many. */
+static size_t leave_some(struct stage *stage, struct asked **ret, size_t max, bool drops)
+{
+    size_t n = 0;
+
+    while (stage->n && n < max) {
+        struct asked *asked = leave(stage);
+        if (drops && asked->is_dropped)
+            asked_drop(asked);
+        else
+            ret[n++] = asked;
+    }
+    return n;
+}
 
 struct issue *issue_new(void)
 {
-    return mem_new(struct issue);
-}
+    struct issue *issue = mem_new(struct issue);
 
-static void clear(struct issue *issue)
-{
-    for (size_t i = 0; i < issue->n; i++) {
-        pki_csr_free(issue->csrs[i]);
-        buf_free(&issue->proofs[i].body);
-        buf_free(&issue->proofs[i].request);
-    }
-    issue->n = 0;
+    list_init(&issue->applying.all);
+    list_init(&issue->ready.all);
+    list_init(&issue->certifying.all);
+    list_init(&issue->made.all);
+    issue->keys = map_new();
+    return issue;
 }
 
 void issue_free(struct issue *issue)
 {
     if (!issue)
         return;
-    clear(issue);
+    map_free(issue->keys);
     free(issue);
 }
 
-void issue_down(struct den_core *core)
+static void note_time(struct den_core *core)
 {
-    clear(core->issue);
-}
-
-/* The first of the batch that has this key; issue->n: none. */
-static size_t find_waiting(const struct issue *issue, struct view spki)
-{
-    for (size_t i = 0; i < issue->n; i++)
-        if (view_eq(VIEW_ARR(issue->spkis[i]), spki))
-            return i;
-    return issue->n;
-}
-
-static void keep_proof(struct proof *proof, const struct request *request)
-{
-    proof->body = buf_dup(request->body);
-    proof->request = buf_dup(request->statement);
-    memcpy(proof->sig, request->sig.data, SIG_SIZE);
-    memcpy(proof->pk, request->who.pk, KEY_SIZE);
-}
-
-static bool add(struct den_core *core, uint64_t inv, const struct request *request,
-                struct pki_csr **csr_taken, struct err *err)
-{
-    const char *id = request->who.id;
     struct issue *issue = core->issue;
-    size_t n = issue->n, first;
 
-    pki_csr_spki_hash(*csr_taken, issue->spkis[n]);
-    first = find_waiting(issue, VIEW_ARR(issue->spkis[n]));
-    if (first < n && strcmp(issue->ids[first], id) != 0)
-        return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
     issue->last_at = core_mono(core);
-    issue->first_at = n ? issue->first_at : issue->last_at;
-    issue->invs[n] = inv;
-    memcpy(issue->ids[n], id, STORE_ID);
-    issue->csrs[n] = first < n ? NULL : STEAL(*csr_taken);
-    keep_proof(&issue->proofs[n], request);
-    if (++issue->n == MAX_BATCH)
-        issue_flush(core);
-    return true;
+    if (issue->ready.n + issue->made.n == 1)
+        issue->first_at = issue->last_at;
 }
+
+/* ---- ends --------------------------------------------------------------------------------- */
 
 /* While its signer, or the signer's token, is away, a peer that tries again uses nothing up. */
-static void answer_job(struct den_core *core, uint64_t inv, const struct signer_job *job,
-                       const struct err *why)
+static void answer(struct asked *asked, struct view der, const struct err *why)
 {
-    struct err err = why ? *why : job->err;
+    struct den_core *core = asked->core;
+    struct err err = *why;
 
-    if (!why && job->der.len) {
-        answer_certificate(core, inv, buf_view(&job->der));
-        return;
+    if (!asked->is_dropped && der.len) {
+        answer_certificate(core, asked->inv.number, der);
+    } else if (!asked->is_dropped) {
+        if (err.code == ERR_BUSY)
+            core_give(core, RATE_CSR, view_text(asked->request.who.id));
+        err_wrap(&err, "certificate");
+        core_refuse(core, asked->inv.number, &err);
     }
-    if (err.code == ERR_BUSY)
-        core_give(core, RATE_CSR, view_text(job->order.label));
-    err_wrap(&err, "certificate");
-    core_refuse(core, inv, &err);
 }
 
-void issue_flush(struct den_core *core)
+/* It, and those that asked with the same key meanwhile. */
+static void end(struct asked *asked, struct view der, const struct err *why)
+{
+    struct asked *other;
+
+    if (asked->is_keyed)
+        map_remove(asked->core->issue->keys, VIEW_ARR(asked->spki));
+    LIST_EACH(other, &asked->same, stage) {
+        answer(other, der, why);
+        asked_drop(other);
+    }
+    answer(asked, der, why);
+    asked_drop(asked);
+}
+
+/* ---- frames --------------------------------------------------------------------------------- */
+
+static void on_applied(_unused_ void *user, struct signer_job *const *jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct asked *asked = CONTAINER(jobs[i], struct asked, job);
+        if (asked->is_dropped)
+            asked_drop(asked);
+        else if (asked->job.serial_len == 0 && asked->job.err.code == ERR_BUSY)
+            end(asked, VIEW(NULL, 0), &asked->job.err);
+        else if (asked->job.serial_len == 0)
+            asked_refuse(asked, &asked->job.err);
+        else
+            asked_look(asked);
+    }
+}
+
+static void on_certified(void *user, struct signer_job *const *jobs, size_t n)
+{
+    struct den_core *core = user;
+
+    for (size_t i = 0; i < n; i++) {
+        struct asked *asked = CONTAINER(jobs[i], struct asked, job);
+        if (!asked->job.der.len) {
+            end(asked, VIEW(NULL, 0), &asked->job.err);
+            continue;
+        }
+        enter(&core->issue->made, asked);
+        note_time(core);
+    }
+}
+
+/* What is further goes first. */
+static void push(struct den_core *core)
 {
     struct issue *issue = core->issue;
-    _free_ struct signer_job *jobs = mem_array(struct signer_job, issue->n + 1);
-    size_t of[MAX_BATCH] = { 0 }, n = 0;
+
+    while (signer_n_waiting(core->c.signer) < MAX_FRAMES) {
+        bool is_certifying = issue->certifying.n != 0;
+        struct signer_job *jobs[MAX_FRAME];
+        struct asked *some[MAX_FRAME];
+        size_t n = leave_some(is_certifying ? &issue->certifying : &issue->applying, some,
+                              MAX_FRAME, !is_certifying);
+        if (n == 0)
+            return;
+        for (size_t i = 0; i < n; i++)
+            jobs[i] = &some[i]->job;
+        if (is_certifying)
+            signer_certify(core->c.signer, jobs, n, on_certified, core);
+        else
+            signer_apply(core->c.signer, jobs, n, on_applied, core);
+    }
+}
+
+void issue_apply(struct asked *asked)
+{
+    enter(&asked->core->issue->applying, asked);
+    push(asked->core);
+}
+
+/* ---- transactions ----------------------------------------------------------------------------- */
+
+struct batch {
+    struct asked *made[MAX_BATCH], *ready[MAX_BATCH];
+    size_t n_made, n_ready;
+};
+
+/* The store's own troubles are no fault of whoever asked. */
+static bool is_of_store(const struct err *err)
+{
+    return err->code == ERR_SYSTEM || err->code == ERR_INTERNAL || err->code == ERR_BUSY ||
+           err->code == ERR_ALREADY_EXISTS;
+}
+
+/* Under the lock of the transaction: what is found here nobody changes before the serial is reserved. */
+static bool reserve(struct store *open, struct asked *asked, struct err *err)
+{
+    struct den_core *core = asked->core;
+
+    asked->err = (struct err){ 0 };
+    if (check_who(core, asked, &asked->err) &&
+        find_issued(core, asked->request.who.id, VIEW_ARR(asked->spki), &asked->found,
+                    &asked->err)) {
+        if (asked->found.len)
+            return true;
+        asked->job.order.now = core_wall(core);
+        asked->job.order.life = core->c.leaf_life;
+        return signer_reserve(open, &asked->job, err);
+    }
+    if (!is_of_store(&asked->err))
+        return true;
+    *err = asked->err;
+    return false;
+}
+
+static bool record(struct den_core *core, const struct batch *batch, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    struct signer_job *jobs[MAX_BATCH];
+
+    for (size_t i = 0; i < batch->n_made; i++)
+        jobs[i] = &batch->made[i]->job;
+    if (!store_begin(open, err) || !signer_record(open, jobs, batch->n_made, err))
+        return false;
+    for (size_t i = 0; i < batch->n_ready; i++)
+        if (!reserve(open, batch->ready[i], err))
+            return false;
+    return store_commit(open, err);
+}
+
+static void hand_out(struct asked *asked)
+{
+    if (asked->job.der.len)
+        signer_log_issued(&asked->job);
+    end(asked, buf_view(&asked->job.der), &asked->job.err);
+}
+
+/* Refused by what was found about its caller, or its key; those with the same key are of the same caller. */
+static void refuse(struct asked *asked)
+{
+    struct asked *other;
+
+    map_remove(asked->core->issue->keys, VIEW_ARR(asked->spki));
+    LIST_EACH(other, &asked->same, stage)
+        asked_refuse(other, &asked->err);
+    asked_refuse(asked, &asked->err);
+}
+
+static void go_on(struct asked *asked)
+{
+    if (asked->found.len)
+        end(asked, buf_view(&asked->found), &asked->err);
+    else if (asked->err.code != ERR_NONE)
+        refuse(asked);
+    else
+        enter(&asked->core->issue->certifying, asked);
+}
+
+static void flush(struct den_core *core)
+{
+    struct issue *issue = core->issue;
+    struct batch batch = { 0 };
     struct err err = { 0 };
     bool ok;
 
-    if (issue->n == 0)
-        return;
-    for (size_t i = 0; i < issue->n; i++) {
-        size_t first = find_waiting(issue, VIEW_ARR(issue->spkis[i]));
-        of[i] = first < i ? of[first] : n;
-        if (first < i)
-            continue;
-        jobs[n++].order = (struct signer_order){
-            .profile = PKI_PEER,
-            .label = issue->ids[i],
-            .csr = issue->csrs[i],
-            .body = buf_view(&issue->proofs[i].body),
-            .request = buf_view(&issue->proofs[i].request),
-            .sig = VIEW_ARR(issue->proofs[i].sig),
-            .pk = VIEW_ARR(issue->proofs[i].pk),
-            .now = core_wall(core),
-            .life = core->c.leaf_life,
-        };
-    }
-    ok = signer_issue_all(core->c.signer, core->c.store, jobs, n, &err);
-    for (size_t i = 0; i < issue->n; i++)
-        answer_job(core, issue->invs[i], &jobs[of[i]], ok ? NULL : &err);
-    for (size_t i = 0; i < n; i++)
-        buf_free(&jobs[i].der);
-    clear(issue);
+    batch.n_made = leave_some(&issue->made, batch.made, MAX_BATCH, false);
+    batch.n_ready = leave_some(&issue->ready, batch.ready, MAX_BATCH, false);
+    issue->first_at = core_mono(core);
+    ok = record(core, &batch, &err);
+    for (size_t i = 0; i < batch.n_ready; i++)
+        if (ok)
+            go_on(batch.ready[i]);
+        else
+            end(batch.ready[i], VIEW(NULL, 0), &err);
+    push(core); /* the signer first: it has a core of its own */
+    for (size_t i = 0; i < batch.n_made; i++)
+        if (ok)
+            hand_out(batch.made[i]);
+        else
+            end(batch.made[i], VIEW(NULL, 0), &err);
+}
+
+/* ---- time --------------------------------------------------------------------------------------- */
+
+static uint64_t flush_deadline(const struct den_core *core)
+{
+    const struct issue *issue = core->issue;
+    size_t n = issue->ready.n + issue->made.n;
+
+    if (n == 0)
+        return NEVER_MS;
+    if (issue->ready.n >= MAX_BATCH || issue->made.n >= MAX_BATCH || !core->c.sign_together)
+        return 0;
+    return min_u64(issue->first_at + core->c.sign_together, issue->last_at + 1);
 }
 
 uint64_t issue_deadline(const struct den_core *core)
 {
-    const struct issue *issue = core->issue;
-
-    if (issue->n == 0)
-        return NEVER_MS;
-    return core->c.sign_together
-               ? min_u64(issue->first_at + core->c.sign_together, issue->last_at + 1)
-               : 0;
+    return signer_has_answer(core->c.signer) ? 0 : flush_deadline(core);
 }
 
-bool issue_take(struct den_core *core, uint64_t inv, const struct request *request,
-                struct pki_csr **csr_taken, struct err *err)
+void issue_tick(struct den_core *core)
 {
-    _buf_ der = { 0 };
-    uint8_t spki[HASH_SIZE];
+    bool is_due, is_any;
 
-    pki_csr_spki_hash(*csr_taken, spki);
-    if (!check_not_a_ca_key(core, VIEW_ARR(spki), err) ||
-        !find_issued(core, request->who.id, VIEW_ARR(spki), &der, err) ||
-        !pki_csr_check_names(*csr_taken, request->who.id, rpc_trust_network(core->c.trust), err))
+    do {
+        push(core);
+        is_any = signer_look(core->c.signer); /* what comes by it may go along */
+        is_due = core_mono(core) >= flush_deadline(core);
+        if (is_due)
+            flush(core);
+    } while (is_due || is_any);
+}
+
+bool issue_take(struct asked *asked, struct err *err)
+{
+    struct den_core *core = asked->core;
+    struct issue *issue = core->issue;
+    const char *id = asked->request.who.id;
+    struct asked *first;
+
+    pki_csr_spki_hash(asked->csr, asked->spki);
+    if (!check_not_a_ca_key(core, VIEW_ARR(asked->spki), err) ||
+        !pki_csr_check_names(asked->csr, id, rpc_trust_network(core->c.trust), err))
         return false;
-    if (!der.len)
-        return add(core, inv, request, csr_taken, err);
-    answer_certificate(core, inv, buf_view(&der));
+    first = map_get(issue->keys, VIEW_ARR(asked->spki));
+    if (first && strcmp(first->request.who.id, id) != 0)
+        return err_set(err, ERR_WRONG_KEY, "this key was used by another ID: make a new one");
+    if (first) {
+        list_append(&first->same, &asked->stage);
+        return true;
+    }
+    map_set(issue->keys, VIEW_ARR(asked->spki), asked);
+    asked->is_keyed = true;
+    asked->job.order.csr = asked->csr;
+    enter(&issue->ready, asked);
+    note_time(core);
     return true;
 }
 

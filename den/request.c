@@ -84,7 +84,7 @@ bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     return true;
 }
 
-bool request_verify(const struct request *request, struct err *err)
+static bool verify(const struct request *request, struct err *err)
 {
     struct rpc_request r;
 
@@ -93,8 +93,16 @@ bool request_verify(const struct request *request, struct err *err)
            err_wrap(err, "request");
 }
 
-bool request_accept(struct den_core *core, const struct request *request, const char *procedure,
-                    struct err *err)
+bool request_match(struct den_core *core, const struct request *request, const char *procedure,
+                   struct err *err)
+{
+    struct rpc_request r;
+
+    return rpc_statement_read(RPC_W_REQUEST, request->statement, &r, err) &&
+           check_request(core, &r, procedure, request->body, err);
+}
+
+bool request_take_nonce(struct den_core *core, const struct request *request, struct err *err)
 {
     struct view pk = VIEW_ARR(request->who.pk);
     struct rpc_request r;
@@ -102,10 +110,18 @@ bool request_accept(struct den_core *core, const struct request *request, const 
     if (!rpc_statement_read(RPC_W_REQUEST, request->statement, &r, err) ||
         !fresh_check(fresh_look(core->fresh, r.beacon, pk, r.nonce), err))
         return err_wrap(err, "request");
-    if (!check_request(core, &r, procedure, request->body, err))
-        return false;
     fresh_take(core->fresh, r.beacon, pk, r.nonce);
     return true;
+}
+
+static bool is_fresh(struct den_core *core, const struct request *request, struct err *err)
+{
+    struct rpc_request r;
+
+    return (rpc_statement_read(RPC_W_REQUEST, request->statement, &r, err) &&
+            fresh_check(fresh_look(core->fresh, r.beacon, VIEW_ARR(request->who.pk), r.nonce),
+                        err)) ||
+           err_wrap(err, "request");
 }
 
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
@@ -114,9 +130,9 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
 {
     struct request request;
 
-    if (!request_read(core, inv, args, max_body, rate, &request, err) ||
-        !request_verify(&request, err) || !request_accept(core, &request, procedure, err) ||
-        !request_check_body(&request, err))
+    if (!request_read(core, inv, args, max_body, rate, &request, err) || !verify(&request, err) ||
+        !is_fresh(core, &request, err) || !request_match(core, &request, procedure, err) ||
+        !request_take_nonce(core, &request, err) || !request_check_body(&request, err))
         return false;
     *ret_request = request;
     return true;

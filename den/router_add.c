@@ -63,7 +63,9 @@ static bool load_signer(struct adding *a, struct err *err)
     };
 
     const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };
-    struct signer_road road = { .ask = signer_link_ask, .free = signer_link_free_any };
+    struct signer_road road = { .send = signer_link_send,
+                                .receive = signer_link_receive,
+                                .free = signer_link_free_any };
     bool is_new;
 
     if (!folder_lock(a->config, &a->den_fd, err))

@@ -27,9 +27,13 @@ bool signer_new(struct vault *vault_taken, const struct signer_config *config,
  * not belong together, BUSY when a signer has them. */
 bool signer_load(const char *dir, const struct signer_config *config, struct signer **ret_signer,
                  struct err *err);
-/* On whatever answers to frames. `ask`: appends the answer to a request. */
+/* On whatever answers to frames, one after the other. */
 struct signer_road {
-    bool (*ask)(void *user, struct view request, struct buf *answer, struct err *err);
+    bool (*send)(void *user, struct view request, struct err *err);
+    /* Appends the next answer. False: there will be none to that request. *ret_is_there is false when none came yet
+     * (unless it waits for it), or nothing was asked. */
+    bool (*receive)(void *user, bool waits, struct buf *answer, bool *ret_is_there,
+                    struct err *err);
     void (*free)(void *user); /* may be NULL */
     /* Rises each time that it was reached anew; NULL: it stays. */
     uint64_t (*generation)(void *user);
@@ -111,15 +115,37 @@ bool signer_issue(struct signer *signer, struct store *store, const struct signe
 
 struct signer_job {
     struct signer_order order;
-    struct buf der; /* the certificate, owned by the caller; empty: `err` says why */
-    struct err err;
     uint8_t serial[PKI_MAX_SERIAL]; /* the signer's */
-    size_t serial_len;
+    size_t serial_len;              /* 0: it has none: `err` says why */
+    struct buf der;       /* the certificate, owned by the caller; empty: `err` says why */
+    struct pki_span span; /* of the certificate */
+    struct err err;
 };
-/* Many at once, for the price of two transactions: the serials of all are reserved, all are signed,
- * all are recorded. False: nothing is to be handed out. */
-bool signer_issue_all(struct signer *signer, struct store *store, struct signer_job *jobs, size_t n,
-                      struct err *err);
+
+/* The same in the steps that it consists of, for many at once and without waiting. Both return at once; `done` is
+ * called from signer_look(), in the order in which they were asked, and each of the jobs says what came of it. The jobs
+ * stay where they are until then.
+ *
+ * The signer looks at what each of them is asked for, and draws its serial number, which can be signed once. */
+typedef void signer_on_done(void *user, struct signer_job *const *jobs, size_t n);
+void signer_apply(struct signer *signer, struct signer_job *const *jobs, size_t n,
+                  signer_on_done *done, void *user);
+/* Notes its serial in the open transaction: durable before signer_certify(). */
+bool signer_reserve(struct store *open, const struct signer_job *job, struct err *err);
+void signer_certify(struct signer *signer, struct signer_job *const *jobs, size_t n,
+                    signer_on_done *done, void *user);
+/* Records the certificates of many in the open transaction, and in the audit: durable before any leaves. One that was
+ * revoked meanwhile is not to leave: its job has an `err`, and no `der`. */
+bool signer_record(struct store *open, struct signer_job *const *jobs, size_t n, struct err *err);
+void signer_log_issued(const struct signer_job *job);
+
+/* Takes the answers that are there. Whether there were any. */
+bool signer_look(struct signer *signer);
+size_t
+signer_n_waiting(const struct signer *signer); /* questions that signer_look() has not ended yet */
+bool signer_has_answer(
+    const struct signer *signer); /* signer_look() has something to do, which no descriptor tells */
+void signer_forget(struct signer *signer); /* whoever waits is gone: nobody is called */
 
 /* The number of the newest list that may have left, and its thisUpdate. */
 struct signer_anchor {

@@ -39,6 +39,10 @@ struct signer_link {
     uint64_t generation, opened_at, retry_at, pause; /* mono */
     struct buf passphrase, pin;                      /* for the first one */
     bool is_sealed, has_pin;
+    struct buf out, in; /* not sent yet; came, and not taken yet */
+    size_t n_asked;     /* over this connection, their answers not taken yet */
+    size_t n_lost;      /* over earlier ones: they have no answer */
+    uint64_t heard_at;  /* mono: since when nothing came that was asked for */
 };
 
 struct signer_link *signer_link_new(const struct signer_place *place)
@@ -93,14 +97,24 @@ static void reap(struct signer_link *l, char *why, size_t size)
     l->pid = 0;
 }
 
+static void hang_up(struct signer_link *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+    l->n_lost += l->n_asked;
+    l->n_asked = 0;
+    buf_clear(&l->out);
+    buf_clear(&l->in);
+}
+
 static void lost(struct signer_link *l, const char *what)
 {
     char why[128];
     uint64_t now = clock_mono_ms();
 
     snprintf(why, sizeof(why), "%s", what);
-    close(l->fd);
-    l->fd = -1;
+    hang_up(l);
     if (l->pid)
         reap(l, why, sizeof(why));
     if (now - l->opened_at >= CALM)
@@ -135,9 +149,7 @@ void signer_link_has_left(void *link)
     struct signer_link *l = link;
     char why[128];
 
-    if (l->fd >= 0)
-        close(l->fd);
-    l->fd = -1;
+    hang_up(l);
     if (l->pid)
         reap(l, why, sizeof(why));
     l->retry_at = 0;
@@ -150,10 +162,11 @@ void signer_link_free(struct signer_link *l)
 
     if (!l)
         return;
-    if (l->fd >= 0)
-        close(l->fd);
+    hang_up(l);
     if (l->pid)
         reap(l, why, sizeof(why));
+    buf_free(&l->out);
+    buf_free(&l->in);
     buf_wipe(&l->passphrase);
     buf_wipe(&l->pin);
     free(l->socket);
@@ -329,77 +342,137 @@ static bool open_link(struct signer_link *l, struct err *err)
     return true;
 }
 
-/* ---- a question and its answer --------------------------------------------------------------------------- */
+/* ---- questions and their answers -------------------------------------------------------------------------- */
 
-static bool is_ready(int fd, short what, uint64_t until)
+enum { CHUNK = 64 * 1024 };
+
+/* What the kernel takes at once. */
+static bool give(struct signer_link *l)
 {
-    uint64_t now = clock_mono_ms();
-    struct pollfd p = { .fd = fd, .events = what };
-    int n;
-
-    do {
-        n = poll(&p, 1, now < until ? (int)(until - now) : 0);
-        now = clock_mono_ms();
-    } while (n < 0 && errno == EINTR);
-    return n > 0;
-}
-
-static bool give(int fd, struct view bytes, uint64_t until)
-{
-    while (bytes.len) {
-        ssize_t n =
-            is_ready(fd, POLLOUT, until) ? send(fd, bytes.data, bytes.len, MSG_NOSIGNAL) : 0;
+    while (l->out.len) {
+        ssize_t n = send(l->fd, l->out.data, l->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            return false;
-        bytes = VIEW(bytes.data + n, bytes.len - (size_t)n);
+        if (n < 0)
+            return errno == EAGAIN;
+        buf_drop_front(&l->out, (size_t)n);
     }
     return true;
 }
 
-static bool take(int fd, uint8_t *to, size_t len, uint64_t until)
+/* What is there. */
+static bool take(struct signer_link *l)
 {
-    while (len) {
-        ssize_t n = is_ready(fd, POLLIN, until) ? recv(fd, to, len, 0) : 0;
-        if (n < 0 && errno == EINTR)
+    for (;;) {
+        ssize_t n = recv(l->fd, buf_grow(&l->in, CHUNK), CHUNK, MSG_DONTWAIT);
+        int number = errno;
+        l->in.len -= n > 0 ? CHUNK - (size_t)n : CHUNK;
+        if (n < 0 && number == EINTR)
             continue;
+        if (n > 0)
+            l->heard_at = clock_mono_ms();
         if (n <= 0)
-            return false;
-        to += n;
-        len -= (size_t)n;
+            return n < 0 && number == EAGAIN;
+        if (n < CHUNK)
+            return true;
     }
-    return true;
 }
 
-static bool exchange(int fd, struct view request, struct buf *answer)
+/* Both at once: whoever only gave would wait for ever for one that wants to be rid of its answers first. */
+static bool move(struct signer_link *l)
 {
-    uint64_t until = clock_mono_ms() + PATIENCE;
-    uint8_t head[VAULT_HEAD];
-    struct view rest = VIEW_ARR(head);
-    _buf_ frame = { 0 };
-    uint32_t len = 0;
-
-    buf_put_u32(&frame, (uint32_t)request.len);
-    buf_put(&frame, request);
-    if (!give(fd, buf_view(&frame), until) || !take(fd, head, sizeof(head), until))
-        return false;
-    view_take_u32(&rest, &len);
-    return len <= VAULT_MAX_LIST + 1024 && take(fd, buf_grow(answer, len), len, until);
+    if (give(l) && take(l))
+        return true;
+    lost(l, "it gave no answer");
+    return false;
 }
 
-bool signer_link_ask(void *link, struct view request, struct buf *answer, struct err *err)
+/* A whole answer at the front of what came; `ret_len` without its head. */
+static bool is_whole(struct signer_link *l, uint32_t *ret_len)
+{
+    struct view rest = buf_view(&l->in);
+
+    return view_take_u32(&rest, ret_len) && *ret_len <= rest.len;
+}
+
+static bool is_too_large(const struct signer_link *l)
+{
+    struct view rest = buf_view(&l->in);
+    uint32_t len;
+
+    return view_take_u32(&rest, &len) && len > VAULT_MAX_ANSWER;
+}
+
+static bool is_overdue(const struct signer_link *l)
+{
+    return l->n_asked && clock_mono_ms() >= l->heard_at + PATIENCE;
+}
+
+static void wait_for_more(struct signer_link *l)
+{
+    struct pollfd p = { .fd = l->fd, .events = (short)(POLLIN | (l->out.len ? POLLOUT : 0)) };
+    uint64_t now = clock_mono_ms(), until = l->heard_at + PATIENCE;
+
+    poll(&p, 1, now < until ? (int)(until - now) : 0);
+}
+
+/* Whether an answer is there to be taken; not without waiting for it, if need be as long as it may take. */
+static bool look_for_one(struct signer_link *l, bool waits, uint32_t *ret_len)
+{
+    while (l->n_asked && !is_whole(l, ret_len)) {
+        if (!move(l))
+            return false;
+        if (is_whole(l, ret_len))
+            break;
+        if (is_too_large(l) || is_overdue(l)) {
+            lost(l, is_too_large(l) ? "its answer is too large" : "it gave no answer");
+            return false;
+        }
+        if (!waits)
+            return false;
+        wait_for_more(l);
+    }
+    return l->n_asked != 0;
+}
+
+bool signer_link_send(void *link, struct view request, struct err *err)
 {
     struct signer_link *l = link;
-    size_t before = answer->len;
 
     if (l->fd < 0 && !open_link(l, err))
         return false;
-    if (exchange(l->fd, request, answer))
+    if (l->n_asked++ == 0)
+        l->heard_at = clock_mono_ms();
+    buf_put_u32(&l->out, (uint32_t)request.len);
+    buf_put(&l->out, request);
+    move(l); /* if it is lost by that, its answer tells */
+    return true;
+}
+
+bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_is_there,
+                         struct err *err)
+{
+    struct signer_link *l = link;
+    uint32_t len = 0;
+
+    *ret_is_there = true;
+    if (l->n_lost == 0 && look_for_one(l, waits, &len)) {
+        buf_put(answer, view_sub(buf_view(&l->in), VAULT_HEAD, len));
+        buf_drop_front(&l->in, VAULT_HEAD + len);
+        l->n_asked--;
         return true;
-    answer->len = before;
-    lost(l, "it gave no answer");
-    return err_set(err, ERR_BUSY, "den's signer ended; it is started again: try again soon");
+    }
+    if (l->n_lost) {
+        l->n_lost--;
+        return err_set(err, ERR_BUSY, "den's signer ended; it is started again: try again soon");
+    }
+    *ret_is_there = false;
+    return true;
+}
+
+int signer_link_fd(const struct signer_link *l)
+{
+    return l->fd;
 }
 
 bool signer_link_look(struct signer_link *l)
@@ -407,7 +480,9 @@ bool signer_link_look(struct signer_link *l)
     struct pollfd p = { .fd = l->fd, .events = POLLIN };
     struct err err = { 0 };
 
-    if (l->fd >= 0 && poll(&p, 1, 0) > 0) /* nothing was asked: whatever it is, it is its end */
+    if (l->fd >= 0 && is_overdue(l) && move(l) && is_overdue(l))
+        lost(l, "it gave no answer");
+    if (l->fd >= 0 && !l->n_asked && poll(&p, 1, 0) > 0) /* whatever it is, it is its end */
         lost(l, "it hung up");
     if (l->fd >= 0)
         return true;

@@ -20,7 +20,11 @@ void signer_link_free(struct signer_link *link);
 OWN_FREEP(signer_link, struct signer_link)
 
 /* For struct signer_road; `user` is the link. BUSY while it is not there. */
-bool signer_link_ask(void *link, struct view request, struct buf *answer, struct err *err);
+bool signer_link_send(void *link, struct view request, struct err *err);
+bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_is_there,
+                         struct err *err);
+/* Readable when answers come, and at its end. -1: not there. It is the link's, which may close it at any call. */
+int signer_link_fd(const struct signer_link *link);
 /* Rises each time that it was reached anew. */
 uint64_t signer_link_generation(void *link);
 /* LOCKED: a child whose keys are under a passphrase, which is not kept. */

@@ -90,7 +90,7 @@
     X(SERIAL_RESERVE,                                                                              \
       "INSERT INTO certificate (serial, id, spki, reserved_at) VALUES (?, ?, ?, ?)")               \
     X(CERTIFICATE_PUT, "UPDATE certificate SET der = ?, not_before = ?, not_after = ?"             \
-                       " WHERE serial = ? AND der IS NULL")                                        \
+                       " WHERE serial = ? AND der IS NULL AND revoked_at IS NULL")                 \
     X(CERTIFICATE_BY_SPKI,                                                                         \
       "SELECT " CERTIFICATE " FROM certificate WHERE spki = ? ORDER BY no DESC LIMIT 1")           \
     X(CERTIFICATE_BY_SERIAL, "SELECT " CERTIFICATE " FROM certificate WHERE serial = ?")           \

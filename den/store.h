@@ -219,6 +219,7 @@ struct store_certificate {
 void store_certificate_deinit(struct store_certificate *c);
 bool store_serial_reserve(struct store *s, struct view serial, const char *id, struct view spki,
                           uint64_t at, struct err *err);
+/* REVOKED: its serial was, meanwhile. NOT_FOUND. */
 bool store_certificate_put(struct store *s, struct view serial, struct view der,
                            uint64_t not_before, uint64_t not_after, struct err *err);
 /* The newest one of that key; whoever it was issued to. */

@@ -15,14 +15,6 @@ bool store_serial_reserve(struct store *s, struct view serial, const char *id, s
                           ARGS(BLOB(serial), TEXT(id), BLOB(spki), NUMBER(at)), "serial", err);
 }
 
-bool store_certificate_put(struct store *s, struct view serial, struct view der,
-                           uint64_t not_before, uint64_t not_after, struct err *err)
-{
-    return sql_change_one(s, SQL_CERTIFICATE_PUT,
-                          ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)),
-                          "serial reserved and unsigned", err);
-}
-
 /* On true the caller owns what is in it. */
 static bool read_certificate(struct store *s, struct row *row, struct store_certificate *ret_c,
                              struct err *err)
@@ -69,6 +61,31 @@ bool store_certificate_by_serial(struct store *s, struct view serial, enum store
                                  struct store_certificate *ret_c, struct err *err)
 {
     return find_certificate(s, SQL_CERTIFICATE_BY_SERIAL, serial, ret, ret_c, err);
+}
+
+static bool is_revoked(struct store *s, struct view serial)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    enum store_found found;
+    struct err unused;
+
+    return store_certificate_by_serial(s, serial, &found, &c, &unused) && found == STORE_FOUND &&
+           c.is_revoked;
+}
+
+bool store_certificate_put(struct store *s, struct view serial, struct view der,
+                           uint64_t not_before, uint64_t not_after, struct err *err)
+{
+    int n;
+
+    if (!sql_change(s, SQL_CERTIFICATE_PUT,
+                    ARGS(BLOB(der), NUMBER(not_before), NUMBER(not_after), BLOB(serial)), &n, err))
+        return false;
+    if (n == 1)
+        return true;
+    return is_revoked(s, serial)
+               ? err_set(err, ERR_REVOKED, "the certificate was revoked before it was signed")
+               : err_set(err, ERR_NOT_FOUND, "no such serial reserved and unsigned");
 }
 
 bool store_certificate_each(struct store *s, const char *id,

@@ -2,6 +2,7 @@
 /* The authority: makes a root, an intermediate, leaves. Everything it makes is judged by the same
  * profile as a stranger's certificate before it is signed. */
 #include "pki/der.h"
+#include "pki/own.h"
 #include "pki/profile.h"
 
 #include "base/clock.h"
@@ -52,7 +53,7 @@ static bool check_draft(const struct pki_cert *cert, const struct pki_draft *dra
            err_set(err, ERR_INTERNAL, "serial, times or key are not the ones that were ordered");
 }
 
-/* The copy that passed becomes the certificate: the CA signs the object that was looked at. */
+/* Of a CA. The copy that passed becomes the certificate: the key above signs the object that was looked at. */
 static bool sign_linted(struct pki_cert *cert, const struct pki_key *signer, struct err *err)
 {
     const ASN1_BIT_STRING *sig;
@@ -72,19 +73,13 @@ static bool sign_linted(struct pki_cert *cert, const struct pki_key *signer, str
     return true;
 }
 
-static bool sign_copy(struct view tbs, const struct pki_key *key, struct buf *ret_der,
-                      struct err *err)
+/* Certificate (RFC 5280, 4.1); `sig` is behind the count of unused bits. */
+static void put_signed(struct buf *to, struct view tbs, enum pki_curve curve, struct view sig)
 {
-    _buf_ sig = { 0 };
-
-    buf_put_u8(&sig, 0); /* no unused bits */
-    if (!pki_key_sign(key, tbs, &sig, err))
-        return false;
-    buf_put(ret_der, tbs);
-    pki_put_algorithm(ret_der, key->curve);
-    der_put(ret_der, DER_BITS, buf_view(&sig));
-    der_wrap(ret_der, 0, DER_SEQUENCE);
-    return true;
+    buf_put(to, tbs);
+    pki_put_algorithm(to, curve);
+    der_put(to, DER_BITS, sig);
+    der_wrap(to, 0, DER_SEQUENCE);
 }
 
 /* A mistake of ours is found before the CA's key is touched: a signature cannot be taken back. */
@@ -92,20 +87,20 @@ static bool make(const struct pki_ask *ask, const struct pki_draft *draft,
                  struct pki_cert **ret_cert, struct err *err)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-    _buf_ tbs = { 0 }, der = { 0 };
+    _buf_ tbs = { 0 }, der = { 0 }, sig = { 0 };
 
+    buf_put_u8(&sig, 0); /* no unused bits */
     if (!pki_tbs_write(ask, draft, &tbs, err) ||
-        !sign_copy(buf_view(&tbs), draft->throwaway, &der, err) ||
-        !pki_cert_read_keyless(buf_view(&der), &cert, err))
+        !pki_key_sign(draft->throwaway, buf_view(&tbs), &sig, err))
+        return false;
+    put_signed(&der, buf_view(&tbs), draft->throwaway->curve, buf_view(&sig));
+    if (!pki_cert_read_keyless(buf_view(&der), &cert, err))
         return false;
     if (!pki_profile_check(cert, ask, err) || !check_draft(cert, draft, err))
         return err_wrap(err, "our own certificate");
     if (!sign_linted(cert, draft->signer, err))
         return false;
-    if (!pki_shapes[ask->shape].fits) /* a CA's stands in chains */
-        return pki_cert_read(pki_cert_der(cert), ret_cert, err);
-    *ret_cert = STEAL(cert);
-    return true;
+    return pki_cert_read(pki_cert_der(cert), ret_cert, err); /* it stands in chains */
 }
 
 /* What a CA's certificate is made from: a key, and who signs. */
@@ -166,7 +161,7 @@ static bool new_ca(struct ca_order *order, struct pki_key *key_taken, struct pki
     _buf_ spki = { 0 };
 
     ca->key = key_taken;
-    if (!pki_key_new(key_taken->curve, &ca->throwaway, err) || !pki_key_spki(key_taken, &spki, err))
+    if (!pki_key_spki(key_taken, &spki, err))
         return false;
     order->signer = order->above ? order->above->key : key_taken;
     order->spki = buf_view(&spki);
@@ -244,8 +239,6 @@ bool pki_ca_load(struct view cert_der, struct pki_key *key_taken, struct pki_ca 
         return err_set(err, ERR_WRONG_KEY, "the key is not the one of %s", ca->cert->facts.subject);
     if (X509_check_ca(ca->cert->x509) != 1)
         return pki_err(err, ERR_BAD_CERTIFICATE, "%s is not a CA", ca->cert->facts.subject);
-    if (!pki_key_new(key_taken->curve, &ca->throwaway, err))
-        return false;
     *ret_ca = STEAL(ca);
     return true;
 }
@@ -254,9 +247,11 @@ void pki_ca_free(struct pki_ca *ca)
 {
     if (!ca)
         return;
+    pki_own_free(ca->own);
+    pki_throwaway_free(ca->throwaway);
     pki_cert_free(ca->cert);
     pki_key_free(ca->key);
-    pki_key_free(ca->throwaway);
+    free(ca->network);
     free(ca);
 }
 
@@ -272,18 +267,28 @@ const struct pki_key *pki_ca_key(const struct pki_ca *ca)
 
 /* ---- leaves ----------------------------------------------------------------------------- */
 
-static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr,
-                        const struct pki_order *order, struct err *err)
+/* Neither changes: it is looked at once. */
+static bool check_network(struct pki_ca *ca, const char *network, struct err *err)
+{
+    if (ca->network && strcmp(ca->network, network) == 0)
+        return true;
+    if (!text_is_network(view_text(network)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
+    if (!pki_ext_is_bound(ca->cert->x509, network))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s", network);
+    free(ca->network);
+    ca->network = mem_text(network);
+    return true;
+}
+
+static bool check_order(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                        struct err *err)
 {
     enum pki_shape shape = PKI_SHAPE_PEER;
     char is[PKI_SPAN_TEXT], may[PKI_SPAN_TEXT];
 
-    if (!text_is_network(view_text(order->network)))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network",
-                       order->network);
-    if (!pki_ext_is_bound(ca->cert->x509, order->network))
-        return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s",
-                       order->network);
+    if (!check_network(ca, order->network, err))
+        return false;
     if (!pki_shape_of(view_text(order->label), &shape, err))
         return false;
     if (shape != (enum pki_shape)order->profile)
@@ -303,8 +308,47 @@ static bool check_order(const struct pki_ca *ca, const struct pki_csr *csr,
     return true;
 }
 
-bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                  struct pki_cert **ret_cert, struct err *err)
+/* The copy, whose signature nobody relies on, is read as a stranger would read it. Reasons name what it says: for them
+ * it is read once more. */
+static bool lint(const struct pki_ask *ask, const struct pki_draft *draft, struct view der,
+                 struct err *err)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL, *again = NULL;
+
+    if (!pki_cert_read_bare(der, &cert, err))
+        return false;
+    if (pki_profile_check(cert, ask, err))
+        return check_draft(cert, draft, err) || err_wrap(err, "our own certificate");
+    if (pki_cert_read_keyless(der, &again, err))
+        pki_profile_check(again, ask, err);
+    return err_wrap(err, "our own certificate");
+}
+
+static bool make_leaf(struct pki_ca *ca, const struct pki_ask *ask, const struct pki_draft *draft,
+                      struct buf *ret_der, struct err *err)
+{
+    _buf_ tbs = { 0 }, copy = { 0 }, sig = { 0 };
+
+    ca->own = ca->own ? ca->own : pki_own_new(ca->key);
+    ca->throwaway = ca->throwaway ? ca->throwaway : pki_throwaway_new();
+    buf_put_u8(&sig, 0);
+    if (!pki_tbs_write(ask, draft, &tbs, err) ||
+        !pki_throwaway_sign(ca->throwaway, buf_view(&tbs), &sig, err))
+        return false;
+    put_signed(&copy, buf_view(&tbs), ca->key->curve, buf_view(&sig));
+    if (!lint(ask, draft, buf_view(&copy), err))
+        return false;
+    sig.len = 1;
+    if (!pki_own_sign(ca->own, signed_part(buf_view(&copy)), &sig, err))
+        return false;
+    buf_clear(ret_der);
+    put_signed(ret_der, signed_part(buf_view(&copy)), ca->key->curve, buf_view(&sig));
+    return view_eq(signed_part(buf_view(ret_der)), signed_part(buf_view(&copy))) ||
+           err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
+}
+
+bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                      struct buf *ret_der, struct err *err)
 {
     const struct pki_facts *issuer = &ca->cert->facts;
     struct pki_ask ask = { .shape = (enum pki_shape)order->profile,
@@ -317,7 +361,6 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
     uint64_t from = order->now - min_u64(order->now, BACKDATE_MS);
     struct pki_draft draft = { .serial = VIEW(order->serial, order->serial_len),
                                .signer = ca->key,
-                               .throwaway = ca->throwaway,
                                .spki = buf_view(&csr->spki) };
 
     if (!check_order(ca, csr, order, err))
@@ -325,5 +368,14 @@ bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const stru
     draft.not_before = from > issuer->not_before ? from : issuer->not_before;
     draft.not_after = min_u64(order->now + order->life_ms, issuer->not_after);
     draft.not_after = min_u64(draft.not_after, draft.not_before + pki_shapes[ask.shape].max_life);
-    return make(&ask, &draft, ret_cert, err);
+    return make_leaf(ca, &ask, &draft, ret_der, err);
+}
+
+bool pki_ca_issue(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                  struct pki_cert **ret_cert, struct err *err)
+{
+    _buf_ der = { 0 };
+
+    return pki_ca_issue_der(ca, csr, order, &der, err) &&
+           pki_cert_read_keyless(buf_view(&der), ret_cert, err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A certificate (RFC 5280), parsed once, kept with its bytes and with what people want to see. */
+#include "pki/der.h"
 #include "pki/ossl.h"
 
 #include "base/text.h"
@@ -109,7 +110,19 @@ static bool read_serial(struct pki_cert *cert, struct err *err)
     return true;
 }
 
-static void read_facts(struct pki_cert *cert)
+static void read_times(struct pki_cert *cert)
+{
+    cert->facts = (struct pki_facts){
+        .subject = "",
+        .issuer = "",
+        .names = "",
+        .serial = "",
+        .not_before = time_or_zero(X509_get0_notBefore(cert->x509)),
+        .not_after = time_or_zero(X509_get0_notAfter(cert->x509)),
+    };
+}
+
+static void read_texts(struct pki_cert *cert)
 {
     _buf_ serial = { 0 };
 
@@ -118,14 +131,10 @@ static void read_facts(struct pki_cert *cert)
     cert->issuer = name_text(X509_get_issuer_name(cert->x509));
     cert->names = names_text(cert->x509);
     cert->serial = mem_text(buf_cstr(&serial));
-    cert->facts = (struct pki_facts){
-        .subject = cert->subject,
-        .issuer = cert->issuer,
-        .names = cert->names,
-        .serial = cert->serial,
-        .not_before = time_or_zero(X509_get0_notBefore(cert->x509)),
-        .not_after = time_or_zero(X509_get0_notAfter(cert->x509)),
-    };
+    cert->facts.subject = cert->subject;
+    cert->facts.issuer = cert->issuer;
+    cert->facts.names = cert->names;
+    cert->facts.serial = cert->serial;
 }
 
 /* OpenSSL reads BER and remembers the bytes it came from. Writing everything anew shows whether
@@ -167,19 +176,30 @@ static bool read_with(OSSL_LIB_CTX *ctx, struct view der, struct pki_cert **ret_
     cert->der = buf_dup(der);
     pki_hash(der, cert->hash);
     pki_hash(buf_view(&spki), cert->spki_hash);
-    read_facts(cert);
+    read_times(cert);
     *ret_cert = STEAL(cert);
     return true;
 }
 
+bool pki_cert_read_bare(struct view der, struct pki_cert **ret_cert, struct err *err)
+{
+    return read_with(pki_keyless(), der, ret_cert, err);
+}
+
 bool pki_cert_read(struct view der, struct pki_cert **ret_cert, struct err *err)
 {
-    return read_with(NULL, der, ret_cert, err);
+    if (!read_with(NULL, der, ret_cert, err))
+        return false;
+    read_texts(*ret_cert);
+    return true;
 }
 
 bool pki_cert_read_keyless(struct view der, struct pki_cert **ret_cert, struct err *err)
 {
-    return read_with(pki_keyless(), der, ret_cert, err);
+    if (!pki_cert_read_bare(der, ret_cert, err))
+        return false;
+    read_texts(*ret_cert);
+    return true;
 }
 
 bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err)
@@ -194,6 +214,22 @@ bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *
     for (size_t i = 0; i < N_ELEMENTS(blocks); i++)
         buf_free(&blocks[i]);
     return ok;
+}
+
+bool pki_cert_span(struct view der, struct view *ret_serial, struct pki_span *ret_span)
+{
+    struct view outer, tbs, serial, validity, skipped;
+    struct pki_span span;
+
+    if (!der_take(&der, DER_SEQUENCE, &outer) || der.len || !der_take(&outer, DER_SEQUENCE, &tbs) ||
+        !der_take(&tbs, DER_CONSTRUCTED | 0, &skipped) || !der_take(&tbs, DER_INTEGER, &serial) ||
+        !der_take(&tbs, DER_SEQUENCE, &skipped) || !der_take(&tbs, DER_SEQUENCE, &skipped) ||
+        !der_take(&tbs, DER_SEQUENCE, &validity) || !der_take_time(&validity, &span.not_before) ||
+        !der_take_time(&validity, &span.not_after))
+        return false;
+    *ret_serial = serial;
+    *ret_span = span;
+    return true;
 }
 
 void pki_cert_free(struct pki_cert *cert)

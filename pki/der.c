@@ -135,3 +135,42 @@ bool der_take_whole(struct view *from, unsigned tag, struct view *ret_element)
     *ret_element = view_sub(before, 0, before.len - from->len);
     return true;
 }
+
+static bool take_digits(struct view *text, size_t n, int *ret)
+{
+    int value = 0;
+
+    if (text->len < n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (text->data[i] < '0' || text->data[i] > '9')
+            return false;
+        value = 10 * value + text->data[i] - '0';
+    }
+    *text = view_sub(*text, n, text->len);
+    *ret = value;
+    return true;
+}
+
+bool der_take_time(struct view *from, uint64_t *ret_ms)
+{
+    bool is_short = der_next_is(*from, DER_UTC_TIME);
+    struct view rest = *from, text;
+    struct tm tm = { 0 };
+    time_t seconds;
+
+    if (!der_take(&rest, is_short ? DER_UTC_TIME : DER_GENERALIZED_TIME, &text) ||
+        !take_digits(&text, is_short ? 2 : 4, &tm.tm_year) || !take_digits(&text, 2, &tm.tm_mon) ||
+        !take_digits(&text, 2, &tm.tm_mday) || !take_digits(&text, 2, &tm.tm_hour) ||
+        !take_digits(&text, 2, &tm.tm_min) || !take_digits(&text, 2, &tm.tm_sec) ||
+        !view_eq_text(text, "Z"))
+        return false;
+    tm.tm_year = is_short ? tm.tm_year + (tm.tm_year < 50 ? 100 : 0) : tm.tm_year - 1900;
+    tm.tm_mon--;
+    seconds = timegm(&tm);
+    if (seconds < 0)
+        return false;
+    *ret_ms = (uint64_t)seconds * 1000;
+    *from = rest;
+    return true;
+}

@@ -34,3 +34,5 @@ bool der_next_is(struct view from, unsigned tag);
  * is as it was. */
 bool der_take(struct view *from, unsigned tag, struct view *ret_content);
 bool der_take_whole(struct view *from, unsigned tag, struct view *ret_element); /* with its head */
+/* UTCTime or GeneralizedTime at the front, as RFC 5280, 4.1.2.5 has them: milliseconds since 1970. */
+bool der_take_time(struct view *from, uint64_t *ret_ms);

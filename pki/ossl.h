@@ -36,7 +36,9 @@ struct pki_cert {
 struct pki_ca {
     struct pki_cert *cert;
     struct pki_key *key;
-    struct pki_key *throwaway; /* of the same curve: signs what is only looked at */
+    struct pki_own *own;             /* of leaves; NULL: none was signed yet */
+    struct pki_throwaway *throwaway; /* signs copies of leaves, which are only looked at */
+    char *network; /* that it was found to be constrained to; NULL: not looked at yet */
 };
 
 OWN_FREEP(X509, X509)
@@ -86,6 +88,9 @@ EVP_PKEY *pki_spki_key(struct view spki);
 bool pki_spki_is_key(struct view spki);
 /* Whether `key` signed `bytes`, with its curve's own digest or with `digest`. False for each doubt. */
 bool pki_key_signed(EVP_PKEY *key, const EVP_MD *digest, struct view bytes, struct view sig);
+
+/* A certificate to be held against the profile: facts have its times alone, and no texts for people. */
+bool pki_cert_read_bare(struct view der, struct pki_cert **ret_cert, struct err *err);
 
 /* Where OpenSSL finds no decoder: X509 and X509_REQ made with it leave the key in them as the bytes that it is,
  * which is four fifths of the cost of reading one. They cannot verify, nor be verified by OpenSSL. */

@@ -101,6 +101,12 @@ bool pki_cert_read_keyless(struct view der, struct pki_cert **ret_cert, struct e
 bool pki_cert_read_pem(struct view pem, struct pki_cert **ret_cert, struct err *err);
 void pki_cert_free(struct pki_cert *cert);
 OWN_FREEP(pki_cert, struct pki_cert)
+/* When a certificate that our own signer made is valid, and its serial (the INTEGER's content octets, borrowed), without
+ * looking at the rest. False: they are not there. */
+struct pki_span {
+    uint64_t not_before, not_after;
+};
+bool pki_cert_span(struct view der, struct view *ret_serial, struct pki_span *ret_span);
 /* Views borrow from the certificate. The serial is the INTEGER's content octets. */
 struct view pki_cert_der(const struct pki_cert *cert);
 struct view pki_cert_serial(const struct pki_cert *cert);
@@ -156,8 +162,11 @@ struct pki_order { /* what to put into a leaf; nothing but the key comes from th
 void pki_serial_new(uint8_t ret_serial[PKI_MAX_SERIAL], size_t *ret_len);
 /* First signs with a throwaway key and holds the result against the profile; only what passed is
  * signed with the CA's, and the bytes that are signed are the ones that were looked at. */
-bool pki_ca_issue(const struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+bool pki_ca_issue(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
                   struct pki_cert **ret_cert, struct err *err);
+/* The same as DER alone: for whoever makes many. *ret_der is replaced. */
+bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                      struct buf *ret_der, struct err *err);
 
 /* SHA-256 by OpenSSL, which uses the processor's instructions: for lists of megabytes. */
 void pki_hash(struct view bytes, uint8_t ret_hash[HASH_SIZE]);

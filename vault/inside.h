@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "rpc/rpc.h"
+#include "vault/serials.h"
 #include "vault/vault.h"
 
 /* Of the clock that den goes by: both run on one machine. */
@@ -19,6 +20,7 @@ struct vault {
     struct pki_ocsp *ocsp;         /* it with its certificate */
     struct pki_key *next_ocsp_key; /* waits for its certificate */
     uint8_t next_ocsp_spki[HASH_SIZE];
+    struct vault_serials *serials;
     uint64_t n_logged, logged_at, n_unlogged;
 };
 
@@ -29,7 +31,7 @@ typedef bool vault_handler(struct vault *v, struct vault_in *in, struct buf *ans
 
 vault_handler vault_re_sign;                                       /* statements.c */
 vault_handler vault_statements;                                    /* statements.c */
-vault_handler vault_issue, vault_list, vault_ocsp_key, vault_ocsp; /* issue.c */
+vault_handler vault_apply, vault_issue, vault_list, vault_ocsp_key, vault_ocsp; /* issue.c */
 vault_handler vault_claim, vault_move, vault_re_enrol;             /* claims.c */
 
 /* claims.c: the ID's key, which is this one from now on if it has none. WRONG_KEY, REVOKED. */

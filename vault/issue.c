@@ -8,52 +8,46 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_LABEL = 64, MAX_URL = 512, LIST_AHEAD = 1000000 };
+enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_URL = 512, LIST_AHEAD = 1000000 };
 
-struct job {
+struct application {
     uint8_t profile;
-    char label[MAX_LABEL + 1];
+    char label[VAULT_LABEL + 1];
     struct view csr;                    /* of a router, or of our own OCSP signer */
     struct view body, request, sig, pk; /* of a peer: what it signed; the key that den has for it */
-    uint64_t now, life;
-    struct view serial;
-    uint8_t spki[HASH_SIZE];
 };
 
-static void read_job(struct vault_in *in, struct job *job)
+static void read_application(struct vault_in *in, struct application *a)
 {
     struct view label;
 
-    job->profile = vault_u8(in);
-    label = vault_bytes(in, MAX_LABEL);
-    snprintf(job->label, sizeof(job->label), "%.*s", VIEW_FMT(label));
-    job->csr = vault_bytes(in, PKI_MAX_CSR);
-    job->body = vault_bytes(in, MAX_BODY);
-    job->request = vault_bytes(in, RPC_MAX_STATEMENT);
-    job->sig = vault_bytes(in, SIG_SIZE);
-    job->pk = vault_bytes(in, KEY_SIZE);
-    job->now = vault_u64(in);
-    job->life = vault_u64(in);
-    job->serial = vault_bytes(in, PKI_MAX_SERIAL);
+    a->profile = vault_u8(in);
+    label = vault_bytes(in, VAULT_LABEL);
+    snprintf(a->label, sizeof(a->label), "%.*s", VIEW_FMT(label));
+    a->csr = vault_bytes(in, PKI_MAX_CSR);
+    a->body = vault_bytes(in, MAX_BODY);
+    a->request = vault_bytes(in, RPC_MAX_STATEMENT);
+    a->sig = vault_bytes(in, SIG_SIZE);
+    a->pk = vault_bytes(in, KEY_SIZE);
 }
 
 /* ---- who may have one ------------------------------------------------------------------------------- */
 
 /* R is of the key that the book has for this ID, about this body, and was made lately. */
-static bool check_request(struct vault *v, const struct job *job, struct err *err)
+static bool check_request(struct vault *v, const struct application *a, struct err *err)
 {
-    struct view id = view_text(job->label);
+    struct view id = view_text(a->label);
     struct rpc_request r;
     uint8_t hash[HASH_SIZE];
 
-    if (!rpc_statement_open(RPC_W_REQUEST, job->pk, job->request, job->sig, &r, err))
-        return err_wrap(err, "request of %s", job->label);
-    hash_sha256(job->body, hash);
+    if (!rpc_statement_open(RPC_W_REQUEST, a->pk, a->request, a->sig, &r, err))
+        return err_wrap(err, "request");
+    hash_sha256(a->body, hash);
     if (!vault_check_netid(v, r.netid, err) || !vault_is_den_sign(v, r.den_pk) ||
         !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
         !view_eq(r.body_hash, VIEW_ARR(hash)))
-        return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", job->label);
-    return vault_check_beacon(v, r.beacon, err) && vault_check_key(v, id, job->pk, err);
+        return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", a->label);
+    return vault_check_beacon(v, r.beacon, err) && vault_check_key(v, id, a->pk, err);
 }
 
 static bool read_body(struct view body, struct view *ret_csr, struct err *err)
@@ -78,21 +72,70 @@ static bool check_router(struct vault *v, struct view spki, struct err *err)
     return true;
 }
 
-static bool check_owner(struct vault *v, struct job *job, const struct pki_csr *csr,
-                        struct err *err)
+static bool check_owner(struct vault *v, const struct vault_serial *s, struct err *err)
 {
-    pki_csr_spki_hash(csr, job->spki);
-    switch (job->profile) {
+    uint8_t spki[HASH_SIZE];
+
+    pki_csr_spki_hash(s->csr, spki);
+    switch (s->profile) {
     case PKI_PEER:
-        return true; /* by check_request() */
+        return vault_check_key(v, view_text(s->label), VIEW_ARR(s->pk), err);
     case PKI_ROUTER:
-        return check_router(v, VIEW_ARR(job->spki), err);
+        return check_router(v, VIEW_ARR(spki), err);
     case PKI_OCSP:
-        return (v->next_ocsp_key && view_eq(VIEW_ARR(job->spki), VIEW_ARR(v->next_ocsp_spki))) ||
+        return (v->next_ocsp_key && view_eq(VIEW_ARR(spki), VIEW_ARR(v->next_ocsp_spki))) ||
                err_set(err, ERR_NOT_AUTHORIZED,
                        "the OCSP signer's key is made by the signer alone");
     }
     return err_set(err, ERR_BAD_WIRE, "no such profile");
+}
+
+/* ---- serial numbers: drawn here, so that none is ever signed twice ------------------------------------ */
+
+static const struct vault_serial *apply_one(struct vault *v, const struct application *a,
+                                            struct err *err)
+{
+    _cleanup_(vault_serial_freep) struct vault_serial *s = mem_new(struct vault_serial);
+    bool is_peer = a->profile == PKI_PEER;
+    struct view csr = a->csr;
+
+    s->profile = (enum pki_profile)a->profile;
+    memcpy(s->label, a->label, sizeof(s->label));
+    if (is_peer && (!check_request(v, a, err) || !read_body(a->body, &csr, err)))
+        return NULL;
+    if (is_peer)
+        memcpy(s->pk, a->pk.data, KEY_SIZE);
+    if (!pki_csr_take(csr, &s->csr, err) || (!is_peer && !check_owner(v, s, err)))
+        return NULL;
+    return vault_serials_draw(v->serials, STEAL(s), v->now, err);
+}
+
+bool vault_apply(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
+{
+    uint16_t n = vault_u16(in);
+
+    if (in->is_bad || n > VAULT_MAX_BATCH) {
+        in->is_bad = true;
+        return false;
+    }
+    buf_put_u8(answer, VAULT_YES);
+    for (uint16_t i = 0; i < n; i++) {
+        const struct vault_serial *s;
+        struct application a = { 0 };
+        struct err why = { 0 };
+        read_application(in, &a);
+        if (in->is_bad)
+            return false;
+        s = apply_one(v, &a, &why);
+        if (s) {
+            buf_put_u8(answer, VAULT_YES);
+            vault_put(answer, VIEW(s->serial, s->len));
+            continue;
+        }
+        vault_log_refusal(v, "certificate request", &why);
+        vault_put_refusal(answer, &why);
+    }
+    return vault_end(in);
 }
 
 /* ---- signing ------------------------------------------------------------------------------------------ */
@@ -109,29 +152,34 @@ static bool take_ocsp(struct vault *v, struct view der, struct err *err)
     return true;
 }
 
-static bool sign_job(struct vault *v, struct job *job, const struct pki_order *urls,
-                     struct pki_cert **ret_cert, struct err *err)
-{
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
-    struct pki_order leaf = *urls;
-    struct view der = job->csr;
+struct job {
+    struct view serial;
+    uint64_t now, life;
+};
 
-    if (job->profile == PKI_PEER &&
-        (!check_request(v, job, err) || !read_body(job->body, &der, err)))
+/* Whatever comes of it, the serial is used up. */
+static bool sign_job(struct vault *v, const struct job *job, const struct pki_order *urls,
+                     struct buf *ret_der, struct err *err)
+{
+    _cleanup_(vault_serial_freep) struct vault_serial *s =
+        vault_serials_use(v->serials, job->serial, v->now);
+    struct pki_order leaf = *urls;
+
+    if (!s)
+        return err_set(err, ERR_BUSY,
+                       "this serial number was not drawn by den's signer lately, or is used: ask "
+                       "once more");
+    if (!vault_check_now(v, job->now, "time", err) || !check_owner(v, s, err))
         return false;
-    if (!vault_check_now(v, job->now, "time", err) || !pki_csr_take(der, &csr, err) ||
-        !check_owner(v, job, csr, err))
-        return false;
-    leaf.profile = (enum pki_profile)job->profile;
-    leaf.label = job->label;
+    leaf.profile = s->profile;
+    leaf.label = s->label;
     leaf.network = vault_book_network(v->book);
     leaf.now = job->now;
     leaf.life_ms = job->life;
-    leaf.serial_len = job->serial.len;
-    if (job->serial.len)
-        memcpy(leaf.serial, job->serial.data, job->serial.len);
-    return pki_ca_issue(v->keys.ca, csr, &leaf, ret_cert, err) &&
-           (job->profile != PKI_OCSP || take_ocsp(v, pki_cert_der(*ret_cert), err));
+    leaf.serial_len = s->len;
+    memcpy(leaf.serial, s->serial, s->len);
+    return pki_ca_issue_der(v->keys.ca, s->csr, &leaf, ret_der, err) &&
+           (s->profile != PKI_OCSP || take_ocsp(v, buf_view(ret_der), err));
 }
 
 bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
@@ -141,6 +189,7 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unus
                 *ocsp = view_dup_text(vault_bytes(in, MAX_URL));
     const struct pki_order urls = { .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
     uint16_t n = vault_u16(in);
+    _buf_ der = { 0 };
 
     if (in->is_bad || n > VAULT_MAX_BATCH) {
         in->is_bad = true;
@@ -148,15 +197,15 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unus
     }
     buf_put_u8(answer, VAULT_YES);
     for (uint16_t i = 0; i < n; i++) {
-        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-        struct job job = { 0 };
+        struct job job = { .serial = vault_bytes(in, PKI_MAX_SERIAL) };
         struct err why = { 0 };
-        read_job(in, &job);
+        job.now = vault_u64(in);
+        job.life = vault_u64(in);
         if (in->is_bad)
             return false;
-        if (sign_job(v, &job, &urls, &cert, &why)) {
+        if (sign_job(v, &job, &urls, &der, &why)) {
             buf_put_u8(answer, VAULT_YES);
-            vault_put(answer, pki_cert_der(cert));
+            vault_put(answer, buf_view(&der));
             continue;
         }
         vault_log_refusal(v, "certificate", &why);

@@ -17,6 +17,7 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
     *keys_taken = (struct vault_keys){ 0 };
     v->book = book_taken;
     v->trust = trust;
+    v->serials = vault_serials_new();
     return v;
 }
 
@@ -49,6 +50,7 @@ void vault_free(struct vault *v)
     vault_book_free(v->book);
     pki_key_free(v->next_ocsp_key);
     pki_ocsp_free(v->ocsp);
+    vault_serials_free(v->serials);
     free(v);
 }
 
@@ -126,6 +128,7 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         [VAULT_CLAIM] = { vault_claim, "claim" },
         [VAULT_MOVE] = { vault_move, "rekey" },
         [VAULT_RE_ENROL] = { vault_re_enrol, "re-enrolment" },
+        [VAULT_APPLY] = { vault_apply, "certificate requests" },
         [VAULT_ISSUE] = { vault_issue, "certificates" },
         [VAULT_LIST] = { vault_list, "revocation list" },
         [VAULT_OCSP_KEY] = { vault_ocsp_key, "OCSP key" },

@@ -8,7 +8,7 @@ import time
 
 from nacl.signing import SigningKey
 
-HELLO, STATEMENTS, CLAIM, MOVE, RE_ENROL, ISSUE, LIST, OCSP_KEY, OCSP = range(1, 10)
+HELLO, STATEMENTS, CLAIM, MOVE, RE_ENROL, APPLY, ISSUE, LIST, OCSP_KEY, OCSP = range(1, 11)
 WORDS = {"manifest": 0, "admission": 4, "grant": 7, "heartbeat": 9, "time": 10, "revoke": 11, "name": 13, "rekey": 14}
 
 
@@ -67,7 +67,7 @@ class FakeDen:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(60)
         self.socket.connect(path)
-        hello = self.ask(HELLO, b"\x01")
+        hello = self.ask(HELLO, b"\x02")
         self.sign_pk, self.cert, self.netid, self.report = (hello.bytes() for _ in range(4))
         self.hb_no, self.crl_no, self.crl_at, self.n_revoked = struct.unpack(">QQQQ", hello.take(32))
 
@@ -121,12 +121,17 @@ class FakeDen:
         request = statement("request", self.netid, self.sign_pk, peer_id.encode(), b"den.ca.sign", beacon, secrets.token_bytes(16), sha256(body))
         sig = identity.sign(request).signature if sig is None else sig
         pk = bytes((claimed or identity).verify_key)
-        job = b"\0" + items(peer_id.encode(), b"", body, request, sig, pk) + u64(now()) + u64(86400000) + item(b"\x01" + secrets.token_bytes(16))
-        return self.ask(ISSUE, items(b"", b"", b"") + b"\0\x01" + job).yes().bytes()
+        self.serial = self.apply(b"\0" + items(peer_id.encode(), b"", body, request, sig, pk))
+        return self.certify(self.serial)
+
+    def apply(self, application):
+        return self.ask(APPLY, b"\0\x01" + application).yes().bytes()
+
+    def certify(self, serial):
+        return self.ask(ISSUE, items(b"", b"", b"") + b"\0\x01" + item(serial) + u64(now()) + u64(86400000)).yes().bytes()
 
     def router_certificate(self, csr):
-        job = b"\x01" + items(b"router", csr, b"", b"", b"", b"") + u64(now()) + u64(86400000) + item(b"\x01" + secrets.token_bytes(16))
-        return self.ask(ISSUE, items(b"", b"", b"") + b"\0\x01" + job).yes().bytes()
+        return self.certify(self.apply(b"\x01" + items(b"router", csr, b"", b"", b"", b"")))
 
     def revocation_list(self, number, at):
         return self.ask(LIST, u64(number) + u64(at) + u64(at + 86400000) + item(b"")).bytes()
@@ -172,6 +177,8 @@ def attacks(den, csr, network):
     yield "certificate with another one's signature", refused(
         "bad_signature", lambda: den.certificate(peer_id, csr, mallory, den.beacon, claimed=alice))
     yield "certificate on an old request", refused("stale", den.certificate, peer_id, csr, alice, os.urandom(16))
+    yield "certificate with a serial number of its own", refused("busy", den.certify, b"\x01" + secrets.token_bytes(16))
+    yield "a second certificate with one serial number", refused("busy", den.certify, den.serial)
     yield "certificate of the router for a key of its own", refused("not_authorized", den.router_certificate, csr)
     yield "claim of a known ID", None if den.claim(peer_id, evil) == 1 else "it was done"
     yield "name statement with another key", refused("wrong_key", den.sign, "name", den.netid, b"alice", peer_id.encode(), evil, u64(1), u64(now() + 3600000))

@@ -120,6 +120,7 @@ TEST(what_is_not_signed_uses_up_no_nonce_and_is_audited_under_who_sent_it)
     CHECK_U64(world_audited(w, "request.refused", peer->id), 1);
     inv = ask(w, peer, right);
     run_works();
+    world_pass(w, 1);
     check_yielded(w, inv);
 }
 
@@ -174,5 +175,6 @@ TEST(so_many_wait_at_once_and_no_more)
     den_core_up(w->core);
     inv = ask(w, peer, request_of(w, peer, buf_view(&peer->csr)));
     run_works();
+    world_pass(w, 1);
     check_yielded(w, inv);
 }

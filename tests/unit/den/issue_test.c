@@ -377,12 +377,15 @@ TEST(what_comes_in_one_turn_is_recorded_together)
     _cleanup_(world_freep) struct world *w = fast_world();
     struct world_peer *peers[MANY], *fresh[MANY];
     uint64_t invs[MANY + 2];
+    struct err err;
     size_t n_before;
 
     for (size_t i = 0; i < MANY; i++) {
         peers[i] = world_peer_new(w);
         fresh[i] = world_stranger_new(w); /* for its TLS key */
     }
+    w->config.sign_together = 10;
+    CHECK_OK(world_restart(w, &err), err);
     n_before = world_n_commits;
     w->is_turn_long = true;
     for (size_t i = 0; i < MANY; i++)
@@ -390,10 +393,11 @@ TEST(what_comes_in_one_turn_is_recorded_together)
     invs[MANY] = sign_csr(w, peers[0], buf_view(&fresh[0]->csr)); /* its own key once more */
     CHECK(!world_answer(w, invs[0]) && !world_answer(w, invs[MANY]));
     invs[MANY + 1] = sign_csr(w, peers[1], buf_view(&fresh[0]->csr)); /* somebody else's */
+    den_core_tick(w->core); /* the signer has looked at their requests */
     check_refused(w, invs[MANY + 1], ERR_WRONG_KEY,
                   "certificate request: this key was used by another ID");
     n_before = world_n_commits; /* the refusal is in the audit */
-    world_pass(w, 1);
+    world_pass(w, 5);           /* the serials of all; then their certificates */
     CHECK_U64(world_n_commits - n_before, 2);
     for (size_t i = 0; i < MANY; i++) {
         _cleanup_(pki_cert_freep) struct pki_cert *cert = cert_of(w, invs[i]);
@@ -420,26 +424,75 @@ TEST(a_request_waits_a_moment_for_others_and_no_longer)
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
     struct world_peer *more[12];
     uint64_t invs[N_ELEMENTS(more)];
+    size_t n_before;
     struct err err;
 
     w->config.sign_together = 10;
     CHECK_OK(world_restart(w, &err), err);
     w->is_turn_long = true;
+    n_before = world_n_commits;
     for (size_t i = 0; i < N_ELEMENTS(more);
          i++) /* one a millisecond: none of them ends the wait */
         more[i] = world_stranger_new(w);
     for (size_t i = 0; i < N_ELEMENTS(more); i++) {
         invs[i] = sign_csr(w, peer, buf_view(&more[i]->csr));
+        den_core_tick(w->core);
         w->mono++;
-        if (den_core_deadline(w->core) <= w->mono - 1)
-            den_core_tick(w->core);
     }
+    CHECK_U64(world_n_commits - n_before, 1); /* the serials of eleven of them */
+    world_pass(w, 4);
+    CHECK_U64(world_n_commits - n_before, 3);
     for (size_t i = 0; i < N_ELEMENTS(more); i++)
-        CHECK((world_answer(w, invs[i]) != NULL) == (i < 11));
-    world_pass(w, 2);
-    CHECK(world_answer(w, invs[N_ELEMENTS(more) - 1]));
+        CHECK(world_answer(w, invs[i]));
     for (size_t i = 0; i < N_ELEMENTS(more); i++)
         world_peer_free(more[i]);
+}
+
+static void revoke_peer(struct world *w, const struct world_peer *peer)
+{
+    struct store_revocation r = { .kind = STORE_REVOKE_IDENTITY, .at = w->wall };
+    struct err err;
+    bool is_new;
+
+    snprintf(r.id, sizeof(r.id), "%s", peer->id);
+    memcpy(r.subject, key_public(peer->key), KEY_SIZE);
+    r.subject_len = KEY_SIZE;
+    CHECK_OK(store_begin(w->store, &err) &&
+                 store_revocation_add(w->store, &r, &r.no, &is_new, &err) &&
+                 store_commit(w->store, &err),
+             err);
+}
+
+/* As `warren-den revoke` does it, from another process, at any moment. */
+TEST(who_is_revoked_while_it_waits_gets_no_certificate)
+{
+    for (size_t stage = 0; stage < 3; stage++) {
+        _cleanup_(world_freep) struct world *w = fast_world();
+        _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                      *fresh = world_stranger_new(w);
+        struct err err;
+        uint64_t inv;
+
+        w->config.sign_together = 10;
+        CHECK_OK(world_restart(w, &err), err);
+        w->is_turn_long = true;
+        inv = sign_csr(w, peer, buf_view(&fresh->csr));
+        if (stage >= 1)
+            den_core_tick(w->core); /* looked at */
+        w->mono += stage >= 2 ? 2 : 0;
+        if (stage >= 2)
+            den_core_tick(w->core); /* its serial is reserved, it is signed, and not recorded yet */
+        CHECK(!world_answer(w, inv));
+        revoke_peer(w, peer);
+        world_pass(w, 100);
+        world_check_refused(w, inv, ERR_REVOKED);
+        CHECK_U64(world_audited(w, "certificate.issued", NULL), 1); /* at its enrolment */
+        _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+        enum store_found found;
+        CHECK_OK(store_certificate_by_spki(w->store, VIEW_ARR(fresh->spki), &found, &c, &err), err);
+        CHECK((found == STORE_FOUND) == (stage == 2));
+        CHECK_U64(c.der.len, 0);
+    }
 }
 
 TEST(a_full_disk_refuses_the_whole_turn_and_the_next_one_works)

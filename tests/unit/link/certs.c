@@ -12,7 +12,7 @@ static struct {
     struct view chain[2][2];
 } certs;
 
-static bool make_leaf(const struct pki_ca *ca, const char *label, struct buf *chain,
+static bool make_leaf(struct pki_ca *ca, const char *label, struct buf *chain,
                       struct buf *ret_key, struct err *err)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/text.h"
-#include "pki/ossl.h"
+#include "pki/own.h"
 #include "tests/unit/pki/net.h"
 
 #include <openssl/x509.h>
@@ -16,35 +16,56 @@ static bool new_csr(struct pki_csr **ret_csr, struct err *err)
            pki_csr_read(buf_view(&der), ret_csr, err);
 }
 
-/* The linker leads both ways to sign through here: the key that was last used. */
-static EVP_PKEY *sign_key;
-bool __real_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+/* The linker leads through here what signs copies of leaves, and what signs leaves. */
+static size_t n_copies, n_signed;
+bool __real_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
+                               struct err *err);
+bool __wrap_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
+                               struct err *err);
+bool __wrap_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
+                               struct err *err)
+{
+    n_copies++;
+    return __real_pki_throwaway_sign(t, bytes, ret_sig, err);
+}
+
+bool __real_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
                          struct err *err);
-bool __wrap_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+bool __wrap_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
                          struct err *err);
-bool __wrap_pki_key_sign(const struct pki_key *key, struct view bytes, struct buf *ret_sig,
+bool __wrap_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
                          struct err *err)
 {
-    sign_key = key->pkey;
-    return __real_pki_key_sign(key, bytes, ret_sig, err);
+    n_signed++;
+    return __real_pki_own_sign(own, bytes, ret_sig, err);
 }
 
-int __real_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
-int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx);
-int __wrap_X509_sign_ctx(X509 *x509, EVP_MD_CTX *ctx)
+/* A processor that errs. */
+static bool is_faulty;
+int __real_EVP_PKEY_sign(EVP_PKEY_CTX *ctx, unsigned char *sig, size_t *len,
+                         const unsigned char *hash, size_t n_hash);
+int __wrap_EVP_PKEY_sign(EVP_PKEY_CTX *ctx, unsigned char *sig, size_t *len,
+                         const unsigned char *hash, size_t n_hash);
+int __wrap_EVP_PKEY_sign(EVP_PKEY_CTX *ctx, unsigned char *sig, size_t *len,
+                         const unsigned char *hash, size_t n_hash)
 {
-    sign_key = EVP_PKEY_CTX_get0_pkey(EVP_MD_CTX_get_pkey_ctx(ctx));
-    return __real_X509_sign_ctx(x509, ctx);
+    int ok = __real_EVP_PKEY_sign(ctx, sig, len, hash, n_hash);
+
+    sig[*len - 1] ^= is_faulty;
+    return ok;
 }
 
-static bool is_key_of(EVP_PKEY *key, const struct pki_ca *ca)
+/* By OpenSSL's own way. */
+static bool is_signed_by(const struct pki_cert *cert, const struct pki_ca *ca)
 {
-    struct view der = pki_cert_der(pki_ca_cert(ca));
-    const unsigned char *at = der.data;
-    X509 *x509 = d2i_X509(NULL, &at, (long)der.len);
-    bool is = EVP_PKEY_eq(X509_get0_pubkey(x509), key) == 1;
+    struct view der = pki_cert_der(cert), ca_der = pki_cert_der(pki_ca_cert(ca));
+    const unsigned char *at = der.data, *ca_at = ca_der.data;
+    X509 *x509 = d2i_X509(NULL, &at, (long)der.len),
+         *above = d2i_X509(NULL, &ca_at, (long)ca_der.len);
+    bool is = X509_verify(x509, X509_get0_pubkey(above)) == 1;
 
     X509_free(x509);
+    X509_free(above);
     return is;
 }
 
@@ -295,15 +316,66 @@ TEST(the_root_issues_no_leaf)
 
     CHECK_OK(net_init(&net, &err), err);
     CHECK_OK(new_csr(&csr, &err), err);
-    sign_key = NULL;
+    n_copies = n_signed = 0;
     CHECK_ERR(pki_ca_issue(net.root, csr, &order, &cert, &err), err, ERR_BAD_CERTIFICATE);
     CHECK_STR(err.text, "our own certificate: the certificate is signed by ecdsa-with-SHA384, not "
                         "by ECDSA with SHA256");
     /* a copy was signed, and looked at; the root's key was not touched */
-    CHECK(sign_key && !is_key_of(sign_key, net.root));
+    CHECK_U64(n_copies, 1);
+    CHECK_U64(n_signed, 0);
     CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
-    CHECK(is_key_of(sign_key, net.intermediate));
+    CHECK_U64(n_copies, 2);
+    CHECK_U64(n_signed, 1);
+    CHECK(is_signed_by(cert, net.intermediate));
     pki_cert_free(cert);
+}
+
+TEST(a_signature_that_is_wrong_does_not_leave)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    struct pki_order order = net_order(PKI_PEER, "456000");
+    struct pki_cert *cert = NULL;
+    struct err err = { 0 };
+    _buf_ der = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(new_csr(&csr, &err), err);
+    is_faulty = true;
+    CHECK_ERR(pki_ca_issue_der(net.intermediate, csr, &order, &der, &err), err, ERR_INTERNAL);
+    CHECK_STR(err.text, "our own signature does not verify");
+    CHECK_U64(der.len, 0);
+    is_faulty = false;
+    for (size_t i = 0; i < 200; i++) { /* numbers of every length */
+        CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+        CHECK(is_signed_by(cert, net.intermediate));
+        pki_cert_free(cert);
+    }
+}
+
+TEST(copies_are_signed_by_the_throwaway_key)
+{
+    _cleanup_(pki_throwaway_freep) struct pki_throwaway *t = pki_throwaway_new(),
+                                                        *other = pki_throwaway_new();
+    static const uint8_t head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00 };
+    uint8_t point[PKI_P256_POINT];
+    _buf_ spki = { 0 };
+    struct err err = { 0 };
+
+    pki_throwaway_point(t, point);
+    buf_put(&spki, VIEW_ARR(head));
+    buf_put(&spki, VIEW_ARR(point));
+    for (unsigned i = 0; i < 200; i++) {
+        _buf_ sig = { 0 }, wrong = { 0 };
+        CHECK_OK(pki_throwaway_sign(t, VIEW(&i, sizeof(i)), &sig, &err), err);
+        CHECK_OK(pki_verify_by_spki(buf_view(&spki), VIEW(&i, sizeof(i)), buf_view(&sig), &err),
+                 err);
+        CHECK_OK(pki_throwaway_sign(other, VIEW(&i, sizeof(i)), &wrong, &err), err);
+        CHECK_ERR(pki_verify_by_spki(buf_view(&spki), VIEW(&i, sizeof(i)), buf_view(&wrong), &err),
+                  err, ERR_BAD_SIGNATURE);
+    }
 }
 
 TEST(a_ca_needs_the_right_curve_and_a_network)

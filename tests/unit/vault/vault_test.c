@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a den that was taken over may ask for, and does not get. */
 #include "vault/vault.h"
+#include "vault/serials.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -485,7 +486,7 @@ struct order {
 
 static void put_order(struct scene *s, const struct order *o)
 {
-    uint8_t serial[PKI_MAX_SERIAL], beacon[RPC_BEACON] = { 3 };
+    uint8_t beacon[RPC_BEACON] = { 3 };
     const struct rpc_request context = {
         .netid = VIEW_ARR(s->netid),
         .den_pk = key_public_view(s->sign),
@@ -494,7 +495,6 @@ static void put_order(struct scene *s, const struct order *o)
     };
     _buf_ body = { 0 }, args = { 0 };
     struct rpc_fields f;
-    size_t len;
 
     rpc_put_map(&body, 1);
     rpc_put_str(&body, "csr");
@@ -506,10 +506,7 @@ static void put_order(struct scene *s, const struct order *o)
                 sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
     if (o->is_body_changed)
         body.data[body.len - 1] ^= 1;
-    pki_serial_new(serial, &len);
-    begin(s, VAULT_ISSUE);
-    for (size_t i = 0; i < 3; i++)
-        vault_put_text(&s->request, "");
+    begin(s, VAULT_APPLY);
     buf_put_u16(&s->request, 1);
     buf_put_u8(&s->request, (uint8_t)o->profile);
     vault_put_text(&s->request, o->label);
@@ -518,22 +515,110 @@ static void put_order(struct scene *s, const struct order *o)
     vault_put(&s->request, r);
     vault_put(&s->request, sig);
     vault_put(&s->request, key_public_view(o->pk));
+}
+
+struct number {
+    uint8_t serial[PKI_MAX_SERIAL];
+    size_t len;
+};
+
+static bool apply(struct scene *s, const struct order *o, struct number *ret)
+{
+    struct view serial;
+
+    put_order(s, o);
+    if (!asked(s) || !vault_take_outcome(&s->in, &err))
+        return false;
+    serial = vault_bytes(&s->in, PKI_MAX_SERIAL);
+    CHECK_U64(serial.len, 17);
+    memcpy(ret->serial, serial.data, serial.len);
+    ret->len = serial.len;
+    return true;
+}
+
+static bool certify(struct scene *s, const struct number *number, struct pki_cert **ret_cert)
+{
+    begin(s, VAULT_ISSUE);
+    for (size_t i = 0; i < 3; i++)
+        vault_put_text(&s->request, "");
+    buf_put_u16(&s->request, 1);
+    vault_put(&s->request, VIEW(number->serial, number->len));
     buf_put_u64(&s->request, s->now);
     buf_put_u64(&s->request, DAY_MS);
-    vault_put(&s->request, VIEW(serial, len));
+    return asked(s) && vault_take_outcome(&s->in, &err) &&
+           pki_cert_read(vault_bytes(&s->in, PKI_MAX_CERT), ret_cert, &err);
 }
 
 static bool issue(struct scene *s, const struct order *o)
 {
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     _free_ char *wanted = mem_format("DNS:%s." NETWORK, o->label);
+    struct number number;
 
-    put_order(s, o);
-    if (!asked(s) || !vault_take_outcome(&s->in, &err) ||
-        !pki_cert_read(vault_bytes(&s->in, PKI_MAX_CERT), &cert, &err))
+    if (!apply(s, o, &number) || !certify(s, &number, &cert))
         return false;
     CHECK_STR(pki_cert_facts(cert)->names, wanted);
+    CHECK_VIEW(pki_cert_serial(cert), VIEW(number.serial, number.len));
     return true;
+}
+
+TEST(a_serial_is_signed_once_and_soon_and_by_who_drew_it)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+    _cleanup_(pki_key_freep) struct pki_key *tls = NULL;
+    struct number first, second, own = { .serial = { 5, 4, 3, 2, 1, 9, 8, 7, 6, 5, 4 }, .len = 17 };
+    static const uint8_t zeros[HASH_SIZE];
+    struct pki_cert *cert = NULL;
+    _buf_ csr = { 0 };
+
+    CHECK_OK(pki_key_new(PKI_P256, &tls, &err) && pki_csr_new(tls, &csr, &err), err);
+    beat(&s);
+    const struct order order = {
+        .label = "456000",
+        .signed_for = "456000",
+        .procedure = "den.ca.sign",
+        .signer = s.peer,
+        .pk = s.peer,
+        .body_csr = buf_view(&csr),
+        .profile = PKI_PEER,
+    };
+    CHECK_OK(apply(&s, &order, &first) && apply(&s, &order, &second), err);
+    CHECK(memcmp(first.serial, second.serial, first.len) != 0);
+    CHECK_ERR(certify(&s, &own, &cert), err, ERR_BUSY);
+    CHECK_OK(certify(&s, &second, &cert), err);
+    CHECK_VIEW(pki_cert_serial(cert), VIEW(second.serial, second.len));
+    pki_cert_free(STEAL(cert));
+    CHECK_ERR(certify(&s, &second, &cert), err, ERR_BUSY); /* twice */
+    s.now += 59 * SECOND_MS;
+    CHECK_OK(certify(&s, &first, &cert), err);
+    pki_cert_free(STEAL(cert));
+
+    CHECK_OK(apply(&s, &order, &first) && apply(&s, &order, &second), err);
+    s.now += 60 * SECOND_MS;
+    CHECK_ERR(certify(&s, &first, &cert), err, ERR_BUSY); /* too late */
+    s.now -= 61 * SECOND_MS;
+    CHECK_ERR(certify(&s, &second, &cert), err, ERR_BUSY); /* a clock that was set back */
+
+    CHECK_OK(apply(&s, &order, &first), err);
+    reopen(&s);
+    CHECK_ERR(certify(&s, &first, &cert), err, ERR_BUSY); /* drawn by another process */
+
+    CHECK_OK(apply(&s, &order, &first), err);
+    const struct rpc_revocation v = revocation(&s, 1, zeros);
+    CHECK_OK(sign_one(&s, RPC_W_REVOKE, &v), err);
+    CHECK_ERR(certify(&s, &first, &cert), err, ERR_REVOKED); /* between the two */
+    CHECK(!cert);
+}
+
+TEST(serials_that_nobody_uses_are_counted)
+{
+    _cleanup_(vault_serials_freep) struct vault_serials *serials = vault_serials_new();
+
+    for (size_t i = 0; i < VAULT_MAX_SERIALS; i++)
+        CHECK(vault_serials_draw(serials, mem_new(struct vault_serial), NOW, &err));
+    CHECK(!vault_serials_draw(serials, mem_new(struct vault_serial), NOW + 1, &err));
+    CHECK_U64(err.code, ERR_BUSY);
+    CHECK(vault_serials_draw(serials, mem_new(struct vault_serial), NOW + VAULT_SERIAL_FOR, &err));
 }
 
 TEST(a_certificate_needs_the_request_of_the_key_that_the_id_has)
@@ -624,7 +709,7 @@ TEST(lists_count_up)
 TEST(junk_is_noticed_as_that)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
-    static const char *const frames[] = { "",           "00",     "ff",        "0102",
+    static const char *const frames[] = { "",           "00",     "ff",        "0103",
                                           "02ffff",     "020001", "03",        "0300000001",
                                           "06ffffffff", "0700",   "0900000000" };
 

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define OPENSSL_SUPPRESS_DEPRECATED /* EC_GROUP_precompute_mult(): 3.0 has nothing in its place */
+#include "pki/own.h"
+
+#include "pki/der.h"
+
+#include <openssl/bn.h>
+#include <openssl/ecdsa.h>
+
+OWN_FREEP(ECDSA_SIG, ECDSA_SIG)
+OWN_FREEP(EC_GROUP, EC_GROUP)
+
+struct pki_own {
+    const struct pki_key *key;
+    EVP_PKEY_CTX *signing;
+    EC_GROUP *group; /* P-256; NULL: another curve, verified in the general way */
+    EC_GROUP *
+        of_key; /* the same, with the key's own point as its generator, and a table of its multiples */
+    BN_CTX *numbers;
+    EC_POINT *a, *b;
+    BIGNUM *z, *w, *x;
+};
+
+/* ---- the authority's key ------------------------------------------------------------------------- */
+
+static bool make_table(struct pki_own *own)
+{
+    _cleanup_(EC_POINT_freep) EC_POINT *point = NULL;
+    _buf_ spki = { 0 };
+    struct err unused;
+    struct view at;
+
+    own->group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    own->of_key = own->group ? EC_GROUP_dup(own->group) : NULL;
+    point = own->group ? EC_POINT_new(own->group) : NULL;
+    own->numbers = BN_CTX_new();
+    if (!own->of_key || !point || !own->numbers || !pki_key_spki(own->key, &spki, &unused))
+        return false;
+    at = pki_spki_point(buf_view(&spki));
+    own->a = EC_POINT_new(own->group);
+    own->b = EC_POINT_new(own->group);
+    own->z = BN_new();
+    own->w = BN_new();
+    own->x = BN_new();
+    return own->a && own->b && own->z && own->w && own->x &&
+           EC_POINT_oct2point(own->group, point, at.data, at.len, own->numbers) == 1 &&
+           EC_GROUP_set_generator(own->of_key, point, EC_GROUP_get0_order(own->group),
+                                  EC_GROUP_get0_cofactor(own->group)) == 1 &&
+           EC_GROUP_precompute_mult(own->of_key, own->numbers) == 1;
+}
+
+struct pki_own *pki_own_new(const struct pki_key *key)
+{
+    struct pki_own *own = mem_new(struct pki_own);
+
+    own->key = key;
+    own->signing = EVP_PKEY_CTX_new(key->pkey, NULL);
+    if (!own->signing || EVP_PKEY_sign_init(own->signing) != 1 ||
+        (key->curve == PKI_P256 && !make_table(own)))
+        abort(); /* memory */
+    return own;
+}
+
+void pki_own_free(struct pki_own *own)
+{
+    if (!own)
+        return;
+    EVP_PKEY_CTX_free(own->signing);
+    EC_POINT_free(own->a);
+    EC_POINT_free(own->b);
+    BN_free(own->z);
+    BN_free(own->w);
+    BN_free(own->x);
+    EC_GROUP_free(own->group);
+    EC_GROUP_free(own->of_key);
+    BN_CTX_free(own->numbers);
+    free(own);
+}
+
+/* SEC 1, 4.1.4, of numbers that are all public. Two multiplications by tables, where the general way has one by a point
+ * that nobody knew before. */
+static bool is_signed(struct pki_own *own, const uint8_t hash[HASH_SIZE], struct view sig)
+{
+    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
+    const unsigned char *at = sig.data;
+    _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)sig.len);
+
+    if (!pair || at != sig.data + sig.len)
+        return false;
+    ECDSA_SIG_get0(pair, &r, &s);
+    return !BN_is_zero(r) && !BN_is_negative(r) && BN_cmp(r, n) < 0 && !BN_is_zero(s) &&
+           !BN_is_negative(s) && BN_cmp(s, n) < 0 && BN_bin2bn(hash, HASH_SIZE, own->z) &&
+           BN_mod_inverse(own->w, s, n, own->numbers) &&
+           BN_mod_mul(own->z, own->z, own->w, n, own->numbers) == 1 &&
+           BN_mod_mul(own->w, r, own->w, n, own->numbers) == 1 &&
+           EC_POINT_mul(own->group, own->a, own->z, NULL, NULL, own->numbers) == 1 &&
+           EC_POINT_mul(own->of_key, own->b, own->w, NULL, NULL, own->numbers) == 1 &&
+           EC_POINT_add(own->group, own->a, own->a, own->b, own->numbers) == 1 &&
+           EC_POINT_get_affine_coordinates(own->group, own->a, own->x, NULL, own->numbers) == 1 &&
+           BN_nnmod(own->x, own->x, n, own->numbers) == 1 && BN_cmp(own->x, r) == 0;
+}
+
+bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
+{
+    const EVP_MD *digest = pki_curve_digest(own->key->curve);
+    uint8_t hash[EVP_MAX_MD_SIZE], sig[256];
+    size_t len = sizeof(sig);
+    unsigned n_hash = 0;
+    bool is;
+
+    if (EVP_Digest(bytes.data, bytes.len, hash, &n_hash, digest, NULL) != 1 ||
+        EVP_PKEY_sign(own->signing, sig, &len, hash, n_hash) != 1)
+        return pki_err(err, ERR_SYSTEM, "signing");
+    is = own->group ? is_signed(own, hash, VIEW(sig, len))
+                    : pki_key_signed(own->key->pkey, digest, bytes, VIEW(sig, len));
+    if (!is)
+        return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+    buf_put(ret_sig, VIEW(sig, len));
+    return true;
+}
+
+/* ---- the throwaway key --------------------------------------------------------------------------- */
+
+struct pki_throwaway {
+    EC_GROUP *group;
+    BIGNUM *d, *k_inverse, *r, *s; /* the number of the key, of the nonce; the signature's two */
+    BN_CTX *numbers;
+    EC_POINT *point;
+};
+
+static bool draw(struct pki_throwaway *t)
+{
+    const BIGNUM *n = EC_GROUP_get0_order(t->group);
+
+    do
+        if (BN_priv_rand_range(t->d, n) != 1 || BN_priv_rand_range(t->s, n) != 1 ||
+            EC_POINT_mul(t->group, t->point, t->s, NULL, NULL, t->numbers) != 1 ||
+            EC_POINT_get_affine_coordinates(t->group, t->point, t->r, NULL, t->numbers) != 1 ||
+            BN_nnmod(t->r, t->r, n, t->numbers) != 1)
+            return false;
+    while (BN_is_zero(t->d) || BN_is_zero(t->s) || BN_is_zero(t->r));
+    return BN_mod_inverse(t->k_inverse, t->s, n, t->numbers) &&
+           EC_POINT_mul(t->group, t->point, t->d, NULL, NULL, t->numbers) == 1;
+}
+
+struct pki_throwaway *pki_throwaway_new(void)
+{
+    struct pki_throwaway *t = mem_new(struct pki_throwaway);
+
+    t->group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    t->d = BN_new();
+    t->k_inverse = BN_new();
+    t->r = BN_new();
+    t->s = BN_new();
+    t->numbers = BN_CTX_new();
+    t->point = t->group ? EC_POINT_new(t->group) : NULL;
+    if (!t->point || !t->d || !t->k_inverse || !t->r || !t->s || !t->numbers || !draw(t))
+        abort(); /* memory, or no randomness */
+    return t;
+}
+
+void pki_throwaway_free(struct pki_throwaway *t)
+{
+    if (!t)
+        return;
+    BN_clear_free(t->d);
+    BN_clear_free(t->k_inverse);
+    BN_free(t->r);
+    BN_clear_free(t->s);
+    BN_CTX_free(t->numbers);
+    EC_POINT_free(t->point);
+    EC_GROUP_free(t->group);
+    free(t);
+}
+
+static void put_number(struct buf *to, const BIGNUM *n)
+{
+    uint8_t bytes[1 + HASH_SIZE] = { 0 };
+    size_t len = (size_t)BN_bn2bin(n, bytes + 1);
+    bool is_high = bytes[1] & 0x80;
+
+    der_put(to, DER_INTEGER, is_high ? VIEW(bytes, len + 1) : VIEW(bytes + 1, len));
+}
+
+/* s = (z + r d) / k: one hash and two multiplications. A zero s is one in 2^256. */
+bool pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
+                        struct err *err)
+{
+    const BIGNUM *n = EC_GROUP_get0_order(t->group);
+    size_t start = ret_sig->len;
+    uint8_t hash[HASH_SIZE];
+
+    pki_hash(bytes, hash);
+    BN_CTX_start(t->numbers);
+    BIGNUM *z = BN_CTX_get(t->numbers);
+    bool ok = z && BN_bin2bn(hash, sizeof(hash), z) &&
+              BN_mod_mul(t->s, t->r, t->d, n, t->numbers) == 1 &&
+              BN_mod_add(t->s, t->s, z, n, t->numbers) == 1 &&
+              BN_mod_mul(t->s, t->s, t->k_inverse, n, t->numbers) == 1 && !BN_is_zero(t->s);
+    BN_CTX_end(t->numbers);
+    if (!ok)
+        return pki_err(err, ERR_SYSTEM, "signing a copy");
+    put_number(ret_sig, t->r);
+    put_number(ret_sig, t->s);
+    der_wrap(ret_sig, start, DER_SEQUENCE);
+    return true;
+}
+
+void pki_throwaway_point(const struct pki_throwaway *t, uint8_t ret_point[PKI_P256_POINT])
+{
+    if (EC_POINT_point2oct(t->group, t->point, POINT_CONVERSION_UNCOMPRESSED, ret_point,
+                           PKI_P256_POINT, NULL) != PKI_P256_POINT)
+        abort(); /* memory */
+}
