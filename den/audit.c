@@ -168,7 +168,7 @@ bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE]
 
 struct walk {
     uint8_t head[HASH_SIZE];
-    uint64_t n, bad_no;
+    uint64_t n /* of the newest */, bad_no, n_entries;
 };
 
 static bool check_entry(void *user, const struct store_audit *entry)
@@ -184,10 +184,12 @@ static bool check_entry(void *user, const struct store_audit *entry)
     }
     memcpy(walk->head, head, HASH_SIZE);
     walk->n = expected;
+    walk->n_entries++;
     return true;
 }
 
-bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err)
+bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
+                  struct err *err)
 {
     struct walk walk = { 0 };
     uint64_t counted; /* read first: entries that are added meanwhile are no fault */
@@ -197,8 +199,10 @@ bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, st
         return err_wrap(err, "audit");
     if (!walk.bad_no && walk.n < counted)
         walk.bad_no = walk.n + 1;
-    *ret_n = walk.n;
+    *ret_newest = walk.n;
     *ret_bad_no = walk.bad_no;
+    if (ret_n)
+        *ret_n = walk.n_entries;
     return true;
 }
 

@@ -41,8 +41,10 @@ bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE]
 /* The newest number and head: 0 and zeros before the first. */
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE],
                 struct err *err);
-/* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. */
-bool audit_verify(struct store *store, uint64_t *ret_n, uint64_t *ret_bad_no, struct err *err);
+/* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. *ret_newest is the number
+ * of the last one before it, *ret_n (NULL: not wanted) how many there are up to that one: fewer, once numbers were given up. */
+bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
+                  struct err *err);
 /* Appends one line, without its end, for `warren-den audit list`:
  * {"no":1,"at":"2026-11-20T19:03:02Z","what":"...","facts":{"key":"value"},"head":"hex"}; values stay escaped. */
 void audit_put_json(const struct store_audit *entry, struct buf *to);

@@ -248,7 +248,7 @@ static int verb_audit_verify(int argc, char **argv)
     const char *path = NULL;
     const struct args_option options[] = { { "config", &path, true } };
     uint8_t head[HASH_SIZE] = { 0 };
-    uint64_t n, bad;
+    uint64_t newest, bad, n;
     _buf_ hex = { 0 };
     struct err err;
 
@@ -256,7 +256,8 @@ static int verb_audit_verify(int argc, char **argv)
         return misuse(&err);
     if (!open_audit(path, &store))
         return FAILED;
-    if (!audit_verify(store, &n, &bad, &err) || !store_audit_each(store, n, keep_head, head, &err))
+    if (!audit_verify(store, &newest, &bad, &n, &err) ||
+        !store_audit_each(store, newest, keep_head, head, &err))
         return fail(&err);
     if (bad) {
         fprintf(stderr,
@@ -267,7 +268,8 @@ static int verb_audit_verify(int argc, char **argv)
         return FAILED;
     }
     text_put_hex(&hex, VIEW_ARR(head));
-    printf("%" PRIu64 " entries, whole and in order; head %s\n", n, buf_cstr(&hex));
+    printf("%" PRIu64 " entries, whole and in order, up to number %" PRIu64 "; head %s\n", n,
+           newest, buf_cstr(&hex));
     return DONE;
 }
 

@@ -136,11 +136,11 @@ static bool mark(struct store *open_store, uint64_t now, struct err *err)
            store_commit(open, err);
 }
 
-static bool check_audit(struct store *store, uint64_t *ret_n, struct err *err)
+static bool check_audit(struct store *store, uint64_t *ret_n, uint64_t *ret_newest, struct err *err)
 {
     uint64_t bad;
 
-    if (!audit_verify(store, ret_n, &bad, err))
+    if (!audit_verify(store, ret_newest, &bad, ret_n, err))
         return false;
     return !bad ||
            err_set(err, ERR_BAD_CONFIG, "audit: entry %llu is changed, missing or out of order",
@@ -152,12 +152,14 @@ static bool prepare_store(struct restoring *r, struct err *err)
 {
     _free_ char *path = file_path(r->work, "den.db");
     _cleanup_(store_freep) struct store *store = NULL;
-    uint64_t n;
+    uint64_t n, newest;
 
     if (!store_open(path, &store, err) || !store_check(store, err) ||
-        !check_audit(store, &n, err) || !store_log(store, err) || !mark(store, r->order->now, err))
+        !check_audit(store, &n, &newest, err) || !store_log(store, err) ||
+        !mark(store, r->order->now, err))
         return false;
-    buf_printf(&r->text, "den.db is whole: %llu audit entries\n", (unsigned long long)n);
+    buf_printf(&r->text, "den.db is whole: %llu audit entries, up to number %llu\n",
+               (unsigned long long)n, (unsigned long long)newest);
     return true;
 }
 

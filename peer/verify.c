@@ -19,6 +19,30 @@ static void certs_deinit(struct certs *c)
         buf_free(&c->der[i]);
 }
 
+static bool is_cert(struct view der, struct err *err)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+
+    return pki_cert_read(der, &cert, err);
+}
+
+static bool is_crl(struct view der, struct err *err)
+{
+    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
+
+    return pki_crl_read(der, &crl, err);
+}
+
+/* What cannot be read is no verdict on the chain. */
+static bool blame_input(const char *what, struct err *err)
+{
+    char why[sizeof(err->text)];
+
+    snprintf(why, sizeof(why), "%s", err->text);
+    err_set(err, ERR_INVALID_ARGUMENT, "%s: %s", what, why);
+    return err_advise(err, "give PEM, or one certificate or list in DER");
+}
+
 /* PEM, however many, or one in DER. */
 static bool read_blocks(const void *bytes, size_t size, const char *label, const char *what,
                         struct certs *to, struct err *err)
@@ -28,12 +52,27 @@ static bool read_blocks(const void *bytes, size_t size, const char *label, const
     if (given.len && given.data[0] == 0x30) { /* a SEQUENCE, which no text begins with here */
         to->der[0] = buf_dup(given);
         to->n = 1;
+        if (!(strcmp(label, "CERTIFICATE") == 0 ? is_cert : is_crl)(given, err))
+            return blame_input(what, err);
     } else if (!pki_pem_read_all(given, label, to->der, MAX_CERTS, &to->n, err)) {
-        return err_wrap(err, "%s", what);
+        return blame_input(what, err);
     }
     for (size_t i = 0; i < to->n; i++)
         to->view[i] = buf_view(&to->der[i]);
-    return to->n > 0 || err_set(err, ERR_INVALID_ARGUMENT, "%s: no %s in it", what, label);
+    if (to->n > 0)
+        return true;
+    err_set(err, ERR_INVALID_ARGUMENT, "no %s in it", label);
+    return blame_input(what, err);
+}
+
+/* Those that the chain is judged by: a malformed one is not the chain's fault. */
+static bool check_blocks(const struct certs *c, bool (*check)(struct view der, struct err *err),
+                         const char *what, struct err *err)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!check(c->view[i], err))
+            return blame_input(what, err);
+    return true;
 }
 
 /* There is no manifest: the intermediates are those that the chain brings, and the root's word counts. */
@@ -108,6 +147,8 @@ static bool verify(const struct peer_chain_question *q, struct peer_chain_facts 
         !read_blocks(q->roots, q->roots_size, "CERTIFICATE", "root", &roots, err) ||
         (q->crl_size &&
          !read_blocks(q->crl, q->crl_size, "X509 CRL", "revocation list", &crls, err)) ||
+        !check_blocks(&roots, is_cert, "root", err) ||
+        !check_blocks(&crls, is_crl, "revocation list", err) ||
         !judge(q, &chain, &roots, &crls, err) || !pki_cert_read(chain.view[0], &leaf, err))
         return false;
     if (ret_facts)

@@ -59,6 +59,8 @@ int cli_poll(struct pollfd *fds, unsigned long n, int ms);
 bool cli_passphrase(const char *fd, bool is_new, char *to, size_t size);
 /* peer_new(), with the passphrase when the key needs one. NULL after having said why. */
 struct peer *cli_open(const struct cli *cli, const char *what, struct peer_config *config);
+/* "2027-01-31T12:00:00Z", "2027-01-31T12:00:00.5+01:00" (RFC 3339), "2027-01-31": its first moment in UTC; seconds since 1970. */
+bool cli_read_time(const char *text, uint64_t *ret_ms);
 int cli_change_passphrase(const struct cli *cli);
 /* Whether the person says yes; false when there is no terminal. */
 bool cli_ask(const char *question);

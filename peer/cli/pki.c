@@ -7,9 +7,9 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+enum { NOT_JUDGED = 3 /* exit status */ };
 enum { MAX_FILE = 20 * 1024 * 1024, MAX_PASSPHRASE = 1024 };
 
 struct words { /* as typed */
@@ -69,25 +69,6 @@ static bool read_file(const char *path, struct bytes *to)
 
 /* ---- verify ---- */
 
-/* "2027-01-31T12:00:00Z", or seconds since 1970 */
-static bool read_time(const char *text, uint64_t *ret_ms)
-{
-    struct tm tm = { 0 };
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    char *rest;
-    unsigned long long seconds;
-
-    if (end && !*end) {
-        *ret_ms = (uint64_t)timegm(&tm) * 1000;
-        return true;
-    }
-    errno = 0;
-    seconds = strtoull(text, &rest, 10);
-    *ret_ms = seconds * 1000;
-    return *text >= '0' && *text <= '9' && !*rest && errno == 0 && seconds > 0 &&
-           seconds < 253402300800ULL; /* year 10000 */
-}
-
 static void say_good(const struct words *words, const struct peer_chain_facts *facts)
 {
     if (words->is_json) {
@@ -108,13 +89,21 @@ static void say_good(const struct words *words, const struct peer_chain_facts *f
 
 static int say_bad(const struct words *words, const struct peer_error *error)
 {
+    bool is_judged = strcmp(error->name, "invalid_argument") != 0;
+
+    if (!words->is_json && !is_judged) {
+        fprintf(stderr, "warren: verify: not judged: ");
+        cli_put_safe(stderr, error->text, strlen(error->text));
+        fprintf(stderr, "\nwhat to do: %s\n", error->remedy);
+        return NOT_JUDGED;
+    }
     if (words->is_json) {
-        printf("{\"result\": \"bad\", \"code\": ");
+        printf("{\"result\": \"%s\", \"code\": ", is_judged ? "bad" : "not_judged");
         cli_json_text(stdout, error->name);
         printf(", \"reason\": ");
         cli_json_text(stdout, error->text);
         printf("}\n");
-        return 1;
+        return is_judged ? 1 : NOT_JUDGED;
     }
     printf("bad: %s: ", error->name);
     cli_put_safe(stdout, error->text, strlen(error->text));
@@ -139,12 +128,14 @@ static int run_verify(const struct words *words)
     struct peer_chain_question question = { .name = words->name,
                                             .is_client = words->is_client,
                                             .is_general = words->is_general };
-    int status = 2;
+    int status = NOT_JUDGED;
 
     if (!words->ca || !words->name || !words->alone)
         return misused("verify: --ca, --name and a file with the chain are needed", "");
-    if (words->at && !read_time(words->at, &question.at))
-        return misused("--at: expected a time such as 2027-01-31T12:00:00Z, found ", words->at);
+    if (words->at && !cli_read_time(words->at, &question.at))
+        return misused("--at: expected a day such as 2027-01-31, or a time such as "
+                       "2027-01-31T12:00:00Z, found ",
+                       words->at);
     if (read_file(words->alone, &chain) && read_file(words->ca, &roots) &&
         (!words->crl || read_file(words->crl, &crl))) {
         question.chain = chain.data;

@@ -364,7 +364,8 @@ struct peer_chain_facts {
     uint64_t not_before, not_after; /* ms since 1970 */
 };
 /* Asks the judge that links ask. There is no manifest here: the intermediates are those that the chain brings. `ret_facts`,
- * about the leaf, may be NULL. False with the reason: bad_certificate, expired, revoked, name_mismatch, bad_signature ... */
+ * about the leaf, may be NULL. False with the reason: invalid_argument: something
+ * that was given cannot be read, nothing was judged; else the chain is bad: bad_certificate, expired, revoked, name_mismatch, bad_signature ... */
 PEER_API bool peer_verify_chain(const struct peer_chain_question *question,
                                 struct peer_chain_facts *ret_facts, struct peer_error *ret_error);
 

@@ -58,14 +58,68 @@ def a_bad_chain_is_called_bad_with_the_reason(net):
             (["--ca", ca, "--name", name, "--at", then, chain], "bad: expired: the certificate expired"),
             (["--ca", ca, "--name", name, "--at", "1000000000", chain], "is not yet valid: it begins in"),
             (["--ca", chain, "--name", name, chain], "bad: bad_certificate: root: "),
-            (["--ca", ca, "--name", "alice", chain], "bad: invalid_argument: alice: expected a name in a network"),
             (["--ca", ca, "--name", name, ca], "bad: bad_certificate: the certificate must not be used by a TLS server")):
         check_in(reason, verify(net, *words, wanted=1).stdout)
     told = json.loads(verify(net, "--json", "--ca", ca, "--name", "111111." + net.name, chain, wanted=1).stdout)
     check(told["result"] == "bad" and told["code"] == "name_mismatch", f"told {told}")
     check_in("--ca, --name and a file", verify(net, chain, wanted=2).stderr)
-    check_in("no-such: No such file", verify(net, "--ca", ca, "--name", name, "no-such", wanted=2).stderr)
-    check_in("--at: expected a time", verify(net, "--ca", ca, "--name", name, "--at", "now", chain, wanted=2).stderr)
+    check_in("no-such: No such file", verify(net, "--ca", ca, "--name", name, "no-such", wanted=3).stderr)
+    check_in("--at: expected a day", verify(net, "--ca", ca, "--name", name, "--at", "now", chain, wanted=2).stderr)
+
+
+@test
+def what_cannot_be_read_is_not_called_bad(net):
+    """Exit status 3: nothing was judged. A malformed certificate in a chain is the chain's own fault."""
+    ca, chain, name = net.path("root.pem"), net.path("alice.pem"), name_of(net, "alice")
+    for file, content in (("empty", ""), ("words", "hello\n"), ("zeros", "000\n"),
+                          ("cut", "-----BEGIN CERTIFICATE-----\nMIIB"), ("junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")):
+        with open(net.path(file), "w", encoding="ascii") as f:
+            f.write(content)
+    os.mkdir(net.path("folder"))
+    for words, part in (
+            (["--ca", ca, "--name", name, net.path("no-such")], "no-such: No such file"),
+            (["--ca", net.path("no-such"), "--name", name, chain], "no-such: No such file"),
+            (["--ca", ca, "--name", name, net.path("folder")], "folder: Is a directory"),
+            (["--ca", ca, "--name", name, net.path("empty")], "not judged: chain: no CERTIFICATE in it"),
+            (["--ca", ca, "--name", name, net.path("words")], "not judged: chain: no CERTIFICATE in it"),
+            (["--ca", ca, "--name", name, net.path("zeros")], "not judged: chain: "),
+            (["--ca", ca, "--name", name, net.path("cut")], "not judged: chain: "),
+            (["--ca", net.path("words"), "--name", name, chain], "not judged: root: no CERTIFICATE in it"),
+            (["--ca", net.path("junk"), "--name", name, chain], "not judged: root: "),
+            (["--ca", ca, "--crl", net.path("words"), "--name", name, chain], "not judged: revocation list: no X509 CRL in it"),
+            (["--ca", ca, "--crl", chain, "--name", name, chain], "not judged: revocation list: no X509 CRL in it"),
+            (["--ca", ca, "--name", "alice", chain], "not judged: alice: expected a name in a network")):
+        done = verify(net, *words, wanted=3)
+        check_in(part, done.stderr)
+        check(not done.stdout and ("what to do: " in done.stderr or "not judged" not in part), done.stdout + done.stderr)
+    told = json.loads(verify(net, "--json", "--ca", ca, "--name", name, net.path("words"), wanted=3).stdout)
+    check(told["result"] == "not_judged" and "no CERTIFICATE" in told["reason"], f"told {told}")
+    check_in("bad: bad_certificate", verify(net, "--ca", ca, "--name", name, net.path("junk"), wanted=1).stdout)
+
+
+@test
+def a_day_and_every_form_of_rfc_3339_are_times(net):
+    ca, chain, name = net.path("root.pem"), net.path("alice.pem"), name_of(net, "alice")
+    now = time.time()
+
+    def text(form, ahead=0):
+        return time.strftime(form, time.gmtime(now + ahead))
+
+    day = int(now) // 86400 * 86400
+    for at, wanted in (
+            (text("%Y-%m-%dT%H:%M:%SZ"), 0), (text("%Y-%m-%dt%H:%M:%S.123456z"), 0), (text("%Y-%m-%d %H:%M:%SZ"), 0),
+            (text("%Y-%m-%dT%H:%M:%S+05:30", 19800), 0), (text("%Y-%m-%dT%H:%M:%S-11:00", -39600), 0),
+            (text("%Y-%m-%dT%H:%M:%S+11:00", -39600), 1), (text("%Y-%m-%dT%H:%M:%S-12:00", 86400), 1),
+            (str(int(now)), 0), (text("%Y-%m-%d", 2 * 86400), 1), ("2001-02-28", 1)):
+        check(verify(net, "--ca", ca, "--name", name, "--at", at, chain, wanted=None).returncode == wanted, at)
+    told = verify(net, "--ca", ca, "--name", name, "--at", text("%Y-%m-%d", 3 * 86400), chain, wanted=1).stdout  # at its first moment, in UTC
+    check_in("expired", told)
+    midnight = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(day))
+    same = [verify(net, "--ca", ca, "--name", name, "--at", at, chain, wanted=None) for at in (text("%Y-%m-%d"), midnight, str(day))]
+    check(len({(done.returncode, done.stdout) for done in same}) == 1, str([done.stdout for done in same]))
+    for at in ("2027-02-29", "2027-13-01", "2027-00-10", "2027-1-31", "27-01-31", "2027-01-31T", "2027-01-31T12:00", "2027-01-31T12:00:00", "2027-01-31T24:00:00Z",
+               "2027-01-31T12:00:00.Z", "2027-01-31T12:00:00+1:00", "2027-01-31T12:00:00Zx", "1969-12-31", "", "0", "12x", "99999999999999"):
+        check_in("--at: expected a day such as 2027-01-31", verify(net, "--ca", ca, "--name", name, "--at", at, chain, wanted=2).stderr)
 
 
 @test

@@ -62,7 +62,7 @@ def what_is_there_is_not_overwritten_and_what_is_damaged_is_not_restored(net):
 def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
     net.den.stop()
     den(net, "backup", net.path("last"), *conf(net), passphrase="some more words")
-    tap.check_in("den.db is whole", den(net, "restore", net.path("last"), net.path("new"), passphrase="some more words").stdout)
+    tap.check_in("den.db is whole: ", den(net, "restore", net.path("last"), net.path("new"), passphrase="some more words").stdout)
     os.rename(net.path("den"), net.path("before"))
     os.rename(net.path("new"), net.path("den"))
     net.start_den()

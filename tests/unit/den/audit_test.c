@@ -76,7 +76,7 @@ TEST(an_entry_that_was_rolled_back_never_was)
     CHECK_OK(store_begin(store, &err), err);
     CHECK_OK(audit_append(store, 1, "kept", NULL, 0, &err), err);
     CHECK_OK(store_commit(store, &err), err);
-    CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+    CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
     CHECK_U64(n, N_ENTRIES + 1);
     CHECK_U64(bad, 0);
 }
@@ -152,7 +152,7 @@ TEST(verify_names_the_first_bad_entry)
         _cleanup_(store_freep) struct store *store = new_audit(&path);
         uint64_t n, bad = 99;
         tamper(path, cases[i].sql);
-        CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+        CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
         if (bad != cases[i].bad)
             check_failed(__FILE__, __LINE__, "%s: bad is %llu", cases[i].sql,
                          (unsigned long long)bad);
@@ -200,11 +200,11 @@ TEST(verify_finds_every_flipped_bit)
         unsigned no = 1 + random_below(N_ENTRIES);
         _free_ char *undo =
             flip(db, random_below(2) ? "bytes" : "head", no, random_below(1u << 20));
-        CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+        CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
         CHECK_U64(bad, no);
         CHECK(sqlite3_exec(db, undo, NULL, NULL, NULL) == SQLITE_OK);
     }
-    CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+    CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
     CHECK_U64(bad, 0);
     sqlite3_close(db);
 }

@@ -320,7 +320,7 @@ TEST(everything_is_audited_from_the_first_entry)
     CHECK_OK(init(&s), err);
     CHECK_OK(load_config(&s, &config), err);
     CHECK_OK(folder_open_store(&config, &store, &err), err);
-    CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+    CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
     CHECK_U64(bad, 0);
     CHECK_OK(store_audit_each(store, 1, collect_what, &whats, &err), err);
     CHECK_STR(buf_cstr(&whats), "network.created certificate.issued token.created ");

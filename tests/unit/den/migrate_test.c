@@ -406,7 +406,7 @@ TEST(everything_is_there_from_every_version)
         uint64_t n = 0, bad = 1;
 
         CHECK_OK(store_open(path, &store, &err), err);
-        CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+        CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
         CHECK_U64(n, N_AUDIT);
         CHECK_U64(bad, 0);
         check_new(path, version);
@@ -491,7 +491,7 @@ TEST(the_store_goes_on_from_there)
     CHECK_OK(store_commit(store, &err), err);
     CHECK_OK(store_revocation_each(store, 1, take_number, &n, &err), err);
     CHECK_U64(n, 6); /* one more: the other was revoked before */
-    CHECK_OK(audit_verify(store, &n, &bad, &err), err);
+    CHECK_OK(audit_verify(store, &n, &bad, NULL, &err), err);
     CHECK_U64(n, N_AUDIT + 1);
     CHECK_U64(bad, 0);
 }
