@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`warren verify` and the exports, into the programs that they are for."""
+import base64
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -22,8 +24,8 @@ def with_passphrase(argv, passphrase=PASSPHRASE, wanted=0):
         os.close(ours)
 
 
-def tool(net, *argv, wanted=0):
-    return run(list(argv), wanted=wanted, cwd=net.folder)
+def tool(net, *argv, wanted=0, **more):
+    return run(list(argv), wanted=wanted, cwd=net.folder, **more)
 
 
 def verify(net, *words, wanted=0):
@@ -203,6 +205,31 @@ def nss_takes_them(net):
     check_in("u,u,u", listed)
     tool(net, "certutil", "-V", "-d", "sql:nss", "-n", next(line.split("  ")[0] for line in listed.splitlines() if "u,u,u" in line), "-u", "V")
     check_in("warren", tool(net, "certutil", "-K", "-d", "sql:nss").stdout)
+    with open(net.path("bob.pem"), encoding="ascii") as f:
+        blocks = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END", f.read(), re.S)
+    for n, block in enumerate(blocks):
+        with open(net.path(f"bob{n}.der"), "wb") as f:
+            f.write(base64.b64decode(block))
+    chain = [f"bob{n}.der" for n in range(len(blocks))]
+    for usage in ("0", "1"):  # a TLS client, a TLS server
+        done = tool(net, "vfychain", "-d", "sql:nss", "-pp", "-u", usage, *chain)
+        check_in("Chain is good", done.stdout + done.stderr)
+    os.mkdir(net.path("nss-trust"))
+    tool(net, "certutil", "-N", "-d", "sql:nss-trust", "--empty-password")
+    done = tool(net, "vfychain", "-d", "sql:nss-trust", "-pp", "-u", "1", *chain, wanted=None)  # not by itself
+    check("Chain is good" not in done.stdout + done.stderr, "good without a root")
+    tool(net, "pk12util", "-i", "root.p12", "-d", "sql:nss-trust", "-W", PASSPHRASE)
+    tool(net, "certutil", "-M", "-d", "sql:nss-trust", "-n", "warren root", "-t", "CT,C,")
+    done = tool(net, "vfychain", "-d", "sql:nss-trust", "-pp", "-u", "1", *chain)
+    check_in("Chain is good", done.stdout + done.stderr)
+
+
+@test
+def gnutls_takes_them(net):
+    words = ["certtool", "--verify", "--load-ca-certificate", "root.pem", "--infile", "bob.pem"]
+    check_in("The certificate is trusted", tool(net, *words, "--verify-hostname", name_of(net, "bob")).stdout)
+    check(tool(net, *words, "--verify-hostname", "111111." + net.name, wanted=None).returncode != 0, "any name will do")
+    check_in("PRIVATE KEY", tool(net, "certtool", "--key-info", "--infile", "bob.pem").stdout)
 
 
 @test
@@ -215,6 +242,17 @@ def java_takes_them(net):
     done = tool(net, "keytool", "-keystore", "root.p12", *words)
     check_in("trustedCertEntry", done.stdout)
     check_in("Your keystore contains 1 entry", done.stdout)
+    words = ["-noprompt", "-destkeystore", "java.p12", "-deststorepass", PASSPHRASE]
+    tool(net, "keytool", "-importkeystore", "-srckeystore", "bob.p12", "-srcstorepass", PASSPHRASE, *words)
+    tool(net, "keytool", "-importkeystore", "-srckeystore", "root.p12", "-srcstorepass", PASSPHRASE, *words)
+    tool(net, "keytool", "-importcert", "-noprompt", "-file", "root.pem", "-alias", "pem", "-keystore", "java.p12", "-storepass", PASSPHRASE)
+    done = tool(net, "keytool", "-list", "-keystore", "java.p12", "-storepass", PASSPHRASE)
+    check_in("Your keystore contains 3 entries", done.stdout)
+    request = tool(net, "keytool", "-certreq", "-alias", "warren", "-keystore", "java.p12", "-storepass", PASSPHRASE, "-file", "java.csr")
+    check(request.returncode == 0, request.stdout)
+    done = tool(net, "openssl", "req", "-in", "java.csr", "-verify", "-noout", "-pubkey")  # Java signs with the key
+    with open(net.path("bob.pem"), encoding="ascii") as f:
+        check(done.stdout == tool(net, "openssl", "x509", "-noout", "-pubkey", input=f.read()).stdout, "another key")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,58 @@ def a_disk_that_fails_refuses_requests_and_den_goes_on_when_it_is_back(net):
     check_nothing_is_lost(net)
 
 
+def restart(net, under):
+    """den again, and the signer with it, with faults below that path alone."""
+    net.den.stop()
+    net.faults.clear()
+    net.faults.under = under
+    crash.start(net)
+
+
+@tap.test
+def eio_on_each_write_of_den_and_of_the_signers_book_is_no_more_than_a_refusal(net):
+    """The n-th write of each alone, as long as work goes on; then every write and every fsync of the signer's, for a while."""
+    for what, under, n_writes in (("den.db", net.path("den/den.db"), 12), ("the signer's book", net.path("den/signer."), 8),
+                                  ("what stands beside", net.path("den/trust"), 2)):
+        restart(net, under)
+        churn = STATE["churn"]
+        churn.wait_signed(1)
+        for n in range(n_writes):
+            for calls in (crash.WRITE, crash.OPEN):
+                if calls == crash.OPEN and n:
+                    continue
+                net.faults.set(calls, errno.EIO, after=n, how_many=1)
+                until = time.monotonic() + network.PATIENCE
+                while not net.faults.n_failed() and calls == crash.WRITE:
+                    tap.check(time.monotonic() < until, f"{what}: there was no write number {n}")
+                    time.sleep(0.01)
+                net.faults.clear()
+                churn.wait_signed(1)
+                tap.check(net.den.process.poll() is None, f"{what}, write {n}: den ended: {net.den.err[-2:]}")
+    restart(net, net.path("den"))
+    check_nothing_is_lost(net)
+
+
+@tap.test
+def a_signer_that_cannot_write_its_book_admits_nobody_and_goes_on_when_it_can(net):
+    """Its book says whose key is whose: nobody new is admitted beside it. Known ones need no entry."""
+    restart(net, net.path("den/signer."))
+    for number, calls, name in ((errno.EIO, crash.WRITE, "w"), (errno.EIO, crash.SYNC, "s"), (errno.ENOSPC, crash.WRITE | crash.SYNC, "f")):
+        token = net.token()
+        net.faults.set(calls, number)
+        refused = run([*net.warren("new-" + name, "join"), "--timeout", "5"], input=token + "\n", wanted=None)
+        tap.check(refused.returncode != 0 and "ID  " not in refused.stdout, f"{crash.NAMES.get(calls, '')}: {refused.stdout}{refused.stderr}")
+        tap.check(net.faults.n_failed() > 0, "nothing was written")
+        wait_health(net, "503", "no heartbeat can be signed")
+        tap.check(net.den.process.poll() is None, "den ended")
+        net.faults.clear()
+        run(net.warren("new-" + name, "join"), input=token + "\n")
+        wait_health(net, "200", "ok")
+    restart(net, net.path("den"))
+    STATE["churn"].wait_signed(1)
+    check_nothing_is_lost(net)
+
+
 def wait_health(net, status, part):
     """/health says that within moments, whether anybody writes or not."""
     until = time.monotonic() + network.PATIENCE

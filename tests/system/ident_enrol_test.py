@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens and approval, as operators and newcomers meet them."""
 import json
+import os
 import re
 import signal
 
 import tap
-from network import run
+from network import Network, fast, run
 
 
 def den(net, *words, wanted=0):
@@ -103,6 +104,32 @@ def an_open_network_gives_provisional_ids_that_can_be_kept(net):
     state = {peer["id"]: peer["state"] for peer in json.loads(den(net, "peer", "list", "--json").stdout)}
     tap.check(state[mine] == "committed", str(state))
     restart_den(net, enrolment="token")
+
+
+@tap.test
+def an_ephemeral_machine_vanishes_after_it_left_and_not_before(net):
+    """In a network of its own, whose clocks run twelve times as fast."""
+    os.mkdir(net.path("fast"))
+    own, prefix = Network(net.build, net.path("fast")), fast(net.build, 12)
+    own.processes = net.processes  # stopped with the others
+    own.make(prefix)
+    string = den(own, "token", "add", "--uses", "any", "--ephemeral", "1m").stdout
+    for name in ("stays", "goes"):
+        run([*prefix, *own.warren(name, "join")], input=string)
+    stays, goes = own.identity("stays")["id"], own.identity("goes")["id"]
+    waiting = own.wait_chat("stays", prefix=prefix)
+    own.den.wait_line(own.den.err, rf"event=vanished id={goes}$")
+    states = {peer["id"]: peer["state"] for peer in json.loads(den(own, "peer", "list", "--json").stdout)}
+    tap.check(states.get(goes, "vanished") == "vanished" and states[stays] == "ephemeral", str(states))
+    gone = run([*prefix, *own.warren("goes", "name", "list")], wanted=1)
+    tap.check_in("what to do: ", gone.stderr)
+    tap.check(not own.den.find(own.den.err, rf"event=vanished id={stays}$"), "one that is there vanished")
+    run([*prefix, *own.warren("goes", "join")], input=string)
+    tap.check(own.identity("goes")["id"] == goes, "it does not have its ID again")
+    waiting.stop()
+    own.den.wait_line(own.den.err, rf"event=vanished id={stays}$")
+    audit = [json.loads(line) for line in own.audit()]
+    tap.check({entry["facts"].get("id") for entry in audit if entry["what"] == "identity.vanished"} >= {stays, goes}, "the audit")
 
 
 tap.main()

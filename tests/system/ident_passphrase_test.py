@@ -4,6 +4,7 @@
 import os
 import signal
 import stat
+import subprocess
 
 import tap
 from answers import on_terminal, pipes
@@ -128,6 +129,26 @@ def den_keeps_its_keys_under_one(net):
     restart(net, "den", OTHER)
 
 
+def with_credential(net, name, argv, phrase):
+    """As a service of systemd's with LoadCredential=NAME:FILE, without a terminal."""
+    folder = net.path("credentials-" + name)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "w", encoding="ascii") as f:
+        f.write(phrase)
+    return {"argv": argv, "env": {**os.environ, "CREDENTIALS_DIRECTORY": folder}, "start_new_session": True, "stdin": subprocess.DEVNULL}
+
+
+@tap.test
+def den_takes_it_from_a_credential(net):
+    net.den.stop()
+    argv = [net.program("warren-den"), "run", "--config", net.path("den/den.conf")]
+    wrong = run(wanted=1, **with_credential(net, "warren-den.passphrase", argv, "quite another one"))
+    tap.check_in("the passphrase is wrong", wrong.stderr)
+    net.den = net.start("warren-den", **with_credential(net, "warren-den.passphrase", argv, OTHER + "\n"))
+    net.den.wait_line(net.den.err, r"event=online")
+    tap.check(OTHER not in "\n".join(net.den.err), "it is in the log")
+
+
 @tap.test
 def what_was_interrupted_between_two_files_goes_on(net):
     """One file has the new passphrase already, as after a crash: the same command again ends it."""
@@ -153,6 +174,11 @@ def the_router_does_too_and_reloads_without_it(net):
     net.den.wait_line(net.den.err, "event=online", len(net.den.err))
     net.router.process.send_signal(signal.SIGHUP)
     net.router.wait_line(net.router.err, "event=reloaded")
+    net.router.stop()
+    run_it = [net.program("warren-router"), "--config", net.path("router/router.conf")]
+    net.router = net.start("warren-router", **with_credential(net, "warren-router.passphrase", run_it, PHRASE))
+    net.router.wait_line(net.router.err, r"event=listening")
+    net.den.wait_line(net.den.err, "event=online", len(net.den.err))
     check = [net.program("warren-router"), "--check-config", "--config", net.path("router/router.conf")]
     tap.check_in("configuration: ok", with_fds(check, passphrase_fd=PHRASE).stdout)
     status, text = on_terminal(argv + ["--remove"], [(b"Passphrase of the router's keys: ", PHRASE.encode())], b"too early\n")
