@@ -23,7 +23,8 @@ TARGETS = {  # what reads bytes from somebody else, and the harnesses that feed 
     "the router's session and handshake": ["session", "handshake"], "the client": ["client"],
     "signed statements": ["statement"], "join strings": ["join"], "router.conf, realms.conf": ["config"], "policy.conf": ["policy"],
     "requests for certificates": ["csr"], "certificates and their profile": ["cert"], "revocation lists": ["crl"], "OCSP requests": ["ocsp"],
-    "audit entries": ["audit"], "what the signer is asked": ["vault"],
+    "the ways that the other side names": ["candidate"], "a link's control frames": ["control"], "what is known of a network, on disk": ["trust"],
+    "backups": ["archive"], "audit entries": ["audit"], "what the signer is asked": ["vault"],
 }
 drill = Drill("R22", "parsers")
 

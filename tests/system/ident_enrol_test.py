@@ -120,7 +120,7 @@ def an_ephemeral_machine_vanishes_after_it_left_and_not_before(net):
     waiting = own.wait_chat("stays", prefix=prefix)
     own.den.wait_line(own.den.err, rf"event=vanished id={goes}$")
     states = {peer["id"]: peer["state"] for peer in json.loads(den(own, "peer", "list", "--json").stdout)}
-    tap.check(states.get(goes, "vanished") == "vanished" and states[stays] == "ephemeral", str(states))
+    tap.check(states[goes] == "gone" and states[stays] == "ephemeral", str(states))
     gone = run([*prefix, *own.warren("goes", "name", "list")], wanted=1)
     tap.check_in("what to do: ", gone.stderr)
     tap.check(not own.den.find(own.den.err, rf"event=vanished id={stays}$"), "one that is there vanished")
