@@ -236,12 +236,20 @@ bool change_check(const struct rpc_trust *trust, const struct change *change, st
 
 /* ---- the next manifest ---------------------------------------------------------------------- */
 
+static void swap_first(struct rpc_items *items)
+{
+    struct view first = items->item[0];
+
+    if (items->n < 2)
+        return;
+    items->item[0] = items->item[1];
+    items->item[1] = first;
+}
+
 /* The same on a list of hashes and on the keys of one role: an array of `n`, of which `fresh` is new. */
 static void move_items(struct rpc_items *items, enum change_step step, bool is_switched,
                        struct view fresh)
 {
-    struct view first = items->n ? items->item[0] : fresh;
-
     switch (step) {
     case CHANGE_STAGE:
         items->item[items->n++] = fresh;
@@ -253,16 +261,13 @@ static void move_items(struct rpc_items *items, enum change_step step, bool is_s
         items->n = items->n ? 1 : 0;
         break;
     case CHANGE_BACK:
-        if (!is_switched) {
+        if (is_switched)
+            swap_first(items);
+        else
             items->n = items->n ? 1 : 0;
-            break;
-        }
-        /* fall through */
+        break;
     case CHANGE_SWITCH:
-        if (items->n > 1) {
-            items->item[0] = items->item[1];
-            items->item[1] = first;
-        }
+        swap_first(items);
         break;
     case CHANGE_RENEW:
     case CHANGE_ADD_ROUTER:

@@ -83,7 +83,9 @@ static bool check_router_lives(const char *dir, struct err *err)
 
     if (access(path, F_OK) == 0 || errno != ENOENT)
         return true; /* what keeps us from it is said where it is read */
-    err_set(err, ERR_NOT_FOUND, "no router lives in %s: it holds no %s, which `warren-router init` makes", dir, STATE_KEY);
+    err_set(err, ERR_NOT_FOUND,
+            "no router lives in %s: it holds no %s, which `warren-router init` makes", dir,
+            STATE_KEY);
     return err_advise(err, "give the folder that `warren-router init` made");
 }
 

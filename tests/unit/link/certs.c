@@ -12,8 +12,8 @@ static struct {
     struct view chain[2][2];
 } certs;
 
-static bool make_leaf(struct pki_ca *ca, const char *label, struct buf *chain,
-                      struct buf *ret_key, struct err *err)
+static bool make_leaf(struct pki_ca *ca, const char *label, struct buf *chain, struct buf *ret_key,
+                      struct err *err)
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
