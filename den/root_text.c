@@ -79,8 +79,8 @@ static void put_meaning(const struct root_order *order, struct buf *to)
         [CHANGE_REPLACE] =
             "The old one is accepted by nobody any more, at once. This cannot be undone.",
         [CHANGE_RENEW] = "Nothing changes but the dates.",
-        [CHANGE_ADD_ROUTER] = "Whoever has this router's key is believed to be the network's "
-                              "router.",
+        [CHANGE_ADD_ROUTER] =
+            "Whoever has this router's key is believed to be the network's router.",
         [CHANGE_REMOVE_ROUTER] = "This router is believed by nobody any more.",
         [CHANGE_FOUND] = "A new network, with this root as its first.",
     };

@@ -8,7 +8,6 @@
 #include <openssl/ecdsa.h>
 
 OWN_FREEP(ECDSA_SIG, ECDSA_SIG)
-OWN_FREEP(EC_GROUP, EC_GROUP)
 
 struct pki_own {
     const struct pki_key *key;

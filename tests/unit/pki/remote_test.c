@@ -70,7 +70,6 @@ TEST(a_whole_authority_signs_with_keys_that_are_elsewhere)
     _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL, *cert = NULL;
     _cleanup_(pki_key_freep) struct pki_key *peer = NULL;
     _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
-    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
     _cleanup_(pki_trust_freep) struct pki_trust *trust = pki_trust_new();
     struct pki_order order = {
         .label = "456000", .network = "corp.example", .now = NOW, .life_ms = DAY_MS
