@@ -124,7 +124,7 @@ static bool add_entry(struct making *m, const char *name, struct err *err)
     case PUBLIC:
         break;
     }
-    m->has_policy |= strcmp(name, "policy.conf") == 0;
+    m->has_policy |= strcmp(name, "policy.yaml") == 0;
     return strcmp(name, "den.conf") == 0 || add_file(m, path, name, err);
 }
 
@@ -158,7 +158,7 @@ static bool add_folder(struct making *m, struct err *err)
     }
     free(names);
     return ok && add_file(m, m->order->config_path, "den.conf", err) &&
-           (m->has_policy || add_file(m, m->order->config->policy, "policy.conf", err));
+           (m->has_policy || add_file(m, m->order->config->policy, "policy.yaml", err));
 }
 
 /* ---- the store ---------------------------------------------------------------------------------- */

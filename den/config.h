@@ -17,7 +17,7 @@
     X(intermediate_key, TEXT, "",                                                                  \
       "where the next intermediate's key is made: a PKCS#11 URI; empty: in a file")                \
     X(token_paths, TEXT, "", "what its module opens while it signs: absolute paths")               \
-    X(policy, PATH, "policy.conf", "who may reach whom: policy.conf(5)")                           \
+    X(policy, PATH, "policy.yaml", "who may reach whom: policy.yaml(5)")                           \
     X(leaf_life, DURATION, "24h", "how long a peer's certificate is valid")                        \
     X(router_life, DURATION, "30d", "how long the router's certificate is valid")                  \
     X(crl_life, DURATION, "24h", "how long a revocation list is valid; a new one at half of it")   \

@@ -486,13 +486,26 @@ static void register_procedures(struct den *den)
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
+/* A line for each error, where there are several. */
+static void log_policy_errors(struct view all)
+{
+    while (all.len) {
+        const uint8_t *end = memchr(all.data, '\n', all.len);
+        struct view one = view_sub(all, 0, end ? (size_t)(end - all.data) : all.len);
+        log_event(LOG_ERROR, "policy.error", "cause=%s", log_quote(one));
+        all = view_sub(all, one.len + 1, all.len);
+    }
+}
+
 static bool load_policy(struct den *den, struct err *err)
 {
-    _buf_ text = { 0 };
+    _buf_ text = { 0 }, all = { 0 };
     struct policy *policy;
 
-    return policy_read(den->config->policy, &policy, &text, err) &&
-           den_core_set_policy(den->core, policy, buf_view(&text), err);
+    if (policy_read(den->config->policy, &policy, &text, &all, err))
+        return den_core_set_policy(den->core, policy, buf_view(&text), err);
+    log_policy_errors(buf_view(&all));
+    return false;
 }
 
 static void on_reload(void *user, int signal_number)

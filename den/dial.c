@@ -13,7 +13,7 @@ static bool check_caps(const struct rpc_items *caps, char to[256], struct err *e
     if (caps->n == 0 || caps->n > POLICY_MAX_CAPS)
         return err_set(err, ERR_INVALID_ARGUMENT, "capabilities: ask for 1 to %d", POLICY_MAX_CAPS);
     for (size_t i = 0; i < caps->n; i++) {
-        if (!policy_cap_is_valid(caps->item[i]))
+        if (!policy_cap_is_valid(caps->item[i]) || policy_cap_is_pattern(caps->item[i]))
             return err_set(err, ERR_INVALID_ARGUMENT,
                            "capabilities: number %zu is not a capability's name", i + 1);
         if (len + caps->item[i].len + 2 > 256)

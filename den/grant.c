@@ -217,7 +217,7 @@ static bool mint(struct open *open, const struct policy_decision *decision, stru
         .caps = open->d.caps,
         .consent = decision->must_ask,
         .issued_at = core_wall(core),
-        .live_until = 0,
+        .live_until = decision->live_until,
         .beacon = fresh_beacon(core->fresh),
         .crl_no = core->crl_is.number,
         .policy_no = core->policy_no,
@@ -307,9 +307,14 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
         return;
     open->call = 0;
     is_read = store_identity_by_id(core->c.store, open->d.b_id, &found, &open->b, &err);
-    policy_decide(core->policy, policy_party(open->a.id, open->a.groups),
-                  (struct policy_party){ open->d.b_id, view_text(open->b.groups) },
-                  open->d.caps.item, open->d.caps.n, &decision);
+    const struct policy_dial dial = {
+        .from = policy_party(open->a.id, open->a.groups),
+        .to = { .id = open->d.b_id, .groups = view_text(open->b.groups) },
+        .caps = open->d.caps.item,
+        .n_caps = open->d.caps.n,
+        .at = core_wall(core),
+    };
+    policy_decide(core->policy, &dial, &decision);
     snprintf(open->rule, sizeof(open->rule), "%s", decision.rule);
     if (!is_read)
         open_fail(open, "failed", &err);

@@ -401,7 +401,7 @@ static bool put_configuration(const struct founding *f, struct err *err)
                                           .token_paths = f->order->token_paths },
                  &text);
     return put(f, "den.conf", buf_view(&text), 0600, err) &&
-           put(f, "policy.conf", view_text(init_policy), 0600, err);
+           put(f, "policy.yaml", view_text(init_policy), 0600, err);
 }
 
 /* ---- all or nothing ------------------------------------------------------------------------------- */

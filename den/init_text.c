@@ -4,26 +4,31 @@
 #include "base/clock.h"
 
 const char init_policy[] =
-    "# Who may reach whom: policy.conf(5). An ordered list of rules; the first that matches "
+    "# Who may reach whom: policy.yaml(5). An ordered list of rules; the first that matches "
     "decides.\n"
-    "# No rule matches: it is forbidden. So with comments alone, as now, nobody reaches anybody.\n"
+    "# No rule matches: it is forbidden. So without rules, as now, nobody reaches anybody.\n"
     "#\n"
-    "#   allow from ID|* to ID|* can CAPABILITIES|* [back CAPABILITIES] [consent none|ask]\n"
-    "#   deny  from ID|* to ID|* can CAPABILITIES|*\n"
+    "# groups:\n"
+    "#   staff: [456000, 123456]\n"
     "#\n"
-    "# An allow rule matches when every capability that is asked for is among its own, a deny rule "
-    "when any is.\n"
-    "# `back` is what the called side may open in return; `consent ask` (the default) asks the "
-    "person there.\n"
+    "# rules:\n"
+    "#   - {from: 456000, to: 123456, can: [chat, 'tunnel:3389'], back: [chat], consent: ask}\n"
+    "#   - {from: any, to: 777777, can: any, consent: deny}\n"
+    "#   - from: group:staff\n"
+    "#     to: any\n"
+    "#     can: [chat, file]\n"
+    "#     when: {days: mon-fri, hours: 08:00-18:00, zone: Europe/Berlin}\n"
+    "#     longest: 8h\n"
     "#\n"
-    "# Examples (IDs without spaces):\n"
-    "#   allow from 456000 to 123456 can chat,tunnel:3389 back chat consent ask\n"
-    "#   deny  from * to 777777 can *\n"
-    "#   allow from * to * can chat back chat\n"
-    "#\n"
-    "# A running den takes a changed file on SIGHUP; a file with an error is refused whole, and "
-    "the old rules stay.\n"
-    "\n";
+    "# A rule matches when every capability that is asked for is among its own, one that denies "
+    "when any\n"
+    "# is. `back` is what the called side may open in return; consent ask (the default) asks the "
+    "person\n"
+    "# there. `warren-den policy check` looks at a file; a running den takes a changed one on "
+    "SIGHUP, and\n"
+    "# one with an error is refused whole: the old rules stay.\n"
+    "\n"
+    "rules:\n";
 
 static void put_line(struct buf *to, const char *what, const char *name, const char *detail,
                      uint64_t until)
@@ -57,7 +62,7 @@ void init_put_text(const struct init_made *m, struct buf *to)
         "  3. Join as the first admin:       warren join < %s/admin.join\n"
         "     That file is a secret until it was used; remove it then.\n"
         "  4. Hand out join strings:         warren-den token add --config %s/den.conf\n"
-        "  5. Say who may reach whom:        %s/policy.conf; until then nobody reaches anybody.\n",
+        "  5. Say who may reach whom:        %s/policy.yaml; until then nobody reaches anybody.\n",
         m->answer_path, m->dir, m->dir, m->dir, m->dir);
     clock_text(m->manifest_until, until);
     if (m->root_token)

@@ -317,7 +317,7 @@ static const struct verb {
     { "deny", NULL, verb_deny, "CODE --config FILE", "turns a waiting machine away" },
     { "peer", "list", verb_peer_list, "--config FILE [--json]", "lists every ID" },
     { "peer", "groups", verb_peer_groups, "ID GROUPS --config FILE",
-      "sets the groups of an ID, for policy.conf; \"\" for none" },
+      "sets the groups of an ID, for policy.yaml; \"\" for none" },
     { "peer", "remove", verb_peer_remove, "ID --config FILE",
       "admits it no more; its ID stays its own" },
     { "peer", "re-enrol", verb_peer_re_enrol, "ID --config FILE [--expires DURATION] [--out FILE]",

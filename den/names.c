@@ -274,7 +274,7 @@ static bool check_heir(struct den_core *core, const struct store_identity *who, 
     if (found == STORE_NONE || !enrolment_is_alive(ret_heir, core_wall(core), &why) ||
         ret_heir->kind != STORE_COMMITTED || strcmp(ret_heir->id, who->id) == 0 ||
         !policy_may_meet(core->policy, policy_party(who->id, who->groups),
-                         policy_party(ret_heir->id, ret_heir->groups))) {
+                         policy_party(ret_heir->id, ret_heir->groups), core_wall(core))) {
         core_take(core, RATE_MISS, view_text(who->id));
         return err_set(err, ERR_NOT_REACHABLE, "this ID cannot be reached by you");
     }
@@ -365,7 +365,7 @@ static bool may_know(struct den_core *core, const struct store_identity *who, bo
         return false;
     is_alive = enrolment_is_alive(&other, core_wall(core), &why);
     may_meet = policy_may_meet(core->policy, policy_party(who->id, who->groups),
-                               policy_party(other.id, other.groups));
+                               policy_party(other.id, other.groups), core_wall(core));
     *ret_may = is_there && found == STORE_FOUND && is_alive &&
                (may_meet || strcmp(other.id, who->id) == 0);
     return true;

@@ -1,99 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/policy.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "den/policy_in.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 16 * 1024 * 1024, MAX_GROUP = 32 };
+enum { MAX_FILE = 16 * 1024 * 1024 };
 
-struct caps { /* texts borrowed from the policy's own copy of the file */
-    struct view *item;
-    size_t n;
-    bool is_any;
-};
-
-struct rule {
-    bool allows, must_ask;
-    unsigned line;
-    struct view from, to; /* empty: any; "@group" */
-    struct caps can, back;
-};
-
-struct policy {
-    char *name;
-    struct buf text;
-    struct rule *rules;
-    size_t n, room;
-};
-
-/* ---- reading ------------------------------------------------------------------------------------ */
-
-struct reading { /* of one line */
-    struct policy *policy;
-    unsigned line;
-    struct view rest;
-    struct err *err;
-};
-
-static bool is_space(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static struct view take_word(struct reading *r)
-{
-    size_t start = 0, end;
-
-    while (start < r->rest.len && is_space(r->rest.data[start]))
-        start++;
-    for (end = start; end < r->rest.len && !is_space(r->rest.data[end]);)
-        end++;
-    if (start < r->rest.len && r->rest.data[start] == '#') /* the rest is a comment */
-        start = end = r->rest.len;
-    struct view word = view_sub(r->rest, start, end - start);
-    r->rest = view_sub(r->rest, end, r->rest.len);
-    return word;
-}
-
-static bool expected(struct reading *r, const char *what, struct view found)
-{
-    if (!found.len)
-        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found the end of the line",
-                       r->policy->name, r->line, what);
-    return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected %s, found \"%.*s\"", r->policy->name,
-                   r->line, what, VIEW_FMT(view_sub(found, 0, 64)));
-}
-
-static bool read_id(struct reading *r, const char *keyword, struct view *ret_id)
-{
-    _free_ char *quoted = mem_format("\"%s\"", keyword);
-    struct view word = take_word(r);
-
-    if (!view_eq_text(word, keyword))
-        return expected(r, quoted, word);
-    word = take_word(r);
-    if (view_eq_text(word, "*"))
-        word = (struct view){ 0 };
-    else if (!text_is_id(word) && !(word.len && word.data[0] == '@' &&
-                                    policy_group_is_valid(view_sub(word, 1, word.len))))
-        return expected(r, "an ID of 6 to 9 digits without spaces, @GROUP, or *", word);
-    *ret_id = word;
-    return true;
-}
-
-bool policy_group_is_valid(struct view group)
-{
-    if (group.len == 0 || group.len > MAX_GROUP || group.data[0] < 'a' || group.data[0] > 'z')
-        return false;
-    for (size_t i = 0; i < group.len; i++) {
-        uint8_t c = group.data[i];
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
-            return false;
-    }
-    return true;
-}
+/* ---- groups as text -------------------------------------------------------------------------- */
 
 static struct view take_group(struct view *groups)
 {
@@ -125,138 +42,75 @@ bool policy_groups_are_valid(struct view groups)
     return true;
 }
 
-bool policy_cap_is_valid(struct view cap)
-{
-    size_t i = 0;
+/* ---- from text to a policy -------------------------------------------------------------------- */
 
-    if (cap.len == 0 || cap.len > POLICY_MAX_CAP || cap.data[0] < 'a' || cap.data[0] > 'z')
-        return false;
-    while (i < cap.len && cap.data[i] &&
-           strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", cap.data[i]))
-        i++;
-    if (i == cap.len)
-        return true;
-    if (cap.data[i] != ':' || i + 1 == cap.len)
-        return false;
-    for (i++; i < cap.len; i++) {
-        if (cap.data[i] <= 0x20 || cap.data[i] > 0x7e || cap.data[i] == ',')
-            return false;
+struct machine *policy_machine(struct policy *policy, const char *id)
+{
+    struct machine *machine = map_get(policy->machines, view_text(id));
+
+    if (machine)
+        return machine;
+    machine = mem_new(struct machine);
+    snprintf(machine->id, sizeof(machine->id), "%s", id);
+    *policy->last_machine = machine;
+    policy->last_machine = &machine->next;
+    map_set(policy->machines, view_text(machine->id), machine);
+    return machine;
+}
+
+const struct machine *policy_find_machine(const struct policy *policy, struct view id)
+{
+    return map_get(policy->machines, id);
+}
+
+/* "allow from 456000 to ..." was a rule once. */
+static bool check_form(const char *name, struct view text, struct err *err)
+{
+    unsigned line = 1;
+
+    while (text.len) {
+        const uint8_t *end = memchr(text.data, '\n', text.len);
+        struct view one = view_sub(text, 0, end ? (size_t)(end - text.data) : text.len);
+        text = view_sub(text, one.len + 1, text.len);
+        if (view_starts(one, VIEW_LIT("allow from ")) || view_starts(one, VIEW_LIT("deny from ")) ||
+            view_starts(one, VIEW_LIT("deny  from ")))
+            return err_set(err, ERR_BAD_CONFIG,
+                           "%s:%u:1: rules are YAML now; one reads, below a line \"rules:\": "
+                           "\"  - {from: 456000, to: 123456, can: [chat], consent: ask}\"; any "
+                           "stands for *, group:NAME for @NAME",
+                           name, line);
+        line++;
     }
     return true;
 }
 
-static bool read_caps(struct reading *r, struct view word, struct caps *caps)
+static bool read_all(struct policy_reading *r)
 {
-    struct view item[POLICY_MAX_CAPS];
-
-    for (bool has_more = true; has_more;) {
-        const uint8_t *comma = word.len ? memchr(word.data, ',', word.len) : NULL;
-        struct view cap = view_sub(word, 0, comma ? (size_t)(comma - word.data) : word.len);
-        has_more = comma;
-        word = view_sub(word, cap.len + 1, word.len);
-        if (!policy_cap_is_valid(cap))
-            return expected(r, "capabilities such as chat,tunnel:3389", cap);
-        if (caps->n == POLICY_MAX_CAPS)
-            return expected(r, "at most 16 capabilities", cap);
-        item[caps->n++] = cap;
-    }
-    caps->item = mem_dup(item, caps->n * sizeof(*item));
-    return true;
-}
-
-static bool read_can(struct reading *r, struct rule *rule)
-{
-    struct view word = take_word(r);
-
-    if (!view_eq_text(word, "can"))
-        return expected(r, "\"can\"", word);
-    word = take_word(r);
-    rule->can.is_any = view_eq_text(word, "*");
-    return rule->can.is_any || read_caps(r, word, &rule->can);
-}
-
-static bool read_consent(struct reading *r, struct rule *rule)
-{
-    struct view word = take_word(r);
-
-    rule->must_ask = view_eq_text(word, "ask");
-    return rule->must_ask || view_eq_text(word, "none") || expected(r, "\"none\" or \"ask\"", word);
-}
-
-/* [back CAPS] [consent none|ask], of an allow rule. */
-static bool read_options(struct reading *r, struct rule *rule)
-{
-    struct view word = take_word(r);
-    bool has_back = view_eq_text(word, "back"), has_consent;
-
-    rule->must_ask = true;
-    if (has_back && !read_caps(r, take_word(r), &rule->back))
+    policy_read_file(r);
+    if (r->n_faults)
         return false;
-    if (has_back)
-        word = take_word(r);
-    has_consent = view_eq_text(word, "consent");
-    if (has_consent && !read_consent(r, rule))
-        return false;
-    if (has_consent)
-        word = take_word(r);
-    if (!word.len)
-        return true;
-    return expected(r,
-                    has_consent ? "the end of the line"
-                    : has_back  ? "\"consent\""
-                                : "\"back\" or \"consent\"",
-                    word);
+    r->policy->index = policy_index_new(r->policy, r);
+    if (r->policy->index)
+        policy_run_trials(r);
+    return r->n_faults == 0;
 }
 
-static bool read_rule(struct reading *r, struct view word, struct rule *rule)
-{
-    rule->allows = view_eq_text(word, "allow");
-    rule->line = r->line;
-    if (!rule->allows && !view_eq_text(word, "deny"))
-        return expected(r, "\"allow\" or \"deny\"", word);
-    if (!read_id(r, "from", &rule->from) || !read_id(r, "to", &rule->to) || !read_can(r, rule))
-        return false;
-    if (rule->allows)
-        return read_options(r, rule);
-    word = take_word(r);
-    return !word.len || expected(r, "the end of the line", word);
-}
-
-/* The rule's slot is the policy's at once, so that a half-read one is freed with it. */
-static bool read_line(struct reading *r)
-{
-    struct policy *policy = r->policy;
-    struct view word = take_word(r);
-
-    if (!word.len)
-        return true;
-    if (policy->n == POLICY_MAX_RULES)
-        return err_set(r->err, ERR_BAD_CONFIG, "%s:%u: expected at most %d rules", policy->name,
-                       r->line, POLICY_MAX_RULES);
-    if (policy->n == policy->room) {
-        policy->room = policy->room ? 2 * policy->room : 16;
-        policy->rules = mem_resize(policy->rules, policy->room, sizeof(*policy->rules));
-    }
-    policy->rules[policy->n] = (struct rule){ 0 };
-    return read_rule(r, word, &policy->rules[policy->n++]);
-}
-
-bool policy_parse(const char *name, struct view text, struct policy **ret_policy, struct err *err)
+bool policy_parse(const char *name, struct view text, struct policy **ret_policy,
+                  struct buf *ret_all, struct err *err)
 {
     _cleanup_(policy_freep) struct policy *policy = mem_new(struct policy);
-    struct reading r = { policy, 0, { 0 }, err };
-    struct view rest;
+    struct policy_reading r = { .policy = policy, .all = ret_all, .err = err };
 
     policy->name = mem_text(name);
-    policy->text = buf_dup(text);
-    for (rest = buf_view(&policy->text); rest.len;) {
-        const uint8_t *end = memchr(rest.data, '\n', rest.len);
-        r.rest = view_sub(rest, 0, end ? (size_t)(end - rest.data) : rest.len);
-        rest = view_sub(rest, r.rest.len + 1, rest.len);
-        r.line++;
-        if (!read_line(&r))
-            return false;
+    policy->machines = map_new();
+    policy->last_machine = &policy->first_machine;
+    if (!check_form(name, text, err) || !yaml_file_parse(name, text, &policy->yaml, err)) {
+        if (ret_all)
+            buf_printf(ret_all, "%s\n", err->text);
+        return false;
     }
+    if (!read_all(&r))
+        return false;
     *ret_policy = STEAL(policy);
     return true;
 }
@@ -274,37 +128,80 @@ static bool check_mode(const char *path, struct err *err)
     return file_check_owner(path, &st, err);
 }
 
-bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text,
-                 struct err *err)
+static bool read_file(const char *path, struct buf *ret_text, struct err *err)
 {
-    _cleanup_(policy_freep) struct policy *policy = NULL;
+    if (!check_mode(path, err) || !file_read(path, MAX_FILE, ret_text, err))
+        return err_wrap(err, "policy");
+    return ret_text->len !=
+               0 || /* cut short, more likely than meant: comments alone do forbid all */
+           err_set(err, ERR_BAD_CONFIG, "%s: expected rules or comments, found an empty file",
+                   path);
+}
+
+bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text,
+                 struct buf *ret_all, struct err *err)
+{
     const char *slash = strrchr(path, '/');
     _buf_ text = { 0 };
 
-    if (!check_mode(path, err) || !file_read(path, MAX_FILE, &text, err))
-        return err_wrap(err, "policy");
-    if (!policy_parse(slash ? slash + 1 : path, buf_view(&text), &policy, err))
+    if (!read_file(path, &text, err)) {
+        if (ret_all)
+            buf_printf(ret_all, "%s\n", err->text);
         return false;
-    if (text.len == 0) /* cut short, more likely than meant: comments alone do forbid everything */
-        return err_set(err, ERR_BAD_CONFIG, "%s: expected rules or comments, found an empty file",
-                       path);
-    *ret_policy = STEAL(policy);
+    }
+    if (!policy_parse(slash ? slash + 1 : path, buf_view(&text), ret_policy, ret_all, err))
+        return false;
     *ret_text = text;
     text = (struct buf){ 0 };
     return true;
+}
+
+static void rule_deinit(struct rule *rule)
+{
+    free(rule->from.item);
+    free(rule->to.item);
+    free(rule->can.item);
+    free(rule->back.item);
+    free(rule->when);
+    free(rule->when_nodes);
+}
+
+static void free_names(struct policy *policy)
+{
+    struct machine *machine;
+    struct zone *zone;
+
+    while ((machine = policy->first_machine)) {
+        policy->first_machine = machine->next;
+        free(machine->is.item);
+        free(machine->atoms);
+        free(machine);
+    }
+    while ((zone = policy->zones)) {
+        policy->zones = zone->next;
+        when_zone_free(zone->zone);
+        free(zone);
+    }
+    map_free(policy->machines);
 }
 
 void policy_free(struct policy *policy)
 {
     if (!policy)
         return;
-    for (size_t i = 0; i < policy->n; i++) {
-        free(policy->rules[i].can.item);
-        free(policy->rules[i].back.item);
+    for (size_t i = 0; i < policy->n; i++)
+        rule_deinit(&policy->rules[i]);
+    for (size_t i = 0; i < policy->n_trials; i++) {
+        free(policy->trials[i].from.item);
+        free(policy->trials[i].to.item);
+        free(policy->trials[i].can.item);
     }
+    free_names(policy);
+    policy_index_free(policy->index);
+    yaml_file_free(policy->yaml);
     free(policy->rules);
+    free(policy->trials);
     free(policy->name);
-    buf_free(&policy->text);
     free(policy);
 }
 
@@ -313,63 +210,171 @@ size_t policy_count(const struct policy *policy)
     return policy->n;
 }
 
-/* ---- deciding ----------------------------------------------------------------------------------- */
-
-static bool matches(struct view wanted, const struct policy_party *party)
+size_t policy_count_tests(const struct policy *policy)
 {
-    if (wanted.len && wanted.data[0] == '@')
-        return is_in(view_sub(wanted, 1, wanted.len), party->groups);
-    return !wanted.len || view_eq(wanted, party->id);
+    return policy->n_trials;
 }
 
-static bool holds(const struct caps *caps, struct view cap)
+bool policy_has_times(const struct policy *policy)
 {
-    for (size_t i = 0; i < caps->n; i++) {
-        if (view_eq(caps->item[i], cap))
+    return policy->has_times;
+}
+
+/* ---- does a rule fit --------------------------------------------------------------------------- */
+
+bool rule_holds(const struct rule *rule, struct view cap)
+{
+    for (size_t i = 0; i < rule->can.n; i++) {
+        struct view own = rule->can.item[i];
+        if (view_eq(own, cap) || (policy_cap_is_pattern(own) && cap.len >= own.len &&
+                                  view_starts(cap, view_sub(own, 0, own.len - 1))))
             return true;
     }
-    return caps->is_any;
+    return rule->can.is_any;
 }
 
-/* All that are asked for (allow), or any of them (deny). */
-static bool caps_match(const struct rule *rule, const struct view *caps, size_t n_caps)
+/* All that are asked for, or any of them where it denies. */
+static bool caps_fit(const struct rule *rule, const struct view *caps, size_t n_caps)
 {
     for (size_t i = 0; i < n_caps; i++) {
-        if (holds(&rule->can, caps[i]) != rule->allows)
-            return !rule->allows;
+        if (rule_holds(rule, caps[i]) == rule->denies)
+            return rule->denies;
     }
-    return rule->allows || rule->can.is_any;
+    return !rule->denies || rule->can.is_any;
 }
 
-void policy_decide(const struct policy *policy, struct policy_party from, struct policy_party to,
-                   const struct view *caps, size_t n_caps, struct policy_decision *ret_decision)
+bool rule_is_open(const struct rule *rule, uint64_t at)
 {
-    struct policy_decision decision = { .verdict = POLICY_DENIED, .must_ask = true };
-
-    snprintf(decision.rule, sizeof(decision.rule), "default");
-    for (size_t i = 0; i < policy->n; i++) {
-        const struct rule *rule = &policy->rules[i];
-        if (!matches(rule->from, &from) || !matches(rule->to, &to) ||
-            !caps_match(rule, caps, n_caps))
-            continue;
-        decision.verdict = rule->allows ? POLICY_ALLOWED : POLICY_DENIED;
-        decision.must_ask = rule->must_ask;
-        decision.line = rule->line;
-        snprintf(decision.rule, sizeof(decision.rule), "%.140s:%u", policy->name, rule->line);
-        decision.caps_back = rule->back.item;
-        decision.n_caps_back = rule->back.n;
-        break;
-    }
-    *ret_decision = decision;
+    if (rule->n_when == 0 || at == POLICY_NO_TIME)
+        return true;
+    for (size_t i = 0; i < rule->n_when; i++)
+        if (when_is_open(&rule->when[i], at))
+            return true;
+    return false;
 }
 
-bool policy_may_meet(const struct policy *policy, struct policy_party from, struct policy_party to)
+bool rule_fits(const struct rule *rule, const struct policy_dial *dial)
 {
-    for (size_t i = 0; i < policy->n; i++) {
-        const struct rule *rule = &policy->rules[i];
-        bool is_about = matches(rule->from, &from) && matches(rule->to, &to);
-        if (is_about && (rule->allows || rule->can.is_any))
-            return rule->allows;
+    return caps_fit(rule, dial->caps, dial->n_caps) && rule_is_open(rule, dial->at);
+}
+
+static bool machine_is(const struct machine *machine, enum who_kind kind, struct view name)
+{
+    for (size_t i = 0; machine && i < machine->is.n; i++)
+        if (machine->is.item[i].kind == kind && view_eq(machine->is.item[i].name, name))
+            return true;
+    return false;
+}
+
+static bool names(const struct policy *policy, const struct party_list *list,
+                  const struct policy_party *party)
+{
+    const struct machine *machine = policy_find_machine(policy, party->id);
+
+    for (size_t i = 0; i < list->n; i++) {
+        const struct who *who = &list->item[i];
+        bool is_it = false;
+        switch (who->kind) {
+        case WHO_ANY:
+            return true;
+        case WHO_ID:
+            is_it = view_eq(who->name, party->id);
+            break;
+        case WHO_GROUP:
+            is_it = is_in(who->name, party->groups) || machine_is(machine, WHO_GROUP, who->name);
+            break;
+        case WHO_TAG:
+            is_it = is_in(who->name, party->tags) || machine_is(machine, WHO_TAG, who->name);
+            break;
+        }
+        if (is_it)
+            return true;
     }
     return false;
+}
+
+/* ---- deciding ----------------------------------------------------------------------------------- */
+
+static uint64_t ends_at(const struct rule *rule, uint64_t at)
+{
+    uint64_t closes = rule->n_when ? when_closes_at(rule->when, rule->n_when, at) : 0;
+    uint64_t longest = rule->longest ? at + rule->longest : 0;
+
+    if (!closes || !longest)
+        return closes ? closes : longest;
+    return min_u64(closes, longest);
+}
+
+static void decide_by(const struct policy *policy, size_t i, const struct policy_dial *dial,
+                      struct policy_decision *d)
+{
+    const struct rule *rule = &policy->rules[i];
+    const struct machine *callee = policy_find_machine(policy, dial->to.id);
+
+    d->verdict = rule->denies ? POLICY_DENIED : POLICY_ALLOWED;
+    d->is_unattended = rule->asks && callee && callee->is_unattended;
+    d->must_ask = rule->asks && !d->is_unattended;
+    d->needs_time = dial->at == POLICY_NO_TIME && rule->n_when;
+    d->rule_no = i;
+    d->line = rule->line;
+    d->caps_back = rule->back.item;
+    d->n_caps_back = rule->back.n;
+    d->longest = rule->longest;
+    d->live_until = rule->denies || dial->at == POLICY_NO_TIME ? 0 : ends_at(rule, dial->at);
+    snprintf(d->rule, sizeof(d->rule), "%.140s:%u", policy->name, rule->line);
+}
+
+static struct policy_decision nothing_decided(void)
+{
+    struct policy_decision d = { .verdict = POLICY_DENIED, .must_ask = true, .rule_no = SIZE_MAX };
+
+    snprintf(d.rule, sizeof(d.rule), "default");
+    return d;
+}
+
+static bool takes(void *user, const struct rule *rule)
+{
+    return rule_fits(rule, user);
+}
+
+void policy_decide(const struct policy *policy, const struct policy_dial *dial,
+                   struct policy_decision *ret_decision)
+{
+    struct policy_decision d = nothing_decided();
+    struct policy_dial asked = *dial;
+    size_t i = policy_index_find(policy, &dial->from, &dial->to, takes, &asked);
+
+    if (i != SIZE_MAX)
+        decide_by(policy, i, dial, &d);
+    *ret_decision = d;
+}
+
+void policy_decide_by_scan(const struct policy *policy, const struct policy_dial *dial,
+                           struct policy_decision *ret_decision)
+{
+    struct policy_decision d = nothing_decided();
+
+    for (size_t i = 0; i < policy->n && d.rule_no == SIZE_MAX; i++) {
+        const struct rule *rule = &policy->rules[i];
+        if (names(policy, &rule->from, &dial->from) && names(policy, &rule->to, &dial->to) &&
+            rule_fits(rule, dial))
+            decide_by(policy, i, dial, &d);
+    }
+    *ret_decision = d;
+}
+
+/* The first rule about the two that allows something, or forbids everything. */
+static bool takes_any(void *user, const struct rule *rule)
+{
+    const uint64_t *at = user;
+
+    return (!rule->denies || rule->can.is_any) && rule_is_open(rule, *at);
+}
+
+bool policy_may_meet(const struct policy *policy, struct policy_party from, struct policy_party to,
+                     uint64_t at)
+{
+    size_t i = policy_index_find(policy, &from, &to, takes_any, &at);
+
+    return i != SIZE_MAX && !policy->rules[i].denies;
 }

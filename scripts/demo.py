@@ -142,7 +142,7 @@ class Demo:
         seen, heard = len(net.den.err), callee.err + callee.out
         caller_error = self.lie("denied", alice)
         say(f"[mallory] {caller_error['code']}: {caller_error['cause']}")
-        line = net.den.wait_line(net.den.err, r"rule=\S*policy\.conf:\d+", seen)
+        line = net.den.wait_line(net.den.err, r"rule=\S*policy\.yaml:\d+", seen)
         say(f"[den's log] {line}")
         rule = re.search(r"rule=(\S+)", line).group(1)
         records = [entry for entry in net.audit() if rule in entry and "session.refused" in entry]

@@ -214,7 +214,7 @@ bool sim_judge(struct view root_der, struct view bytes, struct view sig, struct 
 
 struct world *den_world_new(void)
 {
-    struct world *w = world_new("deny from * to * can *\n");
+    struct world *w = world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
 
     if (!w)
         abort();

@@ -47,10 +47,10 @@ def unknown_keys_and_bad_values_name_file_and_line(net):
 
 @tap.test
 def a_bad_policy_names_file_and_line(net):
-    for text in ("allow from 1 to 2 can chat\n", "permit everything\n", "allow from 123456 to * can chat consent maybe\n"):
-        spoilt, line = spoil(net, "den", "policy.conf", text)
+    for text in ("allow from 1 to 2 can chat\n", "permit: everything\n", "  - {from: 123456, to: any, can: [chat], consent: maybe}\n"):
+        spoilt, line = spoil(net, "den", "policy.yaml", text)
         done = den(net, spoilt)
-        tap.check_in(f"policy.conf:{line}: ", done.stderr)
+        tap.check_in(f"policy.yaml:{line}:", done.stderr)
 
 
 @tap.test

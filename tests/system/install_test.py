@@ -140,7 +140,7 @@ def the_library_exports_what_the_header_declares(net):
 
 @tap.test
 def every_manual_is_installed(net):
-    for name in ("warren.1", "libpeer.3", "router.conf.5", "den.conf.5", "policy.conf.5", "warren-router.8", "warren-den.8"):
+    for name in ("warren.1", "libpeer.3", "router.conf.5", "den.conf.5", "policy.yaml.5", "warren-router.8", "warren-den.8"):
         find(installed(net), name)
 
 

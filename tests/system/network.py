@@ -166,6 +166,18 @@ def free_port():
                 continue
 
 
+def yaml_rule(words):
+    """A rule of policy.yaml from: allow|deny from WHO to WHO can CAPS [back CAPS] [consent WORD]; * is any, @NAME a group."""
+    verb, *rest = words.split()
+    given = dict(zip(rest[::2], rest[1::2]))
+    who = lambda text: "any" if text == "*" else f"group:{text[1:]}" if text[0] == "@" else text
+    caps = lambda text: "any" if text == "*" else "[" + ", ".join(text.split(",")) + "]"
+    parts = [f"from: {who(given['from'])}", f"to: {who(given['to'])}", f"can: {caps(given['can'])}"]
+    parts += [f"back: {caps(given['back'])}"] if "back" in given else []
+    parts += ["consent: deny"] if verb == "deny" else [f"consent: {given['consent']}"] if "consent" in given else []
+    return "{" + ", ".join(parts) + "}"
+
+
 class Network:
     def __init__(self, build, folder, name="demo.warren", host="127.0.0.1", say=lambda text: None):
         self.build, self.folder, self.name, self.host, self.say = os.path.join(ROOT, build), folder, name, host, say
@@ -245,10 +257,11 @@ class Network:
         return out
 
     def allow(self, *rules):
-        """Adds rules to the policy and has den take it."""
+        """Adds rules, as yaml_rule() takes them, to the policy and has den take it."""
         seen = len(self.den.err)
-        with open(self.path("den/policy.conf"), "a", encoding="ascii") as f:
-            f.write("".join(rule + "\n" for rule in rules))
+        rules = [yaml_rule(rule) for rule in rules]
+        with open(self.path("den/policy.yaml"), "a", encoding="ascii") as f:
+            f.write("".join(f"  - {rule}\n" for rule in rules))
         self.den.process.send_signal(signal.SIGHUP)
         self.den.wait_line(self.den.err, r"event=policy\.loaded", seen)
         for rule in rules:

@@ -23,8 +23,8 @@ class Pair:
         own.init()
         with open(own.path("den/den.conf"), "a", encoding="ascii") as f:
             f.write(f"leaf_life = {LIFE}m\n")
-        with open(own.path("den/policy.conf"), "a", encoding="ascii") as f:
-            f.write("allow from * to * can chat back chat\n")
+        with open(own.path("den/policy.yaml"), "a", encoding="ascii") as f:
+            f.write("  - {from: any, to: any, can: [chat], back: [chat]}\n")
         own.start_router(prefix)
         own.start_den(prefix)
         own.join("alice", prefix)

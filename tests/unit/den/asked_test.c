@@ -2,7 +2,7 @@
 /* den.ca.sign where its signatures are looked at in another thread: here that thread runs when the test says so. */
 #include "tests/unit/den/world.h"
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 enum { MAX_WORKS = 4200, MAX_ASKED = 4096 /* asked.c */ };
 

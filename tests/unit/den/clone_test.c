@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/den/world.h"
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static void notice(struct world *w, const char *id, const char *address, const char *other)
 {

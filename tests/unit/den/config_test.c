@@ -25,7 +25,7 @@ static char *write_config(const char *more)
 TEST(defaults_stand_for_what_is_not_given)
 {
     _free_ char *path = write_config("");
-    _free_ char *policy = mem_format("%s/policy.conf", check_dir());
+    _free_ char *policy = mem_format("%s/policy.yaml", check_dir());
     _cleanup_(config_deinit) struct den_config c = { 0 };
 
     CHECK_OK(config_read(path, &c, NULL, &err), err);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#define POLICY "allow from @staff to * can chat\n"
+#define POLICY "rules: [{from: group:staff, to: any, can: [chat]}]\n"
 
 static struct key *add_token(struct world *w, struct store_token t)
 {

@@ -14,7 +14,7 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     uint64_t inv = scene_dial(s.w, &dial);
     CHECK_U64(world_audited(s.w, "session.granted", NULL), 0);
     scene_say_online(s.w, true);
-    CHECK_U64(world_audited(s.w, "session.granted", "rule=policy.conf:1"),
+    CHECK_U64(world_audited(s.w, "session.granted", "rule=policy.yaml:2"),
               1); /* before anybody is told */
     CHECK(!scene_offer_to(s.w, s.bob));
     scene_say_installed(s.w);
@@ -111,10 +111,10 @@ TEST(unknown_offline_and_forbidden_are_one_answer)
         const char *reason, *rule;
     } cases[] = {
         { "999998", false, "reason=unknown",
-          "rule=policy.conf:4" }, /* allowed, but nobody has it */
-        { s.bob->id, false, "reason=offline", "rule=policy.conf:1" },
-        { s.carol->id, true, "reason=denied", "rule=policy.conf:3" },
-        { s.carol->id, false, "reason=denied", "rule=policy.conf:3" },
+          "rule=policy.yaml:5" }, /* allowed, but nobody has it */
+        { s.bob->id, false, "reason=offline", "rule=policy.yaml:2" },
+        { s.carol->id, true, "reason=denied", "rule=policy.yaml:4" },
+        { s.carol->id, false, "reason=denied", "rule=policy.yaml:4" },
         { "999997", false, "reason=unknown", "rule=default" },
     };
     _buf_ first = { 0 };

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 struct numbers {
     uint64_t hb, crl, policy, audit, manifest;
@@ -41,7 +41,7 @@ TEST(a_tick_brings_a_new_beacon_an_extra_heartbeat_keeps_it)
     memcpy(beacon, world_heartbeat(w).beacon.data, sizeof(beacon));
     world_pass(w, 10 * SECOND_MS);
     CHECK_U64(w->n_events, n);
-    CHECK_OK(world_set_policy(w, "deny from * to * can chat\n", &err), err);
+    CHECK_OK(world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err), err);
     CHECK_U64(w->n_events, n + 1);
     CHECK_VIEW(world_heartbeat(w).beacon, VIEW_ARR(beacon));
     CHECK_U64(world_heartbeat(w).policy_no, 2);
@@ -142,9 +142,9 @@ TEST(the_same_policy_read_again_is_no_change)
     CHECK_OK(world_set_policy(w, POLICY, &err), err);
     CHECK_U64(w->n_events, n);
     CHECK_U64(world_number(w, "policy_no"), 1);
-    CHECK(!world_set_policy(w, "allow from everybody to * can chat\n", &err));
+    CHECK(!world_set_policy(w, "rules: [{from: everybody, to: any, can: [chat]}]\n", &err));
     CHECK(err.code == ERR_BAD_CONFIG);
-    CHECK(strstr(err.text, "policy.conf:1") != NULL);
+    CHECK(strstr(err.text, "policy.yaml:1:16: ") != NULL);
     CHECK_U64(world_number(w, "policy_no"), 1);
 }
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static struct rpc_admission admission_of(const struct world *w, uint64_t inv)
 {

@@ -155,7 +155,7 @@ TEST(init_makes_private_files)
         { "den.db", 0600 },
         { "den.anchor", 0600 },
         { "den.conf", 0600 },
-        { "policy.conf", 0600 },
+        { "policy.yaml", 0600 },
         { "router.answer", 0644 },
         { "router.csr", 0644 },
         { "admin.join", 0600 },
@@ -332,8 +332,10 @@ TEST(the_first_policy_forbids_everything)
     struct policy_decision d;
     struct view chat = VIEW_LIT("chat");
 
-    CHECK_OK(policy_parse("policy.conf", view_text(init_policy), &policy, &err), err);
-    policy_decide(policy, policy_party("456000", ""), policy_party("123456", ""), &chat, 1, &d);
+    CHECK_OK(policy_parse("policy.yaml", view_text(init_policy), &policy, NULL, &err), err);
+    const struct policy_dial dial = { policy_party("456000", ""), policy_party("123456", ""), &chat,
+                                      1, 0 };
+    policy_decide(policy, &dial, &d);
     CHECK(d.verdict == POLICY_DENIED);
 }
 

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static enum { PUT_WORKS, PUT_FAILS, PUT_DIES } put_mode;
 bool __real_store_certificate_put(struct store *s, struct view serial, struct view der,

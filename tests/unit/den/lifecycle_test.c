@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POLICY "allow from * to * can chat\n"
+#define POLICY "rules: [{from: any, to: any, can: [chat]}]\n"
 
 enum { N_PEERS = 8, DAYS = 300, ADMISSION_DAYS = 7, MAX_SLEEP_DAYS = 60, PEER_PERCENT = 8 };
 

@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 #define POLICY                                                                                     \
-    "deny from 000000 to * can *\n"                                                                \
-    "allow from * to * can chat\n"
+    "rules:\n"                                                                                     \
+    "  - {from: 000000, to: any, can: any, consent: deny}\n"                                       \
+    "  - {from: any, to: any, can: [chat]}\n"
 
 static uint64_t ask(struct world *w, const struct world_peer *peer, const char *verb,
                     const char *name, uint64_t no, const char *to)
@@ -170,7 +171,8 @@ TEST(assigned_names_are_an_administrators)
 
 TEST(a_name_that_must_not_be_reached_is_answered_as_one_that_is_not_there)
 {
-    _cleanup_(world_freep) struct world *w = world_new("allow from 111111 to * can chat\n");
+    _cleanup_(world_freep) struct world *w =
+        world_new("rules: [{from: 111111, to: any, can: [chat]}]\n");
     _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w),
                                                   *bob = world_peer_new(w);
 

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define POLICY "allow from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any}]\n"
 
 struct change {
     struct rpc_rekey k;

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "tests/unit/den/world.h"
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static void answer_status(struct world *w, struct view spki, uint64_t not_after, uint64_t manifest)
 {

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static const char install[] = "network.revocations.install";
 

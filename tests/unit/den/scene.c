@@ -4,10 +4,12 @@
 #include <stdio.h>
 
 /* Alice is %1, bob %2, carol %3. */
-static const char rules[] = "allow from %1 to %2 can chat,tunnel:3389 back chat consent none\n"
-                            "allow from %2 to %1 can chat consent ask\n"
-                            "deny from %1 to %3 can *\n"
-                            "allow from %1 to 999998 can chat\n";
+static const char rules[] =
+    "rules:\n"
+    "  - {from: %1, to: %2, can: [chat, tunnel:3389], back: [chat], consent: none}\n"
+    "  - {from: %2, to: %1, can: [chat], consent: ask}\n"
+    "  - {from: %1, to: %3, can: any, consent: deny}\n"
+    "  - {from: %1, to: 999998, can: [chat]}\n";
 
 void scene_end(struct scene *s)
 {
@@ -22,7 +24,7 @@ bool scene_begin(struct scene *s)
     struct err err;
     _buf_ policy = { 0 };
 
-    s->w = world_new("deny from * to * can *\n");
+    s->w = world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     if (!s->w)
         return false;
     s->alice = world_peer_new(s->w);

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "tests/unit/den/world.h"
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static const uint8_t nonce[RPC_NONCE16] = { 1, 2, 3 };
 

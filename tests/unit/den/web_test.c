@@ -9,7 +9,7 @@
 #include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
 
-#define POLICY "deny from * to * can *\n"
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
 static X509 *as_x509(struct view der)
 {
