@@ -115,9 +115,8 @@ TEST(events_come_in_order_and_once_over_drops)
         }
         sim_pass(t.sim, 20 * SEC);
         CHECK_U64(sim_n_heard(t.bob), 300); /* his connection held */
-        CHECK(sim_n_heard(t.alice) > 100 && sim_n_heard(t.alice) <= 300);
-        if (!n_resets)
-            CHECK_U64(sim_n_heard(t.alice), 300);
+        CHECK(sim_n_heard(t.alice) <= 300);
+        CHECK(sim_n_heard(t.alice) + 25 * n_resets >= 300); /* each costs what five seconds bring */
     }
 }
 
