@@ -180,20 +180,15 @@ static bool forget_unsigned(void *user, const char *path)
 /* The file no more counts; the key is destroyed where it is, by whoever has the token's PIN. */
 static bool retire_token(const char *path)
 {
-    _cleanup_(token_place_deinit) struct token_place place = { 0 };
     _free_ char *retired = mem_format("%s.retired", path);
-    struct err unused;
-    _buf_wipe_ bytes = { 0 };
     _buf_ uri = { 0 };
 
-    if (!file_read(path, MAX_PEM, &bytes, &unused) || !token_file_is(buf_view(&bytes)) ||
-        !token_file_read(path, buf_view(&bytes), &place, &unused))
+    if (!token_file_say(path, &uri))
         return false;
-    token_uri_write(&place.uri, &uri);
     if (rename(path, retired) == 0)
-        log_event(LOG_WARN, "key.in_token", "file=%s key=%s remedy=%s", log_quote_text(path),
+        log_event(LOG_WARN, "key.in_token", "file=%s key=%s remedy=%s", log_quote_text(retired),
                   log_quote_text(buf_cstr(&uri)),
-                  log_quote_text("its network does not need it: pkcs11-tool --delete-object"));
+                  log_quote_text("nothing needs it: pkcs11-tool --delete-object --type privkey"));
     return true;
 }
 

@@ -283,7 +283,8 @@ static int verb_help(int argc, char **argv);
 
 /* ---- finding them --------------------------------------------------------------------------------- */
 
-#define ROOT_OPTIONS "[--root-key FILE] [--root-passphrase-fd N] [--request FILE | --response FILE]"
+#define ROOT_OPTIONS                                                                               \
+    "[--root-key FILE|URI] [--root-passphrase-fd N] [--request FILE | --response FILE]"
 
 static const struct verb {
     const char *first, *second; /* NULL: one word */
@@ -291,12 +292,13 @@ static const struct verb {
     const char *words, *help;
 } verbs[] = {
     { "init", NULL, verb_init,
-      "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE]",
+      "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE] "
+      "[--root-key URI] [--intermediate-key URI [--token-paths PATHS] [--pin-fd N]]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
     { "passphrase", NULL, verb_passphrase,
       "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
       "keeps den's keys under a passphrase, or another one, or none" },
-    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N] [--accept-rollback]",
+    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N] [--pin-fd N] [--accept-rollback]",
       "runs den in the foreground, logging to standard error; from a database that was taken back "
       "to "
       "an older state only when told to" },
@@ -328,7 +330,7 @@ static const struct verb {
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
       "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N] "
-      "[--passphrase-fd N] [--request FILE | --response FILE]",
+      "[--passphrase-fd N] [--pin-fd N] [--request FILE | --response FILE]",
       "answers a router's request, with a new manifest where it needs one" },
     { "signer", "split", verb_signer_split, "DIR --config FILE [--user NAME] [--socket PATH]",
       "moves the keys to a folder that den cannot read: warren-den-signer(8)" },
@@ -349,7 +351,7 @@ static const struct verb {
     { "rollover", "status", verb_rollover_status, "--config FILE [--unheard] [--json]",
       "where it is, and how many machines have acknowledged the newest manifest" },
     { "root", "sign", verb_root_sign,
-      "REQUEST --root-key FILE -o RESPONSE [--root-passphrase-fd N] [--new-root-key FILE] "
+      "REQUEST --root-key FILE|URI -o RESPONSE [--root-passphrase-fd N] [--new-root-key FILE|URI] "
       "[--new-root-passphrase-fd N] [--record FILE] [--yes]",
       "on the root's machine: shows what a request asks for, and signs it" },
     { "cert", "list", verb_cert_list,

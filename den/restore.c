@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 64 * 1024, KEPT = 5, MAX_KEY = 64 * 1024 };
+enum { PIECE = 64 * 1024, KEPT = 5 };
 
 /* Without these den does not start. */
 static const char *const keys[KEPT] = { "login.key", "sign.key", "intermediate.key",
@@ -261,17 +261,12 @@ struct telling {
 /* A folder that is whole may yet be without its keys. */
 static bool tell_token(void *user, const char *path)
 {
-    _cleanup_(token_place_deinit) struct token_place place = { 0 };
     struct telling *t = user;
     const char *name = strrchr(path, '/') + 1;
-    struct err unused;
-    _buf_wipe_ bytes = { 0 };
     _buf_ uri = { 0 };
 
-    if (!file_read(path, MAX_KEY, &bytes, &unused) || !token_file_is(buf_view(&bytes)) ||
-        !token_file_read(path, buf_view(&bytes), &place, &unused))
+    if (!token_file_say(path, &uri))
         return true;
-    token_uri_write(&place.uri, &uri);
     buf_printf(&t->r->text, "  %-20s the key is in a token: %s\n", name, buf_cstr(&uri));
     t->has_intermediate |= strncmp(name, "intermediate", 12) == 0;
     return true;

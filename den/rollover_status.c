@@ -18,8 +18,8 @@ struct status {
     struct store_progress progress;
     uint64_t router_no, taken_no; /* manifests: of the router that den connects to; of den itself */
     struct buf router_pk, refused;
-    bool is_running, are_sealed; /* den; its keys */
-    bool is_waiting;             /* for the root's answer */
+    bool is_running, are_sealed, are_in_token; /* den; its keys; the intermediate's */
+    bool is_waiting;                           /* for the root's answer */
     struct root_order waiting;
     struct buf *to;
 };
@@ -62,6 +62,7 @@ static bool read_den(struct status *s, struct err *err)
 
     if (!folder_load_trust(config, &taken, err) ||
         !keys_are_sealed(config->state, &s->are_sealed, err) ||
+        !keys_are_in_token(config->state, &s->are_in_token, err) ||
         !store_blob_get(s->store, rollover_router_pk, &unused_found, &s->router_pk, err) ||
         !store_blob_get(s->store, rollover_refused, &unused_found, &s->refused, err))
         return false;
@@ -103,6 +104,16 @@ static void put_ca(struct status *s, const char *kind, struct view hash, bool is
     buf_printf(s->to, " %s\n", buf_cstr(&hex));
 }
 
+static bool put_token(void *user, const char *path)
+{
+    struct status *s = user;
+    _buf_ uri = { 0 };
+
+    if (token_file_say(path, &uri))
+        buf_printf(s->to, "%-12s in token %s: %s\n", "key", strrchr(path, '/') + 1, buf_cstr(&uri));
+    return true;
+}
+
 static void put_keys(struct status *s)
 {
     static const char *const names[] = { "", "den-login", "den-sign", "router" };
@@ -124,7 +135,8 @@ static void put_keys(struct status *s)
 
 static bool waits_for_restart(const struct status *s)
 {
-    return s->is_running && s->are_sealed && s->taken_no < rpc_trust_manifest_no(s->trust);
+    return s->is_running && (s->are_sealed || s->are_in_token) &&
+           s->taken_no < rpc_trust_manifest_no(s->trust);
 }
 
 static void put_den(struct status *s)
@@ -133,8 +145,9 @@ static void put_den(struct status *s)
 
     buf_printf(s->to, "den          %s manifest %" PRIu64 " of %" PRIu64 "%s\n",
                s->is_running ? "runs with" : "does not run; it took", s->taken_no, no,
-               waits_for_restart(s) ? ": waits for a restart, as its keys are under a passphrase"
-                                    : "");
+               !waits_for_restart(s) ? ""
+               : s->are_sealed       ? ": waits for a restart, as its keys are under a passphrase"
+                               : ": waits for a restart, as the intermediate's key is in a token");
 }
 
 /* Of one that den does not connect to we know what it was given. */
@@ -228,6 +241,7 @@ static bool put_text(struct status *s, struct err *err)
     for (size_t i = 0; i < m->intermediates.n; i++)
         put_ca(s, "intermediate", m->intermediates.item[i], i == 0);
     put_keys(s);
+    vault_each_file(s->order->config->state, "intermediate", "key", put_token, s);
     put_den(s);
     if (!put_routers(s, err))
         return false;

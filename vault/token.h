@@ -39,6 +39,8 @@ bool token_file_read(const char *name, struct view bytes, struct token_place *re
 void token_file_write(const struct token_place *place, struct buf *to);
 /* Of a path: *ret_is is false when there is no such file, or it holds a key. EXPOSED. */
 bool token_file_look(const char *path, bool *ret_is, struct err *err);
+/* What it says, for people; false where it is no such file. */
+bool token_file_say(const char *path, struct buf *to);
 /* Absolute paths between spaces. INVALID_ARGUMENT. */
 bool token_check_paths(const char *paths, struct err *err);
 

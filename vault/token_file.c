@@ -107,3 +107,16 @@ bool token_file_look(const char *path, bool *ret_is, struct err *err)
     *ret_is = token_file_is(buf_view(&bytes));
     return true;
 }
+
+bool token_file_say(const char *path, struct buf *to)
+{
+    _cleanup_(token_place_deinit) struct token_place place = { 0 };
+    _buf_wipe_ bytes = { 0 };
+    struct err unused;
+
+    if (!file_read(path, MAX_FILE, &bytes, &unused) || !token_file_is(buf_view(&bytes)) ||
+        !token_file_read(path, buf_view(&bytes), &place, &unused))
+        return false;
+    token_uri_write(&place.uri, to);
+    return true;
+}

@@ -246,7 +246,7 @@ def mistakes_are_named(net):
         (uri("root", module="/nowhere/x.so"), "/nowhere/x.so: there is no such module"),
         (uri("root", module="/usr/lib/os-release"), "the module cannot be loaded"),
         (uri("root", token="other"), 'there is no token "other"; ' + MODULE + ' has "warren"'),
-        (uri("rsa"), "it is no EC key; P-384 is needed"),
+        (uri("rsa"), "the key is no EC key; P-384 is needed"),
         (uri("small"), "the key is of another curve; P-384 is needed"),
         (uri("two"), 'token "warren" has more than one private key "two": name one by id='),
         ("pkcs11:token=warren;object=root", "it names no module"),
@@ -289,12 +289,15 @@ def a_new_intermediate_is_made_in_the_token(net):
     tap.check_in("never extractable", tool("--list-objects", "--type", "privkey", "--label", "intermediate 2").stdout)
     run(["openssl", "verify", "-x509_strict", "-CAfile", net.path("den/root.pem"), net.path("den/intermediate.2.pem")])
     restart(net)
-    rollover(net, "switch")
+    tap.check_in("start it again with the PIN", rollover(net, "switch").stdout)
+    status = run([net.program("warren-den"), "rollover", "status", "--config", config(net)]).stdout
+    tap.check_in("waits for a restart, as the intermediate's key is in a token", status)
+    tap.check(re.search(r"key +in token +intermediate\.2\.key: pkcs11:token=warren", status), status)
     restart(net)
     net.join("erin")
     rollover(net, "retire", "--anyway")
     seen = len(net.den.err)
-    net.den.wait_line(net.den.err, r"event=key\.in_token file=\S*intermediate\.key .*pkcs11:token=warren")
+    net.den.wait_line(net.den.err, r"event=key\.in_token file=\S*intermediate\.key\.retired .*pkcs11:token=warren")
     tap.check(not os.path.exists(net.path("den/intermediate.key")), "the retired one is still in use")
     tap.check(os.path.exists(net.path("den/intermediate.key.retired")), "where the key is, is lost")
     tap.check(before and seen, "")
