@@ -114,6 +114,17 @@ static struct owner root_owner(const struct rolling *r, const struct root_key_so
     return token_is_uri(view_text(from->key)) ? owner_self() : owner_for_file(from->key, &r->den);
 }
 
+/* What a file in den's folder says of a token is looked up there as the operator, who has it. */
+static void find_token(struct rolling *r, struct root_key_source *from, struct buf *uri)
+{
+    struct owner owner = root_owner(r, from);
+    _acting_ struct acting as = { 0 };
+    struct err unused;
+
+    if (acting_begin(&as, &owner, &unused) && root_key_in_token(from, *r->trust, uri))
+        from->key = buf_cstr(uri);
+}
+
 /* Beside its certificate, as one that is a file. */
 static bool put_root_place(struct rolling *r, struct view place, struct err *err)
 {
@@ -154,7 +165,7 @@ static bool sign_here(struct rolling *r, struct err *err)
 {
     const struct rollover_order *order = r->order;
     const struct change change = { .step = r->asked.step, .what = r->asked.what };
-    const struct root_key_source old = { order->root_key, r->dir, order->passphrase_fd, NULL };
+    struct root_key_source old = { order->root_key, r->dir, order->passphrase_fd, NULL };
     _free_ char *path = order->new_root_key
                             ? mem_text(order->new_root_key)
                             : keyring_path(r->dir, "root", rolling_next_no(r), "key");
@@ -162,8 +173,10 @@ static bool sign_here(struct rolling *r, struct err *err)
     _cleanup_(pki_ca_freep) struct pki_ca *root = NULL, *fresh = NULL;
 
     _acting_ struct acting as = { 0 };
+    _buf_ uri = { 0 };
     struct owner owner;
 
+    find_token(r, &old, &uri);
     if (!load_root(r, &old, &root, err) ||
         (change_needs_root(&change) && !make_root(r, &new, &fresh, err)))
         return false;
@@ -311,11 +324,14 @@ static void put_done(const struct rolling *r, struct buf *to)
                                  "again with it, until then it goes on with what it had "
                                  "(rollover status says so)\n");
     if (needs_pin(r))
-        buf_printf(
-            to,
-            "the intermediate's key is in a token: stop %s and start it again with the PIN, until "
-            "then den goes on with what it had\n",
-            r->is_apart ? "the signer" : "warren-den");
+        buf_put_text(
+            to, r->is_apart
+                    ? "the intermediate's key is in a token: the signer ends when den takes the "
+                      "manifest, "
+                      "and has to be started again with the PIN\n"
+                    : "the intermediate's key is in a token: stop warren-den and start it again "
+                      "with the "
+                      "PIN, until then it goes on with what it had (rollover status says so)\n");
     if (r->asked.what == CHANGE_ROOT && r->answer.root.len && !r->order->response_path &&
         !(r->order->new_root_key && token_is_uri(view_text(r->order->new_root_key))))
         buf_put_text(to, "the new root's key is in the state folder under its passphrase: keep it, "

@@ -85,6 +85,14 @@ static char *default_path(const char *dir, const struct rpc_trust *trust)
     return file_path(dir, "root.key");
 }
 
+bool root_key_in_token(const struct root_key_source *from, const struct rpc_trust *trust,
+                       struct buf *ret_uri)
+{
+    _free_ char *path = from->key ? mem_text(from->key) : default_path(from->dir, trust);
+
+    return token_file_say(path, ret_uri);
+}
+
 bool root_key_load(const struct root_key_source *from, const struct rpc_trust *trust,
                    struct pki_ca **ret_root, struct err *err)
 {

@@ -14,6 +14,9 @@ struct root_key_source {
 /* A root that the newest manifest lists, with its key: NOT_FOUND (and what to give), WRONG_KEY when it is another one. */
 bool root_key_load(const struct root_key_source *from, const struct rpc_trust *trust,
                    struct pki_ca **ret_root, struct err *err);
+/* The URI that the file holds, for people and for root_key_load() as another user; false where it holds a key, or is none. */
+bool root_key_in_token(const struct root_key_source *from, const struct rpc_trust *trust,
+                       struct buf *ret_uri);
 /* A new root, for `network`: its key from the file or the token, or made there when there is none. *ret_file (may be NULL):
  * what a file beside the certificate is to say of a key in a token, and empty else. */
 bool root_key_make(const struct root_key_source *from, const char *network, uint64_t now,
