@@ -165,7 +165,8 @@ static bool run(const struct words *words, struct err *err)
     if (!read_place(words, &place, err) || !open_vault(words, &vault, err) ||
         !open_place(words, &place, err) || !warm_up(err))
         return false;
-    notify_say("READY=1\nSTATUS=signing");
+    if (!words->fd) /* else den speaks to systemd */
+        notify_say("READY=1\nSTATUS=signing");
 #ifdef SIGNER_TRIAL
     signal(SIGUSR1, misbehave);
 #endif

@@ -139,6 +139,41 @@ def the_library_exports_what_the_header_declares(net):
 
 
 @tap.test
+def systemd_takes_the_units_and_the_accounts(net):
+    """As they are installed, the programs in their places, and with no more rights than it calls safe."""
+    if not shutil.which("systemd-analyze") or not shutil.which("systemd-sysusers"):
+        raise tap.Skip("systemd is not installed")
+    root = installed(net)
+    units = {name: find(root, name) for name in ("warren-router.service", "warren-router.socket", "warren-den.service",
+                                                 "warren-den-signer.service", "warren-den-signer.socket")}
+    folder = net.path("units")
+    os.mkdir(folder)
+    for name, path in units.items():
+        with open(path, encoding="utf-8") as f:
+            text = re.sub(r"(?m)^(ExecStart=)(\S+)", lambda m: m[1] + find(root, os.path.basename(m[2])), f.read())
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
+    done = run(["systemd-analyze", "verify", "--man=no", *(os.path.join(folder, name) for name in units)], wanted=None,
+               env={**os.environ, "SYSTEMD_UNIT_PATH": folder + ":"})
+    ours = [line for line in done.stderr.splitlines() if "warren" in line]  # not what this machine's own units lack
+    tap.check(not ours, "\n".join(ours))
+    for name, most in (("warren-router", 2.0), ("warren-den", 2.0), ("warren-den-signer", 1.0)):
+        done = run(["systemd-analyze", "security", "--offline=true", os.path.join(folder, name + ".service")], wanted=None)
+        exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+        tap.check(exposure and float(exposure.group(1)) <= most, f"{name}: {done.stdout[-200:]}{done.stderr}")
+    accounts = net.path("accounts")
+    os.makedirs(os.path.join(accounts, "etc"))
+    for name in ("warren-den.conf", "warren-router.conf"):
+        folder_of = [path for path, _, names in os.walk(root) if name in names and path.endswith("sysusers.d")]
+        tap.check(folder_of, name + " was not installed")
+        done = run(["systemd-sysusers", f"--root={accounts}", os.path.join(folder_of[0], name)], wanted=None)
+        tap.check(done.returncode == 0 and "not a valid" not in done.stderr, done.stderr)
+    with open(os.path.join(accounts, "etc/passwd"), encoding="utf-8") as f:
+        names = {line.split(":")[0] for line in f}
+    tap.check({"warren-den", "warren-den-signer", "warren-router"} <= names, str(names))
+
+
+@tap.test
 def every_manual_is_installed(net):
     for name in ("warren.1", "libpeer.3", "router.conf.5", "den.conf.5", "policy.yaml.5", "warren-router.8", "warren-den.8"):
         find(installed(net), name)

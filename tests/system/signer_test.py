@@ -6,6 +6,8 @@ import pwd
 import re
 import shutil
 import signal
+import socket
+import struct
 
 import tap
 from fakeden import FakeDen, attacks
@@ -45,6 +47,32 @@ def signer_of(pid):
                 if comm.read().startswith("warren-den-sign"):
                     return int(child)
     raise Failed("den has no signer")
+
+
+@tap.test
+def den_alone_speaks_to_systemd(net):
+    """The signer that it starts leaves that to it: systemd warns of others."""
+    net.den.stop()
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(net.path("notify"))
+    told.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    os.environ["NOTIFY_SOCKET"] = net.path("notify")
+    try:
+        net.start_den()
+    finally:
+        del os.environ["NOTIFY_SOCKET"]
+    told.settimeout(1)
+    senders = {}
+    try:
+        while True:
+            data, more, _, _ = told.recvmsg(4096, 256)
+            senders.setdefault(struct.unpack("iii", more[0][2][:12])[0], []).append(data)
+    except TimeoutError:
+        pass
+    told.close()
+    tap.check(set(senders) == {net.den.process.pid} and any(b"READY=1" in data for data in senders[net.den.process.pid]), str(senders))
+    net.den.stop()
+    net.start_den()
 
 
 @tap.test
