@@ -136,6 +136,35 @@ static bool is_jump(const struct store_audit *entry)
     return view_starts(buf_view(&entry->bytes), view_text("what=" AUDIT_ROLLBACK "\n"));
 }
 
+static void put_unescaped(struct buf *to, struct view value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        uint8_t byte;
+        if (value.data[i] == '\\' && text_read_hex(view_sub(value, i + 2, 2), &byte, 1)) {
+            buf_put_u8(to, byte);
+            i += 3;
+        } else {
+            buf_put_u8(to, value.data[i]);
+        }
+    }
+}
+
+bool audit_find(struct view bytes, const char *key, struct buf *to)
+{
+    size_t len = strlen(key);
+
+    while (bytes.len) {
+        const uint8_t *end = memchr(bytes.data, '\n', bytes.len);
+        struct view line = view_sub(bytes, 0, end ? (size_t)(end - bytes.data) : bytes.len);
+        bytes = view_sub(bytes, line.len + 1, bytes.len);
+        if (line.len <= len || line.data[len] != '=' || memcmp(line.data, key, len) != 0)
+            continue;
+        put_unescaped(to, view_sub(line, len + 1, line.len));
+        return true;
+    }
+    return false;
+}
+
 /* ---- looking for one ---------------------------------------------------------------------------- */
 
 struct search {

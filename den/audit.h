@@ -48,5 +48,7 @@ bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_n
 /* Appends one line, without its end, for `warren-den audit list`:
  * {"no":1,"at":"2026-11-20T19:03:02Z","what":"...","facts":{"key":"value"},"head":"hex"}; values stay escaped. */
 void audit_put_json(const struct store_audit *entry, struct buf *to);
+/* The value of `key` in an entry's bytes, as it was before it was escaped. False: it has none. */
+bool audit_find(struct view bytes, const char *key, struct buf *to);
 /* A JSON string, quoted and escaped. */
 void audit_put_json_text(struct buf *to, struct view text);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "den/record.h"
+#include "den/policy_kept.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -145,17 +146,18 @@ static bool record_policy(struct den_core *core, const struct policy *policy, st
         AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), hash_hex)),
     };
     return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
-           store_blob_set(open, "policy", text, err) &&
+           policy_kept_add(open, number, core_wall(core), text, err) &&
            audit_append(open, core_wall(core), "policy.loaded", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }
 
 static bool is_policy_kept(struct den_core *core, struct view text, bool *ret_is, struct err *err)
 {
-    _buf_ kept = { 0 };
     enum store_found found;
+    _buf_ kept = { 0 };
+    uint64_t at;
 
-    if (!store_blob_get(core->c.store, "policy", &found, &kept, err))
+    if (!policy_kept_find(core->c.store, core->policy_no, &found, &at, &kept, err))
         return false;
     *ret_is = core->policy_no > 0 && found == STORE_FOUND && view_eq(buf_view(&kept), text);
     return true;

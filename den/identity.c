@@ -102,6 +102,7 @@ static bool audit_admission(struct den_core *core, const char *what,
         AUDIT_TEXT("id", who->id),
         AUDIT_TEXT("key", record_hex(VIEW_ARR(who->pk), key)),
         AUDIT_TEXT("role", who->role),
+        AUDIT_TEXT("groups", who->groups),
         AUDIT_TEXT("adm_no", number),
         AUDIT_TEXT("token", record_hex(token_pk, token)), /* the public key; empty: none */
         { "source", view_sub(source, 0, 64) },

@@ -354,6 +354,20 @@ static const struct verb {
       "REQUEST --root-key FILE|URI -o RESPONSE [--root-passphrase-fd N] [--new-root-key FILE|URI] "
       "[--new-root-passphrase-fd N] [--record FILE] [--yes]",
       "on the root's machine: shows what a request asks for, and signs it" },
+    { "policy", "check", verb_policy_check, "FILE [--json]",
+      "says all that is wrong with a policy.yaml, its own tests included" },
+    { "policy", "test", verb_policy_test, "[FILE] [--config FILE] [--json]",
+      "the same for the file that den reads" },
+    { "policy", "list", verb_policy_list, "--config FILE [--json]",
+      "the policies that are, and were, in force" },
+    { "policy", "show", verb_policy_show, "[N] --config FILE [--json]", "prints one of them" },
+    { "policy", "diff", verb_policy_diff, "[A [B]] --config FILE [--at TIME] [--json]",
+      "what is different, rule by rule, and what is decided otherwise; A and B are numbers or "
+      "files" },
+    { "policy", "why", verb_policy_why, "ID ID CAPABILITY --config FILE [--at TIME] [--json]",
+      "names the rule and line that decides, or decided then" },
+    { "policy", "replay", verb_policy_replay, "FILE --config FILE [--since TIME] [--json]",
+      "which sessions of the audit a file would have decided otherwise" },
     { "cert", "list", verb_cert_list,
       "--config FILE [--id ID] [--serial HEX] [--state valid|expired|revoked|unsigned]"
       " [--expires-before WHEN] [--json]",

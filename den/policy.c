@@ -163,7 +163,6 @@ static void rule_deinit(struct rule *rule)
     free(rule->can.item);
     free(rule->back.item);
     free(rule->when);
-    free(rule->when_nodes);
 }
 
 static void free_names(struct policy *policy)

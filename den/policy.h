@@ -83,8 +83,8 @@ bool policy_may_meet(const struct policy *policy, struct policy_party from, stru
 /* Number `i` as one line of YAML without its line number, the same for rules that mean the same; and where it stands. */
 void policy_put_rule(const struct policy *policy, size_t i, struct buf *to);
 unsigned policy_rule_line(const struct policy *policy, size_t i);
-/* Groups and machines in the same way: "group staff: [123456]", "machine 123456: ...", a line each, in order. */
-void policy_put_names(const struct policy *policy, struct buf *to);
+/* "123456: [group:staff, tag:kiosk], unattended", a line each, in order. */
+void policy_put_machines(const struct policy *policy, struct buf *to);
 
 /* A group's or tag's name: [a-z][a-z0-9-]*, at most 32 characters. Several: joined by ',', each once. */
 bool policy_group_is_valid(struct view group);

@@ -441,11 +441,8 @@ static void read_when(struct policy_reading *r, const struct yaml_node *node, vo
     }
     r->policy->has_times = true;
     rule->when = mem_array(struct when, n);
-    rule->when_nodes = mem_zero(n, sizeof(const struct yaml_node *));
-    for (; rule->n_when < n; item = item->next) {
-        rule->when_nodes[rule->n_when] = item;
+    for (; rule->n_when < n; item = item->next)
         read_window(r, item, &rule->when[rule->n_when++]);
-    }
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------ */

@@ -28,7 +28,6 @@ struct rule {
     struct cap_list can, back;
     struct when *when; /* none: always */
     size_t n_when;
-    const struct yaml_node **when_nodes; /* what they were written as: beside `when` */
     bool denies, asks;
     uint64_t longest;
     unsigned line;
@@ -90,6 +89,8 @@ void policy_read_file(struct policy_reading *r);
 void policy_run_trials(struct policy_reading *r);
 
 /* ---- deciding --------------------------------------------------------------------------------- */
+
+void policy_put_who(const struct who *who, struct buf *to);
 
 bool rule_holds(const struct rule *rule, struct view cap);
 /* All but who and whom. */

@@ -139,6 +139,7 @@
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
     X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \
                     " ON CONFLICT (name) DO UPDATE SET n = excluded.n WHERE excluded.n >= n")      \
+    X(BLOB_DROP, "DELETE FROM blob WHERE name = ?")                                                \
     X(BLOB_GET, "SELECT bytes FROM blob WHERE name = ?")                                           \
     X(BLOB_SET, "INSERT INTO blob (name, bytes) VALUES (?, ?)"                                     \
                 " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes")                        \

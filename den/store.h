@@ -315,10 +315,12 @@ bool store_number_get(struct store *s, const char *name, uint64_t *ret_n,
 bool store_number_raise(struct store *s, const char *name, uint64_t to,
                         struct err *err); /* INTERNAL when it would fall */
 
-/* Bytes kept under a name: the policy in force, the newest CRL. */
+/* Bytes kept under a name: policies, the newest CRL. */
 bool store_blob_get(struct store *s, const char *name, enum store_found *ret, struct buf *ret_bytes,
                     struct err *err);
 bool store_blob_set(struct store *s, const char *name, struct view bytes, struct err *err);
+
+bool store_blob_drop(struct store *s, const char *name, struct err *err); /* or it was not there */
 
 /* The newest audit entry that was committed, as it stands beside the store in a file of its own
  * (store_anchor.c): what it says and the store does not shows an older state of the store. STORE_NONE

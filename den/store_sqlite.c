@@ -364,6 +364,13 @@ bool store_blob_set(struct store *s, const char *name, struct view bytes, struct
     return sql_change_one(s, SQL_BLOB_SET, ARGS(TEXT(name), BLOB(bytes)), "blob", err);
 }
 
+bool store_blob_drop(struct store *s, const char *name, struct err *err)
+{
+    int n;
+
+    return sql_change(s, SQL_BLOB_DROP, ARGS(TEXT(name)), &n, err);
+}
+
 /* ---- audit -------------------------------------------------------------------------------------- */
 
 /* Any row becomes an entry: one of the wrong shape has no head that fits, and the chain shows it. */

@@ -44,6 +44,15 @@ int verb_name_list(int argc, char **argv);
 int verb_name_assign(int argc, char **argv);
 int verb_name_free(int argc, char **argv);
 
+/* verb_policy.c */
+int verb_policy_list(int argc, char **argv);
+int verb_policy_show(int argc, char **argv);
+int verb_policy_check(int argc, char **argv);
+int verb_policy_test(int argc, char **argv);
+int verb_policy_diff(int argc, char **argv);
+int verb_policy_why(int argc, char **argv);
+int verb_policy_replay(int argc, char **argv);
+
 /* verb_rollover.c */
 int verb_rollover_stage(int argc, char **argv);
 int verb_rollover_switch(int argc, char **argv);

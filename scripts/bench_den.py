@@ -247,8 +247,22 @@ def crl(program, build, folder):
             "beside": {"the same without a new list": quiet}}
 
 
+def policy(program, _build, _folder):
+    """Decisions about random pairs of 10 000 peers, by the index and by looking at one rule after the other."""
+    load, rates = program("policy_load"), {}
+    ways = {f"{way}, {rules} rules": [load, way, str(rules)] for rules in (1000, 10000) for way in ("index", "scan")}
+    for number in range(ROUNDS):
+        print(f"\r  round {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
+        for name, argv in ways.items():
+            done = subprocess.run(argv, capture_output=True, text=True, check=True)
+            rates.setdefault(name, []).append(json.loads(done.stdout)["value"])
+    print("\r                 \r", end="", file=sys.stderr, flush=True)
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    yield {"suite": "den", "figure": "policy, 1000 rules, 10 000 peers", "unit": "decisions/s", "value": found.pop("index, 1000 rules"), "beside": found}
+
+
 def figures(build, program):
-    for measure in (signed, start, crl):
+    for measure in (signed, start, crl, policy):
         folder = tempfile.mkdtemp(prefix="warren-bench-")
         try:
             yield from measure(program, build, folder)

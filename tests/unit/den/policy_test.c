@@ -22,7 +22,8 @@ static uint64_t instant(const char *text)
 {
     uint64_t at = 0;
 
-    CHECK(when_read_instant(view_text(text), &at));
+    if (!when_read_instant(view_text(text), &at))
+        check_failed(__FILE__, __LINE__, "%s: no instant", text);
     return at;
 }
 
@@ -41,9 +42,10 @@ static struct policy_decision decide_at(const struct policy *policy, struct poli
     }
     policy_decide(policy, &dial, &decision);
     policy_decide_by_scan(policy, &dial, &scanned);
-    CHECK_STR(decision.rule, scanned.rule);
-    CHECK_U64(decision.live_until, scanned.live_until);
-    CHECK(decision.verdict == scanned.verdict && decision.must_ask == scanned.must_ask);
+    if (strcmp(decision.rule, scanned.rule) != 0 || decision.live_until != scanned.live_until ||
+        decision.verdict != scanned.verdict || decision.must_ask != scanned.must_ask)
+        check_failed(__FILE__, __LINE__, "by the index %s, by a scan %s", decision.rule,
+                     scanned.rule);
     return decision;
 }
 

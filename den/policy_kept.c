@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "den/policy_kept.h"
+
+#include "base/map.h"
+#include "den/audit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char first_name[] = "policy_first", last_name[] = "policy_no";
+
+static const char *name_of(uint64_t no, char to[40])
+{
+    snprintf(to, 40, "policy/%" PRIu64, no);
+    return to;
+}
+
+bool policy_kept_range(struct store *store, uint64_t *ret_first, uint64_t *ret_last,
+                       struct err *err)
+{
+    if (!store_number_get(store, first_name, ret_first, err) ||
+        !store_number_get(store, last_name, ret_last, err))
+        return false;
+    if (*ret_first == 0)
+        *ret_first = 1;
+    return true;
+}
+
+bool policy_kept_find(struct store *store, uint64_t no, enum store_found *ret, uint64_t *ret_at,
+                      struct buf *ret_text, struct err *err)
+{
+    _buf_ bytes = { 0 };
+    struct view rest;
+    char name[40];
+
+    if (!store_blob_get(store, name_of(no, name), ret, &bytes, err))
+        return err_wrap(err, "policy");
+    rest = buf_view(&bytes);
+    if (*ret == STORE_NONE)
+        return true;
+    if (!view_take_u64(&rest, ret_at))
+        return err_set(err, ERR_SYSTEM, "policy: version %" PRIu64 " is damaged in the store", no);
+    *ret_text = buf_dup(rest);
+    return true;
+}
+
+/* From the oldest on, as long as there are too many. */
+static bool drop_old(struct store *store, uint64_t newest, struct err *err)
+{
+    uint64_t first, last, keep_from = newest, at, size = 0;
+    enum store_found found = STORE_FOUND;
+    char name[40];
+
+    if (!policy_kept_range(store, &first, &last, err))
+        return false;
+    for (uint64_t no = newest; no >= first && found == STORE_FOUND && newest - no < POLICY_KEPT;
+         no--) {
+        _buf_ text = { 0 };
+        if (!policy_kept_find(store, no, &found, &at, &text, err))
+            return false;
+        size += text.len;
+        if (found == STORE_FOUND && (size <= POLICY_KEPT_BYTES || newest - no < 2))
+            keep_from = no;
+        else
+            break;
+    }
+    for (uint64_t no = first; no < keep_from; no++)
+        if (!store_blob_drop(store, name_of(no, name), err))
+            return false;
+    return keep_from == first || store_number_raise(store, first_name, keep_from, err);
+}
+
+bool policy_kept_add(struct store *store, uint64_t no, uint64_t at, struct view text,
+                     struct err *err)
+{
+    _buf_ bytes = { 0 };
+    char name[40];
+
+    buf_put_u64(&bytes, at);
+    buf_put(&bytes, text);
+    return store_blob_set(store, name_of(no, name), buf_view(&bytes), err) &&
+           drop_old(store, no, err);
+}
+
+bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct err *err)
+{
+    uint64_t first, last, since;
+
+    if (!policy_kept_range(store, &first, &last, err))
+        return false;
+    for (uint64_t no = last; no >= first; no--) {
+        enum store_found found;
+        _buf_ text = { 0 };
+        if (!policy_kept_find(store, no, &found, &since, &text, err))
+            return false;
+        if (found == STORE_NONE)
+            break;
+        *ret_no = no;
+        if (since <= at)
+            return true;
+    }
+    return err_set(
+        err, ERR_NOT_FOUND,
+        "policy: the one that was in force then is not kept any more, or there was none");
+}
+
+/* ---- groups, then -------------------------------------------------------------------------------- */
+
+struct past {
+    struct map *groups; /* ID -> char * */
+};
+
+struct past *past_new(void)
+{
+    struct past *past = mem_new(struct past);
+
+    past->groups = map_new();
+    return past;
+}
+
+void past_free(struct past *past)
+{
+    size_t cursor = 0;
+    struct view id;
+    void *groups;
+
+    if (!past)
+        return;
+    while (map_next(past->groups, &cursor, &id, &groups))
+        free(groups);
+    map_free(past->groups);
+    free(past);
+}
+
+void past_see(struct past *past, const struct store_audit *entry)
+{
+    struct view bytes = buf_view(&entry->bytes);
+    _buf_ id = { 0 }, groups = { 0 };
+
+    if (!view_starts(bytes, VIEW_LIT("what=identity.")) || !audit_find(bytes, "id", &id) ||
+        !audit_find(bytes, "groups", &groups))
+        return;
+    free(map_set(past->groups, buf_view(&id), mem_text(buf_cstr(&groups))));
+}
+
+const char *past_groups(const struct past *past, const char *id)
+{
+    return map_get(past->groups, view_text(id));
+}

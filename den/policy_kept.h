@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policies that were in force, as the store keeps them: the newest POLICY_KEPT, and of these so many as fit into
+ * POLICY_KEPT_BYTES; the two newest always. And who was in which groups, as the audit tells. */
+#pragma once
+
+#include "den/store.h"
+
+enum { POLICY_KEPT = 200, POLICY_KEPT_BYTES = 32 * 1024 * 1024 };
+
+/* Inside a transaction, with the number `policy_no` raised to `no` in it. */
+bool policy_kept_add(struct store *store, uint64_t no, uint64_t at, struct view text,
+                     struct err *err);
+/* 0 when there is none. */
+bool policy_kept_range(struct store *store, uint64_t *ret_first, uint64_t *ret_last,
+                       struct err *err);
+bool policy_kept_find(struct store *store, uint64_t no, enum store_found *ret, uint64_t *ret_at,
+                      struct buf *ret_text, struct err *err);
+/* The one that was in force at `at`; NOT_FOUND when it is not kept any more, or none was. */
+bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct err *err);
+
+/* ---- groups, then --------------------------------------------------------------------------- */
+
+struct past; /* of all identities, after the entries that it was shown */
+struct past *past_new(void);
+void past_free(struct past *past);
+OWN_FREEP(past, struct past)
+void past_see(struct past *past, const struct store_audit *entry);
+/* NULL: the entries do not tell. */
+const char *past_groups(const struct past *past, const char *id);
