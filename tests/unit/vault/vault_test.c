@@ -19,6 +19,14 @@
 static struct err err;
 static bool disk_fails;
 
+static uint64_t signing_takes, mono = 1000000;
+
+uint64_t __wrap_clock_mono_ms(void);
+uint64_t __wrap_clock_mono_ms(void)
+{
+    return mono += signing_takes;
+}
+
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd)
@@ -608,6 +616,52 @@ TEST(a_serial_is_signed_once_and_soon_and_by_who_drew_it)
     CHECK_OK(sign_one(&s, RPC_W_REVOKE, &v), err);
     CHECK_ERR(certify(&s, &first, &cert), err, ERR_REVOKED); /* between the two */
     CHECK(!cert);
+}
+
+/* den gives a signer up that answers nothing for 10 s. */
+TEST(what_a_slow_token_has_no_time_for_is_asked_for_again)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+    _cleanup_(pki_key_freep) struct pki_key *tls = NULL;
+    struct number numbers[4];
+    size_t n_signed = 0;
+    _buf_ csr = { 0 };
+
+    CHECK_OK(pki_key_new(PKI_P256, &tls, &err) && pki_csr_new(tls, &csr, &err), err);
+    beat(&s);
+    const struct order order = {
+        .label = "456000",
+        .signed_for = "456000",
+        .procedure = "den.ca.sign",
+        .signer = s.peer,
+        .pk = s.peer,
+        .body_csr = buf_view(&csr),
+        .profile = PKI_PEER,
+    };
+    for (size_t i = 0; i < N_ELEMENTS(numbers); i++)
+        CHECK_OK(apply(&s, &order, &numbers[i]), err);
+    begin(&s, VAULT_ISSUE);
+    for (size_t i = 0; i < 3; i++)
+        vault_put_text(&s.request, "");
+    buf_put_u16(&s.request, N_ELEMENTS(numbers));
+    for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
+        vault_put(&s.request, VIEW(numbers[i].serial, numbers[i].len));
+        buf_put_u64(&s.request, s.now);
+        buf_put_u64(&s.request, DAY_MS);
+    }
+    signing_takes = 2 * SECOND_MS;
+    CHECK(asked(&s));
+    signing_takes = 0;
+    for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
+        if (vault_take_outcome(&s.in, &err)) {
+            CHECK(vault_bytes(&s.in, PKI_MAX_CERT).len > 0);
+            n_signed++;
+            continue;
+        }
+        CHECK_U64(err.code, ERR_BUSY);
+        CHECK(strstr(err.text, "signs too slowly"));
+    }
+    CHECK_U64(n_signed, 2);
 }
 
 TEST(serials_that_nobody_uses_are_counted)
