@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/audit.h"
 #include "base/clock.h"
+#include "base/conf.h"
 #include "base/text.h"
+#include "den/inventory.h"
 
 /* The number of the newest entry, kept beside the entries: cutting off the end shows too. Whoever can write to the
  * store can lower both, which is why the heartbeat carries number and head to every peer. */
@@ -193,11 +195,21 @@ bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE]
     return true;
 }
 
+bool audit_read_time(const char *text, uint64_t now, uint64_t *ret_at)
+{
+    uint64_t span;
+
+    if (!conf_duration(view_text(text), &span))
+        return inventory_read_time(text, now, ret_at);
+    *ret_at = span < now ? now - span : 0;
+    return true;
+}
+
 /* ---- verifying ---------------------------------------------------------------------------------- */
 
 struct walk {
     uint8_t head[HASH_SIZE];
-    uint64_t n /* of the newest */, bad_no, n_entries;
+    uint64_t n /* of the newest */, bad_no, n_entries, left;
 };
 
 static bool check_entry(void *user, const struct store_audit *entry)
@@ -214,24 +226,53 @@ static bool check_entry(void *user, const struct store_audit *entry)
     memcpy(walk->head, head, HASH_SIZE);
     walk->n = expected;
     walk->n_entries++;
+    return --walk->left != 0;
+}
+
+static bool keep_head(void *user, const struct store_audit *entry)
+{
+    struct walk *walk = user;
+
+    memcpy(walk->head, entry->head, HASH_SIZE);
+    walk->n = entry->no;
+    return false;
+}
+
+bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
+                       struct audit_checked *ret, struct err *err)
+{
+    struct walk walk = { .left = most };
+    uint64_t counted; /* read first: entries that are added meanwhile are no fault */
+
+    if (!store_number_get(store, number_name, &counted, err) ||
+        (after && !store_audit_each(store, after, keep_head, &walk, err)))
+        return err_wrap(err, "audit");
+    if (walk.n != after)
+        return err_set(err, ERR_NOT_FOUND, "audit: there is no entry %llu",
+                       (unsigned long long)after);
+    if (!store_audit_each(store, after ? after + 1 : 0, check_entry, &walk, err))
+        return err_wrap(err, "audit");
+    if (!walk.bad_no && walk.left && walk.n < counted)
+        walk.bad_no = walk.n + 1;
+    *ret = (struct audit_checked){ .last_no = walk.n,
+                                   .bad_no = walk.bad_no,
+                                   .n_entries = walk.n_entries,
+                                   .is_all = walk.bad_no || walk.left };
+    memcpy(ret->head, walk.head, HASH_SIZE);
     return true;
 }
 
 bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
                   struct err *err)
 {
-    struct walk walk = { 0 };
-    uint64_t counted; /* read first: entries that are added meanwhile are no fault */
+    struct audit_checked checked;
 
-    if (!store_number_get(store, number_name, &counted, err) ||
-        !store_audit_each(store, 0, check_entry, &walk, err))
-        return err_wrap(err, "audit");
-    if (!walk.bad_no && walk.n < counted)
-        walk.bad_no = walk.n + 1;
-    *ret_newest = walk.n;
-    *ret_bad_no = walk.bad_no;
+    if (!audit_verify_some(store, 0, UINT64_MAX, &checked, err))
+        return false;
+    *ret_newest = checked.last_no;
+    *ret_bad_no = checked.bad_no;
     if (ret_n)
-        *ret_n = walk.n_entries;
+        *ret_n = checked.n_entries;
     return true;
 }
 
@@ -263,26 +304,51 @@ static struct view take_until(struct view *text, char stop)
     return taken;
 }
 
-void audit_put_json(const struct store_audit *entry, struct buf *to)
+struct view audit_each_fact(const struct store_audit *entry,
+                            void (*each)(void *user, struct view key, struct view value),
+                            void *user)
 {
     struct view rest = buf_view(&entry->bytes);
-    struct view line = take_until(&rest, '\n');
-    const char *before = "";
+    struct view what = take_until(&rest, '\n');
+
+    take_until(&what, '='); /* "what" comes first */
+    while (rest.len) {
+        struct view line = take_until(&rest, '\n');
+        struct view key = take_until(&line, '=');
+        each(user, key, line);
+    }
+    return what;
+}
+
+struct json_facts {
+    struct buf *to;
+    const char *before;
+};
+
+static void put_json_fact(void *user, struct view key, struct view value)
+{
+    struct json_facts *f = user;
+
+    buf_put_text(f->to, f->before);
+    audit_put_json_text(f->to, key);
+    buf_put_u8(f->to, ':');
+    audit_put_json_text(f->to, value);
+    f->before = ",";
+}
+
+void audit_put_json(const struct store_audit *entry, struct buf *to)
+{
+    _buf_ facts = { 0 };
+    struct json_facts f = { &facts, "" };
+    struct view what = audit_each_fact(entry, put_json_fact, &f);
     char at[CLOCK_TEXT];
 
-    take_until(&line, '='); /* "what" comes first */
-    buf_printf(to, "{\"no\":%llu,\"at\":\"%s\",\"what\":", (unsigned long long)entry->no,
-               clock_text(entry->at, at));
-    audit_put_json_text(to, line);
+    buf_printf(to,
+               "{\"no\":%llu,\"at\":\"%s\",\"at_ms\":%llu,\"what\":", (unsigned long long)entry->no,
+               clock_text(entry->at, at), (unsigned long long)entry->at);
+    audit_put_json_text(to, what);
     buf_put_text(to, ",\"facts\":{");
-    while (rest.len) {
-        line = take_until(&rest, '\n');
-        buf_put_text(to, before);
-        audit_put_json_text(to, take_until(&line, '='));
-        buf_put_u8(to, ':');
-        audit_put_json_text(to, line);
-        before = ",";
-    }
+    buf_put(to, buf_view(&facts));
     buf_put_text(to, "},\"head\":\"");
     text_put_hex(to, VIEW_ARR(entry->head));
     buf_put_text(to, "\"}");

@@ -45,8 +45,24 @@ bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZ
  * of the last one before it, *ret_n (NULL: not wanted) how many there are up to that one: fewer, once numbers were given up. */
 bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
                   struct err *err);
+/* The same for `most` entries that follow entry `after`, which is trusted. NOT_FOUND: there is no such entry. */
+struct audit_checked {
+    uint64_t last_no; /* the last that is whole */
+    uint8_t head[HASH_SIZE];
+    uint64_t bad_no; /* 0: none */
+    uint64_t n_entries; /* that were looked at */
+    bool is_all;     /* nothing is left to check */
+};
+bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
+                       struct audit_checked *ret, struct err *err);
+/* "36h" ago, "2027-01-31" or "2027-01-31T12:00:00Z". */
+bool audit_read_time(const char *text, uint64_t now, uint64_t *ret_at);
+/* "what" of an entry; its other pairs one by one, as they stand there. A damaged entry gives what is left of it. */
+struct view audit_each_fact(const struct store_audit *entry,
+                            void (*each)(void *user, struct view key, struct view value),
+                            void *user);
 /* Appends one line, without its end, for `warren-den audit list`:
- * {"no":1,"at":"2026-11-20T19:03:02Z","what":"...","facts":{"key":"value"},"head":"hex"}; values stay escaped. */
+ * {"no":1,"at":"2026-11-20T19:03:02Z","at_ms":1795201382000,"what":"...","facts":{"key":"value"},"head":"hex"}; values stay escaped. */
 void audit_put_json(const struct store_audit *entry, struct buf *to);
 /* The value of `key` in an entry's bytes, as it was before it was escaped. False: it has none. */
 bool audit_find(struct view bytes, const char *key, struct buf *to);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "den/core_in.h"
+#include "den/admin.h"
+#include "den/admin_asked.h"
+#include "den/lifetime.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -13,7 +15,7 @@
 enum { LEFT_OUT_EVERY = 60000 /* ms */ };
 
 /* Who may call: bits. The router's own table says the same; den does not rely on it. */
-enum { BY_ROUTER = 1, BY_GUEST = 2, BY_PEER = 4, BY_OTHERS = 8, BY_ALL = 15 };
+enum { BY_ROUTER = 1, BY_GUEST = 2, BY_PEER = 4, BY_OTHERS = 8, BY_ALL = 15, BY_ADMIN = 16 };
 
 static const struct {
     const char *role;
@@ -22,7 +24,7 @@ static const struct {
     { "router", BY_ROUTER },
     { "guest", BY_GUEST },
     { "peer", BY_PEER },
-    { "admin", BY_PEER }, /* admin: and more */
+    { "admin", BY_PEER | BY_ADMIN },
 };
 
 static const struct procedure {
@@ -189,7 +191,12 @@ bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, str
 
 const char *den_core_procedure(size_t i)
 {
-    return i < N_ELEMENTS(procedures) ? procedures[i].name : NULL;
+    const struct admin_row *row;
+
+    if (i < N_ELEMENTS(procedures))
+        return procedures[i].name;
+    row = admin_row(i - N_ELEMENTS(procedures));
+    return row ? row->procedure : NULL;
 }
 
 static const struct procedure *find_procedure(const char *name)
@@ -321,6 +328,7 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
         AUDIT_TEXT("code", err_code_name(why->code)),
         AUDIT_TEXT("cause", why->text),
     };
+    core->n_refused++;
     core_audit_refusal(core, caller, "request.refused", pairs, N_ELEMENTS(pairs));
     core_refuse(core, inv->number, why);
 }
@@ -333,12 +341,14 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
     bool is_done;
 
     rpc_fields_open(&args, rpc_payload_args(inv->invocation->payload));
-    if (!p)
+    if (!p && !admin_find(procedure))
         is_done = err_set(&err, ERR_NO_SUCH_PROCEDURE, "%s", procedure);
-    else if (!(role_bit(inv->invocation->caller_authrole) & p->by))
-        is_done = err_set(&err, ERR_NOT_AUTHORIZED, "this role may not call %s", p->name);
-    else
+    else if (!(role_bit(inv->invocation->caller_authrole) & (p ? p->by : BY_ADMIN)))
+        is_done = err_set(&err, ERR_NOT_AUTHORIZED, "this role may not call %s", procedure);
+    else if (p)
         is_done = p->handle(core, inv, &args, &err);
+    else
+        is_done = admin_asked(core, procedure, inv, &args, &err);
     if (!is_done)
         core_refuse_inv(core, procedure, inv, &err);
 }
@@ -408,6 +418,7 @@ void den_core_tick(struct den_core *core)
     renew_tick(core);
     passing_tick(core);
     live_tick(core);
+    lifetime_tick(core);
     log_left_out(core);
 }
 

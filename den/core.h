@@ -11,6 +11,7 @@
 #include "rpc/rpc.h"
 
 struct den_core;
+struct admin_place;
 
 /* What changes with a manifest: borrowed. */
 struct den_authority {
@@ -69,7 +70,8 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     const struct buf *intermediates; /* as in struct den_authority */
     size_t n_intermediates;
     struct view router_csr; /* DER; empty: the router's certificate is not renewed from here */
-    unsigned id_digits;     /* 6 to 9 */
+    const struct admin_place *place; /* NULL: no join strings are made here */
+    unsigned id_digits;              /* 6 to 9 */
     enum den_enrolment enrolment;
     uint64_t provisional_life; /* ms: given up when its key does not come back for so long */
     uint64_t names_per_id;     /* that a peer may claim by itself */
@@ -111,6 +113,9 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
 /* Whoever made the invocation does not wait for its answer any more: it hung up, or is gone. */
 void den_core_interrupt(struct den_core *core, uint64_t inv);
 
+/* An act of the admin table, asked by an account of this machine, whom the caller lets in. Appends one value. */
+bool den_core_admin(struct den_core *core, const char *procedure, unsigned long uid,
+                    struct view body, struct buf *ret_value, struct err *err);
 void den_core_up(struct den_core *core); /* the router is there: publish, ask how it is */
 void den_core_down(struct den_core *core);
 /* The event network.peer.on_clone, which is the router's own. */

@@ -25,6 +25,9 @@ struct den_core {
     uint64_t policy_no;
     struct buckets *rates[N_RATES];
     uint64_t left_out_at; /* mono: when to say what the log left out, at the next tick */
+    uint64_t n_refused, n_admin_acts, n_issued, n_granted; /* in this process */
+    uint64_t age_at;      /* mono: when to look at the age of authorities */
+    unsigned age_mark;    /* that was said */
     uint64_t n_unaudited; /* refusals since the last one that was audited */
     struct err fatal;     /* code ERR_NONE: none */
 
@@ -115,7 +118,19 @@ core_handler rekey_replace, rekey_unsigned, rekey_count;                      /*
 core_handler name_claim, name_release, name_transfer, name_list, name_lookup; /* names.c */
 core_handler issue_chain, issue_crl;                                          /* issue.c */
 core_handler grant_open, close_session;                                       /* grant.c, close.c */
-core_handler time_now;                                                        /* time.c */
+/* close.c: whose session it is, does not matter. NOT_FOUND. */
+struct deed;
+bool close_by_admin(struct den_core *core, struct view sid, const struct deed *deed,
+                    struct view reason, struct err *err);
+/* status.c: how den is, a member a fact. */
+struct admin_object;
+struct status_counts {
+    uint64_t n_peers, n_waiting, n_ringing, n_sessions, n_tokens, audit_no, backup_at;
+    uint8_t audit_head[HASH_SIZE];
+};
+bool status_count(struct den_core *core, struct status_counts *ret, struct err *err);
+void status_put(struct den_core *core, struct admin_object *to);
+core_handler time_now; /* time.c */
 
 /* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 

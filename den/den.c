@@ -6,18 +6,23 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "den/admin.h"
 #include "den/core.h"
 #include "den/home.h"
+#include "den/local.h"
 #include "den/web.h"
+#include "vault/vault.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { STATS_EVERY = 5000 /* ms */ };
 enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
-enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 64 };
+enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 128 };
 
 struct den {
     const struct den_config *config;
@@ -34,6 +39,9 @@ struct den {
     struct rpc_uplink *uplink;    /* NULL: not yet, or no longer */
     struct den_core *core;
     struct den_port port;
+    struct admin_place place;
+    uint64_t n_connected, connected_at; /* as the router said; when it is asked again */
+    struct local *local;                /* NULL: its socket could not be made */
     struct served {
         struct den *den;
         const char *procedure;
@@ -163,6 +171,7 @@ static void port_router_has(void *user, uint64_t manifest_no)
 
 static bool connect_router(struct den *den, struct err *err);
 static void register_procedures(struct den *den);
+static void ask_stats(struct den *den);
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
@@ -284,8 +293,10 @@ static void on_look(void *user)
     if (den->is_leaving)
         return;
     look_at_signer(den);
+    local_tick(den->local);
     is_all = den_core_look(den->core);
     login_anew(den);
+    ask_stats(den);
     rpc_uplink_flush(den->uplink);
     rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
     arm(den);
@@ -539,6 +550,79 @@ static void on_stop(void *user, int signal_number)
     rpc_timer_set(den->timer, clock_mono_ms() + LEAVE_FOR);
 }
 
+/* ---- accounts of this machine -------------------------------------------------------------- */
+
+static bool serve_local(void *user, const char *procedure, unsigned long uid, struct view body,
+                        struct buf *ret_value, struct err *err)
+{
+    struct den *den = user;
+    bool ok = den_core_admin(den->core, procedure, uid, body, ret_value, err);
+
+    if (den->uplink)
+        rpc_uplink_flush(den->uplink);
+    arm(den);
+    return ok;
+}
+
+/* Everything but the socket works without it. */
+static void open_local(struct den *den)
+{
+    struct err err = { 0 };
+
+    if (!local_open(den->loop, den->config->state, serve_local, den, &den->local, &err))
+        log_event(LOG_ERROR, "socket.failed", "cause=%s", log_quote_text(err.text));
+}
+
+static bool order_key(void *user, const char *id, struct view token_pk, uint64_t until,
+                      struct err *err)
+{
+    struct den *den = user;
+
+    return vault_order_add(den->config->state, id, token_pk, until, err);
+}
+
+static void on_stats(void *user, const struct rpc_outcome *outcome)
+{
+    struct den *den = user;
+    struct rpc_fields fields;
+    struct err err;
+
+    if (outcome->what != RPC_RESULTED)
+        return;
+    rpc_fields_open(&fields, rpc_payload_args(outcome->payload));
+    struct view map = rpc_fields_map(&fields, "stats");
+    if (rpc_fields_end(&fields, &err))
+        rpc_map_u64(map, "peers", &den->n_connected);
+}
+
+/* So that the status is there at once when somebody asks. */
+static void ask_stats(struct den *den)
+{
+    static const uint8_t none[] = { 0x90 };
+
+    if (!den->uplink || !rpc_client_is_up(client_of(den)) || clock_mono_ms() < den->connected_at)
+        return;
+    den->connected_at = clock_mono_ms() + STATS_EVERY;
+    rpc_client_call(client_of(den), clock_mono_ms(), "network.stats", VIEW_ARR(none), STATS_EVERY,
+                    false, on_stats, den);
+}
+
+static void put_facts(void *user, struct admin_object *to)
+{
+    struct den *den = user;
+    struct statvfs disk;
+
+    admin_text(to, "router", den->config->router);
+    admin_number(to, "connected", den->n_connected);
+    admin_text(to, "signer",
+               den->config->signer && *den->config->signer ? den->config->signer : "own process");
+    admin_bool(to, "signer_is_there", signer_link_is_there(den->home->link));
+    if (statvfs(den->config->state, &disk) == 0) {
+        admin_number(to, "disk_free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
+        admin_number(to, "disk_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
+    }
+}
+
 /* ---- from start to end --------------------------------------------------------------------- */
 
 static bool make_core(struct den *den, struct err *err)
@@ -564,6 +648,13 @@ static bool make_core(struct den *den, struct err *err)
     };
     den_core_defaults(&core);
     core.port = &den->port;
+    den->place = (struct admin_place){
+        .join_host = c->join_host,
+        .order_key = c->signer && *c->signer ? NULL : order_key,
+        .put_facts = put_facts,
+        .user = den,
+    };
+    core.place = &den->place;
     core.trust = den->home->trust;
     core.store = den->home->store;
     core.signer = den->home->signer;
@@ -614,6 +705,7 @@ static bool start(struct den *den, struct err *err)
     den->look = rpc_timer_new(den->loop, on_look, den);
     rpc_timer_set(den->look, clock_mono_ms() + LOOK_EVERY);
     register_procedures(den);
+    open_local(den);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
@@ -637,6 +729,7 @@ static void deinit(struct den *den)
     if (den->loop)
         rpc_loop_finish_works(den->loop);
     unwatch_signer(den);
+    local_free(den->local);
     rpc_http_free(den->http);
     den_core_free(den->core);
     rpc_ws_free(den->ws);

@@ -253,6 +253,7 @@ static bool record_grant(struct open *open, const struct policy_decision *decisi
         !store_commit(store, err))
         return false;
     live_add(open->core, &session);
+    open->core->n_granted++;
     return true;
 }
 

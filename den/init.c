@@ -307,6 +307,7 @@ static bool make_trust(struct founding *f, struct err *err)
 
 static bool audit_founding(struct founding *f, struct err *err)
 {
+    const struct deed deed = deed_here(f->order->now);
     _transaction_ struct store *open = f->store;
     char root[RECORD_HEX], intermediate[RECORD_HEX], router[RECORD_HEX], manifest[RECORD_HEX];
     uint8_t root_hash[HASH_SIZE], intermediate_hash[HASH_SIZE], manifest_hash[HASH_SIZE];
@@ -321,6 +322,7 @@ static bool audit_founding(struct founding *f, struct err *err)
         AUDIT_TEXT("manifest", record_hex(VIEW_ARR(manifest_hash), manifest)),
         AUDIT_TEXT("router", record_hex(VIEW_ARR(f->request.public_key), router)),
         AUDIT_TEXT("host", f->request.host),
+        DEED_PAIRS(&deed),
     };
     return store_begin(open, err) &&
            audit_append(open, f->order->now, "network.created", pairs, N_ELEMENTS(pairs), err) &&
@@ -379,7 +381,7 @@ static bool put_join(const struct founding *f, struct err *err)
         .role = "admin",
         .uses = 1,
         .life_ms = ADMIN_JOIN_LIFE_MS,
-        .now = f->order->now,
+        .deed = deed_here(f->order->now),
         .router = f->request.host,
         .trust = f->trust,
     };

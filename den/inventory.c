@@ -115,26 +115,33 @@ static void put_time(struct buf *to, const char *key, uint64_t ms)
     put_text(to, key, ms ? clock_text(ms, text) : NULL);
 }
 
-void inventory_put_json(const struct store_certificate *c, uint64_t now, struct buf *to)
+void inventory_put(const struct store_certificate *c, uint64_t now, struct buf *to)
 {
-    enum { MAX = 4096, N_KEYS = 10 };
+    enum { N_KEYS = 10 };
     char serial[RECORD_HEX], spki[RECORD_HEX], sha256[RECORD_HEX];
     uint8_t hash[HASH_SIZE];
+
+    hash_sha256(buf_view(&c->der), hash);
+    rpc_put_map(to, N_KEYS);
+    put_text(to, "serial", record_hex(buf_view(&c->serial), serial));
+    put_text(to, "id", c->id);
+    put_text(to, "state", states[inventory_state_of(c, now)]);
+    put_time(to, "reserved_at", c->reserved_at);
+    put_time(to, "not_before", c->not_before);
+    put_time(to, "not_after", c->not_after);
+    put_time(to, "revoked_at", c->is_revoked ? c->revoked_at : 0);
+    put_text(to, "reason", c->is_revoked ? inventory_reason_name(c->reason) : NULL);
+    put_text(to, "spki", record_hex(VIEW_ARR(c->spki), spki));
+    put_text(to, "sha256", c->der.len ? record_hex(VIEW_ARR(hash), sha256) : NULL);
+}
+
+void inventory_put_json(const struct store_certificate *c, uint64_t now, struct buf *to)
+{
+    enum { MAX = 4096 };
     _buf_ map = { 0 };
     struct err err;
 
-    hash_sha256(buf_view(&c->der), hash);
-    rpc_put_map(&map, N_KEYS);
-    put_text(&map, "serial", record_hex(buf_view(&c->serial), serial));
-    put_text(&map, "id", c->id);
-    put_text(&map, "state", states[inventory_state_of(c, now)]);
-    put_time(&map, "reserved_at", c->reserved_at);
-    put_time(&map, "not_before", c->not_before);
-    put_time(&map, "not_after", c->not_after);
-    put_time(&map, "revoked_at", c->is_revoked ? c->revoked_at : 0);
-    put_text(&map, "reason", c->is_revoked ? inventory_reason_name(c->reason) : NULL);
-    put_text(&map, "spki", record_hex(VIEW_ARR(c->spki), spki));
-    put_text(&map, "sha256", c->der.len ? record_hex(VIEW_ARR(hash), sha256) : NULL);
+    inventory_put(c, now, &map);
     if (!rpc_json_from_msgpack(buf_view(&map), MAX, to, &err))
         abort(); /* all of it is ours */
 }

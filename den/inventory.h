@@ -27,6 +27,8 @@ struct inventory_wanted { /* what is to be listed; zeros: everything */
 bool inventory_is_wanted(const struct inventory_wanted *wanted, const struct store_certificate *c);
 /* One line each, without its newline. */
 void inventory_put_line(const struct store_certificate *c, uint64_t now, struct buf *to);
+/* The same as a map of msgpack. */
+void inventory_put(const struct store_certificate *c, uint64_t now, struct buf *to);
 void inventory_put_json(const struct store_certificate *c, uint64_t now, struct buf *to);
 /* "36h", "30d" from now, "2027-01-31" or "2027-01-31T12:00:00Z". */
 bool inventory_read_time(const char *text, uint64_t now, uint64_t *ret_at);

@@ -218,6 +218,7 @@ static void answer(struct asked *asked, struct view der, const struct err *why)
     struct err err = *why;
 
     if (!asked->is_dropped && der.len) {
+        core->n_issued++;
         answer_certificate(core, asked->inv.number, der);
     } else if (!asked->is_dropped) {
         if (err.code == ERR_BUSY)

@@ -53,26 +53,45 @@ bool people_find_waiting(struct store *store, const char *typed, struct store_wa
     return true;
 }
 
+const char *people_answer_word(enum store_answer answer)
+{
+    switch (answer) {
+    case STORE_WAITS:
+        return "waits";
+    case STORE_APPROVED:
+        return "approved";
+    case STORE_DENIED:
+        return "denied";
+    }
+    abort();
+}
+
 static bool decide(struct store *store, const struct store_waiting *w, const char *what,
-                   uint64_t now, struct err *err)
+                   const struct deed *deed, struct err *err)
 {
     _transaction_ struct store *open = store;
-    struct store_waiting still;
+    struct store_waiting before;
     enum store_found found = STORE_NONE;
-    char pk[RECORD_HEX], by[32];
+    char pk[RECORD_HEX];
 
-    token_by(by);
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("code", w->code), AUDIT_TEXT("key", record_hex(VIEW_ARR(w->pk), pk)),
-        AUDIT_TEXT("role", w->role), AUDIT_TEXT("groups", w->groups),
-        AUDIT_TEXT("by", by),
-    };
-    if (!store_begin(open, err) || !store_waiting_find(open, VIEW_ARR(w->pk), &found, &still, err))
+    if (!store_begin(open, err) || !store_waiting_find(open, VIEW_ARR(w->pk), &found, &before, err))
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "%s waits no longer", w->code);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("code", w->code),
+        AUDIT_TEXT("key", record_hex(VIEW_ARR(w->pk), pk)),
+        AUDIT_TEXT("state_before", people_answer_word(before.answer)),
+        AUDIT_TEXT("state", people_answer_word(w->answer)),
+        AUDIT_TEXT("role_before", before.role),
+        AUDIT_TEXT("role", w->role),
+        AUDIT_TEXT("groups_before", before.groups),
+        AUDIT_TEXT("groups", w->groups),
+        DEED_PAIRS(deed),
+    };
     return store_waiting_put(open, w, err) &&
-           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+           audit_append(open, deed->at, what, pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
 }
 
 static bool check_groups(const char *groups, struct err *err)
@@ -86,7 +105,7 @@ static bool check_groups(const char *groups, struct err *err)
 }
 
 bool people_approve(struct store *store, struct store_waiting *w, const char *role,
-                    const char *groups, uint64_t now, struct err *err)
+                    const char *groups, const struct deed *deed, struct err *err)
 {
     if (role && strcmp(role, "peer") != 0 && strcmp(role, "admin") != 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "role: expected peer or admin, found \"%.64s\"",
@@ -98,13 +117,14 @@ bool people_approve(struct store *store, struct store_waiting *w, const char *ro
     if (groups)
         snprintf(w->groups, sizeof(w->groups), "%s", groups);
     w->answer = STORE_APPROVED;
-    return decide(store, w, "identity.approved", now, err);
+    return decide(store, w, "identity.approved", deed, err);
 }
 
-bool people_deny(struct store *store, struct store_waiting *w, uint64_t now, struct err *err)
+bool people_deny(struct store *store, struct store_waiting *w, const struct deed *deed,
+                 struct err *err)
 {
     w->answer = STORE_DENIED;
-    return decide(store, w, "identity.denied", now, err);
+    return decide(store, w, "identity.denied", deed, err);
 }
 
 /* ---- identities -------------------------------------------------------------------------------- */
@@ -147,67 +167,98 @@ bool people_end_key(struct store *open, const char *id, struct view pk, uint64_t
     return store_revocation_add(open, &r, &r.no, &is_new, err);
 }
 
-static bool set(struct store *store, const struct store_identity *who, const char *what,
-                uint64_t now, struct err *err)
+const char *people_state_word(const struct store_identity *who, uint64_t now)
 {
-    _transaction_ struct store *open = store;
-    char by[32];
-
-    token_by(by);
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("id", who->id),
-        AUDIT_TEXT("groups", who->groups),
-        AUDIT_TEXT("by", by),
+    static const char *const kinds[] = {
+        [STORE_COMMITTED] = "committed",
+        [STORE_PROVISIONAL] = "provisional",
+        [STORE_EPHEMERAL] = "ephemeral",
     };
-    if (!store_begin(open, err) || !store_identity_set(open, who, err) ||
-        (who->ended != STORE_LIVES &&
-         !people_end_admissions(open, who->id, who->adm_no + 1, now, err)))
-        return false;
-    return audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+
+    if (who->is_revoked)
+        return "revoked";
+    if (who->ended != STORE_LIVES)
+        return who->ended == STORE_REMOVED ? "removed" : "gone";
+    return who->expires_at && who->expires_at <= now ? "over" : kinds[who->kind];
 }
 
-bool people_commit(struct store *store, struct store_identity *who, uint64_t now, struct err *err)
+/* Only what an operator decides is changed: what den noted meanwhile stays. */
+static bool set(struct store *store, struct store_identity *who, const char *what,
+                const struct deed *deed, struct err *err)
+{
+    _transaction_ struct store *open = store;
+    struct store_identity before;
+    enum store_found found = STORE_NONE;
+
+    if (!store_begin(open, err) ||
+        !store_identity_by_id(open, view_text(who->id), &found, &before, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "there is no ID %s any more", who->id);
+    who->seen_at = before.seen_at;
+    who->adm_no = before.adm_no;
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("id", who->id),
+        AUDIT_TEXT("state_before", people_state_word(&before, deed->at)),
+        AUDIT_TEXT("state", people_state_word(who, deed->at)),
+        AUDIT_TEXT("groups_before", before.groups),
+        AUDIT_TEXT("groups", who->groups),
+        DEED_PAIRS(deed),
+    };
+    if (!store_identity_set(open, who, err) ||
+        (who->ended != STORE_LIVES &&
+         !people_end_admissions(open, who->id, who->adm_no + 1, deed->at, err)))
+        return false;
+    return audit_append(open, deed->at, what, pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+bool people_commit(struct store *store, struct store_identity *who, const struct deed *deed,
+                   struct err *err)
 {
     if (who->kind != STORE_PROVISIONAL)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not provisional", who->id);
     who->kind = STORE_COMMITTED;
-    return set(store, who, "identity.committed", now, err);
+    return set(store, who, "identity.committed", deed, err);
 }
 
-bool people_remove(struct store *store, struct store_identity *who, uint64_t now, struct err *err)
+bool people_remove(struct store *store, struct store_identity *who, const struct deed *deed,
+                   struct err *err)
 {
     who->ended = STORE_REMOVED;
     if (who->kind == STORE_PROVISIONAL) /* or its ID would be given up, and its key come back */
         who->kind = STORE_COMMITTED;
-    return set(store, who, "identity.removed", now, err);
+    return set(store, who, "identity.removed", deed, err);
 }
 
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,
-                       uint64_t now, struct err *err)
+                       const struct deed *deed, struct err *err)
 {
     if (!check_groups(groups, err))
         return false;
     snprintf(who->groups, sizeof(who->groups), "%s", groups);
-    return set(store, who, "identity.groups", now, err);
+    return set(store, who, "identity.groups", deed, err);
 }
 
 /* ---- names -------------------------------------------------------------------------------------- */
 
+/* `before`: whose it was; "": nobody's. */
 static bool put_name(struct store *open, const struct store_name *name, bool is_new,
-                     const char *what, uint64_t now, struct err *err)
+                     const char *before, const char *what, const struct deed *deed, struct err *err)
 {
-    char number[24], by[32];
+    char number[24];
 
-    token_by(by);
     snprintf(number, sizeof(number), "%" PRIu64, name->name_no);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("name", name->name),
-        AUDIT_TEXT("id", name->id),
+        AUDIT_TEXT("id_before", before),
+        AUDIT_TEXT("id", name->released_at ? "" : name->id),
         AUDIT_TEXT("name_no", number),
-        AUDIT_TEXT("by", by),
+        DEED_PAIRS(deed),
     };
     return (is_new ? store_name_add(open, name, err) : store_name_set(open, name, err)) &&
-           audit_append(open, now, what, pairs, N_ELEMENTS(pairs), err) && store_commit(open, err);
+           audit_append(open, deed->at, what, pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
 }
 
 static bool begin_assigned(struct store *open, const char *text, struct store_name *name,
@@ -238,10 +289,11 @@ static bool begin_assigned(struct store *open, const char *text, struct store_na
 }
 
 bool people_assign_name(struct store *store, const char *text, const struct store_identity *who,
-                        uint64_t now, struct err *err)
+                        const struct deed *deed, struct err *err)
 {
     _transaction_ struct store *open = store;
     struct store_name name = { 0 };
+    char before[STORE_ID] = "";
     bool is_new = false;
 
     if (!rpc_name_is_assigned(view_text(text)))
@@ -254,15 +306,18 @@ bool people_assign_name(struct store *store, const char *text, const struct stor
     if (!is_new && !name.released_at && strcmp(name.id, who->id) != 0)
         return err_set(err, ERR_ALREADY_EXISTS, "%s is the name of %s: free it first", name.name,
                        name.id);
+    if (!is_new && !name.released_at)
+        memcpy(before, name.id, sizeof(before));
     snprintf(name.id, sizeof(name.id), "%s", who->id);
     name.name_no++;
     name.is_assigned = true;
-    name.claimed_at = now;
+    name.claimed_at = deed->at;
     name.released_at = 0;
-    return put_name(open, &name, is_new, "name.assigned", now, err);
+    return put_name(open, &name, is_new, before, "name.assigned", deed, err);
 }
 
-bool people_free_name(struct store *store, const char *text, uint64_t now, struct err *err)
+bool people_free_name(struct store *store, const char *text, const struct deed *deed,
+                      struct err *err)
 {
     _transaction_ struct store *open = store;
     enum store_found found = STORE_NONE;
@@ -273,6 +328,6 @@ bool people_free_name(struct store *store, const char *text, uint64_t now, struc
     if (found == STORE_NONE || name.released_at)
         return err_set(err, ERR_NOT_FOUND, "nobody has the name %.130s", text);
     name.name_no++;
-    name.released_at = now;
-    return put_name(open, &name, false, "name.freed", now, err);
+    name.released_at = deed->at;
+    return put_name(open, &name, false, name.id, "name.freed", deed, err);
 }

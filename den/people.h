@@ -3,8 +3,13 @@
  * audited, and works while den runs: den looks at every admission. */
 #pragma once
 
+#include "den/deed.h"
 #include "den/store.h"
 #include "rpc/rpc.h"
+
+/* "waits", "approved", "denied"; "committed", "provisional", "ephemeral", "revoked", "removed", "gone", "over". */
+const char *people_answer_word(enum store_answer answer);
+const char *people_state_word(const struct store_identity *who, uint64_t now);
 
 /* A machine that waits, by its code ("7k3f-9qzt-m2xa", or its first 4 characters and more) or by the
  * fingerprint of its key. NOT_FOUND; INVALID_ARGUMENT when several fit. */
@@ -12,10 +17,12 @@ bool people_find_waiting(struct store *store, const char *typed, struct store_wa
                          struct err *err);
 /* `role`, `groups`: NULL keeps what its token says. It has its ID when it next asks. */
 bool people_approve(struct store *store, struct store_waiting *w, const char *role,
-                    const char *groups, uint64_t now, struct err *err);
-bool people_deny(struct store *store, struct store_waiting *w, uint64_t now, struct err *err);
+                    const char *groups, const struct deed *deed, struct err *err);
+bool people_deny(struct store *store, struct store_waiting *w, const struct deed *deed,
+                 struct err *err);
 /* A provisional ID is kept from now on. */
-bool people_commit(struct store *store, struct store_identity *who, uint64_t now, struct err *err);
+bool people_commit(struct store *store, struct store_identity *who, const struct deed *deed,
+                   struct err *err);
 
 /* By its ID, spaces allowed. NOT_FOUND. */
 bool people_find(struct store *store, const char *typed, struct store_identity *ret_who,
@@ -27,12 +34,14 @@ bool people_end_admissions(struct store *open, const char *id, uint64_t below, u
 bool people_end_key(struct store *open, const char *id, struct view pk, uint64_t now,
                     struct err *err);
 /* It is admitted no more, until it is re-enrolled. Its ID stays its own. */
-bool people_remove(struct store *store, struct store_identity *who, uint64_t now, struct err *err);
+bool people_remove(struct store *store, struct store_identity *who, const struct deed *deed,
+                   struct err *err);
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,
-                       uint64_t now, struct err *err);
+                       const struct deed *deed, struct err *err);
 
 /* user@domain for an ID. ALREADY_EXISTS while another has it. */
 bool people_assign_name(struct store *store, const char *name, const struct store_identity *who,
-                        uint64_t now, struct err *err);
+                        const struct deed *deed, struct err *err);
 /* Takes any name away; it lies idle from then on. */
-bool people_free_name(struct store *store, const char *name, uint64_t now, struct err *err);
+bool people_free_name(struct store *store, const char *name, const struct deed *deed,
+                      struct err *err);

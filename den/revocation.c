@@ -133,8 +133,8 @@ bool revocation_resolve(struct store *store, const struct revocation_words *word
     return words->key ? by_key(store, words->key, to, err) : by_id(store, words->id, to, err);
 }
 
-bool revocation_put_down(struct store *store, struct store_revocation *r,
-                         const struct revocation_by *by, bool *ret_is_new, struct err *err)
+bool revocation_put_down(struct store *store, struct store_revocation *r, const struct deed *deed,
+                         bool *ret_is_new, struct err *err)
 {
     _transaction_ struct store *open = store;
     char subject[RECORD_HEX], no[24];
@@ -150,9 +150,8 @@ bool revocation_put_down(struct store *store, struct store_revocation *r,
         AUDIT_TEXT("id", r->id),
         AUDIT_TEXT("subject", record_hex(VIEW(r->subject, r->subject_len), subject)),
         AUDIT_TEXT("reason", inventory_reason_name(r->reason)),
-        AUDIT_TEXT("by", by->id),
-        { "source", by->source },
+        DEED_PAIRS(deed),
     };
-    return audit_append(open, r->at, "revoked", pairs, N_ELEMENTS(pairs) - !by->source.len, err) &&
+    return audit_append(open, r->at, "revoked", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }

@@ -3,6 +3,7 @@
  * by den at work. */
 #pragma once
 
+#include "den/deed.h"
 #include "den/store.h"
 #include "pki/pki.h"
 
@@ -25,11 +26,7 @@ struct revocation_words {
 bool revocation_resolve(struct store *store, const struct revocation_words *words, uint64_t now,
                         struct store_revocation *ret_revocation, struct err *err);
 
-struct revocation_by {
-    const char *id;     /* who wants it: an ID, or "operator" */
-    struct view source; /* from where; empty: from this host */
-};
 /* Recorded and audited, in one transaction; `r->no` is its number, or that of the one before it. */
-bool revocation_put_down(struct store *store, struct store_revocation *r,
-                         const struct revocation_by *by, bool *ret_is_new, struct err *err);
+bool revocation_put_down(struct store *store, struct store_revocation *r, const struct deed *deed,
+                         bool *ret_is_new, struct err *err);
 const char *revocation_kind_name(enum store_revoke kind); /* "serial" */

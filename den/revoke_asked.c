@@ -101,7 +101,7 @@ bool revoke_asked(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
     if (!request_open(core, inv, args, procedure, MAX_BODY, N_RATES, &request, err) ||
         !find(core, &request, &r, err))
         return err_wrap(err, "revoking");
-    const struct revocation_by by = { .id = request.who.id, .source = inv->invocation->source };
+    const struct deed by = deed_of_id(request.who.id, inv->invocation->source, core_wall(core));
     if (!revocation_put_down(core->c.store, &r, &by, &is_new, err))
         return err_wrap(err, "revoking");
     answer(core, inv->number, &r, is_new); /* before its session ends, if it is the caller's own */

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "den/audit.h"
+#include "den/deed.h"
 #include "den/folder.h"
 #include "den/keyring.h"
 #include "den/keys.h"
@@ -232,6 +233,7 @@ static bool record(struct rolling *r, struct err *err)
     snprintf(number, sizeof(number), "%" PRIu64, no);
     hash_sha256(rpc_trust_manifest_bytes(*r->trust), hash);
     hash_sha256(der, made_hash);
+    const struct deed deed = deed_here(r->order->now);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("number", number),
         AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), manifest)),
@@ -241,6 +243,7 @@ static bool record(struct rolling *r, struct err *err)
         AUDIT_TEXT("host", asked->host),
         AUDIT_TEXT("key", record_hex(buf_view(&asked->pk), pk)),
         AUDIT_TEXT("intermediate", record_hex(VIEW(made_hash, der.len ? HASH_SIZE : 0), made)),
+        DEED_PAIRS(&deed),
     };
     rpc_trust_save(*r->trust, &bytes);
     return store_begin(open, err) &&

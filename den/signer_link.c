@@ -503,3 +503,8 @@ bool signer_link_is_over(const struct signer_link *l, struct err *ret_why)
             lock_of(l));
     return true;
 }
+
+bool signer_link_is_there(const struct signer_link *link)
+{
+    return link->fd >= 0;
+}

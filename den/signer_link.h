@@ -34,5 +34,6 @@ void signer_link_free_any(void *link);
 
 /* Often (each 250 ms): notices when it ended, says so in the log, and starts or reaches it again. Whether it is there. */
 bool signer_link_look(struct signer_link *link);
+bool signer_link_is_there(const struct signer_link *link);
 /* That there will be none any more: its keys were under a passphrase, which only whoever starts den has. */
 bool signer_link_is_over(const struct signer_link *link, struct err *ret_why);

@@ -35,6 +35,7 @@
                         " WHERE id = ?")                                                           \
     X(IDENTITY_DROP, "DELETE FROM identity WHERE id = ?")                                          \
     X(IDENTITY_EACH, "SELECT " IDENTITY " FROM identity ORDER BY length(id), id")                  \
+    X(IDENTITY_AFTER, "SELECT " IDENTITY " FROM identity WHERE id > ? ORDER BY id")                \
     X(IDENTITY_EACH_PASSING, "SELECT " IDENTITY " FROM identity WHERE kind <> 'committed'"         \
                              " AND ended = '' ORDER BY kind, seen_at")                             \
     X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
@@ -46,6 +47,8 @@
                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                          \
     X(TOKEN_FIND, "SELECT " TOKEN " FROM token WHERE pk = ?")                                      \
     X(TOKEN_EACH, "SELECT " TOKEN " FROM token ORDER BY created_at DESC, pk")                      \
+    X(TOKEN_BEFORE, "SELECT " TOKEN " FROM token WHERE (created_at, pk) < (?, ?)"                  \
+                    " ORDER BY created_at DESC, pk DESC")                                          \
     X(TOKEN_REVOKE, "UPDATE token SET revoked_at = iif(revoked_at, revoked_at, ?) WHERE pk = ?")   \
     X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
     X(TOKEN_COUNT_DOWN, "UPDATE token SET uses_left = max(uses_left - 1, 0), n_used = n_used + 1"  \
@@ -53,6 +56,8 @@
     X(TOKEN_NOTE_USE, "INSERT INTO token_use (token_pk, identity_pk, at) VALUES (?, ?, ?)")        \
     X(WAITING_FIND, "SELECT " WAITING " FROM waiting WHERE pk = ?")                                \
     X(WAITING_EACH, "SELECT " WAITING " FROM waiting ORDER BY first_at, pk")                       \
+    X(WAITING_AFTER, "SELECT " WAITING " FROM waiting WHERE (first_at, pk) > (?, ?)"               \
+                     " ORDER BY first_at, pk")                                                     \
     X(WAITING_PUT, "INSERT OR REPLACE INTO waiting (" WAITING ")"                                  \
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                    \
     X(WAITING_DROP, "DELETE FROM waiting WHERE pk = ?")                                            \
@@ -67,6 +72,7 @@
     X(NAME_COUNT, "SELECT count(*) FROM name WHERE id = ? AND is_assigned = 0"                     \
                   " AND (released_at = 0 OR released_at >= ?)")                                    \
     X(NAME_EACH, "SELECT " NAME " FROM name ORDER BY name")                                        \
+    X(NAME_AFTER, "SELECT " NAME " FROM name WHERE name > ? ORDER BY name")                        \
     X(NAME_EACH_OF, "SELECT " NAME " FROM name WHERE id = ? ORDER BY name")                        \
     X(REKEY_ADD, "INSERT INTO rekey (" REKEY ") VALUES (?, ?, ?, ?, ?, ?, ?)")                     \
     X(REKEY_SIGN, "UPDATE rekey SET new_sig = ? WHERE id = ? AND rekey_no = ?")                    \
@@ -96,6 +102,9 @@
     X(CERTIFICATE_BY_SERIAL, "SELECT " CERTIFICATE " FROM certificate WHERE serial = ?")           \
     X(CERTIFICATE_EACH, "SELECT " CERTIFICATE " FROM certificate ORDER BY no")                     \
     X(CERTIFICATE_EACH_OF, "SELECT " CERTIFICATE " FROM certificate WHERE id = ? ORDER BY no")     \
+    X(CERTIFICATE_AFTER, "SELECT " CERTIFICATE " FROM certificate WHERE no > ? ORDER BY no")       \
+    X(CERTIFICATE_AFTER_OF,                                                                        \
+      "SELECT " CERTIFICATE " FROM certificate WHERE no > ? AND id = ? ORDER BY no")               \
     X(CERTIFICATE_REVOKE, CERTIFICATE_SET_REVOKED " AND serial = ?")                               \
     X(CERTIFICATE_REVOKE_KEY, CERTIFICATE_SET_REVOKED " AND spki = ?")                             \
     X(CERTIFICATE_REVOKE_ID,                                                                       \
@@ -134,6 +143,8 @@
     X(SESSION_EACH_OPEN,                                                                           \
       "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at"                          \
       " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at")                   \
+    X(SESSION_BEFORE, "SELECT sid, a_id, b_id, caps, state, reason, opened_at, closed_at, rowid"   \
+                      " FROM session WHERE rowid < ? ORDER BY rowid DESC")                         \
     X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
     X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \

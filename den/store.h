@@ -102,6 +102,9 @@ bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, s
 typedef bool store_on_identity(void *user, const struct store_identity *i);
 bool store_identity_each(struct store *s, bool only_passing, store_on_identity *each, void *user,
                          struct err *err);
+/* Those whose ID, as text, comes after this one. As are the other walks that begin somewhere: for pages. */
+bool store_identity_after(struct store *s, const char *id, store_on_identity *each, void *user,
+                          struct err *err);
 
 /* ---- tokens: only their public keys ---------------------------------------------------------- */
 
@@ -126,8 +129,10 @@ bool store_token_use(struct store *s, struct view token_pk, struct view identity
                      struct err *err);
 bool store_token_revoke(struct store *s, struct view pk, uint64_t at, struct err *err);
 /* Newest first; `each` returns false to stop, and changes nothing here. */
-bool store_token_each(struct store *s, bool (*each)(void *user, const struct store_token *t),
-                      void *user, struct err *err);
+typedef bool store_on_token(void *user, const struct store_token *t);
+bool store_token_each(struct store *s, store_on_token *each, void *user, struct err *err);
+bool store_token_before(struct store *s, uint64_t created_at, struct view pk, store_on_token *each,
+                        void *user, struct err *err);
 
 /* ---- machines that wait for approval --------------------------------------------------------- */
 
@@ -152,8 +157,10 @@ bool store_waiting_drop_old(struct store *s, uint64_t before, struct err *err); 
 bool store_waiting_count(struct store *s, struct view network /* empty: of all */, uint64_t *ret_n,
                          struct err *err);
 /* Oldest first; `each` returns false to stop, and changes nothing here. */
-bool store_waiting_each(struct store *s, bool (*each)(void *user, const struct store_waiting *w),
-                        void *user, struct err *err);
+typedef bool store_on_waiting(void *user, const struct store_waiting *w);
+bool store_waiting_each(struct store *s, store_on_waiting *each, void *user, struct err *err);
+bool store_waiting_after(struct store *s, uint64_t first_at, struct view pk, store_on_waiting *each,
+                         void *user, struct err *err);
 
 /* ---- names ------------------------------------------------------------------------------------ */
 
@@ -175,9 +182,11 @@ bool store_name_set(struct store *s, const struct store_name *n, struct err *err
 bool store_name_count(struct store *s, const char *id, uint64_t since, uint64_t *ret_n,
                       struct err *err);
 /* By name; of `id` alone, or of all (NULL). */
-bool store_name_each(struct store *s, const char *id,
-                     bool (*each)(void *user, const struct store_name *n), void *user,
+typedef bool store_on_name(void *user, const struct store_name *n);
+bool store_name_each(struct store *s, const char *id, store_on_name *each, void *user,
                      struct err *err);
+bool store_name_after(struct store *s, const char *name, store_on_name *each, void *user,
+                      struct err *err);
 
 /* ---- new keys of known IDs --------------------------------------------------------------------- */
 
@@ -229,9 +238,11 @@ bool store_certificate_by_spki(struct store *s, struct view spki, enum store_fou
 bool store_certificate_by_serial(struct store *s, struct view serial, enum store_found *ret,
                                  struct store_certificate *ret_c, struct err *err);
 /* Walks those of an ID, or all (NULL), in the order of reservation; `each` returns false to stop. */
-bool store_certificate_each(struct store *s, const char *id,
-                            bool (*each)(void *user, const struct store_certificate *c), void *user,
+typedef bool store_on_certificate(void *user, const struct store_certificate *c);
+bool store_certificate_each(struct store *s, const char *id, store_on_certificate *each, void *user,
                             struct err *err);
+bool store_certificate_after(struct store *s, const char *id, uint64_t no,
+                             store_on_certificate *each, void *user, struct err *err);
 
 /* ---- revocations: only ever added --------------------------------------------------------------- */
 
@@ -307,6 +318,11 @@ bool store_session_set_state(struct store *s, struct view sid, const char *state
 bool store_session_each_open(struct store *s,
                              bool (*each)(void *user, const struct store_session *x), void *user,
                              struct err *err);
+
+/* All, present and past, the newest first, from the one before number `no` on. */
+bool store_session_before(struct store *s, uint64_t no,
+                          bool (*each)(void *user, uint64_t no, const struct store_session *x),
+                          void *user, struct err *err);
 
 /* ---- numbers that never fall ------------------------------------------------------------------- */
 

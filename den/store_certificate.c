@@ -88,15 +88,14 @@ bool store_certificate_put(struct store *s, struct view serial, struct view der,
                : err_set(err, ERR_NOT_FOUND, "no such serial reserved and unsigned");
 }
 
-bool store_certificate_each(struct store *s, const char *id,
-                            bool (*each)(void *user, const struct store_certificate *c), void *user,
-                            struct err *err)
+static bool walk_certificates(struct store *s, enum sql which, const struct arg *args,
+                              size_t n_args, store_on_certificate *each, void *user,
+                              struct err *err)
 {
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (id ? !sql_start(s, SQL_CERTIFICATE_EACH_OF, ARGS(TEXT(id)), &row, err)
-           : !sql_start(s, SQL_CERTIFICATE_EACH, NO_ARGS, &row, err))
+    if (!sql_start(s, which, args, n_args, &row, err))
         return false;
     while (goes_on) {
         struct store_certificate c = { 0 };
@@ -110,6 +109,24 @@ bool store_certificate_each(struct store *s, const char *id,
         store_certificate_deinit(&c);
     }
     return true;
+}
+
+bool store_certificate_each(struct store *s, const char *id, store_on_certificate *each, void *user,
+                            struct err *err)
+{
+    const struct arg of = TEXT(id ? id : "");
+
+    return walk_certificates(s, id ? SQL_CERTIFICATE_EACH_OF : SQL_CERTIFICATE_EACH, &of,
+                             id ? 1 : 0, each, user, err);
+}
+
+bool store_certificate_after(struct store *s, const char *id, uint64_t no,
+                             store_on_certificate *each, void *user, struct err *err)
+{
+    const struct arg args[] = { NUMBER(no), TEXT(id ? id : "") };
+
+    return walk_certificates(s, id ? SQL_CERTIFICATE_AFTER_OF : SQL_CERTIFICATE_AFTER, args,
+                             id ? 2 : 1, each, user, err);
 }
 
 /* ---- revocations ------------------------------------------------------------------------------- */

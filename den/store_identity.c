@@ -182,14 +182,13 @@ bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, s
     return true;
 }
 
-bool store_identity_each(struct store *s, bool only_passing, store_on_identity *each, void *user,
-                         struct err *err)
+static bool walk_identities(struct store *s, enum sql which, const struct arg *args, size_t n_args,
+                            store_on_identity *each, void *user, struct err *err)
 {
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (!sql_start(s, only_passing ? SQL_IDENTITY_EACH_PASSING : SQL_IDENTITY_EACH, NO_ARGS, &row,
-                   err))
+    if (!sql_start(s, which, args, n_args, &row, err))
         return false;
     while (goes_on) {
         struct store_identity i = { 0 };
@@ -203,6 +202,19 @@ bool store_identity_each(struct store *s, bool only_passing, store_on_identity *
         goes_on = each(user, &i);
     }
     return true;
+}
+
+bool store_identity_each(struct store *s, bool only_passing, store_on_identity *each, void *user,
+                         struct err *err)
+{
+    return walk_identities(s, only_passing ? SQL_IDENTITY_EACH_PASSING : SQL_IDENTITY_EACH, NO_ARGS,
+                           each, user, err);
+}
+
+bool store_identity_after(struct store *s, const char *id, store_on_identity *each, void *user,
+                          struct err *err)
+{
+    return walk_identities(s, SQL_IDENTITY_AFTER, ARGS(TEXT(id)), each, user, err);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------- */
@@ -278,26 +290,37 @@ bool store_token_revoke(struct store *s, struct view pk, uint64_t at, struct err
     return sql_change_one(s, SQL_TOKEN_REVOKE, ARGS(NUMBER(at), BLOB(pk)), "token", err);
 }
 
-bool store_token_each(struct store *s, bool (*each)(void *user, const struct store_token *t),
-                      void *user, struct err *err)
+static bool walk_tokens(struct store *s, enum sql which, const struct arg *args, size_t n_args,
+                        store_on_token *each, void *user, struct err *err)
 {
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (!sql_start(s, SQL_TOKEN_EACH, NO_ARGS, &row, err))
+    if (!sql_start(s, which, args, n_args, &row, err))
         return false;
     while (goes_on) {
-        struct store_token t = { 0 };
+        struct store_token x = { 0 };
         if (!sql_next(s, &row, &is_row, err))
             return false;
         if (!is_row)
             return true;
-        read_token(&row, &t);
+        read_token(&row, &x);
         if (!row_end(s, &row, err))
             return false;
-        goes_on = each(user, &t);
+        goes_on = each(user, &x);
     }
     return true;
+}
+
+bool store_token_each(struct store *s, store_on_token *each, void *user, struct err *err)
+{
+    return walk_tokens(s, SQL_TOKEN_EACH, NO_ARGS, each, user, err);
+}
+
+bool store_token_before(struct store *s, uint64_t at, struct view pk, store_on_token *each,
+                        void *user, struct err *err)
+{
+    return walk_tokens(s, SQL_TOKEN_BEFORE, ARGS(NUMBER(at), BLOB(pk)), each, user, err);
 }
 
 /* ---- machines that wait ------------------------------------------------------------------------- */
@@ -378,24 +401,35 @@ bool store_waiting_count(struct store *s, struct view network, uint64_t *ret_n, 
     return true;
 }
 
-bool store_waiting_each(struct store *s, bool (*each)(void *user, const struct store_waiting *w),
-                        void *user, struct err *err)
+static bool walk_waiting(struct store *s, enum sql which, const struct arg *args, size_t n_args,
+                         store_on_waiting *each, void *user, struct err *err)
 {
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (!sql_start(s, SQL_WAITING_EACH, NO_ARGS, &row, err))
+    if (!sql_start(s, which, args, n_args, &row, err))
         return false;
     while (goes_on) {
-        struct store_waiting w = { 0 };
+        struct store_waiting x = { 0 };
         if (!sql_next(s, &row, &is_row, err))
             return false;
         if (!is_row)
             return true;
-        read_waiting(&row, &w);
+        read_waiting(&row, &x);
         if (!row_end(s, &row, err))
             return false;
-        goes_on = each(user, &w);
+        goes_on = each(user, &x);
     }
     return true;
+}
+
+bool store_waiting_each(struct store *s, store_on_waiting *each, void *user, struct err *err)
+{
+    return walk_waiting(s, SQL_WAITING_EACH, NO_ARGS, each, user, err);
+}
+
+bool store_waiting_after(struct store *s, uint64_t at, struct view pk, store_on_waiting *each,
+                         void *user, struct err *err)
+{
+    return walk_waiting(s, SQL_WAITING_AFTER, ARGS(NUMBER(at), BLOB(pk)), each, user, err);
 }

@@ -73,15 +73,13 @@ bool store_name_count(struct store *s, const char *id, uint64_t since, uint64_t 
     return true;
 }
 
-bool store_name_each(struct store *s, const char *id,
-                     bool (*each)(void *user, const struct store_name *n), void *user,
-                     struct err *err)
+static bool walk_names(struct store *s, enum sql which, const struct arg *args, size_t n_args,
+                       store_on_name *each, void *user, struct err *err)
 {
-    const struct arg of = TEXT(id ? id : "");
     _row_ row = { 0 };
     bool is_row, goes_on = true;
 
-    if (!sql_start(s, id ? SQL_NAME_EACH_OF : SQL_NAME_EACH, &of, id ? 1 : 0, &row, err))
+    if (!sql_start(s, which, args, n_args, &row, err))
         return false;
     while (goes_on) {
         struct store_name n = { 0 };
@@ -95,6 +93,20 @@ bool store_name_each(struct store *s, const char *id,
         goes_on = each(user, &n);
     }
     return true;
+}
+
+bool store_name_each(struct store *s, const char *id, store_on_name *each, void *user,
+                     struct err *err)
+{
+    const struct arg of = TEXT(id ? id : "");
+
+    return walk_names(s, id ? SQL_NAME_EACH_OF : SQL_NAME_EACH, &of, id ? 1 : 0, each, user, err);
+}
+
+bool store_name_after(struct store *s, const char *name, store_on_name *each, void *user,
+                      struct err *err)
+{
+    return walk_names(s, SQL_NAME_AFTER, ARGS(TEXT(name)), each, user, err);
 }
 
 /* ---- new keys ----------------------------------------------------------------------------------- */

@@ -308,6 +308,30 @@ bool store_session_each_open(struct store *s,
     }
 }
 
+bool store_session_before(struct store *s, uint64_t no,
+                          bool (*each)(void *user, uint64_t no, const struct store_session *x),
+                          void *user, struct err *err)
+{
+    _row_ row = { 0 };
+    bool is_row, goes_on = true;
+
+    if (!sql_start(s, SQL_SESSION_BEFORE, ARGS(NUMBER(no)), &row, err))
+        return false;
+    while (goes_on) {
+        struct store_session x = { 0 };
+        if (!sql_next(s, &row, &is_row, err))
+            return false;
+        if (!is_row)
+            return true;
+        read_session(&row, &x);
+        no = row_number(&row);
+        if (!row_end(s, &row, err))
+            return false;
+        goes_on = each(user, no, &x);
+    }
+    return true;
+}
+
 bool store_session_set_state(struct store *s, struct view sid, const char *state,
                              const char *reason, uint64_t at, struct err *err)
 {

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define MAX_LIFE (3650 * DAY_MS)
 
@@ -44,7 +43,40 @@ static bool check_order(const struct token_order *order, struct err *err)
     return check_texts(order, err);
 }
 
-static bool record(struct store *store, const struct store_token *token, struct err *err)
+bool token_read_duration(const char *option, const char *text, bool may_be_never, uint64_t *ret_ms,
+                         struct err *err)
+{
+    *ret_ms = 0;
+    if (!text || (may_be_never && strcmp(text, "never") == 0))
+        return true;
+    if (!conf_duration(view_text(text), ret_ms) || *ret_ms == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s: expected a duration such as 45m, 24h or 7d%s, found \"%.64s\"", option,
+                       may_be_never ? ", or never" : "", text);
+    return true;
+}
+
+bool token_read_words(const struct token_words *words, struct token_order *order, struct err *err)
+{
+    const char *uses = words->uses ? words->uses : "1";
+
+    order->role = words->role ? words->role : "peer";
+    order->groups = words->groups;
+    order->label = words->label;
+    order->needs_approval = words->needs_approval;
+    if (strcmp(uses, "any") == 0)
+        order->uses = TOKEN_ANY;
+    else if (!text_read_u64(view_text(uses), &order->uses) || order->uses == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "uses: expected a number from 1 on, or any, found \"%.64s\"", uses);
+    return token_read_duration("expires", words->expires ? words->expires : TOKEN_EXPIRES, true,
+                               &order->life_ms, err) &&
+           token_read_duration("ephemeral", words->ephemeral, false, &order->vanish_after, err) &&
+           token_read_duration("device-life", words->device_life, false, &order->device_life, err);
+}
+
+static bool record(struct store *store, const struct store_token *token, const struct deed *deed,
+                   struct err *err)
 {
     _transaction_ struct store *open = store;
     char pk[RECORD_HEX], until[CLOCK_TEXT], uses[24];
@@ -57,7 +89,9 @@ static bool record(struct store *store, const struct store_token *token, struct 
         AUDIT_TEXT("expires", token->expires_at ? clock_text(token->expires_at, until) : "never"),
         AUDIT_TEXT("groups", token->groups),
         AUDIT_TEXT("for", token->for_id),
-        AUDIT_TEXT("by", token->by),
+        AUDIT_TEXT("label", token->label),
+        AUDIT_TEXT("needs_approval", token->needs_approval ? "yes" : "no"),
+        DEED_PAIRS(deed),
     };
     return store_begin(open, err) && store_token_add(open, token, err) &&
            audit_append(open, token->created_at, "token.created", pairs, N_ELEMENTS(pairs), err) &&
@@ -92,33 +126,30 @@ bool token_new(struct store *store, const struct token_order *order, struct buf 
         .needs_approval = order->needs_approval,
         .device_life = order->device_life,
         .vanish_after = order->vanish_after,
-        .created_at = order->now,
-        .expires_at = order->life_ms ? order->now + order->life_ms : 0,
+        .created_at = order->deed.at,
+        .expires_at = order->life_ms ? order->deed.at + order->life_ms : 0,
     };
-    _cleanup_(rpc_join_wipe) struct rpc_join join = { .has_token = true };
+    _cleanup_(rpc_join_wipe) struct rpc_join join = { .has_token = !order->pk };
     _cleanup_(key_freep) struct key *key = NULL;
 
     if (!check_order(order, err) || !fill_join(order, &join, err))
         return err_wrap(err, "token");
-    random_bytes(join.token, sizeof(join.token));
-    key = rpc_token_key(join.token);
-    memcpy(token.pk, key_public(key), KEY_SIZE);
+    if (!order->pk) {
+        random_bytes(join.token, sizeof(join.token));
+        key = rpc_token_key(join.token);
+    }
+    memcpy(token.pk, order->pk ? order->pk : key_public(key), KEY_SIZE);
     snprintf(token.role, sizeof(token.role), "%s", order->role);
     snprintf(token.groups, sizeof(token.groups), "%s", order->groups ? order->groups : "");
     snprintf(token.label, sizeof(token.label), "%s", order->label ? order->label : "");
     snprintf(token.for_id, sizeof(token.for_id), "%s", order->for_id ? order->for_id : "");
-    token_by(token.by);
-    if (!record(store, &token, err))
+    snprintf(token.by, sizeof(token.by), "%s", order->deed.by);
+    if (!record(store, &token, &order->deed, err))
         return err_wrap(err, "recording a token");
     if (order->ret_pk)
         memcpy(order->ret_pk, token.pk, KEY_SIZE);
     rpc_join_write(&join, ret_join);
     return true;
-}
-
-void token_by(char to[32])
-{
-    snprintf(to, 32, "uid %lu", (unsigned long)getuid());
 }
 
 /* ---- those that are there ------------------------------------------------------------------------ */
@@ -165,19 +196,21 @@ bool token_by_name(struct store *store, const char *digits, struct store_token *
     return true;
 }
 
-bool token_revoke(struct store *store, const struct store_token *token, uint64_t now,
+bool token_revoke(struct store *store, const struct store_token *token, const struct deed *deed,
                   struct err *err)
 {
     _transaction_ struct store *open = store;
-    char pk[RECORD_HEX], by[32];
-
-    token_by(by);
+    char pk[RECORD_HEX];
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
-        AUDIT_TEXT("by", by),
+        AUDIT_TEXT("role", token->role),
+        AUDIT_TEXT("state_before", token_state(token, deed->at)),
+        AUDIT_TEXT("state", "revoked"),
+        DEED_PAIRS(deed),
     };
-    return store_begin(open, err) && store_token_revoke(open, VIEW_ARR(token->pk), now, err) &&
-           audit_append(open, now, "token.revoked", pairs, N_ELEMENTS(pairs), err) &&
+
+    return store_begin(open, err) && store_token_revoke(open, VIEW_ARR(token->pk), deed->at, err) &&
+           audit_append(open, deed->at, "token.revoked", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }
 

@@ -4,7 +4,11 @@
 
 #include "den/folder.h"
 
+#include "rpc/rpc.h"
+
 #include <stdio.h>
+
+enum { VERB_MAX_ITEM = 64 * 1024 };
 
 int verb_fail(const struct err *err)
 {
@@ -54,4 +58,14 @@ int verb_open(int argc, char **argv, const char *const *names, const char **word
     if (!args_read(argc, argv, options, N_ELEMENTS(options), names, words, n, &err))
         return verb_misuse(&err);
     return verb_open_store(config, ret_store) ? VERB_DONE : VERB_FAILED;
+}
+
+void verb_put_json(struct view map, bool is_first, struct buf *to)
+{
+    struct err err;
+
+    if (!is_first)
+        buf_put_text(to, ",\n ");
+    if (!rpc_json_from_msgpack(map, VERB_MAX_ITEM, to, &err))
+        abort(); /* all of it is ours */
 }

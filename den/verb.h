@@ -20,6 +20,15 @@ bool verb_open_store(const char *path, struct store **ret_store);
 int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
               struct store **ret_store);
 
+/* An item of a list in JSON, of a map of msgpack. */
+void verb_put_json(struct view map, bool is_first, struct buf *to);
+
+/* verb_local.c */
+int verb_status(int argc, char **argv);
+int verb_ask(int argc, char **argv);
+int verb_session_list(int argc, char **argv);
+int verb_session_close(int argc, char **argv);
+
 /* verb_keys.c */
 int verb_passphrase(int argc, char **argv);
 

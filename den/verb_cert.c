@@ -173,6 +173,7 @@ int verb_cert_show(int argc, char **argv)
 static int revoke(const char *config, const struct revocation_words *words)
 {
     _cleanup_(store_freep) struct store *store = NULL;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct store_revocation r = { 0 };
     bool is_new = false;
     struct err err;
@@ -181,7 +182,7 @@ static int revoke(const char *config, const struct revocation_words *words)
         return VERB_FAILED;
     if (!revocation_resolve(store, words, clock_wall_ms(), &r, &err))
         return err.code == ERR_INVALID_ARGUMENT ? verb_misuse(&err) : verb_fail(&err);
-    if (!revocation_put_down(store, &r, &(struct revocation_by){ .id = "operator" }, &is_new, &err))
+    if (!revocation_put_down(store, &r, &deed, &is_new, &err))
         return verb_fail(&err);
     if (is_new)
         printf("revoked by %s, of %s: number %" PRIu64

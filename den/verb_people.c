@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* warren-den waiting, approve, deny, peer and name. */
 #include "base/clock.h"
+#include "den/admin_put.h"
 #include "den/args.h"
-#include "den/audit.h"
 #include "den/people.h"
 #include "den/record.h"
 #include "den/verb.h"
@@ -44,22 +44,6 @@ static int run_list(int argc, char **argv,
     return ok ? VERB_DONE : verb_fail(&err);
 }
 
-static void put_pair(struct listing *l, const char *before, const char *name, const char *text)
-{
-    buf_printf(&l->text, "%s\"%s\": ", before, name);
-    audit_put_json_text(&l->text, view_text(text));
-}
-
-static void put_at(struct listing *l, const char *name, uint64_t at)
-{
-    char text[CLOCK_TEXT];
-
-    if (at)
-        put_pair(l, ", ", name, clock_text(at, text));
-    else
-        buf_printf(&l->text, ", \"%s\": null", name);
-}
-
 static const char *fingerprint(const uint8_t pk[KEY_SIZE], char to[RECORD_HEX])
 {
     uint8_t hash[HASH_SIZE];
@@ -70,19 +54,6 @@ static const char *fingerprint(const uint8_t pk[KEY_SIZE], char to[RECORD_HEX])
 
 /* ---- waiting ------------------------------------------------------------------------------------- */
 
-static const char *answer_word(enum store_answer answer)
-{
-    switch (answer) {
-    case STORE_WAITS:
-        return "waits";
-    case STORE_APPROVED:
-        return "approved";
-    case STORE_DENIED:
-        return "denied";
-    }
-    abort();
-}
-
 static bool put_waiting(void *user, const struct store_waiting *w)
 {
     struct listing *l = user;
@@ -90,20 +61,13 @@ static bool put_waiting(void *user, const struct store_waiting *w)
 
     fingerprint(w->pk, print);
     if (l->is_json) {
-        put_pair(l, l->n ? ",\n {" : "{", "code", w->code);
-        put_pair(l, ", ", "state", answer_word(w->answer));
-        put_pair(l, ", ", "fingerprint", print);
-        put_pair(l, ", ", "host", w->host);
-        put_pair(l, ", ", "source", w->source);
-        put_pair(l, ", ", "role", w->role);
-        put_pair(l, ", ", "groups", w->groups);
-        put_at(l, "first_asked_at", w->first_at);
-        put_at(l, "last_asked_at", w->last_at);
-        buf_put_text(&l->text, "}");
+        _buf_ map = { 0 };
+        admin_put_waiting(w, &map);
+        verb_put_json(buf_view(&map), l->n == 0, &l->text);
     } else {
         buf_printf(&l->text,
                    "%s  %-8s  %-5s  %-20s  %-20s  %s from %s\n                fingerprint %s\n",
-                   w->code, answer_word(w->answer), w->role, clock_text(w->first_at, first),
+                   w->code, people_answer_word(w->answer), w->role, clock_text(w->first_at, first),
                    clock_text(w->last_at, last), *w->host ? w->host : "-", w->source, print);
     }
     l->n++;
@@ -134,10 +98,10 @@ static bool is_id(const char *typed)
 static int approve_id(struct store *store, const char *typed)
 {
     struct store_identity who;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
 
-    if (!people_find(store, typed, &who, &err) ||
-        !people_commit(store, &who, clock_wall_ms(), &err))
+    if (!people_find(store, typed, &who, &err) || !people_commit(store, &who, &deed, &err))
         return verb_fail(&err);
     printf("%s is kept\n", who.id);
     return VERB_DONE;
@@ -154,6 +118,7 @@ int verb_approve(int argc, char **argv)
     };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_waiting w;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
@@ -163,7 +128,7 @@ int verb_approve(int argc, char **argv)
     if (is_id(typed) && !role && !groups)
         return approve_id(store, typed);
     if (!people_find_waiting(store, typed, &w, &err) ||
-        !people_approve(store, &w, role, groups, clock_wall_ms(), &err))
+        !people_approve(store, &w, role, groups, &deed, &err))
         return verb_fail(&err);
     printf("%s (%s from %s) may join as %s; it does when it next asks, within half a minute\n",
            w.code, *w.host ? w.host : "-", w.source, w.role);
@@ -176,34 +141,19 @@ int verb_deny(int argc, char **argv)
     const char *typed = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_waiting w;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
     int status = verb_open(argc, argv, names, &typed, 1, &store);
 
     if (status != VERB_DONE)
         return status;
-    if (!people_find_waiting(store, typed, &w, &err) ||
-        !people_deny(store, &w, clock_wall_ms(), &err))
+    if (!people_find_waiting(store, typed, &w, &err) || !people_deny(store, &w, &deed, &err))
         return verb_fail(&err);
     printf("%s is turned away\n", w.code);
     return VERB_DONE;
 }
 
 /* ---- peer ---------------------------------------------------------------------------------------- */
-
-static const char *kind_word(const struct store_identity *who, uint64_t now)
-{
-    static const char *const kinds[] = {
-        [STORE_COMMITTED] = "committed",
-        [STORE_PROVISIONAL] = "provisional",
-        [STORE_EPHEMERAL] = "ephemeral",
-    };
-
-    if (who->is_revoked)
-        return "revoked";
-    if (who->ended != STORE_LIVES)
-        return who->ended == STORE_REMOVED ? "removed" : "gone";
-    return who->expires_at && who->expires_at <= now ? "over" : kinds[who->kind];
-}
 
 static bool put_peer(void *user, const struct store_identity *who)
 {
@@ -213,20 +163,12 @@ static bool put_peer(void *user, const struct store_identity *who)
 
     fingerprint(who->pk, print);
     if (l->is_json) {
-        put_pair(l, l->n ? ",\n {" : "{", "id", who->id);
-        put_pair(l, ", ", "state", kind_word(who, now));
-        put_pair(l, ", ", "role", who->role);
-        put_pair(l, ", ", "groups", who->groups);
-        put_pair(l, ", ", "host", who->host);
-        put_pair(l, ", ", "fingerprint", print);
-        put_at(l, "created_at", who->created_at);
-        put_at(l, "admitted_at", who->seen_at);
-        put_at(l, "ends_at", who->expires_at);
-        buf_printf(&l->text, ", \"gone_after_ms\": %" PRIu64 ", \"keys_before\": %" PRIu64 "}",
-                   who->vanish_after, who->rekey_no);
+        _buf_ map = { 0 };
+        admin_put_peer(who, now, &map);
+        verb_put_json(buf_view(&map), l->n == 0, &l->text);
     } else {
         buf_printf(&l->text, "%-9s  %-11s  %-5s  %-20s  %-20s  %-20s  %-16s  %.16s  %s\n", who->id,
-                   kind_word(who, now), who->role, clock_text(who->created_at, created),
+                   people_state_word(who, now), who->role, clock_text(who->created_at, created),
                    who->seen_at ? clock_text(who->seen_at, seen) : "-",
                    who->expires_at ? clock_text(who->expires_at, until) : "-",
                    *who->groups ? who->groups : "-", print, *who->host ? who->host : "-");
@@ -265,12 +207,13 @@ int verb_peer_groups(int argc, char **argv)
     const char *alone[2] = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
     int status = open_peer(argc, argv, alone_names, alone, 2, &store, &who);
 
     if (status != VERB_DONE)
         return status;
-    if (!people_set_groups(store, &who, alone[1], clock_wall_ms(), &err))
+    if (!people_set_groups(store, &who, alone[1], &deed, &err))
         return verb_fail(&err);
     printf("%s: groups %s\n", who.id, *who.groups ? who.groups : "none");
     return VERB_DONE;
@@ -282,12 +225,13 @@ int verb_peer_remove(int argc, char **argv)
     const char *alone[1] = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
     int status = open_peer(argc, argv, alone_names, alone, 1, &store, &who);
 
     if (status != VERB_DONE)
         return status;
-    if (!people_remove(store, &who, clock_wall_ms(), &err))
+    if (!people_remove(store, &who, &deed, &err))
         return verb_fail(&err);
     printf("%s is admitted no more; its session and its links end\n", who.id);
     return VERB_DONE;
@@ -301,13 +245,9 @@ static bool put_name(void *user, const struct store_name *name)
     char claimed[CLOCK_TEXT], released[CLOCK_TEXT];
 
     if (l->is_json) {
-        put_pair(l, l->n ? ",\n {" : "{", "name", name->name);
-        put_pair(l, ", ", "id", name->id);
-        buf_printf(&l->text, ", \"name_no\": %" PRIu64 ", \"assigned\": %s", name->name_no,
-                   name->is_assigned ? "true" : "false");
-        put_at(l, "claimed_at", name->claimed_at);
-        put_at(l, "released_at", name->released_at);
-        buf_put_text(&l->text, "}");
+        _buf_ map = { 0 };
+        admin_put_name(name, &map);
+        verb_put_json(buf_view(&map), l->n == 0, &l->text);
     } else {
         buf_printf(&l->text, "%-32s  %-9s  %-8s  %-6" PRIu64 "  %-20s  %s\n", name->name, name->id,
                    name->is_assigned ? "assigned" : "claimed", name->name_no,
@@ -337,13 +277,14 @@ int verb_name_assign(int argc, char **argv)
     const char *alone[2] = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
     int status = verb_open(argc, argv, alone_names, alone, 2, &store);
 
     if (status != VERB_DONE)
         return status;
     if (!people_find(store, alone[1], &who, &err) ||
-        !people_assign_name(store, alone[0], &who, clock_wall_ms(), &err))
+        !people_assign_name(store, alone[0], &who, &deed, &err))
         return verb_fail(&err);
     printf("%s is %s\n", alone[0], who.id);
     return VERB_DONE;
@@ -354,12 +295,13 @@ int verb_name_free(int argc, char **argv)
     static const char *const alone_names[] = { "NAME" };
     const char *name = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
     int status = verb_open(argc, argv, alone_names, &name, 1, &store);
 
     if (status != VERB_DONE)
         return status;
-    if (!people_free_name(store, name, clock_wall_ms(), &err))
+    if (!people_free_name(store, name, &deed, &err))
         return verb_fail(&err);
     printf("%s is nobody's\n", name);
     return VERB_DONE;

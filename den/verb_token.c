@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/file.h"
+#include "den/admin_put.h"
 #include "den/args.h"
-#include "den/audit.h"
 #include "den/folder.h"
 #include "den/people.h"
 #include "den/record.h"
@@ -14,42 +14,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-struct words { /* as typed */
-    const char *config, *uses, *expires, *role, *out, *groups, *label, *ephemeral, *device_life;
-    bool needs_approval;
-};
-
-/* `never` where that is a choice. */
-static bool read_duration(const char *option, const char *text, bool may_be_never, uint64_t *ret_ms,
-                          struct err *err)
-{
-    *ret_ms = 0;
-    if (!text || (may_be_never && strcmp(text, "never") == 0))
-        return true;
-    if (!conf_duration(view_text(text), ret_ms) || *ret_ms == 0)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--%s: expected a duration such as 45m, 24h or 7d%s, found \"%.64s\"",
-                       option, may_be_never ? ", or never" : "", text);
-    return true;
-}
-
-static bool read_words(const struct words *words, struct token_order *order, struct err *err)
-{
-    order->role = words->role;
-    order->groups = words->groups;
-    order->label = words->label;
-    order->needs_approval = words->needs_approval;
-    order->now = clock_wall_ms();
-    if (strcmp(words->uses, "any") == 0)
-        order->uses = TOKEN_ANY;
-    else if (!text_read_u64(view_text(words->uses), &order->uses) || order->uses == 0)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--uses: expected a number from 1 on, or any, found \"%.64s\"", words->uses);
-    return read_duration("expires", words->expires, true, &order->life_ms, err) &&
-           read_duration("ephemeral", words->ephemeral, false, &order->vanish_after, err) &&
-           read_duration("device-life", words->device_life, false, &order->device_life, err);
-}
 
 static bool make(const struct den_config *config, struct token_order *order, struct buf *ret_join,
                  struct err *err)
@@ -91,9 +55,10 @@ static int print_join(const char *config_path, const char *out, struct token_ord
 
 int verb_token_add(int argc, char **argv)
 {
-    struct words words = { .uses = "1", .expires = "7d", .role = "peer" };
+    struct token_words words = { 0 };
+    const char *config = NULL, *out = NULL;
     const struct args_option options[] = {
-        { "config", &words.config, true },
+        { "config", &config, true },
         { "uses", &words.uses, false },
         { "expires", &words.expires, false },
         { "role", &words.role, false },
@@ -102,20 +67,20 @@ int verb_token_add(int argc, char **argv)
         { "ephemeral", &words.ephemeral, false },
         { "device-life", &words.device_life, false },
         { "needs-approval", NULL, false, &words.needs_approval },
-        { "out", &words.out, false },
+        { "out", &out, false },
     };
-    struct token_order order = { 0 };
+    struct token_order order = { .deed = deed_here(clock_wall_ms()) };
     struct err err;
     int status;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
-        !read_words(&words, &order, &err))
+        !token_read_words(&words, &order, &err))
         return verb_misuse(&err);
-    status = print_join(words.config, words.out, &order);
+    status = print_join(config, out, &order);
     if (status == VERB_DONE)
         fprintf(stderr, "%s%sa secret: whoever has it may join as %s (uses: %s, expires: %s)\n",
-                words.out ? words.out : "", words.out ? ": " : "", order.role, words.uses,
-                words.expires);
+                out ? out : "", out ? ": " : "", order.role, words.uses ? words.uses : "1",
+                words.expires ? words.expires : TOKEN_EXPIRES);
     return status;
 }
 
@@ -154,13 +119,13 @@ int verb_peer_re_enrol(int argc, char **argv)
     };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
-    struct token_order order = { .uses = 1, .now = clock_wall_ms() };
+    struct token_order order = { .uses = 1, .deed = deed_here(clock_wall_ms()) };
     uint8_t token_pk[KEY_SIZE];
     struct err err;
     int status;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &id, 1, &err) ||
-        !read_duration("expires", expires, false, &order.life_ms, &err))
+        !token_read_duration("expires", expires, false, &order.life_ms, &err))
         return verb_misuse(&err);
     if (!verb_open_store(config, &store))
         return VERB_FAILED;
@@ -228,30 +193,10 @@ struct listing {
 
 static void put_json(struct listing *l, const struct store_token *t)
 {
-    char pk[RECORD_HEX], at[CLOCK_TEXT];
+    _buf_ map = { 0 };
 
-    buf_printf(&l->text,
-               "%s{\"token\": \"%s\", \"state\": \"%s\", \"role\": \"%s\", \"groups\": \"%s\"",
-               l->n ? ",\n " : "", record_hex(VIEW_ARR(t->pk), pk), token_state(t, l->now), t->role,
-               t->groups);
-    buf_put_text(&l->text, ", \"label\": ");
-    audit_put_json_text(&l->text, view_text(t->label));
-    buf_printf(&l->text, ", \"created_at\": \"%s\", \"created_by\": \"%s\"",
-               clock_text(t->created_at, at), t->by);
-    if (t->expires_at)
-        buf_printf(&l->text, ", \"expires_at\": \"%s\"", clock_text(t->expires_at, at));
-    else
-        buf_put_text(&l->text, ", \"expires_at\": null");
-    if (t->uses)
-        buf_printf(&l->text, ", \"uses\": %" PRIu64 ", \"uses_left\": %" PRIu64, t->uses,
-                   t->uses_left);
-    else
-        buf_put_text(&l->text, ", \"uses\": null, \"uses_left\": null");
-    buf_printf(&l->text,
-               ", \"used\": %" PRIu64 ", \"needs_approval\": %s, \"device_life_ms\": %" PRIu64
-               ", \"device_gone_after_ms\": %" PRIu64 ", \"for_id\": \"%s\"}",
-               t->n_used, t->needs_approval ? "true" : "false", t->device_life, t->vanish_after,
-               t->for_id);
+    admin_put_token(t, l->now, &map);
+    verb_put_json(buf_view(&map), l->n == 0, &l->text);
 }
 
 static void put_text(struct listing *l, const struct store_token *t)
@@ -318,14 +263,14 @@ int verb_token_revoke(int argc, char **argv)
     static const char *const alone_names[] = { "TOKEN" };
     const char *digits = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
+    const struct deed deed = deed_here(clock_wall_ms());
     struct store_token token;
     struct err err;
     int status = verb_open(argc, argv, alone_names, &digits, 1, &store);
 
     if (status != VERB_DONE)
         return status;
-    if (!token_by_name(store, digits, &token, &err) ||
-        !token_revoke(store, &token, clock_wall_ms(), &err))
+    if (!token_by_name(store, digits, &token, &err) || !token_revoke(store, &token, &deed, &err))
         return verb_fail(&err);
     printf("revoked; %" PRIu64 " joined with it and stay\n", token.n_used);
     return VERB_DONE;

@@ -265,8 +265,14 @@ void rpc_join_write(const struct rpc_join *join, struct buf *to)
     text_put_hex(to, VIEW_ARR(join->pin));
     if (!join->has_token)
         return;
-    buf_printf(to, ".%s", token_word);
-    text_put_base32(to, VIEW_ARR(join->token));
+    buf_put_text(to, ".");
+    rpc_token_write(join->token, to);
+}
+
+void rpc_token_write(const uint8_t token[RPC_TOKEN], struct buf *to)
+{
+    buf_put_text(to, token_word);
+    text_put_base32(to, VIEW(token, RPC_TOKEN));
 }
 
 void rpc_join_wipe(struct rpc_join *join)

@@ -27,6 +27,8 @@ bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err)
 /* Whether "HOST[:PORT]" can stand in a join string: INVALID_ARGUMENT names the column. */
 bool rpc_join_check_host(struct view text, struct err *err);
 void rpc_join_write(const struct rpc_join *join, struct buf *to);
+/* "wt1" and its 26 characters, as it stands in a join string: a secret. */
+void rpc_token_write(const uint8_t token[RPC_TOKEN], struct buf *to);
 void rpc_join_wipe(struct rpc_join *join);
 /* The token's Ed25519 key: seed = BLAKE2b-32("warren/1 token" 0x00 || token). The caller frees it. */
 struct key *rpc_token_key(const uint8_t token[RPC_TOKEN]);

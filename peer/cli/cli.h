@@ -30,6 +30,7 @@ int cli_call(struct cli *cli, int argc, char **argv);
 int cli_sub(struct cli *cli, int argc, char **argv);
 int cli_pub(struct cli *cli, int argc, char **argv);
 int cli_serve(struct cli *cli, int argc, char **argv);
+int cli_admin(struct cli *cli, int argc, char **argv);
 int cli_name(const struct cli *cli);
 int cli_rekey(const struct cli *cli);
 int cli_known(const struct cli *cli);

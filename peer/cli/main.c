@@ -35,6 +35,8 @@ static const struct verb {
       "publish values, or each line of standard input" },
     { "serve", NULL, cli_serve, 1, "", "serve PROCEDURE -- COMMAND [ARG]...",
       "run COMMAND for every call of me.APP.METHOD" },
+    { "admin", NULL, cli_admin, 1, "", "admin VERB...",
+      "administer the network: `warren admin help`" },
     { "name", cli_name, NULL, 3, "Jtp", "name list | claim NAME | release NAME | transfer NAME ID",
       "readable names for this machine's ID" },
     { "rekey", cli_rekey, NULL, 0, "tp", "rekey", "a new identity key, signed by the old one" },

@@ -44,6 +44,11 @@ void rpc_print_members(FILE *out, const struct peer_values *values);
 /* Each argument on a line, text as it is; keywords as a JSON object. */
 void rpc_print_plain(FILE *out, const struct peer_values *values);
 
+/* Where the JSON value at `at` ends; the text is what peer_json_from_msgpack() wrote. */
+const char *rpc_json_end(const char *at);
+/* A JSON string as text, malloc()ed; ret_size may be NULL. */
+char *rpc_json_text(const char *from, const char *end, size_t *ret_size);
+
 /* ---- errors ---- */
 
 /* Prints the error, with URI and arguments where it has some, and gives the exit status that stands for it. */

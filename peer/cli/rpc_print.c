@@ -28,8 +28,7 @@ void rpc_print_members(FILE *out, const struct peer_values *values)
 
 /* ---- plain ---- */
 
-/* Where the JSON value at `at` ends; the text is what peer_json_from_msgpack() wrote. */
-static const char *value_end(const char *at)
+const char *rpc_json_end(const char *at)
 {
     bool is_text = false;
     int depth = 0;
@@ -64,16 +63,27 @@ static int unescaped(const char **at)
     return found ? to[found - from] : **at;
 }
 
-/* A JSON string as text: as it is into a file or a pipe, and safely onto a terminal. */
-static void put_text(FILE *out, const char *from, const char *end)
+char *rpc_json_text(const char *from, const char *end, size_t *ret_size)
 {
-    char *text = malloc((size_t)(end - from) + 1), *line = text, *newline;
+    char *text = malloc((size_t)(end - from) + 1);
     size_t n = 0;
 
     if (!text)
         abort();
     for (const char *at = from + 1; at < end - 1; at++)
         text[n++] = (char)(*at == '\\' ? unescaped(&at) : *at);
+    text[n] = '\0';
+    if (ret_size)
+        *ret_size = n;
+    return text;
+}
+
+/* As it is into a file or a pipe, and safely onto a terminal. */
+static void put_text(FILE *out, const char *from, const char *end)
+{
+    size_t n;
+    char *text = rpc_json_text(from, end, &n), *line = text, *newline;
+
     if (!isatty(fileno(out)))
         fwrite(text, 1, n, out);
     while (isatty(fileno(out)) && n) {
@@ -107,7 +117,7 @@ void rpc_print_plain(FILE *out, const struct peer_values *values)
     const char *at = args + 1, *end;
 
     while (*at != ']' && *at != '\0') {
-        end = value_end(at);
+        end = rpc_json_end(at);
         put_value(out, at, end);
         at = *end == ',' ? end + 1 : end;
     }

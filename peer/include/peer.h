@@ -343,6 +343,10 @@ PEER_API bool peer_publish(struct peer *peer, const char *topic, const struct pe
 PEER_API void *peer_msgpack_from_json(const char *json, size_t size, size_t *ret_size,
                                       struct peer_error *ret_error);
 PEER_API char *peer_json_from_msgpack(const void *bytes, size_t size, struct peer_error *ret_error);
+/* Draws an enrolment token, for a program that administers a network: den is told its public key (64 hexadecimal digits), and the
+ * token, a secret, stands behind a dot at the end of a join string. Wipe it. */
+PEER_API void peer_token_new(char ret_token[32], char ret_public_key[65]);
+
 /* ---- certificates, without a connection ------------------------------------------------------------- */
 
 struct peer_chain_question {

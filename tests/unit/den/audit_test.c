@@ -94,9 +94,9 @@ TEST(values_cannot_look_like_other_pairs)
     _free_ char *path = NULL;
     _cleanup_(store_freep) struct store *store = new_audit(&path);
     _buf_ json = { 0 };
-    const char *start =
-        "{\"no\":2,\"at\":\"1970-01-01T00:00:02Z\",\"what\":\"identity.admitted\",\"facts\":"
-        "{\"id\":\"000002\",\"raw\":\"a\\\\x0ab=\\\\x5c\\\"\\\\xff\"},\"head\":\"";
+    const char *start = "{\"no\":2,\"at\":\"1970-01-01T00:00:02Z\",\"at_ms\":2000,\"what\":"
+                        "\"identity.admitted\",\"facts\":"
+                        "{\"id\":\"000002\",\"raw\":\"a\\\\x0ab=\\\\x5c\\\"\\\\xff\"},\"head\":\"";
 
     CHECK_OK(store_audit_each(store, 2, put_json, &json, &err), err);
     CHECK_VIEW(view_sub(buf_view(&json), 0, strlen(start)), view_text(start));

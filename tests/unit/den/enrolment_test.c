@@ -65,7 +65,7 @@ TEST(a_revoked_token_lets_nobody_in_and_who_joined_stays)
 
     world_take_id(w, world_admit(w, first, token), first);
     memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK_OK(token_revoke(w->store, &t, w->wall, &err), err);
+    CHECK_OK(token_revoke(w->store, &t, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
     world_check_refused(w, world_admit(w, second, token), ERR_BAD_TOKEN);
     world_take_id(w, world_admit(w, first, NULL), first);
     CHECK_U64(world_audited(w, "token.revoked", NULL), 1);
@@ -157,7 +157,7 @@ TEST(who_waits_for_approval_is_let_in_when_somebody_says_so)
     CHECK_U64(world_audited(w, "request.refused", NULL), 0);
     CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
     CHECK_STR(row.host, "a-host");
-    CHECK_OK(people_approve(w->store, &row, NULL, "staff", w->wall, &err), err);
+    CHECK_OK(people_approve(w->store, &row, NULL, "staff", &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
     world_take_id(w, world_admit(w, peer, NULL), peer);
     CHECK_STR(find(w, peer).groups, "staff");
     CHECK(!people_find_waiting(w->store, code, &row, &err) && err.code == ERR_NOT_FOUND);
@@ -175,7 +175,7 @@ TEST(who_is_turned_away_is_told_so)
     rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_PENDING);
     CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
-    CHECK_OK(people_deny(w->store, &row, w->wall, &err), err);
+    CHECK_OK(people_deny(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_NOT_AUTHORIZED);
 }
 
@@ -210,7 +210,7 @@ TEST(a_token_made_without_the_approval_waits_in_every_network)
         rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
         world_check_refused(w, world_admit(w, peer, weak), ERR_PENDING);
         CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
-        CHECK_OK(people_approve(w->store, &row, NULL, NULL, w->wall, &err), err);
+        CHECK_OK(people_approve(w->store, &row, NULL, NULL, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
         world_take_id(w, world_admit(w, peer, weak), peer);
         CHECK(find(w, peer).kind == STORE_COMMITTED);
     }
@@ -269,7 +269,7 @@ TEST(a_provisional_id_is_kept_by_coming_back_on_a_later_day)
     world_take_id(w, world_admit(w, faithful, NULL), faithful); /* the same day says nothing */
     CHECK(find(w, faithful).kind == STORE_PROVISIONAL);
     who = find(w, approved);
-    CHECK_OK(people_commit(w->store, &who, w->wall, &err), err);
+    CHECK_OK(people_commit(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
     world_jump(w, DAY_MS);
     world_take_id(w, world_admit(w, faithful, NULL), faithful);
     CHECK(find(w, faithful).kind == STORE_COMMITTED);
@@ -313,7 +313,7 @@ TEST(who_was_removed_stays_out_and_keeps_the_id)
     struct store_identity who = find(w, peer);
     struct err err;
 
-    CHECK_OK(people_remove(w->store, &who, w->wall, &err), err);
+    CHECK_OK(people_remove(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_NOT_AUTHORIZED);
     world_check_refused(w, world_admit(w, peer, token), ERR_NOT_AUTHORIZED);
     world_check_refused(w, world_sign(w, peer), ERR_NOT_AUTHORIZED);

@@ -368,7 +368,7 @@ TEST(join_strings_hold_tokens_that_den_knows)
     _cleanup_(store_freep) struct store *den_runs = NULL, *store = NULL;
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     struct token_order order = {
-        .role = "peer", .uses = 3, .life_ms = DAY_MS, .now = 5, .router = "127.0.0.1:8443"
+        .role = "peer", .uses = 3, .life_ms = DAY_MS, .deed = { .at = 5 }, .router = "127.0.0.1:8443"
     };
     _buf_ admin = { 0 };
     _buf_ peer = { 0 };

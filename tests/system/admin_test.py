@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A network that is administered: over the network by signed requests, and on den's own machine."""
+import json
+import os
+import socket
+import stat
+
+import tap
+from network import run
+
+
+def admin(net, *words, who="boss", wanted=0, **more):
+    return run(net.warren(who, "admin", *words), wanted=wanted, **more)
+
+
+def asked(net, *words, **more):
+    return json.loads(admin(net, *words, "--json", **more).stdout)
+
+
+def den(net, *words, wanted=0):
+    return run([net.program("warren-den"), *words, "--config", net.path("den/den.conf")], wanted=wanted)
+
+
+def audit(net):
+    return [json.loads(line) for line in den(net, "audit", "list").stdout.splitlines()]
+
+
+def newest(net, what):
+    return [entry for entry in audit(net) if entry["what"] == what][-1]
+
+
+@tap.test
+def an_administrator_sees_peers_names_tokens_and_certificates(net):
+    with open(net.path("den/admin.join"), encoding="ascii") as f:
+        run(net.warren("boss", "join"), input=f.read())
+    net.ids["boss"] = net.identity("boss")["id"]
+    for name in ("alice", "bob"):
+        net.join(name)
+    peers = {peer["id"]: peer for peer in asked(net, "peer", "list")}
+    tap.check(set(peers) == set(net.ids.values()), str(peers))
+    tap.check(peers[net.ids["boss"]]["role"] == "admin", str(peers))
+    tap.check_in(net.ids["alice"], admin(net, "peer", "list").stdout)
+    one = asked(net, "peer", "get", net.ids["alice"])
+    tap.check(one["peer"]["id"] == net.ids["alice"] and one["names"] == [], str(one))
+    tap.check(len(asked(net, "token", "list")) >= 3, "tokens")
+    serials = [cert["serial"] for cert in asked(net, "cert", "list")]
+    tap.check(len(serials) >= 3, str(serials))
+    shown = asked(net, "cert", "show", serials[0])
+    tap.check(shown["certificate"]["serial"] == serials[0] and "BEGIN CERTIFICATE" in shown["pem"], str(shown)[:200])
+    tap.check_in("BEGIN CERTIFICATE", admin(net, "cert", "show", serials[0]).stdout)
+
+
+@tap.test
+def groups_names_and_removal_are_audited_with_before_and_after(net):
+    alice, boss = net.ids["alice"], net.ids["boss"]
+    admin(net, "peer", "groups", alice, "staff,servers")
+    entry = newest(net, "identity.groups")["facts"]
+    tap.check(entry["by"] == boss and entry["source"].startswith("127.0.0.1") and entry["groups_before"] == "" and entry["groups"] == "staff,servers", str(entry))
+    den(net, "peer", "groups", alice, "staff")
+    entry = newest(net, "identity.groups")["facts"]
+    tap.check(entry["by"] == f"uid {os.getuid()}" and entry["source"] == "local" and entry["groups_before"] == "staff,servers", str(entry))
+    admin(net, "name", "assign", "alice@test.warren", alice)
+    tap.check(asked(net, "name", "list")[0]["id"] == alice, "the name")
+    admin(net, "name", "free", "alice@test.warren")
+    entry = newest(net, "name.freed")["facts"]
+    tap.check(entry["id_before"] == alice and entry["id"] == "" and entry["by"] == boss, str(entry))
+    tap.check_in("not_found", admin(net, "peer", "get", "999999", wanted=1).stderr)
+    tap.check_in("groups: expected names", admin(net, "peer", "groups", alice, "No!", wanted=1).stderr)
+
+
+@tap.test
+def a_token_is_drawn_by_the_administrator_and_den_never_sees_it(net):
+    made = admin(net, "token", "add", "--groups", "staff", "--uses", "2", "--label", "printers", "--out", net.path("new.join"))
+    tap.check(stat.S_IMODE(os.stat(net.path("new.join")).st_mode) == 0o600 and not made.stdout, "the file with the join string")
+    with open(net.path("new.join"), encoding="ascii") as f:
+        join = f.read()
+    token = join.strip().rsplit(".", 1)[1]
+    run(net.warren("carol", "join"), input=join)
+    net.ids["carol"] = net.identity("carol")["id"]
+    tap.check(asked(net, "peer", "get", net.ids["carol"])["peer"]["groups"] == "staff", "carol's groups")
+    row = next(row for row in asked(net, "token", "list") if row["label"] == "printers")
+    tap.check(row["used"] == 1 and row["created_by"] == net.ids["boss"], str(row))
+    for name in os.listdir(net.path("den")):
+        path = net.path("den", name)
+        if os.path.isfile(path):
+            with open(path, "rb") as f:
+                tap.check(token.encode() not in f.read(), f"the token in {name}")
+    admin(net, "token", "revoke", row["token"][:16])
+    tap.check_in("bad_token", run(net.warren("dora", "join"), input=join, wanted=1).stderr)
+    tap.check_in("key: missing", run(net.warren("boss", "call", "--sign", "den.token.add"), wanted=1).stderr)
+
+
+@tap.test
+def a_new_key_for_a_known_id(net):
+    admin(net, "peer", "re-enrol", net.ids["carol"], "--out", net.path("again.join"))
+    with open(net.path("again.join"), encoding="ascii") as f:
+        run(net.warren("carol2", "join"), input=f.read())
+    tap.check(net.identity("carol2")["id"] == net.ids["carol"], "the ID of the new machine")
+    tap.check(asked(net, "peer", "get", net.ids["carol"])["peer"]["keys_before"] == 1, "a key before")
+
+
+@tap.test
+def sessions_are_listed_and_closed(net):
+    net.allow("allow from * to * can chat back chat")
+    bob = net.wait_chat("bob", "--accept")
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "linked with")
+    live = asked(net, "session", "list", "--open")
+    tap.check(len(live) == 1 and live[0]["from"] == net.ids["alice"], str(live))
+    admin(net, "session", "close", live[0]["sid"], "--reason", "lunch")
+    tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
+    entry = newest(net, "session.closed")["facts"]
+    tap.check(entry["by"] == net.ids["boss"] and entry["reason"] == "lunch" and entry["state_before"] == "accepted", str(entry))
+    alice.stop()
+    bob.stop()
+    bob = net.wait_chat("bob", "--accept")
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "linked with")
+    sid = json.loads(den(net, "session", "list", "--open", "--json").stdout.splitlines()[0])["sid"]
+    den(net, "session", "close", sid)
+    tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
+    alice.stop()
+    bob.stop()
+
+
+@tap.test
+def nobody_else_administers(net):
+    for words in (["peer", "list"], ["peer", "remove", net.ids["bob"]], ["status"], ["audit", "list"], ["token", "add"], ["session", "list"]):
+        tap.check_in("not_authorized", admin(net, *words, who="alice", wanted=4).stderr)
+    tap.check_in("invalid_argument", run(net.warren("boss", "call", "den.peer.list"), wanted=1).stderr)  # nobody's word
+    tap.check_in("is nothing that den.peer.list takes", run(net.warren("boss", "call", "--sign", "den.peer.list", "form=x"), wanted=1).stderr)
+
+
+@tap.test
+def the_socket_is_dens_own(net):
+    path = net.path("den/admin.socket")
+    tap.check(stat.S_IMODE(os.stat(path).st_mode) == 0o600, "its mode")
+    said = json.loads(den(net, "ask", "den.peer.groups", json.dumps({"id": net.ids["bob"], "groups": "office"})).stdout)
+    tap.check(said["groups"] == "office", str(said))
+    tap.check(newest(net, "identity.groups")["facts"]["by"] == f"uid {os.getuid()}", "who did it")
+    for line in (b"x\n", b"[]\n", b'{"procedure":"den.nothing"}\n', b'{"procedure":"den.peer.get","body":{"id":"x"}}\n', b'{"procedure":"den.peer.get","body":3}\n'):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(path)
+            s.sendall(line)
+            answer = json.loads(s.makefile().read())
+            tap.check(answer["error"]["code"] and answer["error"]["cause"], str(answer))
+    with socket.socket(socket.AF_UNIX) as s:  # too much
+        s.connect(path)
+        try:
+            s.sendall(b"x" * 200000)
+            tap.check(s.recv(1) == b"", "an answer to too much")
+        except OSError:
+            pass
+    entry = newest(net, "request.refused")["facts"]
+    tap.check(entry["by"] == f"uid {os.getuid()}", str(entry))
+
+
+@tap.test
+def the_status_is_one_screen(net):
+    text = den(net, "status").stdout
+    for words in ("network       test.warren", "online", "signer", "peers", "audit", "root", "intermediate"):
+        tap.check_in(words, text)
+    tap.check(len(text.splitlines()) < 24, text)
+    status = json.loads(den(net, "status", "--json").stdout)
+    over = asked(net, "status")
+    tap.check(status["network"] == over["network"] and status["peers"]["known"] == 4, str(status))
+
+
+@tap.test
+def the_audit_is_listed_exported_and_verified(net):
+    here = audit(net)
+    lines = [json.loads(line) for line in admin(net, "audit", "export").stdout.splitlines()]
+    tap.check(lines[:len(here)] == here, "the same over the network")
+    tap.check_in("whole and in order", admin(net, "audit", "verify").stdout)
+    few = asked(net, "audit", "list", "--after", str(here[-3]["no"]))
+    tap.check([entry["no"] for entry in few][:2] == [here[-2]["no"], here[-1]["no"]], str(few))
+    with open(net.path("den/policy.yaml"), encoding="ascii") as f:
+        tap.check(admin(net, "policy", "show").stdout == f.read(), "the policy")
+    tap.check(asked(net, "router", "list"), "a router")
+    tap.check(asked(net, "rollover", "status")["stage"] == "none", "no rollover")
+
+
+@tap.test
+def who_is_removed_is_out_at_once(net):
+    bob = net.wait_chat("bob", "--accept")
+    bob.wait_line(bob.err, "^online|waiting for")
+    admin(net, "peer", "remove", net.ids["bob"])
+    net.router.wait_line(net.router.err, rf"event=revoked id={net.ids['bob']}|id={net.ids['bob']}.*revoked")
+    bob.kill()
+    tap.check(newest(net, "identity.removed")["facts"]["state_before"] == "committed", "before")
+
+
+
+
+tap.main()
