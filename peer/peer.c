@@ -58,6 +58,8 @@ static bool settle_network(struct core *core, bool has_join, struct err *err)
     if (has_join) {
         memcpy(stored.hosts, core->join.hosts, sizeof(stored.hosts));
         stored.n_hosts = core->join.n_hosts;
+        memcpy(stored.token, core->join.token, sizeof(stored.token)); /* for an ID that ended */
+        stored.has_token = core->join.has_token;
     }
     rpc_join_wipe(&core->join);
     core->join = stored;
@@ -108,6 +110,8 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     if (!state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
         return false;
     core->has_pending_rekey = file_exists(state_path(core->state, STATE_REKEY));
+    /* An ID that ended comes back with a token alone; one that did not stays as it is, and its token unused. */
+    core->must_enrol = has_join && core->join.has_token;
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
     acknowledge_load(core);
