@@ -50,6 +50,9 @@ struct den_core {
     struct err unbeaten; /* why the newest heartbeat could not be signed; ERR_NONE: it was */
     struct err unrecorded;  /* health.c: the same of the newest try to write something down */
     uint64_t try_record_at; /* mono: not before */
+    struct err
+        uncertified; /* why the newest certificate could not be signed, for now; ERR_NONE: it was */
+    uint64_t uncertified_at; /* mono */
     bool is_up;
     bool has_met;     /* the router, in this process: den signs */
     uint64_t meet_at; /* mono: when it is tried again */

@@ -6,6 +6,7 @@
 #include "den/record.h"
 
 enum { TRY_EVERY = 1000 /* ms: what it costs is not for who asks to choose */ };
+#define ASKED_AGAIN_FOR (2 * MINUTE_MS) /* whoever got no certificate is back by then */
 
 static bool try_store(struct store *store, struct err *err)
 {
@@ -38,6 +39,9 @@ static void put_unrecorded(struct den_core *core, struct buf *to)
                    core->unrecorded.text);
     else if (core->unbeaten.code != ERR_NONE)
         buf_printf(to, "no heartbeat can be signed: %s\n", core->unbeaten.text);
+    else if (core->uncertified.code != ERR_NONE &&
+             core_mono(core) < core->uncertified_at + ASKED_AGAIN_FOR)
+        buf_printf(to, "no certificate can be signed: %s\n", core->uncertified.text);
 }
 
 void den_core_health(struct den_core *core, struct buf *to)

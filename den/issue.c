@@ -217,6 +217,10 @@ static void answer(struct asked *asked, struct view der, const struct err *why)
     struct den_core *core = asked->core;
     struct err err = *why;
 
+    if (der.len || err.code == ERR_BUSY) {
+        core->uncertified = der.len ? (struct err){ 0 } : err;
+        core->uncertified_at = core_mono(core);
+    }
     if (!asked->is_dropped && der.len) {
         core->n_issued++;
         answer_certificate(core, asked->inv.number, der);

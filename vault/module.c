@@ -60,6 +60,7 @@ const char *module_reason(CK_RV rv)
 
 /* ---- whose it is -------------------------------------------------------------------------------- */
 
+/* Root may act as another user here, whose own module it does not load: code can become root again. */
 static bool check_one(const char *path, struct err *err)
 {
     bool is_writable;
@@ -69,7 +70,7 @@ static bool check_one(const char *path, struct err *err)
         return errno == ENOENT ? err_set(err, ERR_NOT_FOUND, "%s: there is no such module", path)
                                : err_errno(err, "%s", path);
     is_writable = (st.st_mode & 022) != 0 && !(S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX));
-    return ((st.st_uid == 0 || st.st_uid == geteuid()) && !is_writable) ||
+    return ((st.st_uid == 0 || st.st_uid == getuid()) && !is_writable) ||
            err_set(err, ERR_EXPOSED,
                    "%s: somebody else could put another module there, which would get the PIN",
                    path);

@@ -3,14 +3,17 @@
 """Keys of root and intermediate in a PKCS#11 token: SoftHSM. `pkcs11_test.py` without its packages skips everything."""
 import glob
 import os
+import pwd
 import re
 import shutil
 import signal
 import time
+import urllib.error
+import urllib.request
 
 import tap
 from answers import on_terminal, pipes
-from network import PATIENCE, Failed, run
+from network import PATIENCE, Failed, free_port, run
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN, SO_PIN = "246813579864", "975312468975"  # also a passphrase, of twelve
@@ -84,6 +87,9 @@ def make(net):
     run([net.program("warren-router"), "accept", net.path("router"), net.path("den/router.answer")])
     with open(net.path("router/router.conf"), "a", encoding="ascii") as f:
         f.write("unlimited_networks = 127.0.0.0/8 ::1\n")
+    net.http = free_port()
+    with open(config(net), "a", encoding="ascii") as f:
+        f.write(f"http = 127.0.0.1:{net.http}\n")
     net.start_router()
     start_den(net)
 
@@ -174,6 +180,14 @@ def wait_for(what, test_it):
         time.sleep(0.1)
 
 
+def health(net):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{net.http}/health", timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
 @test
 def a_token_that_goes_away_stops_signing_and_comes_back(net):
     seen, pids = len(net.den.err), (net.den.process.pid, signer_of(net.den))
@@ -185,11 +199,14 @@ def a_token_that_goes_away_stops_signing_and_comes_back(net):
     tap.check_in("token=warren again=yes", lost)
     net.den.wait_line(net.den.err, r"event=signer\.refused what=certificate code=busy", seen)
     tap.check_in('token "warren" is away; trying again', carol.wait_line(carol.err, "is away"))
+    said = health(net)
+    tap.check(said[0] == 503 and "no certificate can be signed" in said[1] and "is away" in said[1], said)
     os.rename(net.path("tokens.away"), net.path("tokens"))
     net.den.wait_line(net.den.err, r"event=signer\.token\.back token=warren", seen)
     tap.check(carol.wait() == 0, "\n".join(carol.err))
     tap.check(pids == (net.den.process.pid, signer_of(net.den)), "it was another process")
     net.join("dave")
+    tap.check(health(net)[0] == 200, health(net))
 
 
 def pin_is_low(label="warren"):
@@ -374,6 +391,55 @@ def it_has_no_network_with_a_token_either(net):
     os.kill(signer_of(den), signal.SIGUSR1)
     tap.check_in("SIGSYS", den.wait_line(den.err, r"event=signer\.lost"))
     den.wait()
+
+
+@test
+def root_loads_no_module_of_another_user(net):
+    """den.conf is den's user's, and root runs the rollover: the module has to be root's."""
+    if os.getuid() != 0:
+        raise tap.Skip("not root")
+    uid = pwd.getpwnam("nobody").pw_uid
+    home, module = net.path("theirs"), net.path("theirs/module.so")
+    os.chmod(net.folder, 0o711)
+    run(["cp", "-a", net.path("den"), home])
+    shutil.copy(MODULE, module)
+    with open(os.path.join(home, "den.conf"), encoding="ascii") as f:
+        text = f.read().replace(MODULE, module)
+    with open(os.path.join(home, "den.conf"), "w", encoding="ascii") as f:
+        f.write(text)
+    run(["chown", "-R", "nobody", home])
+    done = with_pins([net.program("warren-den"), "rollover", "stage", "--config", os.path.join(home, "den.conf")], "--root-passphrase-fd",
+                     "--pin-fd", wanted=1)
+    tap.check_in("somebody else could put another module there", done.stderr)
+    tap.check(os.stat(module).st_uid == uid, "whose module it is")
+
+
+@test
+def the_module_may_run_in_a_process_of_its_own(net):
+    client = glob.glob("/usr/lib/*/pkcs11/p11-kit-client.so")
+    if not client or not shutil.which("p11-kit"):
+        raise tap.Skip("no p11-kit")
+
+    def serve():
+        if os.path.exists(net.path("p11")):
+            os.unlink(net.path("p11"))
+        server = net.start("p11-kit", ["p11-kit", "server", "--foreground", "--name", net.path("p11"), "--provider", MODULE, "pkcs11:token=warren"])
+        server.wait_line(server.out, "P11_KIT_SERVER_ADDRESS")
+        return server
+    server, key = serve(), net.path("den/intermediate.2.key")
+    with open(key, encoding="ascii") as f:
+        before = f.read()
+    with open(key, "w", encoding="ascii") as f:
+        f.write(re.sub(r"paths = .*\n", "", before).replace(MODULE, client[0]))
+    os.environ["P11_KIT_SERVER_ADDRESS"] = "unix:path=" + net.path("p11")
+    start_den(net)
+    tap.check_in("token_paths=none", net.den.wait_line(net.den.err, r"event=signer\.sandbox"))
+    net.join("ivan")
+    net.den.stop()
+    server.stop()
+    del os.environ["P11_KIT_SERVER_ADDRESS"]
+    with open(key, "w", encoding="ascii") as f:
+        f.write(before)
 
 
 @test
