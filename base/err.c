@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef err_set
+#undef err_wrap
+#undef err_errno
+#undef err_advise
+
 static const struct {
     const char *name, *line, *remedy;
 } codes[ERR_N_CODES] = { [ERR_NONE] = { "none", "nothing failed", "nothing to do" },

@@ -130,3 +130,11 @@ const char *err_code_line(enum err_code code);   /* one line for humans */
 const char *err_code_remedy(enum err_code code); /* what to do about it */
 /* The code of that wire name; INTERNAL when it is none of ours. */
 enum err_code err_code_find(const char *name, size_t len);
+
+/* They return false, always: what reads code without running it sees no farther than one file. */
+#ifdef __clang_analyzer__
+#define err_set(...)    ((void)err_set(__VA_ARGS__), false)
+#define err_wrap(...)   ((void)err_wrap(__VA_ARGS__), false)
+#define err_errno(...)  ((void)err_errno(__VA_ARGS__), false)
+#define err_advise(...) ((void)err_advise(__VA_ARGS__), false)
+#endif

@@ -58,7 +58,7 @@ static bool record(struct den_core *core, const struct rpc_rekey *k, struct view
     memcpy(row.old_pk, k->old_pk.data, KEY_SIZE);
     memcpy(row.new_pk, k->new_pk.data, KEY_SIZE);
     memcpy(row.sig, sig.data, SIG_SIZE);
-    if (row.has_new_sig)
+    if (new_sig.len)
         memcpy(row.new_sig, new_sig.data, SIG_SIZE);
     row.statement = buf_dup(bytes);
     ok = store_rekey_add(core->c.store, &row, err) &&
