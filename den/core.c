@@ -90,6 +90,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->lives = lives_new(core);
     core->issue = issue_new();
     core->revoked = revoked_new();
+    core->making = crl_making_new();
     core->ocsp = ocsp_new();
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err) ||
         !store_number_get(config->store, "epoch", &core->epoch, err))
@@ -118,6 +119,7 @@ void den_core_free(struct den_core *core)
     lives_free(core->lives);
     issue_free(core->issue);
     revoked_free(core->revoked);
+    crl_making_free(core->making);
     ocsp_free(core->ocsp);
     for (size_t i = 0; i < N_RATES; i++)
         buckets_free(core->rates[i]);
@@ -425,6 +427,8 @@ void den_core_tick(struct den_core *core)
 void den_core_signer(struct den_core *core)
 {
     issue_tick(core);
+    if (crl_is_ready(core))
+        heart_tick(core);
 }
 
 const struct err *den_core_fatal(const struct den_core *core)

@@ -37,10 +37,11 @@ struct den_core {
     struct buf crl;
     uint8_t crl_hash[HASH_SIZE];
     struct signer_anchor crl_is;
-    uint64_t crl_rev_no;     /* the newest revocation that it knows of */
-    uint64_t crl_due_at;     /* mono */
-    struct revoked *revoked; /* what stands on it */
-    struct ocsp *ocsp;       /* ocsp.c */
+    uint64_t crl_rev_no;       /* the newest revocation that it knows of */
+    uint64_t crl_due_at;       /* mono */
+    struct crl_making *making; /* crl.c */
+    struct revoked *revoked;   /* what stands on it */
+    struct ocsp *ocsp;         /* ocsp.c */
     uint64_t rev_no; /* revoke.c: the newest that was signed, and the hash of what says so */
     uint8_t rev_head[HASH_SIZE];
     uint64_t rev_published;
@@ -228,8 +229,10 @@ uint64_t heart_deadline(const struct den_core *core);
 bool crl_start(struct den_core *core, struct err *err);
 /* All of it anew, with a number and a time above these. */
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err);
-bool crl_renew(struct den_core *core, struct err *err);
-bool crl_tick(struct den_core *core); /* whether there is a new one */
+bool crl_tick(struct den_core *core);           /* whether there is a new one */
+bool crl_is_ready(const struct den_core *core); /* crl_tick() has one to tell of */
+struct crl_making *crl_making_new(void);
+void crl_making_free(struct crl_making *making);
 
 /* ---- revoke.c -------------------------------------------------------------------------------- */
 

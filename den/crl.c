@@ -16,35 +16,129 @@ static bool keep(void *user, const struct signer_anchor *anchor, struct err *err
     return core->c.port->keep_crl(core->c.port->user, anchor, err);
 }
 
-bool crl_renew(struct den_core *core, struct err *err)
+static struct signer_list list_of(struct den_core *core)
 {
-    struct signer_list list = {
+    /* RFC 5280, 3.3: an entry stays until it was on a list that is newer than its certificate */
+    revoked_drop_ended(core->revoked, core->crl_is.at);
+    return (struct signer_list){
+        .entries = revoked_entries(core->revoked),
         .now = core_wall(core),
         .life = core->c.crl_life,
         .floor = core->crl_is,
         .keep = keep,
         .user = core,
     };
-    struct signer_anchor is;
-    struct err kept = { 0 };
-    _buf_ der = { 0 };
+}
 
-    /* RFC 5280, 3.3: an entry stays until it was on a list that is newer than its certificate */
-    revoked_drop_ended(core->revoked, core->crl_is.at);
-    list.entries = revoked_entries(core->revoked);
-    if (!signer_issue_crl(core->c.signer, core->c.store, &list, &der, &is, err))
-        return false;
-    buf_free(&core->crl);
-    core->crl = der;
-    der = (struct buf){ 0 };
-    core->crl_is = is;
-    core->crl_rev_no = revoked_no(core->revoked);
-    pki_hash(buf_view(&core->crl), core->crl_hash);
+static void take_list(struct den_core *core, const struct signer_anchor *is, uint64_t rev_no)
+{
+    struct err kept = { 0 };
+
+    core->crl_is = *is;
+    core->crl_rev_no = rev_no;
     if (core->c.port->keep_list && !core->is_behind &&
         !core->c.port->keep_list(core->c.port->user, buf_view(&core->crl), &kept))
         log_event(LOG_WARN, "crl.not_kept", "cause=%s", log_quote_text(kept.text));
     core->crl_due_at = core_mono(core) + core->c.crl_life / 2;
+}
+
+/* With waiting: at the start. */
+static bool renew(struct den_core *core, struct err *err)
+{
+    const struct signer_list list = list_of(core);
+    struct signer_anchor is;
+
+    if (!signer_issue_crl(core->c.signer, core->c.store, &list, &core->crl, core->crl_hash, &is,
+                          err))
+        return false;
+    take_list(core, &is, revoked_no(core->revoked));
     return true;
+}
+
+/* ---- while den works ------------------------------------------------------------------------ */
+
+/* A list that is being signed: what is revoked meanwhile is added behind its entries, and comes with the next one. */
+struct crl_making {
+    struct signer_listing listing;
+    size_t n_entries; /* bytes */
+    uint64_t rev_no;
+    bool is_on, is_new;
+};
+
+struct crl_making *crl_making_new(void)
+{
+    return mem_new(struct crl_making);
+}
+
+void crl_making_free(struct crl_making *making)
+{
+    if (!making)
+        return;
+    buf_free(&making->listing.before);
+    buf_free(&making->listing.behind);
+    free(making);
+}
+
+static void try_later(struct den_core *core, const struct err *why)
+{
+    log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(why->code),
+              log_quote_text(why->text));
+    core->crl_due_at = core_mono(core) + RETRY_FOR;
+}
+
+static void on_list(void *user, struct signer_listing *listing)
+{
+    struct den_core *core = user;
+    struct crl_making *making = core->making;
+
+    making->is_on = false;
+    if (listing->err.code != ERR_NONE) {
+        err_wrap(&listing->err, "revocation list");
+        try_later(core, &listing->err);
+        return;
+    }
+    buf_clear(&core->crl);
+    buf_put(&core->crl, buf_view(&listing->before));
+    buf_put(&core->crl, view_sub(revoked_entries(core->revoked), 0, making->n_entries));
+    buf_put(&core->crl, buf_view(&listing->behind));
+    memcpy(core->crl_hash, listing->hash, HASH_SIZE);
+    take_list(core, &listing->is, making->rev_no);
+    making->is_new = true;
+}
+
+static void make(struct den_core *core)
+{
+    const struct signer_list list = list_of(core);
+    struct crl_making *making = core->making;
+    struct err err = { 0 };
+
+    making->listing.done = on_list;
+    making->listing.user = core;
+    making->n_entries = list.entries.len;
+    making->rev_no = revoked_no(core->revoked);
+    making->is_on = signer_list(core->c.signer, core->c.store, &list, &making->listing, &err);
+    if (making->is_on)
+        core->crl_due_at = NEVER_MS;
+    else
+        try_later(core, &err);
+}
+
+bool crl_tick(struct den_core *core)
+{
+    bool is_new;
+
+    if (core_mono(core) >= core->crl_due_at && !core->making->is_on)
+        make(core);
+    while (core->making->is_on && signer_look(core->c.signer))
+        ; /* a signer in this process has answered */
+    is_new = core->making->is_new;
+    core->making->is_new = false;
+    return is_new;
+}
+
+bool crl_is_ready(const struct den_core *core)
+{
+    return core->making->is_new;
 }
 
 bool crl_start(struct den_core *core, struct err *err)
@@ -62,7 +156,7 @@ bool crl_start(struct den_core *core, struct err *err)
         return false;
     core->crl_is.at = at > core->crl_is.at ? at : core->crl_is.at;
     return revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err) &&
-           crl_renew(core, err);
+           renew(core, err);
 }
 
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err)
@@ -73,24 +167,12 @@ bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struc
         core->crl_is.number = floor->number;
     if (floor->at > core->crl_is.at)
         core->crl_is.at = floor->at;
+    while (core->making->is_on)
+        signer_wait(core->c.signer);
     revoked_free(core->revoked);
     core->revoked = revoked_new();
     return revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err) &&
-           crl_renew(core, err);
-}
-
-bool crl_tick(struct den_core *core)
-{
-    struct err err = { 0 };
-
-    if (core_mono(core) < core->crl_due_at)
-        return false;
-    if (crl_renew(core, &err))
-        return true;
-    log_event(LOG_ERROR, "crl.failed", "code=%s cause=%s", err_code_name(err.code),
-              log_quote_text(err.text));
-    core->crl_due_at = core_mono(core) + RETRY_FOR;
-    return false;
+           renew(core, err);
 }
 
 static bool take_more(struct den_core *core, uint64_t last, bool *ret_is_all, struct err *err)
@@ -124,6 +206,8 @@ bool den_core_look(struct den_core *core)
     }
     if (core->is_resigning)
         return false;
+    if (core->making->is_on) /* of the entries that are there */
+        return true;
     if (!store_revocation_last(core->c.store, &last, &err) ||
         (last > core->rev_no && !revoke_look(core, &err)) ||
         !take_more(core, last, &is_all, &err)) {

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { STATS_EVERY = 5000 /* ms */ };
-enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 10 /* ms */, HTTP_CONNS = 64 };
+enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 20 /* ms */, HTTP_CONNS = 64 };
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 128 };
 
 struct den {

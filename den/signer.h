@@ -141,11 +141,14 @@ void signer_log_issued(const struct signer_job *job);
 
 /* Takes the answers that are there. Whether there were any. */
 bool signer_look(struct signer *signer);
-size_t
-signer_n_waiting(const struct signer *signer); /* questions that signer_look() has not ended yet */
-bool signer_has_answer(
-    const struct signer *signer); /* signer_look() has something to do, which no descriptor tells */
-void signer_forget(struct signer *signer); /* whoever waits is gone: nobody is called */
+/* The same of all that was asked: waits for it. */
+void signer_wait(struct signer *signer);
+/* Questions that signer_look() has not ended yet. */
+size_t signer_n_waiting(const struct signer *signer);
+/* signer_look() has something to do, which no descriptor tells. */
+bool signer_has_answer(const struct signer *signer);
+/* Whoever waits is gone: nobody is called. */
+void signer_forget(struct signer *signer);
 
 /* The number of the newest list that may have left, and its thisUpdate. */
 struct signer_anchor {
@@ -163,7 +166,27 @@ struct signer_list {
  * before, as its thisUpdate is never earlier: neither a clock that goes back nor a store that was
  * restored from a backup moves them back. Audited. */
 bool signer_issue_crl(struct signer *signer, struct store *store, const struct signer_list *list,
-                      struct buf *ret_der, struct signer_anchor *ret_is, struct err *err);
+                      struct buf *ret_der, uint8_t ret_hash[HASH_SIZE],
+                      struct signer_anchor *ret_is, struct err *err);
+
+/* The same without waiting: the number is taken at once, then the entries go to the signer piece by piece, between what
+ * others ask; `done` is called from signer_look(). */
+struct signer_listing {
+    struct signer_anchor is;
+    struct view entries; /* until it is done; of those, `at` bytes were sent */
+    size_t at;
+    struct buf before, behind; /* the entries, in the list; the caller's */
+    uint8_t hash[HASH_SIZE];   /* of the whole */
+    struct err err;            /* code ERR_NONE: there is one */
+    void (*done)(void *user, struct signer_listing *listing);
+    void *user;
+    struct signer *signer; /* the signer's own, and what follows */
+    size_t n_flights;
+    bool is_all;
+};
+/* False: nothing was begun, `done` is not called. `list->entries` and `listing` stay until it is. */
+bool signer_list(struct signer *signer, struct store *store, const struct signer_list *list,
+                 struct signer_listing *listing, struct err *err);
 
 /* ---- OCSP: the key of the answers is made by the vault, and stays there ------------------------------- */
 

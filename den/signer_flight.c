@@ -56,6 +56,12 @@ bool signer_look(struct signer *s)
     return is_any;
 }
 
+void signer_wait(struct signer *s)
+{
+    signer_land(s, FLIGHTS_WAIT);
+    signer_look(s);
+}
+
 size_t signer_n_waiting(const struct signer *s)
 {
     return s->n_flights;

@@ -36,35 +36,163 @@ static bool take_number(struct store *store, const struct signer_list *list,
            store_commit(open, err) && list->keep(list->user, ret_is, err);
 }
 
-static bool sign_list(struct signer *s, const struct signer_list *list,
-                      const struct signer_anchor *is, struct buf *ret_der, struct err *err)
-{
-    _buf_ request = { 0 }, answer = { 0 };
-    struct vault_in in;
+/* ---- in pieces ------------------------------------------------------------------------------------------ */
 
+/* Two pieces are on their way: while one is hashed the next is sent. */
+enum { MAX_PIECES = 2 };
+
+struct piece {
+    struct flight flight;
+    struct signer_listing *listing;
+    bool is_last;
+};
+
+static void piece_free(struct flight *flight)
+{
+    free(CONTAINER(flight, struct piece, flight));
+}
+
+static void send_pieces(struct signer_listing *l);
+
+static void read_list(struct signer_listing *l, struct vault_in *in)
+{
+    struct view before = vault_bytes(in, PKI_MAX_CERT), behind = vault_bytes(in, PKI_MAX_CERT),
+                hash = vault_fixed(in, HASH_SIZE);
+
+    if (!signer_end(in, &l->err))
+        return;
+    buf_put(&l->before, before);
+    buf_put(&l->behind, behind);
+    memcpy(l->hash, hash.data, HASH_SIZE);
+}
+
+static void on_piece(struct flight *flight, struct vault_in *in, const struct err *why)
+{
+    struct piece *piece = CONTAINER(flight, struct piece, flight);
+    struct signer_listing *l = piece->listing;
+
+    l->n_flights--;
+    if (in && piece->is_last)
+        read_list(l, in);
+    else if (l->err.code == ERR_NONE && !(in && signer_end(in, &l->err)))
+        l->err = in ? l->err : *why;
+    if (l->err.code == ERR_NONE && !piece->is_last)
+        send_pieces(l);
+    if (l->n_flights == 0 && (piece->is_last || l->err.code != ERR_NONE))
+        l->done(l->user, l);
+}
+
+static void send_piece(struct signer_listing *l, const struct buf *request)
+{
+    struct piece *piece = mem_new(struct piece);
+
+    piece->flight.landed = on_piece;
+    piece->flight.free = piece_free;
+    piece->listing = l;
+    piece->is_last = l->is_all;
+    l->n_flights++;
+    signer_take_off(l->signer, request, &piece->flight);
+}
+
+/* Whole entries, as many as there is room for. */
+static size_t part_len(struct view entries)
+{
+    size_t len = 0;
+
+    while (len < entries.len) {
+        struct view rest = view_sub(entries, len, entries.len);
+        size_t head = 2, one = rest.len >= 2 ? rest.data[1] : 0; /* an entry is shorter than 128 */
+        if (len + head + one > VAULT_MAX_PART || head + one > rest.len)
+            break;
+        len += head + one;
+    }
+    return len;
+}
+
+/* What is not made of entries goes as it is: it is refused where it is looked at. */
+static struct view next_part(struct signer_listing *l)
+{
+    struct view rest = view_sub(l->entries, l->at, l->entries.len);
+    size_t len = part_len(rest);
+
+    return view_sub(rest, 0, len ? len : VAULT_MAX_PART);
+}
+
+static void send_pieces(struct signer_listing *l)
+{
+    while (l->n_flights < MAX_PIECES && !l->is_all) {
+        struct view part = next_part(l);
+        _buf_ request = { 0 };
+        l->is_all = part.len == 0;
+        buf_put_u8(&request, l->is_all ? VAULT_LIST_SIGN : VAULT_LIST_PART);
+        if (!l->is_all)
+            vault_put(&request, part);
+        l->at += part.len;
+        send_piece(l, &request);
+    }
+}
+
+bool signer_list(struct signer *s, struct store *store, const struct signer_list *list,
+                 struct signer_listing *l, struct err *err)
+{
+    _buf_ request = { 0 };
+
+    l->signer = s;
+    l->entries = list->entries;
+    l->at = l->n_flights = 0;
+    l->is_all = false;
+    l->err = (struct err){ 0 };
+    buf_clear(&l->before);
+    buf_clear(&l->behind);
+    if (!take_number(store, list, &l->is, err))
+        return err_wrap(err, "revocation list");
     buf_put_u8(&request, VAULT_LIST);
-    buf_put_u64(&request, is->number);
-    buf_put_u64(&request, is->at);
-    buf_put_u64(&request, is->at + list->life);
-    vault_put(&request, list->entries);
-    if (!signer_ask(s, &request, &answer, &in, err))
-        return false;
-    struct view der = vault_bytes(&in, VAULT_MAX_LIST);
-    if (!signer_end(&in, err))
-        return false;
-    *ret_der = buf_dup(der);
+    buf_put_u64(&request, l->is.number);
+    buf_put_u64(&request, l->is.at);
+    buf_put_u64(&request, l->is.at + list->life);
+    buf_put_u64(&request, list->entries.len);
+    send_piece(l, &request);
+    return true;
+}
+
+/* ---- with waiting --------------------------------------------------------------------------------------- */
+
+static void note_done(void *user, _unused_ struct signer_listing *listing)
+{
+    *(bool *)user = true;
+}
+
+static bool finish(struct signer *s, const struct signer_list *list, struct signer_listing *l,
+                   const bool *is_done, struct buf *ret_der, struct err *err)
+{
+    while (!*is_done)
+        signer_wait(s);
+    if (l->err.code != ERR_NONE) {
+        *err = l->err;
+        return err_wrap(err, "revocation list");
+    }
+    buf_clear(ret_der);
+    buf_put(ret_der, buf_view(&l->before));
+    buf_put(ret_der, list->entries);
+    buf_put(ret_der, buf_view(&l->behind));
     return true;
 }
 
 bool signer_issue_crl(struct signer *s, struct store *store, const struct signer_list *list,
-                      struct buf *ret_der, struct signer_anchor *ret_is, struct err *err)
+                      struct buf *ret_der, uint8_t ret_hash[HASH_SIZE],
+                      struct signer_anchor *ret_is, struct err *err)
 {
-    struct signer_anchor is;
+    bool is_done = false, ok;
+    struct signer_listing l = { .done = note_done, .user = &is_done };
 
-    if (!take_number(store, list, &is, err) || !sign_list(s, list, &is, ret_der, err))
-        return err_wrap(err, "revocation list");
-    *ret_is = is;
-    return true;
+    ok = signer_list(s, store, list, &l, err) && finish(s, list, &l, &is_done, ret_der, err);
+    if (ok) {
+        *ret_is = l.is;
+        memcpy(ret_hash, l.hash, HASH_SIZE);
+    }
+    buf_free(&l.before);
+    buf_free(&l.behind);
+    return ok;
 }
 
 /* ---- OCSP ---------------------------------------------------------------------------------------------------- */

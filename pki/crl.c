@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "pki/der.h"
+#include "pki/own.h"
 #include "pki/profile.h"
 
 enum { GRACE_MS = 5 * 60 * 1000 };
@@ -88,30 +89,6 @@ static bool put_frame(const struct pki_ca *ca, const struct pki_list *list, stru
     return true;
 }
 
-static size_t head_len(size_t content)
-{
-    _buf_ head = { 0 };
-
-    der_put_head(&head, DER_SEQUENCE, content);
-    return head.len;
-}
-
-static bool put_tbs(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
-                    struct buf *to, struct err *err)
-{
-    size_t n_list = entries.len ? head_len(entries.len) + entries.len : 0;
-    _buf_ before = { 0 }, behind = { 0 };
-
-    if (!put_frame(ca, list, &before, &behind, err))
-        return false;
-    der_put_head(to, DER_SEQUENCE, before.len + n_list + behind.len);
-    buf_put(to, buf_view(&before));
-    if (entries.len)
-        der_put(to, DER_SEQUENCE, entries);
-    buf_put(to, buf_view(&behind));
-    return true;
-}
-
 bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct err *err)
 {
     if (!check_revoked(revoked, err))
@@ -120,49 +97,191 @@ bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct e
     return true;
 }
 
+/* ---- in pieces -------------------------------------------------------------------------- */
+
+/* The head of the list says how long all of it is, so the signature's length must be known before there is one: of two
+ * signatures one has this length. */
+enum { MAX_TRIES = 200 };
+
+struct pki_listing {
+    struct pki_ca *ca;
+    size_t n_left; /* bytes of entries that are to come */
+    struct buf before,
+        behind;            /* the entries, in the list: `behind` up to the signature's own bytes */
+    size_t n_tbs_behind;   /* bytes of `behind` that are signed */
+    size_t n_sig;          /* of the signature that there will be */
+    EVP_MD_CTX *tbs, *all; /* hashed so far: what is signed; the whole */
+};
+
 static bool check_list(const struct pki_list *list, struct err *err)
 {
+    if (list->n_entries > PKI_MAX_CRL - 4096)
+        return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d",
+                       list->n_entries, PKI_MAX_CRL);
     return (list->number && list->next_update > list->now) ||
            err_set(err, ERR_INVALID_ARGUMENT,
                    "a list needs a number and a time until which it holds");
 }
 
-bool pki_ca_issue_list(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
-                       struct buf *ret_der, struct err *err)
+/* CertificateList { tbsCertList { frame, { entries }, extensions }, algorithm, signature } */
+static bool put_around(struct pki_listing *l, const struct pki_list *list, size_t *ret_tbs_at,
+                       size_t *ret_n_tbs_behind, struct err *err)
 {
-    _buf_ tbs = { 0 }, sig = { 0 }, algorithm = { 0 };
-    size_t n_sig;
+    _buf_ before = { 0 }, entries = { 0 }, tbs = { 0 }, sig = { 0 };
 
-    if (!check_list(list, err))
+    if (!put_frame(l->ca, list, &before, &l->behind, err))
         return false;
-    buf_put_u8(&sig, 0); /* no unused bits */
-    if (!put_tbs(ca, list, entries, &tbs, err) || !pki_key_sign(ca->key, buf_view(&tbs), &sig, err))
-        return false;
-    pki_put_algorithm(&algorithm, ca->key->curve);
-    n_sig = head_len(sig.len) + sig.len;
-    if (tbs.len + n_sig > PKI_MAX_CRL - 64)
-        return err_set(err, ERR_TOO_LARGE, "a revocation list of %zu bytes, at most %d", tbs.len,
-                       PKI_MAX_CRL);
-    der_put_head(ret_der, DER_SEQUENCE, tbs.len + algorithm.len + n_sig);
-    buf_put(ret_der, buf_view(&tbs));
-    buf_put(ret_der, buf_view(&algorithm));
-    der_put(ret_der, DER_BITS, buf_view(&sig));
+    *ret_n_tbs_behind = l->behind.len;
+    if (list->n_entries)
+        der_put_head(&entries, DER_SEQUENCE, list->n_entries);
+    der_put_head(&tbs, DER_SEQUENCE, before.len + entries.len + list->n_entries + l->behind.len);
+    pki_put_algorithm(&l->behind, l->ca->key->curve);
+    der_put_head(&sig, DER_BITS, 1 + l->n_sig);
+    buf_put(&l->behind, buf_view(&sig));
+    buf_put_u8(&l->behind, 0); /* no unused bits */
+    der_put_head(&l->before, DER_SEQUENCE,
+                 tbs.len + before.len + entries.len + list->n_entries + l->behind.len + l->n_sig);
+    *ret_tbs_at = l->before.len;
+    buf_put(&l->before, buf_view(&tbs));
+    buf_put(&l->before, buf_view(&before));
+    buf_put(&l->before, buf_view(&entries));
     return true;
 }
 
-bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
+static bool hash_on(EVP_MD_CTX *ctx, struct view bytes)
+{
+    return EVP_DigestUpdate(ctx, bytes.data, bytes.len) == 1;
+}
+
+bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_listing **ret,
+                     struct err *err)
+{
+    _cleanup_(pki_listing_freep) struct pki_listing *l = mem_new(struct pki_listing);
+    size_t tbs_at, n_tbs_behind;
+
+    if (!check_list(list, err))
+        return false;
+    ca->own = ca->own ? ca->own : pki_own_new(ca->key);
+    l->ca = ca;
+    l->n_left = list->n_entries;
+    l->n_sig = ca->key->curve == PKI_P256 ? 71 : 103;
+    l->tbs = EVP_MD_CTX_new();
+    l->all = EVP_MD_CTX_new();
+    if (!put_around(l, list, &tbs_at, &n_tbs_behind, err))
+        return false;
+    if (!l->tbs || !l->all ||
+        EVP_DigestInit_ex(l->tbs, pki_curve_digest(ca->key->curve), NULL) != 1 ||
+        EVP_DigestInit_ex(l->all, EVP_sha256(), NULL) != 1 ||
+        !hash_on(l->tbs, view_sub(buf_view(&l->before), tbs_at, l->before.len)) ||
+        !hash_on(l->all, buf_view(&l->before)))
+        return pki_err(err, ERR_SYSTEM, "hashing a list");
+    l->n_tbs_behind = n_tbs_behind;
+    *ret = STEAL(l);
+    return true;
+}
+
+void pki_listing_free(struct pki_listing *l)
+{
+    if (!l)
+        return;
+    EVP_MD_CTX_free(l->tbs);
+    EVP_MD_CTX_free(l->all);
+    buf_free(&l->before);
+    buf_free(&l->behind);
+    free(l);
+}
+
+/* As put_revoked() writes one, and nothing else. */
+static bool take_entry(struct view *from)
+{
+    struct view entry, serial;
+    uint64_t at;
+
+    if (!der_take(from, DER_SEQUENCE, &entry) || !der_take(&entry, DER_INTEGER, &serial) ||
+        serial.len == 0 || serial.len > PKI_MAX_SERIAL || serial.data[0] > 0x7f ||
+        !der_take_time(&entry, &at))
+        return false;
+    return entry.len == 0 ||
+           (entry.len == sizeof(reason_head) + 1 && view_starts(entry, VIEW_ARR(reason_head)) &&
+            entry.data[sizeof(reason_head)] != 0 && is_reason(entry.data[sizeof(reason_head)]));
+}
+
+bool pki_listing_put(struct pki_listing *l, struct view entries, struct err *err)
+{
+    struct view rest = entries;
+
+    if (entries.len > l->n_left)
+        return err_set(err, ERR_BAD_WIRE, "a list with more entries than its head says");
+    while (rest.len)
+        if (!take_entry(&rest))
+            return err_set(err, ERR_BAD_WIRE, "a list with something in it that is no entry");
+    if (!hash_on(l->tbs, entries) || !hash_on(l->all, entries))
+        return pki_err(err, ERR_SYSTEM, "hashing a list");
+    l->n_left -= entries.len;
+    return true;
+}
+
+static bool sign_to_length(struct pki_listing *l, struct view hash, struct buf *ret_sig,
+                           struct err *err)
+{
+    for (size_t i = 0; i < MAX_TRIES; i++) {
+        buf_clear(ret_sig);
+        if (!pki_own_sign_hash(l->ca->own, hash, ret_sig, err))
+            return false;
+        if (ret_sig->len == l->n_sig)
+            return true;
+    }
+    return err_set(err, ERR_SYSTEM, "no signature of %zu bytes came in %d tries", l->n_sig,
+                   MAX_TRIES);
+}
+
+bool pki_listing_sign(struct pki_listing *l, struct buf *ret_before, struct buf *ret_behind,
+                      uint8_t ret_hash[HASH_SIZE], struct err *err)
+{
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    _buf_ sig = { 0 };
+
+    if (l->n_left)
+        return err_set(err, ERR_BAD_WIRE, "a list with fewer entries than its head says");
+    if (!hash_on(l->tbs, view_sub(buf_view(&l->behind), 0, l->n_tbs_behind)) ||
+        EVP_DigestFinal_ex(l->tbs, hash, &len) != 1)
+        return pki_err(err, ERR_SYSTEM, "hashing a list");
+    if (!sign_to_length(l, VIEW(hash, len), &sig, err))
+        return false;
+    if (!hash_on(l->all, buf_view(&l->behind)) || !hash_on(l->all, buf_view(&sig)) ||
+        EVP_DigestFinal_ex(l->all, ret_hash, &len) != 1)
+        return pki_err(err, ERR_SYSTEM, "hashing a list");
+    buf_put(ret_before, buf_view(&l->before));
+    buf_put(ret_behind, buf_view(&l->behind));
+    buf_put(ret_behind, buf_view(&sig));
+    return true;
+}
+
+/* ---- at once ----------------------------------------------------------------------------- */
+
+bool pki_ca_issue_crl(struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
                       const struct pki_revoked *revoked, size_t n_revoked, struct buf *ret_der,
                       struct err *err)
 {
-    const struct pki_list list = { .number = number, .now = now, .next_update = next_update };
-    _buf_ entries = { 0 };
+    struct pki_list list = { .number = number, .now = now, .next_update = next_update };
+    _cleanup_(pki_listing_freep) struct pki_listing *l = NULL;
+    _buf_ entries = { 0 }, before = { 0 }, behind = { 0 };
+    uint8_t hash[HASH_SIZE];
 
     if (!check_list(&list, err))
         return false;
     for (size_t i = 0; i < n_revoked; i++)
         if (!pki_revoked_put(&entries, &revoked[i], err))
             return err_wrap(err, "entry %zu", i + 1);
-    return pki_ca_issue_list(ca, &list, buf_view(&entries), ret_der, err);
+    list.n_entries = entries.len;
+    if (!pki_listing_new(ca, &list, &l, err) || !pki_listing_put(l, buf_view(&entries), err) ||
+        !pki_listing_sign(l, &before, &behind, hash, err))
+        return false;
+    buf_put(ret_der, buf_view(&before));
+    buf_put(ret_der, buf_view(&entries));
+    buf_put(ret_der, buf_view(&behind));
+    return true;
 }
 
 /* ---- reading ---------------------------------------------------------------------------- */

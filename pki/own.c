@@ -78,7 +78,7 @@ void pki_own_free(struct pki_own *own)
 
 /* SEC 1, 4.1.4, of numbers that are all public. Two multiplications by tables, where the general way has one by a point
  * that nobody knew before. */
-static bool is_signed(struct pki_own *own, const uint8_t hash[HASH_SIZE], struct view sig)
+static bool is_signed(struct pki_own *own, struct view hash, struct view sig)
 {
     const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
     const unsigned char *at = sig.data;
@@ -87,9 +87,9 @@ static bool is_signed(struct pki_own *own, const uint8_t hash[HASH_SIZE], struct
     if (!pair || at != sig.data + sig.len)
         return false;
     ECDSA_SIG_get0(pair, &r, &s);
-    return !BN_is_zero(r) && !BN_is_negative(r) && BN_cmp(r, n) < 0 && !BN_is_zero(s) &&
-           !BN_is_negative(s) && BN_cmp(s, n) < 0 && BN_bin2bn(hash, HASH_SIZE, own->z) &&
-           BN_mod_inverse(own->w, s, n, own->numbers) &&
+    return hash.len == HASH_SIZE && !BN_is_zero(r) && !BN_is_negative(r) && BN_cmp(r, n) < 0 &&
+           !BN_is_zero(s) && !BN_is_negative(s) && BN_cmp(s, n) < 0 &&
+           BN_bin2bn(hash.data, HASH_SIZE, own->z) && BN_mod_inverse(own->w, s, n, own->numbers) &&
            BN_mod_mul(own->z, own->z, own->w, n, own->numbers) == 1 &&
            BN_mod_mul(own->w, r, own->w, n, own->numbers) == 1 &&
            EC_POINT_mul(own->group, own->a, own->z, NULL, NULL, own->numbers) == 1 &&
@@ -99,23 +99,42 @@ static bool is_signed(struct pki_own *own, const uint8_t hash[HASH_SIZE], struct
            BN_nnmod(own->x, own->x, n, own->numbers) == 1 && BN_cmp(own->x, r) == 0;
 }
 
-bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
+static bool is_signed_at_all(struct pki_own *own, struct view hash, struct view sig)
 {
-    const EVP_MD *digest = pki_curve_digest(own->key->curve);
-    uint8_t hash[EVP_MAX_MD_SIZE], sig[256];
-    size_t len = sizeof(sig);
-    unsigned n_hash = 0;
+    _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
     bool is;
 
-    if (EVP_Digest(bytes.data, bytes.len, hash, &n_hash, digest, NULL) != 1 ||
-        EVP_PKEY_sign(own->signing, sig, &len, hash, n_hash) != 1)
+    if (own->group)
+        return is_signed(own, hash, sig);
+    ctx = EVP_PKEY_CTX_new(own->key->pkey, NULL);
+    is = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+         EVP_PKEY_verify(ctx, sig.data, sig.len, hash.data, hash.len) == 1;
+    ERR_clear_error();
+    return is;
+}
+
+bool pki_own_sign_hash(struct pki_own *own, struct view hash, struct buf *ret_sig, struct err *err)
+{
+    uint8_t sig[256];
+    size_t len = sizeof(sig);
+
+    if (EVP_PKEY_sign(own->signing, sig, &len, hash.data, hash.len) != 1)
         return pki_err(err, ERR_SYSTEM, "signing");
-    is = own->group ? is_signed(own, hash, VIEW(sig, len))
-                    : pki_key_signed(own->key->pkey, digest, bytes, VIEW(sig, len));
-    if (!is)
+    if (!is_signed_at_all(own, hash, VIEW(sig, len)))
         return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
     buf_put(ret_sig, VIEW(sig, len));
     return true;
+}
+
+bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
+{
+    const EVP_MD *digest = pki_curve_digest(own->key->curve);
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (EVP_Digest(bytes.data, bytes.len, hash, &len, digest, NULL) != 1)
+        return pki_err(err, ERR_SYSTEM, "signing");
+    return pki_own_sign_hash(own, VIEW(hash, len), ret_sig, err);
 }
 
 /* ---- the throwaway key --------------------------------------------------------------------------- */

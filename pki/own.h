@@ -14,6 +14,8 @@ void pki_own_free(struct pki_own *own);
 OWN_FREEP(pki_own, struct pki_own)
 /* Appends a signature over `bytes`, DER, that was verified: a faulty one could tell the key. */
 bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err);
+/* The same of what was hashed by the curve's digest before. */
+bool pki_own_sign_hash(struct pki_own *own, struct view hash, struct buf *ret_sig, struct err *err);
 
 /* ---- the throwaway key --------------------------------------------------------------------------- */
 

@@ -177,17 +177,28 @@ struct pki_revoked {
     uint8_t reason; /* RFC 5280, 5.3.1 */
 };
 /* A v2 CRL with number, AKI and the entries in the given order. */
-bool pki_ca_issue_crl(const struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
+bool pki_ca_issue_crl(struct pki_ca *ca, uint64_t number, uint64_t now, uint64_t next_update,
                       const struct pki_revoked *revoked, size_t n_revoked, struct buf *ret_der,
                       struct err *err);
-/* The same for a list that is long and often made anew: its entries are written once, each by
- * pki_revoked_put(), and kept. TOO_LARGE. */
+/* The same for a list that is long and often made anew: its entries are written once, each by pki_revoked_put(), and
+ * kept; whoever signs it sees them in pieces. What he signs is a list by his own hand: its head and its end are written
+ * here, and what comes between is looked at, entry by entry. */
 struct pki_list {
     uint64_t number, now, next_update;
+    size_t n_entries; /* bytes of all of them */
 };
 bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct err *err);
-bool pki_ca_issue_list(const struct pki_ca *ca, const struct pki_list *list, struct view entries,
-                       struct buf *ret_der, struct err *err);
+struct pki_listing;
+/* The CA must outlive it. TOO_LARGE. */
+bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_listing **ret,
+                     struct err *err);
+void pki_listing_free(struct pki_listing *listing);
+OWN_FREEP(pki_listing, struct pki_listing)
+/* The next entries, whole ones. BAD_WIRE. */
+bool pki_listing_put(struct pki_listing *listing, struct view entries, struct err *err);
+/* When all are there: what stands before them in the list and what behind them, appended, and the hash of all of it. */
+bool pki_listing_sign(struct pki_listing *listing, struct buf *ret_before, struct buf *ret_behind,
+                      uint8_t ret_hash[HASH_SIZE], struct err *err);
 bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err);
 void pki_crl_free(struct pki_crl *crl);
 OWN_FREEP(pki_crl, struct pki_crl)

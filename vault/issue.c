@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates, revocation lists and OCSP answers. A peer's certificate is signed for the TLS key that its identity key
+/* Certificates and OCSP answers. A peer's certificate is signed for the TLS key that its identity key
  * asked for, and for no other. */
 #include "vault/inside.h"
 
@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_URL = 512, LIST_AHEAD = 1000000 };
+enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_URL = 512 };
 #define MOST_OF_A_FRAME (5 * SECOND_MS)
 
 struct application {
@@ -221,45 +221,6 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unus
         vault_put_refusal(answer, &why);
     }
     return vault_end(in);
-}
-
-/* ---- revocation lists ------------------------------------------------------------------------------------ */
-
-static bool check_list(struct vault *v, const struct pki_list *list, struct err *err)
-{
-    const struct vault_numbers *n = vault_book_numbers(v->book);
-    uint64_t clock = v->now / SECOND_MS, highest = n->crl_no > clock ? n->crl_no : clock;
-    uint64_t latest = n->crl_at > v->now ? n->crl_at : v->now;
-
-    if (list->number <= n->crl_no || list->now < n->crl_at)
-        return err_set(err, ERR_STALE,
-                       "list %" PRIu64 " was signed before: numbers and times do not fall",
-                       n->crl_no);
-    if (list->number > highest + LIST_AHEAD || list->now > latest + DAY_MS ||
-        list->next_update > list->now + DAY_MS)
-        return err_set(err, ERR_BAD_STATEMENT, "number or times: far ahead of the clock");
-    return true;
-}
-
-bool vault_list(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
-{
-    struct vault_numbers *n = vault_book_numbers(v->book);
-    struct pki_list list = { .number = vault_u64(in), .now = vault_u64(in) };
-    _buf_ der = { 0 };
-
-    list.next_update = vault_u64(in);
-    struct view entries = vault_bytes(in, PKI_MAX_CRL);
-    if (!vault_end(in) || !check_list(v, &list, err) ||
-        !pki_ca_issue_list(v->keys.ca, &list, entries, &der, err))
-        return false;
-    n->crl_no = list.number;
-    n->crl_at = list.now;
-    pki_hash(buf_view(&der), n->crl_hash);
-    if (!vault_book_keep_numbers(v->book, err))
-        return false;
-    buf_put_u8(answer, VAULT_YES);
-    vault_put(answer, buf_view(&der));
-    return true;
 }
 
 /* ---- OCSP --------------------------------------------------------------------------------------------------- */

@@ -51,6 +51,7 @@ void vault_free(struct vault *v)
     pki_key_free(v->next_ocsp_key);
     pki_ocsp_free(v->ocsp);
     vault_serials_free(v->serials);
+    pki_listing_free(v->listing);
     free(v);
 }
 
@@ -131,6 +132,8 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         [VAULT_APPLY] = { vault_apply, "certificate requests" },
         [VAULT_ISSUE] = { vault_issue, "certificates" },
         [VAULT_LIST] = { vault_list, "revocation list" },
+        [VAULT_LIST_PART] = { vault_list_part, "revocation list" },
+        [VAULT_LIST_SIGN] = { vault_list_sign, "revocation list" },
         [VAULT_OCSP_KEY] = { vault_ocsp_key, "OCSP key" },
         [VAULT_OCSP] = { vault_ocsp, "OCSP answer" },
         [VAULT_RE_SIGN] = { vault_re_sign, "new signature" },

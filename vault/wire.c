@@ -5,7 +5,7 @@ size_t vault_max_request(uint8_t kind)
 {
     if (kind < VAULT_HELLO || kind >= VAULT_N_KINDS)
         return 0;
-    return kind == VAULT_LIST ? VAULT_MAX_LIST : VAULT_MAX_REQUEST;
+    return VAULT_MAX_REQUEST;
 }
 
 void vault_put(struct buf *to, struct view bytes)

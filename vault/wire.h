@@ -12,21 +12,23 @@ enum vault_kind {
     VAULT_CLAIM,      /* id, pk: the first key of an ID */
     VAULT_MOVE,       /* K, signature by the old key, by the new one */
     VAULT_RE_ENROL,   /* K, E, its signature, the token's: on an operator's order */
-    VAULT_APPLY, /* n u16, n * (profile u8, label, csr, body, request, sig, pk): a serial for each */
-    VAULT_ISSUE,    /* crl_url, ca_url, ocsp_url, n u16, n * (serial, now u64, life u64) */
-    VAULT_LIST,     /* number u64, at u64, next_update u64, entries */
-    VAULT_OCSP_KEY, /* nothing: a request for a certificate, for a new key */
-    VAULT_OCSP,     /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
-    VAULT_RE_SIGN,  /* K, signature by an earlier den-sign key: the same by the present one */
-    VAULT_RE_OPEN,  /* nothing: the folder's keys are others now */
+    VAULT_APPLY,      /* n u16, n * (profile u8, label, csr, body, request, sig, pk): a serial for each */
+    VAULT_ISSUE,      /* crl_url, ca_url, ocsp_url, n u16, n * (serial, now u64, life u64) */
+    VAULT_LIST,       /* number u64, at u64, next_update u64, n u64: a list with n bytes of entries begins */
+    VAULT_LIST_PART,  /* entries: the next ones */
+    VAULT_LIST_SIGN,  /* nothing: what stands before the entries, what behind them, the list's hash */
+    VAULT_OCSP_KEY,   /* nothing: a request for a certificate, for a new key */
+    VAULT_OCSP,       /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
+    VAULT_RE_SIGN,    /* K, signature by an earlier den-sign key: the same by the present one */
+    VAULT_RE_OPEN,    /* nothing: the folder's keys are others now */
     VAULT_N_KINDS
 };
 enum {
     VAULT_VERSION = 2,
     VAULT_HEAD = 4,
     VAULT_MAX_REQUEST = 4 * 1024 * 1024,
-    VAULT_MAX_LIST = 17 * 1024 * 1024, /* a revocation list, there and back */
-    VAULT_MAX_ANSWER = VAULT_MAX_LIST + 1024,
+    VAULT_MAX_ANSWER = VAULT_MAX_REQUEST + 1024,
+    VAULT_MAX_PART = 64 * 1024, /* of a list: a tenth of a millisecond */
     VAULT_MAX_BATCH = 512,
 };
 

@@ -8,7 +8,7 @@ import time
 
 from nacl.signing import SigningKey
 
-HELLO, STATEMENTS, CLAIM, MOVE, RE_ENROL, APPLY, ISSUE, LIST, OCSP_KEY, OCSP = range(1, 11)
+HELLO, STATEMENTS, CLAIM, MOVE, RE_ENROL, APPLY, ISSUE, LIST, LIST_PART, LIST_SIGN, OCSP_KEY, OCSP = range(1, 13)
 WORDS = {"manifest": 0, "admission": 4, "grant": 7, "heartbeat": 9, "time": 10, "revoke": 11, "name": 13, "rekey": 14}
 
 
@@ -134,7 +134,9 @@ class FakeDen:
         return self.certify(self.apply(b"\x01" + items(b"router", csr, b"", b"", b"", b"")))
 
     def revocation_list(self, number, at):
-        return self.ask(LIST, u64(number) + u64(at) + u64(at + 86400000) + item(b"")).bytes()
+        self.ask(LIST, u64(number) + u64(at) + u64(at + 86400000) + u64(0))
+        signed = self.ask(LIST_SIGN, b"")
+        return signed.bytes() + signed.bytes()
 
     def rekey(self, peer_id, old, new, token):
         """A re-enrolment without anybody's order: the token is den's own."""

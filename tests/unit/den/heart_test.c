@@ -100,20 +100,21 @@ TEST(two_lists_in_one_second_and_a_clock_that_went_back_still_count_up)
     uint64_t before = world_number(w, "crl_no"), at = w->wall;
     struct signer_list list = { .now = w->wall, .life = DAY_MS, .keep = keep_nothing };
     struct signer_anchor is;
+    uint8_t hash[HASH_SIZE];
     struct err err;
 
-    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, &is, &err), err);
+    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, hash, &is, &err), err);
     CHECK_U64(is.number, before + 1);
     buf_free(&der);
     list.now -= DAY_MS;
-    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, &is, &err), err);
+    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, hash, &is, &err), err);
     CHECK_U64(is.number, before + 2);
     CHECK_U64(is.at, at);
     CHECK_U64(world_number(w, "crl_no"), before + 2);
     /* the store forgot, and the clock is behind: what was kept outside of the store counts */
     buf_free(&der);
     list.floor = (struct signer_anchor){ before + 5000, at + HOUR_MS };
-    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, &is, &err), err);
+    CHECK_OK(signer_issue_crl(w->signer, w->store, &list, &der, hash, &is, &err), err);
     CHECK_U64(is.number, before + 5001);
     CHECK_U64(is.at, at + HOUR_MS);
 }

@@ -728,6 +728,34 @@ TEST(a_certificate_needs_the_request_of_the_key_that_the_id_has)
     CHECK_OK(issue(&s, &good), err);
 }
 
+static bool begin_list(struct scene *s, uint64_t number, uint64_t at, uint64_t until, uint64_t n)
+{
+    begin(s, VAULT_LIST);
+    buf_put_u64(&s->request, number);
+    buf_put_u64(&s->request, at);
+    buf_put_u64(&s->request, until);
+    buf_put_u64(&s->request, n);
+    return asked(s);
+}
+
+static bool put_part(struct scene *s, struct view entries)
+{
+    begin(s, VAULT_LIST_PART);
+    vault_put(&s->request, entries);
+    return asked(s);
+}
+
+static bool sign_list(struct scene *s)
+{
+    begin(s, VAULT_LIST_SIGN);
+    return asked(s);
+}
+
+static bool empty_list(struct scene *s, uint64_t number, uint64_t at, uint64_t until)
+{
+    return begin_list(s, number, at, until, 0) && sign_list(s);
+}
+
 TEST(lists_count_up)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
@@ -745,17 +773,61 @@ TEST(lists_count_up)
     };
 
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
-        begin(&s, VAULT_LIST);
-        buf_put_u64(&s.request, rows[i].number);
-        buf_put_u64(&s.request, rows[i].at);
-        buf_put_u64(&s.request, rows[i].until);
-        vault_put(&s.request, VIEW(NULL, 0));
         if (rows[i].wanted == ERR_NONE)
-            CHECK_OK(asked(&s), err);
+            CHECK_OK(empty_list(&s, rows[i].number, rows[i].at, rows[i].until), err);
         else
-            CHECK_ERR(asked(&s), err, rows[i].wanted);
+            CHECK_ERR(empty_list(&s, rows[i].number, rows[i].at, rows[i].until), err,
+                      rows[i].wanted);
         reopen(&s);
     }
+    CHECK_OK(begin_list(&s, 1002, NOW, NOW + DAY_MS, 0), err);
+    CHECK_OK(begin_list(&s, 1003, NOW, NOW + DAY_MS, 0), err); /* the first is given up */
+    CHECK_OK(sign_list(&s), err);
+    CHECK_ERR(sign_list(&s), err, ERR_BUSY);
+    CHECK_OK(begin_list(&s, 1004, NOW, NOW + DAY_MS, 0), err);
+    reopen(&s);
+    CHECK_ERR(sign_list(&s), err, ERR_BUSY); /* of the process before */
+}
+
+/* What is signed as a list has nothing in it but entries, and as many as were said. */
+TEST(a_list_is_a_list)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+    const struct pki_revoked revoked[] = { { VIEW_LIT("\x05\x06\x07"), NOW, 0 },
+                                           { VIEW_LIT("\x7f"), NOW + DAY_MS, 4 } };
+    static const char *const evil[] = { "00", "3000", "30820400", "30030201ff", "308003020105" };
+    _buf_ entries = { 0 }, whole = { 0 };
+    uint64_t number = 2000;
+
+    for (size_t i = 0; i < N_ELEMENTS(revoked); i++)
+        CHECK_OK(pki_revoked_put(&entries, &revoked[i], &err), err);
+    for (size_t i = 0; i < N_ELEMENTS(evil); i++) {
+        uint8_t bytes[16];
+        size_t len = strlen(evil[i]) / 2;
+        CHECK(text_read_hex(view_text(evil[i]), bytes, len));
+        CHECK_OK(begin_list(&s, number++, NOW, NOW + DAY_MS, len), err);
+        CHECK_ERR(put_part(&s, VIEW(bytes, len)), err, ERR_BAD_WIRE);
+        CHECK_ERR(put_part(&s, buf_view(&entries)), err, ERR_BUSY); /* it is over */
+    }
+    CHECK_OK(begin_list(&s, number++, NOW, NOW + DAY_MS, entries.len - 1), err);
+    CHECK_ERR(put_part(&s, buf_view(&entries)), err, ERR_BAD_WIRE);
+    CHECK_OK(begin_list(&s, number++, NOW, NOW + DAY_MS, entries.len + 1), err);
+    CHECK_OK(put_part(&s, buf_view(&entries)), err);
+    CHECK_ERR(sign_list(&s), err, ERR_BAD_WIRE);
+    CHECK_ERR(begin_list(&s, number++, NOW, NOW + DAY_MS, UINT64_MAX), err, ERR_TOO_LARGE);
+
+    CHECK_OK(begin_list(&s, number, NOW, NOW + DAY_MS, entries.len), err);
+    CHECK_OK(put_part(&s, buf_view(&entries)), err);
+    CHECK_OK(sign_list(&s), err);
+    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
+    uint8_t hash[HASH_SIZE];
+    buf_put(&whole, vault_bytes(&s.in, 4096));
+    buf_put(&whole, buf_view(&entries));
+    buf_put(&whole, vault_bytes(&s.in, 4096));
+    CHECK_OK(pki_crl_read(buf_view(&whole), &crl, &err), err);
+    CHECK_U64(pki_crl_number(crl), number);
+    pki_hash(buf_view(&whole), hash);
+    CHECK_VIEW(vault_fixed(&s.in, HASH_SIZE), VIEW_ARR(hash));
 }
 
 /* ---- frames and the book -------------------------------------------------------------------------------------- */
@@ -763,9 +835,9 @@ TEST(lists_count_up)
 TEST(junk_is_noticed_as_that)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
-    static const char *const frames[] = { "",           "00",     "ff",        "0103",
-                                          "02ffff",     "020001", "03",        "0300000001",
-                                          "06ffffffff", "0700",   "0900000000" };
+    static const char *const frames[] = { "",           "00",     "ff",      "0103",
+                                          "02ffff",     "020001", "03",      "0300000001",
+                                          "06ffffffff", "0700",   "09000000" };
 
     for (size_t i = 0; i < N_ELEMENTS(frames); i++) {
         uint8_t bytes[16];
