@@ -79,13 +79,26 @@ static bool take_csr(const struct request *request, struct view *ret_csr, struct
 
 /* ---- in the other thread ------------------------------------------------------------------------ */
 
-static void look(void *user)
+struct looking { /* more than one, for what waking a thread costs */
+    struct den_core *core;
+    struct asked *some[ASKED_TOGETHER];
+    size_t n;
+};
+
+static void look_at(struct asked *asked)
 {
-    struct asked *asked = user;
     struct view csr;
 
     if (take_csr(&asked->request, &csr, &asked->err))
         pki_csr_read(csr, &asked->csr, &asked->err);
+}
+
+static void look(void *user)
+{
+    const struct looking *looking = user;
+
+    for (size_t i = 0; i < looking->n; i++)
+        look_at(looking->some[i]);
 }
 
 /* ---- on the loop -------------------------------------------------------------------------------- */
@@ -101,29 +114,40 @@ static bool take(struct asked *asked, struct err *err)
     return issue_take(asked, err);
 }
 
-static void on_looked(void *user)
+static void go_on(struct asked *asked)
 {
-    struct asked *asked = user;
     struct err err = { 0 };
 
-    asked->core->n_looking--;
     if (asked->is_dropped)
         asked_drop(asked);
     else if (!take(asked, &err))
         asked_refuse(asked, &err);
 }
 
-void asked_look(struct asked *asked)
+static void on_looked(void *user)
 {
-    const struct den_port *port = asked->core->c.port;
+    _free_ struct looking *looking = user;
 
-    asked->core->n_looking++;
+    looking->core->n_looking--;
+    for (size_t i = 0; i < looking->n; i++)
+        go_on(looking->some[i]);
+}
+
+void asked_look(struct asked *const *some, size_t n)
+{
+    struct looking *looking = mem_new(struct looking);
+    const struct den_port *port = some[0]->core->c.port;
+
+    looking->core = some[0]->core;
+    looking->n = n;
+    memcpy(looking->some, some, n * sizeof(*some));
+    looking->core->n_looking++;
     if (port->work) {
-        port->work(port->user, look, on_looked, asked);
+        port->work(port->user, look, on_looked, looking);
         return;
     }
-    look(asked);
-    on_looked(asked);
+    look(looking);
+    on_looked(looking);
 }
 
 bool asked_sign(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,

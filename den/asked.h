@@ -24,8 +24,9 @@ struct asked {
     struct buf found; /* the certificate that this key has already */
 };
 
-/* The signer says that the identity key asked for it; it goes on to on_looked(). */
-void asked_look(struct asked *asked);
+/* The signer says that the identity keys asked for them: their CSRs are looked at together, and they go on from there. */
+enum { ASKED_TOGETHER = 8 };
+void asked_look(struct asked *const *some, size_t n);
 void asked_drop(struct asked *asked);
 /* Refused for a reason of its caller's: logged and audited. */
 void asked_refuse(struct asked *asked, const struct err *why);

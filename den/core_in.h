@@ -32,7 +32,7 @@ struct den_core {
     struct err fatal;     /* code ERR_NONE: none */
 
     struct list asked;         /* asked.c */
-    size_t n_asked, n_looking; /* all of them; those that another thread looks at */
+    size_t n_asked, n_looking; /* all of them; looks of another thread at some */
     struct issue *issue;       /* issue.c */
     struct buf crl;
     uint8_t crl_hash[HASH_SIZE];

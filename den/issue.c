@@ -251,6 +251,9 @@ static void end(struct asked *asked, struct view der, const struct err *why)
 
 static void on_applied(_unused_ void *user, struct signer_job *const *jobs, size_t n)
 {
+    struct asked *some[ASKED_TOGETHER];
+    size_t n_some = 0;
+
     for (size_t i = 0; i < n; i++) {
         struct asked *asked = CONTAINER(jobs[i], struct asked, job);
         if (asked->is_dropped)
@@ -260,7 +263,11 @@ static void on_applied(_unused_ void *user, struct signer_job *const *jobs, size
         else if (asked->job.serial_len == 0)
             asked_refuse(asked, &asked->job.err);
         else
-            asked_look(asked);
+            some[n_some++] = asked;
+        if (n_some == ASKED_TOGETHER || (n_some && i + 1 == n)) {
+            asked_look(some, n_some);
+            n_some = 0;
+        }
     }
 }
 

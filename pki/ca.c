@@ -339,7 +339,7 @@ static bool make_leaf(struct pki_ca *ca, const struct pki_ask *ask, const struct
     if (!lint(ask, draft, buf_view(&copy), err))
         return false;
     sig.len = 1;
-    if (!pki_own_sign(ca->own, signed_part(buf_view(&copy)), &sig, err))
+    if (!pki_own_sign_soon(ca->own, signed_part(buf_view(&copy)), &sig, err))
         return false;
     buf_clear(ret_der);
     put_signed(ret_der, signed_part(buf_view(&copy)), ca->key->curve, buf_view(&sig));
@@ -347,8 +347,8 @@ static bool make_leaf(struct pki_ca *ca, const struct pki_ask *ask, const struct
            err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
 }
 
-bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                      struct buf *ret_der, struct err *err)
+bool pki_ca_issue_soon(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                       struct buf *ret_der, struct err *err)
 {
     const struct pki_facts *issuer = &ca->cert->facts;
     struct pki_ask ask = { .shape = (enum pki_shape)order->profile,
@@ -369,6 +369,20 @@ bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct
     draft.not_after = min_u64(order->now + order->life_ms, issuer->not_after);
     draft.not_after = min_u64(draft.not_after, draft.not_before + pki_shapes[ask.shape].max_life);
     return make_leaf(ca, &ask, &draft, ret_der, err);
+}
+
+bool pki_ca_verify(struct pki_ca *ca, struct err *err)
+{
+    return !ca->own || pki_own_verify(ca->own, err);
+}
+
+bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
+                      struct buf *ret_der, struct err *err)
+{
+    if (pki_ca_issue_soon(ca, csr, order, ret_der, err) && pki_ca_verify(ca, err))
+        return true;
+    buf_clear(ret_der);
+    return false;
 }
 
 bool pki_ca_issue(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,

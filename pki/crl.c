@@ -99,10 +99,6 @@ bool pki_revoked_put(struct buf *to, const struct pki_revoked *revoked, struct e
 
 /* ---- in pieces -------------------------------------------------------------------------- */
 
-/* The head of the list says how long all of it is, so the signature's length must be known before there is one: of two
- * signatures one has this length. */
-enum { MAX_TRIES = 200 };
-
 struct pki_listing {
     struct pki_ca *ca;
     size_t n_left; /* bytes of entries that are to come */
@@ -221,20 +217,6 @@ bool pki_listing_put(struct pki_listing *l, struct view entries, struct err *err
     return true;
 }
 
-static bool sign_to_length(struct pki_listing *l, struct view hash, struct buf *ret_sig,
-                           struct err *err)
-{
-    for (size_t i = 0; i < MAX_TRIES; i++) {
-        buf_clear(ret_sig);
-        if (!pki_own_sign_hash(l->ca->own, hash, ret_sig, err))
-            return false;
-        if (ret_sig->len == l->n_sig)
-            return true;
-    }
-    return err_set(err, ERR_SYSTEM, "no signature of %zu bytes came in %d tries", l->n_sig,
-                   MAX_TRIES);
-}
-
 bool pki_listing_sign(struct pki_listing *l, struct buf *ret_before, struct buf *ret_behind,
                       uint8_t ret_hash[HASH_SIZE], struct err *err)
 {
@@ -247,7 +229,7 @@ bool pki_listing_sign(struct pki_listing *l, struct buf *ret_before, struct buf 
     if (!hash_on(l->tbs, view_sub(buf_view(&l->behind), 0, l->n_tbs_behind)) ||
         EVP_DigestFinal_ex(l->tbs, hash, &len) != 1)
         return pki_err(err, ERR_SYSTEM, "hashing a list");
-    if (!sign_to_length(l, VIEW(hash, len), &sig, err))
+    if (!pki_own_sign_hash(l->ca->own, VIEW(hash, len), l->n_sig, &sig, err))
         return false;
     if (!hash_on(l->all, buf_view(&l->behind)) || !hash_on(l->all, buf_view(&sig)) ||
         EVP_DigestFinal_ex(l->all, ret_hash, &len) != 1)

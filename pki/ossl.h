@@ -20,7 +20,8 @@ struct pki_key {
 void pki_remote_free(struct pki_remote *remote);
 
 struct pki_csr {
-    X509_REQ *req;
+    X509_REQ *req; /* NULL: it has nothing but a key, or nothing else was looked at */
+    bool has_no_names;
     struct buf spki; /* DER */
     uint8_t spki_hash[HASH_SIZE];
 };

@@ -9,15 +9,22 @@
 
 OWN_FREEP(ECDSA_SIG, ECDSA_SIG)
 
+struct waiting { /* a signature that was not verified yet: of P-256 alone */
+    BIGNUM *z, *r, *s;
+    BIGNUM *product; /* of every s up to this one */
+};
+
 struct pki_own {
     const struct pki_key *key;
+    struct waiting *waiting;
+    size_t n_waiting, n_rooms;
     EVP_PKEY_CTX *signing;
     EC_GROUP *group; /* P-256; NULL: another curve, verified in the general way */
     EC_GROUP *
         of_key; /* the same, with the key's own point as its generator, and a table of its multiples */
     BN_CTX *numbers;
     EC_POINT *a, *b;
-    BIGNUM *z, *w, *x;
+    BIGNUM *z, *w, *x, *inverse, *w_next;
 };
 
 /* ---- the authority's key ------------------------------------------------------------------------- */
@@ -41,7 +48,9 @@ static bool make_table(struct pki_own *own)
     own->z = BN_new();
     own->w = BN_new();
     own->x = BN_new();
-    return own->a && own->b && own->z && own->w && own->x &&
+    own->inverse = BN_new();
+    own->w_next = BN_new();
+    return own->a && own->b && own->z && own->w && own->x && own->inverse && own->w_next &&
            EC_POINT_oct2point(own->group, point, at.data, at.len, own->numbers) == 1 &&
            EC_GROUP_set_generator(own->of_key, point, EC_GROUP_get0_order(own->group),
                                   EC_GROUP_get0_cofactor(own->group)) == 1 &&
@@ -70,63 +79,124 @@ void pki_own_free(struct pki_own *own)
     BN_free(own->z);
     BN_free(own->w);
     BN_free(own->x);
+    BN_free(own->inverse);
+    BN_free(own->w_next);
+    for (size_t i = 0; i < own->n_rooms; i++) {
+        BN_free(own->waiting[i].z);
+        BN_free(own->waiting[i].r);
+        BN_free(own->waiting[i].s);
+        BN_free(own->waiting[i].product);
+    }
+    free(own->waiting);
     EC_GROUP_free(own->group);
     EC_GROUP_free(own->of_key);
     BN_CTX_free(own->numbers);
     free(own);
 }
 
-/* SEC 1, 4.1.4, of numbers that are all public. Two multiplications by tables, where the general way has one by a point
- * that nobody knew before. */
-static bool is_signed(struct pki_own *own, struct view hash, struct view sig)
+/* SEC 1, 4.1.4, of numbers that are all public: `w` is the inverse of s. Two multiplications by tables, where the
+ * general way has one by a point that nobody knew before. */
+static bool is_signed(struct pki_own *own, const struct waiting *x, const BIGNUM *w)
 {
-    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
-    const unsigned char *at = sig.data;
-    _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)sig.len);
+    const BIGNUM *n = EC_GROUP_get0_order(own->group);
 
-    if (!pair || at != sig.data + sig.len)
-        return false;
-    ECDSA_SIG_get0(pair, &r, &s);
-    return hash.len == HASH_SIZE && !BN_is_zero(r) && !BN_is_negative(r) && BN_cmp(r, n) < 0 &&
-           !BN_is_zero(s) && !BN_is_negative(s) && BN_cmp(s, n) < 0 &&
-           BN_bin2bn(hash.data, HASH_SIZE, own->z) && BN_mod_inverse(own->w, s, n, own->numbers) &&
-           BN_mod_mul(own->z, own->z, own->w, n, own->numbers) == 1 &&
-           BN_mod_mul(own->w, r, own->w, n, own->numbers) == 1 &&
+    return BN_mod_mul(own->z, x->z, w, n, own->numbers) == 1 &&
+           BN_mod_mul(own->w, x->r, w, n, own->numbers) == 1 &&
            EC_POINT_mul(own->group, own->a, own->z, NULL, NULL, own->numbers) == 1 &&
            EC_POINT_mul(own->of_key, own->b, own->w, NULL, NULL, own->numbers) == 1 &&
            EC_POINT_add(own->group, own->a, own->a, own->b, own->numbers) == 1 &&
            EC_POINT_get_affine_coordinates(own->group, own->a, own->x, NULL, own->numbers) == 1 &&
-           BN_nnmod(own->x, own->x, n, own->numbers) == 1 && BN_cmp(own->x, r) == 0;
+           BN_nnmod(own->x, own->x, n, own->numbers) == 1 && BN_cmp(own->x, x->r) == 0;
 }
 
-static bool is_signed_at_all(struct pki_own *own, struct view hash, struct view sig)
+/* One inversion for all: of the product of every s, from which each of them is taken out again. */
+static bool are_signed(struct pki_own *own)
 {
-    _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
-    bool is;
+    const BIGNUM *n = EC_GROUP_get0_order(own->group);
+    bool ok = true;
 
-    if (own->group)
-        return is_signed(own, hash, sig);
-    ctx = EVP_PKEY_CTX_new(own->key->pkey, NULL);
-    is = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
-         EVP_PKEY_verify(ctx, sig.data, sig.len, hash.data, hash.len) == 1;
+    for (size_t i = 0; ok && i < own->n_waiting; i++) {
+        struct waiting *x = &own->waiting[i];
+        ok = i ? BN_mod_mul(x->product, x->s, own->waiting[i - 1].product, n, own->numbers) == 1
+               : BN_copy(x->product, x->s) != NULL;
+    }
+    ok = ok &&
+         BN_mod_inverse(own->inverse, own->waiting[own->n_waiting - 1].product, n, own->numbers);
+    for (size_t i = own->n_waiting; ok && i-- > 0;) {
+        const struct waiting *x = &own->waiting[i];
+        ok = (i ? BN_mod_mul(own->w_next, own->inverse, own->waiting[i - 1].product, n,
+                             own->numbers) == 1
+                : BN_copy(own->w_next, own->inverse) != NULL) &&
+             BN_mod_mul(own->inverse, own->inverse, x->s, n, own->numbers) == 1 &&
+             is_signed(own, x, own->w_next);
+    }
+    ERR_clear_error();
+    return ok;
+}
+
+static bool is_number(const BIGNUM *x, const BIGNUM *n)
+{
+    return !BN_is_zero(x) && !BN_is_negative(x) && BN_cmp(x, n) < 0;
+}
+
+static bool put_waiting(struct pki_own *own, struct view hash, struct view sig)
+{
+    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
+    const unsigned char *at = sig.data;
+    _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)sig.len);
+    struct waiting *x;
+
+    if (!pair || at != sig.data + sig.len || hash.len != HASH_SIZE)
+        return false;
+    ECDSA_SIG_get0(pair, &r, &s);
+    if (!is_number(r, n) || !is_number(s, n))
+        return false;
+    if (own->n_waiting == own->n_rooms) {
+        own->waiting = mem_resize(own->waiting, own->n_rooms + 1, sizeof(*own->waiting));
+        x = &own->waiting[own->n_rooms++];
+        *x = (struct waiting){ BN_new(), BN_new(), BN_new(), BN_new() };
+    }
+    x = &own->waiting[own->n_waiting];
+    if (!x->z || !x->r || !x->s || !x->product || !BN_bin2bn(hash.data, HASH_SIZE, x->z) ||
+        !BN_copy(x->r, r) || !BN_copy(x->s, s))
+        return false;
+    own->n_waiting++;
+    return true;
+}
+
+bool pki_own_verify(struct pki_own *own, struct err *err)
+{
+    bool ok = own->n_waiting == 0 || are_signed(own);
+
+    own->n_waiting = 0;
+    return ok || pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+}
+
+static bool is_signed_in_general(struct pki_own *own, struct view hash, struct view sig)
+{
+    _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own->key->pkey, NULL);
+    bool is = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+              EVP_PKEY_verify(ctx, sig.data, sig.len, hash.data, hash.len) == 1;
+
     ERR_clear_error();
     return is;
 }
 
-bool pki_own_sign_hash(struct pki_own *own, struct view hash, struct buf *ret_sig, struct err *err)
+static bool sign_soon(struct pki_own *own, struct view hash, struct buf *ret_sig, struct err *err)
 {
     uint8_t sig[256];
     size_t len = sizeof(sig);
 
     if (EVP_PKEY_sign(own->signing, sig, &len, hash.data, hash.len) != 1)
         return pki_err(err, ERR_SYSTEM, "signing");
-    if (!is_signed_at_all(own, hash, VIEW(sig, len)))
+    if (own->group ? !put_waiting(own, hash, VIEW(sig, len))
+                   : !is_signed_in_general(own, hash, VIEW(sig, len)))
         return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
     buf_put(ret_sig, VIEW(sig, len));
     return true;
 }
 
-bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
+bool pki_own_sign_soon(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
 {
     const EVP_MD *digest = pki_curve_digest(own->key->curve);
     uint8_t hash[EVP_MAX_MD_SIZE];
@@ -134,7 +204,55 @@ bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, s
 
     if (EVP_Digest(bytes.data, bytes.len, hash, &len, digest, NULL) != 1)
         return pki_err(err, ERR_SYSTEM, "signing");
-    return pki_own_sign_hash(own, VIEW(hash, len), ret_sig, err);
+    return sign_soon(own, VIEW(hash, len), ret_sig, err);
+}
+
+bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err)
+{
+    return pki_own_sign_soon(own, bytes, ret_sig, err) && pki_own_verify(own, err);
+}
+
+/* With (r, s) the pair (r, n - s) signs the same, and of s and n - s one needs an octet more. */
+static bool turn(struct pki_own *own, struct buf *sig)
+{
+    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
+    const unsigned char *at = sig->data;
+    _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *is = d2i_ECDSA_SIG(NULL, &at, (long)sig->len),
+                                         *other = ECDSA_SIG_new();
+    BIGNUM *r2 = BN_new(), *s2 = BN_new();
+    unsigned char *out = NULL;
+    struct err unused;
+
+    if (is)
+        ECDSA_SIG_get0(is, &r, &s);
+    if (!is || !other || !r2 || !s2 || !BN_copy(r2, r) || !BN_sub(s2, n, s) ||
+        ECDSA_SIG_set0(other, r2, s2) != 1) {
+        BN_free(r2);
+        BN_free(s2);
+        return false;
+    }
+    buf_clear(sig);
+    return pki_take_der(sig, &out, i2d_ECDSA_SIG(other, &out), &unused);
+}
+
+/* A number that begins with a zero octet is one in 128: then the next signature is tried. */
+bool pki_own_sign_hash(struct pki_own *own, struct view hash, size_t len, struct buf *ret_sig,
+                       struct err *err)
+{
+    enum { MAX_TRIES = 200 };
+
+    for (size_t i = 0; i < MAX_TRIES; i++) {
+        _buf_ sig = { 0 };
+        if (!sign_soon(own, hash, &sig, err) || !pki_own_verify(own, err))
+            return false;
+        if (sig.len != len && own->group && !turn(own, &sig))
+            return pki_err(err, ERR_SYSTEM, "signing");
+        if (sig.len != len)
+            continue;
+        buf_put(ret_sig, buf_view(&sig));
+        return true;
+    }
+    return err_set(err, ERR_SYSTEM, "no signature of %zu bytes in %d tries", len, MAX_TRIES);
 }
 
 /* ---- the throwaway key --------------------------------------------------------------------------- */

@@ -14,8 +14,14 @@ void pki_own_free(struct pki_own *own);
 OWN_FREEP(pki_own, struct pki_own)
 /* Appends a signature over `bytes`, DER, that was verified: a faulty one could tell the key. */
 bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, struct err *err);
-/* The same of what was hashed by the curve's digest before. */
-bool pki_own_sign_hash(struct pki_own *own, struct view hash, struct buf *ret_sig, struct err *err);
+/* The same for many: they are verified together, which is cheaper, and none is to leave before. False: none is. */
+bool pki_own_sign_soon(struct pki_own *own, struct view bytes, struct buf *ret_sig,
+                       struct err *err);
+bool pki_own_verify(struct pki_own *own, struct err *err);
+/* Of what was hashed by the curve's digest before. The signature has `len` bytes, one of those that half of all have
+ * anyway: 71 on P-256, 103 on P-384. */
+bool pki_own_sign_hash(struct pki_own *own, struct view hash, size_t len, struct buf *ret_sig,
+                       struct err *err);
 
 /* ---- the throwaway key --------------------------------------------------------------------------- */
 

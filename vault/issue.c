@@ -179,8 +179,10 @@ static bool sign_job(struct vault *v, const struct job *job, const struct pki_or
     leaf.life_ms = job->life;
     leaf.serial_len = s->len;
     memcpy(leaf.serial, s->serial, s->len);
+    if (s->profile != PKI_OCSP)
+        return pki_ca_issue_soon(v->keys.ca, s->csr, &leaf, ret_der, err);
     return pki_ca_issue_der(v->keys.ca, s->csr, &leaf, ret_der, err) &&
-           (s->profile != PKI_OCSP || take_ocsp(v, buf_view(ret_der), err));
+           take_ocsp(v, buf_view(ret_der), err);
 }
 
 /* den waits for 10 s: with a slow token what is left is asked for once more. */
@@ -190,7 +192,7 @@ static bool check_time(uint64_t since, struct err *err)
            err_set(err, ERR_BUSY, "the token signs too slowly for so many at once: try again");
 }
 
-bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
+bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
 {
     _free_ char *crl = view_dup_text(vault_bytes(in, MAX_URL)),
                 *ca = view_dup_text(vault_bytes(in, MAX_URL)),
@@ -220,7 +222,7 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, _unus
         vault_log_refusal(v, "certificate", &why);
         vault_put_refusal(answer, &why);
     }
-    return vault_end(in);
+    return vault_end(in) && pki_ca_verify(v->keys.ca, err);
 }
 
 /* ---- OCSP --------------------------------------------------------------------------------------------------- */

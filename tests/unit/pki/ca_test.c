@@ -29,15 +29,15 @@ bool __wrap_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struc
     return __real_pki_throwaway_sign(t, bytes, ret_sig, err);
 }
 
-bool __real_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
-                         struct err *err);
-bool __wrap_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
-                         struct err *err);
-bool __wrap_pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig,
-                         struct err *err)
+bool __real_pki_own_sign_soon(struct pki_own *own, struct view bytes, struct buf *ret_sig,
+                              struct err *err);
+bool __wrap_pki_own_sign_soon(struct pki_own *own, struct view bytes, struct buf *ret_sig,
+                              struct err *err);
+bool __wrap_pki_own_sign_soon(struct pki_own *own, struct view bytes, struct buf *ret_sig,
+                              struct err *err)
 {
     n_signed++;
-    return __real_pki_own_sign(own, bytes, ret_sig, err);
+    return __real_pki_own_sign_soon(own, bytes, ret_sig, err);
 }
 
 /* A processor that errs. */
@@ -350,6 +350,30 @@ TEST(a_signature_that_is_wrong_does_not_leave)
         CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
         CHECK(is_signed_by(cert, net.intermediate));
         pki_cert_free(cert);
+    }
+}
+
+TEST(of_many_that_are_verified_together_none_leaves_when_one_is_wrong)
+{
+    _cleanup_(net_deinit) struct net net = { 0 };
+    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    struct pki_order order = net_order(PKI_PEER, "456000");
+    struct err err = { 0 };
+
+    CHECK_OK(net_init(&net, &err), err);
+    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(pki_ca_verify(net.intermediate, &err), err); /* of none */
+    for (size_t wrong = 0; wrong <= 5; wrong++) {
+        for (size_t i = 0; i < 5; i++) {
+            _buf_ der = { 0 };
+            is_faulty = i == wrong;
+            CHECK_OK(pki_ca_issue_soon(net.intermediate, csr, &order, &der, &err), err);
+        }
+        is_faulty = false;
+        if (wrong < 5)
+            CHECK_ERR(pki_ca_verify(net.intermediate, &err), err, ERR_INTERNAL);
+        else
+            CHECK_OK(pki_ca_verify(net.intermediate, &err), err);
     }
 }
 
