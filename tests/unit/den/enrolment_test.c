@@ -136,6 +136,13 @@ TEST(an_ephemeral_device_vanishes_after_it_disconnected_and_not_before)
     CHECK_STR(world_take_id(w, world_admit(w, peer, token), peer), id); /* its own, nobody else's */
 }
 
+/* In a network where somebody has to say yes: the code of that machine. */
+static void approval_code(struct world *w, const struct world_peer *peer, char ret_code[RPC_CODE])
+{
+    enrol_by(w, DEN_BY_APPROVAL);
+    rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), ret_code);
+}
+
 TEST(who_waits_for_approval_is_let_in_when_somebody_says_so)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
@@ -144,8 +151,7 @@ TEST(who_waits_for_approval_is_let_in_when_somebody_says_so)
     struct err err = { 0 };
     char code[RPC_CODE];
 
-    enrol_by(w, DEN_BY_APPROVAL);
-    rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
+    approval_code(w, peer, code);
     for (int i = 0; i < 5; i++) { /* it asks again and again, and through restarts */
         uint64_t inv = world_admit(w, peer, NULL);
         world_check_refused(w, inv, ERR_PENDING);
@@ -157,7 +163,9 @@ TEST(who_waits_for_approval_is_let_in_when_somebody_says_so)
     CHECK_U64(world_audited(w, "request.refused", NULL), 0);
     CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
     CHECK_STR(row.host, "a-host");
-    CHECK_OK(people_approve(w->store, &row, NULL, "staff", &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(people_approve(w->store, &row, NULL, "staff",
+                            &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     world_take_id(w, world_admit(w, peer, NULL), peer);
     CHECK_STR(find(w, peer).groups, "staff");
     CHECK(!people_find_waiting(w->store, code, &row, &err) && err.code == ERR_NOT_FOUND);
@@ -171,11 +179,11 @@ TEST(who_is_turned_away_is_told_so)
     struct err err = { 0 };
     char code[RPC_CODE];
 
-    enrol_by(w, DEN_BY_APPROVAL);
-    rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
+    approval_code(w, peer, code);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_PENDING);
     CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
-    CHECK_OK(people_deny(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(people_deny(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_NOT_AUTHORIZED);
 }
 
@@ -210,7 +218,9 @@ TEST(a_token_made_without_the_approval_waits_in_every_network)
         rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
         world_check_refused(w, world_admit(w, peer, weak), ERR_PENDING);
         CHECK_OK(people_find_waiting(w->store, code, &row, &err), err);
-        CHECK_OK(people_approve(w->store, &row, NULL, NULL, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+        CHECK_OK(people_approve(w->store, &row, NULL, NULL,
+                                &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+                 err);
         world_take_id(w, world_admit(w, peer, weak), peer);
         CHECK(find(w, peer).kind == STORE_COMMITTED);
     }
@@ -269,7 +279,8 @@ TEST(a_provisional_id_is_kept_by_coming_back_on_a_later_day)
     world_take_id(w, world_admit(w, faithful, NULL), faithful); /* the same day says nothing */
     CHECK(find(w, faithful).kind == STORE_PROVISIONAL);
     who = find(w, approved);
-    CHECK_OK(people_commit(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(people_commit(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     world_jump(w, DAY_MS);
     world_take_id(w, world_admit(w, faithful, NULL), faithful);
     CHECK(find(w, faithful).kind == STORE_COMMITTED);
@@ -313,7 +324,8 @@ TEST(who_was_removed_stays_out_and_keeps_the_id)
     struct store_identity who = find(w, peer);
     struct err err;
 
-    CHECK_OK(people_remove(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(people_remove(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_NOT_AUTHORIZED);
     world_check_refused(w, world_admit(w, peer, token), ERR_NOT_AUTHORIZED);
     world_check_refused(w, world_sign(w, peer), ERR_NOT_AUTHORIZED);

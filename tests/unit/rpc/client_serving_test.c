@@ -154,16 +154,22 @@ TEST(what_the_router_takes_away_is_asked_for_again)
     CHECK_U64(talk_count(&t, RPC_REGISTER), 2);
 }
 
+/* One procedure, and a call of it by a caller of that role. */
+static void invoke_once(struct talk *t, struct served *served, const char *role)
+{
+    talk_init(t, false);
+    rpc_client_register(t->client, t->now, "peer.456000.chat", on_inv, served);
+    talk_open(t);
+    fake_router_invoke(&t->router, id_of(t, RPC_REGISTER, 0), role, VIEW_LIT(""));
+    talk_pump(t);
+}
+
 TEST(an_invocation_of_an_earlier_session_is_not_answered_in_the_next)
 {
     _talk_ t;
     struct served served = { 0 };
 
-    talk_init(&t, false);
-    rpc_client_register(t.client, t.now, "peer.456000.chat", on_inv, &served);
-    talk_open(&t);
-    fake_router_invoke(&t.router, id_of(&t, RPC_REGISTER, 0), "peer", VIEW_LIT(""));
-    talk_pump(&t);
+    invoke_once(&t, &served, "peer");
     rpc_client_closed(t.client, t.now, &(struct err){ ERR_NETWORK_FAILURE, "lost" });
     talk_open(&t);
     rpc_client_yield(t.client, served.number, false, VIEW_LIT(""));
@@ -177,11 +183,7 @@ TEST(an_undisclosed_caller_ends_the_session)
     _talk_ t;
     struct served served = { 0 };
 
-    talk_init(&t, false);
-    rpc_client_register(t.client, t.now, "peer.456000.chat", on_inv, &served);
-    talk_open(&t);
-    fake_router_invoke(&t.router, id_of(&t, RPC_REGISTER, 0), NULL, VIEW_LIT(""));
-    talk_pump(&t);
+    invoke_once(&t, &served, NULL);
     CHECK_U64(served.n, 0);
     CHECK_STR(t.down.text, "INVOCATION: the caller is not disclosed");
     CHECK_STR(t.router.seen[talk_last(&t)].uri, "wamp.error.protocol_violation");
