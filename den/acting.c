@@ -60,7 +60,7 @@ bool owner_check_guide(const char *path, const struct owner *place, struct err *
 {
     struct stat st;
 
-    if (getuid() != 0)
+    if (getuid() != 0 || !path)
         return true;
     if (stat(path, &st) != 0)
         return err_errno(err, "%s", path);

@@ -18,7 +18,8 @@ bool owner_of_dir(const char *dir, struct owner *ret_owner, struct err *err);
 /* Who opens a file that was named to us: `other` for what is in that user's hands (the file, or the folder where it is to be
  * made), else who started this process. */
 struct owner owner_for_file(const char *path, const struct owner *other);
-/* A file that says where root is to work belongs to root, or to whoever owns that place: EXPOSED. */
+/* A file that says where root is to work belongs to root, or to whoever owns that place: EXPOSED. NULL: nobody but
+ * our own caller says it. */
 bool owner_check_guide(const char *path, const struct owner *place, struct err *err);
 
 /* Until its end of life. They nest. */

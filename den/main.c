@@ -127,19 +127,18 @@ static int verb_router_add(int argc, char **argv)
     static const char *const alone_names[] = { "FILE" };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct router_add_order order = { .config = &config, .now = clock_wall_ms() };
-    const char *path = NULL, *fd = NULL, *keys_fd = NULL, *pin_fd = NULL;
+    const char *fd = NULL;
     const struct args_option options[] = {
-        { "config", &path, true },
-        { "answer", &order.answer_path, true },
+        { "config", &order.config_path, true },
+        { "answer", &order.answer_path, false },
         { "root-key", &order.root_key_path, false },
         { "root-passphrase-fd", &fd, false },
-        { "passphrase-fd", &keys_fd, false },
-        { "pin-fd", &pin_fd, false },
+        { "passphrase-fd", &order.keys_fd, false },
+        { "pin-fd", &order.pin_fd, false },
+        { "signer-folder", &order.signer_dir, false },
         { "request", &order.root_request_path, false },
         { "response", &order.root_response_path, false },
     };
-    _buf_wipe_ passphrase = { 0 };
-    _buf_wipe_ pin = { 0 };
     _buf_ text = { 0 };
     struct err err;
 
@@ -148,14 +147,13 @@ static int verb_router_add(int argc, char **argv)
                    &err) ||
         !read_fd(fd, &order.passphrase_fd, &err))
         return misuse(&err);
-    if (!load_config(path, &config))
+    if (!order.answer_path && !order.root_request_path) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "--answer is missing");
+        return misuse(&err);
+    }
+    if (!load_config(order.config_path, &config))
         return FAILED;
     log_open("warren-den", LOG_WARN);
-    if (!order.root_request_path && (!keys_ask(config.state, keys_fd, &passphrase, &err) ||
-                                     !keys_ask_pin(config.state, pin_fd, &pin, &err)))
-        return fail(&err);
-    config.passphrase = &passphrase;
-    config.pin = &pin;
     if (!router_add(&order, &err))
         return fail(&err);
     printf("%s", buf_cstr(&text));
@@ -329,9 +327,10 @@ static const struct verb {
       "assigns a reserved name" },
     { "name", "free", verb_name_free, "NAME --config FILE", "takes a name away" },
     { "router", "add", verb_router_add,
-      "FILE --config FILE --answer FILE [--root-key FILE] [--root-passphrase-fd N] "
-      "[--passphrase-fd N] [--pin-fd N] [--request FILE | --response FILE]",
+      "FILE --config FILE --answer FILE [--passphrase-fd N] [--pin-fd N] " ROOT_OPTIONS,
       "answers a router's request, with a new manifest where it needs one" },
+    { "router", "remove", verb_router_remove, "KEY --config FILE [--anyway] " ROOT_OPTIONS,
+      "nobody believes that router any more; rollover status lists the keys" },
     { "signer", "split", verb_signer_split, "DIR --config FILE [--user NAME] [--socket PATH]",
       "moves the keys to a folder that den cannot read: warren-den-signer(8)" },
     { "rollover", "stage", verb_rollover_stage,

@@ -2,6 +2,7 @@
 #include "den/rollover.h"
 
 #include "base/file.h"
+#include "base/text.h"
 #include "den/audit.h"
 #include "den/deed.h"
 #include "den/folder.h"
@@ -23,7 +24,7 @@ const char rollover_router_pk[] = "router_pk";
 const char rollover_refused[] = "router_refused_manifest";
 const char rollover_resigned_by[] = "revocations_signed_by";
 
-enum { MAX_TRUST = 4 * 1024 * 1024 };
+enum { MAX_TRUST = 4 * 1024 * 1024, LEAST_DIGITS = 8 };
 
 bool rollover_lock(const struct den_config *config, int *ret_fd, struct err *err)
 {
@@ -72,6 +73,85 @@ static bool choose_what(struct rolling *r, struct err *err)
     return true;
 }
 
+/* What the operator named is read and written as the operator. */
+static bool read_named(const char *path, size_t max, struct buf *ret_bytes, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) && file_read(path, max, ret_bytes, err);
+}
+
+/* One key of the manifest's routers begins so. */
+static bool find_listed(struct rolling *r, struct view digits, struct buf *ret_pk, struct err *err)
+{
+    const struct rpc_key_list *keys = &rpc_trust_manifest(*r->trust)->keys;
+    size_t n = 0;
+
+    for (size_t i = 0; i < keys->n; i++) {
+        _buf_ hex = { 0 };
+        text_put_hex(&hex, keys->item[i].pk);
+        if (keys->item[i].role != RPC_KEY_ROUTER || !view_starts(buf_view(&hex), digits))
+            continue;
+        buf_clear(ret_pk);
+        buf_put(ret_pk, keys->item[i].pk);
+        n++;
+    }
+    if (n == 1)
+        return true;
+    return err_set(err, n ? ERR_INVALID_ARGUMENT : ERR_NOT_FOUND,
+                   n ? "%.*s: %zu routers have keys that begin so: give more digits"
+                     : "%.*s: the manifest lists no router with such a key (rollover status shows "
+                       "those that it does)",
+                   VIEW_FMT(digits), n);
+}
+
+static bool is_digits(const char *text)
+{
+    size_t n = strspn(text, "0123456789abcdef");
+
+    return n >= LEAST_DIGITS && text[n] == '\0';
+}
+
+static bool find_router(struct rolling *r, struct buf *ret_pk, struct err *err)
+{
+    const char *word = r->order->router;
+    struct rpc_router_request request = { 0 };
+    _buf_ text = { 0 };
+
+    if (is_digits(word))
+        return find_listed(r, view_text(word), ret_pk, err);
+    if (!file_exists(word))
+        return err_set(
+            err, ERR_INVALID_ARGUMENT,
+            "%.80s: neither %d digits or more of a router's key, as rollover status shows "
+            "them, nor the file of its request",
+            word, LEAST_DIGITS);
+    if (!read_named(word, RPC_MAX_ROUTER_FILE, &text, err) ||
+        !rpc_router_request_read(word, buf_view(&text), &request, err))
+        return false;
+    buf_put(ret_pk, VIEW_ARR(request.public_key));
+    rpc_router_request_deinit(&request);
+    return true;
+}
+
+/* den would be without one. */
+static bool check_other_router(struct rolling *r, struct view pk, struct err *err)
+{
+    enum store_found found;
+    _buf_ mine = { 0 };
+
+    if (r->order->is_anyway)
+        return true;
+    if (!store_blob_get(r->store, rollover_router_pk, &found, &mine, err))
+        return false;
+    return !view_eq(pk, buf_view(&mine)) ||
+           err_set(
+               err, ERR_BUSY,
+               "den connects to this router: have router in den.conf name another one and start "
+               "den first (--anyway does it nevertheless)");
+}
+
 static bool copy_trust(const struct rpc_trust *trust, struct rpc_trust **ret_copy, struct err *err)
 {
     _buf_ bytes = { 0 };
@@ -88,15 +168,19 @@ static bool make_order(struct rolling *r, struct err *err)
 
     if (!choose_what(r, err))
         return false;
-    change = (struct change){ .step = order->step, .what = r->asked.what, .pk = order->pk };
-    if (!change_check(*r->trust, &change, err))
+    r->asked.pk = buf_dup(order->pk);
+    if (order->router && !find_router(r, &r->asked.pk, err))
+        return false;
+    change =
+        (struct change){ .step = order->step, .what = r->asked.what, .pk = buf_view(&r->asked.pk) };
+    if (!change_check(*r->trust, &change, err) ||
+        (order->router && !check_other_router(r, change.pk, err)))
         return false;
     r->asked.step = order->step;
     r->asked.network = mem_text(r->order->config->network);
     r->asked.reason = mem_text(order->reason ? order->reason : "");
     r->asked.host = mem_text(order->host ? order->host : "");
     r->asked.made_at = order->now;
-    r->asked.pk = buf_dup(order->pk);
     if (!rolling_make_key(r, err))
         return err_wrap(err, "the new key");
     if (!copy_trust(*r->trust, &r->asked.trust, err))
@@ -185,15 +269,6 @@ static bool sign_here(struct rolling *r, struct err *err)
     if (!acting_begin(&as, &owner, err)) /* a token may open files with each signature */
         return false;
     return root_sign(&r->asked, &(struct root_signers){ root, fresh }, order->now, &r->answer, err);
-}
-
-/* What the operator named is read and written as the operator. */
-static bool read_named(const char *path, size_t max, struct buf *ret_bytes, struct err *err)
-{
-    const struct owner self = owner_self();
-    _acting_ struct acting as = { 0 };
-
-    return acting_begin(&as, &self, err) && file_read(path, max, ret_bytes, err);
 }
 
 static bool read_answer(struct rolling *r, struct err *err)
@@ -309,6 +384,7 @@ static void put_done(const struct rolling *r, struct buf *to)
         [CHANGE_RETIRE] = "the rollover is over",
         [CHANGE_BACK] = "rollover status shows where it is now",
         [CHANGE_REPLACE] = "the old one is out; rollover status shows who has heard of it",
+        [CHANGE_REMOVE_ROUTER] = "whoever has the manifest believes that router no more",
     };
     const char *next = nexts[r->asked.step];
 

@@ -17,8 +17,10 @@ struct rollover_order {
     enum change_step step;
     bool has_what; /* else of switch, retire and back: whatever is under way */
     enum change_what what;
-    const char *reason;       /* a word of RFC 5280; NULL: none */
-    struct view pk;           /* of the two steps about routers */
+    const char *reason; /* a word of RFC 5280; NULL: none */
+    struct view pk;     /* of a router to be added */
+    const char *
+        router; /* to be removed: the first 8 digits of its key, or more; or the file of its request */
     const char *host;         /* the router's; NULL: none */
     const char *root_key;     /* NULL: in the state folder */
     const char *new_root_key; /* NULL: in the state folder */

@@ -2,10 +2,14 @@
 #include "den/router_add.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "den/acting.h"
 #include "den/adopt.h"
 #include "den/folder.h"
+#include "den/keys.h"
+#include "den/record.h"
 #include "den/rollover.h"
 #include "den/signer_link.h"
+#include "vault/vault.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +25,8 @@ struct adding {
     struct rpc_trust *trust;
     struct store *store;
     struct signer *signer;
-    bool is_new; /* to the manifest */
+    bool is_new;                /* to the manifest */
+    struct buf passphrase, pin; /* of the signer's keys */
 };
 
 static void adding_deinit(struct adding *a)
@@ -31,10 +36,21 @@ static void adding_deinit(struct adding *a)
     rpc_trust_free(a->trust);
     store_free(a->store);
     signer_free(a->signer);
+    buf_wipe(&a->passphrase);
+    buf_wipe(&a->pin);
     if (a->lock_fd >= 0)
         close(a->lock_fd);
     if (a->den_fd >= 0)
         close(a->den_fd);
+}
+
+/* What the operator named is read and written as the operator. */
+static bool read_named(const char *path, size_t max, struct buf *ret_bytes, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) && file_read(path, max, ret_bytes, err);
 }
 
 static bool read_request(struct adding *a, struct err *err)
@@ -42,7 +58,7 @@ static bool read_request(struct adding *a, struct err *err)
     const char *path = a->order->request_path;
     _buf_ text = { 0 };
 
-    if (!file_read(path, RPC_MAX_ROUTER_FILE, &text, err) ||
+    if (!read_named(path, RPC_MAX_ROUTER_FILE, &text, err) ||
         !rpc_router_request_read(path, buf_view(&text), &a->request, err))
         return err_wrap(err, "the router's request");
     if (!pki_csr_read(buf_view(&a->request.csr), &a->csr, err) ||
@@ -51,26 +67,45 @@ static bool read_request(struct adding *a, struct err *err)
     return true;
 }
 
+/* Root has the signer's folder at hand, and gives it the order at once. Whoever has not is told what to order. */
+static bool order_router(struct adding *a, struct err *err)
+{
+    const char *dir = a->order->signer_dir ? a->order->signer_dir : a->config->signer_folder;
+    struct owner signer = { 0 };
+    uint8_t spki[HASH_SIZE];
+    _acting_ struct acting as = { 0 };
+
+    if (getuid() != 0 || !dir || !*dir)
+        return true;
+    pki_csr_spki_hash(a->csr, spki);
+    return owner_of_dir(dir, &signer, err) && acting_begin(&as, &signer, err) &&
+           vault_order_add_router(dir, VIEW_ARR(spki), a->order->now + DAY_MS, err);
+}
+
 /* One that has a folder of its own is asked, as den asks it; it wants the operator's order there. A folder from before
  * signers had books gets one. */
 static bool load_signer(struct adding *a, struct err *err)
 {
-    const struct signer_config signer = {
-        .network = a->config->network,
-        .crl_url = a->config->crl_url,
-        .ca_url = a->config->ca_url,
-        .secrets = config_secrets(a->config),
-    };
-
     const struct signer_place place = { .socket = a->config->signer, .dir = a->config->state };
     struct signer_road road = { .send = signer_link_send,
                                 .receive = signer_link_receive,
                                 .free = signer_link_free_any };
-    bool is_new;
+    bool is_apart = place.socket && *place.socket, is_new;
 
     if (!folder_lock(a->config, &a->den_fd, err))
         return err->code == ERR_BUSY ? err_wrap(err, "stop warren-den first") : false;
-    if (place.socket && *place.socket) {
+    if (is_apart ? !order_router(a, err)
+                 : !keys_ask(a->config->state, a->order->keys_fd, &a->passphrase, err) ||
+                       !keys_ask_pin(a->config->state, a->order->pin_fd, &a->pin, err))
+        return false;
+    const struct signer_config signer = {
+        .network = a->config->network,
+        .crl_url = a->config->crl_url,
+        .ca_url = a->config->ca_url,
+        .secrets = { .passphrase = buf_view(&a->passphrase),
+                     .login = { buf_view(&a->pin), TOKEN_ATTENDED } },
+    };
+    if (is_apart) {
         road.user = signer_link_new(&place);
         return signer_new_on(&road, &signer, &a->signer, err);
     }
@@ -102,6 +137,7 @@ static bool list_router(struct adding *a, struct err *err)
     const struct router_add_order *order = a->order;
     const struct rollover_order step = {
         .config = a->config,
+        .config_path = order->config_path,
         .step = CHANGE_ADD_ROUTER,
         .pk = VIEW_ARR(a->request.public_key),
         .host = a->request.host,
@@ -113,6 +149,25 @@ static bool list_router(struct adding *a, struct err *err)
     };
 
     return rollover_step(&step, a->store, &a->trust, order->ret_text, err);
+}
+
+static bool create_named(const char *path, struct view bytes, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) && file_create(path, bytes, 0644, err);
+}
+
+/* den does not connect to every router: what it was given says what it has. */
+static bool note_given(const struct adding *a, struct err *err)
+{
+    _free_ char *name = rollover_router_number(VIEW_ARR(a->request.public_key));
+    _transaction_ struct store *open = a->store;
+
+    return store_begin(open, err) &&
+           store_number_raise(open, name, rpc_trust_manifest_no(a->trust), err) &&
+           store_commit(open, err);
 }
 
 static bool put_answer(const struct adding *a, struct err *err)
@@ -135,7 +190,7 @@ static bool put_answer(const struct adding *a, struct err *err)
     rpc_trust_save(a->trust, &answer.trust);
     rpc_router_answer_write(&answer, &text);
     rpc_router_answer_deinit(&answer);
-    return file_create(a->order->answer_path, buf_view(&text), 0644, err);
+    return create_named(a->order->answer_path, buf_view(&text), err) && note_given(a, err);
 }
 
 /* den renews the certificate of the router that it connects to. */
@@ -150,8 +205,17 @@ static bool keep_csr(const struct adding *a, struct err *err)
     return file_write(path, buf_view(&pem), 0644, err);
 }
 
+static bool add(struct adding *a, struct err *err)
+{
+    if (!read_request(a, err) || !open_parts(a, err) || (a->is_new && !list_router(a, err)))
+        return false;
+    return a->order->root_request_path || (keep_csr(a, err) && put_answer(a, err));
+}
+
 bool router_add(const struct router_add_order *order, struct err *err)
 {
+    struct owner den = { 0 };
+    _acting_ struct acting as = { 0 };
     _cleanup_(adding_deinit) struct adding a = {
         .order = order, .config = order->config, .lock_fd = -1, .den_fd = -1
     };
@@ -159,7 +223,7 @@ bool router_add(const struct router_add_order *order, struct err *err)
     if (!order->root_request_path && file_exists(order->answer_path))
         return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten",
                        order->answer_path);
-    if (!read_request(&a, err) || !open_parts(&a, err) || (a.is_new && !list_router(&a, err)))
-        return false;
-    return order->root_request_path || (keep_csr(&a, err) && put_answer(&a, err));
+    return owner_of_dir(order->config->state, &den, err) &&
+           owner_check_guide(order->config_path, &den, err) && acting_begin(&as, &den, err) &&
+           add(&a, err);
 }

@@ -7,6 +7,9 @@
 
 struct router_add_order {
     const struct den_config *config;
+    const char *config_path;      /* the file that it is from */
+    const char *keys_fd, *pin_fd; /* as keys_ask() and keys_ask_pin() take them */
+    const char *signer_dir;       /* where the signer's keys are; NULL: as the configuration says */
     const char *request_path, *answer_path;
     const char *root_key_path; /* NULL: in the state folder */
     int passphrase_fd;

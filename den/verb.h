@@ -63,6 +63,7 @@ int verb_policy_why(int argc, char **argv);
 int verb_policy_replay(int argc, char **argv);
 
 /* verb_rollover.c */
+int verb_router_remove(int argc, char **argv);
 int verb_rollover_stage(int argc, char **argv);
 int verb_rollover_switch(int argc, char **argv);
 int verb_rollover_retire(int argc, char **argv);

@@ -64,7 +64,8 @@ static bool read_words(const struct words *words, struct rollover_order *order, 
            read_fd("new-root-passphrase-fd", words->new_fd, &order->new_passphrase_fd, err);
 }
 
-static int run_step(enum change_step step, int argc, char **argv)
+/* `alone`: the router that is meant, or NULL for the steps that are about none. */
+static int run_about(enum change_step step, const char *alone, int argc, char **argv)
 {
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct rollover_order order = { .config = &config, .step = step, .now = clock_wall_ms() };
@@ -87,7 +88,8 @@ static int run_step(enum change_step step, int argc, char **argv)
     _buf_ text = { 0 };
     struct err err;
 
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), &alone, &order.router, alone ? 1 : 0,
+                   &err) ||
         !read_words(&words, &order, &err))
         return verb_misuse(&err);
     if (!verb_load_config(words.config, &config))
@@ -99,6 +101,16 @@ static int run_step(enum change_step step, int argc, char **argv)
         return verb_fail(&err);
     printf("%s", buf_cstr(&text));
     return VERB_DONE;
+}
+
+static int run_step(enum change_step step, int argc, char **argv)
+{
+    return run_about(step, NULL, argc, argv);
+}
+
+int verb_router_remove(int argc, char **argv)
+{
+    return run_about(CHANGE_REMOVE_ROUTER, "KEY", argc, argv);
 }
 
 int verb_rollover_stage(int argc, char **argv)

@@ -242,6 +242,24 @@ def by_request_and_response_too(net):
 
 
 @as_root
+def a_router_is_added_and_removed(net):
+    """In one go: root gives the signer its order, too."""
+    run([program(net, "warren-router"), "init", net.path("router2"), "--host", "127.0.0.1:1"])
+    net.den.stop()
+    net.with_passphrase([program(net, "warren-den"), "router", "add", net.path("router2/router.request"), "--config", conf(net), "--answer",
+                         net.path("router2.answer"), "--root-key", root_key(net)])
+    start_den(net)
+    heard(net, 0)
+    check_owners(net)
+    tap.check(os.stat(net.path("router2.answer")).st_uid == 0, "the answer is not root's")
+    run([program(net, "warren-router"), "accept", net.path("router2"), net.path("router2.answer")])
+    net.with_passphrase([program(net, "warren-den"), "router", "remove", net.path("router2/router.request"), "--config", conf(net), "--root-key",
+                         root_key(net)])
+    heard(net, 0)
+    check_owners(net)
+
+
+@as_root
 def a_link_that_dens_user_laid_leads_nowhere(net):
     """What root writes in den's folder is written by den's user."""
     victim = net.path("root/victim")

@@ -335,6 +335,61 @@ def a_response_that_comes_too_late_is_refused(net):
     tap.check(status(net)["stage"] == "none", "the stage")
 
 
+def router_key(net, folder):
+    with open(net.path(folder, "router.request"), encoding="ascii") as f:
+        return re.search(r"(?m)^public_key = ([0-9a-f]{64})$", f.read()).group(1)
+
+
+@tap.test
+def routers_come_and_go_with_the_root_elsewhere(net):
+    run([net.program("warren-router"), "init", net.path("router2"), "--host", f"127.0.0.1:{net.port + 1}"])
+    heard(net, 1)
+    request, response = net.path("router2.req"), net.path("router2.resp")
+    add = den(net, "router", "add", net.path("router2/router.request"))
+    tap.check_in("--answer is missing", run(add, wanted=2).stderr)
+    run([*add, "--request", request])  # den goes on meanwhile
+    tap.check_in(f"+ router key {router_key(net, 'router2')}  NEW", root_sign(net, request, response).stdout)
+    taken = [*add, "--answer", net.path("router2.answer"), "--response", response]
+    tap.check_in("stop warren-den first", run(taken, wanted=1).stderr)
+    net.den.stop()
+    run(taken)
+    run([net.program("warren-router"), "accept", net.path("router2"), net.path("router2.answer")])
+    net.start_den()
+    heard(net, 1)
+    tap.check_in(f"{router_key(net, 'router2')[:16]}... has manifest", run(den(net, "rollover", "status")).stdout)
+
+    words = ["--root-key", root_key(net)]
+    net.with_passphrase(den(net, "rollover", "stage", *words))
+    heard(net, 1)
+    said = net.with_passphrase(den(net, "rollover", "switch", *words), wanted=1).stderr
+    tap.check_in(f"router {router_key(net, 'router2')[:16]}... has manifest", said)
+    net.den.stop()
+    run([*add, "--answer", net.path("router2.again")])  # what it lacks, without the root
+    net.start_den()
+    heard(net, 1)
+    for step in ("switch", "back", "back"):
+        net.with_passphrase(den(net, "rollover", step, *words))
+        heard(net, 1)
+        net.den.stop()
+        run([*add, "--answer", net.path(f"router2.after-{time.monotonic_ns()}")])
+        net.start_den()
+
+    remove = den(net, "router", "remove", router_key(net, "router2")[:12])
+    tap.check_in("neither 8 digits", run(den(net, "router", "remove", "nowhere"), wanted=1).stderr)
+    tap.check_in("no router with such a key", run(den(net, "router", "remove", "0" * 64), wanted=1).stderr)
+    tap.check_in("den connects to this router", run(den(net, "router", "remove", net.path("router/router.request")), wanted=1).stderr)
+    request, response = net.path("remove.req"), net.path("remove.resp")
+    run([*remove, "--request", request])
+    tap.check_in(f"- router key {router_key(net, 'router2')}  IS OUT", root_sign(net, request, response).stdout)
+    run([*remove, "--response", response])
+    heard(net, 1)
+    tap.check(router_key(net, "router2") not in run(den(net, "rollover", "status")).stdout, "it is still listed")
+    tap.check_in("no router with such a key", run(remove, wanted=1).stderr)
+    tap.check_in("the network's only router", run(den(net, "router", "remove", "--anyway", net.path("router/router.request")), wanted=1).stderr)
+    alice = linked(net, "alice", "bob")
+    alice.stop()
+
+
 def with_passphrases(argv, **given):
     """{option: passphrase}, each by a descriptor of its own."""
     fds = []
