@@ -2,6 +2,7 @@
 #include "tests/unit/den/world.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "den/audit.h"
 
@@ -203,6 +204,20 @@ static uint64_t signer_clock(void *user)
     return w->port.wall(w->port.user);
 }
 
+static bool write_keys(const struct world *w, const struct pki_ca *ca, struct err *err)
+{
+    _free_ char *key = file_path(w->keys_dir, "intermediate.key"),
+                *cert = file_path(w->keys_dir, "intermediate.pem"),
+                *sign = file_path(w->keys_dir, "sign.key");
+    _buf_wipe_ key_pem = { 0 };
+    _buf_ cert_pem = { 0 };
+
+    pki_pem_put(&cert_pem, "CERTIFICATE", pki_cert_der(pki_ca_cert(ca)));
+    return pki_key_write(pki_ca_key(ca), VIEW(NULL, 0), &key_pem, err) &&
+           file_create(key, buf_view(&key_pem), 0600, err) &&
+           file_create(cert, buf_view(&cert_pem), 0644, err) && key_write(w->sign, sign, err);
+}
+
 static bool found_network(struct world *w, struct err *err)
 {
     const struct signer_config config = { .network = WORLD_NETWORK,
@@ -230,6 +245,14 @@ static bool found_network(struct world *w, struct err *err)
         !pki_key_spki_hash(router_tls, router_spki, err))
         return false;
     pki_cert_hash(pki_ca_cert(w->root), netid);
+    if (w->keys_dir) {
+        bool ok = write_keys(w, keys.ca, err) &&
+                  vault_book_create(w->keys_dir, VIEW_ARR(netid), WORLD_NETWORK, err) &&
+                  signer_load(w->keys_dir, &config, &w->signer, err);
+        vault_keys_deinit(&keys);
+        return ok && sign_manifest(w, pki_cert_der(pki_ca_cert(w->root)),
+                                   pki_cert_der(signer_cert(w->signer)), err);
+    }
     book = vault_book_new(VIEW_ARR(netid), WORLD_NETWORK);
     vault_book_add_router(book, VIEW_ARR(router_spki), w->wall);
     if (!signer_new(vault_new(&keys, book, VAULT_ASKED_BY_DEN), &config, &w->signer, err))
@@ -260,6 +283,11 @@ static bool start(struct world *w, struct err *err)
 
 struct world *world_new(const char *policy)
 {
+    return world_new_in(NULL, policy);
+}
+
+struct world *world_new_in(const char *keys_dir, const char *policy)
+{
     static unsigned n;
     _cleanup_(world_freep) struct world *w = mem_new(struct world);
     struct err err = { 0 };
@@ -267,6 +295,7 @@ struct world *world_new(const char *policy)
     w->wall = (uint64_t)WORLD_START_S * 1000;
     w->mono = 1000;
     w->source = "192.0.2.7";
+    w->keys_dir = keys_dir;
     w->store_path = mem_format("%s/den-%u.db", check_dir(), n++);
     w->port = (struct den_port){
         .mono = get_mono,

@@ -38,6 +38,7 @@ struct world_event {
 
 struct world {
     char *store_path, *policy;
+    const char *keys_dir; /* NULL: the keys are in memory alone */
     uint64_t mono, wall;
     struct key *sign, *login, *router;
     struct pki_ca *root;
@@ -63,6 +64,8 @@ struct world {
 
 /* A founded network whose core has started and is online. NULL: failed, and said so. */
 struct world *world_new(const char *policy);
+/* The same, with the signer's keys and book as files in that folder, as warren-den init leaves them. */
+struct world *world_new_in(const char *keys_dir, const char *policy);
 void world_free(struct world *w);
 OWN_FREEP(world, struct world)
 /* den ends and starts anew on the same folder. False when it refuses to. */
