@@ -58,6 +58,7 @@ struct den_config {
 #define X(...) CONF_FIELD(__VA_ARGS__)
     DEN_OPTIONS(X)
 #undef X
+    bool accepts_no_list; /* no option of the file: --without-list */
     /* Of den's keys, and of the token that has the intermediate's: no options, and not in the file; NULL: none. Wiped when
      * they are read. */
     struct buf *passphrase, *pin;

@@ -677,6 +677,7 @@ static bool make_core(struct den *den, struct err *err)
     core.crl_floor = den->home->crl_floor;
     core.crl_kept = buf_view(&den->home->crl_kept);
     core.accepts_rollback = den->accepts_rollback;
+    core.accepts_no_list = c->accepts_no_list;
     core.ocsp_life = c->ocsp_life;
     core.sign_together = SIGN_TOGETHER;
     core.offer_timeout = c->offer_timeout;

@@ -93,11 +93,12 @@ static int verb_run(int argc, char **argv)
     };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     const char *path = NULL, *fd = NULL, *pin_fd = NULL;
-    bool accepts_rollback = false;
+    bool accepts_rollback = false, accepts_no_list = false;
     const struct args_option options[] = { { "config", &path, true },
                                            { "passphrase-fd", &fd, false },
                                            { "pin-fd", &pin_fd, false },
-                                           { "accept-rollback", .flag = &accepts_rollback } };
+                                           { "accept-rollback", .flag = &accepts_rollback },
+                                           { "without-list", .flag = &accepts_no_list } };
     _buf_wipe_ passphrase = { 0 };
     _buf_wipe_ pin = { 0 };
     enum log_format format;
@@ -119,6 +120,7 @@ static int verb_run(int argc, char **argv)
         return fail(&err);
     config.passphrase = &passphrase;
     config.pin = &pin;
+    config.accepts_no_list = accepts_no_list;
     return den_run(&config, accepts_rollback, &err) ? DONE : fail(&err);
 }
 
@@ -296,7 +298,8 @@ static const struct verb {
     { "passphrase", NULL, verb_passphrase,
       "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
       "keeps den's keys under a passphrase, or another one, or none" },
-    { "run", NULL, verb_run, "--config FILE [--passphrase-fd N] [--pin-fd N] [--accept-rollback]",
+    { "run", NULL, verb_run,
+      "--config FILE [--passphrase-fd N] [--pin-fd N] [--accept-rollback [--without-list]]",
       "runs den in the foreground, logging to standard error; from a database that was taken back "
       "to "
       "an older state only when told to" },

@@ -297,6 +297,18 @@ static void tell_missing(struct restoring *r)
     }
 }
 
+/* It is never in a backup, as it would be an older one. */
+static void tell_list(struct restoring *r)
+{
+    _free_ char *path = file_path(r->dir, "crl.der");
+
+    if (!file_exists(path))
+        buf_printf(&r->text,
+                   "  %-20s is missing: if den asks for it, take that of a machine that "
+                   "was online last\n",
+                   "crl.der");
+}
+
 static bool check_dens(const char *dir, struct err *err)
 {
     _free_ char *db = file_path(dir, "den.db");
@@ -343,6 +355,7 @@ bool restore_make(const struct restore_order *order, struct buf *ret_text, struc
         return err_wrap(err, "restore");
     tell_tokens(&r);
     tell_missing(&r);
+    tell_list(&r);
     *ret_text = r.text;
     r.text = (struct buf){ 0 };
     return true;

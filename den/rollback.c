@@ -325,6 +325,47 @@ static bool take_list(struct den_core *core, uint64_t rev_no, struct err *err)
     return !l.has_failed;
 }
 
+static bool ends_certificates(const struct replay *replay)
+{
+    for (size_t i = 0; i < replay->n; i++) {
+        if (replay->item[i].kind == STORE_REVOKE_IDENTITY ||
+            replay->item[i].kind == STORE_REVOKE_TLS_KEY)
+            return true;
+    }
+    return false;
+}
+
+/* The list that the newest heartbeat names, or one that came after it. */
+static bool has_newest_list(const struct den_core *core, const struct rpc_heartbeat *h)
+{
+    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
+    uint8_t hash[HASH_SIZE];
+    struct err unused;
+
+    hash_sha256(core->c.crl_kept, hash);
+    return view_eq(VIEW_ARR(hash), h->crl_hash) ||
+           (core->c.crl_kept.len && pki_crl_read(core->c.crl_kept, &crl, &unused) &&
+            pki_crl_number(crl) > h->crl_no);
+}
+
+/* Which certificates an identity or a key had that was revoked since, nobody knows but the list: without it they would be
+ * on no list again. */
+static bool check_list(const struct den_core *core, const struct replay *replay, struct err *err)
+{
+    const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
+
+    if (core->c.accepts_no_list || !h || !h->crl_no || !ends_certificates(replay) ||
+        has_newest_list(core, h))
+        return true;
+    err_set(err, ERR_STALE,
+            "crl.der in the state folder is not the list that was published last (number %" PRIu64
+            "), on which certificates stand that den.db does not know and that were revoked",
+            h->crl_no);
+    return err_advise(err, "put the file crl.der of a machine that was online last into the state "
+                           "folder; if there is none, start once with --accept-rollback "
+                           "--without-list: peers refuse those certificates all the same");
+}
+
 /* All of it, or nothing: killed on the way, den finds the same as before. */
 static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t epoch,
                         const struct replay *replay, struct err *err)
@@ -364,7 +405,7 @@ static bool accept(struct den_core *core, const struct replay *replay, struct er
     struct reached r;
     uint64_t epoch;
 
-    if (!find_reached(core, &r, err))
+    if (!check_list(core, replay, err) || !find_reached(core, &r, err))
         return false;
     epoch = r.epoch + 1;
     if (!tell_signer(core, replay, err) || !begin_epoch(core, &r, epoch, replay, err))

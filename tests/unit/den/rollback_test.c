@@ -267,6 +267,7 @@ static void accept(struct world *w, const struct before *b)
     const struct buf none = { 0 };
 
     w->config.accepts_rollback = true;
+    w->config.accepts_no_list = true;
     CHECK_OK(world_restart(w, &err), err);
     answer_list(w, &b->kept, b->n_kept);
     if (b->n_kept)
@@ -443,6 +444,40 @@ TEST(without_a_rollback_an_admission_proves_nothing_to_den)
     world_check_refused(w, show_before(w, erin, buf_view(&a), VIEW_ARR(sig)), ERR_BAD_TOKEN);
 }
 
+/* Carol's certificate is on the list alone: the store is from before it was issued. */
+TEST(without_the_newest_list_it_is_refused)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _buf_ old = snapshot(w), list = { 0 };
+    _cleanup_(world_peer_freep) struct world_peer *carol = world_peer_new(w);
+    const struct buf none = { 0 };
+    struct before b = { 0 };
+
+    put_down(w, STORE_REVOKE_IDENTITY, carol->id, key_public_view(carol->key));
+    world_pass(w, MINUTE_MS);
+    buf_put(&list, den_core_crl(w->core));
+    note(w, &b);
+    put_back(w, &old);
+    w->config.accepts_rollback = true;
+    size_t n_accepted = world_logged("rollback.accepted", NULL);
+    for (int has_list = 0; has_list < 2; has_list++) {
+        w->config.crl_kept = has_list ? buf_view(&list) : VIEW(NULL, 0);
+        CHECK_OK(world_restart(w, &err), err);
+        answer_list(w, &b.kept, b.n_kept);
+        answer_list(w, &none, 0);
+        if (!has_list) {
+            CHECK(den_core_fatal(w->core) &&
+                  strstr(den_core_fatal(w->core)->text, "crl.der in the state folder"));
+            CHECK_U64(world_logged("rollback.accepted", NULL), n_accepted);
+            continue;
+        }
+        hand_over(w, b.n_kept);
+        CHECK(!den_core_fatal(w->core));
+    }
+    buf_free(&b.kept);
+    buf_free(&b.heart);
+}
+
 TEST(a_router_that_lacks_some_of_them_is_waited_for)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
@@ -455,7 +490,7 @@ TEST(a_router_that_lacks_some_of_them_is_waited_for)
     world_pass(w, MINUTE_MS);
     note(w, &b);
     put_back(w, &old);
-    w->config.accepts_rollback = true;
+    w->config.accepts_rollback = w->config.accepts_no_list = true;
     size_t n = w->n_events;
     CHECK_OK(world_restart(w, &err), err);
     answer_list(w, &none, 0);
