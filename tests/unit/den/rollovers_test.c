@@ -21,7 +21,7 @@
 
 enum {
     N_PEERS = 5,
-    YEARS = 3,
+    YEARS = 2,
     LEAF_DAYS = 7,
     MAX_SLEEP_DAYS = 720,
     SLEEP_PERCENT = 12,
