@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define POLICY "allow from * to * can chat\n"
+#define POLICY "rules: [{from: any, to: any, can: [chat]}]\n"
 
 enum {
     N_PEERS = 5,
