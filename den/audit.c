@@ -31,8 +31,8 @@ static void put_pair(struct buf *to, const char *key, struct view value)
 }
 
 /* `no` of the entry that follows `previous`. */
-static void next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at,
-                      struct view bytes, uint8_t ret_head[HASH_SIZE])
+void audit_next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at, struct view bytes,
+                     uint8_t ret_head[HASH_SIZE])
 {
     static const char word[] = "warren/1 audit"; /* with its NUL */
     _buf_ hashed = { 0 };
@@ -86,7 +86,7 @@ static bool append(struct audit_run *run, struct store_audit *entry, struct err 
         return err_set(err, ERR_INTERNAL, "audit: entry %llu is there",
                        (unsigned long long)entry->no);
     entry->no = entry->no ? entry->no : run->no + 1;
-    next_head(run->head, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
+    audit_next_head(run->head, entry->no, entry->at, buf_view(&entry->bytes), entry->head);
     if (!store_audit_add(run->store, entry, err))
         return false;
     run->no = entry->no;
@@ -133,7 +133,7 @@ bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audi
            put(&run, to, at, AUDIT_ROLLBACK, pairs, n_pairs, err) && audit_run_end(&run, err);
 }
 
-static bool is_jump(const struct store_audit *entry)
+bool audit_is_jump(const struct store_audit *entry)
 {
     return view_starts(buf_view(&entry->bytes), view_text("what=" AUDIT_ROLLBACK "\n"));
 }
@@ -180,7 +180,7 @@ static bool look_at_first(void *user, const struct store_audit *entry)
     struct search *search = user;
 
     search->is_known = entry->no == search->no ? memcmp(entry->head, search->head, HASH_SIZE) == 0
-                                               : is_jump(entry);
+                                               : audit_is_jump(entry);
     return false;
 }
 
@@ -215,10 +215,10 @@ struct walk {
 static bool check_entry(void *user, const struct store_audit *entry)
 {
     struct walk *walk = user;
-    uint64_t expected = is_jump(entry) && entry->no > walk->n ? entry->no : walk->n + 1;
+    uint64_t expected = audit_is_jump(entry) && entry->no > walk->n ? entry->no : walk->n + 1;
     uint8_t head[HASH_SIZE];
 
-    next_head(walk->head, expected, entry->at, buf_view(&entry->bytes), head);
+    audit_next_head(walk->head, expected, entry->at, buf_view(&entry->bytes), head);
     if (entry->no != expected || memcmp(head, entry->head, HASH_SIZE) != 0) {
         walk->bad_no = expected;
         return false;

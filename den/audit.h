@@ -41,6 +41,11 @@ bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE]
 /* The newest number and head: 0 and zeros before the first. */
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE],
                 struct err *err);
+/* The head of the entry with number `no`, of time `at` and with these canonical bytes, that follows `previous`. */
+void audit_next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at, struct view bytes,
+                     uint8_t ret_head[HASH_SIZE]);
+bool audit_is_jump(
+    const struct store_audit *entry); /* its number may be higher than the next one */
 /* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. *ret_newest is the number
  * of the last one before it, *ret_n (NULL: not wanted) how many there are up to that one: fewer, once numbers were given up. */
 bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
@@ -49,9 +54,9 @@ bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_n
 struct audit_checked {
     uint64_t last_no; /* the last that is whole */
     uint8_t head[HASH_SIZE];
-    uint64_t bad_no; /* 0: none */
+    uint64_t bad_no;    /* 0: none */
     uint64_t n_entries; /* that were looked at */
-    bool is_all;     /* nothing is left to check */
+    bool is_all;        /* nothing is left to check */
 };
 bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
                        struct audit_checked *ret, struct err *err);

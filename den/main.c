@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "den/keys.h"
 #include "den/args.h"
-#include "den/audit.h"
 #include "den/den.h"
 #include "den/folder.h"
 #include "den/init.h"
@@ -193,86 +192,6 @@ static int verb_signer_split(int argc, char **argv)
     return DONE;
 }
 
-static bool print_entry(_unused_ void *user, const struct store_audit *entry)
-{
-    _buf_ line = { 0 };
-
-    audit_put_json(entry, &line);
-    return puts(buf_cstr(&line)) >= 0;
-}
-
-/* The store alone: an audit can be looked at whatever else is wrong. */
-static bool open_audit(const char *path, struct store **ret_store)
-{
-    _cleanup_(config_deinit) struct den_config config = { 0 };
-    struct err err;
-
-    if (!load_config(path, &config))
-        return false;
-    if (folder_open_store(&config, ret_store, &err))
-        return true;
-    fail(&err);
-    return false;
-}
-
-static int verb_audit_list(int argc, char **argv)
-{
-    _cleanup_(store_freep) struct store *store = NULL;
-    const char *path = NULL, *from = "1";
-    const struct args_option options[] = { { "config", &path, true }, { "from", &from, false } };
-    struct err err;
-    uint64_t no;
-
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
-        return misuse(&err);
-    if (!text_read_u64(view_text(from), &no) || no > INT64_MAX) {
-        err_set(&err, ERR_INVALID_ARGUMENT,
-                "--from: expected the number of an entry, found \"%.64s\"", from);
-        return misuse(&err);
-    }
-    if (!open_audit(path, &store))
-        return FAILED;
-    return store_audit_each(store, no, print_entry, NULL, &err) ? DONE : fail(&err);
-}
-
-/* The first one alone. */
-static bool keep_head(void *user, const struct store_audit *entry)
-{
-    memcpy(user, entry->head, HASH_SIZE);
-    return false;
-}
-
-static int verb_audit_verify(int argc, char **argv)
-{
-    _cleanup_(store_freep) struct store *store = NULL;
-    const char *path = NULL;
-    const struct args_option options[] = { { "config", &path, true } };
-    uint8_t head[HASH_SIZE] = { 0 };
-    uint64_t newest, bad, n;
-    _buf_ hex = { 0 };
-    struct err err;
-
-    if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
-        return misuse(&err);
-    if (!open_audit(path, &store))
-        return FAILED;
-    if (!audit_verify(store, &newest, &bad, &n, &err) ||
-        !store_audit_each(store, newest, keep_head, head, &err))
-        return fail(&err);
-    if (bad) {
-        fprintf(stderr,
-                "warren-den: audit: entry %" PRIu64
-                " is changed, missing or out of order; the %" PRIu64
-                " entries before it are whole\n",
-                bad, n);
-        return FAILED;
-    }
-    text_put_hex(&hex, VIEW_ARR(head));
-    printf("%" PRIu64 " entries, whole and in order, up to number %" PRIu64 "; head %s\n", n,
-           newest, buf_cstr(&hex));
-    return DONE;
-}
-
 static int verb_version(_unused_ int argc, _unused_ char **argv)
 {
     printf("warren-den " WARREN_VERSION "\n");
@@ -389,8 +308,13 @@ static const struct verb {
       "any administrative procedure of the den at work, for scripts: JSON in, JSON out" },
     { "audit", "list", verb_audit_list, "--config FILE [--from N]",
       "prints the audit, a JSON object a line" },
-    { "audit", "verify", verb_audit_verify, "--config FILE",
+    { "audit", "export", verb_audit_export,
+      "--config FILE [--from N] [--since WHEN] [--until WHEN]",
+      "the same for programs and archives; `audit check` verifies what it prints" },
+    { "audit", "verify", verb_audit_verify, "--config FILE [--witness N:HEAD]",
       "checks the whole chain; names the first bad entry" },
+    { "audit", "check", verb_audit_check, "FILE [--after N:HEAD] [--witness N:HEAD]",
+      "checks an export; names the first bad line" },
     { "backup", NULL, verb_backup, "FILE --config FILE --encrypt | --plain [--passphrase-fd N]",
       "copies all of den into one file, beside a den that runs; private keys only under a "
       "passphrase" },

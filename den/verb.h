@@ -23,6 +23,12 @@ int verb_open(int argc, char **argv, const char *const *names, const char **word
 /* An item of a list in JSON, of a map of msgpack. */
 void verb_put_json(struct view map, bool is_first, struct buf *to);
 
+/* verb_audit.c */
+int verb_audit_list(int argc, char **argv);
+int verb_audit_export(int argc, char **argv);
+int verb_audit_verify(int argc, char **argv);
+int verb_audit_check(int argc, char **argv);
+
 /* verb_local.c */
 int verb_status(int argc, char **argv);
 int verb_ask(int argc, char **argv);

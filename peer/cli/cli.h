@@ -24,6 +24,7 @@ struct cli {
 
 int cli_join(const struct cli *cli);
 int cli_id(const struct cli *cli);
+int cli_witness(const struct cli *cli);
 int cli_chat(const struct cli *cli);
 /* These read their own options: argv[0] is the verb. -1: print the usage. */
 int cli_call(struct cli *cli, int argc, char **argv);

@@ -64,3 +64,18 @@ int cli_id(const struct cli *cli)
            (unsigned long long)identity.not_before, (unsigned long long)identity.not_after);
     return 0;
 }
+
+int cli_witness(const struct cli *cli)
+{
+    struct peer_witness witness;
+    struct peer_error error;
+
+    if (!peer_witness_load(cli->state_dir, &witness, &error))
+        return cli_fail(cli, "audit-witness", &error);
+    if (cli->json)
+        printf("{\"number\": %llu, \"head\": \"%s\", \"at_ms\": %llu}\n",
+               (unsigned long long)witness.number, witness.head, (unsigned long long)witness.at);
+    else
+        printf("%llu:%s\n", (unsigned long long)witness.number, witness.head);
+    return 0;
+}

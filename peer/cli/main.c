@@ -37,6 +37,9 @@ static const struct verb {
       "run COMMAND for every call of me.APP.METHOD" },
     { "admin", NULL, cli_admin, 1, "", "admin VERB...",
       "administer the network: `warren admin help`" },
+    { "audit-witness", cli_witness, NULL, 0, "J", "audit-witness [--json]",
+      "what this machine heard last of the network's audit, for `warren-den audit verify "
+      "--witness`" },
     { "name", cli_name, NULL, 3, "Jtp", "name list | claim NAME | release NAME | transfer NAME ID",
       "readable names for this machine's ID" },
     { "rekey", cli_rekey, NULL, 0, "tp", "rekey", "a new identity key, signed by the old one" },

@@ -343,6 +343,15 @@ PEER_API bool peer_publish(struct peer *peer, const char *topic, const struct pe
 PEER_API void *peer_msgpack_from_json(const char *json, size_t size, size_t *ret_size,
                                       struct peer_error *ret_error);
 PEER_API char *peer_json_from_msgpack(const void *bytes, size_t size, struct peer_error *ret_error);
+/* What this machine heard last of the network's audit, from den and signed: the number of its newest entry and the head of its
+ * chain. An audit that does not contain that entry is not the one that den showed then. Without a connection. */
+struct peer_witness {
+    uint64_t number, at; /* 0: nothing was written yet; at: ms since 1970 */
+    char head[65];       /* hexadecimal */
+};
+PEER_API bool peer_witness_load(const char *state_dir, struct peer_witness *ret_witness,
+                                struct peer_error *ret_error);
+
 /* Draws an enrolment token, for a program that administers a network: den is told its public key (64 hexadecimal digits), and the
  * token, a secret, stands behind a dot at the end of a join string. Wipe it. */
 PEER_API void peer_token_new(char ret_token[32], char ret_public_key[65]);
