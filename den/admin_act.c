@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "den/inventory.h"
 #include "den/people.h"
+#include "den/policy_kept.h"
 #include "den/record.h"
 #include "den/revocation.h"
 #include "den/rollover.h"
@@ -407,13 +408,14 @@ bool admin_policy_show(const struct admin *a, struct buf *to, struct err *err)
     struct admin_object o = { 0 };
     uint8_t hash[HASH_SIZE];
     _buf_ text = { 0 };
-    uint64_t no;
+    uint64_t no, at = 0;
 
     if (!store_number_get(a->store, "policy_no", &no, err) ||
-        !store_blob_get(a->store, "policy", &found, &text, err))
+        !policy_kept_find(a->store, no, &found, &at, &text, err))
         return false;
     hash_sha256(buf_view(&text), hash);
     admin_number(&o, "number", no);
+    admin_time(&o, "loaded_at", at);
     admin_hex(&o, "sha256", VIEW_ARR(hash));
     admin_view(&o, "text", buf_view(&text));
     admin_end(&o, to);

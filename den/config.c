@@ -76,6 +76,8 @@ static bool is_within(const struct limit *limit, const struct den_config *config
         memcpy(&n, field, sizeof(n));
         return n >= limit->least && n <= limit->most;
     }
+    if (!*(char *const *)field)
+        return true;
     for (size_t i = 0; limit->words[i]; i++) {
         if (strcmp(*(char *const *)field, limit->words[i]) == 0)
             return true;
@@ -93,6 +95,15 @@ static bool refuse(const char *path, struct view text, const struct limit *limit
     return false;
 }
 
+/* A line that could not even be read is not looked at again; nor is what the file does not set, while others are bad: defaults are
+ * good. */
+static bool is_told(const char *path, unsigned line, struct buf *all)
+{
+    _free_ char *place = mem_format("%s:%u: ", path, line);
+
+    return all->len && (line == 0 || strstr(buf_cstr(all), place));
+}
+
 static bool check_limits(const char *path, struct view text, const struct den_config *config,
                          struct buf *ret_all, struct err *err)
 {
@@ -100,9 +111,10 @@ static bool check_limits(const char *path, struct view text, const struct den_co
     bool ok = true;
 
     for (size_t i = 0; i < N_ELEMENTS(limits); i++) {
-        bool is_bad = !is_within(&limits[i], config) ||
-                      (limits[i].offset == offsetof(struct den_config, heartbeat_bound) &&
-                       config->heartbeat_bound / 2 < config->heartbeat_interval);
+        bool is_bad = !is_told(path, conf_line_of(text, limits[i].name), ret_all) &&
+                      (!is_within(&limits[i], config) ||
+                       (limits[i].offset == offsetof(struct den_config, heartbeat_bound) &&
+                        config->heartbeat_bound / 2 < config->heartbeat_interval));
         if (is_bad)
             refuse(path, text, &limits[i], ret_all, ok ? err : &one);
         ok &= !is_bad;
@@ -141,6 +153,7 @@ static bool check_web(const char *path, struct view text, const struct den_confi
         { config->ca_url, is_web_url, { "ca_url", .expected = URL_EXPECTED } },
         { config->ocsp_url, is_web_url, { "ocsp_url", .expected = URL_EXPECTED } },
         { config->http, is_listening_address, { "http", .expected = "ADDRESS:PORT" } },
+        { config->metrics, is_listening_address, { "metrics", .expected = "ADDRESS:PORT" } },
     };
     struct err one;
     bool ok = true;
@@ -176,6 +189,23 @@ static bool check_token(const char *path, struct view text, const struct den_con
     return false;
 }
 
+/* All errors at once; `err` is the first. */
+static bool check_all(const char *path, struct view text, struct den_config *config,
+                      struct buf *ret_all, struct err *err)
+{
+    static bool (*const checks[])(const char *path, struct view text,
+                                  const struct den_config *config, struct buf *ret_all,
+                                  struct err *err) = { check_limits, check_web, check_token };
+    _buf_ here = { 0 };
+    struct buf *all = ret_all ? ret_all : &here;
+    struct err one;
+    bool ok = conf_parse(path, text, options, N_ELEMENTS(options), config, all, err);
+
+    for (size_t i = 0; i < N_ELEMENTS(checks); i++)
+        ok &= checks[i](path, text, config, all, ok ? err : &one);
+    return ok;
+}
+
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
 {
     _buf_ text = { 0 };
@@ -183,10 +213,7 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
     *config = (struct den_config){ 0 };
     if (!file_read(path, MAX_FILE, &text, err))
         return err_wrap(err, "configuration");
-    if (!conf_parse(path, buf_view(&text), options, N_ELEMENTS(options), config, ret_all, err) ||
-        !check_limits(path, buf_view(&text), config, ret_all, err) ||
-        !check_web(path, buf_view(&text), config, ret_all, err) ||
-        !check_token(path, buf_view(&text), config, ret_all, err))
+    if (!check_all(path, buf_view(&text), config, ret_all, err))
         return false;
     if (strlen(config->state) > 2 && strcmp(config->state + strlen(config->state) - 2, "/.") == 0)
         config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */
@@ -198,6 +225,43 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
 void config_deinit(struct den_config *config)
 {
     conf_deinit(options, N_ELEMENTS(options), config);
+}
+
+/* Read each time that they are used. */
+static const char *const live[] = {
+    "router_life",     "admission_life",   "heartbeat_interval",
+    "heartbeat_bound", "offer_timeout",    "sessions_per_pair",
+    "sessions_per_id", "lost_after",       "id_digits",
+    "enrolment",       "provisional_life", "names_per_id",
+    "name_quarantine", "ocsp_life",        "policy",
+    "log_level",       "log_format",
+};
+
+static bool is_live(const char *name)
+{
+    for (size_t i = 0; i < N_ELEMENTS(live); i++) {
+        if (strcmp(live[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool config_reload(const char *path, struct den_config *config, struct buf *ret_taken,
+                   struct buf *ret_left, struct buf *ret_all, struct err *err)
+{
+    _cleanup_(config_deinit) struct den_config next = { 0 };
+
+    if (!config_read(path, &next, ret_all, err))
+        return false;
+    for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+        struct buf *to = is_live(options[i].name) ? ret_taken : ret_left;
+        if (conf_is_same(&options[i], config, &next))
+            continue;
+        buf_printf(to, "%s%s", to->len ? " " : "", options[i].name);
+        if (to == ret_taken)
+            conf_swap(&options[i], config, &next);
+    }
+    return true;
 }
 
 void config_help(struct buf *to)

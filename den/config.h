@@ -39,6 +39,8 @@
     X(ocsp_life, DURATION, "1h", "how long an OCSP answer may be kept")                            \
     X(http, TEXT, "",                                                                              \
       "ADDRESS:PORT of plain HTTP for /crl, /ca, /root, /ocsp, /health; empty: none")              \
+    X(metrics, TEXT, "",                                                                           \
+      "ADDRESS:PORT of plain HTTP for /metrics, /healthz and /readyz; empty: none")                \
     X(ocsp_burst, NUMBER, "500",                                                                   \
       "OCSP requests that one network (/24, /48) may make at once; 0: any number")                 \
     X(csr_burst, NUMBER, "5", "certificates that one peer may ask for at once; 0: any number")     \
@@ -68,6 +70,10 @@ struct den_config {
  * line per error; config_deinit() must be called in any case. */
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
 void config_deinit(struct den_config *config);
+/* Reads the file again: what den can take while it runs is taken, and named in *ret_taken; what needs a restart stays as it is, and
+ * is named in *ret_left; both with spaces between. On failure nothing is changed. */
+bool config_reload(const char *path, struct den_config *config, struct buf *ret_taken,
+                   struct buf *ret_left, struct buf *ret_all, struct err *err);
 void config_help(struct buf *to);
 struct config_values { /* that are no defaults; NULL or empty: it is one */
     const char *network, *router, *intermediate_key, *token_paths;

@@ -104,6 +104,24 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     return true;
 }
 
+void den_core_adjust(struct den_core *core, const struct den_core_config *next)
+{
+    core->c.id_digits = next->id_digits;
+    core->c.enrolment = next->enrolment;
+    core->c.provisional_life = next->provisional_life;
+    core->c.names_per_id = next->names_per_id;
+    core->c.name_quarantine = next->name_quarantine;
+    core->c.router_life = next->router_life;
+    core->c.admission_life = next->admission_life;
+    core->c.bound = next->bound;
+    core->c.beat_every = next->beat_every;
+    core->c.ocsp_life = next->ocsp_life;
+    core->c.offer_timeout = next->offer_timeout;
+    core->c.max_sessions_per_pair = next->max_sessions_per_pair;
+    core->c.max_sessions_per_id = next->max_sessions_per_id;
+    core->c.lost_after = next->lost_after;
+}
+
 void den_core_free(struct den_core *core)
 {
     if (!core)

@@ -10,6 +10,7 @@
 #include "den/core.h"
 #include "den/home.h"
 #include "den/local.h"
+#include "den/metrics.h"
 #include "den/web.h"
 #include "vault/vault.h"
 
@@ -25,13 +26,17 @@ enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 20 /* ms */, HTTP_CONNS = 64 }
 enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 128 };
 
 struct den {
-    const struct den_config *config;
+    const char *path; /* of den.conf */
+    struct den_config *config;
     bool accepts_rollback;
     struct home *home;
     struct rpc_loop *loop;
     struct rpc_timer *timer;
     struct rpc_ws *ws;
-    struct rpc_http *http;        /* NULL: not configured */
+    struct rpc_http *http; /* NULL: not configured */
+    struct rpc_timer *watchdog;
+    uint64_t watchdog_for;        /* ms: how often systemd wants to hear of us; 0: never */
+    struct rpc_http *figures;     /* NULL: not configured */
     struct rpc_timer *look;       /* for revocations of other processes */
     struct rpc_readable *answers; /* of the signer; NULL: it is not there */
     int answers_fd;               /* the link's own may be closed at any time */
@@ -170,6 +175,7 @@ static void port_router_has(void *user, uint64_t manifest_no)
 }
 
 static bool connect_router(struct den *den, struct err *err);
+static void put_settings(const struct den_config *c, struct den_core_config *core);
 static void register_procedures(struct den *den);
 static void ask_stats(struct den *den);
 
@@ -349,6 +355,35 @@ static bool open_http(struct den *den, struct err *err)
     return true;
 }
 
+static void on_figures(void *user, struct view path, struct rpc_http_page *to)
+{
+    struct den *den = user;
+    struct web_page page = { 0 };
+
+    metrics_serve(den->core, path, &page);
+    to->status = page.status;
+    to->type = page.type;
+    to->body = page.body;
+    arm(den);
+}
+
+static bool open_figures(struct den *den, struct err *err)
+{
+    _free_ char *host = NULL;
+    struct rpc_http_listener listener = { .serve = on_figures, .user = den };
+
+    if (!den->config->metrics || !*den->config->metrics)
+        return true;
+    if (!conf_split_address(view_text(den->config->metrics), 0, &host, &listener.port))
+        return err_set(err, ERR_BAD_CONFIG, "metrics: expected ADDRESS:PORT");
+    listener.host = host;
+    if (!rpc_http_new(den->loop, &listener, &den->figures, err))
+        return err_wrap(err, "metrics");
+    log_event(LOG_INFO, "metrics", "listening=%s port=%u", log_quote_text(den->config->metrics),
+              rpc_http_port(den->figures));
+    return true;
+}
+
 /* ---- the router ---------------------------------------------------------------------------- */
 
 static void on_inv(void *user, const struct rpc_inv *inv)
@@ -519,6 +554,37 @@ static bool load_policy(struct den *den, struct err *err)
     return false;
 }
 
+static void log_bad_config(struct view all)
+{
+    while (all.len) {
+        const uint8_t *end = memchr(all.data, '\n', all.len);
+        size_t len = end ? (size_t)(end - all.data) : all.len;
+        log_event(LOG_ERROR, "config.refused", "cause=%s kept=old",
+                  log_quote(view_sub(all, 0, len)));
+        all = view_sub(all, len + 1, all.len);
+    }
+}
+
+static void reload_config(struct den *den)
+{
+    struct den_core_config settings = { 0 };
+    _buf_ taken = { 0 }, left = { 0 }, all = { 0 };
+    struct err err = { 0 };
+
+    if (!config_reload(den->path, den->config, &taken, &left, &all, &err)) {
+        if (!all.len)
+            buf_put_text(&all, err.text);
+        log_bad_config(buf_view(&all));
+        return;
+    }
+    put_settings(den->config, &settings);
+    den_core_adjust(den->core, &settings);
+    den_set_up_log(den->config);
+    log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
+              log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
+              log_quote_text(left.len ? buf_cstr(&left) : "none"));
+}
+
 static void on_reload(void *user, int signal_number)
 {
     struct den *den = user;
@@ -527,11 +593,49 @@ static void on_reload(void *user, int signal_number)
     (void)signal_number;
     if (den->is_leaving)
         return;
+    notify_reloading();
+    reload_config(den);
     if (!load_policy(den, &err))
         log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(err.code),
                   log_quote_text(err.text));
+    notify_say("READY=1\nSTATUS=online");
     rpc_uplink_flush(den->uplink);
     arm(den);
+}
+
+void den_set_up_log(const struct den_config *config)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } levels[] = {
+        { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
+    };
+    enum log_format format;
+
+    for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
+        if (strcmp(config->log_level, levels[i].name) == 0)
+            log_open("warren-den", levels[i].level);
+    }
+    if (log_read_format(config->log_format, &format))
+        log_set_format(format);
+}
+
+/* Comes from the loop: it turns. */
+static void on_watchdog(void *user)
+{
+    struct den *den = user;
+
+    notify_say("WATCHDOG=1");
+    rpc_timer_set(den->watchdog, clock_mono_ms() + den->watchdog_for / 2);
+}
+
+static void start_watchdog(struct den *den)
+{
+    den->watchdog_for = notify_watchdog();
+    den->watchdog = rpc_timer_new(den->loop, on_watchdog, den);
+    if (den->watchdog_for)
+        on_watchdog(den);
 }
 
 static void on_stop(void *user, int signal_number)
@@ -625,6 +729,27 @@ static void put_facts(void *user, struct admin_object *to)
 
 /* ---- from start to end --------------------------------------------------------------------- */
 
+/* What may be changed while den runs. */
+static void put_settings(const struct den_config *c, struct den_core_config *core)
+{
+    core->id_digits = (unsigned)c->id_digits;
+    core->enrolment = strcmp(c->enrolment, "open") == 0       ? DEN_OPEN
+                      : strcmp(c->enrolment, "approval") == 0 ? DEN_BY_APPROVAL
+                                                              : DEN_BY_TOKEN;
+    core->provisional_life = c->provisional_life;
+    core->names_per_id = c->names_per_id;
+    core->name_quarantine = c->name_quarantine;
+    core->router_life = c->router_life;
+    core->admission_life = c->admission_life;
+    core->beat_every = c->heartbeat_interval;
+    core->bound = c->heartbeat_bound;
+    core->ocsp_life = c->ocsp_life;
+    core->offer_timeout = c->offer_timeout;
+    core->max_sessions_per_pair = c->sessions_per_pair;
+    core->max_sessions_per_id = c->sessions_per_id;
+    core->lost_after = c->lost_after;
+}
+
 static bool make_core(struct den *den, struct err *err)
 {
     const struct den_config *c = den->config;
@@ -648,6 +773,7 @@ static bool make_core(struct den *den, struct err *err)
     };
     den_core_defaults(&core);
     core.port = &den->port;
+    put_settings(c, &core);
     den->place = (struct admin_place){
         .join_host = c->join_host,
         .order_key = c->signer && *c->signer ? NULL : order_key,
@@ -661,26 +787,13 @@ static bool make_core(struct den *den, struct err *err)
     core.intermediates = den->home->keys.intermediates;
     core.n_intermediates = den->home->keys.n_intermediates;
     core.router_csr = buf_view(&den->home->router_csr);
-    core.id_digits = (unsigned)c->id_digits;
-    core.enrolment = strcmp(c->enrolment, "open") == 0       ? DEN_OPEN
-                     : strcmp(c->enrolment, "approval") == 0 ? DEN_BY_APPROVAL
-                                                             : DEN_BY_TOKEN;
-    core.provisional_life = c->provisional_life;
-    core.names_per_id = c->names_per_id;
-    core.name_quarantine = c->name_quarantine;
     core.leaf_life = c->leaf_life;
-    core.router_life = c->router_life;
-    core.admission_life = c->admission_life;
-    core.beat_every = c->heartbeat_interval;
-    core.bound = c->heartbeat_bound;
     core.crl_life = c->crl_life;
     core.crl_floor = den->home->crl_floor;
     core.crl_kept = buf_view(&den->home->crl_kept);
     core.accepts_rollback = den->accepts_rollback;
     core.accepts_no_list = c->accepts_no_list;
-    core.ocsp_life = c->ocsp_life;
     core.sign_together = SIGN_TOGETHER;
-    core.offer_timeout = c->offer_timeout;
     core.rates[RATE_ENROL].burst = c->enrol_burst;
     core.rates[RATE_ENROL].every = c->enrol_every;
     core.rates[RATE_CSR].burst = c->csr_burst;
@@ -688,9 +801,6 @@ static bool make_core(struct den *den, struct err *err)
     core.rates[RATE_CSR].every = c->csr_every;
     core.rates[RATE_DIAL].burst = c->dial_burst;
     core.rates[RATE_DIAL].every = c->dial_every;
-    core.max_sessions_per_pair = c->sessions_per_pair;
-    core.max_sessions_per_id = c->sessions_per_id;
-    core.lost_after = c->lost_after;
     return den_core_new(&core, &den->core, err);
 }
 
@@ -701,12 +811,14 @@ static bool start(struct den *den, struct err *err)
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||
-        !den_core_start(den->core, err) || !open_http(den, err) || !connect_router(den, err))
+        !den_core_start(den->core, err) || !open_http(den, err) || !open_figures(den, err) ||
+        !connect_router(den, err))
         return false;
     den->look = rpc_timer_new(den->loop, on_look, den);
     rpc_timer_set(den->look, clock_mono_ms() + LOOK_EVERY);
     register_procedures(den);
     open_local(den);
+    start_watchdog(den);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
@@ -731,20 +843,25 @@ static void deinit(struct den *den)
         rpc_loop_finish_works(den->loop);
     unwatch_signer(den);
     local_free(den->local);
+    rpc_http_free(den->figures);
     rpc_http_free(den->http);
     den_core_free(den->core);
     rpc_ws_free(den->ws);
     if (den->look)
         rpc_timer_free(den->look);
+    if (den->watchdog)
+        rpc_timer_free(den->watchdog);
     if (den->timer)
         rpc_timer_free(den->timer);
     rpc_loop_free(den->loop);
     home_free(den->home);
 }
 
-bool den_run(const struct den_config *config, bool accepts_rollback, struct err *err)
+bool den_run(const char *path, struct den_config *config, bool accepts_rollback, struct err *err)
 {
-    _cleanup_(deinit) struct den den = { .config = config, .accepts_rollback = accepts_rollback };
+    _cleanup_(deinit) struct den den = { .path = path,
+                                         .config = config,
+                                         .accepts_rollback = accepts_rollback };
 
     file_forbid_dumps();
     if (!start(&den, err))

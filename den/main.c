@@ -84,12 +84,6 @@ static int verb_init(int argc, char **argv)
 
 static int verb_run(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-        { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
-    };
     _cleanup_(config_deinit) struct den_config config = { 0 };
     const char *path = NULL, *fd = NULL, *pin_fd = NULL;
     bool accepts_rollback = false, accepts_no_list = false;
@@ -100,19 +94,13 @@ static int verb_run(int argc, char **argv)
                                            { "without-list", .flag = &accepts_no_list } };
     _buf_wipe_ passphrase = { 0 };
     _buf_wipe_ pin = { 0 };
-    enum log_format format;
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return misuse(&err);
     if (!load_config(path, &config))
         return FAILED;
-    for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
-        if (strcmp(config.log_level, levels[i].name) == 0)
-            log_open("warren-den", levels[i].level);
-    }
-    if (log_read_format(config.log_format, &format))
-        log_set_format(format);
+    den_set_up_log(&config);
     if (!config_check_folder(config.state, &err) ||
         !keys_ask(config.state, fd, &passphrase, &err) ||
         !keys_ask_pin(config.state, pin_fd, &pin, &err))
@@ -120,7 +108,7 @@ static int verb_run(int argc, char **argv)
     config.passphrase = &passphrase;
     config.pin = &pin;
     config.accepts_no_list = accepts_no_list;
-    return den_run(&config, accepts_rollback, &err) ? DONE : fail(&err);
+    return den_run(path, &config, accepts_rollback, &err) ? DONE : fail(&err);
 }
 
 static int verb_router_add(int argc, char **argv)
@@ -299,6 +287,9 @@ static const struct verb {
     { "revoke", NULL, verb_revoke,
       "--config FILE --id ID | --serial HEX | --key HEX [--reason WORD]",
       "revokes an identity with all its certificates, a certificate, or a key" },
+    { "check-config", NULL, verb_check_config, "--config FILE",
+      "checks den.conf, policy and folder as a whole; writes nothing" },
+    { "--check-config", NULL, verb_check_config, NULL, NULL },
     { "status", NULL, verb_status, "--config FILE [--json]", "how the den at work is: one screen" },
     { "session", "list", verb_session_list, "--config FILE [--open] [--json]",
       "lists sessions, present and past, the newest first" },

@@ -29,6 +29,9 @@ int verb_audit_export(int argc, char **argv);
 int verb_audit_verify(int argc, char **argv);
 int verb_audit_check(int argc, char **argv);
 
+/* verb_check.c */
+int verb_check_config(int argc, char **argv);
+
 /* verb_local.c */
 int verb_status(int argc, char **argv);
 int verb_ask(int argc, char **argv);

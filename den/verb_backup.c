@@ -2,10 +2,14 @@
 /* warren-den backup and restore. */
 #include "base/ask.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "den/args.h"
 #include "den/backup.h"
+#include "den/deed.h"
+#include "den/folder.h"
+#include "den/record.h"
 #include "den/verb.h"
 
 #include <inttypes.h>
@@ -56,6 +60,43 @@ static bool read_passphrase(bool is_sealed, int fd, struct buf *to, struct err *
     return !is_sealed || ask_for(fd, true, to, err);
 }
 
+/* In the audit before it is made, so that it has that itself. */
+static bool note_begin(const struct den_config *config, const struct backup_order *order,
+                       bool is_sealed, struct err *err)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    const struct deed deed = deed_here(order->now);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("file", order->to),
+        AUDIT_TEXT("private_keys", is_sealed ? "under a passphrase" : "none"),
+        DEED_PAIRS(&deed),
+    };
+
+    if (file_exists(order->to)) /* nothing will be made */
+        return true;
+    if (!folder_open_store(config, &store, err))
+        return false;
+    _transaction_ struct store *open = store;
+    return store_begin(open, err) &&
+           audit_append(open, deed.at, "backup.begun", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
+/* For the status. */
+static bool note_end(const struct den_config *config, const struct backup_order *order,
+                     struct err *err)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    uint64_t before = 0;
+
+    if (!folder_open_store(config, &store, err))
+        return false;
+    _transaction_ struct store *open = store;
+    return store_begin(open, err) && store_number_get(open, "backup_at", &before, err) &&
+           store_number_raise(open, "backup_at", before > order->now ? before : order->now, err) &&
+           store_commit(open, err);
+}
+
 int verb_backup(int argc, char **argv)
 {
     static const char *const names[] = { "FILE" };
@@ -90,7 +131,8 @@ int verb_backup(int argc, char **argv)
     order.user = &shown;
     ok = config_check_secrets(&config, &err) && read_passphrase(is_sealed, fd, &passphrase, &err);
     order.passphrase = buf_view(&passphrase);
-    if (!ok || !backup_make(&order, &report, &err))
+    if (!ok || !note_begin(&config, &order, is_sealed, &err) ||
+        !backup_make(&order, &report, &err) || !note_end(&config, &order, &err))
         return verb_fail(&err);
     printf("%s: %" PRIu64 " bytes, %s\n%s", order.to, report.n_bytes,
            is_sealed ? "under the passphrase: keep it apart from the file"

@@ -3,11 +3,13 @@
 """A network that is administered: over the network by signed requests, and on den's own machine."""
 import json
 import os
+import signal
 import socket
 import stat
+import urllib.request
 
 import tap
-from network import run
+from network import free_port, run
 
 
 def admin(net, *words, who="boss", wanted=0, **more):
@@ -165,6 +167,70 @@ def the_status_is_one_screen(net):
     status = json.loads(den(net, "status", "--json").stdout)
     over = asked(net, "status")
     tap.check(status["network"] == over["network"] and status["peers"]["known"] == 4, str(status))
+
+
+def get(net, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{net.figures}{path}", timeout=30) as answer:
+        return answer.read().decode()
+
+
+@tap.test
+def figures_and_health_have_a_listener_of_their_own(net):
+    net.den.stop()
+    net.figures = free_port()
+    with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
+        f.write(f"metrics = 127.0.0.1:{net.figures}\n")
+    tap.check_in("good", den(net, "check-config").stdout)
+    net.start_den()
+    text = get(net, "/metrics")
+    for words in ('warren_den_authority_not_after_seconds{kind="root",', "warren_den_audit_number ", "warren_den_peers 4", "warren_den_disk_free_bytes ",
+                  "warren_den_router_up 1", "warren_den_requests_queued 0", "warren_den_signer_up 1"):
+        tap.check_in(words, text)
+    for line in text.splitlines():
+        tap.check(line.startswith("# ") or len(line.rsplit(" ", 1)) == 2 and line.rsplit(" ", 1)[1].isdigit(), line)
+    tap.check(get(net, "/healthz") == "ok\n" and get(net, "/readyz") == "ok\n", "health")
+
+
+@tap.test
+def a_changed_configuration_is_taken_as_far_as_it_can(net):
+    with open(net.path("den/den.conf"), encoding="ascii") as f:
+        before = f.read()
+    with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
+        f.write("log_level = debug\nnames_per_id = 0\nleaf_life = 12h\n")
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, r'event=config.loaded changed="names_per_id log_level" needs_restart=leaf_life', seen)
+    tap.check_in("limit", run(net.warren("alice", "name", "claim", "alice-laptop"), wanted=1).stderr)
+    with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
+        f.write("colour = red\nid_digits = 4\n")
+    refused = den(net, "check-config", wanted=1).stderr
+    tap.check_in("colour", refused)
+    tap.check_in("id_digits", refused)
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, r"event=config.refused cause=.*colour.* kept=old", seen)
+    tap.check_in("warren_den_router_up 1", get(net, "/metrics"))
+    with open(net.path("den/den.conf"), "w", encoding="ascii") as f:
+        f.write(before)
+
+
+@tap.test
+def a_backup_is_audited_and_shown(net):
+    den(net, "backup", net.path("copy"), "--plain")
+    tap.check(newest(net, "backup.begun")["facts"]["file"] == net.path("copy"), "the entry")
+    tap.check(json.loads(den(net, "status", "--json").stdout)["backup_at"], "when")
+
+
+@tap.test
+def a_peer_is_a_witness_of_the_audit(net):
+    witness = run(net.warren("alice", "audit-witness")).stdout.strip()
+    tap.check_in("the witness agrees", den(net, "audit", "verify", "--witness", witness).stdout)
+    number, head = witness.split(":")
+    bad = head[:-1] + ("0" if head[-1] != "0" else "1")
+    tap.check_in("a witness heard", den(net, "audit", "verify", "--witness", f"{number}:{bad}", wanted=1).stderr)
+    with open(net.path("export"), "w", encoding="ascii") as f:
+        f.write(admin(net, "audit", "export").stdout)
+    tap.check_in("the witness agrees", run([net.program("warren-den"), "audit", "check", net.path("export"), "--witness", witness]).stdout)
 
 
 @tap.test
