@@ -30,6 +30,7 @@ struct sources {
 
 static void source_free(struct source *source)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not see deadline_clear() unlink it */
     deadline_clear(&source->sources->deadlines, &source->forgotten);
     map_remove(source->sources->by_key, VIEW_ARR(source->key));
     free(source);

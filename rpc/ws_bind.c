@@ -62,7 +62,7 @@ bool rpc_ws_bind(const char *host, uint16_t port, int *ret_fd, struct err *err)
 
 bool rpc_ws_bind_failed(const char *host, uint16_t port, struct err *err)
 {
-    int fd;
+    int fd = -1;
 
     if (!rpc_ws_bind(host, port, &fd, err))
         return false;

@@ -213,6 +213,7 @@ static void on_info(const SSL *ssl, int where, _unused_ int ret)
     const struct rpc_ws_ticket_events *events = events_of(ssl);
 
     if ((where & SSL_CB_HANDSHAKE_START) && SSL_in_before(ssl))
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): OpenSSL has it const here alone */
         events->on_start(events->user, (SSL *)(uintptr_t)ssl);
 }
 
@@ -226,6 +227,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 
 void rpc_ws_tickets_want(SSL_CTX *ssl, const struct rpc_ws_ticket_events *events)
 {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): read as const, always */
     SSL_CTX_set_ex_data(ssl, events_index(), (void *)(uintptr_t)events);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ssl, on_new_session);

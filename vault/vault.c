@@ -144,7 +144,8 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
     size_t start = answer->len;
     struct err err = { 0 };
 
-    if (in.is_bad || request.len > vault_max_request(kind))
+    if (in.is_bad || kind >= N_ELEMENTS(kinds) || !kinds[kind].handle ||
+        request.len > vault_max_request(kind))
         return VAULT_JUNK;
     v->now = now;
     if (!kinds[kind].handle(v, &in, answer, &err)) {
