@@ -449,6 +449,16 @@ bool signer_link_send(void *link, struct view request, struct err *err)
     return true;
 }
 
+/* A child whose keys are locked said why in a line of its own; nobody but den's operator starts another. */
+static bool say_ended(const struct signer_link *l, struct err *err)
+{
+    if (!is_locked(l) || l->socket)
+        return err_set(err, ERR_BUSY, "den's signer ended; it is started again: try again soon");
+    err_set(err, ERR_BUSY, "den's signer ended, and its keys are %s", lock_of(l));
+    return err_advise(
+        err, "start den again, with what opens the keys; the line before says why it ended");
+}
+
 bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_is_there,
                          struct err *err)
 {
@@ -464,7 +474,7 @@ bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_i
     }
     if (l->n_lost) {
         l->n_lost--;
-        return err_set(err, ERR_BUSY, "den's signer ended; it is started again: try again soon");
+        return say_ended(l, err);
     }
     *ret_is_there = false;
     return true;
