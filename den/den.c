@@ -299,6 +299,7 @@ static void on_look(void *user)
     if (den->is_leaving)
         return;
     look_at_signer(den);
+    den_core_signer(den->core); /* whoever asked one that was lost */
     local_tick(den->local);
     is_all = den_core_look(den->core);
     login_anew(den);

@@ -445,7 +445,9 @@ bool signer_link_send(void *link, struct view request, struct err *err)
         l->heard_at = clock_mono_ms();
     buf_put_u32(&l->out, (uint32_t)request.len);
     buf_put(&l->out, request);
-    move(l); /* if it is lost by that, its answer tells */
+    /* Nothing is read here: what came waits where its reader is told of it. If it is lost by that, its answer tells. */
+    if (!give(l))
+        lost(l, "it takes no questions");
     return true;
 }
 
