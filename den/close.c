@@ -62,7 +62,11 @@ static bool close_now(struct den_core *core, const struct store_session *session
         return false;
     log_event(LOG_INFO, "session.closed", "sid=%s by=%s reason=%s", sid, by, log_quote(reason));
     open_remove_grant(core, VIEW_ARR(session->sid));
-    open_tell_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
+    if (strcmp(by, session->a_id) == 0 ||
+        strcmp(by, session->b_id) == 0) /* closes its link itself */
+        open_tell_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
+    else
+        open_end_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
     return true;
 }
 

@@ -200,6 +200,7 @@ bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, str
     }
     policy_free(core->policy);
     core->policy = STEAL(policy);
+    judge_all(core);
     log_event(LOG_INFO, "policy.loaded", "number=%" PRIu64 " rules=%zu changed=%s", core->policy_no,
               policy_count(core->policy), is_kept ? "no" : "yes");
     if (!is_kept && !is_first)
@@ -399,6 +400,7 @@ void den_core_up(struct den_core *core)
 void core_go_on(struct den_core *core)
 {
     core->is_up = true;
+    judge_all(core);
     core->is_renewing = false;
     core->renew_at = core_mono(core);
     revoke_up(core); /* a heartbeat follows its answer */
@@ -426,7 +428,7 @@ uint64_t den_core_deadline(const struct den_core *core)
     uint64_t passing_at = core->fatal.code == ERR_NONE ? core->passing_at : NEVER_MS;
 
     return min_u64(
-        min_u64(heart_deadline(core), live_deadline(core)),
+        min_u64(min_u64(heart_deadline(core), live_deadline(core)), judge_deadline(core)),
         min_u64(min_u64(core->renew_at, core->meet_at), min_u64(passing_at, issue_deadline(core))));
 }
 
@@ -439,6 +441,7 @@ void den_core_tick(struct den_core *core)
     passing_tick(core);
     live_tick(core);
     lifetime_tick(core);
+    judge_tick(core);
     log_left_out(core);
 }
 

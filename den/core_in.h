@@ -61,6 +61,9 @@ struct den_core {
     struct rollback *rollback; /* NULL: it has nothing under way */
     uint64_t epoch;            /* how often such a one was */
 
+    uint64_t judge_at;  /* mono: when all sessions are judged again; NEVER_MS: when something changes */
+    uint64_t people_no; /* as judge_look() saw it last */
+
     struct list opens; /* struct open of open.h */
     size_t n_opens;
     struct lives *lives;  /* live.c */
@@ -303,3 +306,23 @@ bool live_has_room(const struct den_core *core, const char *a_id, const char *b_
 void live_tick(struct den_core *core);
 uint64_t live_deadline(const struct den_core *core);
 void live_down(struct den_core *core);
+/* All of them are to be judged by policy again; live_next() gives one after the other. */
+struct live_facts {
+    uint8_t sid[RPC_SID];
+    char a_id[STORE_ID], b_id[STORE_ID], caps[256];
+    uint64_t opened_at;
+    bool is_accepted; /* else it rings */
+};
+void live_judge_all(struct den_core *core);
+bool live_next(struct den_core *core, struct live_facts *ret_facts);
+bool live_is_judged(const struct den_core *core);
+/* Recorded, with the rule that says so ("": none does); the router forgets the grant, and both ends close. */
+bool live_end(struct den_core *core, struct view sid, const char *reason, const char *rule,
+              struct err *err);
+
+/* ---- judge.c: sessions that policy does not allow any more end ------------------------------- */
+
+void judge_all(struct den_core *core); /* something changed that decides */
+void judge_look(struct den_core *core); /* whether another process changed it */
+void judge_tick(struct den_core *core);
+uint64_t judge_deadline(const struct den_core *core);

@@ -199,6 +199,7 @@ bool den_core_look(struct den_core *core)
     uint64_t last = 0;
     bool is_all = true;
 
+    judge_look(core);
     if (!look_at_manifests(core, &err)) {
         log_event(LOG_ERROR, "rollover.failed", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));

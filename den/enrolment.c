@@ -246,6 +246,7 @@ static bool add_again(struct den_core *core, const struct enrolment *in, const s
     if (who->kind == STORE_PROVISIONAL)
         who->kind = terms->kind;
     apply(who, terms, in, core_wall(core));
+    judge_all(core); /* it may have other groups now */
     return store_identity_set(core->c.store, who, err) &&
            store_identity_set_adm_no(core->c.store, who->id, ++who->adm_no, err);
 }

@@ -18,7 +18,7 @@ struct init_order {
 /* Appends to *ret_text, for people, what was made and what comes next. ALREADY_EXISTS when there is anything in DIR. */
 bool init_network(const struct init_order *order, struct buf *ret_text, struct err *err);
 
-/* policy.conf as a network starts with: comments alone, so everything is forbidden. */
+/* policy.yaml as a network starts with: comments alone, so everything is forbidden. */
 extern const char init_policy[];
 struct init_made { /* for the text; borrowed */
     const char *dir, *network, *host, *answer_path, *pin;

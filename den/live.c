@@ -33,6 +33,9 @@ struct live {
         struct end *end;
     } sides[2]; /* who dialled, who was called */
     uint8_t sid[RPC_SID];
+    char caps[256];
+    uint64_t opened_at;
+    uint64_t judged; /* the round in which policy was last asked about it */
     bool is_accepted;
     bool is_doomed; /* ended, but the store did not take it */
 };
@@ -42,6 +45,7 @@ struct lives {
     struct list all, ends;
     struct map *by_sid, *by_id;
     size_t n_to_poll, n_polls;
+    uint64_t round; /* those with a lower number stand in front of the others in `all` */
     uint64_t tick_at;
 };
 
@@ -129,6 +133,9 @@ void live_add(struct den_core *core, const struct store_session *session)
     struct live *live = mem_new(struct live);
 
     memcpy(live->sid, session->sid, sizeof(live->sid));
+    memcpy(live->caps, session->caps, sizeof(live->caps));
+    live->opened_at = session->opened_at;
+    live->judged = lives->round;
     live->is_accepted = strcmp(session->state, "accepted") == 0;
     list_append(&lives->all, &live->node);
     map_set(lives->by_sid, VIEW_ARR(live->sid), live);
@@ -178,8 +185,9 @@ bool live_has_room(const struct den_core *core, const char *a_id, const char *b_
 
 /* ---- ending what nobody ends --------------------------------------------------------------- */
 
+/* `rule`: which forbids it, "" where none does; NULL: it is not forbidden, but over. */
 static bool end_session(struct den_core *core, const struct live *live, const char *state,
-                        const char *reason, struct err *err)
+                        const char *reason, const char *rule, struct err *err)
 {
     const struct live copy = *live; /* it goes with its state */
     char sid[RECORD_HEX], a_id[STORE_ID], b_id[STORE_ID];
@@ -192,15 +200,61 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
         AUDIT_TEXT("to", b_id),
         AUDIT_TEXT("by", "den"),
         AUDIT_TEXT("reason", reason),
+        AUDIT_TEXT("rule", rule ? rule : ""),
     };
-    if (!open_record_state(core, VIEW_ARR(copy.sid), state, reason, pairs, N_ELEMENTS(pairs), err))
+    if (!open_record_state(core, VIEW_ARR(copy.sid), state, reason, pairs,
+                           N_ELEMENTS(pairs) - (!rule || !*rule), err))
         return err_wrap(err, "ending a session");
     log_event(LOG_INFO, "session.ended", "sid=%s from=%s to=%s state=%s reason=%s", sid, a_id, b_id,
               state, reason);
     open_remove_grant(core, VIEW_ARR(copy.sid));
-    if (core->is_up)
+    if (core->is_up && !rule) /* a link that may be there yet goes on by itself */
         open_tell_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
+    else if (core->is_up)
+        open_end_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
     return true;
+}
+
+/* ---- judged again ---------------------------------------------------------------------------- */
+
+void live_judge_all(struct den_core *core)
+{
+    core->lives->round++;
+}
+
+bool live_next(struct den_core *core, struct live_facts *ret_facts)
+{
+    struct lives *lives = core->lives;
+    struct live *live = LIST_ITEM(lives->all.next, struct live, node);
+
+    if (list_is_empty(&lives->all) || live->judged == lives->round)
+        return false;
+    live->judged = lives->round;
+    list_remove(&live->node);
+    list_append(&lives->all, &live->node);
+    memcpy(ret_facts->sid, live->sid, sizeof(live->sid));
+    memcpy(ret_facts->caps, live->caps, sizeof(live->caps));
+    memcpy(ret_facts->a_id, live->sides[0].end->id, STORE_ID);
+    memcpy(ret_facts->b_id, live->sides[1].end->id, STORE_ID);
+    ret_facts->opened_at = live->opened_at;
+    ret_facts->is_accepted = live->is_accepted;
+    return true;
+}
+
+bool live_is_judged(const struct den_core *core)
+{
+    const struct lives *lives = core->lives;
+
+    return list_is_empty(&lives->all) ||
+           LIST_ITEM(lives->all.next, struct live, node)->judged == lives->round;
+}
+
+bool live_end(struct den_core *core, struct view sid, const char *reason, const char *rule,
+              struct err *err)
+{
+    const struct live *live = map_get(core->lives->by_sid, sid);
+
+    return !live || end_session(core, live, "closed", reason, rule, err);
 }
 
 static bool is_lost(const struct den_core *core, const struct live *live)
@@ -229,7 +283,7 @@ static void end_lost(struct den_core *core)
             core->lives->tick_at = core_mono(core) + HURRY;
             return;
         }
-        if (end_session(core, live, "closed", "lost", &err))
+        if (end_session(core, live, "closed", "lost", NULL, &err))
             continue;
         log_event(LOG_ERROR, "session.not_ended", "cause=%s", log_quote_text(err.text));
         return;
@@ -323,7 +377,7 @@ bool live_start(struct den_core *core, struct err *err)
     if (!store_session_each_open(core->c.store, take_kept, core, err))
         return err_wrap(err, "sessions");
     LIST_EACH(live, &core->lives->all, node)
-        if (!live->is_accepted && !end_session(core, live, "failed", "den restarted", err))
+        if (!live->is_accepted && !end_session(core, live, "failed", "den restarted", NULL, err))
             return false;
     core->lives->tick_at = core_mono(core) + core->c.beat_every;
     return true;

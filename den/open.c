@@ -41,19 +41,62 @@ void open_drop_all(struct den_core *core)
 
 /* ---- towards the router and the two ends --------------------------------------------------- */
 
-void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                    struct view reason)
+static void tell(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                 struct view reason, struct view end /* empty: not signed */, const uint8_t *sig)
 {
     const char *const ends[] = { a_id, b_id };
     const struct rpc_publish_options options = { .eligible_authid = ends,
                                                  .n_eligible = N_ELEMENTS(ends) };
     _buf_ args = { 0 };
 
-    rpc_put_array(&args, 3);
+    rpc_put_array(&args, end.len ? 5 : 3);
     rpc_put_bin(&args, sid);
     rpc_put_str(&args, "closed");
     rpc_put_text(&args, reason);
+    if (end.len) {
+        rpc_put_bin(&args, end);
+        rpc_put_bin(&args, VIEW(sig, SIG_SIZE));
+    }
     core->c.port->publish(core->c.port->user, "den.session.on_state", &options, buf_view(&args));
+}
+
+void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                    struct view reason)
+{
+    tell(core, sid, a_id, b_id, reason, VIEW(NULL, 0), NULL);
+}
+
+/* What a statement has room for: printable ASCII. */
+static struct view sayable(struct view reason, char to[CORE_MAX_REASON])
+{
+    size_t len = reason.len < CORE_MAX_REASON ? reason.len : CORE_MAX_REASON;
+
+    for (size_t i = 0; i < len; i++)
+        to[i] = reason.data[i] >= 0x20 && reason.data[i] < 0x7f ? (char)reason.data[i] : '?';
+    return len ? VIEW(to, len) : VIEW_LIT("an administrator closed it");
+}
+
+void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                   struct view reason)
+{
+    char text[CORE_MAX_REASON];
+    const struct rpc_end e = {
+        .netid = rpc_trust_netid(core->c.trust),
+        .sid = sid,
+        .a_id = view_text(a_id),
+        .b_id = view_text(b_id),
+        .at = core_wall(core),
+        .reason = sayable(reason, text),
+    };
+    uint8_t sig[SIG_SIZE];
+    _buf_ bytes = { 0 };
+    struct err err = { 0 };
+
+    if (!signer_sign(core->c.signer, RPC_W_END, &e, &bytes, sig, &err)) {
+        log_event(LOG_ERROR, "session.end_not_signed", "cause=%s", log_quote_text(err.text));
+        buf_clear(&bytes);
+    }
+    tell(core, sid, a_id, b_id, reason, buf_view(&bytes), sig);
 }
 
 /* ---- the record ---------------------------------------------------------------------------- */

@@ -52,3 +52,6 @@ bool open_record_state(struct den_core *core, struct view sid, const char *state
 void open_remove_grant(struct den_core *core, struct view sid);
 void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                     struct view reason);
+/* The same with den's signature, for which they close a link that is up. */
+void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                   struct view reason);

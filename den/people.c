@@ -189,9 +189,12 @@ static bool set(struct store *store, struct store_identity *who, const char *wha
     _transaction_ struct store *open = store;
     struct store_identity before;
     enum store_found found = STORE_NONE;
+    uint64_t no = 0;
 
     if (!store_begin(open, err) ||
-        !store_identity_by_id(open, view_text(who->id), &found, &before, err))
+        !store_identity_by_id(open, view_text(who->id), &found, &before, err) ||
+        !store_number_get(open, "people", &no, err) ||
+        !store_number_raise(open, "people", no + 1, err)) /* den looks at it */
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "there is no ID %s any more", who->id);

@@ -475,6 +475,7 @@ static void read_longest(struct policy_reading *r, const struct yaml_node *node,
     if (node->kind != YAML_TEXT || !conf_duration(node->text, &rule->longest) ||
         rule->longest < 1000)
         expected(r, node, "a duration such as 30m or 8h");
+    r->policy->has_times = true;
 }
 
 static void check_needed(struct policy_reading *r, const struct yaml_node *node,

@@ -265,6 +265,36 @@ static void on_timer(void *user)
     session_close(session, LINK_CLOSE_NORMAL, "timeout", &err);
 }
 
+/* Den's signature under the end of exactly this session. */
+static bool check_end(const struct session *session, struct view bytes, struct view sig,
+                      struct rpc_end *ret_end, struct err *err)
+{
+    const struct core *core = session->core;
+    struct view own = view_text(core->id), other = view_text(session->remote_id);
+    struct rpc_end e;
+
+    if (!rpc_trust_open(core->trust, RPC_W_END, bytes, sig, core_now(core), &e, err))
+        return false;
+    if (!view_eq(e.sid, VIEW_ARR(session->sid)) ||
+        !(view_eq(e.a_id, own) ? view_eq(e.b_id, other)
+                               : view_eq(e.a_id, other) && view_eq(e.b_id, own)))
+        return err_set(err, ERR_BAD_STATEMENT, "end: of another session");
+    *ret_end = e;
+    return true;
+}
+
+static void end_by_den(struct session *session, struct view bytes, struct view sig)
+{
+    struct rpc_end end = { 0 };
+    struct err err = { 0 };
+
+    if (!check_end(session, bytes, sig, &end, &err))
+        return; /* it goes on: whoever said that may not end it */
+    err_set(&err, ERR_NOT_AUTHORIZED, "the network ended this session: %.*s", VIEW_FMT(end.reason));
+    session->is_closed_by_den = true;
+    session_close(session, LINK_CLOSE_ADMIN, err.text, &err);
+}
+
 void session_on_state(void *user, const struct rpc_event *event)
 {
     struct core *core = user;
@@ -274,12 +304,21 @@ void session_on_state(void *user, const struct rpc_event *event)
     rpc_fields_open(&f, rpc_payload_args(event->payload));
     struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID),
                 state = rpc_fields_text(&f, "state", 32),
-                reason = rpc_fields_text(&f, "reason", SESSION_REASON);
+                reason = rpc_fields_text(&f, "reason", SESSION_REASON), end = { 0 },
+                end_sig = { 0 };
+    if (rpc_fields_more(&f)) {
+        end = rpc_fields_bin(&f, "end", RPC_MAX_STATEMENT);
+        end_sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
+    }
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, &err) || !view_eq_text(state, "closed"))
         return;
 
     struct session *session = session_find(core, sid);
+    if (session && session->state != SESSION_CLOSING && end.len) {
+        end_by_den(session, end, end_sig);
+        return;
+    }
     /* Nobody signed it. A link that is up ends by its other end's own word, by its time, or by silence. */
     if (!session || session->state == SESSION_CLOSING || session->state == SESSION_UP)
         return;

@@ -34,6 +34,7 @@ enum rpc_word {
     RPC_W_REAUTH,
     RPC_W_NAME,
     RPC_W_REKEY,
+    RPC_W_END,
     RPC_N_WORDS
 };
 
@@ -133,6 +134,12 @@ struct rpc_reauth { /* a new certificate inside a link that goes on */
 struct rpc_time { /* den's answer to a nonce of the asker's: made after the question */
     struct view netid, nonce;
     uint64_t time;
+};
+
+struct rpc_end { /* den ends a session, whatever its two ends think of it */
+    struct view netid, sid, a_id, b_id;
+    uint64_t at;
+    struct view reason; /* for people */
 };
 
 struct rpc_name { /* whom a name means, until not_after */

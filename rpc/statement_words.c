@@ -4,7 +4,14 @@
 #include "rpc/statement_words.h"
 
 #define AT(type, member) offsetof(struct rpc_##type, member)
-enum { MAX_CAP = 64, MAX_HOST = 64, MAX_RELAY = 262, MAX_MANIFEST_DAYS = 400, MAX_CRL_REASON = 10 };
+enum {
+    MAX_CAP = 64,
+    MAX_HOST = 64,
+    MAX_REASON = 100,
+    MAX_RELAY = 262,
+    MAX_MANIFEST_DAYS = 400,
+    MAX_CRL_REASON = 10
+};
 
 static const struct rpc_field manifest[] = {
     { "netid", RPC_F_FIXED, 32, AT(manifest, netid) },
@@ -215,6 +222,15 @@ static const char *check_rekey(const void *statement)
     return view_eq(k->old_pk, k->new_pk) ? "new_pk: the same as old_pk" : NULL;
 }
 
+static const struct rpc_field end_fields[] = {
+    { "netid", RPC_F_FIXED, 32, AT(end, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(end, sid) },
+    { "a_id", RPC_F_ID, 0, AT(end, a_id) },
+    { "b_id", RPC_F_ID, 0, AT(end, b_id) },
+    { "at", RPC_F_TIME, 0, AT(end, at) },
+    { "reason", RPC_F_HOST, MAX_REASON, AT(end, reason) },
+};
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -235,6 +251,7 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_REAUTH] = SHAPE("reauth", reauth, reauth, NULL),
     [RPC_W_NAME] = SHAPE("name", name, name_fields, NULL),
     [RPC_W_REKEY] = SHAPE("rekey", rekey, rekey, check_rekey),
+    [RPC_W_END] = SHAPE("end", end, end_fields, NULL),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -52,5 +52,6 @@ union rpc_any_statement {
     struct rpc_reauth reauth;
     struct rpc_name name;
     struct rpc_rekey rekey;
+    struct rpc_end end;
     struct view netid; /* every struct starts with it */
 };

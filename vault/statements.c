@@ -47,6 +47,12 @@ static bool check_name(struct vault *v, const void *statement, _unused_ struct v
     return vault_check_key(v, n->id, n->client_pk, err);
 }
 
+static bool check_end(struct vault *v, const void *statement, _unused_ struct view bytes,
+                      struct err *err)
+{
+    return vault_check_now(v, ((const struct rpc_end *)statement)->at, "at", err);
+}
+
 static bool check_time(struct vault *v, const void *statement, _unused_ struct view bytes,
                        struct err *err)
 {
@@ -175,6 +181,7 @@ static const struct {
     [RPC_W_TIME] = { offsetof(struct rpc_time, netid), check_time },
     [RPC_W_REVOKE] = { offsetof(struct rpc_revocation, netid), check_revocation },
     [RPC_W_NAME] = { offsetof(struct rpc_name, netid), check_name },
+    [RPC_W_END] = { offsetof(struct rpc_end, netid), check_end },
 };
 
 static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *err)
@@ -186,6 +193,7 @@ static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *
         struct rpc_time t;
         struct rpc_revocation r;
         struct rpc_name n;
+        struct rpc_end e;
     } any;
 
     if (word >= RPC_N_WORDS)

@@ -85,6 +85,7 @@ def why_names_the_rule_and_the_line(net):
     why = as_json(net, "why", alice, bob, "chat")
     tap.check(why["decision"]["rule"] == "policy.yaml:7" and why["decision"]["consent"] == "ask" and why["policy"] == 2, f"why: {why}")
     tap.check_in(f"deny (default)\n  at ", on_den(net, "why", carol, bob, "chat").stdout)
+    run(["sleep", "1.1"])  # what was recorded is a second old then
     before = run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"]).stdout.strip()
     run(["sleep", "1.1"])
     run([net.program("warren-den"), "peer", "groups", carol, "night", "--config", net.path("den/den.conf")])
@@ -123,6 +124,61 @@ def versions_are_kept_compared_and_replayed(net):
     tap.check(as_json(net, "diff")["rules"] == [], "the file is in force")
     tap.check_in("~ line 7: ", on_den(net, "diff", "2", "3").stdout)
     tap.check_in("there is no number 9", on_den(net, "show", "9", wanted=1).stderr)
+
+
+def check_ended(net, alice, bob, why):
+    for process in (alice, bob):
+        process.wait_line(process.err, f"the network ended this session: {why}")
+    tap.check(alice.wait() == 1, "alice's exit status")
+    net.router.wait_line(net.router.err, r"event=grant_removed")
+    ended = [json.loads(line) for line in run([net.program("warren-den"), "audit", "list", "--config", net.path("den/den.conf")]).stdout.splitlines()]
+    tap.check(ended[-1]["what"] == "session.closed" and ended[-1]["facts"]["reason"] == why, f"the audit's last: {ended[-1]}")
+
+
+ANYBODY = "rules:\n  - {{from: any, to: any, can: [chat], back: [chat]}}\n"
+
+
+def linked(net):
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "linked with")
+    return alice
+
+
+@tap.test
+def a_tightened_policy_ends_live_sessions(net):
+    put(net, ANYBODY)
+    reload(net, r"event=policy\.loaded")
+    bob = net.wait_chat("bob", "--accept")
+    alice = linked(net)
+    put(net, ANYBODY.replace("[chat]", "[file]"))
+    reload(net, r"event=policy\.loaded")
+    check_ended(net, alice, bob, "policy does not allow it any more")
+    bob.wait_line(bob.err, "waiting for the next call")
+    bob.stop()
+
+
+@tap.test
+def a_group_that_is_taken_away_and_a_machine_that_is_removed_end_live_sessions(net):
+    put(net, "rules:\n  - {{from: group:staff, to: any, can: [chat], back: [chat]}}\n")
+    reload(net, r"event=policy\.loaded")
+    people = lambda *words: run([net.program("warren-den"), "peer", *words, "--config", net.path("den/den.conf")])
+    people("groups", net.ids["alice"], "staff,night")
+    bob = net.wait_chat("bob", "--accept")
+    alice = linked(net)
+    people("groups", net.ids["alice"], "night")
+    check_ended(net, alice, bob, "policy does not allow it any more")
+    bob.stop()
+
+
+@tap.test
+def the_longest_duration_ends_a_session_by_itself(net):
+    put(net, ANYBODY.replace("back:", "longest: 3s, back:"))
+    reload(net, r"event=policy\.loaded")
+    bob = net.wait_chat("bob", "--accept")
+    alice = linked(net)
+    alice.wait_line(alice.err, "expired: the grant's time is over|the grant's time is over")
+    bob.wait_line(bob.err, "the grant's time is over")
+    bob.stop()
 
 
 tap.main()

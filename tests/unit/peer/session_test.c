@@ -97,6 +97,58 @@ TEST(an_event_that_nobody_signed_ends_no_link_that_is_up)
     }
 }
 
+/* The same with den's signature under it. */
+static void say_ended(struct scene *s, const struct session *session, const struct rpc_end *end,
+                      const struct key *key)
+{
+    uint8_t sig[SIG_SIZE];
+    _buf_ args = { 0 }, bytes = { 0 };
+
+    rpc_statement_sign(RPC_W_END, end, key, &bytes, sig);
+    rpc_put_array(&args, 5);
+    rpc_put_bin(&args, VIEW_ARR(session->sid));
+    rpc_put_str(&args, "closed");
+    rpc_put_text(&args, end->reason);
+    rpc_put_bin(&args, buf_view(&bytes));
+    rpc_put_bin(&args, VIEW_ARR(sig));
+    session_on_state(s->core, &(struct rpc_event){ .payload = rpc_args(buf_view(&args)) });
+}
+
+TEST(den_ends_a_link_that_is_up_and_nobody_else_does)
+{
+    SCENE(s, "end");
+    snprintf(s.core->id, sizeof(s.core->id), "%s", WORLD_B);
+    struct session *session = add(&s, WORLD_A, false, SESSION_UP), *other;
+    struct rpc_end end = {
+        .netid = rpc_trust_netid(s.core->trust),
+        .sid = VIEW_ARR(session->sid),
+        .a_id = view_text(WORLD_A),
+        .b_id = view_text(s.core->id),
+        .at = core_now(s.core),
+        .reason = VIEW_LIT("policy does not allow it any more"),
+    };
+    const struct rpc_end right = end;
+    struct hub_event *event;
+
+    say_ended(&s, session, &end, s.w.a);
+    CHECK_U64(session->state, SESSION_UP);
+    other = add(&s, WORLD_A, false, SESSION_UP); /* an end of another session between the two */
+    say_ended(&s, other, &end, s.w.den);
+    CHECK_U64(other->state, SESSION_UP);
+    end.b_id = view_text(WORLD_A);
+    end.a_id = view_text(WORLD_A);
+    say_ended(&s, session, &end, s.w.den);
+    CHECK_U64(session->state, SESSION_UP);
+    session->state = SESSION_CONNECTING; /* a link that is up has more below than there is here */
+    say_ended(&s, session, &right, s.w.den);
+    CHECK_U64(session->state, SESSION_CLOSING);
+    event = hub_take(&s.hub);
+    CHECK(event && event->event.type == PEER_EVENT_LINK_DOWN);
+    CHECK_STR(event->event.error.name, "not_authorized");
+    CHECK(strstr(event->event.error.text, "policy does not allow it any more") != NULL);
+    hub_event_free(event);
+}
+
 TEST(a_key_that_another_one_overtook_ends_the_link)
 {
     static const uint8_t first[KEY_SIZE] = { 1 };

@@ -190,6 +190,12 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
             1800000000000, VIEW_LIT("operator"),
         };
         return;
+    case RPC_W_END:
+        ret_any->end = (struct rpc_end){
+            filled(32, 1),      filled(16, 0x33), VIEW_LIT("456000"),
+            VIEW_LIT("123456"), 1800000000000,    VIEW_LIT("policy does not allow it any more"),
+        };
+        return;
     case RPC_N_WORDS:
         abort();
     }
