@@ -43,16 +43,17 @@ static void refuse_unreachable(struct open *open, const char *reason)
 
 /* ---- step 5: the callee's answer ----------------------------------------------------------- */
 
-static bool record_accept(struct open *open, struct err *err)
+static bool record_accept(struct open *open, struct view consent, struct err *err)
 {
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("sid", open->sid),
         AUDIT_TEXT("from", open->a.id),
         AUDIT_TEXT("to", open->b.id),
+        { "consent", consent }, /* as the callee has it: it may have asked where policy does not */
     };
 
-    return open_record_state(open->core, open->d.sid, "accepted", "", pairs, N_ELEMENTS(pairs),
-                             err);
+    return open_record_state(open->core, open->d.sid, "accepted", "", pairs,
+                             N_ELEMENTS(pairs) - !consent.len, err);
 }
 
 /* How the key of `who` became what it is, for whoever knows an older one. */
@@ -92,13 +93,15 @@ static void take_accept(struct open *open, struct rpc_payload payload)
     rpc_fields_open(&fields, rpc_payload_args(payload));
     struct view bytes = rpc_fields_bin(&fields, "accept", RPC_MAX_STATEMENT);
     struct view sig = rpc_fields_fixed(&fields, "signature", SIG_SIZE);
-    struct view ice = rpc_fields_bin(&fields, "ice", CORE_MAX_ICE);
+    struct view ice = rpc_fields_bin(&fields, "ice", CORE_MAX_ICE), consent = { 0 };
+    if (rpc_fields_more(&fields))
+        consent = rpc_fields_text(&fields, "consent", 8);
     if (!rpc_fields_end(&fields, &err) || !accept_check(open, bytes, sig, ice, &err)) {
         err_wrap(&err, "accept");
         open_fail(open, "failed", &err);
         return;
     }
-    if (!record_accept(open, &err)) {
+    if (!record_accept(open, consent, &err)) {
         open_fail(open, "failed", &err);
         return;
     }

@@ -3,6 +3,7 @@
  * is asked. An offer that does not hold is answered with the reason, and the application never hears of it. */
 #include "peer/session.h"
 
+#include "peer/consent.h"
 #include "peer/known.h"
 
 #include <stdio.h>
@@ -79,6 +80,20 @@ static bool needs_newer_list(const struct session *session)
     return session->g.crl_no > (core->has_crl ? core->crl_no : 0);
 }
 
+/* What holds of policy and the owner's floor; false: it is refused. */
+static bool check_consent(struct session *session, struct err *err)
+{
+    struct consent own;
+    enum peer_consent consent;
+
+    if (!consent_read(session->core->state, &own, err))
+        return false;
+    consent = consent_for(&own, session->g.consent != 0);
+    session->must_ask = consent == PEER_CONSENT_ASK;
+    return consent != PEER_CONSENT_DENY ||
+           err_set(err, ERR_DECLINED, "this machine takes no calls");
+}
+
 static void ask_application(struct session *session)
 {
     struct core *core = session->core;
@@ -94,7 +109,7 @@ static void ask_application(struct session *session)
     }
     snprintf(event->remote_id, sizeof(event->remote_id), "%.15s", session->remote_id);
     event->event.link = peer_link_ref(session->handle);
-    event->event.must_ask = session->g.consent != 0;
+    event->event.must_ask = session->must_ask;
     hub_put(core->hub, event);
 
     _buf_ ringing = { 0 };
@@ -144,6 +159,10 @@ void listen_continue(struct session *session)
 
     switch (judge_offer(session, &err)) {
     case OFFER_GOOD:
+        if (!check_consent(session, &err)) {
+            session_over(session, &err);
+            break;
+        }
         session->is_known_to_den = true;
         ask_application(session);
         break;
@@ -371,10 +390,11 @@ static bool accept_offer(struct session *session, const char *const *caps, struc
     if (!session_gather(session, err))
         return false;
     sign_accept(session);
-    rpc_put_array(&args, 3);
+    rpc_put_array(&args, 4);
     rpc_put_bin(&args, buf_view(&session->accept));
     rpc_put_bin(&args, VIEW_ARR(session->accept_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
+    rpc_put_str(&args, consent_word(session->must_ask ? PEER_CONSENT_ASK : PEER_CONSENT_NONE));
     if (!core->client)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
     rpc_client_yield(core->client, take_inv(session), false, buf_view(&args));

@@ -35,6 +35,7 @@ static const struct {
     [STATE_NAMES] = { "known_names", 1024 * 1024 },
     [STATE_RESTORED] = { "restored", 1024 },
     [STATE_ACKNOWLEDGED] = { "acknowledged", 128 },
+    [STATE_CONSENT] = { "consent", 32 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)

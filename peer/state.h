@@ -15,6 +15,7 @@
  *     known_names    a line per name that was dialled: the name, and the ID that it meant last
  *     alarm          two heartbeats of den that cannot be together (or the newest, and a revocation that contradicts others):
  *                    what is wrong, then a line for each, the statement and its signature in hex. While it is there, no new links are made
+ *     consent        what the owner wants of calls, whatever policy says: none, ask or deny (peer/consent.h)
  *     offered_key    a line as in known_peers: the changed key that was refused last, for `warren known accept`
  *     joining        the join string, with its token, of a machine that waits for approval
  *     moved          this identity went to another machine: it is not used here any more
@@ -43,6 +44,7 @@ enum state_file {
     STATE_RESTORED,
     STATE_NAMES,
     STATE_ACKNOWLEDGED,
+    STATE_CONSENT,
     STATE_N_FILES
 };
 

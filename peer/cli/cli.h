@@ -35,6 +35,7 @@ int cli_admin(struct cli *cli, int argc, char **argv);
 int cli_name(const struct cli *cli);
 int cli_rekey(const struct cli *cli);
 int cli_known(const struct cli *cli);
+int cli_consent(const struct cli *cli);
 int cli_export(const struct cli *cli);
 int cli_import(const struct cli *cli);
 

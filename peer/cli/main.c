@@ -45,6 +45,8 @@ static const struct verb {
     { "rekey", cli_rekey, NULL, 0, "tp", "rekey", "a new identity key, signed by the old one" },
     { "known", cli_known, NULL, 2, "y", "known accept ID [--yes]",
       "agree to the changed key of a machine that is known here" },
+    { "consent", cli_consent, NULL, 2, "J", "consent [none|ask|deny] [attended|unattended]",
+      "what is asked before calls are taken, whatever policy says" },
     { "passphrase", cli_change_passphrase, NULL, 0, "pnX", "passphrase [--remove]",
       "keep the identity key under a passphrase, or another, or none" },
     { "export", cli_export, NULL, 1, "p", "export FILE [--passphrase-fd N]",

@@ -186,7 +186,7 @@ struct peer_event {
     const char *
         remote_id; /* INCOMING: the caller's proved ID; REFUSED: the caller's ID, as den vouches for it */
     const char *const *capabilities;   /* INCOMING: what it asks for; NULL-terminated */
-    bool must_ask;                     /* INCOMING: policy wants a person to consent */
+    bool must_ask;                     /* INCOMING: policy, or the owner, wants a person to consent */
     const char *capability, *argument; /* STREAM */
     const void *data;                  /* DATAGRAM */
     size_t size;
@@ -405,6 +405,15 @@ PEER_API bool peer_name_list(struct peer *peer, struct peer_error *ret_error);
 
 /* A new identity key for this machine, which the old one signs. PEER_EVENT_REKEYED follows. What is under way when the program ends goes on when it is started again. */
 PEER_API bool peer_rekey(struct peer *peer, struct peer_error *ret_error);
+
+/* What the owner of this machine wants of calls, whatever the network's policy says. Policy can ask for more, never for less, unless the
+ * machine is unattended: then NONE and ASK leave it to policy. DENY: no call is taken. Kept in the state folder (NULL: the default one);
+ * holds from the next call on, also for a program that is using the folder. */
+enum peer_consent { PEER_CONSENT_NONE, PEER_CONSENT_ASK, PEER_CONSENT_DENY };
+PEER_API bool peer_consent_get(const char *state_dir, enum peer_consent *ret_floor,
+                               bool *ret_is_unattended, struct peer_error *ret_error);
+PEER_API bool peer_consent_set(const char *state_dir, enum peer_consent floor, bool is_unattended,
+                               struct peer_error *ret_error);
 
 /* The changed key that was refused last for `id`: fingerprints of the old and the new one, SHA-256 in hex. False: not_found. */
 PEER_API bool peer_known_offered(const char *state_dir, const char *id, char ret_old[65],

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Consent: the owner's floor, which policy cannot lower, and a question that ends with whoever asked it."""
+import json
+import re
+
+import tap
+from network import run
+
+
+def consent(net, name, *words, wanted=0):
+    return run(net.warren(name, "consent", *words), wanted=wanted)
+
+
+def call(net, wanted=0):
+    return run(net.warren("alice", "call", net.ids["bob"] + ".echo.it"), wanted=wanted)
+
+
+def accepted(net):
+    listed = run([net.program("warren-den"), "audit", "list", "--config", net.path("den/den.conf")]).stdout
+    return [entry["facts"] for entry in map(json.loads, listed.splitlines()) if entry["what"] == "session.accepted"]
+
+
+@tap.test
+def the_owner_sets_a_floor(net):
+    for name in ("alice", "bob"):
+        net.join(name)
+    net.allow(f"allow from {net.ids['alice']} to {net.ids['bob']} can call:echo,chat consent none")
+    bob = net.start("bob", net.warren("bob", "serve", "me.echo.it", "--", "echo", "yes"))
+    bob.wait_line(bob.err, "online|serves|serving")
+    tap.check(call(net).stdout == "yes\n", "policy asks nobody")
+    tap.check(accepted(net)[-1]["consent"] == "none", f"audit: {accepted(net)}")
+    tap.check(json.loads(consent(net, "bob", "--json").stdout) == {"floor": "none", "unattended": False}, "at the beginning")
+    tap.check_in("ask: somebody is asked before a call is taken", consent(net, "bob", "ask").stdout)  # while bob serves
+    tap.check_in("declined", call(net, wanted=7).stderr)
+    bob.wait_line(bob.err, "a person")
+    consent(net, "bob", "unattended")
+    tap.check(call(net).stdout == "yes\n", "the owner left it to policy")
+    consent(net, "bob", "deny")
+    tap.check_in("this machine takes no calls", call(net, wanted=7).stderr)
+    consent(net, "bob", "attended", "none")
+    tap.check(call(net).stdout == "yes\n", "none again")
+    tap.check_in("expected none, ask or deny, attended or unattended, found \"maybe\"", consent(net, "bob", "maybe", wanted=2).stderr)
+    bob.stop()
+
+
+@tap.test
+def the_audit_says_that_somebody_was_to_be_asked(net):
+    consent(net, "bob", "ask")
+    bob = net.wait_chat("bob", "--accept")
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "linked with")
+    tap.check(accepted(net)[-1]["consent"] == "ask", f"audit: {accepted(net)}")
+    alice.stop()
+    bob.stop()
+    consent(net, "bob", "none")
+
+
+@tap.test
+def a_caller_that_is_killed_takes_its_question_away(net):
+    bob = net.wait_chat("bob")
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "ringing")
+    bob.wait_err(r"calls \(its ID is proved\)")
+    alice.kill()
+    bob.wait_err("the other side gave up|canceled")
+    net.den.wait_line(net.den.err, r"event=session\.failed .*state=closed code=canceled")
+    tap.check(not any(re.search("linked", line) for line in bob.err), "no link")
+    bob.stop()
+
+
+tap.main()
