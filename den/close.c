@@ -5,6 +5,11 @@
 #include "base/log.h"
 #include "den/deed.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MAX_BODY = 512 };
+
 static struct open *find_open(struct den_core *core, struct view sid)
 {
     struct open *open;
@@ -15,16 +20,40 @@ static struct open *find_open(struct den_core *core, struct view sid)
     return NULL;
 }
 
-static bool read_close(struct view body, struct view *ret_sid, struct view *ret_reason,
-                       struct err *err)
-{
-    struct view reason = { 0 };
+/* What an end says of a session that it closes. */
+struct said {
+    struct view sid, reason, path;
+    uint64_t sent, received; /* bytes, by and at the one that says it */
+};
 
-    if (!rpc_map_bin(body, "sid", ret_sid) || ret_sid->len != RPC_SID)
+static bool read_path(struct view body, struct view *ret_path, struct err *err)
+{
+    struct view path = { 0 };
+
+    if (rpc_map_text(body, "path", &path) &&
+        path.len >= sizeof(((struct store_session *)NULL)->path))
+        return err_set(err, ERR_TOO_LARGE, "body: path: over 63 bytes");
+    for (size_t i = 0; i < path.len; i++)
+        if (path.data[i] < 0x20 || path.data[i] > 0x7e)
+            return err_set(err, ERR_BAD_WIRE, "body: path: not printable");
+    *ret_path = path;
+    return true;
+}
+
+static bool read_close(struct view body, struct said *ret_said, struct err *err)
+{
+    struct said said = { 0 };
+
+    if (!rpc_map_bin(body, "sid", &said.sid) || said.sid.len != RPC_SID)
         return err_set(err, ERR_BAD_WIRE, "body: sid: missing, or not %d bytes", RPC_SID);
-    if (rpc_map_text(body, "reason", &reason) && reason.len > CORE_MAX_REASON)
+    if (rpc_map_text(body, "reason", &said.reason) && said.reason.len > CORE_MAX_REASON)
         return err_set(err, ERR_TOO_LARGE, "body: reason: over %d bytes", CORE_MAX_REASON);
-    *ret_reason = reason;
+    if ((rpc_map_u64(body, "sent", &said.sent) && said.sent > INT64_MAX) ||
+        (rpc_map_u64(body, "received", &said.received) && said.received > INT64_MAX))
+        return err_set(err, ERR_BAD_WIRE, "body: sent, received: out of range");
+    if (!read_path(body, &said.path, err))
+        return false;
+    *ret_said = said;
     return true;
 }
 
@@ -46,7 +75,10 @@ static bool close_now(struct den_core *core, const struct store_session *session
                       struct view source, struct view reason, struct err *err)
 {
     _free_ char *text = view_dup_text(reason);
-    char sid[RECORD_HEX];
+    char sid[RECORD_HEX], a_sent[24], b_sent[24];
+
+    snprintf(a_sent, sizeof(a_sent), "%" PRIu64, session->a_sent);
+    snprintf(b_sent, sizeof(b_sent), "%" PRIu64, session->b_sent);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
         AUDIT_TEXT("from", session->a_id),
@@ -55,10 +87,15 @@ static bool close_now(struct den_core *core, const struct store_session *session
         AUDIT_TEXT("by", by),
         { "source", source },
         { "reason", reason },
+        AUDIT_TEXT("path", session->path),
+        AUDIT_TEXT("sent_by_caller", a_sent),
+        AUDIT_TEXT("sent_by_called", b_sent),
     };
+    bool is_reported = session->path[0] != '\0';
 
-    if (!open_record_state(core, VIEW_ARR(session->sid), "closed", text, pairs, N_ELEMENTS(pairs),
-                           err))
+    if (!open_record_state(core, VIEW_ARR(session->sid), "closed", text,
+                           is_reported ? session : NULL, pairs,
+                           N_ELEMENTS(pairs) - (is_reported ? 0 : 3), err))
         return false;
     log_event(LOG_INFO, "session.closed", "sid=%s by=%s reason=%s", sid, by, log_quote(reason));
     open_remove_grant(core, VIEW_ARR(session->sid));
@@ -128,17 +165,28 @@ bool close_by_admin(struct den_core *core, struct view sid, const struct deed *d
     return close_it(core, &session, deed->by, view_text(deed->source), reason, err);
 }
 
+static void take_report(struct store_session *session, const struct said *said, const char *by)
+{
+    bool is_caller = strcmp(session->a_id, by) == 0;
+
+    snprintf(session->path, sizeof(session->path), "%.*s", VIEW_FMT(said->path));
+    session->a_sent = is_caller ? said->sent : said->received;
+    session->b_sent = is_caller ? said->received : said->sent;
+}
+
 bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                    struct err *err)
 {
-    struct request request;
     struct store_session session;
-    struct view sid = { 0 }, reason = { 0 };
+    struct request request;
+    struct said said = { 0 };
 
-    if (!request_open(core, inv, args, "den.session.close", 256, N_RATES, &request, err) ||
-        !read_close(request.body, &sid, &reason, err) ||
-        !find_session(core, sid, request.who.id, &session, err) ||
-        !close_it(core, &session, request.who.id, inv->invocation->source, reason, err))
+    if (!request_open(core, inv, args, "den.session.close", MAX_BODY, N_RATES, &request, err) ||
+        !read_close(request.body, &said, err) ||
+        !find_session(core, said.sid, request.who.id, &session, err))
+        return err_wrap(err, "close");
+    take_report(&session, &said, request.who.id);
+    if (!close_it(core, &session, request.who.id, inv->invocation->source, said.reason, err))
         return err_wrap(err, "close");
     answer_closed(core, inv->number);
     return true;

@@ -52,7 +52,7 @@ static bool record_accept(struct open *open, struct view consent, struct err *er
         { "consent", consent }, /* as the callee has it: it may have asked where policy does not */
     };
 
-    return open_record_state(open->core, open->d.sid, "accepted", "", pairs,
+    return open_record_state(open->core, open->d.sid, "accepted", "", NULL, pairs,
                              N_ELEMENTS(pairs) - !consent.len, err);
 }
 

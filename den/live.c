@@ -202,7 +202,7 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
         AUDIT_TEXT("reason", reason),
         AUDIT_TEXT("rule", rule ? rule : ""),
     };
-    if (!open_record_state(core, VIEW_ARR(copy.sid), state, reason, pairs,
+    if (!open_record_state(core, VIEW_ARR(copy.sid), state, reason, NULL, pairs,
                            N_ELEMENTS(pairs) - (!rule || !*rule), err))
         return err_wrap(err, "ending a session");
     log_event(LOG_INFO, "session.ended", "sid=%s from=%s to=%s state=%s reason=%s", sid, a_id, b_id,

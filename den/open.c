@@ -102,8 +102,8 @@ void open_end_ends(struct den_core *core, struct view sid, const char *a_id, con
 /* ---- the record ---------------------------------------------------------------------------- */
 
 bool open_record_state(struct den_core *core, struct view sid, const char *state,
-                       const char *reason, const struct audit_pair *pairs, size_t n_pairs,
-                       struct err *err)
+                       const char *reason, const struct store_session *report,
+                       const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
     _transaction_ struct store *store = core->c.store;
     uint64_t now = core_wall(core);
@@ -111,6 +111,7 @@ bool open_record_state(struct den_core *core, struct view sid, const char *state
 
     snprintf(what, sizeof(what), "session.%s", state);
     if (!store_begin(store, err) || !store_session_set_state(store, sid, state, reason, now, err) ||
+        (report && !store_session_report(store, report, err)) ||
         !audit_append(store, now, what, pairs, n_pairs, err) || !store_commit(store, err))
         return false;
     live_moved(core, sid, state);
@@ -126,7 +127,7 @@ static void record_failure(struct open *open, const char *state, const struct er
         AUDIT_TEXT("cause", why->text),
     };
 
-    if (open_record_state(open->core, open->d.sid, state, err_code_name(why->code), pairs,
+    if (open_record_state(open->core, open->d.sid, state, err_code_name(why->code), NULL, pairs,
                           N_ELEMENTS(pairs), &err))
         return;
     log_event(LOG_ERROR, "audit.failed", "sid=%s cause=%s", open->sid, log_quote_text(err.text));

@@ -45,10 +45,10 @@ bool open_check_hash(struct view bytes, struct view hash, const char *what, stru
 /* What the router answered to network.peer.get. */
 bool open_is_online(const struct rpc_outcome *outcome);
 
-/* A session's new state, with its audit entry, durable; then it counts as that. */
+/* A session's new state, with its audit entry and what an end reported (or NULL), durable; then it counts as that. */
 bool open_record_state(struct den_core *core, struct view sid, const char *state,
-                       const char *reason, const struct audit_pair *pairs, size_t n_pairs,
-                       struct err *err);
+                       const char *reason, const struct store_session *report,
+                       const struct audit_pair *pairs, size_t n_pairs, struct err *err);
 void open_remove_grant(struct den_core *core, struct view sid);
 void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                     struct view reason);

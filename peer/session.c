@@ -114,6 +114,33 @@ static void on_closed_at_den(void *user, const struct rpc_outcome *outcome)
     (void)outcome; /* the other end may have been first */
 }
 
+/* With what den's operator wants to know of a session: over which path, and how much. */
+static void put_last_words(const struct session *session, const char *reason, struct buf *to)
+{
+    struct peer_link_facts facts = { 0 };
+    char path[64];
+
+    if (session->handle) {
+        hub_lock(session->core->hub);
+        facts = session->handle->facts;
+        hub_unlock(session->core->hub);
+    }
+    snprintf(path, sizeof(path), "%.15s %.46s", facts.path_kind, facts.path_remote);
+    rpc_put_map(to, facts.path_kind[0] ? 5 : 2);
+    rpc_put_str(to, "sid");
+    rpc_put_bin(to, VIEW_ARR(session->sid));
+    rpc_put_str(to, "reason");
+    rpc_put_str(to, reason);
+    if (!facts.path_kind[0])
+        return;
+    rpc_put_str(to, "path");
+    rpc_put_str(to, path);
+    rpc_put_str(to, "sent");
+    rpc_put_u64(to, facts.bytes_sent);
+    rpc_put_str(to, "received");
+    rpc_put_u64(to, facts.bytes_received);
+}
+
 /* Tells den, so that the router forgets the grant and the other end hears of it even if no path leads there. */
 static void close_at_den(struct session *session, const char *reason)
 {
@@ -128,11 +155,7 @@ static void close_at_den(struct session *session, const char *reason)
         return;
     session->is_closed_by_den = true;
     context.beacon = heart->beacon;
-    rpc_put_map(&body, 2);
-    rpc_put_str(&body, "sid");
-    rpc_put_bin(&body, VIEW_ARR(session->sid));
-    rpc_put_str(&body, "reason");
-    rpc_put_str(&body, reason);
+    put_last_words(session, reason, &body);
     rpc_request_put(&args, core->key, &context, "den.session.close", buf_view(&body));
     rpc_client_call(core->client, clock_mono_ms(), "den.session.close", buf_view(&args),
                     CLOSE_CALL_MS, false, on_closed_at_den, NULL);

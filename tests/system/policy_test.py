@@ -103,6 +103,10 @@ def versions_are_kept_compared_and_replayed(net):
     alice = net.dial_chat("alice", "bob")
     alice.wait_line(alice.err, "linked with")
     alice.stop()
+    bob.wait_line(bob.err, "waiting for the next call")
+    listed = json.loads(run([net.program("warren-den"), "session", "list", "--config", net.path("den/den.conf"), "--json"]).stdout.splitlines()[0])
+    tap.check(listed["state"] == "closed" and listed["path"].split()[0] in ("direct", "relay") and
+              listed["sent_by_caller"] > 0 and listed["sent_by_called"] > 0, f"the session as it is listed: {listed}")
     bob.stop()
     refused_dial(net, "bob", "alice")
     put(net, RULES.replace("back: [chat]", "back: [chat], consent: none").replace("tests:", "  - {{from: {bob}, to: {alice}, can: [chat]}}\ntests:")

@@ -21,6 +21,8 @@ static const char *const steps[] = {
 #include "den/schema_4.sql.inc"
     ,
 #include "den/schema_5.sql.inc"
+    ,
+#include "den/schema_6.sql.inc"
 };
 enum { N_VERSIONS = N_ELEMENTS(steps), N_AUDIT = 5, N_PROCESSES = 4 };
 
@@ -132,6 +134,8 @@ static const char *const rows[N_VERSIONS] = {
                                                                                     "8000,0);",
     /* what version 4 adds */
     "UPDATE identity SET manifest_no = 3, manifest_at = 8500 WHERE id = '456000';",
+    /* what version 5 adds */
+    "UPDATE session SET path = 'direct', a_sent = 7, b_sent = 8 WHERE closed_at = 2500;",
 };
 
 struct wanted {
@@ -196,6 +200,8 @@ static const struct wanted wanted[] = {
       "' '||opened_at||' '||closed_at, ';') FROM (SELECT * FROM session ORDER BY sid)",
       "31 456000 456001 chat,file accepted  2000 0;32 456001 456000 chat closed hung up 2000 "
       "2500" },
+    { 1, "SELECT path||a_sent||' '||b_sent FROM session WHERE closed_at = 0", "0 0" },
+    { 5, "SELECT path||a_sent||' '||b_sent FROM session WHERE closed_at = 2500", "direct7 8" },
     { 1, "SELECT n FROM number WHERE name = 'crl_no'", "12" },
     { 1, "SELECT n FROM number WHERE name = 'big'", "9223372036854775807" },
     { 2, "SELECT n FROM number WHERE name = 'rev_no'", "2" },
@@ -384,6 +390,7 @@ TEST(what_was_ever_on_main_is_not_changed)
         "7cf200537245b2682076bbca25c367b2998358036c2770f0a098943436541642",
         "5ef1fffb35749c047bb3d9f5efa82a482bd7d964257c8ad93ef82634ccd64416",
         "d071eef4ace36a098948b232c69f873a2e40db8ac327e104c8d8092df77f8616",
+        "9e83fa77eb4582dd629a34754ff5e2c28ab7b03e488bd8adb688949b0b9cd17d",
     };
 
     for (size_t i = 0; i < N_VERSIONS; i++) {
