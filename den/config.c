@@ -9,7 +9,13 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { MAX_FILE = 256 * 1024, MAX_BURST = 1000000, MAX_SESSIONS = 1000000, MAX_URL = 512 };
+enum {
+    MAX_FILE = 256 * 1024,
+    MAX_BURST = 1000000,
+    MAX_SESSIONS = 1000000,
+    MAX_URL = 512,
+    MAX_SOCKET = 108
+};
 
 #define URL_EXPECTED "a web address, http:// or https://, of at most 512 characters"
 
@@ -140,6 +146,11 @@ static bool is_listening_address(const char *text)
     return conf_split_address(view_text(text), 0, &host, &port);
 }
 
+static bool is_copy_place(const char *place)
+{
+    return strcmp(place, "journal") == 0 || (place[0] == '/' && strlen(place) < MAX_SOCKET);
+}
+
 /* What certificates would carry, and where den would listen: wrong, they would only show later. */
 static bool check_web(const char *path, struct view text, const struct den_config *config,
                       struct buf *ret_all, struct err *err)
@@ -153,6 +164,10 @@ static bool check_web(const char *path, struct view text, const struct den_confi
         { config->ca_url, is_web_url, { "ca_url", .expected = URL_EXPECTED } },
         { config->ocsp_url, is_web_url, { "ocsp_url", .expected = URL_EXPECTED } },
         { config->http, is_listening_address, { "http", .expected = "ADDRESS:PORT" } },
+        { config->audit_copy,
+          is_copy_place,
+          { "audit_copy",
+            .expected = "journal, or the path of a socket, of at most 107 characters" } },
         { config->metrics, is_listening_address, { "metrics", .expected = "ADDRESS:PORT" } },
     };
     struct err one;

@@ -53,6 +53,8 @@
       "open: an ID is given up when its machine does not come back for so long")                   \
     X(names_per_id, NUMBER, "8", "names that a peer may claim by itself; 0: none")                 \
     X(name_quarantine, DURATION, "90d", "a released name is nobody else's for so long")            \
+    X(audit_copy, TEXT, "",                                                                        \
+      "journal: each audit entry goes to systemd's journal too; or the path of such a socket")     \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
     X(log_format, TEXT, "text", "text, which is key=value, or json")
 

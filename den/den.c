@@ -9,6 +9,7 @@
 #include "den/admin.h"
 #include "den/core.h"
 #include "den/home.h"
+#include "den/journal.h"
 #include "den/local.h"
 #include "den/metrics.h"
 #include "den/web.h"
@@ -33,7 +34,8 @@ struct den {
     struct rpc_loop *loop;
     struct rpc_timer *timer;
     struct rpc_ws *ws;
-    struct rpc_http *http; /* NULL: not configured */
+    struct rpc_http *http;   /* NULL: not configured */
+    struct journal *journal; /* NULL: the audit is not copied */
     struct rpc_timer *watchdog;
     uint64_t watchdog_for;        /* ms: how often systemd wants to hear of us; 0: never */
     struct rpc_http *figures;     /* NULL: not configured */
@@ -304,6 +306,7 @@ static void on_look(void *user)
     is_all = den_core_look(den->core);
     login_anew(den);
     ask_stats(den);
+    journal_copy(den->journal, den->home->store);
     rpc_uplink_flush(den->uplink);
     rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
     arm(den);
@@ -820,6 +823,7 @@ static bool start(struct den *den, struct err *err)
     register_procedures(den);
     open_local(den);
     start_watchdog(den);
+    den->journal = journal_new(den->config->audit_copy);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
@@ -844,6 +848,7 @@ static void deinit(struct den *den)
         rpc_loop_finish_works(den->loop);
     unwatch_signer(den);
     local_free(den->local);
+    journal_free(den->journal);
     rpc_http_free(den->figures);
     rpc_http_free(den->http);
     den_core_free(den->core);

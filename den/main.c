@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "den/keys.h"
 #include "den/args.h"
+#include "den/audit.h"
 #include "den/den.h"
 #include "den/folder.h"
 #include "den/init.h"
@@ -172,6 +173,10 @@ static int verb_signer_split(int argc, char **argv)
         return FAILED;
     log_open("warren-den", LOG_WARN);
     if (!split_signer(&order, &err))
+        return fail(&err);
+    const struct audit_pair pairs[] = { AUDIT_TEXT("folder", order.dir),
+                                        AUDIT_TEXT("socket", order.socket) };
+    if (!verb_note(&config, "keys.moved", pairs, N_ELEMENTS(pairs), &err))
         return fail(&err);
     printf(
         "%s has the keys now, and %s says signer = %s; where systemd does not start the signer:\n"

@@ -17,6 +17,7 @@ bool revoked_load(struct revoked *revoked, struct store *store, uint64_t since, 
                   bool *ret_is_all, struct err *err);
 /* Drops certificates that ended before `before`. */
 void revoked_drop_ended(struct revoked *revoked, uint64_t before);
-struct view revoked_entries(const struct revoked *revoked); /* for pki_listing_put(); until others are loaded or dropped */
+struct view revoked_entries(
+    const struct revoked *revoked); /* for pki_listing_put(); until others are loaded or dropped */
 size_t revoked_count(const struct revoked *revoked);
 uint64_t revoked_no(const struct revoked *revoked); /* of the newest revocation that is here */

@@ -2,13 +2,16 @@
 #include "den/verb.h"
 #include "den/args.h"
 
+#include "base/clock.h"
+#include "den/deed.h"
 #include "den/folder.h"
+#include "den/record.h"
 
 #include "rpc/rpc.h"
 
 #include <stdio.h>
 
-enum { VERB_MAX_ITEM = 64 * 1024 };
+enum { VERB_MAX_ITEM = 64 * 1024, VERB_MAX_PAIRS = 8 };
 
 int verb_fail(const struct err *err)
 {
@@ -68,4 +71,25 @@ void verb_put_json(struct view map, bool is_first, struct buf *to)
         buf_put_text(to, ",\n ");
     if (!rpc_json_from_msgpack(map, VERB_MAX_ITEM, to, &err))
         abort(); /* all of it is ours */
+}
+
+bool verb_note(const struct den_config *config, const char *what, const struct audit_pair *pairs,
+               size_t n, struct err *err)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    const struct deed deed = deed_here(clock_wall_ms());
+    const struct audit_pair by[] = { DEED_PAIRS(&deed) };
+    struct audit_pair all[VERB_MAX_PAIRS + N_ELEMENTS(by)];
+
+    if (n > VERB_MAX_PAIRS)
+        abort(); /* they are ours */
+    memcpy(all, pairs, n * sizeof(*pairs));
+    memcpy(all + n, by, sizeof(by));
+    if (!folder_open_store(config, &store, err))
+        return err_wrap(err, "it was done, and is not in the audit");
+    _transaction_ struct store *open = store;
+    return (store_begin(open, err) &&
+            audit_append(open, deed.at, what, all, n + N_ELEMENTS(by), err) &&
+            store_commit(open, err)) ||
+           err_wrap(err, "it was done, and is not in the audit");
 }

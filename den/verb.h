@@ -20,6 +20,10 @@ bool verb_open_store(const char *path, struct store **ret_store);
 int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
               struct store **ret_store);
 
+/* What was done beside the store, for its audit: with who did it behind the pairs, 8 at most. False after having said why not. */
+struct audit_pair;
+bool verb_note(const struct den_config *config, const char *what, const struct audit_pair *pairs,
+               size_t n, struct err *err);
 /* An item of a list in JSON, of a map of msgpack. */
 void verb_put_json(struct view map, bool is_first, struct buf *to);
 

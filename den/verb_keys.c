@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "den/args.h"
+#include "den/audit.h"
 #include "den/keys.h"
 
 #include <stdio.h>
@@ -26,6 +27,12 @@ static int change(const struct words *w)
         (!w->removes && !keys_ask_new(w->new_fd, &next, &err)) ||
         !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &n_elsewhere,
                                 &err))
+        return verb_fail(&err);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("state_before", old.len ? "under a passphrase" : "plain"),
+        AUDIT_TEXT("state", w->removes ? "plain" : "under a passphrase"),
+    };
+    if (!verb_note(&config, "keys.passphrase", pairs, N_ELEMENTS(pairs), &err))
         return verb_fail(&err);
     printf("%zu keys in %s are %s\n", n, config.state,
            w->removes ? "plain files now" : "kept under the new passphrase");

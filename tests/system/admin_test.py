@@ -221,6 +221,33 @@ def a_backup_is_audited_and_shown(net):
     tap.check(json.loads(den(net, "status", "--json").stdout)["backup_at"], "when")
 
 
+def received(journal):
+    """The fields of a datagram."""
+    return dict(line.split("=", 1) for line in journal.recv(65536).decode("ascii").splitlines())
+
+
+@tap.test
+def the_audit_is_copied_as_it_is_written(net):
+    path = net.path("journal")
+    with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
+        f.write(f"audit_copy = {path}\n")
+    net.den.stop()
+    net.start_den()
+    net.den.wait_line(net.den.err, r"event=audit.copy_away socket=.*journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.settimeout(60)
+        journal.bind(path)
+        here = audit(net)
+        for entry in here:  # all that there is, in order
+            fields = received(journal)
+            tap.check(int(fields["WARREN_AUDIT_NO"]) == entry["no"] and fields["WARREN_AUDIT_HEAD"] == entry["head"], str(fields))
+            tap.check(fields["WARREN_AUDIT_WHAT"] == entry["what"] and json.loads(fields["MESSAGE"]) == entry, str(fields))
+        admin(net, "peer", "groups", net.ids["alice"], "copied")
+        while (fields := received(journal)).get("WARREN_FACT_GROUPS") != "copied":
+            pass
+        tap.check(fields["WARREN_FACT_BY"] == net.ids["boss"] and fields["WARREN_AUDIT_WHAT"] == "identity.groups", str(fields))
+
+
 @tap.test
 def a_peer_is_a_witness_of_the_audit(net):
     witness = run(net.warren("alice", "audit-witness")).stdout.strip()
