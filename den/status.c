@@ -2,6 +2,7 @@
 /* How den is, for people who look and programs that watch. */
 #include "den/core_in.h"
 
+#include "base/text.h"
 #include "den/admin.h"
 #include "den/lifetime.h"
 #include "den/token.h"
@@ -66,6 +67,20 @@ static bool count_waiting(void *user, const struct store_waiting *w)
     return true;
 }
 
+/* When the newest one was made; 0: never. */
+static bool read_backup(struct store *store, uint64_t *ret_at, struct err *err)
+{
+    enum store_found found = STORE_NONE;
+    _buf_ text = { 0 };
+
+    *ret_at = 0;
+    if (!store_blob_get(store, "backup_at", &found, &text, err))
+        return false;
+    if (found == STORE_FOUND)
+        text_read_u64(buf_view(&text), ret_at);
+    return true;
+}
+
 bool status_count(struct den_core *core, struct status_counts *ret, struct err *err)
 {
     struct store *store = core->c.store;
@@ -79,7 +94,7 @@ bool status_count(struct den_core *core, struct status_counts *ret, struct err *
         !store_session_each_open(store, count_session, sessions, err) ||
         !store_token_each(store, count_token, &tokens, err) ||
         !store_waiting_each(store, count_waiting, &ret->n_waiting, err) ||
-        !store_number_get(store, "backup_at", &ret->backup_at, err) ||
+        !read_backup(store, &ret->backup_at, err) ||
         !audit_head(store, &ret->audit_no, ret->audit_head, err))
         return false;
     ret->n_peers = progress.n;

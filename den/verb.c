@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/verb.h"
+#include "den/acting.h"
 #include "den/args.h"
 
 #include "base/clock.h"
@@ -76,7 +77,9 @@ void verb_put_json(struct view map, bool is_first, struct buf *to)
 bool verb_note(const struct den_config *config, const char *what, const struct audit_pair *pairs,
                size_t n, struct err *err)
 {
+    _acting_ struct acting as = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
+    struct owner owner;
     const struct deed deed = deed_here(clock_wall_ms());
     const struct audit_pair by[] = { DEED_PAIRS(&deed) };
     struct audit_pair all[VERB_MAX_PAIRS + N_ELEMENTS(by)];
@@ -85,7 +88,8 @@ bool verb_note(const struct den_config *config, const char *what, const struct a
         abort(); /* they are ours */
     memcpy(all, pairs, n * sizeof(*pairs));
     memcpy(all + n, by, sizeof(by));
-    if (!folder_open_store(config, &store, err))
+    if (!owner_of_dir(config->state, &owner, err) || !acting_begin(&as, &owner, err) ||
+        !folder_open_store(config, &store, err))
         return err_wrap(err, "it was done, and is not in the audit");
     _transaction_ struct store *open = store;
     return (store_begin(open, err) &&

@@ -87,13 +87,13 @@ static bool note_end(const struct den_config *config, const struct backup_order 
                      struct err *err)
 {
     _cleanup_(store_freep) struct store *store = NULL;
-    uint64_t before = 0;
+    char at[24];
 
+    snprintf(at, sizeof(at), "%" PRIu64, order->now);
     if (!folder_open_store(config, &store, err))
         return false;
     _transaction_ struct store *open = store;
-    return store_begin(open, err) && store_number_get(open, "backup_at", &before, err) &&
-           store_number_raise(open, "backup_at", before > order->now ? before : order->now, err) &&
+    return store_begin(open, err) && store_blob_set(open, "backup_at", view_text(at), err) &&
            store_commit(open, err);
 }
 
