@@ -4,6 +4,7 @@
 #include "base/dir.h"
 #include "base/file.h"
 #include "den/config.h"
+#include "den/init_wait.h"
 #include "den/keys.h"
 #include "den/passphrase.h"
 #include "den/record.h"
@@ -27,16 +28,22 @@
 /* A network in the making. */
 struct founding {
     const struct init_order *order;
+    const char *network;
     char *dir;  /* as asked for, without slashes at its end */
     char *work; /* where it is made */
+    char *wait; /* where it waits for a root that is elsewhere */
     char *
         answer; /* where the answer is in the end; outside of `dir` it is written last, before the rename */
     bool is_answer_apart, is_answer_written, is_work_made;
+    struct root_order asked;
+    struct root_answer answered;
+    struct buf request_text;
     struct rpc_router_request request;
     struct pki_csr *csr;
     struct buf passphrase, root_pin, pin;
     char *root_token, *token; /* what is said of keys there */
-    struct pki_ca *root;
+    struct pki_ca *root;      /* NULL: elsewhere */
+    struct pki_cert *root_cert;
     struct pki_key *key; /* the intermediate's */
     struct signer *signer;
     struct key *login, *sign;
@@ -53,6 +60,9 @@ static void founding_deinit(struct founding *f)
         dir_remove_flat(f->work);
     if (f->is_answer_written)
         unlink(f->answer);
+    root_order_deinit(&f->asked);
+    root_answer_deinit(&f->answered);
+    buf_free(&f->request_text);
     rpc_router_request_deinit(&f->request);
     pki_csr_free(f->csr);
     buf_wipe(&f->passphrase);
@@ -61,6 +71,7 @@ static void founding_deinit(struct founding *f)
     free(f->root_token);
     free(f->token);
     pki_ca_free(f->root);
+    pki_cert_free(f->root_cert);
     pki_key_free(f->key);
     signer_free(f->signer);
     key_free(f->login);
@@ -69,6 +80,7 @@ static void founding_deinit(struct founding *f)
     buf_free(&f->router_der);
     free(f->dir);
     free(f->work);
+    free(f->wait);
     free(f->answer);
 }
 
@@ -97,17 +109,42 @@ static bool check_answer_path(struct founding *f, struct err *err)
     return true;
 }
 
-static bool read_request(struct founding *f, struct err *err)
+/* Of a network that waits, what it was begun with; what is said again has to be the same. */
+static bool read_waiting(struct founding *f, struct err *err)
 {
     const struct init_order *order = f->order;
-    _buf_ text = { 0 };
+    _buf_ answer = { 0 }, again = { 0 };
 
-    if (!file_read(order->request_path, RPC_MAX_ROUTER_FILE, &text, err) ||
-        !rpc_router_request_read(order->request_path, buf_view(&text), &f->request, err))
+    if (!file_read(order->root_response, ROOT_MAX_FILE, &answer, err) ||
+        !root_answer_read(order->root_response, buf_view(&answer), &f->answered, err) ||
+        !init_wait_read(f->wait, &f->asked, &f->request_text, err))
+        return false;
+    f->network = f->asked.network;
+    if (order->network && strcmp(order->network, f->network) != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is of network %s, not of %s", f->wait,
+                       f->network, order->network);
+    if (!order->request_path)
+        return true;
+    return file_read(order->request_path, RPC_MAX_ROUTER_FILE, &again, err) &&
+           (view_eq(buf_view(&again), buf_view(&f->request_text)) ||
+            err_set(err, ERR_INVALID_ARGUMENT,
+                    "%s is another router's request than the one in %s, whose key the root signed",
+                    order->request_path, f->wait));
+}
+
+static bool read_request(struct founding *f, struct err *err)
+{
+    const char *path = f->order->request_path ? f->order->request_path : f->wait;
+
+    if (f->order->root_response && !read_waiting(f, err))
+        return false;
+    if ((!f->order->root_response &&
+         !file_read(path, RPC_MAX_ROUTER_FILE, &f->request_text, err)) ||
+        !rpc_router_request_read(path, buf_view(&f->request_text), &f->request, err))
         return err_wrap(err, "the router's request");
     if (!pki_csr_read(buf_view(&f->request.csr), &f->csr, err) ||
-        !pki_csr_check_names(f->csr, "router", order->network, err))
-        return err_wrap(err, "%s: csr", order->request_path);
+        !pki_csr_check_names(f->csr, "router", f->network, err))
+        return err_wrap(err, "%s: csr", path);
     return true;
 }
 
@@ -115,6 +152,17 @@ static bool check_uri(const char *option, const char *text, struct token_uri *re
                       struct err *err)
 {
     return !text || token_uri_read(view_text(text), ret_uri, err) || err_wrap(err, "--%s", option);
+}
+
+static bool ask_waiting_pin(struct founding *f, struct err *err)
+{
+    bool is_in_token;
+
+    if (!keys_are_in_token(f->wait, &is_in_token, err) ||
+        !keys_ask_pin(f->wait, f->order->pin_fd, &f->pin, err))
+        return false;
+    f->token = is_in_token ? mem_text("in its token") : NULL;
+    return true;
 }
 
 /* Of two keys in one token the PIN is asked for once. */
@@ -128,7 +176,10 @@ static bool ask_pins(struct founding *f, struct err *err)
         return false;
     if (order->token_paths && !token_check_paths(order->token_paths, err))
         return err_wrap(err, "--token-paths");
-    if (!(order->root_key ? passphrase_read_pin(order->passphrase_fd, &f->root_pin, err)
+    if (order->root_response)
+        return ask_waiting_pin(f, err);
+    if (!order->root_request &&
+        !(order->root_key ? passphrase_read_pin(order->passphrase_fd, &f->root_pin, err)
                           : passphrase_read(order->passphrase_fd, true, &f->passphrase, err)))
         return false;
     if (!order->intermediate_key)
@@ -149,14 +200,19 @@ static bool prepare(struct founding *f, struct err *err)
         len--;
     if (len == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "the folder's name is empty");
-    if (!text_is_network(view_text(order->network)))
+    f->network = order->network;
+    if (f->network && !text_is_network(view_text(f->network)))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "network: expected a name such as corp.example in lower case, found \"%s\"",
                        order->network);
     f->dir = view_dup_text(VIEW(order->dir, len));
     f->work = mem_format("%s.new-%ld", f->dir, (long)getpid());
-    return check_free(f->dir, err) && check_answer_path(f, err) && read_request(f, err) &&
-           ask_pins(f, err);
+    f->wait = init_wait_path(f->dir);
+    if (order->root_request && file_exists(order->root_request))
+        return err_set(err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten",
+                       order->root_request);
+    return check_free(f->dir, err) && init_wait_check(f->dir, order->root_response, err) &&
+           check_answer_path(f, err) && read_request(f, err) && ask_pins(f, err);
 }
 
 /* ---- keys and certificates ------------------------------------------------------------------------ */
@@ -197,7 +253,7 @@ static bool take_root(struct founding *f, struct err *err)
     _buf_ place = { 0 };
     bool is_new;
 
-    if (!root_key_make(&from, f->order->network, f->order->now, &f->root, &place, &is_new, err))
+    if (!root_key_make(&from, f->network, f->order->now, &f->root, &place, &is_new, err))
         return false;
     f->root_token = said_of(is_new);
     return put(f, "root.key", buf_view(&place), 0600, err);
@@ -208,19 +264,17 @@ static bool make_root(struct founding *f, struct err *err)
     struct pki_key *key;
 
     if (f->order->root_key)
-        return take_root(f, err) && put_cert(f, "root.pem", pki_ca_cert(f->root), err);
-
+        return take_root(f, err);
     return pki_key_new(PKI_P384, &key, err) &&
-           pki_ca_new_root(f->order->network, f->order->now, ROOT_LIFE_MS, key, &f->root, err) &&
-           put_key(f, "root.key", pki_ca_key(f->root), buf_view(&f->passphrase), err) &&
-           put_cert(f, "root.pem", pki_ca_cert(f->root), err);
+           pki_ca_new_root(f->network, f->order->now, ROOT_LIFE_MS, key, &f->root, err) &&
+           put_key(f, "root.key", pki_ca_key(f->root), buf_view(&f->passphrase), err);
 }
 
 static bool take_intermediate_key(struct founding *f, struct err *err)
 {
     const struct token_key_order order = { .uri = f->order->intermediate_key,
                                            .paths = f->order->token_paths,
-                                           .network = f->order->network,
+                                           .network = f->network,
                                            .no = 1,
                                            .login = { buf_view(&f->pin), TOKEN_ATTENDED } };
     _buf_ place = { 0 };
@@ -253,21 +307,21 @@ static bool make_key(const struct founding *f, const char *name, struct key **re
 static bool make_signer(struct founding *f, struct err *err)
 {
     const struct signer_config config = {
-        .network = f->order->network,
+        .network = f->network,
         .secrets = { .login = { buf_view(&f->pin), TOKEN_ATTENDED } },
     };
-    uint8_t netid[HASH_SIZE];
 
-    pki_cert_hash(pki_ca_cert(f->root), netid);
-    return vault_book_create(f->work, VIEW_ARR(netid), f->order->network, err) &&
+    return vault_book_create(f->work, rpc_trust_netid(f->trust), f->network, err) &&
            signer_load(f->work, &config, &f->signer, err);
 }
 
-/* What the root signs is asked for and taken as it is later, when the root may be elsewhere. */
-static bool make_order(struct founding *f, struct root_order *asked, struct err *err)
+/* What the root signs is asked for and taken in one way, wherever it is. */
+static bool make_order(struct founding *f, struct err *err)
 {
+    struct root_order *asked = &f->asked;
+
     asked->step = CHANGE_FOUND;
-    asked->network = mem_text(f->order->network);
+    asked->network = mem_text(f->network);
     asked->reason = mem_text("");
     asked->host = mem_text(f->request.host);
     asked->made_at = f->order->now;
@@ -280,27 +334,30 @@ static bool make_order(struct founding *f, struct root_order *asked, struct err 
     return true;
 }
 
-static bool put_intermediate(struct founding *f, const struct root_answer *answer, struct err *err)
+static bool put_certificates(struct founding *f, struct err *err)
 {
     _buf_ pem = { 0 };
 
-    pki_pem_put(&pem, "CERTIFICATE", buf_view(&answer->intermediate));
-    return put(f, "intermediate.pem", buf_view(&pem), 0644, err);
+    pki_pem_put(&pem, "CERTIFICATE", buf_view(&f->answered.intermediate));
+    return pki_cert_read(buf_view(&f->answered.root), &f->root_cert, err) &&
+           put_cert(f, "root.pem", f->root_cert, err) &&
+           put(f, "intermediate.pem", buf_view(&pem), 0644, err);
 }
 
-static bool make_trust(struct founding *f, struct err *err)
+static bool sign_here(struct founding *f, struct err *err)
 {
-    _cleanup_(root_order_deinit) struct root_order asked = { 0 };
-    _cleanup_(root_answer_deinit) struct root_answer answer = { 0 };
+    return make_root(f, err) && root_sign(&f->asked, &(struct root_signers){ f->root, NULL },
+                                          f->order->now, &f->answered, err);
+}
+
+static bool take_trust(struct founding *f, struct err *err)
+{
     _buf_ bytes = { 0 };
 
-    if (!make_order(f, &asked, err) ||
-        !root_sign(&asked, &(struct root_signers){ f->root, NULL }, f->order->now, &answer, err) ||
-        !root_accept(&f->trust, &asked, &answer, f->order->now, err) ||
-        !put_intermediate(f, &answer, err))
-        return false;
+    if (!root_accept(&f->trust, &f->asked, &f->answered, f->order->now, err))
+        return err_wrap(err, "what the root signed");
     rpc_trust_save(f->trust, &bytes);
-    return put(f, "trust", buf_view(&bytes), 0600, err);
+    return put_certificates(f, err) && put(f, "trust", buf_view(&bytes), 0600, err);
 }
 
 /* ---- the store, from its first entry on ------------------------------------------------------------ */
@@ -312,11 +369,11 @@ static bool audit_founding(struct founding *f, struct err *err)
     char root[RECORD_HEX], intermediate[RECORD_HEX], router[RECORD_HEX], manifest[RECORD_HEX];
     uint8_t root_hash[HASH_SIZE], intermediate_hash[HASH_SIZE], manifest_hash[HASH_SIZE];
 
-    pki_cert_hash(pki_ca_cert(f->root), root_hash);
+    pki_cert_hash(f->root_cert, root_hash);
     pki_cert_hash(signer_cert(f->signer), intermediate_hash);
     hash_sha256(rpc_trust_manifest_bytes(f->trust), manifest_hash);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("network", f->order->network),
+        AUDIT_TEXT("network", f->network),
         AUDIT_TEXT("root", record_hex(VIEW_ARR(root_hash), root)),
         AUDIT_TEXT("intermediate", record_hex(VIEW_ARR(intermediate_hash), intermediate)),
         AUDIT_TEXT("manifest", record_hex(VIEW_ARR(manifest_hash), manifest)),
@@ -339,7 +396,7 @@ static bool make_store(struct founding *f, struct err *err)
 static bool put_answer(struct founding *f, struct err *err)
 {
     struct rpc_router_answer answer = {
-        .network = mem_text(f->order->network),
+        .network = mem_text(f->network),
         .certificate = buf_dup(buf_view(&f->router_der)),
         .chain = buf_dup(pki_cert_der(signer_cert(f->signer))),
     };
@@ -397,7 +454,7 @@ static bool put_configuration(const struct founding *f, struct err *err)
 {
     _buf_ text = { 0 };
 
-    config_write(&(struct config_values){ .network = f->order->network,
+    config_write(&(struct config_values){ .network = f->network,
                                           .router = f->request.host,
                                           .intermediate_key = f->order->intermediate_key,
                                           .token_paths = f->order->token_paths },
@@ -420,23 +477,38 @@ static bool sync_dir(const char *path, struct err *err)
     return ok;
 }
 
-/* From here on the network is there. */
-static bool reveal(struct founding *f, struct err *err)
+static char *parent_of(const char *path)
 {
-    const char *slash = strrchr(f->dir, '/');
-    _free_ char *parent =
-        slash ? view_dup_text(VIEW(f->dir, slash == f->dir ? 1 : (size_t)(slash - f->dir)))
-              : mem_text(".");
+    const char *slash = strrchr(path, '/');
 
-    store_free(f->store); /* its log is folded in: the database is one file */
-    f->store = NULL;
+    if (!slash)
+        return mem_text(".");
+    return view_dup_text(VIEW(path, slash == path ? 1 : (size_t)(slash - path)));
+}
+
+static bool move_work(struct founding *f, const char *to, struct err *err)
+{
+    _free_ char *parent = parent_of(f->dir);
+
     if (!sync_dir(f->work, err))
         return false;
-    if (rename(f->work, f->dir) != 0)
-        return err_errno(err, "%s", f->dir);
+    if (rename(f->work, to) != 0)
+        return err_errno(err, "%s", to);
     f->is_work_made = false;
     f->is_answer_written = false;
     return sync_dir(parent, err);
+}
+
+/* From here on the network is there. */
+static bool reveal(struct founding *f, struct err *err)
+{
+    store_free(f->store); /* its log is folded in: the database is one file */
+    f->store = NULL;
+    if (!move_work(f, f->dir, err))
+        return false;
+    if (f->order->root_response)
+        dir_remove_flat(f->wait);
+    return true;
 }
 
 /* A folder that stands there is not ours to fill, and least of all to remove. */
@@ -458,15 +530,42 @@ static bool make_work(struct founding *f, struct err *err)
     return f->is_work_made || err_errno(err, "%s", f->work);
 }
 
+static bool make_own_keys(struct founding *f, struct err *err)
+{
+    return make_intermediate_key(f, err) && make_key(f, "login.key", &f->login, err) &&
+           make_key(f, "sign.key", &f->sign, err) && make_order(f, err) &&
+           put_configuration(f, err);
+}
+
+static bool finish(struct founding *f, struct err *err)
+{
+    return take_trust(f, err) && make_signer(f, err) && make_store(f, err) &&
+           certify_router(f, err) && put_join(f, err) && reveal(f, err);
+}
+
+/* The request leaves last: a response to it finds its keys here. */
+static bool wait_for_root(struct founding *f, struct err *err)
+{
+    if (!init_wait_put(f->work, &f->asked, buf_view(&f->request_text), err) ||
+        !move_work(f, f->wait, err))
+        return false;
+    if (file_create(f->order->root_request, buf_view(&f->asked.text), 0644, err))
+        return true;
+    dir_remove_flat(f->wait);
+    return false;
+}
+
 static bool make(struct founding *f, struct err *err)
 {
     if (!make_work(f, err))
         return false;
-    return make_root(f, err) && make_intermediate_key(f, err) &&
-           make_key(f, "login.key", &f->login, err) && make_key(f, "sign.key", &f->sign, err) &&
-           make_trust(f, err) && make_signer(f, err) && make_store(f, err) &&
-           certify_router(f, err) && put_join(f, err) && put_configuration(f, err) &&
-           reveal(f, err);
+    if (f->order->root_response)
+        return init_wait_copy(f->wait, f->work, err) && finish(f, err);
+    if (!make_own_keys(f, err))
+        return false;
+    if (f->order->root_request)
+        return wait_for_root(f, err);
+    return sign_here(f, err) && finish(f, err);
 }
 
 /* Takes a second at most; a signal meanwhile waits, so that it leaves nothing half-made behind. */
@@ -499,16 +598,21 @@ bool init_network(const struct init_order *order, struct buf *ret_text, struct e
 
     if (!prepare(&f, err) || !make_undisturbed(&f, err))
         return err_wrap(err, "init");
-    pki_cert_hash(pki_ca_cert(f.root), pin);
+    if (order->root_request) {
+        init_put_waiting(f.dir, f.wait, order->root_request, ret_text);
+        return true;
+    }
+    pki_cert_hash(f.root_cert, pin);
     const struct init_made made = {
         .dir = f.dir,
-        .network = order->network,
+        .network = f.network,
+        .is_root_elsewhere = order->root_response,
         .host = f.request.host,
         .answer_path = f.answer,
         .root_token = f.root_token,
         .intermediate_token = f.token,
         .pin = record_hex(VIEW_ARR(pin), pin_text),
-        .root_until = pki_cert_facts(pki_ca_cert(f.root))->not_after,
+        .root_until = pki_cert_facts(f.root_cert)->not_after,
         .intermediate_until = pki_cert_facts(signer_cert(f.signer))->not_after,
         .router_until = f.router_until,
         .manifest_until = rpc_trust_manifest(f.trust)->not_after,

@@ -65,7 +65,14 @@ void init_put_text(const struct init_made *m, struct buf *to)
         "  5. Say who may reach whom:        %s/policy.yaml; until then nobody reaches anybody.\n",
         m->answer_path, m->dir, m->dir, m->dir, m->dir);
     clock_text(m->manifest_until, until);
-    if (m->root_token)
+    if (m->is_root_elsewhere)
+        buf_printf(to,
+                   "  6. Compare the root's SHA-256 with what root sign printed, before anybody "
+                   "joins. The root\n"
+                   "     signs the next manifest, before %s: warren-den rollover renew "
+                   "--request FILE.\n",
+                   until);
+    else if (m->root_token)
         buf_printf(
             to,
             "  6. Put the token with the root's key away. Nothing that runs needs it; it signs "
@@ -79,4 +86,21 @@ void init_put_text(const struct init_made *m, struct buf *to)
                    "     it signs the next manifest, before %s. Without its passphrase it is of no "
                    "use.\n",
                    m->dir, until);
+}
+
+void init_put_waiting(const char *dir, const char *wait, const char *request, struct buf *to)
+{
+    buf_printf(
+        to,
+        "There is no network yet: its root is asked first. den's keys wait in %s.\n\n"
+        "Next:\n"
+        "  1. Take %s to the root's machine. It holds no secret.\n"
+        "  2. There:                         warren-den root sign %s --root-key root.key -o "
+        "founding.resp\n"
+        "     makes the root's key in root.key, under a passphrase, and prints the root's "
+        "SHA-256.\n"
+        "  3. Bring founding.resp back:      warren-den init %s --root-response founding.resp\n"
+        "     and compare the SHA-256 that it prints.\n"
+        "To begin anew instead, remove %s.\n",
+        wait, request, request, dir, wait);
 }

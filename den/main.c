@@ -55,6 +55,31 @@ static bool read_fd(const char *text, int *ret_fd, struct err *err)
 
 /* ---- verbs ------------------------------------------------------------------------------------- */
 
+/* Which words go together. */
+static bool check_init(const struct init_order *order, const char *fd, struct err *err)
+{
+    bool is_begun = order->root_response;
+
+    if (order->root_request && is_begun)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--root-request comes first, --root-response when the root has answered");
+    if ((order->root_request || is_begun) && (order->root_key || fd))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--root-key and --root-passphrase-fd are for root sign, on the root's "
+                       "machine: its key never comes here");
+    if (is_begun && (order->intermediate_key || order->token_paths))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--intermediate-key and --token-paths were said with --root-request");
+    if (order->root_request && order->answer_path)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--answer goes with --root-response: there is no answer for the router "
+                       "before");
+    if (!is_begun && (!order->network || !order->request_path))
+        return err_set(err, ERR_INVALID_ARGUMENT, "--%s is missing",
+                       order->network ? "router-request" : "network");
+    return true;
+}
+
 static int verb_init(int argc, char **argv)
 {
     static const char *const alone_names[] = { "DIR" };
@@ -65,8 +90,10 @@ static int verb_init(int argc, char **argv)
         { "intermediate-key", &order.intermediate_key, false },
         { "token-paths", &order.token_paths, false },
         { "pin-fd", &order.pin_fd, false },
-        { "network", &order.network, true },
-        { "router-request", &order.request_path, true },
+        { "network", &order.network, false },
+        { "router-request", &order.request_path, false },
+        { "root-request", &order.root_request, false },
+        { "root-response", &order.root_response, false },
         { "root-passphrase-fd", &fd, false },
         { "answer", &order.answer_path, false },
     };
@@ -74,7 +101,7 @@ static int verb_init(int argc, char **argv)
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &order.dir, 1, &err) ||
-        !read_fd(fd, &order.passphrase_fd, &err))
+        !read_fd(fd, &order.passphrase_fd, &err) || !check_init(&order, fd, &err))
         return misuse(&err);
     log_open("warren-den", LOG_WARN);
     if (!init_network(&order, &text, &err))
@@ -205,7 +232,8 @@ static const struct verb {
 } verbs[] = {
     { "init", NULL, verb_init,
       "DIR --network NAME --router-request FILE [--root-passphrase-fd N] [--answer FILE] "
-      "[--root-key URI] [--intermediate-key URI [--token-paths PATHS] [--pin-fd N]]",
+      "[--root-key URI | --root-request FILE, then --root-response FILE] [--intermediate-key URI "
+      "[--token-paths PATHS] [--pin-fd N]]",
       "makes a network: root, intermediate, den's keys, manifest, configuration" },
     { "passphrase", NULL, verb_passphrase,
       "--config FILE [--remove] [--passphrase-fd N] [--new-passphrase-fd N]",
