@@ -113,6 +113,12 @@ size_t rpc_ws_wire_unread(struct rpc_ws_conn *conn)
     return n > 0 ? (size_t)n : 0;
 }
 
+/* libwebsockets says it of all connections together: true is right oftener than need be. */
+bool rpc_ws_wire_is_ahead(struct rpc_ws_conn *conn)
+{
+    return lws_service_adjust_timeout(conn->ws->context, 1, 0) == 0;
+}
+
 void rpc_ws_wire_read(struct rpc_ws_conn *conn)
 {
     struct lws_pollfd readable = { lws_get_socket_fd(conn->wsi), POLLIN, POLLIN };
@@ -161,6 +167,8 @@ struct rpc_ws_conn *rpc_ws_edge_conn_new(struct rpc_ws *ws, const struct rpc_ws_
 
 static bool receive(struct rpc_ws_conn *conn, struct view piece)
 {
+    if (conn->hub->reading != conn)
+        conn->reader.is_lost = true; /* nobody looked at it before */
     conn->came_as_text = !lws_frame_is_binary(conn->wsi);
     if (!conn->protocol->is_any && conn->came_as_text != conn->protocol->is_json)
         return rpc_ws_conn_refuse_kind(conn);

@@ -8,7 +8,8 @@
 enum {
     TLS_RECORD = 16 * 1024,
     FIRST_EARLY = 2048,
-    MAX_READS = 256,       /* TLS records of one connection in one turn */
+    MAX_READS = 256,       /* TLS records, and reads of the socket, of one connection in one turn */
+    MAX_RECORDS = 2048,    /* more than one read of the socket brings */
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
@@ -389,8 +390,10 @@ bool rpc_ws_conn_may_read(void *user)
 {
     struct rpc_ws_conn *conn = user;
 
-    if (conn->hub->reading == conn)
+    if (conn->hub->reading == conn && conn->hub->n_reads) {
+        conn->hub->n_reads--;
         return true;
+    }
     want_read(conn); /* at the turn's end, all of it */
     return false;
 }
@@ -603,6 +606,9 @@ static bool read_record(struct rpc_ws_conn *conn)
         rpc_ws_wire_read(conn);
         return true;
     }
+    if (!conn->was_read && rpc_ws_wire_is_ahead(conn))
+        conn->reader.is_lost = true; /* what came with the handshake is to be told first */
+    conn->was_read = true;
     len = rpc_ws_wire_peek(conn, to, TLS_RECORD, &is_over);
     run = rpc_ws_reader_run(&conn->reader, VIEW(to, len), !conn->dial);
     if (run)
@@ -614,14 +620,18 @@ static bool read_record(struct rpc_ws_conn *conn)
     return len > 0;
 }
 
-/* The socket is not readable any more for what TLS has read ahead: nobody else would come for it.
- * A connection stays in the list only when it used up its share of this turn. */
+/* The socket is not readable any more for what TLS has read ahead: nobody else would come for it, and were it left
+ * there, libwebsockets would take it unseen when the socket has more. Who used up its share of this turn reads no more
+ * of the socket, and stays in the list. */
 static bool read_out(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
 {
     hub->reading = conn;
-    for (unsigned i = 0; i < MAX_READS && hub->reading; i++) {
+    hub->n_reads = MAX_READS;
+    for (unsigned i = 0; i < MAX_RECORDS && hub->reading; i++) {
         if (!read_record(conn) || !hub->reading || !rpc_ws_wire_has_more(conn))
             return false;
+        if (hub->n_reads)
+            hub->n_reads--;
     }
     return hub->reading != NULL;
 }

@@ -19,6 +19,7 @@ struct rpc_ws_hub {
     struct list conns, dirty;    /* dirty: have bytes to send at the end of the turn */
     struct list unread;          /* the TLS library may hold more of what came than was read */
     struct rpc_ws_conn *reading; /* while it is being read out; NULL once it is gone */
+    unsigned n_reads;            /* left of its share of this turn */
     struct rpc_ws_spares spares;
     struct buf record; /* what came last, of whichever connection */
     bool has_turns;    /* otherwise they ask the wire to be called when it can take more */
@@ -53,7 +54,7 @@ struct rpc_ws_conn {
     void *place;                    /* the gate's, once it has_place */
     bool has_place;
     char address_text[RPC_WS_ADDRESS_TEXT];
-    bool is_open, is_closing, has_asked_to_write;
+    bool is_open, is_closing, has_asked_to_write, was_read;
     bool came_as_text, sends_text; /* of a sub-protocol that has both kinds */
     uint64_t heard_at;             /* in ticks */
     uint64_t began_at;             /* the message that is coming in */
@@ -113,5 +114,6 @@ bool rpc_ws_wire_has_more(struct rpc_ws_conn *conn); /* read from the socket, no
 size_t rpc_ws_wire_peek(struct rpc_ws_conn *conn, uint8_t *to, size_t len, bool *ret_is_over);
 bool rpc_ws_wire_take(struct rpc_ws_conn *conn, uint8_t *to, size_t len); /* of what was there */
 size_t rpc_ws_wire_unread(struct rpc_ws_conn *conn);                      /* of that record */
-void rpc_ws_wire_read(struct rpc_ws_conn *conn);       /* some of it; `conn` may be gone after it */
+bool rpc_ws_wire_is_ahead(struct rpc_ws_conn *conn); /* it may have taken bytes and not told yet */
+void rpc_ws_wire_read(struct rpc_ws_conn *conn);     /* some of it; `conn` may be gone after it */
 void rpc_ws_dialing_free(struct rpc_ws_dialing *dial); /* NULL is fine */

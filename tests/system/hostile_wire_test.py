@@ -6,7 +6,8 @@ import ssl
 import struct
 import time
 
-from hostile import Router, case, check_abort, check_close, frame, frames, hear_end, joined, open_socket, pack, send_quietly, tap, unpack
+from hostile import (Failed, PROTOCOL, REALM, Router, UPGRADE, case, check_abort, check_close, connect, frame, frames, hear_end, joined,
+                     open_socket, pack, send_quietly, tap, unpack)
 
 VIOLATION = "wamp.error.protocol_violation"
 CALL = [48, 1, {}, "nobody.there"]
@@ -201,6 +202,73 @@ def frames_that_rfc_6455_forbids_end_the_connection(router):
         sock.sendall(bad + frame(pack(CALL)))
         messages, _ = hear_end(sock)
         tap.check(not messages, f"{bad[:8]!r}: {messages!r}")
+
+
+class Records:
+    """A client that says where TLS records end, and sends many in one go."""
+
+    def __init__(self, router):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.plain, self.came, self.out = connect(router), ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.came, self.out)
+        self.wait(self.tls.do_handshake)
+
+    def wait(self, what):
+        while True:
+            try:
+                return what()
+            except ssl.SSLWantReadError:
+                self.plain.sendall(self.out.read())
+                part = self.plain.recv(65536)
+                if not part:
+                    raise Failed("the router closed") from None
+                self.came.write(part)
+
+    def send(self, *records):
+        for record in records:
+            self.tls.write(record)
+        self.plain.sendall(self.out.read())
+
+    def hear(self, n):
+        """So many messages."""
+        out = b""
+        while True:
+            heard = frames(out)
+            tap.check(all(opcode == 2 for opcode, _ in heard), f"closed after {len(heard)}: {heard[-1:]!r}")
+            if len(heard) >= n:
+                return [unpack(payload)[0] for _, payload in heard]
+            out += self.wait(lambda: self.tls.read(65536))
+            if b"\r\n\r\n" in out:
+                out = out.split(b"\r\n\r\n", 1)[1]
+
+
+HELLO = frame(pack([1, REALM, {"roles": {"caller": {}}, "authmethods": ["anonymous"]}]))
+REQUEST = (UPGRADE + PROTOCOL + "\r\n").encode()
+
+
+@case()
+def records_of_one_byte_are_put_together(router):
+    client, n = Records(router), 300
+    client.send(REQUEST)
+    client.wait(lambda: client.tls.read(65536))
+    client.send(HELLO)
+    client.hear(1)
+    calls = b""
+    for i in range(1, n + 1):
+        call = pack([48, i, {}, "nobody.there"])
+        calls += frame(call[:7], fin=False) + frame(call[7:], opcode=0) if i % 3 == 0 else frame(call)
+    client.send(*(calls[i:i + 1] for i in range(len(calls))))
+    tap.check([answer[2] for answer in client.hear(n)] == list(range(1, n + 1)), "each once, in their order")
+    client.plain.close()
+
+
+@case()
+def what_comes_with_the_request_comes_first(router):
+    client = Records(router)
+    client.send(REQUEST + HELLO, frame(pack(CALL)))
+    tap.check([answer[0] for answer in client.hear(2)] == [2, 8], "WELCOME and ERROR")
+    client.plain.close()
 
 
 @case()
