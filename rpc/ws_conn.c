@@ -10,6 +10,7 @@ enum {
     FIRST_EARLY = 2048,
     MAX_READS = 256,       /* TLS records, and reads of the socket, of one connection in one turn */
     MAX_RECORDS = 2048,    /* more than one read of the socket brings */
+    READS_AT_ONCE = 2,     /* of the socket, for one look at what came */
     MAX_BATCH = 16 * 1024, /* a message may be longer: it is a batch of its own */
     CLOSE_SECS = 5,
     LINGER_SECS = 1, /* a close frame must not be overtaken by the reset of the socket */
@@ -389,9 +390,11 @@ void rpc_ws_conn_came(void *user, size_t n)
 bool rpc_ws_conn_may_read(void *user)
 {
     struct rpc_ws_conn *conn = user;
+    struct rpc_ws_hub *hub = conn->hub;
 
-    if (conn->hub->reading == conn && conn->hub->n_reads) {
-        conn->hub->n_reads--;
+    if (hub->reading == conn && hub->n_reads && hub->n_at_once) {
+        hub->n_reads--;
+        hub->n_at_once--;
         return true;
     }
     want_read(conn); /* at the turn's end, all of it */
@@ -602,6 +605,7 @@ static bool read_record(struct rpc_ws_conn *conn)
     bool is_over;
     size_t len, run;
 
+    conn->hub->n_at_once = READS_AT_ONCE;
     if (conn->protocol->is_json) {
         rpc_ws_wire_read(conn);
         return true;

@@ -20,6 +20,7 @@ struct rpc_ws_hub {
     struct list unread;          /* the TLS library may hold more of what came than was read */
     struct rpc_ws_conn *reading; /* while it is being read out; NULL once it is gone */
     unsigned n_reads;            /* left of its share of this turn */
+    unsigned n_at_once; /* and of that, until TLS gives something: it takes KeyUpdates for itself */
     struct rpc_ws_spares spares;
     struct buf record; /* what came last, of whichever connection */
     bool has_turns;    /* otherwise they ask the wire to be called when it can take more */
