@@ -4,6 +4,7 @@
 #include "base/archive.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "den/acting.h"
 #include "den/folder.h"
 #include "vault/token.h"
 
@@ -133,10 +134,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Root reads there what that user can read, and leaves nothing there that is not that user's. */
+static bool as_folders(const struct making *m, struct acting *as, struct err *err)
+{
+    struct owner den;
+
+    return owner_of_dir(m->order->config->state, &den, err) && acting_begin(as, &den, err);
+}
+
 /* The configuration may lie elsewhere than the state. */
 static bool add_folder(struct making *m, struct err *err)
 {
     const char *state = m->order->config->state;
+    _acting_ struct acting as = { 0 };
+
+    if (!as_folders(m, &as, err))
+        return false;
     DIR *dir = opendir(state);
     char **names = NULL;
     struct dirent *entry;
@@ -184,12 +197,16 @@ static bool stream(struct making *m, int fd, uint64_t len, struct err *err)
 
 static bool add_store(struct making *m, struct err *err)
 {
+    const struct owner self = owner_self();
+    _acting_ struct acting as_den = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
+    _acting_ struct acting as_self = { 0 };
     struct stat st;
     bool ok;
 
     m->copy = mem_format("%s.db-%ld", m->order->to, (long)getpid());
-    if (!folder_open_store(m->order->config, &store, err) ||
+    if (!as_folders(m, &as_den, err) || !folder_open_store(m->order->config, &store, err) ||
+        !acting_begin(&as_self, &self, err) ||
         !store_copy(store, m->copy, m->order->on_progress, m->order->user, err))
         return false;
     int fd = open(m->copy, O_RDONLY | O_CLOEXEC);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "den/acting.h"
 #include "den/backup.h"
 
 #include "base/archive.h"
@@ -111,8 +112,12 @@ static bool extract_all(struct restoring *r, struct err *err)
 
 static bool open_archive(struct restoring *r, struct err *err)
 {
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
     _buf_wipe_ passphrase = { 0 };
 
+    if (!acting_begin(&as, &self, err))
+        return false;
     r->fd = open(r->order->from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (r->fd < 0)
         return err_errno(err, "%s", r->order->from);
@@ -321,7 +326,16 @@ static bool check_dens(const char *dir, struct err *err)
     return err_advise(err, "give the folder of a den; or a new one, without --replace");
 }
 
-static bool prepare(struct restoring *r, struct err *err)
+/* Root replaces what is in a folder as the user whose it is; a new one is root's own. */
+static bool enter(struct restoring *r, struct acting *as, struct err *err)
+{
+    struct owner den;
+
+    return check_dens(r->dir, err) && owner_of_dir(r->dir, &den, err) &&
+           acting_begin(as, &den, err) && file_check_private_dir(r->dir, err);
+}
+
+static bool prepare(struct restoring *r, struct acting *as, struct err *err)
 {
     size_t len = strlen(r->order->dir);
 
@@ -333,16 +347,17 @@ static bool prepare(struct restoring *r, struct err *err)
     if (!r->order->replaces)
         return check_free(r->dir, err);
     _free_ char *lock = file_path(r->dir, "den.lock");
-    if (!check_dens(r->dir, err) || !file_check_private_dir(r->dir, err))
+    if (!enter(r, as, err))
         return false;
     return file_lock(lock, &r->lock_fd, err) || err_wrap(err, "stop warren-den first");
 }
 
 bool restore_make(const struct restore_order *order, struct buf *ret_text, struct err *err)
 {
+    _acting_ struct acting as = { 0 };
     _cleanup_(restoring_deinit) struct restoring r = { .order = order, .fd = -1, .lock_fd = -1 };
 
-    if (!prepare(&r, err))
+    if (!prepare(&r, &as, err))
         return err_wrap(err, "restore");
     if (!open_archive(&r, err))
         return err_wrap(err, "%s", order->from);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/verb.h"
+#include "base/file.h"
 #include "den/acting.h"
 #include "den/args.h"
 
@@ -28,15 +29,34 @@ int verb_misuse(const struct err *err)
 
 bool verb_load_config(const char *path, struct den_config *config)
 {
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
     _buf_ all = { 0 };
     struct err err;
 
-    if (config_read(path, config, &all, &err))
+    if (acting_begin(&as, &self, &err) && config_read(path, config, &all, &err))
         return true;
     if (all.len)
         fprintf(stderr, "%s", buf_cstr(&all));
     verb_fail(&err);
     return false;
+}
+
+bool verb_enter(const char *path, const struct den_config *config, struct err *err)
+{
+    struct acting as = { 0 };
+    struct owner den;
+
+    return owner_of_dir(config->state, &den, err) && owner_check_guide(path, &den, err) &&
+           acting_begin(&as, &den, err);
+}
+
+bool verb_create(const char *path, struct view bytes, unsigned mode, struct err *err)
+{
+    const struct owner self = owner_self();
+    _acting_ struct acting as = { 0 };
+
+    return acting_begin(&as, &self, err) && file_create(path, bytes, mode, err);
 }
 
 bool verb_open_store(const char *path, struct store **ret_store)
@@ -46,7 +66,8 @@ bool verb_open_store(const char *path, struct store **ret_store)
 
     if (!verb_load_config(path, &config))
         return false;
-    if (config_check_secrets(&config, &err) && folder_open_store(&config, ret_store, &err))
+    if (verb_enter(path, &config, &err) && config_check_secrets(&config, &err) &&
+        folder_open_store(&config, ret_store, &err))
         return true;
     verb_fail(&err);
     return false;

@@ -12,7 +12,12 @@ int verb_fail(const struct err *err);   /* says it, and what to do; VERB_FAILED 
 int verb_misuse(const struct err *err); /* says it; VERB_MISUSED */
 /* Every error of the file, not only the first. False after having said them. */
 bool verb_load_config(const char *path, struct den_config *config);
-/* The store alone; false after having said why not. */
+/* Root goes on, to the end of the process, as the user whose folder it is: den can open whatever is made there. NOT_AUTHORIZED for
+ * whoever is neither; NOT_FOUND. */
+bool verb_enter(const char *path, const struct den_config *config, struct err *err);
+/* A file that the operator named, made as the operator. */
+bool verb_create(const char *path, struct view bytes, unsigned mode, struct err *err);
+/* The store alone, after verb_enter(); false after having said why not. */
 bool verb_open_store(const char *path, struct store **ret_store);
 
 /* What most verbs take: the words that `names` names, into `words`, and --config, whose store is opened.

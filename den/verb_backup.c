@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "den/acting.h"
 #include "den/args.h"
 #include "den/backup.h"
 #include "den/deed.h"
@@ -60,10 +61,21 @@ static bool read_passphrase(bool is_sealed, int fd, struct buf *to, struct err *
     return !is_sealed || ask_for(fd, true, to, err);
 }
 
+/* As the user whose folder it is; the backup itself is the operator's. */
+static bool enter(const struct den_config *config, const struct backup_order *order,
+                  struct acting *as, struct err *err)
+{
+    struct owner den;
+
+    return owner_of_dir(config->state, &den, err) &&
+           owner_check_guide(order->config_path, &den, err) && acting_begin(as, &den, err);
+}
+
 /* In the audit before it is made, so that it has that itself. */
 static bool note_begin(const struct den_config *config, const struct backup_order *order,
                        bool is_sealed, struct err *err)
 {
+    _acting_ struct acting as = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     const struct deed deed = deed_here(order->now);
     const struct audit_pair pairs[] = {
@@ -74,7 +86,7 @@ static bool note_begin(const struct den_config *config, const struct backup_orde
 
     if (file_exists(order->to)) /* nothing will be made */
         return true;
-    if (!folder_open_store(config, &store, err))
+    if (!enter(config, order, &as, err) || !folder_open_store(config, &store, err))
         return false;
     _transaction_ struct store *open = store;
     return store_begin(open, err) &&
@@ -82,15 +94,25 @@ static bool note_begin(const struct den_config *config, const struct backup_orde
            store_commit(open, err);
 }
 
+/* Before anything is asked for. */
+static bool check_folder(const struct den_config *config, const struct backup_order *order,
+                         struct err *err)
+{
+    _acting_ struct acting as = { 0 };
+
+    return enter(config, order, &as, err) && config_check_secrets(config, err);
+}
+
 /* For the status. */
 static bool note_end(const struct den_config *config, const struct backup_order *order,
                      struct err *err)
 {
+    _acting_ struct acting as = { 0 };
     _cleanup_(store_freep) struct store *store = NULL;
     char at[24];
 
     snprintf(at, sizeof(at), "%" PRIu64, order->now);
-    if (!folder_open_store(config, &store, err))
+    if (!enter(config, order, &as, err) || !folder_open_store(config, &store, err))
         return false;
     _transaction_ struct store *open = store;
     return store_begin(open, err) && store_blob_set(open, "backup_at", view_text(at), err) &&
@@ -129,7 +151,7 @@ int verb_backup(int argc, char **argv)
     log_open("warren-den", LOG_WARN);
     order.on_progress = on_progress;
     order.user = &shown;
-    ok = config_check_secrets(&config, &err) && read_passphrase(is_sealed, fd, &passphrase, &err);
+    ok = check_folder(&config, &order, &err) && read_passphrase(is_sealed, fd, &passphrase, &err);
     order.passphrase = buf_view(&passphrase);
     if (!ok || !note_begin(&config, &order, is_sealed, &err) ||
         !backup_make(&order, &report, &err) || !note_end(&config, &order, &err))

@@ -63,6 +63,10 @@ int verb_check_config(int argc, char **argv)
         fprintf(stderr, "%s", all.len ? "" : "\n");
         n_bad++;
     }
+    if (config.state && !verb_enter(path, &config, &err)) {
+        say(&err);
+        return VERB_FAILED;
+    }
     if (config.policy)
         n_bad += check_policy(&config);
     if (config.state && config.network)

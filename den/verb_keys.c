@@ -23,7 +23,8 @@ static int change(const struct words *w)
 
     if (!verb_load_config(w->config, &config))
         return VERB_FAILED;
-    if (!config_check_folder(config.state, &err) || !keys_ask(config.state, w->fd, &old, &err) ||
+    if (!verb_enter(w->config, &config, &err) || !config_check_folder(config.state, &err) ||
+        !keys_ask(config.state, w->fd, &old, &err) ||
         (!w->removes && !keys_ask_new(w->new_fd, &next, &err)) ||
         !keys_change_passphrase(config.state, buf_view(&old), buf_view(&next), &n, &n_elsewhere,
                                 &err))

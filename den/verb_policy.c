@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/text.h"
+#include "den/acting.h"
 #include "den/args.h"
 #include "den/audit.h"
 #include "den/policy_diff.h"
@@ -155,11 +156,17 @@ static bool load_newest(struct archive *a, struct policy **ret_policy, uint64_t 
 static bool load_word(struct archive *a, const char *word, struct policy **ret_policy,
                       struct err *err)
 {
+    struct owner den, owner;
+    _acting_ struct acting as = { 0 };
     _buf_ text = { 0 };
     uint64_t no, at;
 
-    return text_read_u64(view_text(word), &no) ? load_number(a, no, ret_policy, &at, err)
-                                               : policy_read(word, ret_policy, &text, NULL, err);
+    if (text_read_u64(view_text(word), &no))
+        return load_number(a, no, ret_policy, &at, err);
+    if (!owner_of_dir(a->config.state, &den, err))
+        return false;
+    owner = owner_for_file(word, &den);
+    return acting_begin(&as, &owner, err) && policy_read(word, ret_policy, &text, NULL, err);
 }
 
 /* ---- list, show ---------------------------------------------------------------------------------- */
@@ -317,8 +324,11 @@ int verb_policy_test(int argc, char **argv)
         err_set(&err, ERR_INVALID_ARGUMENT, "expected FILE, or --config FILE");
         return verb_misuse(&err);
     }
-    return verb_load_config(order.config, &config) ? check_file(config.policy, order.is_json)
-                                                   : VERB_FAILED;
+    if (!verb_load_config(order.config, &config))
+        return VERB_FAILED;
+    if (!verb_enter(order.config, &config, &err))
+        return verb_fail(&err);
+    return check_file(config.policy, order.is_json);
 }
 
 /* ---- diff ------------------------------------------------------------------------------------------ */

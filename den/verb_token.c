@@ -15,14 +15,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static bool make(const struct den_config *config, struct token_order *order, struct buf *ret_join,
-                 struct err *err)
+static bool make(const char *config_path, const struct den_config *config,
+                 struct token_order *order, struct buf *ret_join, struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
 
-    if (!config_check_secrets(config, err) || !folder_load_trust(config, &trust, err) ||
-        !folder_open_store(config, &store, err))
+    if (!verb_enter(config_path, config, err) || !config_check_secrets(config, err) ||
+        !folder_load_trust(config, &trust, err) || !folder_open_store(config, &store, err))
         return false;
     order->trust = trust;
     order->router = config->join_host;
@@ -45,8 +45,8 @@ static int print_join(const char *config_path, const char *out, struct token_ord
         err_set(&err, ERR_ALREADY_EXISTS, "%s exists; nothing was overwritten", out);
         return verb_fail(&err);
     }
-    if (!make(&config, order, &join, &err) ||
-        (out && !file_create(out, buf_view(&join), 0600, &err)))
+    if (!make(config_path, &config, order, &join, &err) ||
+        (out && !verb_create(out, buf_view(&join), 0600, &err)))
         return verb_fail(&err);
     if (!out)
         fwrite(join.data, 1, join.len, stdout);
