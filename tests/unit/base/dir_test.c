@@ -31,6 +31,7 @@ TEST(what_is_not_known_is_found)
     CHECK_OK(dir_find_other(dir, names, 2, &other, &err), err);
     CHECK_STR(other, "lockpick");
     file = file_path(dir, "lock");
+    free(STEAL(other));
     CHECK_ERR(dir_find_other(file, names, 2, &other, &err), err, ERR_SYSTEM);
 }
 
