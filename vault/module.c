@@ -76,8 +76,8 @@ static bool check_one(const char *path, struct err *err)
                    path);
 }
 
-/* The file, and every folder above it. */
-static bool check_owners(const char *path, struct err *err)
+/* The file, and every folder above it. *ret_real: where it is without any link, which nobody else can change any more. */
+static bool check_owners(const char *path, char **ret_real, struct err *err)
 {
     _free_ char *real = realpath(path, NULL);
     char *slash;
@@ -85,6 +85,7 @@ static bool check_owners(const char *path, struct err *err)
     if (!real)
         return errno == ENOENT ? err_set(err, ERR_NOT_FOUND, "%s: there is no such module", path)
                                : err_errno(err, "%s", path);
+    *ret_real = mem_text(real);
     for (;;) {
         if (!check_one(*real ? real : "/", err))
             return false;
@@ -128,12 +129,13 @@ static bool load(const char *path, CK_FUNCTION_LIST **ret_f, struct err *err)
 bool module_take(const char *path, struct module **ret_module, struct err *err)
 {
     struct module *m = modules;
+    _free_ char *real = NULL;
     CK_FUNCTION_LIST *f;
 
     while (m && strcmp(m->path, path) != 0)
         m = m->next;
     if (!m) {
-        if (!check_owners(path, err) || !load(path, &f, err))
+        if (!check_owners(path, &real, err) || !load(real, &f, err))
             return false;
         m = mem_new(struct module);
         m->path = mem_text(path);
