@@ -265,7 +265,7 @@ class EvilRouter:
                    "_warren_source": "127.0.0.1:4711", **(more or {})}
         details = {k: v for k, v in details.items() if v is not None}
         conn.down.put(pack([INVOCATION, number, conn.procedures[procedure], details, args]))
-        if not wait.event.wait(PATIENCE):
+        if not wait.event.wait(3 * PATIENCE):  # a callee that lacks a beacon waits for den to say a newer one
             return "timeout", f"{procedure} was not answered"
         del self.waiting[number]
         self.last = [*wait.answer[:2], 0, *wait.answer[3:]] if wait.answer[0] == ERROR else wait.answer  # without its number
