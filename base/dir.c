@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,7 +40,8 @@ bool dir_find_other(const char *path, const char *const *names, size_t n, char *
 
 void dir_remove_flat(const char *path)
 {
-    DIR *dir = opendir(path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd); /* which closes it */
     struct dirent *entry;
 
     while (dir && (entry = readdir(dir)))

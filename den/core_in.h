@@ -61,7 +61,8 @@ struct den_core {
     struct rollback *rollback; /* NULL: it has nothing under way */
     uint64_t epoch;            /* how often such a one was */
 
-    uint64_t judge_at;  /* mono: when all sessions are judged again; NEVER_MS: when something changes */
+    uint64_t
+        judge_at; /* mono: when all sessions are judged again; NEVER_MS: when something changes */
     uint64_t people_no; /* as judge_look() saw it last */
 
     struct list opens; /* struct open of open.h */
@@ -322,7 +323,7 @@ bool live_end(struct den_core *core, struct view sid, const char *reason, const 
 
 /* ---- judge.c: sessions that policy does not allow any more end ------------------------------- */
 
-void judge_all(struct den_core *core); /* something changed that decides */
+void judge_all(struct den_core *core);  /* something changed that decides */
 void judge_look(struct den_core *core); /* whether another process changed it */
 void judge_tick(struct den_core *core);
 uint64_t judge_deadline(const struct den_core *core);

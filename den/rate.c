@@ -17,7 +17,7 @@ static const struct bucket_rule defaults[N_RATES] = {
     [RATE_ENROL] = { .burst = 60, .every = SECOND_MS, .max_keys = MAX_SOURCES },
     [RATE_CSR] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_DIAL] = { .burst = 60, .every = SECOND_MS, .max_keys = MAX_IDS },
-    [RATE_MISS] = { .burst = 10, .every = 6 * SECOND_MS, .max_keys = MAX_IDS },
+    [RATE_MISS] = { .burst = 5, .every = 12 * SECOND_MS, .max_keys = MAX_IDS },
     [RATE_REVOKED] = { .burst = 200, .every = 500, .max_keys = MAX_IDS },
     [RATE_NAME] = { .burst = 20, .every = MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_CLONE] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },

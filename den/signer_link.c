@@ -373,8 +373,8 @@ static bool take(struct signer_link *l)
             l->heard_at = clock_mono_ms();
         if (n <= 0)
             return n < 0 && number == EAGAIN;
-        if (n < CHUNK)
-            return true;
+        if (n < CHUNK || l->in.len > VAULT_MAX_ANSWER + VAULT_HEAD)
+            return true; /* enough to look at first */
     }
 }
 

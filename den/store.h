@@ -307,7 +307,7 @@ struct store_session {
     char state[16]; /* offered, accepted, declined, failed, closed */
     char reason[128];
     uint64_t opened_at, closed_at;
-    char path[64];           /* as the end that closed it says: "direct [::1]:4000 host"; "": it did not */
+    char path[64]; /* as the end that closed it says: "direct [::1]:4000 host"; "": it did not */
     uint64_t a_sent, b_sent; /* bytes, likewise */
 };
 bool store_session_add(struct store *s, const struct store_session *x,

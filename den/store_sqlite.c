@@ -351,10 +351,10 @@ bool store_session_set_state(struct store *s, struct view sid, const char *state
 
 bool store_session_report(struct store *s, const struct store_session *x, struct err *err)
 {
-    return sql_change_one(s, SQL_SESSION_REPORT,
-                          ARGS(TEXT(x->path), NUMBER(x->a_sent), NUMBER(x->b_sent),
-                               BLOB(VIEW_ARR(x->sid))),
-                          "session", err);
+    return sql_change_one(
+        s, SQL_SESSION_REPORT,
+        ARGS(TEXT(x->path), NUMBER(x->a_sent), NUMBER(x->b_sent), BLOB(VIEW_ARR(x->sid))),
+        "session", err);
 }
 
 /* ---- numbers and blobs -------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ struct session {
     uint64_t
         ends_at; /* network time: live_until, or five minutes after a certificate's end; 0: none */
     uint64_t close_code; /* when it does */
-    bool must_ask; /* the callee: policy, or the owner, wants a person to consent */
+    bool must_ask;       /* the callee: policy, or the owner, wants a person to consent */
     bool is_closed_by_den;
     char den_reason[SESSION_REASON + 1]; /* why, as den was told */
 

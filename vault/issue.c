@@ -200,6 +200,7 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struc
     const struct pki_order urls = { .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
     uint16_t n = vault_u16(in);
     uint64_t since = clock_mono_ms();
+    bool is_verified;
     _buf_ der = { 0 };
 
     if (in->is_bad || n > VAULT_MAX_BATCH) {
@@ -213,7 +214,7 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struc
         job.now = vault_u64(in);
         job.life = vault_u64(in);
         if (in->is_bad)
-            return false;
+            break;
         if (check_time(since, &why) && sign_job(v, &job, &urls, &der, &why)) {
             buf_put_u8(answer, VAULT_YES);
             vault_put(answer, buf_view(&der));
@@ -222,7 +223,8 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struc
         vault_log_refusal(v, "certificate", &why);
         vault_put_refusal(answer, &why);
     }
-    return vault_end(in) && pki_ca_verify(v->keys.ca, err);
+    is_verified = pki_ca_verify(v->keys.ca, err); /* also of what came with junk: nothing may wait */
+    return vault_end(in) && is_verified;
 }
 
 /* ---- OCSP --------------------------------------------------------------------------------------------------- */

@@ -12,15 +12,15 @@ enum vault_kind {
     VAULT_CLAIM,      /* id, pk: the first key of an ID */
     VAULT_MOVE,       /* K, signature by the old key, by the new one */
     VAULT_RE_ENROL,   /* K, E, its signature, the token's: on an operator's order */
-    VAULT_APPLY,      /* n u16, n * (profile u8, label, csr, body, request, sig, pk): a serial for each */
-    VAULT_ISSUE,      /* crl_url, ca_url, ocsp_url, n u16, n * (serial, now u64, life u64) */
-    VAULT_LIST,       /* number u64, at u64, next_update u64, n u64: a list with n bytes of entries begins */
-    VAULT_LIST_PART,  /* entries: the next ones */
-    VAULT_LIST_SIGN,  /* nothing: what stands before the entries, what behind them, the list's hash */
-    VAULT_OCSP_KEY,   /* nothing: a request for a certificate, for a new key */
-    VAULT_OCSP,       /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
-    VAULT_RE_SIGN,    /* K, signature by an earlier den-sign key: the same by the present one */
-    VAULT_RE_OPEN,    /* nothing: the folder's keys are others now */
+    VAULT_APPLY, /* n u16, n * (profile u8, label, csr, body, request, sig, pk): a serial for each */
+    VAULT_ISSUE, /* crl_url, ca_url, ocsp_url, n u16, n * (serial, now u64, life u64) */
+    VAULT_LIST, /* number u64, at u64, next_update u64, n u64: a list with n bytes of entries begins */
+    VAULT_LIST_PART, /* entries: the next ones */
+    VAULT_LIST_SIGN, /* nothing: what stands before the entries, what behind them, the list's hash */
+    VAULT_OCSP_KEY,  /* nothing: a request for a certificate, for a new key */
+    VAULT_OCSP,      /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
+    VAULT_RE_SIGN,   /* K, signature by an earlier den-sign key: the same by the present one */
+    VAULT_RE_OPEN,   /* nothing: the folder's keys are others now */
     VAULT_N_KINDS
 };
 enum {

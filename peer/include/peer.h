@@ -185,8 +185,8 @@ struct peer_event {
     struct peer_stream *stream;
     const char *
         remote_id; /* INCOMING: the caller's proved ID; REFUSED: the caller's ID, as den vouches for it */
-    const char *const *capabilities;   /* INCOMING: what it asks for; NULL-terminated */
-    bool must_ask;                     /* INCOMING: policy, or the owner, wants a person to consent */
+    const char *const *capabilities; /* INCOMING: what it asks for; NULL-terminated */
+    bool must_ask;                   /* INCOMING: policy, or the owner, wants a person to consent */
     const char *capability, *argument; /* STREAM */
     const void *data;                  /* DATAGRAM */
     size_t size;

@@ -41,7 +41,9 @@ TEST(a_tick_brings_a_new_beacon_an_extra_heartbeat_keeps_it)
     memcpy(beacon, world_heartbeat(w).beacon.data, sizeof(beacon));
     world_pass(w, 10 * SECOND_MS);
     CHECK_U64(w->n_events, n);
-    CHECK_OK(world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err), err);
+    CHECK_OK(
+        world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err),
+        err);
     CHECK_U64(w->n_events, n + 1);
     CHECK_VIEW(world_heartbeat(w).beacon, VIEW_ARR(beacon));
     CHECK_U64(world_heartbeat(w).policy_no, 2);

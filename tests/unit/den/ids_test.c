@@ -124,7 +124,8 @@ static bool count(void *user, _unused_ const struct store_identity *who)
 
 TEST(no_id_ever_has_two_owners)
 {
-    _cleanup_(world_freep) struct world *w = world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
+    _cleanup_(world_freep) struct world *w =
+        world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     struct history h = { .owner_of = map_new() };
     static struct machine machines[MAX_MACHINES];
     size_t n = n_steps(400), n_rows = 0, n_restarts = 0;
@@ -167,7 +168,8 @@ static double deviations(double chi, double df)
 
 TEST(ids_are_drawn_uniformly)
 {
-    _cleanup_(world_freep) struct world *w = world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
+    _cleanup_(world_freep) struct world *w =
+        world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     static size_t bins[BINS], last[10];
     size_t n = n_steps(1000);
     _cleanup_(key_freep) struct key *token = reusable(w, 0);

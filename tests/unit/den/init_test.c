@@ -367,9 +367,11 @@ TEST(join_strings_hold_tokens_that_den_knows)
     _cleanup_(config_deinit) struct den_config config = { 0 };
     _cleanup_(store_freep) struct store *den_runs = NULL, *store = NULL;
     _cleanup_(rpc_trust_freep) struct rpc_trust *trust = NULL;
-    struct token_order order = {
-        .role = "peer", .uses = 3, .life_ms = DAY_MS, .deed = { .at = 5 }, .router = "127.0.0.1:8443"
-    };
+    struct token_order order = { .role = "peer",
+                                 .uses = 3,
+                                 .life_ms = DAY_MS,
+                                 .deed = { .at = 5 },
+                                 .router = "127.0.0.1:8443" };
     _buf_ admin = { 0 };
     _buf_ peer = { 0 };
 

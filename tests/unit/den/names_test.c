@@ -155,16 +155,24 @@ TEST(assigned_names_are_an_administrators)
     CHECK_OK(people_find(w->store, bob->id, &b, &err), err);
     world_check_refused(w, ask(w, alice, "claim", "alice@corp.example", 0, NULL),
                         ERR_NOT_AUTHORIZED);
-    CHECK(!people_assign_name(w->store, "alice", &a, &(struct deed){ .by = "uid 0", .at = w->wall }, &err));
-    CHECK_OK(people_assign_name(w->store, "alice@corp.example", &a, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK(!people_assign_name(w->store, "alice", &a, &(struct deed){ .by = "uid 0", .at = w->wall },
+                              &err));
+    CHECK_OK(people_assign_name(w->store, "alice@corp.example", &a,
+                                &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     struct rpc_name n = statement(w, look_up(w, bob, "alice@corp.example"));
     CHECK_VIEW(n.id, view_text(alice->id));
-    CHECK(!people_assign_name(w->store, "alice@corp.example", &b, &(struct deed){ .by = "uid 0", .at = w->wall }, &err));
+    CHECK(!people_assign_name(w->store, "alice@corp.example", &b,
+                              &(struct deed){ .by = "uid 0", .at = w->wall }, &err));
     CHECK_STR(err_code_name(err.code), "already_exists");
     world_check_refused(w, ask(w, alice, "release", "alice@corp.example", 1, NULL),
                         ERR_NOT_AUTHORIZED);
-    CHECK_OK(people_free_name(w->store, "alice@corp.example", &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
-    CHECK_OK(people_assign_name(w->store, "alice@corp.example", &b, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(people_free_name(w->store, "alice@corp.example",
+                              &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
+    CHECK_OK(people_assign_name(w->store, "alice@corp.example", &b,
+                                &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
     n = statement(w, look_up(w, alice, "alice@corp.example"));
     CHECK_U64(n.name_no, 3);
 }

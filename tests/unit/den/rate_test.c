@@ -135,7 +135,8 @@ TEST(enrolments_that_others_signed_cost_a_key_nothing)
 
 TEST(sixty_peers_join_from_one_address_at_once_and_no_more)
 {
-    _cleanup_(world_freep) struct world *w = world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
+    _cleanup_(world_freep) struct world *w =
+        world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     _cleanup_(key_freep) struct key *token = world_token(w, "peer", 1000, 0);
     _cleanup_(world_peer_freep) struct world_peer *known = world_stranger_new(w);
 

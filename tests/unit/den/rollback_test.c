@@ -150,7 +150,9 @@ TEST(one_transaction_that_is_missing_is_noticed_and_nothing_is_written)
     _buf_ after = { 0 };
 
     /* an enrolment, and no heartbeat after it */
-    CHECK_OK(world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err), err);
+    CHECK_OK(
+        world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err),
+        err);
     put_back(w, &old);
     CHECK_ERR(world_restart(w, &err), err, ERR_STALE);
     CHECK(strstr(err.text, "audit entry") != NULL && strstr(err.text, "--accept-rollback") != NULL);
@@ -183,7 +185,9 @@ TEST(writing_to_the_older_store_does_not_hide_it)
 
     for (size_t i = 0; i < 3; i++)
         key_free(world_token(w, "peer", 1, 0)), world_pass(w, MINUTE_MS);
-    CHECK_OK(world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err), err);
+    CHECK_OK(
+        world_set_policy(w, "rules: [{from: any, to: any, can: [chat], consent: deny}]\n", &err),
+        err);
     put_back(w, &old);
     CHECK_OK(store_open(w->store_path, &w->store, &err), err);
     for (size_t i = 0; i < 9; i++)
