@@ -22,8 +22,7 @@
       "check the join string with the operator; somebody may be in between")                       \
     X(BAD_WIRE, "bad_wire", REMOTE, "the other side broke the protocol",                           \
       "compare the versions of both sides; if this is about a file, it is damaged: restore it, "   \
-      "or "                                                                                        \
-      "remove it if it is fetched anew")                                                           \
+      "or remove it if it is fetched anew")                                                        \
     X(BAD_STATEMENT, "bad_statement", REMOTE, "a signed statement is malformed or not about this", \
       "compare the versions of both sides")                                                        \
     X(BAD_SIGNATURE, "bad_signature", REMOTE, "a signature does not verify",                       \

@@ -79,25 +79,26 @@ void rpc_ws_frame_put_ping(struct buf *out, struct view payload, const uint8_t *
     put_frame(out, FIN_PING, payload, mask);
 }
 
-/* The whole frame's length; `out` starts with one that put_header() wrote. */
-static size_t frame_len(struct view out)
+size_t rpc_ws_frame_header(uint8_t second)
 {
-    uint8_t first, second;
-    uint16_t len16;
-    uint64_t len = 0;
-    struct view rest = out;
+    uint8_t len = second & (uint8_t)~MASKED;
+    size_t wide = len == LENGTH_16 ? sizeof(uint16_t) : len == LENGTH_64 ? sizeof(uint64_t) : 0;
 
-    view_take_u8(&rest, &first);
-    view_take_u8(&rest, &second);
-    if ((second & ~MASKED) == LENGTH_16) {
-        view_take_u16(&rest, &len16);
-        len = len16;
-    } else if ((second & ~MASKED) == LENGTH_64) {
-        view_take_u64(&rest, &len);
-    } else {
-        len = second & ~(unsigned)MASKED;
-    }
-    return (out.len - rest.len) + (second & MASKED ? RPC_WS_MASK : 0) + (size_t)len;
+    return RPC_WS_MIN_HEADER + wide + (second & MASKED ? RPC_WS_MASK : 0u);
+}
+
+uint64_t rpc_ws_frame_payload(const uint8_t *header)
+{
+    uint8_t len = header[1] & (uint8_t)~MASKED;
+    struct view wide = VIEW(header + RPC_WS_MIN_HEADER, sizeof(uint64_t));
+    uint64_t len64 = len;
+    uint16_t len16;
+
+    if (len == LENGTH_64)
+        view_take_u64(&wide, &len64);
+    else if (len == LENGTH_16 && view_take_u16(&wide, &len16))
+        len64 = len16;
+    return len64;
 }
 
 size_t rpc_ws_frame_run(struct view out, size_t at_least)
@@ -107,7 +108,8 @@ size_t rpc_ws_frame_run(struct view out, size_t at_least)
     if (out.len <= at_least)
         return out.len;
     while (run < at_least && run < out.len)
-        run += frame_len(view_sub(out, run, RPC_WS_MAX_HEADER));
+        run +=
+            rpc_ws_frame_header(out.data[run + 1]) + (size_t)rpc_ws_frame_payload(out.data + run);
     return run;
 }
 

@@ -11,34 +11,7 @@ enum {
     MASKED = 0x80,
     LENGTH_16 = 126,
     LENGTH_64 = 127,
-    MIN_HEADER = 2,
 };
-
-static size_t header_len(uint8_t second)
-{
-    uint8_t len = second & (uint8_t)~MASKED;
-
-    return MIN_HEADER +
-           (len == LENGTH_16   ? 2u
-            : len == LENGTH_64 ? 8u
-                               : 0u) +
-           (second & MASKED ? RPC_WS_MASK : 0u);
-}
-
-/* Of a whole header. */
-static uint64_t payload_len(const uint8_t *head)
-{
-    uint8_t len = head[1] & (uint8_t)~MASKED;
-    struct view wide = VIEW(head + MIN_HEADER, sizeof(uint64_t));
-    uint64_t len64 = len;
-    uint16_t len16;
-
-    if (len == LENGTH_64)
-        view_take_u64(&wide, &len64);
-    else if (len == LENGTH_16 && view_take_u16(&wide, &len16))
-        len64 = len16;
-    return len64;
-}
 
 /* The length of the whole frame at the front of `came`, a binary message; 0: none. No such frame is
  * longer than a TLS record: one with a length of eight bytes is somebody else's. */
@@ -47,14 +20,13 @@ static size_t whole_message(struct view came, bool is_masked)
     size_t head;
     uint64_t len;
 
-    if (came.len < MIN_HEADER || came.data[0] != FIN_BINARY ||
-        (came.data[1] & MASKED ? true : false) != is_masked ||
-        (came.data[1] & ~MASKED) == LENGTH_64)
+    if (came.len < RPC_WS_MIN_HEADER || came.data[0] != FIN_BINARY ||
+        !(came.data[1] & MASKED) == is_masked || (came.data[1] & ~MASKED) == LENGTH_64)
         return 0;
-    head = header_len(came.data[1]);
+    head = rpc_ws_frame_header(came.data[1]);
     if (came.len < head)
         return 0;
-    len = payload_len(came.data);
+    len = rpc_ws_frame_payload(came.data);
     if (head + len > came.len || ((came.data[1] & ~MASKED) == LENGTH_16 && len < LENGTH_16))
         return 0;
     return head + (size_t)len;
@@ -78,8 +50,8 @@ bool rpc_ws_reader_take(uint8_t *run, size_t len, size_t *at, struct view *ret_m
 
     if (*at >= len)
         return false;
-    head = header_len(frame[1]);
-    n = (size_t)payload_len(frame);
+    head = rpc_ws_frame_header(frame[1]);
+    n = (size_t)rpc_ws_frame_payload(frame);
     if (frame[1] & MASKED)
         rpc_ws_frame_mask(frame + head, VIEW(frame + head, n), frame + head - RPC_WS_MASK);
     *ret_message = VIEW(frame + head, n);
@@ -91,7 +63,7 @@ static void begin_frame(struct rpc_ws_reader *reader)
 {
     uint8_t first = reader->head[0];
 
-    reader->left = payload_len(reader->head);
+    reader->left = rpc_ws_frame_payload(reader->head);
     reader->n_head = 0;
     if ((first & OPCODE) < FIRST_CONTROL) /* control frames may stand between fragments */
         reader->is_in_message = !(first & FIN);
@@ -108,7 +80,8 @@ void rpc_ws_reader_pass(struct rpc_ws_reader *reader, struct view came)
         if (at == came.len)
             return;
         reader->head[reader->n_head++] = came.data[at++];
-        if (reader->n_head >= MIN_HEADER && reader->n_head == header_len(reader->head[1]))
+        if (reader->n_head >= RPC_WS_MIN_HEADER &&
+            reader->n_head == rpc_ws_frame_header(reader->head[1]))
             begin_frame(reader);
     }
 }

@@ -220,8 +220,9 @@ size_t rpc_ws_tls_peek(SSL *ssl, uint8_t *to, size_t len, bool *ret_is_over)
     *ret_is_over = false;
     ERR_clear_error();
     if (SSL_peek_ex(ssl, to, len, &n) != 1) {
+        int why = SSL_get_error(ssl, 0); /* an answer to a KeyUpdate may wait for the socket */
         n = 0;
-        *ret_is_over = SSL_get_error(ssl, 0) != SSL_ERROR_WANT_READ;
+        *ret_is_over = why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE;
     }
     return n;
 }
