@@ -42,7 +42,7 @@ struct signer_link {
     struct buf out, in; /* not sent yet; came, and not taken yet */
     size_t n_asked;     /* over this connection, their answers not taken yet */
     size_t n_lost;      /* over earlier ones: they have no answer */
-    uint64_t heard_at;  /* mono: since when nothing came that was asked for */
+    uint64_t waits_at;  /* mono: since when the next answer is awaited */
 };
 
 struct signer_link *signer_link_new(const struct signer_place *place)
@@ -369,8 +369,6 @@ static bool take(struct signer_link *l)
         l->in.len -= n > 0 ? CHUNK - (size_t)n : CHUNK;
         if (n < 0 && number == EINTR)
             continue;
-        if (n > 0)
-            l->heard_at = clock_mono_ms();
         if (n <= 0)
             return n < 0 && number == EAGAIN;
         if (n < CHUNK || l->in.len > VAULT_MAX_ANSWER + VAULT_HEAD)
@@ -388,7 +386,7 @@ static bool move(struct signer_link *l)
 }
 
 /* A whole answer at the front of what came; `ret_len` without its head. */
-static bool is_whole(struct signer_link *l, uint32_t *ret_len)
+static bool is_whole(const struct signer_link *l, uint32_t *ret_len)
 {
     struct view rest = buf_view(&l->in);
 
@@ -403,15 +401,18 @@ static bool is_too_large(const struct signer_link *l)
     return view_take_u32(&rest, &len) && len > VAULT_MAX_ANSWER;
 }
 
+/* Only a whole answer counts: one that comes a byte at a time would hold up everybody else's. */
 static bool is_overdue(const struct signer_link *l)
 {
-    return l->n_asked && clock_mono_ms() >= l->heard_at + PATIENCE;
+    uint32_t len;
+
+    return l->n_asked && !is_whole(l, &len) && clock_mono_ms() >= l->waits_at + PATIENCE;
 }
 
 static void wait_for_more(struct signer_link *l)
 {
     struct pollfd p = { .fd = l->fd, .events = (short)(POLLIN | (l->out.len ? POLLOUT : 0)) };
-    uint64_t now = clock_mono_ms(), until = l->heard_at + PATIENCE;
+    uint64_t now = clock_mono_ms(), until = l->waits_at + PATIENCE;
 
     poll(&p, 1, now < until ? (int)(until - now) : 0);
 }
@@ -442,7 +443,7 @@ bool signer_link_send(void *link, struct view request, struct err *err)
     if (l->fd < 0 && !open_link(l, err))
         return false;
     if (l->n_asked++ == 0)
-        l->heard_at = clock_mono_ms();
+        l->waits_at = clock_mono_ms();
     buf_put_u32(&l->out, (uint32_t)request.len);
     buf_put(&l->out, request);
     /* Nothing is read here: what came waits where its reader is told of it. If it is lost by that, its answer tells. */
@@ -472,6 +473,7 @@ bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_i
         buf_put(answer, view_sub(buf_view(&l->in), VAULT_HEAD, len));
         buf_drop_front(&l->in, VAULT_HEAD + len);
         l->n_asked--;
+        l->waits_at = clock_mono_ms();
         return true;
     }
     if (l->n_lost) {
