@@ -120,14 +120,15 @@ static bool check_list(const struct pki_list *list, struct err *err)
 }
 
 /* CertificateList { tbsCertList { frame, { entries }, extensions }, algorithm, signature } */
-static bool put_around(struct pki_listing *l, const struct pki_list *list, size_t *ret_tbs_at,
-                       size_t *ret_n_tbs_behind, struct err *err)
+static bool put_around(struct pki_listing *l, const struct pki_list *list, struct view *ret_tbs,
+                       struct err *err)
 {
     _buf_ before = { 0 }, entries = { 0 }, tbs = { 0 }, sig = { 0 };
+    size_t tbs_at;
 
     if (!put_frame(l->ca, list, &before, &l->behind, err))
         return false;
-    *ret_n_tbs_behind = l->behind.len;
+    l->n_tbs_behind = l->behind.len;
     if (list->n_entries)
         der_put_head(&entries, DER_SEQUENCE, list->n_entries);
     der_put_head(&tbs, DER_SEQUENCE, before.len + entries.len + list->n_entries + l->behind.len);
@@ -137,10 +138,11 @@ static bool put_around(struct pki_listing *l, const struct pki_list *list, size_
     buf_put_u8(&l->behind, 0); /* no unused bits */
     der_put_head(&l->before, DER_SEQUENCE,
                  tbs.len + before.len + entries.len + list->n_entries + l->behind.len + l->n_sig);
-    *ret_tbs_at = l->before.len;
+    tbs_at = l->before.len;
     buf_put(&l->before, buf_view(&tbs));
     buf_put(&l->before, buf_view(&before));
     buf_put(&l->before, buf_view(&entries));
+    *ret_tbs = view_sub(buf_view(&l->before), tbs_at, l->before.len);
     return true;
 }
 
@@ -153,7 +155,7 @@ bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_
                      struct err *err)
 {
     _cleanup_(pki_listing_freep) struct pki_listing *l = mem_new(struct pki_listing);
-    size_t tbs_at, n_tbs_behind;
+    struct view tbs;
 
     if (!check_list(list, err))
         return false;
@@ -163,15 +165,13 @@ bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_
     l->n_sig = ca->key->curve == PKI_P256 ? 71 : 103;
     l->tbs = EVP_MD_CTX_new();
     l->all = EVP_MD_CTX_new();
-    if (!put_around(l, list, &tbs_at, &n_tbs_behind, err))
+    if (!put_around(l, list, &tbs, err))
         return false;
     if (!l->tbs || !l->all ||
         EVP_DigestInit_ex(l->tbs, pki_curve_digest(ca->key->curve), NULL) != 1 ||
-        EVP_DigestInit_ex(l->all, EVP_sha256(), NULL) != 1 ||
-        !hash_on(l->tbs, view_sub(buf_view(&l->before), tbs_at, l->before.len)) ||
+        EVP_DigestInit_ex(l->all, EVP_sha256(), NULL) != 1 || !hash_on(l->tbs, tbs) ||
         !hash_on(l->all, buf_view(&l->before)))
         return pki_err(err, ERR_SYSTEM, "hashing a list");
-    l->n_tbs_behind = n_tbs_behind;
     *ret = STEAL(l);
     return true;
 }

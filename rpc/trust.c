@@ -331,13 +331,16 @@ uint64_t rpc_trust_first_listing(const struct rpc_trust *trust, struct view hash
     return 0;
 }
 
-static bool lists_key(const struct rpc_manifest *m, enum rpc_key_role role, struct view pk)
+/* The first key of a role, or that key. */
+static const struct rpc_key_entry *find_key(const struct rpc_manifest *m, enum rpc_key_role role,
+                                            const struct view *pk)
 {
     for (size_t i = 0; i < m->keys.n; i++) {
-        if (m->keys.item[i].role == role && view_eq(m->keys.item[i].pk, pk))
-            return true;
+        const struct rpc_key_entry *key = &m->keys.item[i];
+        if (key->role == role && (!pk || view_eq(key->pk, *pk)))
+            return key;
     }
-    return false;
+    return NULL;
 }
 
 uint64_t rpc_trust_first_key(const struct rpc_trust *trust, enum rpc_key_role role, struct view pk)
@@ -345,7 +348,7 @@ uint64_t rpc_trust_first_key(const struct rpc_trust *trust, enum rpc_key_role ro
     for (size_t i = 0; i < trust->n_manifests; i++) {
         struct rpc_manifest m;
         reread(RPC_W_MANIFEST, &trust->manifest[i].bytes, &m);
-        if (lists_key(&m, role, pk))
+        if (find_key(&m, role, &pk))
             return m.manifest_no;
     }
     return 0;
@@ -355,16 +358,15 @@ bool rpc_trust_key_at(const struct rpc_trust *trust, uint64_t no, enum rpc_key_r
                       struct view *ret_pk)
 {
     for (size_t i = 0; i < trust->n_manifests; i++) {
+        const struct rpc_key_entry *key;
         struct rpc_manifest m;
         if (trust->manifest[i].number != no)
             continue;
         reread(RPC_W_MANIFEST, &trust->manifest[i].bytes, &m);
-        for (size_t k = 0; k < m.keys.n; k++) {
-            if (m.keys.item[k].role == role) {
-                *ret_pk = m.keys.item[k].pk;
-                return true;
-            }
-        }
+        key = find_key(&m, role, NULL);
+        if (key)
+            *ret_pk = key->pk;
+        return key != NULL;
     }
     return false;
 }

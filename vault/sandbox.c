@@ -63,7 +63,7 @@ static bool allow_path(int ruleset, const char *path, uint64_t known, struct err
     struct landlock_path_beneath_attr rule = {
         .parent_fd = open(path, O_PATH | O_CLOEXEC),
     };
-    struct stat st;
+    struct stat st = { 0 };
     bool ok;
 
     if (rule.parent_fd < 0)
