@@ -95,15 +95,20 @@ static bool append(struct audit_run *run, struct store_audit *entry, struct err 
     return true;
 }
 
+void audit_put(struct buf *to, const char *what, const struct audit_pair *pairs, size_t n_pairs)
+{
+    put_pair(to, "what", view_text(what));
+    for (size_t i = 0; i < n_pairs; i++)
+        put_pair(to, pairs[i].key, pairs[i].value);
+}
+
 static bool put(struct audit_run *run, uint64_t no, uint64_t at, const char *what,
                 const struct audit_pair *pairs, size_t n_pairs, struct err *err)
 {
     struct store_audit entry = { .no = no, .at = at };
     bool ok;
 
-    put_pair(&entry.bytes, "what", view_text(what));
-    for (size_t i = 0; i < n_pairs; i++)
-        put_pair(&entry.bytes, pairs[i].key, pairs[i].value);
+    audit_put(&entry.bytes, what, pairs, n_pairs);
     ok = append(run, &entry, err);
     buf_free(&entry.bytes);
     return ok;
@@ -122,6 +127,17 @@ bool audit_append(struct store *store, uint64_t at, const char *what,
 
     return audit_run_start(store, &run, err) && put(&run, 0, at, what, pairs, n_pairs, err) &&
            audit_run_end(&run, err);
+}
+
+bool audit_append_bytes(struct store *store, uint64_t at, struct view bytes, struct err *err)
+{
+    struct store_audit entry = { .at = at, .bytes = buf_dup(bytes) };
+    struct audit_run run;
+    bool ok;
+
+    ok = audit_run_start(store, &run, err) && append(&run, &entry, err) && audit_run_end(&run, err);
+    buf_free(&entry.bytes);
+    return ok;
 }
 
 bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audit_pair *pairs,

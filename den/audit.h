@@ -19,6 +19,9 @@ struct audit_pair {
 /* Inside a transaction of the store. `what`: "identity.admitted", "certificate.issued", "session.granted", "session.refused" ... */
 bool audit_append(struct store *store, uint64_t at, const char *what,
                   const struct audit_pair *pairs, size_t n_pairs, struct err *err);
+/* The canonical bytes of such an entry, and one that has them already. */
+void audit_put(struct buf *to, const char *what, const struct audit_pair *pairs, size_t n_pairs);
+bool audit_append_bytes(struct store *store, uint64_t at, struct view bytes, struct err *err);
 /* Many, for less, in one transaction, in which nothing else is appended meanwhile. */
 struct audit_run {
     struct store *store;

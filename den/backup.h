@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "den/config.h"
+#include "den/deed.h"
 
 struct backup_report {
     struct buf text; /* a line a file: what is in it, what was left out and why. buf_free() */
@@ -30,7 +31,7 @@ struct restore_order {
     bool replaces; /* the store of a folder that is there; else `dir` is new */
     bool (*ask)(void *user, struct buf *ret_passphrase, struct err *err); /* for a sealed one */
     void *user;
-    uint64_t now;
+    struct deed deed;
 };
 /* All of it or nothing. Notes in the store that it is from a backup: den does not go on from it before
  * it has compared it with what the router has seen. */

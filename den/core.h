@@ -4,6 +4,7 @@
  * tests put it on a virtual clock. */
 #pragma once
 
+#include "den/deed.h"
 #include "den/policy.h"
 #include "den/rate.h"
 #include "den/signer.h"
@@ -83,7 +84,8 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     struct signer_anchor crl_floor; /* as keep_crl() kept it last; zeros: never */
     struct view crl_kept;           /* as keep_list() kept it last; empty: never */
     bool accepts_rollback; /* somebody said so: an older state of the store is gone on from */
-    bool accepts_no_list;  /* and without the revocation list that was published last */
+    struct deed accepted_by;
+    bool accepts_no_list; /* and without the revocation list that was published last */
     /* ms: a request for a certificate waits so long for others at most, and a millisecond after the
      * newest: what is signed together is recorded together. 0: to the next tick. */
     uint64_t sign_together;

@@ -57,8 +57,10 @@ struct den_core {
     bool is_up;
     bool has_met;     /* the router, in this process: den signs */
     uint64_t meet_at; /* mono: when it is tried again */
-    bool is_behind;   /* the list that is kept outside of the store is to be taken over first */
+    /* The store is an older one, or from a backup: nothing is signed before the router was met. */
+    bool is_behind;
     struct rollback *rollback; /* NULL: it has nothing under way */
+    char rollback_cause[160];  /* what shows that the store is an older one */
     uint64_t epoch;            /* how often such a one was */
 
     uint64_t
@@ -231,6 +233,7 @@ uint64_t heart_deadline(const struct den_core *core);
 /* ---- crl.c ----------------------------------------------------------------------------------- */
 
 bool crl_start(struct den_core *core, struct err *err);
+void crl_keep(struct den_core *core); /* outside of the store: the router was met */
 /* All of it anew, with a number and a time above these. */
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err);
 bool crl_tick(struct den_core *core);           /* whether there is a new one */

@@ -30,15 +30,22 @@ static struct signer_list list_of(struct den_core *core)
     };
 }
 
+/* Until the router was asked, this store may be an older one, and what lies there know more than its list. */
+void crl_keep(struct den_core *core)
+{
+    struct err err = { 0 };
+
+    if (core->c.port->keep_list &&
+        !core->c.port->keep_list(core->c.port->user, buf_view(&core->crl), &err))
+        log_event(LOG_WARN, "crl.not_kept", "cause=%s", log_quote_text(err.text));
+}
+
 static void take_list(struct den_core *core, const struct signer_anchor *is, uint64_t rev_no)
 {
-    struct err kept = { 0 };
-
     core->crl_is = *is;
     core->crl_rev_no = rev_no;
-    if (core->c.port->keep_list && !core->is_behind &&
-        !core->c.port->keep_list(core->c.port->user, buf_view(&core->crl), &kept))
-        log_event(LOG_WARN, "crl.not_kept", "cause=%s", log_quote_text(kept.text));
+    if (core->has_met)
+        crl_keep(core);
     core->crl_due_at = core_mono(core) + core->c.crl_life / 2;
 }
 
@@ -127,7 +134,7 @@ bool crl_tick(struct den_core *core)
 {
     bool is_new;
 
-    if (core_mono(core) >= core->crl_due_at && !core->making->is_on)
+    if (core_mono(core) >= core->crl_due_at && !core->making->is_on && !core->is_behind)
         make(core);
     while (core->making->is_on && signer_look(core->c.signer))
         ; /* a signer in this process has answered */
@@ -139,6 +146,15 @@ bool crl_tick(struct den_core *core)
 bool crl_is_ready(const struct den_core *core)
 {
     return core->making->is_new;
+}
+
+/* What was published last stays that, until rollback.c knows how this store goes on. */
+static void go_on_with_published(struct den_core *core)
+{
+    buf_put(&core->crl, core->c.crl_kept);
+    hash_sha256(core->c.crl_kept, core->crl_hash);
+    core->crl_rev_no = revoked_no(core->revoked);
+    core->crl_due_at = NEVER_MS;
 }
 
 bool crl_start(struct den_core *core, struct err *err)
@@ -155,8 +171,12 @@ bool crl_start(struct den_core *core, struct err *err)
     if (!store_number_get(core->c.store, "crl_at", &at, err))
         return false;
     core->crl_is.at = at > core->crl_is.at ? at : core->crl_is.at;
-    return revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err) &&
-           renew(core, err);
+    if (!revoked_load(core->revoked, core->c.store, core->crl_is.at, SIZE_MAX, &is_all, err))
+        return false;
+    if (!core->is_behind)
+        return renew(core, err);
+    go_on_with_published(core);
+    return true;
 }
 
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err)

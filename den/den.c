@@ -796,6 +796,7 @@ static bool make_core(struct den *den, struct err *err)
     core.crl_floor = den->home->crl_floor;
     core.crl_kept = buf_view(&den->home->crl_kept);
     core.accepts_rollback = den->accepts_rollback;
+    core.accepted_by = deed_here(clock_wall_ms());
     core.accepts_no_list = c->accepts_no_list;
     core.sign_together = SIGN_TOGETHER;
     core.rates[RATE_ENROL].burst = c->enrol_burst;

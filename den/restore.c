@@ -3,11 +3,11 @@
 #include "den/backup.h"
 
 #include "base/archive.h"
-#include "base/clock.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "den/audit.h"
 #include "den/record.h"
+#include "den/restored.h"
 #include "den/store.h"
 #include "vault/vault.h"
 
@@ -131,14 +131,20 @@ static bool open_archive(struct restoring *r, struct err *err)
 
 /* ---- the store ---------------------------------------------------------------------------------- */
 
-static bool mark(struct store *open_store, uint64_t now, struct err *err)
+/* For the audit, as soon as den goes on: what came from where, and what stood in its place. */
+static bool mark(const struct restoring *r, struct store *open_store, struct err *err)
 {
     _transaction_ struct store *open = open_store;
-    char text[CLOCK_TEXT];
+    _free_ char *path = file_path(r->dir, "den.db");
+    enum store_found found = STORE_NONE;
+    struct store_anchor replaced;
 
-    return store_begin(open, err) &&
-           store_blob_set(open, "restored", view_text(clock_text(now, text)), err) &&
-           store_commit(open, err);
+    if (r->order->replaces && !store_anchor_at(path, &found, &replaced, err))
+        return false;
+    const struct restored what = { .file = r->order->from,
+                                   .deed = &r->order->deed,
+                                   .replaced = found == STORE_FOUND ? &replaced : NULL };
+    return store_begin(open, err) && restored_note(open, &what, err) && store_commit(open, err);
 }
 
 static bool check_audit(struct store *store, uint64_t *ret_n, uint64_t *ret_newest, struct err *err)
@@ -160,8 +166,7 @@ static bool prepare_store(struct restoring *r, struct err *err)
     uint64_t n, newest;
 
     if (!store_open(path, &store, err) || !store_check(store, err) ||
-        !check_audit(store, &n, &newest, err) || !store_log(store, err) ||
-        !mark(store, r->order->now, err))
+        !check_audit(store, &n, &newest, err) || !store_log(store, err) || !mark(r, store, err))
         return false;
     buf_printf(&r->text, "den.db is whole: %llu audit entries, up to number %llu\n",
                (unsigned long long)n, (unsigned long long)newest);
@@ -199,7 +204,7 @@ static bool check_free(const char *path, struct err *err)
 static bool set_aside(struct restoring *r, struct err *err)
 {
     static const char *const parts[] = { "", "-wal", "-shm" };
-    unsigned long long now = r->order->now;
+    unsigned long long now = r->order->deed.at;
 
     for (size_t i = 0; i < N_ELEMENTS(parts); i++) {
         _free_ char *from = mem_format("%s/den.db%s", r->dir, parts[i]);

@@ -7,7 +7,9 @@
 #include "den/rollback.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "den/record.h"
+#include "den/restored.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@ enum { AUDIT_STEP = 1000000 /* entries: numbers that are given up are seen to be
 
 struct look {
     size_t n;
-    char first[120]; /* what was found first */
+    char first[sizeof(((struct den_core *)NULL)->rollback_cause)]; /* what was found first */
 };
 
 /* `what` is ahead, as `where` says. */
@@ -125,10 +127,12 @@ static bool refuse(const struct look *look, struct err *err)
 bool rollback_look(struct den_core *core, struct err *err)
 {
     struct look look = { 0 };
+    _buf_ restored_at = { 0 };
 
-    if (!look_at_anchors(core, &look, err) || !look_at_heart(core, "trust", &look, err))
+    if (!look_at_anchors(core, &look, err) || !look_at_heart(core, "trust", &look, err) ||
+        !restored_find(core->c.store, &restored_at, err))
         return err_wrap(err, "rollback");
-    core->is_behind = look.n != 0;
+    core->is_behind = look.n != 0 || restored_at.len;
     return look.n == 0 || core->c.accepts_rollback || refuse(&look, err);
 }
 
@@ -146,35 +150,45 @@ static void stop(struct den_core *core, const struct err *why)
 static bool look_at_note(struct den_core *core, struct look *look, struct err *err)
 {
     const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
-    enum store_found is_there;
-    _buf_ note = { 0 };
+    _buf_ restored_at = { 0 };
     bool is_witnessed;
     uint64_t here;
 
-    if (!store_blob_get(core->c.store, "restored", &is_there, &note, err) ||
+    if (!restored_find(core->c.store, &restored_at, err) ||
         !store_number_get(core->c.store, "hb_no", &here, err))
         return false;
     is_witnessed = rpc_trust_heartbeat_age(core->c.trust, core_mono(core)) != UINT64_MAX;
-    if (is_there == STORE_NONE || !note.len || look->n || (is_witnessed && h->hb_no == here))
+    if (!restored_at.len || look->n || (is_witnessed && h->hb_no == here))
         return true;
     if (look->n++ == 0)
         snprintf(look->first, sizeof(look->first),
                  "it is from a backup (%.40s), and the router does not know what came after",
-                 buf_cstr(&note));
+                 buf_cstr(&restored_at));
     return true;
 }
 
-static bool clear_note(struct den_core *core, struct err *err)
+static bool settle_note(struct den_core *core, struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
-    enum store_found is_there;
-    _buf_ note = { 0 };
+    _buf_ restored_at = { 0 };
 
-    if (!store_blob_get(open, "restored", &is_there, &note, err))
+    if (!restored_find(open, &restored_at, err))
         return false;
-    return is_there == STORE_NONE || !note.len ||
-           (store_begin(open, err) && store_blob_set(open, "restored", VIEW_LIT(""), err) &&
+    return !restored_at.len ||
+           (store_begin(open, err) && restored_settle(open, core_wall(core), err) &&
             store_commit(open, err));
+}
+
+static bool take_up_list(struct den_core *core, struct err *err)
+{
+    if (!core->is_behind) {
+        crl_keep(core);
+        return true;
+    }
+    if (!crl_restart(core, &core->crl_is, err))
+        return false;
+    core->is_behind = false;
+    return true;
 }
 
 static void go_on(struct den_core *core)
@@ -182,7 +196,7 @@ static void go_on(struct den_core *core)
     struct err err = { 0 };
 
     core->has_met = true;
-    if (!clear_note(core, &err) || !heart_start(core, &err)) {
+    if (!settle_note(core, &err) || !take_up_list(core, &err) || !heart_start(core, &err)) {
         core->has_met = false;
         log_event(LOG_ERROR, "start.failed", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));
@@ -214,6 +228,7 @@ void rollback_meet(struct den_core *core)
         stop(core, &err);
         return;
     }
+    snprintf(core->rollback_cause, sizeof(core->rollback_cause), "%s", look.first);
     log_event(LOG_WARN, "rollback.accepting", "cause=%s", log_quote_text(look.first));
     replay_fetch(core);
 }
@@ -233,8 +248,18 @@ static uint64_t higher(uint64_t a, uint64_t b)
 
 struct reached { /* the highest that is known from anywhere */
     uint64_t epoch, audit_no, policy_no;
+    uint8_t audit_head[HASH_SIZE];
     struct signer_anchor crl;
 };
+
+/* Of two with one number the one from outside is what was published. */
+static void raise_audit(struct reached *r, uint64_t no, const uint8_t head[HASH_SIZE])
+{
+    if (no < r->audit_no)
+        return;
+    r->audit_no = no;
+    memcpy(r->audit_head, head, HASH_SIZE);
+}
 
 static bool find_reached(struct den_core *core, struct reached *ret, struct err *err)
 {
@@ -245,15 +270,15 @@ static bool find_reached(struct den_core *core, struct reached *ret, struct err 
                                   higher(core->crl_is.at, n->crl_at) } };
     struct store_anchor anchor = { 0 };
     enum store_found is_there;
-    uint8_t head[HASH_SIZE];
 
-    if (!audit_head(core->c.store, &r.audit_no, head, err) ||
+    if (!audit_head(core->c.store, &r.audit_no, r.audit_head, err) ||
         !store_number_get(core->c.store, "policy_no", &r.policy_no, err) ||
         !store_anchor(core->c.store, &is_there, &anchor, err))
         return false;
-    r.audit_no = higher(r.audit_no, is_there == STORE_FOUND ? anchor.no : 0);
+    if (is_there == STORE_FOUND)
+        raise_audit(&r, anchor.no, anchor.head);
     if (h) {
-        r.audit_no = higher(r.audit_no, h->audit_no);
+        raise_audit(&r, h->audit_no, h->audit_head.data);
         r.policy_no = higher(r.policy_no, h->policy_no);
         r.epoch = higher(r.epoch, h->hb_no >> STORE_EPOCH_HEARTBEAT);
         r.crl.number = higher(r.crl.number, h->crl_no);
@@ -266,7 +291,9 @@ static bool find_reached(struct den_core *core, struct reached *ret, struct err 
 static bool audit(struct den_core *core, const struct reached *r, uint64_t epoch,
                   const struct replay *replay, struct err *err)
 {
-    char from[24], to[24], epoch_text[24], n[24];
+    char from[24], to[24], epoch_text[24], n[24], reached[24];
+    const struct deed *by = &core->c.accepted_by;
+    _buf_ own_hex = { 0 }, reached_hex = { 0 };
     uint8_t head[HASH_SIZE];
     uint64_t last;
 
@@ -276,11 +303,19 @@ static bool audit(struct den_core *core, const struct reached *r, uint64_t epoch
     snprintf(to, sizeof(to), "%" PRIu64, (r->audit_no / AUDIT_STEP + 2) * AUDIT_STEP - 1);
     snprintf(epoch_text, sizeof(epoch_text), "%" PRIu64, epoch);
     snprintf(n, sizeof(n), "%zu", replay->n);
+    snprintf(reached, sizeof(reached), "%" PRIu64, r->audit_no);
+    text_put_hex(&own_hex, VIEW_ARR(head));
+    text_put_hex(&reached_hex, VIEW_ARR(r->audit_head));
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("given_up_from", from),
         AUDIT_TEXT("given_up_to", to),
         AUDIT_TEXT("epoch", epoch_text),
         AUDIT_TEXT("revocations_taken_back", n),
+        AUDIT_TEXT("cause", core->rollback_cause),
+        AUDIT_TEXT("head_before", buf_cstr(&own_hex)),
+        AUDIT_TEXT("lost_audit_no", reached),
+        AUDIT_TEXT("lost_audit_head", buf_cstr(&reached_hex)),
+        DEED_PAIRS(by),
     };
     return audit_jump(core->c.store, (r->audit_no / AUDIT_STEP + 2) * AUDIT_STEP, core_wall(core),
                       pairs, N_ELEMENTS(pairs), err);
@@ -378,8 +413,8 @@ static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t
            store_number_raise(open, "rev_no", rev_no, err) &&
            store_number_raise(open, "hb_no", epoch << STORE_EPOCH_HEARTBEAT, err) &&
            store_number_raise(open, "policy_no", r->policy_no + 1, err) &&
-           store_blob_set(open, "restored", VIEW_LIT(""), err) &&
-           audit(core, r, epoch, replay, err) && store_commit(open, err);
+           audit(core, r, epoch, replay, err) && restored_settle(open, core_wall(core), err) &&
+           store_commit(open, err);
 }
 
 /* The signer knows what it signed by a book of its own, which may be from a backup too: what it signs

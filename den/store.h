@@ -351,6 +351,9 @@ struct store_anchor {
 };
 bool store_anchor(struct store *s, enum store_found *ret, struct store_anchor *ret_a,
                   struct err *err);
+/* The same beside a store that need not be there or whole any more. */
+bool store_anchor_at(const char *path, enum store_found *ret, struct store_anchor *ret_a,
+                     struct err *err);
 
 /* ---- an older state that was accepted (store_past.c) ------------------------------------------ */
 

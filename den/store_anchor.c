@@ -123,6 +123,18 @@ bool store_anchor(struct store *s, enum store_found *ret, struct store_anchor *r
     return errno == ENOENT;
 }
 
+bool store_anchor_at(const char *path, enum store_found *ret, struct store_anchor *ret_a,
+                     struct err *err)
+{
+    _free_ char *own = mem_text(path);
+    struct store s = { .path = own, .anchor_fd = -1 };
+    bool ok = store_anchor(&s, ret, ret_a, err);
+
+    if (s.anchor_fd >= 0)
+        close(s.anchor_fd);
+    return ok;
+}
+
 bool sql_keep_anchor(struct store *s, struct err *err)
 {
     struct store_anchor before;

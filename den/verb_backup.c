@@ -192,7 +192,7 @@ int verb_restore(int argc, char **argv)
         .replaces = replaces,
         .ask = ask,
         .user = &fd,
-        .now = clock_wall_ms(),
+        .deed = deed_here(clock_wall_ms()),
     };
     if (!restore_make(&order, &text, &err))
         return verb_fail(&err);

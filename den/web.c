@@ -25,7 +25,12 @@ static void put_der(struct web_page *page, const char *type, struct view der)
 
 static void get_crl(struct den_core *core, struct web_page *page)
 {
-    put_der(page, crl_type, den_core_crl(core));
+    struct view list = den_core_crl(core);
+
+    if (list.len)
+        put_der(page, crl_type, list);
+    else
+        put_text(page, 503, "den was restored from a backup and has not met its router yet\n");
 }
 
 static void get_ca(struct den_core *core, struct web_page *page)

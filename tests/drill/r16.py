@@ -80,6 +80,7 @@ def live_on(net, seen):
     for name in ("carol", "dave"):
         den(net, "revoke", "--id", net.ids[name])
     net.den.wait_line(net.den.err, r"event=revocations\.taken no=10\b")
+    net.router.wait_line(net.router.err, r"event=revocations newest=10\b")
     return {"serials": by_serial, "keys": by_key, "ids": [net.ids["carol"], net.ids["dave"]]}
 
 
@@ -139,7 +140,7 @@ def can_talk(net, caller, callee):
         net.waiting.pop(callee, None)
 
 
-def judge(net, revoked, published, where):
+def judge(net, revoked, published, where, is_restored):
     new, lost = net.path("den/den.db"), net.path("lost.db")
     before_serials = set(serials(lost))
     known = set(serials(new, "1"))
@@ -171,6 +172,17 @@ def judge(net, revoked, published, where):
         net.join(name)
         taken.append(net.ids[name])
     drill.measure(f"{where}: IDs of the life that is over among {len(taken)} new ones", len(set(taken) & set(adm)), "", at_most=0)
+    said = den(net, "audit", "list").stdout.splitlines()
+    entries = [json.loads(line) for line in said if '"rollback.accepted"' in line or '"store.restored"' in line]
+    facts = {entry["what"]: entry["facts"] for entry in entries}
+    accepted = facts.get("rollback.accepted", {})
+    head = rows(lost, "SELECT lower(hex(head)) FROM audit WHERE no = ?", accepted.get("lost_audit_no", 0))
+    drill.require(f"{where}: the audit says who accepted it, and what was lost", accepted.get("by") == f"uid {os.getuid()}" and
+                  head == [(accepted["lost_audit_head"],)], f"{accepted.get('by')}, {accepted.get('lost_audit_no')} entries")
+    if is_restored:
+        restored = facts.get("store.restored", {})
+        drill.require(f"{where}: and who restored what, in whose place", restored.get("file") == net.path("backup") and
+                      restored.get("replaced_audit_no") == accepted["lost_audit_no"], str(restored)[:160])
     drill.require(f"{where}: the audit is whole", "whole" in den(net, "audit", "verify").stdout, den(net, "audit", "verify").stdout.strip())
 
 
@@ -192,8 +204,14 @@ def judge_machines(net, revoked, where):
     drill.measure(f"{where}: machines that took it for den lying", len(alarms), "", at_most=0)
 
 
+def same_bytes(one_path, other):
+    with open(one_path, "rb") as a, open(other, "rb") as b:
+        return a.read() == b.read()
+
+
 def bring_list(net, where):
-    """The folder's list is as old as all of it: den asks for that of a machine that was online last."""
+    """The folder's list is as old as all of it: den asks for that of a machine that was online last, also after it started once."""
+    drill.require(f"{where}: its list is not taken for a newer one", same_bytes(net.path("den/crl.der"), net.path("den-copy/crl.der")), "crl.der")
     done = run([net.program("warren-den"), "run", *conf(net), "--accept-rollback"], wanted=None)
     drill.require(f"{where}: without the newest list it stops, and nothing is changed",
                   done.returncode == 1 and "crl.der in the state folder is not the list" in done.stderr and "event=rollback.accepted" not in done.stderr,
@@ -216,7 +234,7 @@ def one(where, take_snapshot, put_back, has_list):
             bring_list(net, where)
         start_accepting(net)
         judge_machines(net, revoked, where)
-        judge(net, revoked, published, where)
+        judge(net, revoked, published, where, is_restored=has_list)
 
 
 def backup(net):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Backups beside a den that runs, and what is refused; then the drill R16, short."""
+import json
 import os
 import shutil
 import subprocess
@@ -68,6 +69,11 @@ def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
     net.start_den()
     net.join("bob")
     tap.check(len(net.ids["bob"]) == 6, "IDs are drawn as before")
+    lines = den(net, "audit", "list", *conf(net)).stdout.splitlines()
+    noted = [json.loads(line)["facts"] for line in lines if '"store.restored"' in line]
+    tap.check(len(noted) == 1, "one entry says that it was restored")
+    tap.check(noted[0]["by"] == f"uid {os.getuid()}" and noted[0]["file"] == net.path("last"), f"by whom, from what: {noted[0]}")
+    tap.check_in(noted[0]["backup_audit_head"], "".join(lines))
     net.den.stop()
     shutil.rmtree(net.path("before"))
 

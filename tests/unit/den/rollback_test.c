@@ -3,7 +3,9 @@
  * everything that was said since. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "den/audit.h"
+#include "den/restored.h"
 #include "tests/unit/den/world.h"
 
 #include <stdio.h>
@@ -247,8 +249,23 @@ TEST(a_store_that_was_restored_waits_for_somebodys_word)
              err);
     den_core_up(w->core);
     CHECK(!den_core_fatal(w->core));
+    /* a note as older versions left it is the time alone */
+    CHECK_U64(world_audited(w, "what=store.restored\nrestored_at=2026-11-21T16:00:00Z\n", NULL), 1);
     CHECK_OK(world_restart(w, &err), err);
     CHECK(!den_core_fatal(w->core));
+    CHECK_U64(world_audited(w, "what=store.restored", NULL), 1);
+}
+
+/* As `warren-den restore` leaves the store. */
+static void leave_note(struct world *w, const struct store_anchor *replaced)
+{
+    const struct deed deed = { .by = "uid 1000", .source = "local", .at = w->wall };
+    const struct restored what = { "/backups/monday\nwhat=other", &deed, replaced };
+
+    CHECK_OK(store_open(w->store_path, &w->store, &err), err);
+    CHECK_OK(store_begin(w->store, &err) && restored_note(w->store, &what, &err) &&
+                 store_commit(w->store, &err),
+             err);
 }
 
 /* ---- accepting it ------------------------------------------------------------------------------- */
@@ -272,6 +289,7 @@ static void accept(struct world *w, const struct before *b)
 
     w->config.accepts_rollback = true;
     w->config.accepts_no_list = true;
+    w->config.accepted_by = (struct deed){ .by = "uid 7", .source = "local" };
     CHECK_OK(world_restart(w, &err), err);
     answer_list(w, &b->kept, b->n_kept);
     if (b->n_kept)
@@ -333,6 +351,51 @@ TEST(accepted_the_revoked_stay_revoked_and_nothing_is_numbered_again)
     /* and it does not need anybody's word again */
     CHECK_OK(world_restart(w, &err), err);
     CHECK(!den_core_fatal(w->core));
+    buf_free(&b.kept);
+    buf_free(&b.heart);
+}
+
+static const char *hex(struct view bytes, struct buf *to)
+{
+    buf_clear(to);
+    text_put_hex(to, bytes);
+    return buf_cstr(to);
+}
+
+/* Number, time and head of the newest entry are given to nothing else meanwhile: what the restoring wrote comes after those
+ * that are given up. */
+TEST(the_audit_says_who_restored_what_and_who_accepted_what_is_lost)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *alice = world_peer_new(w);
+    _buf_ old = snapshot(w), lost = { 0 }, back = { 0 };
+    struct store_anchor before, is;
+    struct before b = { 0 };
+    uint64_t n, bad, n_entries;
+
+    CHECK_OK(audit_head(w->store, &before.no, before.head, &err), err);
+    put_down(w, STORE_REVOKE_IDENTITY, alice->id, key_public_view(alice->key));
+    world_pass(w, MINUTE_MS);
+    note(w, &b);
+    CHECK_OK(audit_head(w->store, &is.no, is.head, &err), err);
+    put_back(w, &old);
+    leave_note(w, &is);
+    accept(w, &b);
+
+    char *accepted =
+        mem_format("head_before=%s\nlost_audit_no=%llu\nlost_audit_head=%s\nby=uid 7\n",
+                   hex(VIEW_ARR(before.head), &back), (unsigned long long)is.no,
+                   hex(VIEW_ARR(is.head), &lost));
+    CHECK_U64(world_audited(w, "what=" AUDIT_ROLLBACK "\n", accepted), 1);
+    char *from = mem_format("\nbackup_audit_no=%llu\nbackup_audit_head=%s\n",
+                            (unsigned long long)before.no, hex(VIEW_ARR(before.head), &back));
+    CHECK_U64(world_audited(w, "what=store.restored\n", from), 1);
+    CHECK_U64(world_audited(w, "file=/backups/monday\\x0awhat=other\n", "by=uid 1000\n"), 1);
+    CHECK_U64(world_audited(w, "what=store.restored\n", hex(VIEW_ARR(is.head), &lost)), 1);
+    CHECK_OK(audit_verify(w->store, &n, &bad, &n_entries, &err), err);
+    CHECK_U64(bad, 0);
+    free(accepted);
+    free(from);
     buf_free(&b.kept);
     buf_free(&b.heart);
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The note that `warren-den restore` leaves in the store: the audit entry that den writes when it goes on. It is not written
+ * at once, because den may have given the number that it would have to another entry, after the backup was made. */
+#pragma once
+
+#include "den/deed.h"
+
+struct restored {
+    const char *file;
+    const struct deed *deed;
+    const struct store_anchor
+        *replaced; /* the newest entry of the store that was there; NULL: none */
+};
+/* All inside a transaction of the store that was restored. */
+bool restored_note(struct store *store, const struct restored *what, struct err *err);
+/* *ret_at: when, as text; empty: there is no note. buf_free() */
+bool restored_find(struct store *store, struct buf *ret_at, struct err *err);
+/* Into the audit with it. */
+bool restored_settle(struct store *store, uint64_t now, struct err *err);
