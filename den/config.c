@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/file.h"
+#include "den/turn.h"
 #include "vault/vault.h"
 
 #include <dirent.h>
@@ -204,13 +205,37 @@ static bool check_token(const char *path, struct view text, const struct den_con
     return false;
 }
 
+/* The files themselves are looked at when they are read. */
+static bool check_turn(const char *path, struct view text, const struct den_config *config,
+                       struct buf *ret_all, struct err *err)
+{
+    const char *wrong = NULL;
+    struct err why = { 0 };
+
+    if (config->turn && !turn_check_uris(config->turn, &why)) {
+        wrong = "turn";
+    } else if (config->turn && !config->turn_secrets) {
+        wrong = "turn";
+        err_set(&why, ERR_BAD_CONFIG, "turn_secrets has to name the secrets of these servers");
+    } else if (config->turn_secrets && !config->turn) {
+        wrong = "turn_secrets";
+        err_set(&why, ERR_BAD_CONFIG, "turn has to name the servers that know them");
+    }
+    if (!wrong || is_told(path, conf_line_of(text, wrong), ret_all))
+        return true;
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", path, conf_line_of(text, wrong), wrong, why.text);
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+    return false;
+}
+
 /* All errors at once; `err` is the first. */
 static bool check_all(const char *path, struct view text, struct den_config *config,
                       struct buf *ret_all, struct err *err)
 {
-    static bool (*const checks[])(const char *path, struct view text,
-                                  const struct den_config *config, struct buf *ret_all,
-                                  struct err *err) = { check_limits, check_web, check_token };
+    static bool (*const checks[])(
+        const char *path, struct view text, const struct den_config *config, struct buf *ret_all,
+        struct err *err) = { check_limits, check_web, check_token, check_turn };
     _buf_ here = { 0 };
     struct buf *all = ret_all ? ret_all : &here;
     struct err one;
@@ -219,6 +244,40 @@ static bool check_all(const char *path, struct view text, struct den_config *con
     for (size_t i = 0; i < N_ELEMENTS(checks); i++)
         ok &= checks[i](path, text, config, all, ok ? err : &one);
     return ok;
+}
+
+/* Relative paths start from the configuration's folder, as those of other options do. */
+static void resolve_secrets(const char *path, struct den_config *config)
+{
+    const char *slash = strrchr(path, '/'), *at = config->turn_secrets;
+    _buf_ all = { 0 };
+
+    while (at && *at && slash) {
+        size_t len = strcspn(at, " \t");
+        if (len && *at != '/')
+            buf_printf(&all, "%.*s/", (int)(slash - path), path);
+        buf_printf(&all, "%.*s%s", (int)len, at, at[len] && len ? " " : "");
+        at += len + (at[len] != '\0');
+    }
+    if (!all.len)
+        return;
+    free(config->turn_secrets);
+    config->turn_secrets = view_dup_text(buf_view(&all));
+}
+
+bool config_open_turn(const char *path, const struct den_config *config, struct turn **ret_turn,
+                      struct err *err)
+{
+    _buf_ text = { 0 };
+    struct err ignored;
+
+    *ret_turn = NULL;
+    if (!config->turn || turn_open(config->turn, config->turn_secrets, ret_turn, err))
+        return true;
+    if (!file_read(path, MAX_FILE, &text, &ignored))
+        return false;
+    return err_wrap(err, "%s:%u: turn_secrets", path,
+                    conf_line_of(buf_view(&text), "turn_secrets"));
 }
 
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
@@ -234,6 +293,7 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
         config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */
     if (!config->join_host)
         config->join_host = mem_text(config->router);
+    resolve_secrets(path, config);
     return true;
 }
 
@@ -244,12 +304,25 @@ void config_deinit(struct den_config *config)
 
 /* Read each time that they are used. */
 static const char *const live[] = {
-    "router_life",     "admission_life",   "heartbeat_interval",
-    "heartbeat_bound", "offer_timeout",    "sessions_per_pair",
-    "sessions_per_id", "lost_after",       "id_digits",
-    "enrolment",       "provisional_life", "names_per_id",
-    "name_quarantine", "ocsp_life",        "policy",
-    "log_level",       "log_format",
+    "router_life",
+    "admission_life",
+    "heartbeat_interval",
+    "heartbeat_bound",
+    "offer_timeout",
+    "sessions_per_pair",
+    "sessions_per_id",
+    "lost_after",
+    "id_digits",
+    "turn",
+    "turn_secrets",
+    "enrolment",
+    "provisional_life",
+    "names_per_id",
+    "name_quarantine",
+    "ocsp_life",
+    "policy",
+    "log_level",
+    "log_format",
 };
 
 static bool is_live(const char *name)

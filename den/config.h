@@ -33,6 +33,10 @@
     X(sessions_per_pair, NUMBER, "32", "sessions between two peers at once; 0: any number")        \
     X(sessions_per_id, NUMBER, "256", "sessions of one peer at once; 0: any number")               \
     X(lost_after, DURATION, "5m", "a session ends when both its ends were offline for so long")    \
+    X(turn, TEXT, "",                                                                              \
+      "TURN servers: turn:HOST:PORT?transport=udp and tcp, with spaces between; empty: none")      \
+    X(turn_secrets, TEXT, "",                                                                      \
+      "files with the secrets that they know, mode 0600; the first makes credentials")             \
     X(crl_url, TEXT, "", "where certificates say that the revocation list is")                     \
     X(ca_url, TEXT, "", "where certificates say that the intermediate is")                         \
     X(ocsp_url, TEXT, "", "where certificates say that OCSP answers")                              \
@@ -82,6 +86,12 @@ struct config_values { /* that are no defaults; NULL or empty: it is one */
 };
 /* Appends a den.conf with every key, its help and its default, for `warren-den init`. */
 void config_write(const struct config_values *values, struct buf *to);
+
+/* The TURN servers that the file names, with their secrets: NULL where it names none. Errors begin with file and line.
+ * `path` as for config_read(). */
+struct turn;
+bool config_open_turn(const char *path, const struct den_config *config, struct turn **ret_turn,
+                      struct err *err);
 
 /* den's state folder, for nobody else to enter. NOT_FOUND, EXPOSED. */
 bool config_check_folder(const char *dir, struct err *err);

@@ -120,6 +120,7 @@ void den_core_adjust(struct den_core *core, const struct den_core_config *next)
     core->c.max_sessions_per_pair = next->max_sessions_per_pair;
     core->c.max_sessions_per_id = next->max_sessions_per_id;
     core->c.lost_after = next->lost_after;
+    core->c.turn = next->turn;
 }
 
 void den_core_free(struct den_core *core)

@@ -13,6 +13,7 @@
 
 struct den_core;
 struct admin_place;
+struct turn;
 
 /* What changes with a manifest: borrowed. */
 struct den_authority {
@@ -92,7 +93,8 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     uint64_t ocsp_life; /* how long an OCSP answer may be kept */
     uint64_t offer_timeout;
     uint64_t max_sessions_per_pair, max_sessions_per_id; /* that go on at once; 0: no limit */
-    uint64_t lost_after; /* ms: a session ends when both ends were offline for so long */
+    uint64_t lost_after;     /* ms: a session ends when both ends were offline for so long */
+    const struct turn *turn; /* NULL: sessions get no TURN */
     struct bucket_rule rates[N_RATES];
 };
 void den_core_defaults(struct den_core_config *config); /* everything that has a default */

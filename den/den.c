@@ -12,6 +12,7 @@
 #include "den/journal.h"
 #include "den/local.h"
 #include "den/metrics.h"
+#include "den/turn.h"
 #include "den/web.h"
 #include "vault/vault.h"
 
@@ -37,13 +38,14 @@ struct den {
     struct rpc_http *http;   /* NULL: not configured */
     struct journal *journal; /* NULL: the audit is not copied */
     struct rpc_timer *watchdog;
-    uint64_t watchdog_for;        /* ms: how often systemd wants to hear of us; 0: never */
-    struct rpc_http *figures;     /* NULL: not configured */
-    struct rpc_timer *look;       /* for revocations of other processes */
-    struct rpc_readable *answers; /* of the signer; NULL: it is not there */
-    int answers_fd;               /* the link's own may be closed at any time */
-    uint64_t answers_of;          /* the generation of the signer */
-    struct rpc_uplink *uplink;    /* NULL: not yet, or no longer */
+    uint64_t watchdog_for;           /* ms: how often systemd wants to hear of us; 0: never */
+    struct rpc_http *figures;        /* NULL: not configured */
+    struct rpc_timer *look;          /* for revocations of other processes */
+    struct rpc_readable *answers;    /* of the signer; NULL: it is not there */
+    int answers_fd;                  /* the link's own may be closed at any time */
+    uint64_t answers_of;             /* the generation of the signer */
+    struct rpc_uplink *uplink;       /* NULL: not yet, or no longer */
+    struct turn *turn, *turn_before; /* the core's; that which it is about to let go of */
     struct den_core *core;
     struct den_port port;
     struct admin_place place;
@@ -569,6 +571,23 @@ static void log_bad_config(struct view all)
     }
 }
 
+/* Read anew each time: a secret may have changed, though its file's name did not. Those that cannot be read leave what was. */
+static const struct turn *renew_turn(struct den *den)
+{
+    struct turn *turn = NULL;
+    struct err err = { 0 };
+
+    if (!config_open_turn(den->path, den->config, &turn, &err)) {
+        log_event(LOG_ERROR, "turn.refused", "cause=%s kept=old", log_quote_text(err.text));
+        return den->turn;
+    }
+    den->turn_before = den->turn;
+    den->turn = turn;
+    log_event(LOG_INFO, "turn", "servers=%zu secrets=%zu", turn_n_servers(turn),
+              turn_n_secrets(turn));
+    return den->turn;
+}
+
 static void reload_config(struct den *den)
 {
     struct den_core_config settings = { 0 };
@@ -582,7 +601,10 @@ static void reload_config(struct den *den)
         return;
     }
     put_settings(den->config, &settings);
+    settings.turn = renew_turn(den);
     den_core_adjust(den->core, &settings);
+    turn_free(den->turn_before);
+    den->turn_before = NULL;
     den_set_up_log(den->config);
     log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
               log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
@@ -799,6 +821,7 @@ static bool make_core(struct den *den, struct err *err)
     core.accepted_by = deed_here(clock_wall_ms());
     core.accepts_no_list = c->accepts_no_list;
     core.sign_together = SIGN_TOGETHER;
+    core.turn = den->turn;
     core.rates[RATE_ENROL].burst = c->enrol_burst;
     core.rates[RATE_ENROL].every = c->enrol_every;
     core.rates[RATE_CSR].burst = c->csr_burst;
@@ -811,7 +834,8 @@ static bool make_core(struct den *den, struct err *err)
 
 static bool start(struct den *den, struct err *err)
 {
-    if (!home_open(den->config, &den->home, err) || !make_core(den, err) ||
+    if (!home_open(den->config, &den->home, err) ||
+        !config_open_turn(den->path, den->config, &den->turn, err) || !make_core(den, err) ||
         !load_policy(den, err) || !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
@@ -853,6 +877,7 @@ static void deinit(struct den *den)
     rpc_http_free(den->figures);
     rpc_http_free(den->http);
     den_core_free(den->core);
+    turn_free(den->turn);
     rpc_ws_free(den->ws);
     if (den->look)
         rpc_timer_free(den->look);

@@ -5,6 +5,7 @@
 #include "den/open.h"
 
 #include "base/log.h"
+#include "den/turn.h"
 
 #include <stdio.h>
 
@@ -56,6 +57,14 @@ static bool record_accept(struct open *open, struct view consent, struct err *er
                              N_ELEMENTS(pairs) - !consent.len, err);
 }
 
+/* What `who`, one of the two ends, needs of a TURN server. It has a grant. */
+static void put_turn(struct open *open, const struct store_identity *who, struct buf *to)
+{
+    struct den_core *core = open->core;
+
+    turn_put(core->c.turn, open->d.sid, who->id, core_wall(core), to);
+}
+
 /* How the key of `who` became what it is, for whoever knows an older one. */
 static void put_rekeys(struct open *open, const struct store_identity *who, struct buf *to)
 {
@@ -65,23 +74,25 @@ static void put_rekeys(struct open *open, const struct store_identity *who, stru
         log_event(LOG_ERROR, "failed", "cause=%s", log_quote_text(err.text));
         buf_clear(to);
     }
+    if (!to->len)
+        rpc_put_array(to, 0);
 }
 
 static void answer_session(struct open *open, struct view accept, struct view accept_sig,
                            struct view ice)
 {
-    _buf_ args = { 0 }, rekeys = { 0 };
+    _buf_wipe_ args = { 0 };
+    _buf_ rekeys = { 0 };
 
     put_rekeys(open, &open->b, &rekeys);
-    rpc_put_array(&args, rekeys.len ? 7 : 6);
+    rpc_put_array(&args, 7);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, accept);
     rpc_put_bin(&args, accept_sig);
     rpc_put_bin(&args, ice);
-    rpc_put_nil(&args); /* TURN: none yet */
-    if (rekeys.len)
-        rpc_put_raw(&args, buf_view(&rekeys));
+    put_turn(open, &open->a, &args);
+    rpc_put_raw(&args, buf_view(&rekeys));
     core_yield(open->core, open->inv, buf_view(&args));
 }
 
@@ -179,7 +190,8 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
 {
     struct open *open = user;
     char procedure[64];
-    _buf_ args = { 0 }, rekeys = { 0 };
+    _buf_wipe_ args = { 0 };
+    _buf_ rekeys = { 0 };
 
     if (outcome->what == RPC_PROGRESS)
         return;
@@ -192,14 +204,14 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     }
     snprintf(procedure, sizeof(procedure), "peer.%s.session.offer", open->b.id);
     put_rekeys(open, &open->a, &rekeys);
-    rpc_put_array(&args, rekeys.len ? 6 : 5);
+    rpc_put_array(&args, 7);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->dial));
     rpc_put_bin(&args, VIEW_ARR(open->dial_sig));
     rpc_put_bin(&args, buf_view(&open->ice));
-    if (rekeys.len)
-        rpc_put_raw(&args, buf_view(&rekeys));
+    rpc_put_raw(&args, buf_view(&rekeys));
+    put_turn(open, &open->b, &args);
     call(open, procedure, buf_view(&args), open->core->c.offer_timeout, true, on_offered);
 }
 

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <openssl/core_names.h>
+#include <openssl/hmac.h>
 #include <openssl/params.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -274,4 +275,13 @@ void pki_hash(struct view bytes, uint8_t ret_hash[HASH_SIZE])
 {
     if (EVP_Digest(bytes.data, bytes.len, ret_hash, NULL, EVP_sha256(), NULL) != 1)
         abort(); /* memory, or an OpenSSL without SHA-256 */
+}
+
+void pki_hmac_sha1(struct view key, struct view bytes, uint8_t ret_mac[PKI_SHA1])
+{
+    unsigned len = 0;
+
+    if (!HMAC(EVP_sha1(), key.data, (int)key.len, bytes.data, bytes.len, ret_mac, &len) ||
+        len != PKI_SHA1)
+        abort(); /* memory, or an OpenSSL without SHA-1 */
 }

@@ -176,6 +176,9 @@ bool pki_ca_verify(struct pki_ca *ca, struct err *err);
 
 /* SHA-256 by OpenSSL, which uses the processor's instructions: for lists of megabytes. */
 void pki_hash(struct view bytes, uint8_t ret_hash[HASH_SIZE]);
+/* RFC 2104 with SHA-1, for protocols that know no other: TURN's credentials. */
+enum { PKI_SHA1 = 20 };
+void pki_hmac_sha1(struct view key, struct view bytes, uint8_t ret_mac[PKI_SHA1]);
 
 struct pki_revoked {
     struct view serial;

@@ -18,4 +18,5 @@
 #include "rpc/ws.h"             /* the WebSocket edge, server and client */
 #include "rpc/ws_http.h"        /* pages over plain HTTP */
 #include "rpc/router_request.h" /* how a router is taken in */
+#include "rpc/turn.h"           /* what den gives for TURN */
 #include "rpc/uplink.h"         /* a client on the edge that comes back by itself */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "den/turn.h"
 #include "tests/unit/den/scene.h"
+
+#include <inttypes.h>
 
 static uint8_t wrong[HASH_SIZE] = { 1 };
 
@@ -66,8 +71,72 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK(rpc_statement_open(RPC_W_ACCEPT, key_public_view(s.bob->key), bytes, sig, &c, &err));
     CHECK_VIEW(rpc_fields_bin(&f, "ice", 2048), buf_view(&s.bob->ice));
     CHECK(rpc_value_kind(rpc_fields_value(&f, "turn")) == RPC_NIL);
+    CHECK_U64(rpc_fields_array(&f, "rekeys").len, 1); /* none */
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+/* The TURN of an offer or an answer. */
+static bool read_turn(struct view args, size_t n_before, struct rpc_turn *ret)
+{
+    struct rpc_fields f;
+    struct err err;
+
+    rpc_fields_open(&f, args);
+    for (size_t i = 0; i < n_before; i++)
+        rpc_fields_value(&f, "before");
+    return CHECK(rpc_turn_read(rpc_fields_value(&f, "turn"), ret, &err));
+}
+
+TEST(each_end_gets_a_credential_of_its_own_for_turn)
+{
+    SCENE(s);
+    _free_ char *path = mem_format("%s/turn.secret", check_dir());
+    _cleanup_(turn_freep) struct turn *turn = NULL;
+    struct rpc_turn of_alice, of_bob;
+    struct err err;
+    uint64_t inv;
+
+    CHECK_OK(file_write(path, VIEW_LIT("0123456789abcdef"), 0600, &err), err);
+    CHECK_OK(turn_open("turn:turn.corp.example", path, &turn, &err), err);
+    struct den_core_config next = s.w->config;
+    next.turn = turn;
+    den_core_adjust(s.w->core, &next);
+
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    struct offer offer;
+    struct accept accept;
+    if (!call || !scene_read_offer(s.w, call, &offer) ||
+        !read_turn(buf_view(&call->args), 6, &of_bob))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    scene_accept(call, &accept);
+    const struct world_answer *answer = world_answer(s.w, inv);
+    if (!CHECK(answer && answer->what == WORLD_YIELDED) ||
+        !read_turn(buf_view(&answer->bytes), 5, &of_alice))
+        return;
+    _buf_ sid = { 0 };
+    text_put_hex(&sid, VIEW_ARR(dial.sid));
+    _free_ char *alice = mem_format("%" PRIu64 ":%s-%s", of_alice.expires_at / SECOND_MS,
+                                    buf_cstr(&sid), s.alice->id);
+    _free_ char *bob =
+        mem_format("%" PRIu64 ":%s-%s", of_bob.expires_at / SECOND_MS, buf_cstr(&sid), s.bob->id);
+    CHECK_VIEW(of_alice.username, view_text(alice));
+    CHECK_VIEW(of_bob.username, view_text(bob));
+    CHECK(!view_eq(of_alice.password, of_bob.password));
+    CHECK_U64(of_bob.expires_at, s.w->wall + 10 * MINUTE_MS);
+    CHECK_U64(of_alice.n_uris, 1);
+
+    /* Who gets no grant gets no credential, and nothing of it is written down. */
+    DIAL(forbidden, s.w, s.alice, s.carol->id);
+    inv = scene_dial(s.w, &forbidden);
+    scene_say_online(s.w, true);
+    scene_check_refused(s.w, inv, ERR_NOT_REACHABLE, "this ID cannot be reached by you");
+    _free_ char *password = view_dup_text(of_bob.password);
+    CHECK_U64(world_audited(s.w, password, NULL), 0);
+    CHECK_U64(world_audited(s.w, "0123456789abcdef", NULL), 0);
+    den_core_adjust(s.w->core, &s.w->config);
 }
 
 TEST(a_rule_that_asks_for_consent_says_so_in_the_grant)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Credentials for TURN servers (coturn's REST scheme): den and the servers share a secret, the two ends of a session
+ * get what was made with it, good for this session and ten minutes. The secrets are read from their files alone: they
+ * are in no store, no backup, no log and no audit. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000 };
+
+struct turn;
+
+/* Whether `uris`, separated by spaces, are TURN servers: at most 8. INVALID_ARGUMENT names the one that is not. */
+bool turn_check_uris(const char *uris, struct err *err);
+/* Reads the secrets' files, of mode 0600 and with one line each; the first makes credentials, the others have to be good
+ * too: servers know them, before or after. NOT_FOUND, EXPOSED, BAD_CONFIG. */
+bool turn_open(const char *uris, const char *secrets /* paths, separated by spaces */,
+               struct turn **ret_turn, struct err *err);
+void turn_free(struct turn *turn); /* wipes them; NULL is fine */
+OWN_FREEP(turn, struct turn)
+size_t turn_n_servers(const struct turn *turn); /* 0: none, NULL is fine */
+size_t turn_n_secrets(const struct turn *turn);
+/* Appends what `id`, one of the two ends of session `sid`, is given: nil where there is no TURN. */
+void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
+              struct buf *to);
