@@ -56,6 +56,13 @@ static const struct range ranges[] = {
     RANGE(guest_pending_calls, 0, 1000000),
     RANGE(guest_registrations, 0, 1000000),
     RANGE(guest_subscriptions, 0, 1000000),
+    RANGE(relay_unpaired_timeout, SECOND_MS, HOUR_MS),
+    RANGE(max_relay_sessions, 1, 1000000),
+    RANGE(max_relay_queue, 16 * 1024, 64 * 1024 * 1024),
+    RANGE(max_relay_session_rate, 0, (uint64_t)1 << 40),
+    RANGE(max_relay_session_bytes, 0, (uint64_t)1 << 60),
+    RANGE(max_relay_peer_rate, 0, (uint64_t)1 << 40),
+    RANGE(max_relay_peer_bytes, 0, (uint64_t)1 << 60),
     RANGE(max_lookups, 0, 10000),
     RANGE(max_lookups_network, 0, 10000),
 };

@@ -4,6 +4,7 @@
 #include "base/listen_fds.h"
 #include "router/door.h"
 #include "router/gate.h"
+#include "router/relay_edge.h"
 #include "router/router.h"
 #include "router/state.h"
 #include "router/transcode.h"
@@ -30,6 +31,7 @@ struct edge {
     struct buf tls_key; /* PKCS#8 DER; wiped */
     int lock_fd;
     size_t n_conns;
+    struct relay_edge relay;
     struct transcode *transcode;
     struct list answers; /* struct answer */
 };
@@ -266,6 +268,11 @@ static bool is_echo(struct rpc_ws_conn *ws)
     return true;
 }
 
+static bool is_relay(struct rpc_ws_conn *ws)
+{
+    return rpc_ws_protocol(ws)->has_words;
+}
+
 static void on_opened(void *user, struct rpc_ws_conn *ws)
 {
     struct edge *edge = user;
@@ -278,13 +285,20 @@ static void on_opened(void *user, struct rpc_ws_conn *ws)
         rpc_ws_close(ws, 1011, "no exporter");
         return;
     }
-    open_wire(edge, ws, exporter);
+    if (is_relay(ws))
+        relay_edge_opened(&edge->relay, ws, exporter);
+    else
+        open_wire(edge, ws, exporter);
 }
 
 static void on_opened_plain(void *user, struct rpc_ws_conn *ws)
 {
-    if (!is_echo(ws))
-        open_wire(user, ws, NULL);
+    struct edge *edge = user;
+
+    if (is_relay(ws))
+        relay_edge_opened(&edge->relay, ws, NULL);
+    else if (!is_echo(ws))
+        open_wire(edge, ws, NULL);
 }
 
 static void take(struct wire *wire, struct view message)
@@ -425,11 +439,16 @@ static uint64_t raise_files(uint64_t wanted)
     return min_u64(wanted, files.rlim_cur - SPARE_FILES);
 }
 
-static const char *const protocols[] = { "wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched",
-                                         "wamp.2.json.batched", NULL };
-static const char *const protocols_and_echo[] = {
-    "wamp.2.msgpack", "wamp.2.json", "wamp.2.msgpack.batched", "wamp.2.json.batched", "echo", NULL
-};
+static const char *const protocols[] = { "wamp.2.msgpack",         "wamp.2.json",
+                                         "wamp.2.msgpack.batched", "wamp.2.json.batched",
+                                         "warren-relay.1",         NULL };
+static const char *const protocols_and_echo[] = { "wamp.2.msgpack",
+                                                  "wamp.2.json",
+                                                  "wamp.2.msgpack.batched",
+                                                  "wamp.2.json.batched",
+                                                  "warren-relay.1",
+                                                  "echo",
+                                                  NULL };
 
 static struct rpc_ws_listener listener_of(const struct router_config *config,
                                           uint64_t max_connections)
@@ -518,6 +537,16 @@ static bool read_realms(const struct router_config *config, const struct state *
            realms_read(config->realms, rpc_trust_network(state->trust), ret_realms, NULL, err);
 }
 
+static struct moment now_of(void *user)
+{
+    return now(user);
+}
+
+static void arm_of(void *user)
+{
+    arm(user);
+}
+
 static void make_core(struct edge *edge, struct state *state, struct realms *realms,
                       struct netkeys *netkeys)
 {
@@ -537,6 +566,10 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
     edge->router = router_new(&setup, now(edge));
     gate_set_metrics(edge->gate, &edge->router->metrics);
+    edge->relay = (struct relay_edge){ .relay = relay_new(edge->router, &relay_edge_outside),
+                                       .now = now_of,
+                                       .arm = arm_of,
+                                       .user = edge };
 }
 
 bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view passphrase,
@@ -589,6 +622,7 @@ void edge_free(struct edge *edge)
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     rpc_ws_free(edge->plain);
     gate_free(edge->gate);
+    relay_free(edge->relay.relay);
     router_free(edge->router);
     key_free(edge->key);
     transcode_free(edge->transcode);
@@ -665,6 +699,8 @@ static bool take_news(struct edge *edge, struct router_config *other, struct new
     router_config_exchange(edge->config, other, &ignored);
     gate_reload(edge->gate, edge->config);
     router_reload(edge->router, now(edge), STEAL(news->realms));
+    if (!edge->config->relay)
+        relay_shut_down(edge->relay.relay, "nothing is relayed here any more");
     if (ignored.len)
         log_event(LOG_WARN, "needs_restart", "options=\"%s\"", buf_cstr(&ignored));
     return true;
@@ -707,5 +743,5 @@ bool edge_is_drained(const struct edge *edge)
 
 bool edge_is_empty(const struct edge *edge)
 {
-    return edge->n_conns == 0;
+    return edge->n_conns == 0 && edge->relay.n_open == 0;
 }

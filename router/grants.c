@@ -225,6 +225,13 @@ uint32_t grants_put_page(const struct grants *grants, uint64_t after, uint64_t l
     return n;
 }
 
+bool grants_holds(const struct grants *grants, struct view sid, struct view bytes)
+{
+    const struct grant *held = map_get(grants->by_sid, sid);
+
+    return held && view_eq(buf_view(&held->bytes), bytes);
+}
+
 size_t grants_count(const struct grants *grants)
 {
     return map_count(grants->by_sid);

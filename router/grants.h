@@ -26,6 +26,8 @@ bool grants_remove(struct grants *grants, struct view sid); /* false: there is n
  * many. *ret_next: to go on from; 0: that was all. */
 uint32_t grants_put_page(const struct grants *grants, uint64_t after, uint64_t limit,
                          struct buf *to, uint64_t *ret_next);
+/* Whether exactly this grant is installed. */
+bool grants_holds(const struct grants *grants, struct view sid, struct view bytes);
 size_t grants_count(const struct grants *grants);
 
 enum grants_answer { GRANTS_NONE, GRANTS_WITHOUT_CAP, GRANTS_ALLOWED };

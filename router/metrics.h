@@ -36,6 +36,15 @@
     X(WITHHELD_INVOCATIONS, "withheld", "what=\"invocation\"", "")                                 \
     X(WITHHELD_RESULTS, "withheld", "what=\"result\"", "")                                         \
     X(WITHHELD_ERRORS, "withheld", "what=\"error\"", "")                                           \
+    X(RELAY_SOCKETS, "relay_connections", "", "Connections to the relay that were opened.")        \
+    X(RELAY_REFUSED, "relay_refused", "", "Connections to the relay whose opening did not hold.")  \
+    X(RELAY_DATAGRAMS, "relay_datagrams", "", "Datagrams that were relayed.")                      \
+    X(RELAY_BYTES, "relay_bytes", "", "Bytes in relayed datagrams.")                               \
+    X(RELAY_DROPPED_ALONE, "relay_dropped", "why=\"alone\"",                                       \
+      "Datagrams that were not relayed, by why: the other end is not there, a rate, a slow end.")  \
+    X(RELAY_DROPPED_SESSION, "relay_dropped", "why=\"session_rate\"", "")                          \
+    X(RELAY_DROPPED_PEER, "relay_dropped", "why=\"peer_rate\"", "")                                \
+    X(RELAY_DROPPED_QUEUE, "relay_dropped", "why=\"queue\"", "")                                   \
     X(DENIED, "denied", "", "Calls, registrations, subscriptions and publications denied.")        \
     X(RELOADS_OK, "reloads", "result=\"ok\"", "Reloads of the configuration.")                     \
     X(RELOADS_FAILED, "reloads", "result=\"failed\"", "")
@@ -69,6 +78,13 @@
     X(GRANTS, "max_grants", "network.error.too_many_grants")                                       \
     X(LOOKUPS, "max_lookups", "network.error.too_many_lookups")                                    \
     X(LOOKUPS_NEAR, "max_lookups_network", "network.error.too_many_lookups_nearby")                \
+    X(RELAY_SESSIONS, "max_relay_sessions", "4431")                                                \
+    X(RELAY_SESSION_BYTES, "max_relay_session_bytes", "4429")                                      \
+    X(RELAY_PEER_BYTES, "max_relay_peer_bytes", "4430")                                            \
+    X(RELAY_SESSION_RATE, "max_relay_session_rate", "dropped")                                     \
+    X(RELAY_PEER_RATE, "max_relay_peer_rate", "dropped")                                           \
+    X(RELAY_QUEUE, "max_relay_queue", "dropped")                                                   \
+    X(RELAY_UNPAIRED, "relay_unpaired_timeout", "4408")                                            \
     X(CALL_TIME, "call_timeout", "wamp.error.timeout")                                             \
     X(SLOW_CALLEE, "slow_callee", "wamp.error.unavailable")
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/network.h"
 #include "router/certificate.h"
+#include "router/relay.h"
 #include "router/revocations.h"
 #include "router/router.h"
 
@@ -24,12 +25,17 @@ static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, s
     if (!rpc_fields_end(args, err))
         return false;
     rpc_put_array(to, 1);
-    rpc_put_map(to, 4);
+    rpc_put_map(to, router->config->relay ? 5 : 4);
     rpc_put_str(to, "network");
     rpc_put_str(to, rpc_trust_network(router->trust));
     put_pair_u64(to, "time", router_network_time(router));
     rpc_put_str(to, "den");
     rpc_put_bool(to, names_find(router->names, VIEW_LIT("den")) != NULL);
+    if (router->config->relay) {
+        rpc_put_str(to, "relay");
+        rpc_put_array(to, 1);
+        rpc_put_str(to, router->config->host);
+    }
     rpc_put_str(to, "limits");
     rpc_put_map(to, 3);
     put_pair_u64(to, "message",
@@ -152,6 +158,7 @@ static bool grant_remove(struct conn *caller, struct rpc_fields *args, struct bu
 
     if (!rpc_fields_end(args, err))
         return false;
+    relay_grant_removed(caller->router->relay, sid);
     if (!grants_remove(caller->router->grants, sid))
         return err_set(err, ERR_NOT_FOUND, "no grant of that session is installed");
     log_event(LOG_INFO, "grant_removed", "n=%zu", grants_count(caller->router->grants));

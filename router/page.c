@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/page.h"
+#include "router/relay.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -142,6 +143,9 @@ static void put_network(const struct router *router, struct buf *to)
                         (int64_t)router->certificate_not_after);
     put_one(to, "manifest_number", "Number of the network's manifest in force here.",
             rpc_trust_manifest_no(router->trust));
+    put_one(to, "relay_sessions", "Sessions that use the relay.", relay_n_sessions(router->relay));
+    put_one(to, "relay_open_connections", "Connections to the relay.",
+            relay_n_sockets(router->relay));
     put_one(to, "draining", "Whether the router is stopping.", router->is_draining);
 }
 

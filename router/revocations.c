@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/revocations.h"
+#include "router/relay.h"
 
 #include <inttypes.h>
 
@@ -120,6 +121,7 @@ bool revocations_install(struct conn *caller, struct rpc_fields *args, struct bu
     is_taken = take_all(router, list, &records, err);
     if (records.len) {
         end_sessions(router);
+        relay_look_at_revocations(router->relay);
         log_event(LOG_INFO, "revocations", "newest=%" PRIu64, rpc_revoked_no(router->revoked));
         router_keep_revocations(router, buf_view(&records));
     }

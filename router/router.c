@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/router.h"
 #include "router/clone.h"
+#include "router/relay.h"
 
 enum { KEEP_IN_MS = 1000, KEEP_AGAIN_MS = 30 * 1000 }; /* netkeys, to disk */
 
@@ -241,6 +242,7 @@ static void drain_step(struct deadline *deadline)
 void router_drain(struct router *router, struct moment now)
 {
     router->now = now;
+    relay_shut_down(router->relay, "the router is stopping");
     router->drain_until = router->is_draining ? now.mono : now.mono + router->config->drain_timeout;
     router->is_draining = true;
     router->drain.on_passed = drain_step;

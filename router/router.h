@@ -95,6 +95,7 @@ struct router {
     enum metric_limit over; /* the limit that the message at hand ran into; LIMIT_N: none */
     uint64_t n_guests;
     struct lookups *lookups;
+    struct relay *relay; /* NULL: none. Its owner's */
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 

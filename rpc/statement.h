@@ -35,6 +35,7 @@ enum rpc_word {
     RPC_W_NAME,
     RPC_W_REKEY,
     RPC_W_END,
+    RPC_W_RELAY,
     RPC_N_WORDS
 };
 
@@ -140,6 +141,13 @@ struct rpc_end { /* den ends a session, whatever its two ends think of it */
     struct view netid, sid, a_id, b_id;
     uint64_t at;
     struct view reason; /* for people */
+};
+
+enum { RPC_SIDE_CALLER = 0, RPC_SIDE_CALLEE = 1 };
+struct rpc_relay { /* an end of a session, to a relay: over this connection, now */
+    struct view netid, sid, grant_hash;
+    uint64_t side; /* u8: RPC_SIDE_CALLER, RPC_SIDE_CALLEE */
+    struct view pk, router_pk, binding, binding_data, nonce;
 };
 
 struct rpc_name { /* whom a name means, until not_after */

@@ -231,6 +231,18 @@ static const struct rpc_field end_fields[] = {
     { "reason", RPC_F_HOST, MAX_REASON, AT(end, reason) },
 };
 
+static const struct rpc_field relay[] = {
+    { "netid", RPC_F_FIXED, 32, AT(relay, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(relay, sid) },
+    { "grant_hash", RPC_F_FIXED, 32, AT(relay, grant_hash) },
+    { "side", RPC_F_U8, RPC_SIDE_CALLEE, AT(relay, side) },
+    { "pk", RPC_F_FIXED, 32, AT(relay, pk) },
+    { "router_pk", RPC_F_FIXED, 32, AT(relay, router_pk) },
+    { "binding", RPC_F_BINDING, 0, AT(relay, binding) },
+    { "binding_data", RPC_F_FIXED, 32, AT(relay, binding_data) },
+    { "nonce", RPC_F_FIXED, 32, AT(relay, nonce) },
+};
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -252,6 +264,7 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_NAME] = SHAPE("name", name, name_fields, NULL),
     [RPC_W_REKEY] = SHAPE("rekey", rekey, rekey, check_rekey),
     [RPC_W_END] = SHAPE("end", end, end_fields, NULL),
+    [RPC_W_RELAY] = SHAPE("relay", relay, relay, NULL),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -53,5 +53,6 @@ union rpc_any_statement {
     struct rpc_name name;
     struct rpc_rekey rekey;
     struct rpc_end end;
+    struct rpc_relay relay;
     struct view netid; /* every struct starts with it */
 };

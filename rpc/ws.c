@@ -170,7 +170,8 @@ static bool receive(struct rpc_ws_conn *conn, struct view piece)
     if (conn->hub->reading != conn)
         conn->reader.is_lost = true; /* nobody looked at it before */
     conn->came_as_text = !lws_frame_is_binary(conn->wsi);
-    if (!conn->protocol->is_any && conn->came_as_text != conn->protocol->is_json)
+    if (!conn->protocol->is_any && !conn->protocol->has_words &&
+        conn->came_as_text != conn->protocol->is_json)
         return rpc_ws_conn_refuse_kind(conn);
     return rpc_ws_conn_receive(conn, piece, lws_remaining_packet_payload(conn->wsi),
                                lws_is_final_fragment(conn->wsi));

@@ -113,6 +113,9 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
 /* One message of the sub-protocol, without its batching; queued, goes out at the end of the loop
  * turn. */
 void rpc_ws_send(struct rpc_ws_conn *conn, struct view message);
+/* Of a sub-protocol that has words: one in text; and, inside message(), whether it came as text. */
+void rpc_ws_send_text(struct rpc_ws_conn *conn, struct view text);
+bool rpc_ws_is_text(const struct rpc_ws_conn *conn);
 /* From inside message(): the same message back, as text or binary as it came. For sub-protocols
  * that have both. */
 void rpc_ws_echo(struct rpc_ws_conn *conn, struct view message);
@@ -129,6 +132,10 @@ void *rpc_ws_place(const struct rpc_ws_conn *conn);  /* the gate's; NULL: a clie
 enum rpc_ws_end rpc_ws_end_of(const struct rpc_ws_conn *conn); /* in closed() */
 void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user);
 void *rpc_ws_user(const struct rpc_ws_conn *conn);
+/* Others instead of the listener's or the dial's, with their `user`. From opened() on. */
+void rpc_ws_set_events(struct rpc_ws_conn *conn, const struct rpc_ws_events *events, void *user);
+/* How many reads of it are one turn's share; others have their turn sooner. 0: the usual number. */
+void rpc_ws_set_share(struct rpc_ws_conn *conn, unsigned n_reads);
 void rpc_ws_set_trusted(struct rpc_ws_conn *conn); /* authenticated: the larger limits */
 /* RFC 9266: 32 bytes of EXPORTER-Channel-Binding. From opened() on. */
 bool rpc_ws_exporter(const struct rpc_ws_conn *conn, uint8_t ret_exporter[32]);

@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 
+#include <assert.h>
+
 enum {
     TLS_RECORD = 16 * 1024,
     FIRST_EARLY = 2048,
@@ -150,6 +152,17 @@ void rpc_ws_set_user(struct rpc_ws_conn *conn, void *user)
 void *rpc_ws_user(const struct rpc_ws_conn *conn)
 {
     return conn->user;
+}
+
+void rpc_ws_set_events(struct rpc_ws_conn *conn, const struct rpc_ws_events *events, void *user)
+{
+    conn->events = *events;
+    conn->user = user;
+}
+
+void rpc_ws_set_share(struct rpc_ws_conn *conn, unsigned n_reads)
+{
+    conn->share = n_reads;
 }
 
 void rpc_ws_set_trusted(struct rpc_ws_conn *conn)
@@ -304,6 +317,19 @@ void rpc_ws_send(struct rpc_ws_conn *conn, struct view message)
     mark_dirty(conn);
     if (is_early(conn))
         flush_early(conn);
+}
+
+void rpc_ws_send_text(struct rpc_ws_conn *conn, struct view text)
+{
+    assert(conn->protocol->has_words);
+    conn->sends_text = true;
+    rpc_ws_send(conn, text);
+    conn->sends_text = false;
+}
+
+bool rpc_ws_is_text(const struct rpc_ws_conn *conn)
+{
+    return conn->came_as_text;
 }
 
 void rpc_ws_echo(struct rpc_ws_conn *conn, struct view message)
@@ -630,7 +656,7 @@ static bool read_record(struct rpc_ws_conn *conn)
 static bool read_out(struct rpc_ws_hub *hub, struct rpc_ws_conn *conn)
 {
     hub->reading = conn;
-    hub->n_reads = MAX_READS;
+    hub->n_reads = conn->share ? conn->share : MAX_READS;
     for (unsigned i = 0; i < MAX_RECORDS && hub->reading; i++) {
         if (!read_record(conn) || !hub->reading || !rpc_ws_wire_has_more(conn))
             return false;
