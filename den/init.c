@@ -599,7 +599,8 @@ bool init_network(const struct init_order *order, struct buf *ret_text, struct e
     if (!prepare(&f, err) || !make_undisturbed(&f, err))
         return err_wrap(err, "init");
     if (order->root_request) {
-        init_put_waiting(f.dir, f.wait, order->root_request, ret_text);
+        init_put_waiting(f.dir, f.wait, order->root_request, order->intermediate_key != NULL,
+                         ret_text);
         return true;
     }
     pki_cert_hash(f.root_cert, pin);

@@ -31,4 +31,5 @@ struct init_made { /* for the text; borrowed */
     uint64_t root_until, intermediate_until, router_until, manifest_until, join_until;
 };
 void init_put_text(const struct init_made *made, struct buf *to);
-void init_put_waiting(const char *dir, const char *wait, const char *request, struct buf *to);
+void init_put_waiting(const char *dir, const char *wait, const char *request, bool has_pin,
+                      struct buf *to);

@@ -88,7 +88,8 @@ void init_put_text(const struct init_made *m, struct buf *to)
                    m->dir, until);
 }
 
-void init_put_waiting(const char *dir, const char *wait, const char *request, struct buf *to)
+void init_put_waiting(const char *dir, const char *wait, const char *request, bool has_pin,
+                      struct buf *to)
 {
     buf_printf(
         to,
@@ -100,7 +101,8 @@ void init_put_waiting(const char *dir, const char *wait, const char *request, st
         "     makes the root's key in root.key, under a passphrase, and prints the root's "
         "SHA-256.\n"
         "  3. Bring founding.resp back:      warren-den init %s --root-response founding.resp\n"
-        "     and compare the SHA-256 that it prints.\n"
+        "     and compare the SHA-256 that it prints.%s\n"
         "To begin anew instead, remove %s.\n",
-        wait, request, request, dir, wait);
+        wait, request, request, dir, has_pin ? " It asks for the intermediate's PIN again." : "",
+        wait);
 }

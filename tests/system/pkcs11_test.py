@@ -350,6 +350,37 @@ def a_root_elsewhere_signs_a_request(net):
 
 
 @test
+def two_tokens_on_two_machines_found_a_network(net):
+    """The root's is on another one from the first day; here there is never a key but den's three."""
+    new_token("away")
+    folder, request, answer = net.path("two"), net.path("two.req"), net.path("two.resp")
+    asked = with_pins([net.program("warren-den"), "init", folder, "--network", "two.example", "--router-request",
+                       net.path("router/router.request"), "--root-request", request, "--intermediate-key", uri("two-intermediate"),
+                       "--token-paths", token_folders(net)], "--pin-fd")
+    tap.check_in("It asks for the intermediate's PIN again", asked.stdout)
+    tap.check("PRIVATE" not in read(request).decode(), "the request holds a key")
+    signed = with_pins([net.program("warren-den"), "root", "sign", request, "--root-key", uri("root", token="away"), "--record",
+                        net.path("two.record"), "-o", answer, "--yes"], "--root-passphrase-fd").stdout
+    finish = [net.program("warren-den"), "init", folder, "--root-response", answer]
+    tap.check_in("give it with --pin-fd N", run(finish, wanted=1, start_new_session=True).stderr)
+    tap.check(not os.path.exists(folder), "made without its PIN")
+    made = with_pins(finish, "--pin-fd").stdout
+    sha = re.search(r"SHA-256 is ([0-9a-f]{64})", signed)[1]
+    tap.check_in(sha, made)
+    tap.check_in("token=warren;object=two-intermediate", read(os.path.join(folder, "intermediate.key")).decode())
+    tap.check("root.key" not in os.listdir(folder), os.listdir(folder))
+    run(["openssl", "verify", "-x509_strict", "-CAfile", os.path.join(folder, "root.pem"), os.path.join(folder, "intermediate.pem")])
+    for token, label in (("warren", "two-intermediate"), ("away", "root")):
+        tap.check_in("never extractable", tool("--list-objects", "--type", "privkey", "--label", label, token=token).stdout)
+    pin, = pipes(PIN)
+    den = net.start("two", [net.program("warren-den"), "run", "--config", os.path.join(folder, "den.conf"), "--pin-fd", str(pin)],
+                    pass_fds=[pin], start_new_session=True)
+    os.close(pin)
+    den.wait_line(den.err, r"event=started network=two\.example manifest=1")
+    den.stop()
+
+
+@test
 def a_backup_has_no_key_and_says_so(net):
     backup = net.path("backup")
     done = run([net.program("warren-den"), "backup", backup, "--config", config(net), "--plain"])
