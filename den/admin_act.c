@@ -520,6 +520,8 @@ bool admin_audit_verify(const struct admin *a, struct buf *to, struct err *err)
     admin_number(&o, "last", checked.last_no);
     admin_hex(&o, "head", VIEW_ARR(checked.head));
     admin_number(&o, "bad", checked.bad_no);
+    admin_number(&o, "sealed", checked.sealed_no);
+    admin_bool(&o, "checkpoint_is_bad", checked.is_point_bad);
     admin_bool(&o, "is_all", checked.is_all);
     admin_end(&o, to);
     return true;

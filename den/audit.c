@@ -4,6 +4,7 @@
 #include "base/conf.h"
 #include "base/text.h"
 #include "den/inventory.h"
+#include "den/seal.h"
 
 /* The number of the newest entry, kept beside the entries: cutting off the end shows too. Whoever can write to the
  * store can lower both, which is why the heartbeat carries number and head to every peer. */
@@ -201,13 +202,21 @@ static bool look_at_first(void *user, const struct store_audit *entry)
 }
 
 bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE], bool *ret_does,
-                 struct err *err)
+                 bool *ret_is_sealed, struct err *err)
 {
     struct search search = { .no = no, .head = head, .is_known = no == 0 };
+    struct seal_point point;
+    bool is_whole;
 
-    if (no && !store_audit_each(store, no, look_at_first, &search, err))
+    if (!seal_point_read(store, &point, &is_whole, err))
+        return false;
+    if (no && no <= point.no)
+        search.is_known = no < point.no || memcmp(point.head, head, HASH_SIZE) == 0;
+    else if (no && !store_audit_each(store, no, look_at_first, &search, err))
         return err_wrap(err, "audit");
     *ret_does = search.is_known;
+    if (ret_is_sealed)
+        *ret_is_sealed = no && no < point.no;
     return true;
 }
 
@@ -228,19 +237,26 @@ struct walk {
     uint64_t n /* of the newest */, bad_no, n_entries, left;
 };
 
+bool audit_follows(const struct store_audit *entry, uint64_t no, const uint8_t head[HASH_SIZE])
+{
+    uint8_t wanted[HASH_SIZE];
+
+    if (entry->no != no + 1 && !(audit_is_jump(entry) && entry->no > no))
+        return false;
+    audit_next_head(head, entry->no, entry->at, buf_view(&entry->bytes), wanted);
+    return memcmp(wanted, entry->head, HASH_SIZE) == 0;
+}
+
 static bool check_entry(void *user, const struct store_audit *entry)
 {
     struct walk *walk = user;
-    uint64_t expected = audit_is_jump(entry) && entry->no > walk->n ? entry->no : walk->n + 1;
-    uint8_t head[HASH_SIZE];
 
-    audit_next_head(walk->head, expected, entry->at, buf_view(&entry->bytes), head);
-    if (entry->no != expected || memcmp(head, entry->head, HASH_SIZE) != 0) {
-        walk->bad_no = expected;
+    if (!audit_follows(entry, walk->n, walk->head)) {
+        walk->bad_no = audit_is_jump(entry) && entry->no > walk->n ? entry->no : walk->n + 1;
         return false;
     }
-    memcpy(walk->head, head, HASH_SIZE);
-    walk->n = expected;
+    memcpy(walk->head, entry->head, HASH_SIZE);
+    walk->n = entry->no;
     walk->n_entries++;
     return --walk->left != 0;
 }
@@ -254,27 +270,51 @@ static bool keep_head(void *user, const struct store_audit *entry)
     return false;
 }
 
+/* Where the walk begins. */
+static bool start_walk(struct store *store, uint64_t after, struct walk *walk,
+                       struct audit_checked *checked, struct err *err)
+{
+    struct seal_point point;
+    bool is_whole;
+
+    if (!seal_point_read(store, &point, &is_whole, err))
+        return false;
+    checked->sealed_no = point.no;
+    checked->is_point_bad = !is_whole;
+    if (after && !store_audit_each(store, after, keep_head, walk, err))
+        return err_wrap(err, "audit");
+    if (!after) {
+        walk->n = point.no;
+        memcpy(walk->head, point.head, HASH_SIZE);
+    }
+    if (after && walk->n != after)
+        return err_set(err, ERR_NOT_FOUND, "audit: there is no entry %llu",
+                       (unsigned long long)after);
+    return true;
+}
+
 bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
                        struct audit_checked *ret, struct err *err)
 {
     struct walk walk = { .left = most };
+    struct audit_checked checked = { 0 };
     uint64_t counted; /* read first: entries that are added meanwhile are no fault */
 
     if (!store_number_get(store, number_name, &counted, err) ||
-        (after && !store_audit_each(store, after, keep_head, &walk, err)))
-        return err_wrap(err, "audit");
-    if (walk.n != after)
-        return err_set(err, ERR_NOT_FOUND, "audit: there is no entry %llu",
-                       (unsigned long long)after);
-    if (!store_audit_each(store, after ? after + 1 : 0, check_entry, &walk, err))
+        !start_walk(store, after, &walk, &checked, err))
+        return false;
+    if (checked.is_point_bad)
+        walk.bad_no = checked.sealed_no ? checked.sealed_no : 1;
+    else if (!store_audit_each(store, after ? after + 1 : 0, check_entry, &walk, err))
         return err_wrap(err, "audit");
     if (!walk.bad_no && walk.left && walk.n < counted)
         walk.bad_no = walk.n + 1;
-    *ret = (struct audit_checked){ .last_no = walk.n,
-                                   .bad_no = walk.bad_no,
-                                   .n_entries = walk.n_entries,
-                                   .is_all = walk.bad_no || walk.left };
-    memcpy(ret->head, walk.head, HASH_SIZE);
+    checked.last_no = walk.n;
+    checked.bad_no = walk.bad_no;
+    checked.n_entries = walk.n_entries;
+    checked.is_all = walk.bad_no || walk.left;
+    memcpy(checked.head, walk.head, HASH_SIZE);
+    *ret = checked;
     return true;
 }
 

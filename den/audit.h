@@ -38,9 +38,10 @@ bool audit_run_end(struct audit_run *run, struct err *err);
 #define AUDIT_ROLLBACK "rollback.accepted"
 bool audit_jump(struct store *store, uint64_t to, uint64_t at, const struct audit_pair *pairs,
                 size_t n_pairs, struct err *err);
-/* Whether the audit has that entry, or says that it was given up. */
+/* Whether the audit has that entry, or says that it was given up. An entry that is sealed in a file is not looked for there: it counts as
+ * known, and *ret_is_sealed (NULL: not wanted) says so. */
 bool audit_knows(struct store *store, uint64_t no, const uint8_t head[HASH_SIZE], bool *ret_does,
-                 struct err *err);
+                 bool *ret_is_sealed, struct err *err);
 /* The newest number and head: 0 and zeros before the first. */
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE],
                 struct err *err);
@@ -49,16 +50,21 @@ void audit_next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at
                      uint8_t ret_head[HASH_SIZE]);
 bool audit_is_jump(
     const struct store_audit *entry); /* its number may be higher than the next one */
-/* Walks the whole chain; *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. *ret_newest is the number
- * of the last one before it, *ret_n (NULL: not wanted) how many there are up to that one: fewer, once numbers were given up. */
+/* Whether `entry` is whole and comes right after the one with number `no` and that head. */
+bool audit_follows(const struct store_audit *entry, uint64_t no, const uint8_t head[HASH_SIZE]);
+/* Walks the whole chain, from the checkpoint on (seal.h); *ret_bad_no is the first entry that is changed, missing or out of order, 0: none. *ret_newest is the number
+ * of the last one before it, *ret_n (NULL: not wanted) how many there are up to that one: fewer, once numbers were given up. A checkpoint that
+ * was changed counts as the entry that it stands for. */
 bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
                   struct err *err);
-/* The same for `most` entries that follow entry `after`, which is trusted. NOT_FOUND: there is no such entry. */
+/* The same for `most` entries that follow entry `after`, which is trusted; 0: the checkpoint. NOT_FOUND: there is no such entry. */
 struct audit_checked {
     uint64_t last_no; /* the last that is whole */
     uint8_t head[HASH_SIZE];
     uint64_t bad_no;    /* 0: none */
     uint64_t n_entries; /* that were looked at */
+    uint64_t sealed_no; /* up to this one they are sealed in files; 0: none is */
+    bool is_point_bad;  /* it is the checkpoint that is changed: bad_no is sealed_no, at least 1 */
     bool is_all;        /* nothing is left to check */
 };
 bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,

@@ -152,6 +152,18 @@ static bool is_copy_place(const char *place)
     return strcmp(place, "journal") == 0 || (place[0] == '/' && strlen(place) < MAX_SOCKET);
 }
 
+/* Either for ever, or long enough for whoever looks at it once a day. */
+static bool check_keep(const char *path, struct view text, const struct den_config *config,
+                       struct buf *ret_all, struct err *err)
+{
+    static const struct limit limit = { "audit_keep", .expected = "0d, or 1h to 36500d" };
+    bool is_good = config->audit_keep == 0 ||
+                   (config->audit_keep >= HOUR_MS && config->audit_keep <= 36500 * DAY_MS);
+
+    return is_good || is_told(path, conf_line_of(text, limit.name), ret_all) ||
+           refuse(path, text, &limit, ret_all, err);
+}
+
 /* What certificates would carry, and where den would listen: wrong, they would only show later. */
 static bool check_web(const char *path, struct view text, const struct den_config *config,
                       struct buf *ret_all, struct err *err)
@@ -235,7 +247,7 @@ static bool check_all(const char *path, struct view text, struct den_config *con
 {
     static bool (*const checks[])(
         const char *path, struct view text, const struct den_config *config, struct buf *ret_all,
-        struct err *err) = { check_limits, check_web, check_token, check_turn };
+        struct err *err) = { check_limits, check_web, check_keep, check_token, check_turn };
     _buf_ here = { 0 };
     struct buf *all = ret_all ? ret_all : &here;
     struct err one;
@@ -323,6 +335,7 @@ static const char *const live[] = {
     "policy",
     "log_level",
     "log_format",
+    "audit_keep",
 };
 
 static bool is_live(const char *name)

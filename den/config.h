@@ -59,6 +59,8 @@
     X(name_quarantine, DURATION, "90d", "a released name is nobody else's for so long")            \
     X(audit_copy, TEXT, "",                                                                        \
       "journal: each audit entry goes to systemd's journal too; or the path of such a socket")     \
+    X(audit_keep, DURATION, "0d",                                                                  \
+      "entries that are older go from the audit into files of state/audit; 0d: they stay")         \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \
     X(log_format, TEXT, "text", "text, which is key=value, or json")
 

@@ -453,6 +453,11 @@ void den_core_signer(struct den_core *core)
         heart_tick(core);
 }
 
+bool den_core_is_at_work(const struct den_core *core)
+{
+    return core->has_met && core->fatal.code == ERR_NONE;
+}
+
 const struct err *den_core_fatal(const struct den_core *core)
 {
     return core->fatal.code == ERR_NONE ? NULL : &core->fatal;

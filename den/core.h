@@ -145,6 +145,8 @@ bool den_core_ocsp(struct den_core *core, struct view request, struct buf *to);
 
 /* What is wrong with it, a line each, for whoever watches it; nothing: all is well. */
 void den_core_health(struct den_core *core, struct buf *to);
+/* den met its router in this life, and the store is as new as what was signed before: what is written down is written for good. */
+bool den_core_is_at_work(const struct den_core *core);
 /* Something after which den must not go on: the store is behind what den signed before. NULL:
  * all is well. */
 const struct err *den_core_fatal(const struct den_core *core);

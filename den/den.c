@@ -12,6 +12,7 @@
 #include "den/journal.h"
 #include "den/local.h"
 #include "den/metrics.h"
+#include "den/retention.h"
 #include "den/turn.h"
 #include "den/web.h"
 #include "vault/vault.h"
@@ -37,6 +38,7 @@ struct den {
     struct rpc_ws *ws;
     struct rpc_http *http;   /* NULL: not configured */
     struct journal *journal; /* NULL: the audit is not copied */
+    struct retention *retention;
     struct rpc_timer *watchdog;
     uint64_t watchdog_for;           /* ms: how often systemd wants to hear of us; 0: never */
     struct rpc_http *figures;        /* NULL: not configured */
@@ -309,6 +311,9 @@ static void on_look(void *user)
     login_anew(den);
     ask_stats(den);
     journal_copy(den->journal, den->home->store);
+    if (den_core_is_at_work(den->core))
+        retention_tick(den->retention, den->home->store, den->config->audit_keep,
+                       journal_copied(den->journal));
     rpc_uplink_flush(den->uplink);
     rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
     arm(den);
@@ -606,6 +611,7 @@ static void reload_config(struct den *den)
     turn_free(den->turn_before);
     den->turn_before = NULL;
     den_set_up_log(den->config);
+    retention_soon(den->retention);
     log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
               log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
               log_quote_text(left.len ? buf_cstr(&left) : "none"));
@@ -849,6 +855,7 @@ static bool start(struct den *den, struct err *err)
     open_local(den);
     start_watchdog(den);
     den->journal = journal_new(den->config->audit_copy);
+    den->retention = retention_new(den->config->state);
     rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
@@ -874,6 +881,7 @@ static void deinit(struct den *den)
     unwatch_signer(den);
     local_free(den->local);
     journal_free(den->journal);
+    retention_free(den->retention);
     rpc_http_free(den->figures);
     rpc_http_free(den->http);
     den_core_free(den->core);

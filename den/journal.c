@@ -49,6 +49,11 @@ void journal_free(struct journal *j)
     free(j);
 }
 
+uint64_t journal_copied(const struct journal *j)
+{
+    return j ? j->copied : INT64_MAX;
+}
+
 /* Keys of ours are lower case, values one line of printable ASCII: the audit has both so. */
 static void put_fact(void *user, struct view key, struct view value)
 {

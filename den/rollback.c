@@ -42,7 +42,7 @@ static bool look_at_audit(struct den_core *core, uint64_t no, const uint8_t head
     uint64_t last;
     bool is_known;
 
-    if (!audit_knows(core->c.store, no, head, &is_known, err) ||
+    if (!audit_knows(core->c.store, no, head, &is_known, NULL, err) ||
         !audit_head(core->c.store, &last, own, err))
         return false;
     if (!is_known)

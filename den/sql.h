@@ -156,6 +156,7 @@
                 " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes")                        \
     X(AUDIT_LAST, "SELECT no, at, bytes, head FROM audit ORDER BY no DESC LIMIT 1")                \
     X(AUDIT_ADD, "INSERT INTO audit (no, at, bytes, head) VALUES (?, ?, ?, ?)")                    \
+    X(AUDIT_DROP, "DELETE FROM audit WHERE no <= ?")                                               \
     X(AUDIT_EACH, "SELECT no, at, bytes, head FROM audit WHERE no >= ? ORDER BY no")
 
 enum sql {

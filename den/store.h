@@ -385,7 +385,7 @@ bool store_copy(struct store *s, const char *path, store_on_progress *on_progres
 bool store_check(struct store *s, struct err *err); /* whole in itself: SYSTEM */
 bool store_log(struct store *s, struct err *err);   /* a copy becomes a store to write to */
 
-/* ---- audit: rows are only ever added; the chain is audit.h's ------------------------------------ */
+/* ---- audit: rows are only added, and go once they are sealed; the chain is audit.h's --------------- */
 
 struct store_audit {
     uint64_t no, at;
@@ -395,6 +395,8 @@ struct store_audit {
 bool store_audit_last(struct store *s, enum store_found *ret, struct store_audit *ret_a,
                       struct err *err);
 bool store_audit_add(struct store *s, const struct store_audit *a, struct err *err);
+/* Up to number `upto`, which must have been sealed (seal.h) in this transaction or before: else the store refuses. */
+bool store_audit_drop(struct store *s, uint64_t upto, struct err *err);
 /* Walks from number `from` on; `each` returns false to stop. */
 bool store_audit_each(struct store *s, uint64_t from,
                       bool (*each)(void *user, const struct store_audit *a), void *user,

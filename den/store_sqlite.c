@@ -24,6 +24,8 @@ static const char *const schemas[] = {
 #include "den/schema_5.sql.inc"
     ,
 #include "den/schema_6.sql.inc"
+    ,
+#include "den/schema_7.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
@@ -450,6 +452,13 @@ bool store_audit_add(struct store *s, const struct store_audit *a, struct err *e
     s->has_pending = true;
     s->is_pending_committed = false;
     return true;
+}
+
+bool store_audit_drop(struct store *s, uint64_t upto, struct err *err)
+{
+    int n;
+
+    return sql_change(s, SQL_AUDIT_DROP, ARGS(NUMBER(upto)), &n, err);
 }
 
 bool store_audit_each(struct store *s, uint64_t from,

@@ -5,6 +5,7 @@
 #include "den/args.h"
 #include "den/audit.h"
 #include "den/folder.h"
+#include "den/seal.h"
 #include "den/verb.h"
 #include "rpc/rpc.h"
 
@@ -108,6 +109,26 @@ static bool read_point(const char *option, const char *text, struct point *ret, 
                    "--%s: expected N:HEAD, as `warren audit-witness` prints it", option);
 }
 
+static int say_bad_point(const struct audit_checked *checked)
+{
+    fprintf(stderr,
+            "warren-den: audit: the checkpoint after entry %" PRIu64
+            ", up to which entries are sealed in files, is changed: it is not what the entry "
+            "\"" AUDIT_SEALED "\" says\n",
+            checked->sealed_no);
+    return VERB_FAILED;
+}
+
+static int say_sealed_witness(const struct point *witness, const struct audit_checked *checked)
+{
+    fprintf(stderr,
+            "warren-den: audit: entry %" PRIu64 " is one of those up to number %" PRIu64
+            " that are sealed in files: what is here is whole; warren-den audit check FILE "
+            "--witness looks there\n",
+            witness->no, checked->sealed_no);
+    return VERB_FAILED;
+}
+
 static int say_bad_witness(const struct point *witness)
 {
     fprintf(stderr,
@@ -117,7 +138,7 @@ static int say_bad_witness(const struct point *witness)
     return VERB_FAILED;
 }
 
-static int say_whole(uint64_t n, uint64_t newest, const uint8_t head[HASH_SIZE],
+static int say_whole(uint64_t n, uint64_t sealed, uint64_t newest, const uint8_t head[HASH_SIZE],
                      const struct point *witness)
 {
     _buf_ hex = { 0 };
@@ -125,6 +146,9 @@ static int say_whole(uint64_t n, uint64_t newest, const uint8_t head[HASH_SIZE],
     text_put_hex(&hex, VIEW(head, HASH_SIZE));
     printf("%" PRIu64 " entries, whole and in order, up to number %" PRIu64 "; head %s%s\n", n,
            newest, buf_cstr(&hex), witness->is_set ? "; the witness agrees" : "");
+    if (sealed)
+        printf("those up to number %" PRIu64 " are sealed in files, and these follow on them\n",
+               sealed);
     return VERB_DONE;
 }
 
@@ -136,7 +160,7 @@ int verb_audit_verify(int argc, char **argv)
                                            { "witness", &typed, false } };
     struct audit_checked checked;
     struct point witness = { 0 };
-    bool agrees = true;
+    bool agrees = true, is_sealed = false;
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
@@ -146,6 +170,8 @@ int verb_audit_verify(int argc, char **argv)
         return VERB_FAILED;
     if (!audit_verify_some(store, 0, UINT64_MAX, &checked, &err))
         return verb_fail(&err);
+    if (checked.is_point_bad)
+        return say_bad_point(&checked);
     if (checked.bad_no) {
         fprintf(stderr,
                 "warren-den: audit: entry %" PRIu64
@@ -154,9 +180,12 @@ int verb_audit_verify(int argc, char **argv)
                 checked.bad_no, checked.n_entries);
         return VERB_FAILED;
     }
-    if (witness.is_set && !audit_knows(store, witness.no, witness.head, &agrees, &err))
+    if (witness.is_set && !audit_knows(store, witness.no, witness.head, &agrees, &is_sealed, &err))
         return verb_fail(&err);
-    return agrees ? say_whole(checked.n_entries, checked.last_no, checked.head, &witness)
+    if (is_sealed)
+        return say_sealed_witness(&witness, &checked);
+    return agrees ? say_whole(checked.n_entries, checked.sealed_no, checked.last_no, checked.head,
+                              &witness)
                   : say_bad_witness(&witness);
 }
 
@@ -166,7 +195,13 @@ struct check {
     struct point last, witness;
     bool has_met; /* the witness */
     uint64_t n, line;
+    struct store_audit first; /* an export from the middle: what it begins with */
 };
+
+static void check_deinit(struct check *check)
+{
+    buf_free(&check->first.bytes);
+}
 
 static bool take_fact(struct view facts, struct buf *bytes)
 {
@@ -219,14 +254,26 @@ static bool is_as_written(const struct store_audit *entry, struct view line)
 
 static bool follows(const struct check *check, const struct store_audit *entry)
 {
-    uint8_t head[HASH_SIZE];
-
     if (!check->last.is_set && entry->no != 1)
         return check->line == 1; /* an export from the middle: its first line is where it begins */
-    if (entry->no != check->last.no + 1 && !(audit_is_jump(entry) && entry->no > check->last.no))
-        return false;
-    audit_next_head(check->last.head, entry->no, entry->at, buf_view(&entry->bytes), head);
-    return memcmp(head, entry->head, HASH_SIZE) == 0;
+    return audit_follows(entry, check->last.no, check->last.head);
+}
+
+/* Where the audit was sealed up to right before the first line, one of the others says after which head that comes. */
+static bool fits_first(const struct check *check, const struct store_audit *entry)
+{
+    struct seal_point point;
+
+    return !check->first.no || !seal_entry_read(entry, &point) || point.no + 1 != check->first.no ||
+           audit_follows(&check->first, point.no, point.head);
+}
+
+static void keep_first(struct check *check, const struct store_audit *entry)
+{
+    check->first.no = entry->no;
+    check->first.at = entry->at;
+    buf_put(&check->first.bytes, buf_view(&entry->bytes));
+    memcpy(check->first.head, entry->head, HASH_SIZE);
 }
 
 static bool take_line(struct check *check, struct view line)
@@ -234,6 +281,9 @@ static bool take_line(struct check *check, struct view line)
     struct store_audit entry = { 0 };
     bool ok = read_line(line, &entry) && is_as_written(&entry, line) && follows(check, &entry);
 
+    if (ok && check->line == 1 && entry.no != 1 && !check->last.is_set)
+        keep_first(check, &entry);
+    ok = ok && fits_first(check, &entry);
     if (ok) {
         check->last = (struct point){ .is_set = true, .no = entry.no };
         memcpy(check->last.head, entry.head, HASH_SIZE);
@@ -283,7 +333,7 @@ int verb_audit_check(int argc, char **argv)
     const char *file = NULL, *after = NULL, *witness = NULL;
     const struct args_option options[] = { { "after", &after, false },
                                            { "witness", &witness, false } };
-    struct check check = { 0 };
+    _cleanup_(check_deinit) struct check check = { 0 };
     struct err err;
     int status;
 
@@ -301,5 +351,5 @@ int verb_audit_check(int argc, char **argv)
                 file, check.last.no, check.witness.no);
         return VERB_FAILED;
     }
-    return say_whole(check.n, check.last.no, check.last.head, &check.witness);
+    return say_whole(check.n, 0, check.last.no, check.last.head, &check.witness);
 }

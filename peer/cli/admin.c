@@ -395,7 +395,16 @@ static void take_verify(struct order *o, const char *json)
     char after[24];
 
     last = at ? strtoull(at, NULL, 10) : 0;
-    if (bad_no) {
+    const char *is_point = admin_member(json, "checkpoint_is_bad", &stop);
+
+    if (is_point && strncmp(is_point, "true", 4) == 0) {
+        fprintf(
+            stderr,
+            "warren: admin: the checkpoint of the audit after entry %llu, up to which entries are "
+            "sealed in files, is changed\n",
+            bad_no);
+        end(o, 1);
+    } else if (bad_no) {
         fprintf(stderr,
                 "warren: admin: entry %llu of the audit is changed, missing or out of order\n",
                 bad_no);

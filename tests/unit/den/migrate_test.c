@@ -23,6 +23,8 @@ static const char *const steps[] = {
 #include "den/schema_5.sql.inc"
     ,
 #include "den/schema_6.sql.inc"
+    ,
+#include "den/schema_7.sql.inc"
 };
 enum { N_VERSIONS = N_ELEMENTS(steps), N_AUDIT = 5, N_PROCESSES = 4 };
 
@@ -136,6 +138,8 @@ static const char *const rows[N_VERSIONS] = {
     "UPDATE identity SET manifest_no = 3, manifest_at = 8500 WHERE id = '456000';",
     /* what version 5 adds */
     "UPDATE session SET path = 'direct', a_sent = 7, b_sent = 8 WHERE closed_at = 2500;",
+    /* version 6 adds nothing of its own */
+    "",
 };
 
 struct wanted {
@@ -391,6 +395,7 @@ TEST(what_was_ever_on_main_is_not_changed)
         "5ef1fffb35749c047bb3d9f5efa82a482bd7d964257c8ad93ef82634ccd64416",
         "d071eef4ace36a098948b232c69f873a2e40db8ac327e104c8d8092df77f8616",
         "9e83fa77eb4582dd629a34754ff5e2c28ab7b03e488bd8adb688949b0b9cd17d",
+        "558be0ceba7aad0119a3a97292a87356e72757aa70a077e94b051640b2343476",
     };
 
     for (size_t i = 0; i < N_VERSIONS; i++) {
