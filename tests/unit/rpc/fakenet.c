@@ -67,6 +67,9 @@ void fake_manifest_make(struct fake_manifest *m, const struct fake_says *says)
             FAKE_ISSUED,
             FAKE_NOT_AFTER,
         };
+    for (size_t i = 0; i < N_ELEMENTS(says->intermediates) && says->intermediates[i]; i++)
+        says_m.intermediates.item[says_m.intermediates.n++] =
+            VIEW(says->intermediates[i], HASH_SIZE);
     rpc_statement_write(RPC_W_MANIFEST, &says_m, &m->bytes);
     for (size_t i = 0; i < N_ELEMENTS(says->signers) && says->signers[i]; i++) {
         key_sign(says->signers[i]->key, buf_view(&m->bytes), m->sig[i]);

@@ -34,8 +34,9 @@ struct fake_says {
     const struct fake_root *genesis;
     const struct fake_manifest *previous; /* NULL: none */
     const struct fake_root *roots[8], *signers[9];
-    uint64_t not_after;  /* 0: FAKE_NOT_AFTER */
-    const char *network; /* NULL: corp.example */
+    uint64_t not_after;              /* 0: FAKE_NOT_AFTER */
+    const char *network;             /* NULL: corp.example */
+    const uint8_t *intermediates[4]; /* hashes, the one in use first */
 };
 void fake_manifest_make(struct fake_manifest *m, const struct fake_says *says);
 struct key *fake_key(enum rpc_key_role role);
