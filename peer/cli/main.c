@@ -28,6 +28,15 @@ static const struct verb {
       "show this machine's ID, fingerprint and certificate" },
     { "chat", cli_chat, NULL, 1, "aflp", "chat [ID|NAME] [--accept]",
       "with an ID or a name: dial it and chat; without: wait for a call" },
+    { "tunnel", NULL, cli_tunnel, 1, "", "tunnel ID|NAME LOCALPORT:HOST:PORT...",
+      "ports of this machine that come out at the other one" },
+    { "nc", NULL, cli_nc, 1, "", "nc ID|NAME [HOST:]PORT",
+      "standard input and output to a port there, for ssh's ProxyCommand" },
+    { "expose", NULL, cli_expose, 1, "", "expose [HOST:]PORT... [--accept]",
+      "let tunnel and nc of other machines in to these ports" },
+    { "send", NULL, cli_send, 1, "", "send FILE... ID|NAME", "send files; what broke off goes on" },
+    { "receive", NULL, cli_receive, 1, "", "receive [DIR] [--accept]",
+      "take files that are sent to this machine" },
     { "call", NULL, cli_call, 1, "", "call PROCEDURE [VALUE | KEY=VALUE]...",
       "call a procedure of the network: network.whoami, ID.APP.METHOD" },
     { "sub", NULL, cli_sub, 1, "", "sub TOPIC", "print what is published, a JSON line each" },
@@ -70,10 +79,11 @@ static void usage(FILE *out)
         "                    ~/.local/state/warren\n"
         "  --join-file FILE  join: read the join string from there instead of standard input\n"
         "  --timeout SECONDS join: give up after so long (default 60)\n"
-        "  --accept          chat: take every call that policy allows, without asking\n"
+        "  --accept          chat, expose, receive: take every call that policy allows, without\n"
+        "                    asking\n"
         "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
         "JSON\n"
-        "  --loopback        chat: use 127.0.0.1 too, for two peers on one machine\n"
+        "  --loopback        chat and the like: use 127.0.0.1 too, for two peers on one machine\n"
         "  --json            id, name, call: as JSON\n"
         "  --resume          join: go on waiting for approval, without the join string\n"
         "  --passphrase-fd N read the passphrase of the key (export, import: of the file) from "
