@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/json_number.h"
+#include "rpc/shortest.h"
 
-#include <float.h>
 #include <locale.h>
 #include <math.h>
-#include <stdio.h>
 
 /* Powers of ten that a float64 holds exactly. */
 static const double powers[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -76,51 +75,6 @@ const char *rpc_json_read_double(struct view text, double *ret_number)
 
 enum { MIN_EXPONENT = -6, MAX_EXPONENT = 15 }; /* within: written without 'e' */
 
-/* Numbers of at most 15 digits, six of them below the point, as most are: such a text is the only
- * one as short. */
-static bool put_small(struct buf *to, double number)
-{
-    for (unsigned n_below = 0; n_below <= 6; n_below++) {
-        double scaled = number * powers[n_below];
-        uint64_t digits, unit = (uint64_t)powers[n_below];
-        if (scaled >= 1e15)
-            return false;
-        digits = (uint64_t)(scaled + 0.5);
-        if ((double)digits / powers[n_below] != number)
-            continue;
-        char text[40];
-        int len = n_below ? snprintf(text, sizeof(text), "%llu.%0*llu",
-                                     (unsigned long long)(digits / unit), (int)n_below,
-                                     (unsigned long long)(digits % unit))
-                          : snprintf(text, sizeof(text), "%llu.0", (unsigned long long)digits);
-        buf_put(to, VIEW(text, (size_t)len));
-        return true;
-    }
-    return false;
-}
-
-/* The fewest digits that read back as `number`, without zeros at the end; and the exponent of the
- * first. */
-static size_t shortest(double number, char digits[24], int *ret_exponent)
-{
-    char text[40];
-    size_t len = 0;
-
-    for (int n = number < DBL_MIN ? 1 : 15; n <= 17; n++) { /* the smallest hold less */
-        snprintf(text, sizeof(text), "%.*e", n - 1, number);
-        if (n == 17 || strtod(text, NULL) == number)
-            break;
-    }
-    for (const char *at = text; *at != 'e'; at++) {
-        if (*at != '.')
-            digits[len++] = *at;
-    }
-    *ret_exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
-    while (len > 1 && digits[len - 1] == '0')
-        len--;
-    return len;
-}
-
 static void put_zeros(struct buf *to, int n)
 {
     for (; n > 0; n--)
@@ -146,6 +100,15 @@ static void put_digits(struct buf *to, const char *digits, size_t n, int exponen
     }
 }
 
+static void put_exponent(struct buf *to, int exponent)
+{
+    unsigned amount = (unsigned)abs(exponent), unit = amount < 10 ? 1 : amount < 100 ? 10 : 100;
+
+    buf_put_text(to, exponent < 0 ? "e-" : "e");
+    for (; unit; unit /= 10)
+        buf_put_u8(to, (uint8_t)('0' + amount / unit % 10));
+}
+
 static void put_scientific(struct buf *to, const char *digits, size_t n, int exponent)
 {
     buf_put_u8(to, (uint8_t)digits[0]);
@@ -153,24 +116,23 @@ static void put_scientific(struct buf *to, const char *digits, size_t n, int exp
         buf_put_u8(to, '.');
         buf_put(to, VIEW(digits + 1, n - 1));
     }
-    buf_printf(to, "e%d", exponent);
+    put_exponent(to, exponent);
 }
 
 void rpc_json_put_double(struct buf *to, double number)
 {
-    char digits[24] = "0";
+    char text[24], *digits = text + sizeof(text);
+    struct rpc_decimal decimal = rpc_shortest(fabs(number));
+    size_t n = 0;
     int exponent;
-    size_t n;
 
-    if (signbit(number)) {
+    do {
+        *--digits = (char)('0' + decimal.digits % 10);
+        n++;
+    } while (decimal.digits /= 10);
+    exponent = decimal.exponent + (int)n - 1; /* of the first digit */
+    if (signbit(number))
         buf_put_u8(to, '-');
-        number = -number;
-    }
-    if (put_small(to, number))
-        return;
-    locale_t before = plain_numbers();
-    n = shortest(number, digits, &exponent);
-    uselocale(before);
     if (exponent >= MIN_EXPONENT && exponent < MAX_EXPONENT)
         put_digits(to, digits, n, exponent);
     else

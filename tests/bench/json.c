@@ -77,6 +77,29 @@ static void put_long_fractions(struct buf *args)
         rpc_put_double(args, 1.0 / (double)i);
 }
 
+/* Of all sizes: 17 digits mostly. */
+static void put_any_fractions(struct buf *args)
+{
+    uint64_t bits = 1;
+
+    rpc_put_array(args, 128);
+    for (int i = 0; i < 128; i++) {
+        double number;
+        bits = bits * 6364136223846793005 + 1442695040888963407;
+        if ((bits >> 52) % 2048 == 2047)
+            bits >>= 1;
+        memcpy(&number, &bits, sizeof(number));
+        rpc_put_double(args, number);
+    }
+}
+
+static void put_least_fractions(struct buf *args)
+{
+    rpc_put_array(args, 128);
+    for (int i = 1; i <= 128; i++)
+        rpc_put_double(args, (double)i * 5e-324);
+}
+
 static void put_dictionary(struct buf *args)
 {
     rpc_put_array(args, 4);
@@ -118,10 +141,15 @@ static void both_ways(const char *of, struct view args)
 
 int main(void)
 {
-    static void (*const makers[])(struct buf *) = { put_dictionary, put_numbers, put_fractions,
-                                                    put_long_fractions, put_binary };
-    static const char *const names[] = { "CALL, 4x8 dictionary", "CALL, 128 integers",
-                                         "CALL, 128 short fractions", "CALL, 128 long fractions",
+    static void (*const makers[])(
+        struct buf *) = { put_dictionary,    put_numbers,         put_fractions, put_long_fractions,
+                          put_any_fractions, put_least_fractions, put_binary };
+    static const char *const names[] = { "CALL, 4x8 dictionary",
+                                         "CALL, 128 integers",
+                                         "CALL, 128 short fractions",
+                                         "CALL, 128 long fractions",
+                                         "CALL, 128 fractions of any size",
+                                         "CALL, 128 of the least fractions",
                                          "CALL, 4 KiB binary" };
     static const struct {
         const char *name, *of;
