@@ -150,21 +150,22 @@ UPGRADE = ("GET / HTTP/1.1\r\nHost: router\r\nUpgrade: websocket\r\nConnection: 
 PROTOCOL = "Sec-WebSocket-Protocol: wamp.2.msgpack\r\n"
 
 
-def connect(router, source=None):
-    """TCP alone."""
-    return socket.create_connection(("127.0.0.1", router.port), timeout=PATIENCE, source_address=(source or next(ADDRESSES), 0))
-
-
-def dial(router, source=None, small=False):
-    """TLS. `small`: with a small receive buffer."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def connect(router, source=None, small=False):
+    """TCP alone. `small`: with a small receive buffer."""
     plain = socket.socket()
     plain.settimeout(PATIENCE)
     if small:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.bind((source or next(ADDRESSES), 0))
     plain.connect(("127.0.0.1", router.port))
+    return plain
+
+
+def dial(router, source=None, small=False):
+    """TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    plain = connect(router, source, small)
     try:
         return context.wrap_socket(plain)
     except (ssl.SSLError, OSError):

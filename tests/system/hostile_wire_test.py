@@ -2,8 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile clients on the wire: frames and messages that no honest program sends. Each offender is told its own word and closed;
 somebody else's calls go on; the router counts."""
+import ctypes
+import itertools
+import json
+import os
+import select
+import signal
+import socket
 import ssl
 import struct
+import threading
 import time
 
 from hostile import (Failed, PROTOCOL, REALM, Router, UPGRADE, case, check_abort, check_close, connect, frame, frames, hear_end, joined,
@@ -243,7 +251,9 @@ class Records:
                 out = out.split(b"\r\n\r\n", 1)[1]
 
 
-HELLO = frame(pack([1, REALM, {"roles": {"caller": {}}, "authmethods": ["anonymous"]}]))
+FIRST_WORD = [1, REALM, {"roles": {"caller": {}, "subscriber": {}}, "authmethods": ["anonymous"]}]
+HELLO = frame(pack(FIRST_WORD))
+HELLOS = {"wamp.2.msgpack": HELLO, "wamp.2.json": frame(json.dumps(FIRST_WORD).encode(), opcode=1)}
 REQUEST = (UPGRADE + PROTOCOL + "\r\n").encode()
 
 
@@ -269,6 +279,90 @@ def what_comes_with_the_request_comes_first(router):
     client.send(REQUEST + HELLO, frame(pack(CALL)))
     tap.check([answer[0] for answer in client.hear(2)] == [2, 8], "WELCOME and ERROR")
     client.plain.close()
+
+
+class KeyUpdates:
+    """A client that changes its TLS keys as often as it likes: Python's ssl has no word for that, OpenSSL has."""
+
+    def __init__(self, router, protocol="wamp.2.msgpack"):
+        self.lib = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new", "BIO_s_mem", "BIO_new"):
+            getattr(self.lib, name).restype = ctypes.c_void_p
+        self.context = ctypes.c_void_p(self.lib.SSL_CTX_new(ctypes.c_void_p(self.lib.TLS_client_method())))
+        self.tls = ctypes.c_void_p(self.lib.SSL_new(self.context))
+        self.came, self.out = (ctypes.c_void_p(self.lib.BIO_new(ctypes.c_void_p(self.lib.BIO_s_mem()))) for _ in range(2))
+        self.lib.SSL_set_bio(self.tls, self.came, self.out)
+        self.plain = connect(router, small=True)
+        self.plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        self.heard = b""
+        self.wait(lambda: self.lib.SSL_connect(self.tls) == 1)
+        self.write(f"{UPGRADE}Sec-WebSocket-Protocol: {protocol}\r\n\r\n".encode())
+        self.hear(lambda: b"\r\n\r\n" in self.heard)
+        self.heard = b""
+        self.write(HELLOS[protocol])
+        self.hear(lambda: frames(self.heard))
+
+    def free(self):
+        self.plain.close()
+        self.lib.SSL_free(self.tls)
+        self.lib.SSL_CTX_free(self.context)
+
+    def records(self):
+        """What is to be sent."""
+        piece, out = ctypes.create_string_buffer(65536), b""
+        while (n := self.lib.BIO_read(self.out, piece, len(piece))) > 0:
+            out += piece.raw[:n]
+        return out
+
+    def wait(self, is_over):
+        while not is_over():
+            self.plain.sendall(self.records())
+            part = self.plain.recv(65536)
+            if not part:
+                raise Failed(f"the router closed; heard last: {self.heard[-200:]!r}")
+            self.lib.BIO_write(self.came, part, len(part))
+        self.plain.sendall(self.records())
+
+    def read(self):
+        piece = ctypes.create_string_buffer(65536)
+        while (n := self.lib.SSL_read(self.tls, piece, len(piece))) > 0:
+            self.heard += piece.raw[:n]
+
+    def hear(self, is_enough):
+        self.wait(lambda: self.read() or is_enough())
+
+    def write(self, data):
+        tap.check(self.lib.SSL_write(self.tls, data, len(data)) == len(data), "OpenSSL writes")
+        self.plain.sendall(self.records())
+
+    def update(self, n, is_answer_wanted):
+        """So many KeyUpdates, as they go over the wire."""
+        for _ in range(n):
+            tap.check(self.lib.SSL_key_update(self.tls, int(is_answer_wanted)) == 1 and self.lib.SSL_do_handshake(self.tls) == 1, "KeyUpdate")
+        return self.records()
+
+
+@case(limit="max_control_rate", least=4, log=r"event=left .*too many control frames")
+def a_flood_of_key_updates_ends(router):
+    """OpenSSL takes them for itself, inside one read. The router finds the flood and somebody's call at once: it answers the
+    call before it is through with the flood."""
+    for protocol, is_answer_wanted in itertools.product(("wamp.2.msgpack", "wamp.2.json"), (False, True)):
+        client, other, before = KeyUpdates(router, protocol), router.session(), router.count("max_control_rate")
+        sender = threading.Thread(target=send_quietly, args=(client.plain, client.update(40000, is_answer_wanted)), daemon=True)
+        os.kill(router.process.process.pid, signal.SIGSTOP)
+        try:
+            sender.start()
+            while select.select([], [client.plain], [], 0.1)[1]:
+                pass  # there is room for more
+            other.ask(48, {}, "nobody.there")
+        finally:
+            os.kill(router.process.process.pid, signal.SIGCONT)
+        other.expect(8)
+        tap.check(sender.is_alive(), "the call was answered while the flood went on")
+        router.wait_count("max_control_rate", before + 1)
+        sender.join()
+        other.close()
+        client.free()
 
 
 @case()
