@@ -369,6 +369,8 @@ static int patience(const struct serve *s)
             at = job->kill_at;
         if (s->words->progress && job->n_out && (!at || now + 50 < at))
             at = now + 50; /* parts that could not be sent yet */
+        if (job->pid && !job->has_ended && job->fd_pid < 0 && (!at || now + 50 < at))
+            at = now + 50;
     }
     return !at ? -1 : at > now ? (int)(at - now) : 0;
 }

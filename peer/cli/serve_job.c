@@ -163,10 +163,8 @@ bool job_start(struct job *job, const struct job_world *world)
         failed = spawn(job, world, theirs);
     for (int i = 0; i < 3; i++)
         close_fd(&theirs[i]);
-    if (!failed) {
+    if (!failed)
         job->fd_pid = pidfd_open(job->pid, 0);
-        fcntl(job->fd_pid, F_SETFD, FD_CLOEXEC);
-    }
     errno = failed;
     return !failed;
 }
@@ -298,6 +296,8 @@ void job_turn(struct job *job, const struct pollfd *fds, unsigned long n)
         else if (fds[i].fd == job->fd_pid)
             notice_end(job);
     }
+    if (job->fd_pid < 0 && !job->has_ended)
+        notice_end(job);
     if (job->kill_at && !job->has_ended && cli_now() >= job->kill_at) {
         kill(-job->pid, SIGKILL);
         job->kill_at = cli_now() + KILL_AFTER_MS;

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`warren call`, `sub`, `pub` and `serve`: between two peers, and with a stock client, as a person or a script uses them."""
+import ctypes
 import json
 import os
 import signal
+import struct
 import time
 
 import tap
@@ -19,8 +21,8 @@ def call(net, name, *words, wanted=0):
     return command(net, name, "call", "--loopback", *words, wanted=wanted)
 
 
-def serve(net, name, *words):
-    process = net.start(f"serve of {name}", net.warren(name, "serve", "--loopback", *words), stdin=None)
+def serve(net, name, *words, **more):
+    process = net.start(f"serve of {name}", net.warren(name, "serve", "--loopback", *words), stdin=None, **more)
     process.wait_line(process.err, "^serving$")
     return process
 
@@ -184,6 +186,26 @@ def a_command_that_fails_is_an_error_with_its_last_words(net):
     stop(bob)
     bob = serve(net, "bob", "app.fail", "--", "/no/such/program")
     tap.check_in("could not be started", call(net, "alice", "app.fail", wanted=3).stderr)
+    stop(bob)
+
+
+def forbid_pidfds():
+    """This process and what it starts have no pidfd_open(2), as on old kernels and in some containers."""
+    pidfd_open, enosys = 434, 38
+    code = b"".join(struct.pack("HBBI", *one) for one in (
+        (0x20, 0, 0, 0),  # the number of the system call
+        (0x15, 0, 1, pidfd_open), (0x06, 0, 0, 0x00050000 | enosys), (0x06, 0, 0, 0x7fff0000)))
+    kept = ctypes.create_string_buffer(code, len(code))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(kept)))
+    libc = ctypes.CDLL(None)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program):  # no new privileges; a filter
+        os._exit(99)
+
+
+@tap.test
+def the_end_of_a_command_is_seen_without_pidfds(net):
+    bob = serve(net, "bob", "app.old", "--", "/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2", preexec_fn=forbid_pidfds)
+    tap.check(json.loads(call(net, "alice", "--json", "app.old").stdout)["args"] == [], "a result of nothing")
     stop(bob)
 
 
