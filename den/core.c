@@ -51,6 +51,7 @@ static const struct procedure {
     { "den.ca.revoke", BY_PEER, revoke_asked },
     { "den.ca.acknowledge", BY_PEER, roll_acknowledge },
     { "den.time", BY_ALL, time_now },
+    { "den.refusal.note", BY_ROUTER, denied_note },
 };
 
 void den_core_defaults(struct den_core_config *c)

@@ -29,7 +29,9 @@ struct den_core {
     uint64_t age_at;      /* mono: when to look at the age of authorities */
     unsigned age_mark;    /* that was said */
     uint64_t n_unaudited; /* refusals since the last one that was audited */
-    struct err fatal;     /* code ERR_NONE: none */
+    uint64_t n_denied,
+        n_undenied; /* what the router refused, in this process; of it, since the last that was audited */
+    struct err fatal; /* code ERR_NONE: none */
 
     struct list asked;         /* asked.c */
     size_t n_asked, n_looking; /* all of them; looks of another thread at some */
@@ -140,7 +142,8 @@ struct status_counts {
 };
 bool status_count(struct den_core *core, struct status_counts *ret, struct err *err);
 void status_put(struct den_core *core, struct admin_object *to);
-core_handler time_now; /* time.c */
+core_handler time_now;    /* time.c */
+core_handler denied_note; /* denied.c */
 
 /* ---- request.c: [body, R, signature] ------------------------------------------------------- */
 

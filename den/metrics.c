@@ -114,6 +114,8 @@ static void put_all(struct den_core *core, struct buf *to)
     put_one(to, "sessions_granted_total", "counter", core->n_granted,
             "Sessions that policy allowed since the start.");
     put_one(to, "refused_total", "counter", core->n_refused, "Requests refused since the start.");
+    put_one(to, "refused_by_router_total", "counter", core->n_denied,
+            "Requests that the router refused, as it told since the start.");
     put_one(to, "refusals_unaudited", "gauge", core->n_unaudited,
             "Refusals that the next audited one will count: too many came at once.");
     put_one(to, "administrative_total", "counter", core->n_admin_acts,

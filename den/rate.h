@@ -23,7 +23,9 @@ enum rate {
     RATE_TIME,      /* per ID or source: den.time */
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */
-    RATE_LOG,       /* per ID or source: refusals in the log */
+    RATE_DENIED,    /* per ID or source: what the router refused, in the audit */
+    RATE_DENIED_ALL, /* the same, of all together */
+    RATE_LOG,        /* per ID or source: refusals in the log */
     N_RATES
 };
 

@@ -206,6 +206,7 @@ void status_put(struct den_core *core, struct admin_object *to)
     put_counts(core, to, &warnings);
     admin_number(to, "revocations", core->rev_no);
     admin_number(&since_start, "refused", core->n_refused);
+    admin_number(&since_start, "refused_by_router", core->n_denied);
     admin_number(&since_start, "administrative", core->n_admin_acts);
     admin_number(&since_start, "certificates", core->n_issued);
     admin_number(&since_start, "sessions", core->n_granted);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/clone.h"
 #include "router/conn.h"
+#include "router/denials.h"
 #include "router/frailty.h"
 #include "router/handshake.h"
 #include "router/meta.h"
@@ -651,6 +652,7 @@ static bool decide(struct conn *conn, enum policy_verb verb, struct view uri, bo
         return true;
     policy_refuse(verdict, &ask, err);
     metrics_count(&conn->router->metrics, METRIC_DENIED);
+    denials_note(conn, verb, uri, verdict);
     if (conn_may_log(conn))
         log_event(LOG_INFO, verb == POLICY_CALL ? "call_denied" : "denied",
                   "id=%s role=%s uri=%s why=%s", conn->id, conn->authrole, log_quote(uri),

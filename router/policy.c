@@ -63,6 +63,7 @@ static const struct row rows[] = {
     { "den.ca.crl", CALL, ALL },
     { "den.ca.revocations", CALL, ALL },
     { "den.time", CALL, ALL },
+    { "den.refusal", CALL, 0 }, /* the router's own */
     { "den.ca.sign", CALL, PEERS },
     { "den.ca.acknowledge", CALL, PEERS },
     { "den.ca.revoke", CALL, PEERS },

@@ -2,6 +2,7 @@
 #include "router/router.h"
 #include "router/clone.h"
 #include "router/relay.h"
+#include "router/denials.h"
 
 enum { KEEP_IN_MS = 1000, KEEP_AGAIN_MS = 30 * 1000 }; /* netkeys, to disk */
 
@@ -71,6 +72,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->names = names_new();
     router->over = LIMIT_N;
     router->lookups = lookups_new(router->config);
+    router->denials = denials_new(router);
     router->grants = grants_new(router->trust);
     grants_set_max(router->grants, (size_t)router->config->max_grants);
     router->realms_config =
@@ -97,6 +99,7 @@ void router_free(struct router *router)
         return;
     LIST_EACH(conn, &router->conns, of_router)
         conn_free(conn);
+    denials_free(router->denials);
     for (size_t i = 0; i < router->n_realms; i++)
         realm_free(router->realms[i]);
     LIST_EACH(retired, &router->retired, retired)
@@ -245,6 +248,7 @@ void router_drain(struct router *router, struct moment now)
     relay_shut_down(router->relay, "the router is stopping");
     router->drain_until = router->is_draining ? now.mono : now.mono + router->config->drain_timeout;
     router->is_draining = true;
+    denials_flush(router->denials);
     router->drain.on_passed = drain_step;
     drain_step(&router->drain);
 }

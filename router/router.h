@@ -18,6 +18,8 @@
 #include "router/netkeys.h"
 #include "router/realm.h"
 
+struct denials;
+
 struct router_outside {
     void (*send)(void *wire, struct view message); /* copies it */
     size_t (*queued)(void *wire);                  /* bytes waiting there */
@@ -96,6 +98,7 @@ struct router {
     uint64_t n_guests;
     struct lookups *lookups;
     struct relay *relay; /* NULL: none. Its owner's */
+    struct denials *denials;
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 

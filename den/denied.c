@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the router's own table refused, for the audit: den never saw those calls. The router counts them by who and what. */
+#include "den/core_in.h"
+
+#include "base/log.h"
+#include "den/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { MAX_DENIALS = 64, MAX_WORD = 64, MAX_URI = 255 };
+
+struct denial {
+    struct view id, role, verb, uri, why, address;
+    uint64_t n, first_at, last_at;
+};
+
+static void read_denial(struct rpc_fields *all, struct denial *ret)
+{
+    struct view one = rpc_fields_array(all, "refusal");
+    struct rpc_fields f;
+    struct err why = { 0 };
+
+    rpc_fields_open(&f, one);
+    ret->id = rpc_fields_text(&f, "id", MAX_WORD);
+    ret->role = rpc_fields_text(&f, "role", MAX_WORD);
+    ret->verb = rpc_fields_text(&f, "verb", MAX_WORD);
+    ret->uri = rpc_fields_text(&f, "uri", MAX_URI);
+    ret->why = rpc_fields_text(&f, "why", MAX_WORD);
+    ret->n = rpc_fields_u64(&f, "count");
+    ret->first_at = rpc_fields_u64(&f, "first");
+    ret->last_at = rpc_fields_u64(&f, "last");
+    ret->address = rpc_fields_text(&f, "address", MAX_WORD);
+    rpc_fields_skip_rest(&f);
+    if (!rpc_fields_end(&f, &why))
+        rpc_fields_fail(all, "refusal", why.text);
+}
+
+/* Of guests there is an address alone. */
+static bool may_write(struct den_core *core, const struct denial *d)
+{
+    uint8_t key[RATE_KEY];
+    struct view who = d->id.len ? view_sub(d->id, 0, STORE_ID) : rate_source(d->address, key);
+
+    if (core_take(core, RATE_DENIED, who) && core_take(core, RATE_DENIED_ALL, VIEW_LIT("all")))
+        return true;
+    core->n_undenied += d->n;
+    return false;
+}
+
+static bool write_one(struct den_core *core, struct audit_run *run, const struct denial *d,
+                      struct err *err)
+{
+    _free_ char *n = mem_format("%" PRIu64, d->n);
+    _free_ char *left_out = mem_format("%" PRIu64, core->n_undenied);
+    char first[CLOCK_TEXT], last[CLOCK_TEXT];
+    struct audit_pair pairs[10] = {
+        { "id", d->id },
+        { "role", d->role },
+        { "verb", d->verb },
+        { "uri", d->uri },
+        { "why", d->why },
+        { "source", d->address },
+        AUDIT_TEXT("times", n),
+        AUDIT_TEXT("first_at", clock_text(d->first_at, first)),
+        AUDIT_TEXT("last_at", clock_text(d->last_at, last)),
+    };
+    size_t n_pairs = 9;
+
+    if (core->n_undenied)
+        pairs[n_pairs++] = (struct audit_pair)AUDIT_TEXT("left_out_before", left_out);
+    return audit_run_append(run, core_wall(core), "router.refused", pairs, n_pairs, err);
+}
+
+static bool write_all(struct den_core *core, const struct denial *list, size_t n, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    uint64_t left_out = core->n_undenied;
+    struct audit_run run;
+
+    if (!store_begin(open, err) || !audit_run_start(open, &run, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!may_write(core, &list[i]))
+            continue;
+        if (!write_one(core, &run, &list[i], err))
+            return false;
+        core->n_undenied = 0;
+    }
+    if (audit_run_end(&run, err) && store_commit(open, err))
+        return true;
+    core->n_undenied = left_out; /* the router tells it again */
+    return false;
+}
+
+/* [[id, role, verb, uri, why, count, first, last, address], ...] -> []. rpc/PROCEDURES.md */
+bool denied_note(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
+                 struct err *err)
+{
+    struct denial list[MAX_DENIALS] = { 0 };
+    struct rpc_fields all;
+    size_t n = 0;
+    _buf_ none = { 0 };
+
+    rpc_fields_open(&all, rpc_fields_array(args, "refusals"));
+    while (n < MAX_DENIALS && rpc_fields_more(&all))
+        read_denial(&all, &list[n++]);
+    if (!rpc_fields_end(&all, err) || !rpc_fields_end(args, err) || !write_all(core, list, n, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        core->n_denied += list[i].n;
+    rpc_put_array(&none, 0);
+    core_yield(core, inv->number, buf_view(&none));
+    return true;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/denials.h"
+#include "router/dealer.h"
+#include "router/router.h"
+
+#include <stdio.h>
+
+struct denial {
+    struct list of_who;
+    struct who *who;
+    struct buf key; /* who, what and how */
+    char address[64];
+    enum policy_verb verb;
+    enum policy_verdict verdict;
+    struct buf uri;             /* empty: what is not counted apart */
+    uint64_t n, n_telling;      /* since den was told; that are being told */
+    uint64_t first_at, last_at; /* network time, of `n`; since it was told last */
+    uint64_t telling_since;     /* first_at of those that are being told */
+    uint64_t told_at;           /* mono; 0: never */
+};
+
+struct who { /* an ID; of guests, who have a new one each time, where they come from */
+    struct list denials;
+    struct buf key;
+    char id[CONN_ID];
+    enum role role;
+    size_t n;
+};
+
+struct denials {
+    struct router *router;
+    struct map *by_key, *by_who;
+    struct deadline due;
+    struct call *asking; /* NULL: den is not being told */
+};
+
+static void on_due(struct deadline *deadline);
+
+struct denials *denials_new(struct router *router)
+{
+    struct denials *all = mem_new(struct denials);
+
+    all->router = router;
+    all->by_key = map_new();
+    all->by_who = map_new();
+    all->due.on_passed = on_due;
+    return all;
+}
+
+static void denial_free(struct denials *all, struct denial *d)
+{
+    struct who *who = d->who;
+
+    map_remove(all->by_key, buf_view(&d->key));
+    list_remove(&d->of_who);
+    buf_free(&d->key);
+    buf_free(&d->uri);
+    free(d);
+    if (--who->n)
+        return;
+    map_remove(all->by_who, buf_view(&who->key));
+    buf_free(&who->key);
+    free(who);
+}
+
+void denials_free(struct denials *all)
+{
+    size_t cursor = 0;
+    void *d;
+
+    if (!all)
+        return;
+    if (all->asking)
+        dealer_forget(all->asking);
+    deadline_clear(&all->router->deadlines, &all->due);
+    while (map_next(all->by_key, &cursor, NULL, &d))
+        denial_free(all, d);
+    map_free(all->by_key);
+    map_free(all->by_who);
+    free(all);
+}
+
+size_t denials_count(const struct denials *all)
+{
+    return map_count(all->by_key);
+}
+
+/* ---- counting ------------------------------------------------------------------------------------ */
+
+static void put_who(const struct conn *conn, struct buf *to)
+{
+    buf_printf(to, "%d ", (int)conn->role);
+    if (conn->role != ROLE_GUEST)
+        buf_put(to, conn_id(conn));
+    else if (conn->has_near)
+        buf_put(to, VIEW_ARR(conn->near));
+}
+
+static struct who *find_who(struct denials *all, const struct conn *conn)
+{
+    _buf_ key = { 0 };
+    struct who *who;
+
+    put_who(conn, &key);
+    who = map_get(all->by_who, buf_view(&key));
+    if (who)
+        return who;
+    who = mem_new(struct who);
+    list_init(&who->denials);
+    who->key = buf_dup(buf_view(&key));
+    who->role = conn->role;
+    if (conn->role != ROLE_GUEST)
+        snprintf(who->id, sizeof(who->id), "%s", conn->id);
+    map_set(all->by_who, buf_view(&who->key), who);
+    return who;
+}
+
+static struct denial *add(struct denials *all, struct who *who, enum policy_verb verb,
+                          struct view uri, struct view key)
+{
+    struct denial *d = mem_new(struct denial);
+
+    d->who = who;
+    d->verb = verb;
+    d->uri = buf_dup(uri);
+    d->key = buf_dup(key);
+    list_append(&who->denials, &d->of_who);
+    who->n++;
+    map_set(all->by_key, buf_view(&d->key), d);
+    return d;
+}
+
+static struct denial *find(struct denials *all, struct who *who, enum policy_verb verb,
+                           struct view uri)
+{
+    _buf_ key = { 0 };
+    struct denial *d;
+    bool is_full;
+
+    buf_printf(&key, "%d %zu ", (int)verb, who->key.len);
+    buf_put(&key, buf_view(&who->key));
+    buf_put(&key, uri);
+    d = map_get(all->by_key, buf_view(&key));
+    is_full = who->n >= DENIALS_PER_ID || map_count(all->by_key) >= DENIALS_MAX;
+    if (d || (is_full && uri.len))
+        return d;
+    return add(all, who, verb, uri, buf_view(&key));
+}
+
+/* What is full counts by caller alone, then. There are never more callers than twice DENIALS_MAX: where there are, the rest
+ * is not counted. */
+static struct denial *find_or_lump(struct denials *all, struct who *who, enum policy_verb verb,
+                                   struct view uri)
+{
+    struct denial *d = find(all, who, verb, uri);
+
+    if (!d && map_count(all->by_key) < 2 * DENIALS_MAX)
+        d = find(all, who, POLICY_CALL, VIEW_LIT(""));
+    return d;
+}
+
+static void arm(struct denials *all, uint64_t at)
+{
+    if (!all->due.place || all->due.at > at)
+        deadline_set(&all->router->deadlines, &all->due, at);
+}
+
+void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
+                  enum policy_verdict verdict)
+{
+    struct denials *all = conn->router->denials;
+    uint64_t mono = conn->router->now.mono;
+    struct who *who;
+    struct denial *d;
+
+    if (conn->realm != conn->router->home)
+        return;
+    who = find_who(all, conn);
+    d = find_or_lump(all, who, verb, uri);
+    if (!d && !who->n) {
+        map_remove(all->by_who, buf_view(&who->key));
+        buf_free(&who->key);
+        free(who);
+    }
+    if (!d)
+        return;
+    d->verdict = verdict;
+    d->last_at = router_network_time(conn->router);
+    d->first_at = d->n ? d->first_at : d->last_at;
+    d->n++;
+    snprintf(d->address, sizeof(d->address), "%s", conn->address);
+    arm(all, d->told_at ? d->told_at + DENIALS_EVERY_MS : mono + DENIALS_SOON_MS);
+}
+
+/* ---- telling ------------------------------------------------------------------------------------- */
+
+static void put(const struct denial *d, struct buf *to)
+{
+    static const char *const verbs[] = { "call", "register", "publish", "subscribe" };
+    static const char *const verdicts[] = { "allowed", "forbidden", "no_grant", "no_capability" };
+
+    rpc_put_array(to, 9);
+    rpc_put_str(to, d->who->id);
+    rpc_put_str(to, role_name(d->who->role));
+    rpc_put_str(to, d->uri.len ? verbs[d->verb] : "");
+    rpc_put_text(to, buf_view(&d->uri));
+    rpc_put_str(to, verdicts[d->verdict]);
+    rpc_put_u64(to, d->n_telling);
+    rpc_put_u64(to, d->first_at);
+    rpc_put_u64(to, d->last_at);
+    rpc_put_str(to, d->address);
+}
+
+/* What den was told is done with, or is still to be told. */
+static void settle(struct denials *all, bool was_told)
+{
+    size_t cursor = 0;
+    void *item;
+
+    while (map_next(all->by_key, &cursor, NULL, &item)) {
+        struct denial *d = item;
+        if (!d->n_telling)
+            continue;
+        d->told_at = was_told ? all->router->now.mono : d->told_at;
+        d->n += was_told ? 0 : d->n_telling;
+        d->first_at = was_told ? d->first_at : d->telling_since;
+        d->n_telling = 0;
+    }
+}
+
+static void on_told(void *user, const struct dealer_answer *answer)
+{
+    struct denials *all = user;
+
+    all->asking = NULL;
+    settle(all, !answer->is_error);
+    arm(all, all->router->now.mono + (answer->is_error ? DENIALS_AGAIN_MS : DENIALS_SOON_MS));
+}
+
+static uint64_t due_of(const struct denial *d)
+{
+    return d->told_at ? d->told_at + DENIALS_EVERY_MS : 0;
+}
+
+/* Those that are due; who was told of and is quiet since is forgotten. The next time, unless there are more. */
+static uint64_t collect(struct denials *all, bool is_last, struct buf *ret_items, uint32_t *ret_n)
+{
+    uint64_t now = all->router->now.mono, next = NEVER_MS;
+    size_t cursor = 0;
+    void *item;
+
+    while (map_next(all->by_key, &cursor, NULL, &item)) {
+        struct denial *d = item;
+        uint64_t at = due_of(d);
+        bool is_due = at <= now || (is_last && d->n);
+        if (is_due && !d->n) {
+            denial_free(all, d);
+        } else if (is_due && *ret_n < DENIALS_AT_ONCE) {
+            d->n_telling = d->n;
+            d->telling_since = d->first_at;
+            d->n = 0;
+            put(d, ret_items);
+            ++*ret_n;
+        } else {
+            next = min_u64(next, is_due ? now + DENIALS_SOON_MS : at);
+        }
+    }
+    return next;
+}
+
+static void tell(struct denials *all, bool is_last)
+{
+    struct router *router = all->router;
+    _buf_ items = { 0 }, args = { 0 };
+    uint64_t next;
+    uint32_t n = 0;
+
+    if (all->asking)
+        return;
+    if (!dealer_serves(router->home->dealer, VIEW_LIT("den.refusal.note"))) {
+        if (map_count(all->by_key))
+            arm(all, router->now.mono + DENIALS_AGAIN_MS);
+        return;
+    }
+    next = collect(all, is_last, &items, &n);
+    if (n) {
+        rpc_put_array(&args, 1);
+        rpc_put_array(&args, n);
+        buf_put(&args, buf_view(&items));
+        all->asking =
+            dealer_ask(router, "den.refusal.note", rpc_args(buf_view(&args)), "", on_told, all);
+    }
+    if (n && !all->asking)
+        settle(all, false);
+    if (next != NEVER_MS && !all->asking)
+        arm(all, next);
+}
+
+static void on_due(struct deadline *deadline)
+{
+    tell(CONTAINER(deadline, struct denials, due), false);
+}
+
+void denials_flush(struct denials *all)
+{
+    tell(all, true);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the router's own table refused in the network's realm, for den's audit: counted by who and what, told den at the first time
+ * within a second and then once a minute. What den did not acknowledge is told again. */
+#pragma once
+
+#include "router/conn.h"
+
+enum {
+    DENIALS_MAX = 2048,   /* kinds that are counted apart; the others are one */
+    DENIALS_PER_ID = 128, /* of one caller; its others are one */
+    DENIALS_AT_ONCE = 64, /* in a call to den */
+    DENIALS_EVERY_MS = 60 * 1000,
+    DENIALS_SOON_MS = 1000,
+    DENIALS_AGAIN_MS = 5 * 1000, /* den was not there */
+};
+
+struct denials;
+
+struct denials *denials_new(struct router *router);
+void denials_free(struct denials *denials); /* before what serves calls */
+void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
+                  enum policy_verdict verdict);
+/* The router stops: what was not told yet is told now. */
+void denials_flush(struct denials *denials);
+size_t denials_count(const struct denials *denials);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "router/denials.h"
+#include "tests/unit/router/world.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define _world_ _cleanup_(world_freep) struct world
+
+/* What den is told in one call, as text: "456000 peer call den.token.list forbidden 3" for each, a line each, in any order. */
+struct told {
+    uint64_t request; /* 0: nothing came */
+    struct buf lines;
+    unsigned n;
+};
+
+static void told_deinit(struct told *told)
+{
+    buf_free(&told->lines);
+}
+#define _told_ _cleanup_(told_deinit) struct told
+
+static void read_one(struct view item, struct told *told)
+{
+    struct rpc_fields f;
+    struct err err = { 0 };
+
+    rpc_fields_open(&f, item);
+    struct view id = rpc_fields_text(&f, "id", 64), role = rpc_fields_text(&f, "role", 64),
+                verb = rpc_fields_text(&f, "verb", 64), uri = rpc_fields_text(&f, "uri", 255),
+                why = rpc_fields_text(&f, "why", 64);
+    uint64_t n = rpc_fields_u64(&f, "count"), first = rpc_fields_u64(&f, "first"),
+             last = rpc_fields_u64(&f, "last");
+    struct view address = rpc_fields_text(&f, "address", 64);
+    CHECK(rpc_fields_end(&f, &err));
+    CHECK(first > 0 && first <= last);
+    CHECK(address.len > 0);
+    buf_printf(&told->lines, "%.*s %.*s %.*s %.*s %.*s %" PRIu64 "\n", VIEW_FMT(id), VIEW_FMT(role),
+               VIEW_FMT(verb), VIEW_FMT(uri), VIEW_FMT(why), n);
+    told->n++;
+}
+
+static struct told hear(struct wire *den)
+{
+    struct told told = { 0 };
+    struct rpc_fields args, items;
+    struct rpc_msg msg;
+
+    if (!wire_next(den, &msg) || msg.type != RPC_INVOCATION)
+        return told;
+    CHECK_VIEW(msg.invocation.caller_authrole, VIEW_LIT("router"));
+    told.request = msg.invocation.request;
+    rpc_fields_open(&args, rpc_payload_args(msg.invocation.payload));
+    rpc_fields_open(&items, rpc_fields_array(&args, "refusals"));
+    while (rpc_fields_more(&items))
+        read_one(rpc_fields_array(&items, "refusal"), &told);
+    return told;
+}
+
+static void acknowledge(struct wire *den, uint64_t request)
+{
+    static const uint8_t none[] = { 0x90 };
+
+    wire_send(den, &(struct rpc_msg){ .type = RPC_YIELD,
+                                      .yield = { request, false, rpc_args(VIEW_ARR(none)) } });
+}
+
+static void fail(struct wire *den, uint64_t request)
+{
+    static const uint8_t none[] = { 0x90 };
+
+    wire_send(den,
+              &(struct rpc_msg){ .type = RPC_ERROR,
+                                 .error = { RPC_INVOCATION, request, VIEW_LIT("den.error.system"),
+                                            rpc_args(VIEW_ARR(none)) } });
+}
+
+static struct wire *den_that_listens(struct world *w)
+{
+    struct wire *den = join_den(w);
+
+    CHECK_STR(try_register(den, "den.refusal.note"), "REGISTERED");
+    return den;
+}
+
+static void ask(struct wire *wire, const char *uri)
+{
+    CHECK_STR(try_call(wire, uri, (struct view){ 0 }), "wamp.error.not_authorized");
+}
+
+TEST(a_refusal_is_told_within_a_second_and_then_once_a_minute)
+{
+    _world_ *w = world_new();
+    struct wire *den = den_that_listens(w), *alice = join_peer(w, "456000");
+
+    ask(alice, "den.token.list");
+    ask(alice, "den.token.list");
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ first = hear(den);
+    CHECK_STR(buf_cstr(&first.lines), "456000 peer call den.token.list forbidden 2\n");
+    acknowledge(den, first.request);
+
+    for (unsigned i = 0; i < 500; i++)
+        ask(alice, "den.token.list");
+    world_pass(w, 30 * SECOND_MS);
+    _told_ early = hear(den);
+    CHECK_U64(early.request, 0);
+    world_pass(w, 31 * SECOND_MS);
+    _told_ second = hear(den);
+    CHECK_STR(buf_cstr(&second.lines), "456000 peer call den.token.list forbidden 500\n");
+    acknowledge(den, second.request);
+    world_pass(w, 62 * SECOND_MS);
+    CHECK_U64(denials_count(w->router->denials), 0); /* nothing is kept of who is quiet */
+}
+
+TEST(each_verb_and_reason_is_its_own)
+{
+    _world_ *w = world_new();
+    struct wire *den = den_that_listens(w), *alice = join_peer(w, "456000");
+
+    CHECK(strcmp(try_register(alice, "den.time"), "REGISTERED") != 0);
+    CHECK(strcmp(try_publish(alice, "den.heartbeat"), "PUBLISHED") != 0);
+    CHECK(strcmp(try_subscribe(alice, "network.peer.on_join"), "SUBSCRIBED") != 0);
+    ask(alice, "peer.123456.app.method");
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_U64(told.n, 4);
+    CHECK(strstr(buf_cstr(&told.lines), "456000 peer register den.time forbidden 1\n"));
+    CHECK(strstr(buf_cstr(&told.lines), "456000 peer publish den.heartbeat forbidden 1\n"));
+    CHECK(
+        strstr(buf_cstr(&told.lines), "456000 peer subscribe network.peer.on_join forbidden 1\n"));
+    CHECK(strstr(buf_cstr(&told.lines), "456000 peer call peer.123456.app.method no_grant 1\n"));
+}
+
+TEST(what_den_did_not_take_is_told_again)
+{
+    _world_ *w = world_new();
+    struct wire *den, *alice = NULL;
+
+    den = join_den(w); /* it serves nothing yet */
+    alice = join_peer(w, "456000");
+    ask(alice, "den.token.list");
+    world_pass(w, 20 * SECOND_MS);
+    CHECK_STR(try_register(den, "den.refusal.note"), "REGISTERED");
+    world_pass(w, DENIALS_AGAIN_MS);
+    _told_ first = hear(den);
+    CHECK_U64(first.n, 1);
+    ask(alice, "den.token.list");
+    fail(den, first.request);
+    world_pass(w, DENIALS_AGAIN_MS);
+    _told_ second = hear(den);
+    CHECK_STR(buf_cstr(&second.lines), "456000 peer call den.token.list forbidden 2\n");
+
+    wire_drop(den); /* without an answer */
+    world_pass(w, SECOND_MS);
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_AGAIN_MS);
+    _told_ third = hear(den);
+    CHECK_STR(buf_cstr(&third.lines), "456000 peer call den.token.list forbidden 2\n");
+}
+
+TEST(who_tries_out_names_is_counted_and_does_not_fill_the_memory)
+{
+    _world_ *w = world_new();
+    struct wire *den = den_that_listens(w), *alice = join_peer(w, "456000"),
+                *bob = join_peer(w, "123456");
+    uint64_t n_told = 0;
+    bool has_rest = false, has_bob = false;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        _free_ char *uri = mem_format("den.token.x%u", i);
+        ask(alice, uri);
+        world_pass(w, 10); /* or it is too many requests in a second */
+    }
+    ask(bob, "den.token.list");
+    CHECK(denials_count(w->router->denials) <= DENIALS_PER_ID + 2);
+    for (unsigned i = 0; i < 20; i++) {
+        world_pass(w, DENIALS_SOON_MS);
+        _told_ told = hear(den);
+        CHECK(told.n <= DENIALS_AT_ONCE);
+        n_told += told.n;
+        has_rest |= told.n && strstr(buf_cstr(&told.lines), "456000 peer   forbidden ");
+        has_bob |= told.n && strstr(buf_cstr(&told.lines), "123456 peer call den.token.list");
+        if (told.request)
+            acknowledge(den, told.request);
+    }
+    CHECK(has_rest && has_bob);
+    CHECK(n_told >= DENIALS_PER_ID && n_told <= 2 * DENIALS_PER_ID);
+}
+
+TEST(a_router_that_stops_says_the_rest)
+{
+    _world_ *w = world_new();
+    struct wire *den = den_that_listens(w), *alice = join_peer(w, "456000");
+
+    ask(alice, "den.token.list");
+    router_drain(w->router, w->now);
+    _told_ told = hear(den);
+    CHECK_STR(buf_cstr(&told.lines), "456000 peer call den.token.list forbidden 1\n");
+    acknowledge(den, told.request);
+}
