@@ -105,7 +105,8 @@ static void look(void *user)
 
 static bool take(struct asked *asked, struct err *err)
 {
-    if (!request_take_nonce(asked->core, &asked->request, err))
+    if (!request_take_nonce(asked->core, &asked->request, err) ||
+        !request_charge(asked->core, &asked->request, RATE_CSR, err))
         return false;
     if (!asked->csr) {
         *err = asked->err;

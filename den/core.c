@@ -262,6 +262,11 @@ bool core_take(struct den_core *core, enum rate rate, struct view key)
     return buckets_take(core->rates[rate], core_mono(core), key);
 }
 
+bool core_has(const struct den_core *core, enum rate rate, struct view key)
+{
+    return buckets_has(core->rates[rate], core_mono(core), key);
+}
+
 void core_give(struct den_core *core, enum rate rate, struct view key)
 {
     buckets_give(core->rates[rate], core_mono(core), key);

@@ -107,6 +107,7 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
                      const struct err *why);
 /* Takes one of what `key` may have; false when none is left. */
 bool core_take(struct den_core *core, enum rate rate, struct view key);
+bool core_has(const struct den_core *core, enum rate rate, struct view key); /* whether it would */
 void core_give(struct den_core *core, enum rate rate, struct view key); /* back, unused */
 /* Who is asking, as a key of rates: the ID that the router proved, else the source. */
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
@@ -152,8 +153,9 @@ struct request {
     struct view body;           /* walked: one msgpack map without duplicate keys */
     struct view statement, sig; /* R, for whoever has to see it too */
 };
-/* Size, rates (of all requests, then `rate`), the caller's record, signature by the recorded key,
- * beacon and nonce, procedure, H(body): in this order, the cheap ones first. */
+/* Size, rates (of all requests, then whether `rate` has one left), the caller's record, signature by the recorded key,
+ * beacon and nonce, procedure, H(body): in this order, the cheap ones first. Of `rate` one is taken once the signature is known to be
+ * right: what a router that lies stamps with somebody's ID costs that one no more than requests of the next seconds. */
 bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                   const char *procedure, size_t max_body, enum rate rate /* N_RATES: no other */,
                   struct request *ret_request, struct err *err);
@@ -164,6 +166,9 @@ bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
 bool request_match(struct den_core *core, const struct request *request, const char *procedure,
                    struct err *err);
 bool request_check_body(const struct request *request, struct err *err);
+/* Takes one of `rate`, after the signature: LIMIT. */
+bool request_charge(struct den_core *core, const struct request *request, enum rate rate,
+                    struct err *err);
 bool request_take_nonce(struct den_core *core, const struct request *request, struct err *err);
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,

@@ -25,6 +25,18 @@ bool request_take(struct den_core *core, struct view id, struct err *err)
            err_set(err, ERR_LIMIT, "too many requests of yours: wait some seconds");
 }
 
+static bool refuse_rate(struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
+}
+
+bool request_charge(struct den_core *core, const struct request *request, enum rate rate,
+                    struct err *err)
+{
+    return rate == N_RATES || core_take(core, rate, view_text(request->who.id)) ||
+           refuse_rate(err);
+}
+
 static bool check_request(const struct den_core *core, const struct rpc_request *r,
                           const char *procedure, struct view body, struct err *err)
 {
@@ -71,8 +83,8 @@ bool request_read(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
         return false;
     if (text_is_id(stamp) && !request_take(core, stamp, err))
         return false;
-    if (text_is_id(stamp) && rate != N_RATES && !core_take(core, rate, stamp))
-        return err_set(err, ERR_LIMIT, "too many of these requests; wait some minutes");
+    if (text_is_id(stamp) && rate != N_RATES && !core_has(core, rate, stamp))
+        return refuse_rate(err);
     if (!request_caller(core, inv, &request.who, err))
         return false;
     if (!rpc_statement_read(RPC_W_REQUEST, request.statement, &r, err))
@@ -132,7 +144,8 @@ bool request_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
 
     if (!request_read(core, inv, args, max_body, rate, &request, err) || !verify(&request, err) ||
         !is_fresh(core, &request, err) || !request_match(core, &request, procedure, err) ||
-        !request_take_nonce(core, &request, err) || !request_check_body(&request, err))
+        !request_take_nonce(core, &request, err) || !request_charge(core, &request, rate, err) ||
+        !request_check_body(&request, err))
         return false;
     *ret_request = request;
     return true;

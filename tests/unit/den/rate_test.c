@@ -88,6 +88,26 @@ TEST(a_limit_is_said_before_the_signature_is_looked_at)
     CHECK(code_of(s.w, close_unknown(s.w, &other)) == ERR_LIMIT);
 }
 
+/* A router that lies sends junk in her name: with signatures of another key, and her own requests again. */
+TEST(what_somebody_else_stamps_with_her_id_takes_nothing_of_her_budget)
+{
+    SCENE(s);
+    struct world_peer liar = { .key = s.bob->key };
+
+    memcpy(liar.id, s.carol->id, sizeof(liar.id));
+    liar.csr = s.carol->csr;
+    for (size_t i = 0; i < 50; i++) {
+        enum err_code code = code_of(s.w, world_sign(s.w, &liar));
+        CHECK(code == ERR_BAD_SIGNATURE);
+        CHECK(code_of(s.w, refresh(s.w, &liar)) == ERR_BAD_SIGNATURE);
+    }
+    CHECK(code_of(s.w, refresh(s.w, s.carol)) == ERR_NONE);
+    for (size_t i = 1; i < 5; i++) /* enrolling took one */
+        CHECK(code_of(s.w, world_sign(s.w, s.carol)) == ERR_NONE);
+    CHECK(code_of(s.w, world_sign(s.w, s.carol)) == ERR_LIMIT);
+    CHECK(code_of(s.w, world_sign(s.w, &liar)) == ERR_LIMIT); /* and no signature is looked at */
+}
+
 TEST(admissions_are_renewed_now_and_then)
 {
     SCENE(s);
