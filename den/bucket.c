@@ -26,6 +26,11 @@ struct buckets *buckets_new(const struct bucket_rule *rule)
     return b;
 }
 
+void buckets_set_rule(struct buckets *b, const struct bucket_rule *rule)
+{
+    b->rule = *rule;
+}
+
 void buckets_free(struct buckets *buckets)
 {
     size_t cursor = 0;

@@ -16,6 +16,8 @@ struct buckets *buckets_new(const struct bucket_rule *rule);
 void buckets_free(struct buckets *buckets);
 OWN_FREEP(buckets, struct buckets)
 
+/* What is counted already stays counted. */
+void buckets_set_rule(struct buckets *buckets, const struct bucket_rule *rule);
 /* Takes one. False when none is left, or when so many keys are tracked that no further one
  * fits. */
 bool buckets_take(struct buckets *buckets, uint64_t mono_now, struct view key);

@@ -336,9 +336,22 @@ static const char *const live[] = {
     "log_level",
     "log_format",
     "audit_keep",
+    "audit_copy",
+    "enrol_burst",
+    "enrol_every",
+    "dial_burst",
+    "dial_every",
+    "csr_burst",
+    "csr_every",
+    "ocsp_burst",
+    "leaf_life",
+    "crl_life",
+    "join_host",
+    "http",
+    "metrics",
 };
 
-static bool is_live(const char *name)
+bool config_is_live(const char *name)
 {
     for (size_t i = 0; i < N_ELEMENTS(live); i++) {
         if (strcmp(live[i], name) == 0)
@@ -355,7 +368,7 @@ bool config_reload(const char *path, struct den_config *config, struct buf *ret_
     if (!config_read(path, &next, ret_all, err))
         return false;
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
-        struct buf *to = is_live(options[i].name) ? ret_taken : ret_left;
+        struct buf *to = config_is_live(options[i].name) ? ret_taken : ret_left;
         if (conf_is_same(&options[i], config, &next))
             continue;
         buf_printf(to, "%s%s", to->len ? " " : "", options[i].name);

@@ -82,6 +82,7 @@ void config_deinit(struct den_config *config);
  * is named in *ret_left; both with spaces between. On failure nothing is changed. */
 bool config_reload(const char *path, struct den_config *config, struct buf *ret_taken,
                    struct buf *ret_left, struct buf *ret_all, struct err *err);
+bool config_is_live(const char *name); /* taken by config_reload() */
 void config_help(struct buf *to);
 struct config_values { /* that are no defaults; NULL or empty: it is one */
     const char *network, *router, *intermediate_key, *token_paths;

@@ -121,6 +121,10 @@ void den_core_adjust(struct den_core *core, const struct den_core_config *next)
     core->c.max_sessions_per_pair = next->max_sessions_per_pair;
     core->c.max_sessions_per_id = next->max_sessions_per_id;
     core->c.lost_after = next->lost_after;
+    core->c.leaf_life = next->leaf_life;
+    core->c.crl_life = next->crl_life;
+    for (size_t i = 0; i < N_RATES; i++)
+        buckets_set_rule(core->rates[i], &next->rates[i]);
     core->c.turn = next->turn;
 }
 

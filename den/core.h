@@ -118,7 +118,8 @@ void den_core_handle(struct den_core *core, const char *procedure, const struct 
 /* Whoever made the invocation does not wait for its answer any more: it hung up, or is gone. */
 void den_core_interrupt(struct den_core *core, uint64_t inv);
 
-/* Lifetimes, limits and the way of enrolment as `next` has them, from now on; all else in it is not looked at. */
+/* Lifetimes, limits, rates and the way of enrolment as `next` has them, from now on; all else in it is not looked at. A revocation list
+ * lives as long as it says, and what was counted stays counted. */
 void den_core_adjust(struct den_core *core, const struct den_core_config *next);
 /* An act of the admin table, asked by an account of this machine, whom the caller lets in. Appends one value. */
 bool den_core_admin(struct den_core *core, const char *procedure, unsigned long uid,

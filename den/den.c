@@ -593,6 +593,49 @@ static const struct turn *renew_turn(struct den *den)
     return den->turn;
 }
 
+static bool has_word(const struct buf *words, const char *word)
+{
+    struct view rest = buf_view(words);
+
+    while (rest.len) {
+        const uint8_t *end = memchr(rest.data, ' ', rest.len);
+        struct view one = view_sub(rest, 0, end ? (size_t)(end - rest.data) : rest.len);
+        if (view_eq_text(one, word))
+            return true;
+        rest = view_sub(rest, one.len + 1, rest.len);
+    }
+    return false;
+}
+
+/* The old one is closed first: both may want one address. */
+static void reopen(struct den *den, struct rpc_http **listener,
+                   bool (*open)(struct den *den, struct err *err))
+{
+    struct err err = { 0 };
+
+    rpc_http_free(*listener);
+    *listener = NULL;
+    if (!open(den, &err))
+        log_event(LOG_ERROR, "listener.failed", "cause=%s remedy=%s", log_quote_text(err.text),
+                  log_quote_text("correct the address in den.conf, then reload: nothing is served "
+                                 "there now"));
+}
+
+/* What of the outside goes by a changed key. */
+static void take_places(struct den *den, const struct buf *taken)
+{
+    den->place.join_host = den->config->join_host;
+    if (has_word(taken, "http"))
+        reopen(den, &den->http, open_http);
+    if (has_word(taken, "metrics"))
+        reopen(den, &den->figures, open_figures);
+    if (has_word(taken, "audit_copy")) {
+        journal_free(den->journal);
+        den->journal = journal_new(den->config->audit_copy);
+    }
+    retention_soon(den->retention);
+}
+
 static void reload_config(struct den *den)
 {
     struct den_core_config settings = { 0 };
@@ -605,16 +648,21 @@ static void reload_config(struct den *den)
         log_bad_config(buf_view(&all));
         return;
     }
+    den_core_defaults(&settings);
     put_settings(den->config, &settings);
     settings.turn = renew_turn(den);
     den_core_adjust(den->core, &settings);
     turn_free(den->turn_before);
     den->turn_before = NULL;
     den_set_up_log(den->config);
-    retention_soon(den->retention);
+    take_places(den, &taken);
     log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
               log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
               log_quote_text(left.len ? buf_cstr(&left) : "none"));
+    if (left.len)
+        log_event(LOG_WARN, "config.needs_restart", "keys=%s remedy=%s",
+                  log_quote_text(buf_cstr(&left)),
+                  log_quote_text("restart warren-den: until then they are as they were"));
 }
 
 static void on_reload(void *user, int signal_number)
@@ -780,6 +828,15 @@ static void put_settings(const struct den_config *c, struct den_core_config *cor
     core->max_sessions_per_pair = c->sessions_per_pair;
     core->max_sessions_per_id = c->sessions_per_id;
     core->lost_after = c->lost_after;
+    core->leaf_life = c->leaf_life;
+    core->crl_life = c->crl_life;
+    core->rates[RATE_ENROL].burst = c->enrol_burst;
+    core->rates[RATE_ENROL].every = c->enrol_every;
+    core->rates[RATE_CSR].burst = c->csr_burst;
+    core->rates[RATE_CSR].every = c->csr_every;
+    core->rates[RATE_OCSP].burst = c->ocsp_burst;
+    core->rates[RATE_DIAL].burst = c->dial_burst;
+    core->rates[RATE_DIAL].every = c->dial_every;
 }
 
 static bool make_core(struct den *den, struct err *err)
@@ -819,8 +876,6 @@ static bool make_core(struct den *den, struct err *err)
     core.intermediates = den->home->keys.intermediates;
     core.n_intermediates = den->home->keys.n_intermediates;
     core.router_csr = buf_view(&den->home->router_csr);
-    core.leaf_life = c->leaf_life;
-    core.crl_life = c->crl_life;
     core.crl_floor = den->home->crl_floor;
     core.crl_kept = buf_view(&den->home->crl_kept);
     core.accepts_rollback = den->accepts_rollback;
@@ -828,13 +883,6 @@ static bool make_core(struct den *den, struct err *err)
     core.accepts_no_list = c->accepts_no_list;
     core.sign_together = SIGN_TOGETHER;
     core.turn = den->turn;
-    core.rates[RATE_ENROL].burst = c->enrol_burst;
-    core.rates[RATE_ENROL].every = c->enrol_every;
-    core.rates[RATE_CSR].burst = c->csr_burst;
-    core.rates[RATE_OCSP].burst = c->ocsp_burst;
-    core.rates[RATE_CSR].every = c->csr_every;
-    core.rates[RATE_DIAL].burst = c->dial_burst;
-    core.rates[RATE_DIAL].every = c->dial_every;
     return den_core_new(&core, &den->core, err);
 }
 

@@ -9,7 +9,7 @@ import stat
 import urllib.request
 
 import tap
-from network import free_port, run
+from network import PATIENCE, free_port, run
 
 
 def admin(net, *words, who="boss", wanted=0, **more):
@@ -196,10 +196,11 @@ def a_changed_configuration_is_taken_as_far_as_it_can(net):
     with open(net.path("den/den.conf"), encoding="ascii") as f:
         before = f.read()
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
-        f.write("log_level = debug\nnames_per_id = 0\nleaf_life = 12h\n")
+        f.write("log_level = debug\nnames_per_id = 0\nocsp_url = http://ca.test/ocsp\n")
     seen = len(net.den.err)
     net.den.process.send_signal(signal.SIGHUP)
-    net.den.wait_line(net.den.err, r'event=config.loaded changed="names_per_id log_level" needs_restart=leaf_life', seen)
+    net.den.wait_line(net.den.err, r'event=config.loaded changed="names_per_id log_level" needs_restart=ocsp_url', seen)
+    net.den.wait_line(net.den.err, r'event=config.needs_restart keys=ocsp_url remedy="restart warren-den', seen)
     tap.check_in("limit", run(net.warren("alice", "name", "claim", "alice-laptop"), wanted=1).stderr)
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
         f.write("colour = red\nid_digits = 4\n")
@@ -212,6 +213,45 @@ def a_changed_configuration_is_taken_as_far_as_it_can(net):
     tap.check_in("warren_den_router_up 1", get(net, "/metrics"))
     with open(net.path("den/den.conf"), "w", encoding="ascii") as f:
         f.write(before)
+
+
+def conf(net, key, value):
+    """Sets a key of den.conf, and has den read it."""
+    with open(net.path("den/den.conf"), encoding="ascii") as f:
+        lines = [line for line in f if not line.startswith(f"{key} =")]
+    with open(net.path("den/den.conf"), "w", encoding="ascii") as f:
+        f.write("".join(lines) + f"{key} = {value}\n")
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, f"event=config.loaded changed=.*{key}", seen)
+
+
+@tap.test
+def listeners_and_rates_are_taken_without_a_restart(net):
+    old, net.figures = net.figures, free_port()
+    conf(net, "metrics", f"127.0.0.1:{net.figures}")
+    tap.check(get(net, "/healthz") == "ok\n", "the new address")
+    with socket.socket() as probe:
+        tap.check(probe.connect_ex(("127.0.0.1", old)) != 0, "the old address is open")
+    http = free_port()
+    conf(net, "http", f"127.0.0.1:{http}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{http}/root", timeout=PATIENCE) as answer:
+        tap.check(answer.status == 200, "/root")
+    conf(net, "http", "203.0.113.7:80")  # no address of this machine
+    net.den.wait_line(net.den.err, "event=listener.failed")
+    conf(net, "http", f"127.0.0.1:{http}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{http}/root", timeout=PATIENCE) as answer:
+        tap.check(answer.status == 200, "/root, again")
+    conf(net, "enrol_burst", "1")
+    conf(net, "enrol_every", "1d")
+    net.join("one")  # what joined before counts too: this one may be the last
+    done = run([*net.warren("two", "join", "--timeout", "3")], wanted=None, input=net.token() + "\n")
+    tap.check(done.returncode != 0 and "limit" in done.stderr, done.stderr)
+    conf(net, "enrol_burst", "0")
+    net.join("two")
+    conf(net, "join_host", "rendezvous.test:443")
+    tap.check_in("warren://rendezvous.test", run([net.program("warren-den"), "ask", "den.token.add", "{}", "--config", net.path("den/den.conf")]).stdout)
+    conf(net, "join_host", f"127.0.0.1:{net.port}")
 
 
 @tap.test

@@ -212,6 +212,29 @@ TEST(the_manual_has_every_key)
     }
 }
 
+TEST(the_manual_says_which_keys_need_a_restart)
+{
+    _free_ char *path = mem_format("%s/den/den.conf.5", check_source_root());
+    _buf_ manual = { 0 };
+    const char *section;
+    static const char *const names[] = {
+#define X(name, ...) #name,
+        DEN_OPTIONS(X)
+#undef X
+    };
+
+    CHECK_OK(file_read(path, 65536, &manual, &err), err);
+    section = strstr(buf_cstr(&manual), "These need a restart");
+    if (!CHECK(section))
+        return;
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        _free_ char *item = mem_format("\n.It\n.Ic %s\n", names[i]);
+        if (!strstr(section, item) != config_is_live(names[i]))
+            check_failed(__FILE__, __LINE__, "den.conf.5, RELOADING, %s: %s", names[i],
+                         config_is_live(names[i]) ? "it needs no restart" : "it needs a restart");
+    }
+}
+
 TEST(exposed_secrets_are_refused)
 {
     static const char *const secrets[] = { "root.key", "intermediate.key", "login.key",
