@@ -56,6 +56,11 @@ static void put_admission(struct core *core, struct buf *to)
 
 /* ---- the router's certificate ---- */
 
+static bool knows_time(const struct core *core)
+{
+    return rpc_trust_heartbeat_age(core->trust, clock_mono_ms()) != UINT64_MAX;
+}
+
 /* Before the first heartbeat of this run the machine's own clock is all there is to judge by; the newest of an earlier run shows
  * that it is behind. */
 static void blame_clock(const struct core *core, struct err *err)
@@ -63,7 +68,7 @@ static void blame_clock(const struct core *core, struct err *err)
     const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
     uint64_t wall = clock_wall_ms();
 
-    if (err->code == ERR_EXPIRED && heart && wall < heart->time && core_now(core) == wall)
+    if (err->code == ERR_EXPIRED && heart && wall < heart->time && !knows_time(core))
         rpc_trust_clock_is_wrong(wall, heart->time, err);
 }
 
@@ -111,8 +116,9 @@ static bool may_be_newer(const struct core *core, const struct view *chain, size
 }
 
 /* Once there is something to judge it by: before, netsign's proof decides. Where a public name is dialled, the operator's public
- * certificate will do as well. One that does not hold may be of an intermediate that came while we were away: the router's
- * CHALLENGE brings the manifest that lists it, and before anything is signed it is judged by that. */
+ * certificate will do as well. One that does not hold may be of an intermediate that came while we were away, or over by a clock
+ * that is ahead: the router's CHALLENGE brings the manifest that lists it, and what time it is in the network, and before anything
+ * is signed it is judged by these. */
 static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
                      struct err *err)
 {
@@ -122,7 +128,8 @@ static bool on_judge(void *user, const char *host, const struct view *chain, siz
     if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined ||
         judge_router(core, host, chain, n, err))
         return true;
-    if (err->code != ERR_BAD_CERTIFICATE || !may_be_newer(core, chain, n))
+    if (!(err->code == ERR_EXPIRED && !knows_time(core)) &&
+        !(err->code == ERR_BAD_CERTIFICATE && may_be_newer(core, chain, n)))
         return false;
     keep_chain(core, chain, n);
     snprintf(core->router_host, sizeof(core->router_host), "%s", host);

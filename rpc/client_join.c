@@ -168,14 +168,15 @@ static bool check_heartbeat(struct rpc_client *c, const struct challenge *ch, st
     return true;
 }
 
-/* A young key is not in force yet by a clock that is behind: that is what has to be said. */
+/* A young key is not in force yet by a clock that is behind, and a manifest is over by one that is ahead: that is what has to
+ * be said. */
 static void blame_clock(const struct rpc_client *c, const struct challenge *ch, struct err *err)
 {
-    struct view bytes, sig;
+    struct rpc_trust_shown shown = { .roots = ch->roots, .manifests = ch->manifests };
     struct err ignored;
 
-    if (ch->heartbeat.len && read_pair(ch->heartbeat, &bytes, &sig, &ignored))
-        rpc_trust_blames_clock(c->config.trust, bytes, sig, c->config.wall(), err);
+    if (ch->heartbeat.len && read_pair(ch->heartbeat, &shown.heartbeat, &shown.sig, &ignored))
+        rpc_trust_blames_clock(c->config.trust, &shown, c->config.wall(), err);
 }
 
 static bool authenticate(struct rpc_client *c, struct err *err)

@@ -114,8 +114,12 @@ enum { RPC_CLOCK_SKEW_MS = 5 * 60 * 1000 + 10 * 1000 };
 /* CLOCK_SKEW with both times when they are further apart than that, and true. */
 bool rpc_trust_clock_is_wrong(uint64_t wall_now, uint64_t network_now, struct err *err);
 /* A check failed, and nothing but this machine's clock said what time it is: true when den's heartbeat shows that it was
- * wrong. Then *err says so instead. */
-bool rpc_trust_blames_clock(const struct rpc_trust *trust, struct view heartbeat, struct view sig,
+ * wrong. Then *err says so instead. Whether a manifest is over is always looked at by that clock too: nobody who has old keys
+ * makes it valid again by telling an older time. */
+struct rpc_trust_shown { /* by a router that is not believed yet */
+    struct view roots, manifests, heartbeat, sig;
+};
+bool rpc_trust_blames_clock(const struct rpc_trust *trust, const struct rpc_trust_shown *shown,
                             uint64_t wall_now, struct err *err);
 
 /* A heartbeat alone may be an old one: whoever stands in between can keep it back. den.time answers

@@ -244,13 +244,33 @@ bool rpc_trust_clock_is_wrong(uint64_t wall_now, uint64_t network_now, struct er
     return true;
 }
 
-bool rpc_trust_blames_clock(const struct rpc_trust *trust, struct view heartbeat, struct view sig,
-                            uint64_t wall_now, struct err *err)
+static bool blames(const struct rpc_trust *trust, bool knows_time,
+                   const struct rpc_trust_shown *shown, uint64_t wall_now, struct err *err)
 {
+    const struct rpc_manifest *newest = rpc_trust_manifest(trust);
+    bool is_over = newest && newest->not_after <= wall_now;
     struct rpc_heartbeat h;
     struct err ignored;
 
-    return !trust->has_time && rpc_trust_is_by_a_den(trust, heartbeat, sig) &&
-           rpc_trust_read(trust, RPC_W_HEARTBEAT, heartbeat, &h, &ignored) &&
-           rpc_trust_clock_is_wrong(wall_now, h.time, err);
+    if (!rpc_trust_is_by_a_den(trust, shown->heartbeat, shown->sig) ||
+        !rpc_trust_read(trust, RPC_W_HEARTBEAT, shown->heartbeat, &h, &ignored) ||
+        (knows_time && !is_over) || (is_over && newest->not_after <= h.time) ||
+        !rpc_trust_clock_is_wrong(wall_now, h.time, err))
+        return false;
+    if (is_over)
+        err_wrap(err, "manifest %llu seems to be over", (unsigned long long)newest->manifest_no);
+    return true;
+}
+
+bool rpc_trust_blames_clock(const struct rpc_trust *trust, const struct rpc_trust_shown *shown,
+                            uint64_t wall_now, struct err *err)
+{
+    _cleanup_(rpc_trust_freep) struct rpc_trust *copy = rpc_trust_copy(trust);
+    uint64_t highest;
+    struct err ignored;
+
+    /* A newcomer knows no manifest yet; what does not fit adds nothing. */
+    if (shown->roots.len && rpc_trust_add_roots(copy, shown->roots, &ignored))
+        rpc_trust_add_manifests(copy, shown->manifests, &highest, &ignored);
+    return blames(copy, trust->has_time, shown, wall_now, err);
 }

@@ -60,6 +60,17 @@ def a_day_ahead(net):
     drill.require("a command for one thing says so too", len(re.findall(NAMES_BOTH, done.stderr)) == 1, done.stderr.strip().replace("\n", " | "))
 
 
+def far_ahead(net):
+    """By such a clock the router's certificate is over, or the manifest: what has to be said is that the clock is wrong."""
+    for days, works in ((45, True), (401, False)):
+        prefix = fast(build(), 1, days * DAY)
+        for who, words in (("alice", ("name", "list")), (f"far{days}", ("join",))):
+            done = run([*prefix, *net.warren(who, *words)], input=net.token() + "\n", wanted=None)
+            said = re.findall(NAMES_BOTH, done.stderr)
+            drill.require(f"{who}, {days} days ahead, {'goes on by network time' if works else 'is refused'}, and is told why once, with both times",
+                          (done.returncode == 0) == works and len(said) == 1 and "clock_skew: " in done.stderr, done.stderr.strip().replace("\n", " | "))
+
+
 def a_day_behind(net):
     """By such a clock the keys of this young network are not yet in force."""
     prefix = fast(build(), 1, -DAY)
@@ -111,6 +122,9 @@ def den_goes_back(net):
         n = len(net.den.err)
         run([net.program("warren-den"), "revoke", "--id", net.ids[name], "--config", net.path("den/den.conf")])
         net.den.wait_line(net.den.err, "event=revocations.taken", n)
+        until = time.monotonic() + 20  # the list is being signed
+        while seen and crl(net)[0] == seen[-1][0] and time.monotonic() < until:
+            time.sleep(0.05)
         seen.append(crl(net))
     after = serials(net)
     drill.require("numbers of the revocation list rise over den's jump of -1 h", all(a[0] < b[0] for a, b in zip(seen, seen[1:])),
@@ -133,6 +147,7 @@ def main():
         net.allow("allow from * to * can chat consent none")
         five_minutes(net)
         a_day_ahead(net)
+        far_ahead(net)
         a_day_behind(net)
         den_goes_back(net)
     drill.end()

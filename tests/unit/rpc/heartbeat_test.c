@@ -487,6 +487,7 @@ TEST(a_challenge_keeps_the_heartbeat)
     CHECK(knows(&net, 1));
 }
 
+#define LATER (TIME + 2 * DAY_MS)
 /* den's key is in force from FAKE_ISSUED on: a clock a day behind that is what is wrong. */
 TEST(a_clock_that_is_wrong_is_blamed_with_both_times)
 {
@@ -494,10 +495,10 @@ TEST(a_clock_that_is_wrong_is_blamed_with_both_times)
         uint64_t wall, time;
         bool is_wrong;
     } cases[] = {
-        { TIME - DAY_MS, TIME, true },
-        { TIME + DAY_MS, TIME, true },
-        { TIME - RPC_CLOCK_SKEW_MS, TIME, false },
-        { TIME + RPC_CLOCK_SKEW_MS + 1, TIME, true },
+        { LATER - DAY_MS, LATER, true },
+        { LATER + DAY_MS, LATER, true },
+        { LATER - RPC_CLOCK_SKEW_MS, LATER, false },
+        { LATER + RPC_CLOCK_SKEW_MS + 1, LATER, true },
     };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -518,20 +519,62 @@ TEST(a_clock_that_is_wrong_is_blamed_with_both_times)
 
         sign(&net, net.sign, &says, &bytes, sig);
         sign(&net, stranger, &says, &other, theirs);
-        CHECK(!rpc_trust_blames_clock(net.trust, buf_view(&other), VIEW_ARR(theirs), cases[i].wall,
-                                      &err));
-        CHECK(rpc_trust_blames_clock(net.trust, buf_view(&bytes), VIEW_ARR(sig), cases[i].wall,
-                                     &err) == cases[i].is_wrong);
+        const struct rpc_trust_shown good = { .heartbeat = buf_view(&bytes), .sig = VIEW_ARR(sig) },
+                                     bad = { .heartbeat = buf_view(&other),
+                                             .sig = VIEW_ARR(theirs) };
+        CHECK(!rpc_trust_blames_clock(net.trust, &bad, cases[i].wall, &err));
+        CHECK(rpc_trust_blames_clock(net.trust, &good, cases[i].wall, &err) == cases[i].is_wrong);
         if (cases[i].is_wrong) {
             CHECK_U64(err.code, ERR_CLOCK_SKEW);
             CHECK(strstr(err.text, "this machine's clock says ") &&
                   strstr(err.text, "the network's time is "));
         }
         /* once network time is known, no clock is to blame */
-        CHECK_OK(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, TIME,
+        CHECK_OK(rpc_trust_add_heartbeat(net.trust, buf_view(&bytes), VIEW_ARR(sig), MONO, LATER,
                                          &heart, &err),
                  err);
-        CHECK(!rpc_trust_blames_clock(net.trust, buf_view(&bytes), VIEW_ARR(sig), cases[i].wall,
-                                      &err));
+        CHECK(!rpc_trust_blames_clock(net.trust, &good, cases[i].wall, &err));
+    }
+}
+
+/* A day before the root has to sign the next one, by a clock that is a day and an hour ahead. The newcomer has its pin alone. */
+TEST(a_manifest_that_is_over_by_a_wrong_clock_alone_is_the_clocks_fault)
+{
+    enum { OVER_HERE, OVER_THERE, STRANGER, N_CASES };
+    const uint64_t ends = FAKE_NOT_AFTER, wall = ends + HOUR_MS;
+
+    for (int is_new = 0; is_new < 2; is_new++) {
+        for (int i = 0; i < N_CASES; i++) {
+            NET(net);
+            _cleanup_(key_freep) struct key *stranger = key_new();
+            _cleanup_(rpc_trust_freep) struct rpc_trust *newcomer =
+                rpc_trust_new("corp.example", net.root.hash, fake_judge);
+            struct rpc_trust *trust = is_new ? newcomer : net.trust;
+            const struct fake_root *const roots[] = { &net.root };
+            const struct fake_manifest *const manifests[] = { &net.m1 };
+            const struct says says = { .hb_no = 1,
+                                       .time = i == OVER_THERE ? ends + HOUR_MS / 2 : ends - DAY_MS,
+                                       .beacon = 1,
+                                       .crl_no = 1,
+                                       .manifest_no = 1,
+                                       .policy_no = 1,
+                                       .audit_no = 1 };
+            uint8_t sig[SIG_SIZE];
+            _buf_ bytes = { 0 }, r = { 0 }, m = { 0 };
+            struct err err = { 0 };
+
+            sign(&net, i == STRANGER ? stranger : net.sign, &says, &bytes, sig);
+            fake_put_roots(&r, roots, 1);
+            fake_put_manifests(&m, manifests, 1);
+            const struct rpc_trust_shown shown = { buf_view(&r), buf_view(&m), buf_view(&bytes),
+                                                   VIEW_ARR(sig) };
+            CHECK_ERR(rpc_trust_take_challenge(trust, shown.roots, shown.manifests, wall, &err),
+                      err, ERR_EXPIRED);
+            CHECK(rpc_trust_blames_clock(trust, &shown, wall, &err) == (i == OVER_HERE));
+            CHECK_U64(err.code, i == OVER_HERE ? ERR_CLOCK_SKEW : ERR_EXPIRED);
+            CHECK(i != OVER_HERE || (strstr(err.text, "this machine's clock says ") &&
+                                     strstr(err.text, "the network's time is ")));
+            CHECK_U64(rpc_trust_manifest_no(trust), is_new ? 0 : 1); /* and nothing was taken */
+        }
     }
 }
