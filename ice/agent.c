@@ -52,6 +52,7 @@ static void agent_dispose(struct ice_agent *agent)
 {
     for (size_t i = 0; i < agent->n_lines; i++)
         free(agent->lines[i]);
+    agent_turn_free(agent->turn);
     g_source_destroy(agent->wake);
     g_source_unref(agent->wake);
     g_main_context_unref(agent->context);
@@ -74,6 +75,7 @@ static void start_closing(struct ice_agent *agent)
 {
     agent->is_closing = true;
     agent_stop_waiting(agent);
+    agent_turn_free(STEAL(agent->turn));
     g_signal_handlers_disconnect_by_data(agent->nice, agent);
     nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, NULL, NULL);
     g_main_context_push_thread_default(agent->context);
@@ -116,7 +118,8 @@ static bool open_stream(struct ice_agent *agent, struct err *err)
         nice_agent_new_full(agent->context, NICE_COMPATIBILITY_RFC5245,
                             NICE_AGENT_OPTION_ICE_TRICKLE | NICE_AGENT_OPTION_CONSENT_FRESHNESS);
     g_object_set(agent->nice, "controlling-mode", (gboolean)agent->config.is_controlling, "ice-tcp",
-                 FALSE, "upnp", FALSE, NULL);
+                 FALSE, "upnp", FALSE, "force-relay",
+                 (gboolean)(agent->turn && agent->config.is_controlling), NULL);
     agent->stream = nice_agent_add_stream(agent->nice, AGENT_COMPONENT);
     if (agent->stream == 0)
         return err_set(err, ERR_SYSTEM, "libnice made no stream");
@@ -137,6 +140,9 @@ bool ice_agent_new(const struct ice_config *config, struct ice_agent **ret_agent
     agent->context = config->context ? g_main_context_ref(config->context)
                                      : g_main_context_ref(g_main_context_default());
     agent->wake = wake_new(agent);
+    if (config->turn)
+        agent->turn = agent_turn_new(agent, config->turn);
+    agent->config.turn = NULL; /* the caller's */
     if (!open_stream(agent, err))
         return false;
     __atomic_sub_fetch(&n_closing, 1, __ATOMIC_ACQ_REL);
@@ -182,6 +188,10 @@ static size_t add_local_addresses(struct ice_agent *agent)
 
 bool ice_agent_gather(struct ice_agent *agent, struct err *err)
 {
+    if (agent->turn) {
+        agent_turn_gather(agent->turn);
+        return true;
+    }
     if (add_local_addresses(agent) == 0)
         return err_set(err, ERR_NO_PATH, "this machine has no usable address");
     if (!nice_agent_gather_candidates(agent->nice, agent->stream))
@@ -250,6 +260,8 @@ static bool give_candidate(struct ice_agent *agent, struct view line, struct err
         return false;
     if (c.is_loopback && !agent->config.allow_loopback)
         return true; /* skipped: theirs allows it, ours does not */
+    if (agent->turn && !agent->config.is_controlling && c.kind != ICE_RELAY)
+        return true; /* would make a direct path */
     one = g_slist_prepend(NULL, candidate_for_nice(agent, &c));
     nice_agent_set_remote_candidates(agent->nice, agent->stream, AGENT_COMPONENT, one);
     g_slist_free_full(one, (GDestroyNotify)nice_candidate_free);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of an agent, shared by agent.c (its life and what it is told), agent_signals.c
- * (what libnice tells) and agent_packets.c (datagrams). Of the folder's own.
+ * (what libnice tells) and agent_packets.c (datagrams), agent_turn.c (servers that relay). Of the folder's own.
  *
  * libnice emits some of its signals inside calls that we make. So nothing is reported from a
  * handler: it is noted here, and the `wake` source reports it from the context. */
@@ -34,10 +34,18 @@ struct ice_agent {
     size_t n_lines, n_told, n_remote_later;
     bool is_described, is_gathered, is_gathered_reported, is_closed, is_closing;
 
+    struct agent_turn *turn; /* agent_turn.c; NULL: direct paths */
+
     GSource *wake;     /* reports what was noted */
     GSource *writable; /* waits for room in the socket's buffer; NULL while nothing is blocked */
     struct agent_batch *batch;
 };
+
+/* ---- agent_turn.c ---- */
+struct agent_turn *agent_turn_new(struct ice_agent *agent, const struct ice_turn *turn);
+void agent_turn_free(struct agent_turn *turn); /* NULL is fine */
+void agent_turn_gather(struct agent_turn *turn);
+void agent_turn_gathered(struct agent_turn *turn); /* libnice has no question open */
 
 void agent_wake(struct ice_agent *agent); /* the wake source runs in the next turn of the context */
 void agent_connect_signals(struct ice_agent *agent);

@@ -61,6 +61,7 @@ static void note_candidate(struct ice_agent *agent, const NiceCandidate *candida
     /* What the other side would refuse is not offered: link-local addresses, peer-reflexive
      * ones. */
     if (agent_kind(candidate) == ICE_PRFLX || knows_line(agent, line) ||
+        (agent->turn && agent->config.is_controlling && agent_kind(candidate) != ICE_RELAY) ||
         agent->n_lines == AGENT_MAX_LOCAL ||
         !ice_candidate_check(view_text(line), agent->config.allow_loopback, &ignored))
         return;
@@ -91,6 +92,10 @@ static void on_gathering_done(NiceAgent *nice, guint stream, gpointer user)
 
     (void)nice;
     (void)stream;
+    if (agent->turn) {
+        agent_turn_gathered(agent->turn);
+        return;
+    }
     agent->is_gathered = true;
     if (agent->state == ICE_GATHERING)
         agent->state = ICE_CONNECTING;

@@ -63,10 +63,27 @@ struct ice_events {
     void (*on_writable)(void *user); /* after ice_agent_send() took less than all; may be NULL */
 };
 
+/* TURN servers (RFC 8656) and what opens them, for one session. */
+enum { ICE_MAX_TURN = 8, ICE_TURN_HOST = 254, ICE_TURN_TEXT = 129 };
+struct ice_turn {
+    struct ice_turn_server {
+        char host[ICE_TURN_HOST]; /* a name, or an IP address without brackets */
+        uint16_t port;
+        bool is_tcp;
+    } servers[ICE_MAX_TURN]; /* the preferred ones first; UDP is tried before TCP in any case */
+    size_t n_servers;
+    char username[ICE_TURN_TEXT], password[ICE_TURN_TEXT];
+};
+void ice_turn_wipe(struct ice_turn *turn);
+
 struct ice_config {
     void *context;       /* GMainContext */
     bool is_controlling; /* the caller is */
     bool allow_loopback; /* gather 127.0.0.1 too: two peers on one machine without a network */
+    /* Copied, and wiped once the servers were asked. NULL: the agent finds direct paths, and no other. Else it finds those that
+     * go through a server, and no other: the controlling side offers relayed candidates alone, the controlled one takes no
+     * others. So both agents of a session can have a path at the same time. */
+    const struct ice_turn *turn;
     const struct ice_events *events;
     void *user;
 };
@@ -80,7 +97,7 @@ unsigned ice_n_closing(void); /* agents of this process that were freed and are 
 OWN_FREEP(ice_agent, struct ice_agent)
 bool ice_agent_gather(struct ice_agent *agent, struct err *err);
 /* Our description as it stands: credentials and the candidates gathered so far; host candidates
- * are all there when ice_agent_gather() returns. */
+ * are all there when ice_agent_gather() returns, without TURN. */
 void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret);
 /* Theirs: starts the checks. More candidates may follow. */
 bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs,
