@@ -58,7 +58,7 @@ static void on_ringing(struct session *session)
     hub_put(session->core->hub, event);
 }
 
-/* What den answered: [G, sig, C, sig, ice, turn], each in its place. */
+/* What den answered: [G, sig, C, sig, ice, TURN, rekeys], each in its place. */
 static bool read_answer(struct session *session, struct rpc_payload payload, struct err *err)
 {
     struct rpc_fields f;
@@ -69,8 +69,7 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     struct view accept = rpc_fields_bin(&f, "accept", RPC_MAX_STATEMENT);
     struct view accept_sig = rpc_fields_fixed(&f, "accept's signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
-    if (rpc_fields_more(&f))
-        rpc_fields_value(&f, "TURN"); /* not used yet */
+    struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
@@ -81,6 +80,7 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
     memcpy(session->accept_sig, accept_sig.data, SIG_SIZE);
+    turned_take(session, turn);
     return true;
 }
 

@@ -23,9 +23,11 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view dial_sig = rpc_fields_fixed(&f, "dial's signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
+    struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
+    turned_take(session, turn);
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     session->grant = buf_dup(grant);
     session->dial = buf_dup(dial);
@@ -297,8 +299,14 @@ void listen_refuse(struct session *session, const struct err *why)
 
 static void take_candidates(struct session *session, struct view list, struct view more)
 {
+    struct view path = { 0 };
     struct rpc_fields f;
 
+    if (rpc_map_text(more, "path", &path)) { /* of another path than the direct one */
+        if (view_eq_text(path, "turn"))
+            turned_update(session, list, more);
+        return;
+    }
     rpc_fields_open(&f, list);
     while (rpc_fields_more(&f))
         session_add_candidate(session, rpc_fields_text(&f, "candidate", ICE_MAX_LINE));

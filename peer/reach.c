@@ -52,9 +52,18 @@ static void on_lost(void *user)
 static void on_ice_state(void *user, enum ice_state state)
 {
     struct session *session = user;
+
+    session->has_ice_failed = state == ICE_FAILED;
+    if (state == ICE_FAILED)
+        session_look_for_path(session);
+}
+
+void session_look_for_path(struct session *session)
+{
     struct err err = { 0 };
 
-    if (state != ICE_FAILED || session->state != SESSION_CONNECTING)
+    if (session->state != SESSION_CONNECTING || !session->has_ice_failed ||
+        turned_may_come(session))
         return;
     err_set(&err, ERR_NO_PATH, "none of the addresses of %s can be reached from here",
             session->remote_id);
@@ -124,6 +133,7 @@ bool session_connect(struct session *session, struct err *err)
     if (session->theirs_ended)
         ice_agent_end_remote(agent);
     session_tell_candidates(session);
+    turned_begin(session);
     return true;
 }
 

@@ -31,6 +31,7 @@ void session_free(struct session *session)
     flow_free_all(session);
     link_free(session->link);
     carrier_ice_free(session->carrier);
+    turned_end(session);
     path_free(session->path);
     loop_timer_free(session->timer);
     loop_timer_free(session->link_timer);

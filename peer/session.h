@@ -61,6 +61,8 @@ struct session {
     struct cert *cert; /* ours, held */
     struct path *path;
     struct carrier_ice *carrier;
+    struct turned *turned; /* turned.c; NULL: nothing of TURN has come */
+    bool has_ice_failed;
     struct link *link;
     struct loop_timer *link_timer;
     bool is_pumping;
@@ -137,6 +139,17 @@ void session_set_up(struct session *session);
 void session_on_link_event(struct session *session, const struct link_event *event);
 void session_refresh(struct session *session); /* the facts that the application reads */
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);
+
+/* Gives up while connecting when no carrier is left that could come up. */
+void session_look_for_path(struct session *session);
+
+/* ---- turned.c ---- */
+void turned_take(struct session *session, struct view value); /* den's TURN, or nil */
+void turned_begin(struct session *session);
+/* `peer.<id>.ice.update` for this path. */
+void turned_update(struct session *session, struct view list, struct view more);
+bool turned_may_come(const struct session *session); /* it is still tried, or up */
+void turned_end(struct session *session);
 
 /* ---- changed.c ---- */
 /* known_check(), and where the key changed the statements about that (what den handed on, may be empty): taken when the old

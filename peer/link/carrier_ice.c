@@ -26,7 +26,7 @@ static size_t carrier_send(struct path_carrier *base, const struct view *packets
 static bool carrier_facts(const struct path_carrier *base, struct path_facts *ret)
 {
     const struct carrier_ice *carrier = (const struct carrier_ice *)(const void *)base;
-    struct path_facts facts = { .kind = PATH_DIRECT };
+    struct path_facts facts = { .kind = base->ops->kind };
     struct ice_path pair;
 
     if (!ice_agent_path(carrier->agent, &pair))
@@ -41,6 +41,12 @@ static bool carrier_facts(const struct path_carrier *base, struct path_facts *re
 
 static const struct path_carrier_ops carrier_ops = {
     .kind = PATH_DIRECT,
+    .send = carrier_send,
+    .facts = carrier_facts,
+};
+
+static const struct path_carrier_ops turn_ops = {
+    .kind = PATH_TURN,
     .send = carrier_send,
     .facts = carrier_facts,
 };
@@ -138,11 +144,12 @@ bool carrier_ice_new(struct path *path, const struct carrier_ice_config *config,
         .context = config->context,
         .is_controlling = config->is_controlling,
         .allow_loopback = config->allow_loopback,
+        .turn = config->turn,
         .events = &events,
         .user = carrier,
     };
 
-    carrier->base.ops = &carrier_ops;
+    carrier->base.ops = config->turn ? &turn_ops : &carrier_ops;
     carrier->path = path;
     carrier->user = config->user;
     if (config->events)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The carrier "direct": an ICE agent below a path. Signalling (description, later candidates)
+/* The carriers "direct" and "turn": an ICE agent below a path. Signalling (description, later candidates)
  * goes to the agent itself, carrier_ice_agent(); packets and states go to the path. One thread,
  * that of the agent's context. */
 #pragma once
@@ -18,6 +18,7 @@ struct carrier_ice_events {                             /* each may be NULL */
 struct carrier_ice_config {
     void *context; /* GMainContext */
     bool is_controlling, allow_loopback;
+    const struct ice_turn *turn; /* as in ice.h; NULL: the carrier is the direct one */
     const struct carrier_ice_events *events;
     void *user;
 };
