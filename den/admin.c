@@ -28,6 +28,8 @@ static const struct admin_row rows[] = {
     { "den.session.list", "id open after limit", ADMIN_READS, admin_session_list },
     { "den.session.end", "sid reason", ADMIN_CHANGES, admin_session_close },
     { "den.policy.show", "", ADMIN_READS, admin_policy_show },
+    { "den.policy.load", "text trial replaces", ADMIN_CHANGES, admin_policy_load,
+      ADMIN_MAX_POLICY },
     { "den.router.list", "after limit", ADMIN_READS, admin_router_list },
     { "den.rollover.status", "", ADMIN_READS, admin_rollover_status },
     { "den.audit.list", "after limit since until", ADMIN_READS, admin_audit_list },

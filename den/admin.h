@@ -15,6 +15,9 @@ struct admin_place {
      * by hand. */
     bool (*order_key)(void *user, const char *id, struct view token_pk, uint64_t until,
                       struct err *err);
+    /* The policy's file, whole. NULL: it is not changed from here. */
+    bool (*read_policy)(void *user, struct buf *ret_text, struct err *err);
+    bool (*keep_policy)(void *user, struct view text, struct err *err);
     void (*put_facts)(void *user,
                       struct admin_object *to); /* of the machine, for the status; or NULL */
     void *user;
@@ -25,6 +28,8 @@ struct admin_den {
     bool (*close)(void *user, struct view sid, const struct deed *deed, struct view reason,
                   struct err *err);
     void (*put_status)(void *user, struct admin_object *to);
+    bool (*load_policy)(void *user, struct view body, const struct deed *deed,
+                        struct admin_object *to, struct err *err);
     void *user;
 };
 
@@ -39,12 +44,13 @@ struct admin {
 };
 typedef bool admin_act(const struct admin *a, struct buf *to /* one value */, struct err *err);
 
-enum { ADMIN_READS, ADMIN_CHANGES };
+enum { ADMIN_READS, ADMIN_CHANGES, ADMIN_MAX_BODY = 8192, ADMIN_MAX_POLICY = 768 * 1024 };
 struct admin_row {
     const char *procedure; /* "den.peer.list" */
     const char *keys;      /* of the body, with spaces between */
     int kind;
     admin_act *act;
+    size_t max_body; /* 0: ADMIN_MAX_BODY */
 };
 const struct admin_row *admin_row(size_t i); /* NULL after the last */
 const struct admin_row *admin_find(const char *procedure);
@@ -81,5 +87,5 @@ admin_act admin_peer_list, admin_name_list, admin_token_list, admin_waiting_list
 admin_act admin_peer_get, admin_peer_groups, admin_peer_remove, admin_peer_re_enrol,
     admin_name_assign, admin_name_free, admin_token_add, admin_token_revoke, admin_approve,
     admin_deny, admin_cert_show, admin_revoke, admin_session_close, admin_policy_show,
-    admin_router_list, admin_rollover_status, admin_audit_head, admin_audit_verify,
-    admin_status; /* admin_act.c */
+    admin_policy_load, admin_router_list, admin_rollover_status, admin_audit_head,
+    admin_audit_verify, admin_status; /* admin_act.c */

@@ -422,6 +422,20 @@ bool admin_policy_show(const struct admin *a, struct buf *to, struct err *err)
     return true;
 }
 
+bool admin_policy_load(const struct admin *a, struct buf *to, struct err *err)
+{
+    struct admin_object o = { 0 };
+
+    if (!a->den)
+        return err_set(err, ERR_DEN_AWAY, "a policy is loaded by a den at work, and none answers");
+    if (!a->den->load_policy(a->den->user, a->body, &a->deed, &o, err)) {
+        buf_free(&o.bytes);
+        return false;
+    }
+    admin_end(&o, to);
+    return true;
+}
+
 static bool need_trust(const struct admin *a, struct err *err)
 {
     return a->trust || err_set(err, ERR_DEN_AWAY, "the trust set is not at hand");

@@ -4,8 +4,6 @@
 #include "den/admin.h"
 #include "den/record.h"
 
-enum { MAX_BODY = 8192 };
-
 static bool close_session_for(void *user, struct view sid, const struct deed *deed,
                               struct view reason, struct err *err)
 {
@@ -17,10 +15,16 @@ static void put_status(void *user, struct admin_object *to)
     status_put(user, to);
 }
 
+static bool load_policy(void *user, struct view body, const struct deed *deed,
+                        struct admin_object *to, struct err *err)
+{
+    return policy_load_asked(user, body, deed, to, err);
+}
+
 static bool act(struct den_core *core, const struct admin_row *row, const struct deed *deed,
                 bool is_local, struct view body, struct buf *to, struct err *err)
 {
-    const struct admin_den den = { close_session_for, put_status, core };
+    const struct admin_den den = { close_session_for, put_status, load_policy, core };
     const struct admin a = {
         .store = core->c.store,
         .trust = core->c.trust,
@@ -44,7 +48,9 @@ bool admin_asked(struct den_core *core, const char *procedure, const struct rpc_
     _buf_wipe_ value = { 0 };
     _buf_wipe_ answer = { 0 };
 
-    if (!request_open(core, inv, args, procedure, MAX_BODY, N_RATES, &request, err))
+    size_t max_body = row->max_body ? row->max_body : ADMIN_MAX_BODY;
+
+    if (!request_open(core, inv, args, procedure, max_body, N_RATES, &request, err))
         return err_wrap(err, "administration");
     if (strcmp(request.who.role, "admin") != 0)
         return err_set(err, ERR_NOT_AUTHORIZED, "%s is no administrator", request.who.id);

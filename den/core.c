@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "den/record.h"
-#include "den/policy_kept.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -154,64 +153,6 @@ void den_core_free(struct den_core *core)
 struct view core_sign_pk(const struct den_core *core)
 {
     return signer_sign_pk(core->c.signer);
-}
-
-/* ---- policy -------------------------------------------------------------------------------- */
-
-static bool record_policy(struct den_core *core, const struct policy *policy, struct view text,
-                          uint64_t number, struct err *err)
-{
-    _transaction_ struct store *open = core->c.store;
-    char no[24], rules[24], hash_hex[RECORD_HEX];
-    uint8_t hash[HASH_SIZE];
-
-    hash_sha256(text, hash);
-    snprintf(no, sizeof(no), "%" PRIu64, number);
-    snprintf(rules, sizeof(rules), "%zu", policy_count(policy));
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("number", no),
-        AUDIT_TEXT("rules", rules),
-        AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), hash_hex)),
-    };
-    return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
-           policy_kept_add(open, number, core_wall(core), text, err) &&
-           audit_append(open, core_wall(core), "policy.loaded", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
-}
-
-static bool is_policy_kept(struct den_core *core, struct view text, bool *ret_is, struct err *err)
-{
-    enum store_found found;
-    _buf_ kept = { 0 };
-    uint64_t at;
-
-    if (!policy_kept_find(core->c.store, core->policy_no, &found, &at, &kept, err))
-        return false;
-    *ret_is = core->policy_no > 0 && found == STORE_FOUND && view_eq(buf_view(&kept), text);
-    return true;
-}
-
-bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
-                         struct err *err)
-{
-    _cleanup_(policy_freep) struct policy *policy = policy_taken;
-    bool is_kept = false, is_first = !core->policy;
-
-    if (!is_policy_kept(core, text, &is_kept, err))
-        return err_wrap(err, "policy");
-    if (!is_kept) {
-        if (!record_policy(core, policy, text, core->policy_no + 1, err))
-            return err_wrap(err, "policy");
-        core->policy_no++;
-    }
-    policy_free(core->policy);
-    core->policy = STEAL(policy);
-    judge_all(core);
-    log_event(LOG_INFO, "policy.loaded", "number=%" PRIu64 " rules=%zu changed=%s", core->policy_no,
-              policy_count(core->policy), is_kept ? "no" : "yes");
-    if (!is_kept && !is_first)
-        heart_extra(core);
-    return true;
 }
 
 /* ---- invocations --------------------------------------------------------------------------- */

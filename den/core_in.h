@@ -108,7 +108,7 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
 /* Takes one of what `key` may have; false when none is left. */
 bool core_take(struct den_core *core, enum rate rate, struct view key);
 bool core_has(const struct den_core *core, enum rate rate, struct view key); /* whether it would */
-void core_give(struct den_core *core, enum rate rate, struct view key); /* back, unused */
+void core_give(struct den_core *core, enum rate rate, struct view key);      /* back, unused */
 /* Who is asking, as a key of rates: the ID that the router proved, else the source. */
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
 /* Writes a refusal of `caller` to the audit, if not too many were written lately. Never fails: a
@@ -135,8 +135,14 @@ core_handler grant_open, close_session;                                       /*
 struct deed;
 bool close_by_admin(struct den_core *core, struct view sid, const struct deed *deed,
                     struct view reason, struct err *err);
-/* status.c: how den is, a member a fact. */
+/* policy_load.c: `deed` NULL when den read its file. Takes `policy_taken` in any case. */
+bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct view text,
+                      const struct deed *deed, struct err *err);
+/* {text, trial?, replaces?} -> whether it is good, and in force now; what is wrong with it. */
 struct admin_object;
+bool policy_load_asked(struct den_core *core, struct view body, const struct deed *deed,
+                       struct admin_object *to, struct err *err);
+/* status.c: how den is, a member a fact. */
 struct status_counts {
     uint64_t n_peers, n_waiting, n_ringing, n_sessions, n_tokens, audit_no, backup_at;
     uint8_t audit_head[HASH_SIZE];

@@ -21,6 +21,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -765,6 +766,26 @@ static bool order_key(void *user, const char *id, struct view token_pk, uint64_t
     return vault_order_add(den->config->state, id, token_pk, until, err);
 }
 
+static bool read_policy_file(void *user, struct buf *ret_text, struct err *err)
+{
+    struct den *den = user;
+
+    return policy_read_text(den->config->policy, ret_text, err);
+}
+
+static bool keep_policy(void *user, struct view text, struct err *err)
+{
+    struct den *den = user;
+    struct stat st;
+    unsigned mode = stat(den->config->policy, &st) == 0 ? st.st_mode & 0755 : 0600;
+
+    if (file_write(den->config->policy, text, mode, err))
+        return true;
+    err_wrap(err, "policy");
+    return err_advise(err, "put the policy where den may write (policy in den.conf), or change the "
+                           "file on den's machine, then `systemctl reload warren-den`");
+}
+
 static void on_stats(void *user, const struct rpc_outcome *outcome)
 {
     struct den *den = user;
@@ -866,6 +887,8 @@ static bool make_core(struct den *den, struct err *err)
     den->place = (struct admin_place){
         .join_host = c->join_host,
         .order_key = c->signer && *c->signer ? NULL : order_key,
+        .read_policy = read_policy_file,
+        .keep_policy = keep_policy,
         .put_facts = put_facts,
         .user = den,
     };

@@ -17,7 +17,7 @@
 
 enum {
     MAX_CONNS = 16,
-    MAX_QUESTION = 64 * 1024,
+    MAX_QUESTION = 2 * 1024 * 1024, /* a policy, with its line ends escaped */
     MAX_ANSWER = 8 * 1024 * 1024,
     ASK_FOR = 10000,    /* ms: how long a question may take to come, and an answer to be taken */
     ANSWER_FOR = 60000, /* ms: what this end waits for an answer */

@@ -128,7 +128,7 @@ static bool check_mode(const char *path, struct err *err)
     return file_check_owner(path, &st, err);
 }
 
-static bool read_file(const char *path, struct buf *ret_text, struct err *err)
+bool policy_read_text(const char *path, struct buf *ret_text, struct err *err)
 {
     if (!check_mode(path, err) || !file_read(path, MAX_FILE, ret_text, err))
         return err_wrap(err, "policy");
@@ -144,7 +144,7 @@ bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_t
     const char *slash = strrchr(path, '/');
     _buf_ text = { 0 };
 
-    if (!read_file(path, &text, err)) {
+    if (!policy_read_text(path, &text, err)) {
         if (ret_all)
             buf_printf(ret_all, "%s\n", err->text);
         return false;

@@ -34,6 +34,8 @@ bool policy_parse(const char *name, struct view text, struct policy **ret_policy
 /* Names of files without their folder stand in errors and decisions. */
 bool policy_read(const char *path, struct policy **ret_policy, struct buf *ret_text,
                  struct buf *ret_all, struct err *err);
+/* The text alone. */
+bool policy_read_text(const char *path, struct buf *ret_text, struct err *err);
 void policy_free(struct policy *policy);
 OWN_FREEP(policy, struct policy)
 size_t policy_count(const struct policy *policy);

@@ -3,13 +3,15 @@
 #include "admin.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { MAX_WORDS = 24, CALL_FOR_MS = 60000, PAGE = 200 };
-enum { ONE, LIST, LINES, JOIN, TEXT, VERIFY };
+enum { ONE, LIST, LINES, JOIN, TEXT, VERIFY, LOAD, TRIAL };
+enum { MAX_POLICY = 768 * 1024 };
 
 struct verb {
     const char *first, *second; /* NULL: one word */
@@ -60,6 +62,10 @@ static const struct verb verbs[] = {
     { "session", "close", "den.session.end", "sid", "reason", ONE, "",
       "ends a session at both its ends" },
     { "policy", "show", "den.policy.show", "", "", TEXT, "text", "the policy in force" },
+    { "policy", "load", "den.policy.load", "file", "replaces", LOAD, "",
+      "puts FILE (- for standard input) in force, if its own tests pass" },
+    { "policy", "test", "den.policy.load", "file", "", TRIAL, "",
+      "what is wrong with FILE; nothing changes" },
     { "router", "list", "den.router.list", "", "", LIST, "key from until", "routers" },
     { "rollover", "status", "den.rollover.status", "", "", ONE, "", "where a rollover is" },
     { "audit", "list", "den.audit.list", "", "after since until", LIST, "no at what facts",
@@ -77,6 +83,7 @@ struct order {
     const char *out;
     const char *keys[MAX_WORDS], *values[MAX_WORDS]; /* value NULL: true */
     int n;
+    char *text; /* of the FILE that is sent */
     struct rpc_words words;
     struct peer *peer;
     struct peer_call *call;
@@ -196,6 +203,48 @@ static int take_words(struct order *o, int argc, char **argv)
         names += *names == ' ';
     }
     return status == 0 && *names ? misuse("missing:", names) : status;
+}
+
+/* The whole file, or standard input. 0, or the exit status. */
+static int read_policy(struct order *o, const char *path)
+{
+    FILE *from = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    char *text = malloc(MAX_POLICY + 2);
+    size_t n;
+
+    if (!text)
+        abort();
+    if (!from) {
+        fprintf(stderr, "warren: admin: %s: %s\n", path, strerror(errno));
+        free(text);
+        return 1;
+    }
+    n = fread(text, 1, MAX_POLICY + 1, from);
+    text[n] = '\0';
+    if (ferror(from) || n > MAX_POLICY || strlen(text) != n)
+        fprintf(stderr, "warren: admin: %s: expected a text of at most %d bytes\n", path,
+                MAX_POLICY);
+    bool is_good = !ferror(from) && n <= MAX_POLICY && strlen(text) == n;
+    if (from != stdin)
+        fclose(from);
+    o->text = text;
+    return is_good ? 0 : 1;
+}
+
+/* A FILE goes as its text. */
+static int take_file(struct order *o)
+{
+    for (int i = 0; i < o->n; i++) {
+        if (strncmp(o->keys[i], "file", 4) != 0)
+            continue;
+        int status = read_policy(o, o->values[i]);
+        o->keys[i] = "text";
+        o->values[i] = o->text;
+        if (status == 0 && o->verb->answer == TRIAL)
+            set(o, "trial", NULL);
+        return status;
+    }
+    return 0;
 }
 
 static const struct verb *find_verb(int argc, char **argv, int *ret_used)
@@ -425,9 +474,61 @@ static void take_verify(struct order *o, const char *json)
     free(head);
 }
 
+static void print_errors(const char *errors)
+{
+    const char *end;
+
+    for (const char *line = errors; *line; line = *end ? end + 1 : end) {
+        end = line + strcspn(line, "\n");
+        fputs("warren: admin: ", stderr);
+        cli_put_safe(stderr, line, (size_t)(end - line));
+        fputc('\n', stderr);
+    }
+}
+
+static bool is_true(const char *json, const char *member)
+{
+    const char *stop, *value = admin_member(json, member, &stop);
+
+    return value && strncmp(value, "true", 4) == 0;
+}
+
+static int number_of(const char *json, const char *member)
+{
+    const char *stop, *value = admin_member(json, member, &stop);
+
+    return value ? (int)strtol(value, NULL, 10) : 0;
+}
+
+static void take_policy(struct order *o, const char *json)
+{
+    char *errors = admin_text_member(json, "errors");
+    bool is_good = is_true(json, "is_good");
+
+    if (o->words.json)
+        printf("%s\n", json);
+    else if (!is_good && errors)
+        print_errors(errors);
+    if (!is_good && !o->words.json)
+        fprintf(stderr, "warren: admin: refused; policy %d stays in force\n",
+                number_of(json, "number"));
+    else if (!o->words.json && is_true(json, "is_loaded"))
+        printf("policy %d is in force: %d rules, its %d tests passed\n", number_of(json, "number"),
+               number_of(json, "rules"), number_of(json, "tests"));
+    else if (!o->words.json)
+        printf("good: %d rules, its %d tests passed; policy %d stays in force\n",
+               number_of(json, "rules"), number_of(json, "tests"), number_of(json, "number"));
+    free(errors);
+    end(o, is_good ? 0 : 1);
+}
+
 static void take_answer(struct order *o, const char *json)
 {
     switch (o->verb->answer) {
+    case LOAD:
+    case TRIAL:
+        take_policy(o, json);
+        return;
     case LIST:
     case LINES:
         take_list(o, json);
@@ -530,8 +631,12 @@ int cli_admin(struct cli *cli, int argc, char **argv)
     if (!o.verb)
         return misuse("there is no verb", argc > 1 ? argv[1] : "");
     status = take_words(&o, argc - 1 - used, argv + 1 + used);
-    if (status != 0)
+    if (status == 0 && (o.verb->answer == LOAD || o.verb->answer == TRIAL))
+        status = take_file(&o);
+    if (status != 0) {
+        free(o.text);
         return status;
+    }
     if (o.out && access(o.out, F_OK) == 0) {
         fprintf(stderr, "warren: admin: %s exists; nothing was overwritten\n", o.out);
         return 1;
@@ -539,11 +644,14 @@ int cli_admin(struct cli *cli, int argc, char **argv)
     if (o.verb->answer == JOIN)
         peer_token_new(o.token, o.public_key);
     o.peer = rpc_open(cli, &o.words, NULL, &status);
-    if (!o.peer)
+    if (!o.peer) {
+        free(o.text);
         return status;
+    }
     run(&o);
     peer_free(o.peer);
     free(o.next);
+    free(o.text);
     explicit_bzero(o.token, sizeof(o.token));
     return o.status;
 }

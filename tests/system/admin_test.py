@@ -254,6 +254,86 @@ def listeners_and_rates_are_taken_without_a_restart(net):
     conf(net, "join_host", f"127.0.0.1:{net.port}")
 
 
+def policy_file(net, name, text):
+    with open(net.path(name), "w", encoding="ascii") as f:
+        f.write(text)
+    return net.path(name)
+
+
+GOOD = "rules:\n  - {from: any, to: any, can: [chat], back: [chat]}\ntests:\n  - {from: 111111, to: 222222, can: chat, expect: allow}\n"
+
+
+@tap.test
+def a_policy_is_loaded_over_the_network(net):
+    before = asked(net, "policy", "show")
+    good = policy_file(net, "good.yaml", GOOD)
+    answer = asked(net, "policy", "test", good)
+    tap.check(answer["is_good"] and not answer["is_loaded"] and answer["number"] == before["number"], f"{answer}")
+    tap.check_in("is in force: 1 rules, its 1 tests passed", admin(net, "policy", "load", good, "--replaces", str(before["number"])).stdout)
+    now = asked(net, "policy", "show")
+    tap.check(now["number"] == before["number"] + 1 and now["text"] == GOOD, f"{now}")
+    with open(net.path("den/policy.yaml"), encoding="ascii") as f:
+        tap.check(f.read() == GOOD, "the file that den starts with is another one")
+    facts = newest(net, "policy.loaded")["facts"]
+    tap.check(facts["by"] == net.ids["boss"] and facts["source"].startswith("127.0.0.1") and facts["number_before"] == str(before["number"])
+              and facts["sha256_before"] == before["sha256"] and facts["sha256"] == now["sha256"], f"{facts}")
+    tap.check_in("is in force", admin(net, "policy", "load", "-", input=GOOD + "# more\n").stdout)
+
+
+@tap.test
+def a_policy_that_fails_changes_nothing(net):
+    now = asked(net, "policy", "show")
+    bad = policy_file(net, "bad.yaml", GOOD.replace("expect: allow", "expect: deny") + "colour: red\n")
+    said = admin(net, "policy", "load", bad, wanted=1).stderr
+    tap.check_in("policy.yaml:5:1", said)
+    tap.check_in(f"policy {now['number']} stays in force", said)
+    said = admin(net, "policy", "load", policy_file(net, "bad.yaml", GOOD.replace("expect: allow", "expect: deny")), wanted=1).stderr
+    tap.check_in("expected deny, got allow", said)
+    facts = newest(net, "policy.refused")["facts"]
+    tap.check(facts["by"] == net.ids["boss"] and facts["number_in_force"] == str(now["number"]), f"{facts}")
+    tap.check_in("stale", admin(net, "policy", "load", net.path("good.yaml"), "--replaces", "1", wanted=1).stderr)
+    tap.check_in("replaces", admin(net, "policy", "load", net.path("good.yaml"), "--replaces", "x", wanted=1).stderr)
+    huge = policy_file(net, "huge.yaml", "# " + "x" * 800 * 1024)
+    tap.check_in("at most", admin(net, "policy", "load", huge, wanted=1).stderr)
+    with open(net.path("den/policy.yaml"), "a", encoding="ascii") as f:
+        f.write("# by hand\n")
+    tap.check_in("somebody changed it there", admin(net, "policy", "load", net.path("good.yaml"), wanted=1).stderr)
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, "event=policy.loaded", seen)
+    tap.check(asked(net, "policy", "show")["number"] == now["number"] + 1, "the file's own")
+    tap.check_in("not_authorized", admin(net, "policy", "load", net.path("good.yaml"), who="alice", wanted=4).stderr)
+
+
+@tap.test
+def root_loads_a_policy_over_the_socket(net):
+    body = json.dumps({"text": GOOD})
+    tap.check(json.loads(den(net, "ask", "den.policy.load", body).stdout)["is_loaded"], "not loaded")
+    tap.check(newest(net, "policy.loaded")["facts"]["source"] == "local", "the entry")
+    net.den.stop()
+    net.start_den()
+    tap.check(json.loads(den(net, "ask", "den.policy.show", "{}").stdout)["text"] == GOOD, "after a restart it is another one")
+
+
+EACH = ("status", "peer list", "name list", "token list", "waiting list", "cert list", "session list", "policy show", "router list", "rollover status",
+        "audit list", "audit head", "audit verify")
+BY_SOCKET = {"name list": "den.name.all"}
+
+
+@tap.test
+def whatever_is_administered_is_shown_by_network_and_by_socket(net):
+    for verb in EACH:
+        afar = json.loads(admin(net, *verb.split(), "--json").stdout)
+        here = json.loads(den(net, "ask", BY_SOCKET.get(verb, "den." + verb.replace(" ", ".")), "{}").stdout)
+        tap.check(bool(afar) or verb == "waiting list", f"{verb}: nothing from afar")
+        tap.check(isinstance(here, dict), f"{verb}: {here}")
+        if isinstance(afar, list):
+            tap.check("items" in here and (len(here["items"]) == len(afar) or verb.startswith("audit")), f"{verb}: {len(afar)} from afar")
+    admin(net, "peer", "get", net.ids["alice"], "--json")
+    lines = admin(net, "audit", "export").stdout
+    tap.check_in("whole and in order", run([net.program("warren-den"), "audit", "check", "-"], input=lines).stdout)
+
+
 @tap.test
 def a_backup_is_audited_and_shown(net):
     den(net, "backup", net.path("copy"), "--plain")
