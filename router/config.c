@@ -63,6 +63,9 @@ static const struct range ranges[] = {
     RANGE(max_relay_session_bytes, 0, (uint64_t)1 << 60),
     RANGE(max_relay_peer_rate, 0, (uint64_t)1 << 40),
     RANGE(max_relay_peer_bytes, 0, (uint64_t)1 << 60),
+    RANGE(stun_other_port, 0, 65535),
+    RANGE(max_stun_rate, 0, 1000000),
+    RANGE(max_stun_total, 0, 1000000),
     RANGE(max_lookups, 0, 10000),
     RANGE(max_lookups_network, 0, 10000),
 };
@@ -183,6 +186,26 @@ static bool check_metrics(const struct config_source *source, const struct route
                config->metrics);
 }
 
+static bool check_stun(const struct config_source *source, const struct router_config *config,
+                       struct err *err)
+{
+    _free_ char *host = NULL, *told = NULL;
+    uint16_t port = 0, told_port;
+    bool ok = true;
+
+    if (config->stun && strcmp(config->stun, "no") != 0 &&
+        !router_config_listen(config->stun, &host, &port))
+        ok = bad(source, "stun", err,
+                 "expected ADDRESS:PORT, [IPv6]:PORT, *:PORT or no, found \"%s\"", config->stun);
+    if (config->stun_other_port && config->stun_other_port == port)
+        ok = bad(source, "stun_other_port", err, "the port of stun itself");
+    if (config->stun_host &&
+        !conf_split_address(view_text(config->stun_host), 0, &told, &told_port))
+        ok = bad(source, "stun_host", err, "expected HOST:PORT or [IPv6]:PORT, found \"%s\"",
+                 config->stun_host);
+    return ok;
+}
+
 static bool check_logs(const struct config_source *source, const struct router_config *config,
                        struct err *err)
 {
@@ -299,6 +322,7 @@ static bool check(const struct config_source *source, const struct router_config
                  config->listen ? config->listen : "not given");
     ok &= check_logs(source, config, err);
     ok &= check_metrics(source, config, err);
+    ok &= check_stun(source, config, err);
     ok &= check_plain(source, config, err);
     return check_sources(source, config, err) && ok;
 }
@@ -353,6 +377,8 @@ static bool is_for_start(const char *name)
         "echo",
         "state",
         "metrics",
+        "stun",
+        "stun_other_port",
         "max_connections",
         "max_message",
         "max_queue",

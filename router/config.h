@@ -74,6 +74,13 @@ enum { ROUTER_MAX_PROXIES = 8 };
       "bytes a second that one peer sends over the relay; 0: any number")                          \
     X(max_relay_peer_bytes, SIZE, "0",                                                             \
       "bytes that one peer sends over the relay in 24 hours; 0: any number")                       \
+    X(stun, TEXT, "",                                                                              \
+      "ADDRESS:PORT for STUN on UDP; without it that of listen; no: none")                         \
+    X(stun_other_port, NUMBER, "0",                                                                \
+      "another UDP port of it, to find out what kind of NAT somebody is behind; 0: none")          \
+    X(stun_host, TEXT, "", "HOST:PORT that peers are told, when it is not host with that port")    \
+    X(max_stun_rate, NUMBER, "50", "STUN answers a second to one IPv4 /24, or IPv6 /48")           \
+    X(max_stun_total, NUMBER, "10000", "STUN answers a second to all together")                    \
     X(metrics, TEXT, "",                                                                           \
       "ADDRESS:PORT of a plain HTTP listener with /metrics, /healthz and /readyz")                 \
     X(log_level, TEXT, "info", "debug, info, warn or error")                                       \

@@ -7,6 +7,7 @@
 #include "router/relay_edge.h"
 #include "router/router.h"
 #include "router/state.h"
+#include "router/stun_edge.h"
 #include "router/transcode.h"
 #include "router/saver.h"
 
@@ -25,7 +26,8 @@ struct edge {
     struct moment now;
     bool knows_now; /* in this turn */
     struct router *router;
-    struct door *door; /* NULL: none wanted */
+    struct door *door;      /* NULL: none wanted */
+    struct stun_edge *stun; /* NULL: none */
     struct saver *saver;
     struct key *key;    /* the router's */
     struct buf tls_key; /* PKCS#8 DER; wiped */
@@ -607,6 +609,8 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view p
     if (!listen_on(edge, &state, max_connections, err) ||
         !listen_plain(edge, loop, max_connections, err))
         return false;
+    if (!stun_edge_new(loop, edge->router, rpc_ws_port(edge->ws), &edge->stun, err))
+        return false;
     if (config->metrics && !door_new(loop, config->metrics, edge->router, &edge->door, err))
         return false;
     *ret_edge = STEAL(edge);
@@ -619,6 +623,7 @@ void edge_free(struct edge *edge)
         return;
     saver_free(edge->saver); /* first: what it waits for turns the loop */
     door_free(edge->door);
+    stun_edge_free(edge->stun);
     rpc_ws_free(edge->ws); /* on_closed comes for each */
     rpc_ws_free(edge->plain);
     gate_free(edge->gate);
@@ -698,6 +703,8 @@ static bool take_news(struct edge *edge, struct router_config *other, struct new
     edge->router->certificate_not_after = news->state.not_after;
     router_config_exchange(edge->config, other, &ignored);
     gate_reload(edge->gate, edge->config);
+    if (edge->stun)
+        stun_edge_reload(edge->stun);
     router_reload(edge->router, now(edge), STEAL(news->realms));
     if (!edge->config->relay)
         relay_shut_down(edge->relay.relay, "nothing is relayed here any more");

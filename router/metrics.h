@@ -45,6 +45,11 @@
     X(RELAY_DROPPED_SESSION, "relay_dropped", "why=\"session_rate\"", "")                          \
     X(RELAY_DROPPED_PEER, "relay_dropped", "why=\"peer_rate\"", "")                                \
     X(RELAY_DROPPED_QUEUE, "relay_dropped", "why=\"queue\"", "")                                   \
+    X(STUN_ANSWERED, "stun_requests", "result=\"answered\"",                                       \
+      "Datagrams to the STUN server, by what came of them.")                                       \
+    X(STUN_REFUSED, "stun_requests", "result=\"refused\"", "")                                     \
+    X(STUN_DROPPED, "stun_requests", "result=\"dropped\"", "")                                     \
+    X(STUN_LIMITED, "stun_requests", "result=\"limited\"", "")                                     \
     X(DENIED, "denied", "", "Calls, registrations, subscriptions and publications denied.")        \
     X(RELOADS_OK, "reloads", "result=\"ok\"", "Reloads of the configuration.")                     \
     X(RELOADS_FAILED, "reloads", "result=\"failed\"", "")
@@ -85,6 +90,7 @@
     X(RELAY_PEER_RATE, "max_relay_peer_rate", "dropped")                                           \
     X(RELAY_QUEUE, "max_relay_queue", "dropped")                                                   \
     X(RELAY_UNPAIRED, "relay_unpaired_timeout", "4408")                                            \
+    X(STUN_RATE, "max_stun_rate", "dropped")                                                       \
     X(CALL_TIME, "call_timeout", "wamp.error.timeout")                                             \
     X(SLOW_CALLEE, "slow_callee", "wamp.error.unavailable")
 

@@ -18,6 +18,29 @@ static void put_pair_u64(struct buf *to, const char *key, uint64_t n)
 typedef bool serve_action(struct conn *caller, struct rpc_fields *args, struct buf *to,
                           struct err *err);
 
+/* Where peers ask for their own address: on the host that they know, unless the operator says another one. */
+static void put_stun(struct buf *to, const struct router *router)
+{
+    const struct router_config *config = router->config;
+    const char *where = config->stun_host ? config->stun_host : config->host;
+    bool has_other = router->stun_other_port && !config->stun_host;
+    _free_ char *host = NULL;
+    uint16_t port;
+
+    conf_split_address(view_text(where), 443, &host, &port);
+    bool is_v6 = strchr(host, ':') != NULL;
+    _free_ char *first =
+        mem_format(is_v6 ? "[%s]:%u" : "%s:%u", host, config->stun_host ? port : router->stun_port);
+    _free_ char *second =
+        mem_format(is_v6 ? "[%s]:%u" : "%s:%u", host, (unsigned)router->stun_other_port);
+
+    rpc_put_str(to, "stun");
+    rpc_put_array(to, has_other ? 2 : 1);
+    rpc_put_str(to, first);
+    if (has_other)
+        rpc_put_str(to, second);
+}
+
 static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, struct err *err)
 {
     const struct router *router = caller->router;
@@ -25,7 +48,7 @@ static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, s
     if (!rpc_fields_end(args, err))
         return false;
     rpc_put_array(to, 1);
-    rpc_put_map(to, router->config->relay ? 5 : 4);
+    rpc_put_map(to, 4u + router->config->relay + (router->stun_port != 0));
     rpc_put_str(to, "network");
     rpc_put_str(to, rpc_trust_network(router->trust));
     put_pair_u64(to, "time", router_network_time(router));
@@ -36,6 +59,8 @@ static bool info(struct conn *caller, struct rpc_fields *args, struct buf *to, s
         rpc_put_array(to, 1);
         rpc_put_str(to, router->config->host);
     }
+    if (router->stun_port)
+        put_stun(to, router);
     rpc_put_str(to, "limits");
     rpc_put_map(to, 3);
     put_pair_u64(to, "message",

@@ -99,6 +99,7 @@ struct router {
     struct lookups *lookups;
     struct relay *relay; /* NULL: none. Its owner's */
     struct denials *denials;
+    uint16_t stun_port, stun_other_port; /* of the STUN server; 0: none */
     bool is_trust_unsaved; /* the disk lacks what memory has: the next heartbeat tries again */
 };
 

@@ -53,6 +53,46 @@ TEST(info_whoami_and_ping)
         CHECK(!rpc_map_bool(value, "den"));
 }
 
+static void check_stun(struct wire *wire, const char *first, const char *second)
+{
+    struct rpc_fields f;
+    struct view value;
+    struct rpc_msg msg;
+
+    if (!ask(wire, "network.info", VIEW_LIT(""), &msg, &value) ||
+        !CHECK(rpc_map_get(value, "stun", &value)))
+        return;
+    rpc_fields_open(&f, value);
+    CHECK(view_eq_text(rpc_fields_text(&f, "first", 64), first));
+    if (second)
+        CHECK(view_eq_text(rpc_fields_text(&f, "second", 64), second));
+    CHECK(rpc_fields_end(&f, &(struct err){ 0 }));
+}
+
+TEST(info_says_where_stun_is)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *alice;
+    struct view value;
+    struct rpc_msg msg;
+    char *host = w->config.host;
+
+    join_den(w);
+    alice = join_peer(w, "456000");
+    if (ask(alice, "network.info", VIEW_LIT(""), &msg, &value))
+        CHECK(!rpc_map_get(value, "stun", &value));
+    w->router->stun_port = 3478;
+    w->config.host = (char[]){ "relay.corp.example:443" };
+    check_stun(alice, "relay.corp.example:3478", NULL);
+    w->config.host = (char[]){ "[2001:db8::1]:443" };
+    w->router->stun_other_port = 3479;
+    check_stun(alice, "[2001:db8::1]:3478", "[2001:db8::1]:3479");
+    w->config.stun_host = (char[]){ "stun.corp.example:40000" };
+    check_stun(alice, "stun.corp.example:40000", NULL);
+    w->config.stun_host = NULL;
+    w->config.host = host;
+}
+
 TEST(arguments_that_are_not_asked_for_are_refused)
 {
     _cleanup_(world_freep) struct world *w = world_new();
