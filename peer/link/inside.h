@@ -99,8 +99,9 @@ struct link {
     struct buf heart;
 
     struct list streams; /* all but the control stream */
-    struct list sending; /* those with something to send, in turn; the control stream too */
-    struct list ready;   /* those with events */
+    struct list
+        sending[LINK_URGENCIES]; /* those with something to send, in turn; the control stream too */
+    struct list ready;           /* those with events */
     uint64_t n_kept_gone, n_kept_done,
         n_kept_given;         /* streams of theirs with is_credit_kept: freed here; done with by
                                                       * the owner; for which another one was allowed */
@@ -133,6 +134,7 @@ struct link_stream {
     struct list in_streams, in_sending, in_ready;
     int64_t id;
     void *user;
+    unsigned urgency;
     struct chunks out, in;
     uint64_t out_acked, out_sent, out_written;    /* offsets; `out` begins at out_acked */
     bool is_end_wanted, is_end_sent, is_out_dead; /* dead: reset, by either side */

@@ -20,7 +20,8 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     _cleanup_(link_freep) struct link *link = mem_new(struct link);
 
     list_init(&link->streams);
-    list_init(&link->sending);
+    for (size_t i = 0; i < N_ELEMENTS(link->sending); i++)
+        list_init(&link->sending[i]);
     list_init(&link->ready);
     list_init(&link->notes);
     list_init(&link->datagrams_in);

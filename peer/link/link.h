@@ -136,6 +136,10 @@ size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, s
 void link_stream_keep_credit(struct link_stream *stream);
 void link_give_stream(struct link *link, uint64_t now_ns);
 void link_stream_reset(struct link_stream *stream, uint64_t now_ns, uint64_t code);
+/* Which streams go first when not all can: 0 the most urgent, 7 the least (RFC 9218, 4.1). A stream sends while none that is more
+ * urgent has anything to send; those alike take turns. New ones have LINK_URGENCY. */
+enum { LINK_URGENCIES = 8, LINK_URGENCY = 3 };
+void link_stream_set_urgency(struct link_stream *stream, unsigned urgency);
 uint64_t link_stream_id(const struct link_stream *stream);
 void link_stream_set_user(struct link_stream *stream, void *user);
 void *link_stream_user(const struct link_stream *stream);

@@ -60,9 +60,13 @@ static bool send_made(struct link *link)
 
 static struct link_stream *next_sending(struct link *link)
 {
-    if (list_is_empty(&link->sending) || ngtcp2_conn_get_max_data_left(link->conn) == 0)
+    if (ngtcp2_conn_get_max_data_left(link->conn) == 0)
         return NULL;
-    return LIST_ITEM(link->sending.next, struct link_stream, in_sending);
+    for (size_t i = 0; i < N_ELEMENTS(link->sending); i++) {
+        if (!list_is_empty(&link->sending[i]))
+            return LIST_ITEM(link->sending[i].next, struct link_stream, in_sending);
+    }
+    return NULL;
 }
 
 /* `stream` gave `len` bytes (and its end) to a packet: its turn is over. */
@@ -72,7 +76,7 @@ static void took(struct link_stream *stream, size_t len, bool is_end)
     stream->out_sent += len;
     stream->is_end_sent = stream->is_end_sent || is_end;
     if (stream->out_sent < stream->out_written || (stream->is_end_wanted && !stream->is_end_sent))
-        list_append(&stream->link->sending, &stream->in_sending);
+        list_append(&stream->link->sending[stream->urgency], &stream->in_sending);
 }
 
 /* Offers one stream's bytes to the packet under way; NULL: finishes the packet. What ngtcp2

@@ -11,6 +11,7 @@ struct link_stream *stream_new(struct link *link, int64_t id)
     stream->id = id;
     list_init(&stream->in_streams);
     list_init(&stream->in_sending);
+    stream->urgency = id == 0 ? 0 : LINK_URGENCY; /* the control stream is */
     list_init(&stream->in_ready);
     return stream;
 }
@@ -107,7 +108,7 @@ static void want_sending(struct link_stream *stream)
 
     if (has_more && !stream->is_blocked && !stream->is_out_dead &&
         list_is_empty(&stream->in_sending))
-        list_append(&stream->link->sending, &stream->in_sending);
+        list_append(&stream->link->sending[stream->urgency], &stream->in_sending);
 }
 
 void stream_put(struct link_stream *stream, struct view bytes)
@@ -343,6 +344,13 @@ bool link_stream_open(struct link *link, uint64_t now_ns, struct view cap, struc
     *ret_stream = stream;
     packets_flush(link);
     return true;
+}
+
+void link_stream_set_urgency(struct link_stream *stream, unsigned urgency)
+{
+    stream->urgency = urgency < LINK_URGENCIES ? urgency : LINK_URGENCIES - 1;
+    list_remove(&stream->in_sending);
+    want_sending(stream);
 }
 
 uint64_t link_stream_id(const struct link_stream *stream)

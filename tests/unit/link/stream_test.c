@@ -375,3 +375,58 @@ TEST(datagrams_pass_a_stream_that_is_full)
     CHECK_OK(link_datagram_send(pair->caller.link, pair->now, VIEW_LIT("ping"), &err), err);
     CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_datagrams == 1));
 }
+
+static void write_some(struct pair *pair, struct link_stream **streams, uint64_t *places, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        pair_write_pattern(pair, streams[i], &places[i], 1 << 20);
+}
+
+/* How much all others brought over until a stream of that urgency had its 100 000 bytes over. */
+static uint64_t others_meanwhile(unsigned urgency)
+{
+    enum { N = 30, SIZE = 100000 };
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_ready((struct pair_options){ .wire = { .bytes_per_s = 50000000 / 8 } });
+    struct link_stream *streams[N], *one;
+    uint64_t places[N] = { 0 }, place = 0, before;
+
+    for (size_t i = 0; i < N; i++)
+        streams[i] = pair_open(&pair->caller, "bulk", "");
+    write_some(pair, streams, places, N);
+    CHECK(PAIR_UNTIL(pair, 10 * S_NS, pair->callee.n_bytes > 1 << 20));
+    one = pair_open(&pair->caller, "input", "");
+    link_stream_set_urgency(one, urgency);
+    before = pair->callee.n_bytes;
+    pair_write_pattern(pair, one, &place, SIZE);
+    CHECK_U64(place, SIZE);
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->callee.n_ends == 1));
+    CHECK(!pair->callee.is_garbled);
+    return pair->callee.n_bytes - before - SIZE;
+}
+
+TEST(an_urgent_stream_goes_before_the_others)
+{
+    uint64_t urgent = others_meanwhile(0), alike = others_meanwhile(LINK_URGENCY);
+
+    CHECK(urgent < 1 << 20);
+    CHECK(alike > 2 * urgent);
+}
+
+TEST(what_is_least_urgent_waits_for_all_others_and_arrives)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_ready((struct pair_options){ .wire = { .bytes_per_s = 50000000 / 8 } });
+    struct link_stream *bulk = pair_open(&pair->caller, "bulk", ""),
+                       *last = pair_open(&pair->caller, "last", "");
+    uint64_t places[2] = { 0 };
+
+    link_stream_set_urgency(last, 99); /* as 7 */
+    pair_write_pattern(pair, bulk, &places[0], 1 << 19);
+    pair_write_pattern(pair, last, &places[1], 1000);
+    CHECK(PAIR_UNTIL(pair, 10 * S_NS, pair->callee.n_ends == 1));
+    CHECK(pair->callee.n_bytes >= 1 << 19);
+    CHECK(PAIR_UNTIL(pair, 10 * S_NS, pair->callee.n_ends == 2));
+    CHECK_U64(pair->callee.n_bytes, (1 << 19) + 1000);
+    CHECK(!pair->callee.is_garbled);
+}
