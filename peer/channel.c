@@ -51,14 +51,24 @@ static void pump_later(struct peer_stream *stream)
     errand_send(errand_new(stream->link->peer, stream->link, stream), errand_pump);
 }
 
+/* As much as the high mark allows. Under the lock. */
+static size_t put(struct peer_stream *stream, const void *bytes, size_t size)
+{
+    size_t room = stream->out.len < stream->high ? stream->high - stream->out.len : 0;
+    size_t n = ring_put(&stream->out, VIEW(bytes, size < room ? size : room));
+
+    stream->n_written += n;
+    return n;
+}
+
 size_t peer_stream_write(struct peer_stream *stream, const void *bytes, size_t size)
 {
     bool needs_pump;
     size_t n = 0;
 
     hub_lock(stream->hub);
-    if (!stream->is_over && !stream->wants_end)
-        n = ring_put(&stream->out, VIEW(bytes, size));
+    if (!stream->is_over && !stream->wants_end && !stream->is_socket)
+        n = put(stream, bytes, size);
     stream->wants_room |= n < size;
     needs_pump = n > 0 && !stream->is_pump_queued;
     stream->is_pump_queued |= needs_pump;
@@ -85,8 +95,9 @@ size_t peer_stream_read(struct peer_stream *stream, void *to, size_t size, bool 
     size_t n;
 
     hub_lock(stream->hub);
-    n = ring_get(&stream->in, to, size);
-    *ret_end = n == 0 && stream->has_ended && stream->in.len == 0;
+    n = stream->is_socket ? 0 : ring_get(&stream->in, to, size);
+    stream->n_read += n;
+    *ret_end = n == 0 && !stream->is_socket && stream->has_ended && stream->in.len == 0;
     needs_pump =
         stream->is_starved && !stream->is_pump_queued && ring_left(&stream->in) >= STREAM_RING / 2;
     stream->is_pump_queued |= needs_pump;

@@ -32,6 +32,7 @@ struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
     list_init(&core->sessions);
     core->revoked = rpc_revoked_new();
     list_init(&core->talks);
+    list_init(&core->plugs);
     list_init(&core->backlog);
     core->invocations = map_new();
     return core;
@@ -164,6 +165,7 @@ void core_end(void *user)
     acknowledge_before_end(core);
     core->is_closing = true;
     session_close_all(core);
+    plug_free_all(core);
     core_flush(core);
     join_end(core);
     errand_drop_backlog(core);

@@ -134,6 +134,8 @@ struct core {
     size_t n_router_chain;
     char router_host[256]; /* that showed it */
 
+    struct list plugs; /* plug.c */
+
     /* talk_core.c */
     struct list talks;       /* struct talk, by core_node */
     struct map *invocations; /* those of them, by number */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
 
+#include <unistd.h>
+
 enum { MAX_CAPS = 16, MAX_UPLINK = 2 * 1024 * 1024, DRAIN_MS = 5 };
 
 bool errand_check_caps(const char *const *caps, struct err *err)
@@ -30,6 +32,7 @@ struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer
     struct errand *errand = mem_new(struct errand);
 
     errand->peer = peer;
+    errand->fd = -1;
     list_init(&errand->node);
     errand->link = link ? peer_link_ref(link) : NULL;
     errand->stream = stream ? peer_stream_ref(stream) : NULL;
@@ -51,6 +54,8 @@ static void errand_free(struct errand *errand)
     peer_link_unref(errand->link);
     for (size_t i = 0; i < HUB_CAPS; i++)
         free(errand->caps[i]);
+    if (errand->fd >= 0)
+        close(errand->fd);
     free(errand->text);
     free(errand->argument);
     buf_free(&errand->data);
@@ -163,6 +168,24 @@ void errand_reset(struct errand *errand)
 {
     if (errand->stream->flow)
         flow_reset(errand->stream->flow, errand->code);
+}
+
+void errand_plug(struct errand *errand)
+{
+    struct flow *flow = errand->stream->flow;
+
+    plug_new(errand->stream, errand->fd);
+    errand->fd = -1;
+    if (flow) {
+        flow_pump(flow); /* what has come already */
+        session_pump(flow->session);
+    }
+}
+
+void errand_urge(struct errand *errand)
+{
+    if (errand->stream->flow)
+        link_stream_set_urgency(errand->stream->flow->stream, (unsigned)errand->code);
 }
 
 void errand_give_stream(struct errand *errand)

@@ -27,6 +27,7 @@ struct errand {
     bool has_caps;
     char *caps[HUB_CAPS], *text, *argument;
     uint64_t code;
+    int fd; /* owned; -1: none */
     struct buf data;
     void (*run)(struct errand *errand);
 };
@@ -51,5 +52,7 @@ void errand_close(struct errand *errand);
 void errand_open(struct errand *errand);
 void errand_pump(struct errand *errand);
 void errand_reset(struct errand *errand);
+void errand_plug(struct errand *errand);
+void errand_urge(struct errand *errand);
 void errand_datagram(struct errand *errand);
 void errand_give_stream(struct errand *errand); /* the application is done with one of theirs */

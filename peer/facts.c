@@ -95,6 +95,12 @@ static void put_link(const struct session *session, struct peer_link_facts *fact
     facts->rtt_us = found.rtt_ns / 1000;
     facts->bytes_sent = found.bytes_sent;
     facts->bytes_received = found.bytes_received;
+    facts->packets_sent = found.packets_sent;
+    facts->packets_received = found.packets_received;
+    facts->under_way = found.bytes_in_flight;
+    facts->window = found.cwnd;
+    facts->rate = found.delivery_rate;
+    facts->datagram_max = link_datagram_max(session->link);
 }
 
 void session_refresh(struct session *session)

@@ -42,6 +42,8 @@ struct peer_stream *peer_stream_new(struct peer_link *link)
     list_init(&stream->node);
     ring_init(&stream->in, STREAM_RING);
     ring_init(&stream->out, STREAM_RING);
+    stream->high = STREAM_RING;
+    stream->low = STREAM_RING / 2;
     return stream;
 }
 

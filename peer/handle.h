@@ -10,6 +10,7 @@ enum { STREAM_RING = 256 * 1024 };
 
 struct session;
 struct flow;
+struct plug;
 
 struct peer_link {
     struct peer *peer;
@@ -45,6 +46,7 @@ struct peer_stream {
     void *user;
     bool is_theirs; /* the other side opened it, and may open another one when this one is gone */
     struct flow *flow; /* the library thread's; NULL once it is over */
+    struct plug *plug; /* likewise: the other end of the descriptor; NULL: none */
 
     /* under the hub's lock */
     struct ring in, out;
@@ -54,6 +56,9 @@ struct peer_stream {
     bool is_starved; /* the thread has more than fits into `in` */
     bool is_over;    /* takes no bytes any more */
     bool is_pump_queued, is_readable_queued, is_writable_queued;
+    bool is_socket;   /* the application reads and writes a descriptor: plug.c */
+    size_t high, low; /* of `out` */
+    uint64_t n_written, n_read;
 };
 
 struct peer_link *peer_link_new(struct peer *peer, struct hub *hub); /* one reference */

@@ -203,6 +203,67 @@ void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint
     g_source_unref(timer);
 }
 
+/* ---- descriptors -------------------------------------------------------------------------------- */
+
+struct loop_watch {
+    GSource *source; /* NULL: nothing is waited for */
+    struct loop *loop;
+    int fd;
+    loop_fn *fn;
+    void *user;
+    unsigned wanted;
+};
+
+static gboolean on_watched(gint fd, GIOCondition condition, gpointer user)
+{
+    struct loop_watch *watch = user;
+
+    (void)fd, (void)condition;
+    watch->fn(watch->user); /* may free the watch */
+    return G_SOURCE_CONTINUE;
+}
+
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_fn *fn, void *user)
+{
+    struct loop_watch *watch = mem_new(struct loop_watch);
+
+    *watch = (struct loop_watch){ .loop = loop, .fd = fd, .fn = fn, .user = user };
+    return watch;
+}
+
+static void stop_watching(struct loop_watch *watch)
+{
+    if (watch->source) {
+        g_source_destroy(watch->source);
+        g_source_unref(watch->source);
+    }
+    watch->source = NULL;
+}
+
+void loop_watch_free(struct loop_watch *watch)
+{
+    if (!watch)
+        return;
+    stop_watching(watch);
+    free(watch);
+}
+
+void loop_watch_set(struct loop_watch *watch, unsigned wanted)
+{
+    GIOCondition condition =
+        G_IO_HUP | (wanted & LOOP_READ ? G_IO_IN : 0) | (wanted & LOOP_WRITE ? G_IO_OUT : 0);
+
+    if (wanted == watch->wanted)
+        return;
+    watch->wanted = wanted;
+    stop_watching(watch);
+    if (!wanted)
+        return; /* with a source, a hang-up alone would keep the loop turning */
+    watch->source = g_unix_fd_source_new(watch->fd, condition);
+    g_source_set_callback(watch->source, G_SOURCE_FUNC(on_watched), watch, NULL);
+    g_source_attach(watch->source, watch->loop->context);
+}
+
 /* ---- timers ------------------------------------------------------------------------------------- */
 
 static void set_clock(struct loop *loop)

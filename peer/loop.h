@@ -29,6 +29,14 @@ void loop_join(struct loop *loop);
 /* Runs what waits until `is_done`, or for `ms`: the last words of `end`. */
 void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint64_t ms);
 
+/* A descriptor that the loop looks at; the thread's own. It stays its owner's: free the watch before it is closed. */
+struct loop_watch;
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_fn *fn, void *user);
+void loop_watch_free(struct loop_watch *watch); /* also from its own callback; NULL is fine */
+/* `fn` runs while any of these is so. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_GONE = 4 /* the other end was closed */ };
+void loop_watch_set(struct loop_watch *watch, unsigned wanted);
+
 /* Timers with the grain of the kernel's, for the link's pacing. They need no descriptor each, so that a new one never fails. The
  * thread's own. */
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *user);

@@ -71,3 +71,10 @@ size_t ring_get(struct ring *ring, void *to, size_t size)
     }
     return done;
 }
+
+size_t ring_peek(const struct ring *ring, void *to, size_t size)
+{
+    struct ring copy = *ring; /* reading changes no byte */
+
+    return ring_get(&copy, to, size);
+}

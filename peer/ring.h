@@ -12,11 +12,12 @@ struct ring {
 
 void ring_init(struct ring *ring, size_t cap);
 void ring_deinit(struct ring *ring);
-size_t ring_put(struct ring *ring, struct view bytes);     /* as much as there is room for */
-size_t ring_get(struct ring *ring, void *to, size_t size); /* as much as there is */
-struct view ring_front(const struct ring *ring);           /* what lies together at the front */
-void ring_drop(struct ring *ring, size_t len);             /* at most its length */
-uint8_t *ring_room(struct ring *ring, size_t *ret_len);    /* a place behind the last byte; then: */
+size_t ring_put(struct ring *ring, struct view bytes);            /* as much as there is room for */
+size_t ring_get(struct ring *ring, void *to, size_t size);        /* as much as there is */
+size_t ring_peek(const struct ring *ring, void *to, size_t size); /* the same, and leaves it */
+struct view ring_front(const struct ring *ring);        /* what lies together at the front */
+void ring_drop(struct ring *ring, size_t len);          /* at most its length */
+uint8_t *ring_room(struct ring *ring, size_t *ret_len); /* a place behind the last byte; then: */
 void ring_filled(struct ring *ring, size_t len);
 static inline size_t ring_left(const struct ring *ring)
 {

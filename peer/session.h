@@ -183,5 +183,12 @@ void flow_open(struct peer_stream *handle, const char *cap, const char *arg);
 void flow_pump(struct flow *flow); /* both ways, as far as there is room */
 void flow_reset(struct flow *flow, uint64_t code);
 void flow_free_all(struct session *session);
+
+/* ---- plug.c ---- */
+
+/* The thread's end of the descriptor that stands for a stream. It goes by itself when all is said, or nobody listens. */
+void plug_new(struct peer_stream *handle, int fd_taken);
+void plug_turn(struct plug *plug); /* moves what can be moved; NULL is fine */
+void plug_free_all(struct core *core);
 /* After the link was called: its events, its timer. */
 void session_pump(struct session *session);

@@ -3,8 +3,6 @@
  * is full stops the side that fills it: the link's credit, or the application's write. */
 #include "peer/session.h"
 
-enum { STREAM_ROOM_AGAIN = STREAM_RING / 2 };
-
 static struct flow *flow_new(struct session *session, struct link_stream *stream,
                              struct peer_stream *handle)
 {
@@ -31,6 +29,7 @@ static void flow_free(struct flow *flow)
     list_remove(&flow->node);
     mark_over(flow->handle);
     flow->handle->flow = NULL;
+    plug_turn(flow->handle->plug);
     peer_stream_unref(flow->handle);
     free(flow);
 }
@@ -95,8 +94,8 @@ static void pull(struct flow *flow)
         got_any = true;
     hub_lock(handle->hub);
     handle->is_starved = !handle->has_ended && ring_left(&handle->in) == 0;
-    tells = got_any && !handle->is_readable_queued;
-    handle->is_readable_queued |= got_any;
+    tells = got_any && !handle->is_readable_queued && !handle->is_socket;
+    handle->is_readable_queued |= tells;
     hub_unlock(handle->hub);
     if (tells)
         hub_put(handle->hub, stream_event(PEER_EVENT_READABLE, handle));
@@ -133,8 +132,7 @@ static void push(struct flow *flow)
     while (!flow->end_told && push_piece(flow))
         ;
     hub_lock(handle->hub);
-    tells = handle->wants_room && !handle->is_writable_queued &&
-            ring_left(&handle->out) >= STREAM_ROOM_AGAIN;
+    tells = handle->wants_room && !handle->is_writable_queued && handle->out.len <= handle->low;
     handle->is_writable_queued |= tells;
     handle->wants_room &= !tells;
     hub_unlock(handle->hub);
@@ -146,6 +144,7 @@ void flow_pump(struct flow *flow)
 {
     pull(flow);
     push(flow);
+    plug_turn(flow->handle->plug);
 }
 
 void flow_opened(struct session *session, const struct link_event *event)
@@ -175,6 +174,7 @@ void flow_event(struct session *session, const struct link_event *event)
         pull(flow);
     if (event->type == LINK_STREAM_WRITABLE)
         push(flow);
+    plug_turn(flow->handle->plug);
     if (event->type == LINK_STREAM_RESET) {
         err_set(&why, event->code == LINK_CLOSE_CAPABILITY ? ERR_CAPABILITY : ERR_CLOSED,
                 "the other side reset the stream, code %llu", (unsigned long long)event->code);

@@ -5,6 +5,7 @@
 #include "tunnel.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -31,10 +32,8 @@ bool tunnel_capability(const char *host, const char *port, char *to, size_t size
     int n = is_local ? snprintf(to, size, "tunnel:%s", port)
                      : snprintf(to, size, "tunnel:%s:%s", host, port);
 
-    for (char *c = to; n > 0 && (size_t)n < size && *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~')
-            return false;
-    }
+    for (char *c = to; n > 0 && (size_t)n < size && *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c); /* as capabilities are */
     return n > 0 && (size_t)n < size;
 }
 

@@ -225,9 +225,14 @@ struct peer_link_facts {
     char tls_version[16], cipher[40], alpn[24];
     char verified_name[256]; /* "123456.corp.example", as the judge found it */
     char remote_subject[256], remote_issuer[256];
-    char path_kind[16];                   /* "direct", "turn", "relay" */
-    char path_local[80], path_remote[80]; /* "192.0.2.1:40000 host" */
-    uint64_t rtt_us, bytes_sent, bytes_received;
+    char path_kind[16];                          /* "direct", "turn", "relay" */
+    char path_local[80], path_remote[80];        /* "192.0.2.1:40000 host" */
+    uint64_t rtt_us, bytes_sent, bytes_received; /* of packets, all told */
+    uint64_t packets_sent, packets_received;
+    uint64_t under_way;  /* bytes sent and neither acknowledged nor lost */
+    uint64_t window;     /* bytes that may be under way (RFC 9002, 7) */
+    uint64_t rate;       /* bytes a second that the path delivers, as it is estimated; 0: unknown */
+    size_t datagram_max; /* what peer_datagram_send() takes now */
     /* The statements behind this link and their signatures, borrowed from the link: for audits. */
     const void *grant, *grant_signature, *dial, *dial_signature, *accept, *accept_signature;
     size_t grant_size, dial_size, accept_size; /* signatures are 64 bytes */
@@ -252,6 +257,39 @@ PEER_API void peer_stream_finish(
 /* Returns how many bytes were copied; 0 with *ret_end false: nothing now. Reading is what gives the other side credit. */
 PEER_API size_t peer_stream_read(struct peer_stream *stream, void *to, size_t size, bool *ret_end);
 PEER_API void peer_stream_reset(struct peer_stream *stream, uint64_t code);
+/* Which of this side's streams go first when the path cannot take all: 0 is the most urgent, 7 the least (RFC 9218, section 4.1), 3 what
+ * they begin with; those alike take turns. What this side sends alone: the other side has its own word. */
+PEER_API void peer_stream_set_urgency(struct peer_stream *stream, unsigned urgency);
+/* How much may wait here to be sent, in bytes: peer_stream_write() takes no more than `high` at a time, and WRITABLE comes when `low` or
+ * fewer are left. At first, and at most, PEER_MAX_MARK and half of it. False: invalid_argument. */
+#define PEER_MAX_MARK (256 * 1024)
+PEER_API bool peer_stream_set_marks(struct peer_stream *stream, size_t high, size_t low,
+                                    struct peer_error *ret_error);
+/* Messages on a stream: each is its size in 4 bytes, big-endian, and as many bytes. A stream carries messages or bytes, as both sides agree.
+ * Writing takes all or nothing. False: limit (there is no room now, wait for WRITABLE), too_large (over PEER_MAX_MESSAGE, or the high mark
+ * less 4), closed. */
+#define PEER_MAX_MESSAGE (PEER_MAX_MARK - 4)
+PEER_API bool peer_stream_write_message(struct peer_stream *stream, const void *bytes, size_t size,
+                                        struct peer_error *ret_error);
+/* True: one is in `to`, its size in *ret_size (which may be 0). False with *ret_error's name "": none is whole yet, or with *ret_end the other side
+ * sends no more. False and too_large: the next one has *ret_size bytes and stays, if it is at most PEER_MAX_MESSAGE; bad_wire: the stream ended within one. Reset the
+ * stream then. */
+PEER_API bool peer_stream_read_message(struct peer_stream *stream, void *to, size_t size,
+                                       size_t *ret_size, bool *ret_end,
+                                       struct peer_error *ret_error);
+/* The stream as a connected socket (AF_UNIX, SOCK_STREAM), for code that wants a descriptor: what is written to it is sent, what comes can
+ * be read from it, shutdown(2) ends one direction, close(2) both. It is the caller's to close. The stream's READABLE and WRITABLE come no
+ * more, its reading and writing calls do nothing. STREAM_CLOSED comes still, and says whether it ended well; the descriptor stays readable until all that came was read.
+ * -1: closed, invalid_argument (it has one), limit (no descriptors are left). */
+PEER_API int peer_stream_fd(struct peer_stream *stream, struct peer_error *ret_error);
+struct peer_stream_facts {
+    size_t size;      /* sizeof(struct peer_stream_facts), set by the caller, so that it can grow */
+    uint64_t written; /* bytes that peer_stream_write() or the descriptor took */
+    uint64_t read;    /* bytes that were read */
+    size_t waiting_out, waiting_in; /* bytes that wait here, to be sent and to be read */
+};
+PEER_API bool peer_stream_facts(const struct peer_stream *stream,
+                                struct peer_stream_facts *ret_facts);
 PEER_API void peer_stream_set_user(struct peer_stream *stream, void *user);
 PEER_API void *peer_stream_user(const struct peer_stream *stream);
 /* Unreliable. False: too_large for the path, limit (queue full). */

@@ -16,6 +16,10 @@ SCENARIOS = {
     "datagrams": "datagrams_go_both_ways",
     "capabilities": "streams_are_opened_within_the_session_only",
     "again": "links_come_and_go",
+    "sockets": "a_stream_as_a_descriptor_at_both_ends",
+    "closed_sockets": "a_descriptor_that_is_closed_ends_its_stream",
+    "messages": "messages_arrive_whole",
+    "marks": "the_high_mark_bounds_what_waits",
     "farewell": "what_has_arrived_can_be_read",
 }
 

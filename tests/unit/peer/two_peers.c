@@ -4,10 +4,13 @@
 #include "peer.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { PATIENCE_MS = 60000, MAX_STREAMS = 64, BULK = 8 * 1024 * 1024, QUIET_MS = 1000 };
 
@@ -25,6 +28,7 @@ struct side {
     struct flow flows[MAX_STREAMS];
     size_t n_flows, n_closed, n_datagrams, n_links;
     bool is_joined, is_up, is_down, echoes, is_deaf;
+    bool is_plain;              /* its streams are read elsewhere */
     const char *const *accepts; /* NULL: all */
     struct peer_error error;    /* of the last LINK_DOWN */
 };
@@ -80,7 +84,7 @@ static void read_on(struct side *side, struct flow *flow)
     bool is_end = false;
     size_t n;
 
-    if (side->is_deaf)
+    if (side->is_deaf || side->is_plain)
         return;
     while ((n = peer_stream_read(flow->stream, bytes, sizeof(bytes), &is_end)) > 0) {
         for (size_t i = 0; i < n; i++)
@@ -137,7 +141,7 @@ static void on_event(struct side *side, const struct peer_event *event)
             read_on(side, flow);
         break;
     case PEER_EVENT_WRITABLE:
-        if (flow)
+        if (flow && !side->is_plain)
             write_on(flow);
         break;
     case PEER_EVENT_STREAM_CLOSED:
@@ -357,6 +361,213 @@ static void farewell(void)
     EXPECT(b.flows[0].read == 1000 && flow->is_finished);
 }
 
+/* ---- descriptors ---- */
+
+/* Sends back what comes, and the end. */
+static void *echo(void *user)
+{
+    int fd = *(int *)user;
+    uint8_t bytes[20000];
+    ssize_t n;
+
+    while ((n = read(fd, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t at = 0, put; at < n; at += put) {
+            put = write(fd, bytes + at, (size_t)(n - at));
+            if (put <= 0)
+                return NULL;
+        }
+    }
+    shutdown(fd, SHUT_WR);
+    return NULL;
+}
+
+static void *write_bulk(void *user)
+{
+    int fd = *(int *)user;
+    static uint8_t bytes[BULK];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = byte_at(i);
+    for (size_t at = 0; at < sizeof(bytes);) {
+        ssize_t n = write(fd, bytes + at, sizeof(bytes) - at);
+        EXPECT(n > 0);
+        at += (size_t)n;
+    }
+    shutdown(fd, SHUT_WR);
+    return NULL;
+}
+
+/* Reads all that comes from a descriptor while events are handled; how much. */
+static size_t read_all(int fd)
+{
+    struct pollfd fds[] = { { fd, POLLIN, 0 },
+                            { peer_fd(a.peer), POLLIN, 0 },
+                            { peer_fd(b.peer), POLLIN, 0 } };
+    uint8_t bytes[65536];
+    size_t total = 0;
+    ssize_t n = 1;
+
+    while (n > 0) {
+        if (poll(fds, 3, PATIENCE_MS) <= 0) {
+            fprintf(stderr, "waited for a descriptor\n");
+            exit(1);
+        }
+        turn(0);
+        if (!(fds[0].revents & (POLLIN | POLLHUP)))
+            continue;
+        n = read(fd, bytes, sizeof(bytes));
+        for (ssize_t i = 0; i < n; i++)
+            EXPECT(bytes[i] == byte_at(total + (size_t)i));
+        total += n > 0 ? (size_t)n : 0;
+    }
+    return total;
+}
+
+/* Both ends are descriptors, which code that knows nothing of libpeer reads and writes. */
+static void sockets(void)
+{
+    struct flow *flow = open_one(&a, "chat", NULL, 0);
+    struct peer_stream_facts facts = { .size = sizeof(facts) };
+    struct peer_error error;
+    pthread_t threads[2];
+    int ours, theirs;
+    bool is_end;
+
+    EXPECT(peer_stream_fd(flow->stream, &error) == -1 && strcmp(error.name, "closed") == 0);
+    flow = &a.flows[a.n_flows++];
+    *flow = (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error) };
+    a.is_plain = b.is_plain = true;
+    ours = peer_stream_fd(flow->stream, &error);
+    EXPECT(ours >= 0);
+    EXPECT(peer_stream_fd(flow->stream, &error) == -1 &&
+           strcmp(error.name, "invalid_argument") == 0);
+    EXPECT(peer_stream_write(flow->stream, "x", 1) == 0);
+    EXPECT(peer_stream_read(flow->stream, &is_end, 1, &is_end) == 0 && !is_end);
+    pthread_create(&threads[0], NULL, write_bulk, &ours);
+    UNTIL(b.n_flows == 2);
+    theirs = peer_stream_fd(b.flows[1].stream, &error);
+    EXPECT(theirs >= 0);
+    pthread_create(&threads[1], NULL, echo, &theirs);
+    EXPECT(read_all(ours) == BULK);
+    if (!flow->is_closed) /* else the handle is gone */
+        EXPECT(peer_stream_facts(flow->stream, &facts) && facts.written == BULK &&
+               facts.read == BULK);
+    UNTIL(flow->is_closed && b.flows[1].is_closed);
+    EXPECT(flow->error[0] == '\0' && b.flows[1].error[0] == '\0');
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    close(ours);
+    close(theirs);
+}
+
+/* A descriptor that is closed ends the stream, also when the other side never says anything. */
+static void closed_sockets(void)
+{
+    struct flow *flow = &a.flows[a.n_flows++];
+    struct peer_error error;
+    struct flow *there;
+    int fd;
+
+    a.is_plain = b.is_plain = true;
+    *flow = (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error) };
+    fd = peer_stream_fd(flow->stream, &error);
+    EXPECT(fd >= 0 && write(fd, "hello", 5) == 5);
+    UNTIL(b.n_flows == 1);
+    close(fd);
+    there = &b.flows[0];
+    UNTIL(there->is_closed);
+    UNTIL(flow->is_closed);
+
+    /* And the other way round: the other side's reset ends it. */
+    flow = &a.flows[a.n_flows++];
+    *flow = (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error) };
+    fd = peer_stream_fd(flow->stream, &error);
+    UNTIL(b.n_flows == 2);
+    peer_stream_reset(b.flows[1].stream, 9);
+    UNTIL(flow->is_closed);
+    EXPECT(strcmp(flow->error, "closed") == 0);
+    EXPECT(read_all(fd) == 0);
+    close(fd);
+}
+
+/* ---- messages and marks ---- */
+
+static const size_t sizes[] = { 0, 1, 1000, PEER_MAX_MESSAGE, 5, 200000, 200000, 3 };
+enum { N_SIZES = sizeof(sizes) / sizeof(*sizes) };
+
+static void messages(void)
+{
+    static uint8_t bytes[PEER_MAX_MESSAGE + 1], got[PEER_MAX_MESSAGE];
+    struct flow *flow = &a.flows[a.n_flows++];
+    size_t n_sent = 0, n_got = 0, size = 0;
+    struct peer_error error;
+    bool is_end = false;
+
+    a.is_plain = b.is_plain = true;
+    *flow = (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error) };
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = byte_at(i);
+    EXPECT(!peer_stream_write_message(flow->stream, bytes, sizeof(bytes), &error) &&
+           strcmp(error.name, "too_large") == 0);
+    UNTIL(b.n_flows == 1);
+    while (n_got < N_SIZES) {
+        while (n_sent < N_SIZES &&
+               peer_stream_write_message(flow->stream, bytes, sizes[n_sent], &error))
+            n_sent++;
+        EXPECT(n_sent == N_SIZES || strcmp(error.name, "limit") == 0);
+        turn(100);
+        while (
+            peer_stream_read_message(b.flows[0].stream, got, sizeof(got), &size, &is_end, &error)) {
+            EXPECT(n_got < N_SIZES && size == sizes[n_got] && memcmp(got, bytes, size) == 0);
+            n_got++;
+        }
+        EXPECT(error.name[0] == '\0' && !is_end);
+    }
+    EXPECT(peer_stream_write_message(flow->stream, bytes, 11, &error));
+    do
+        turn(100);
+    while (!peer_stream_read_message(b.flows[0].stream, got, 10, &size, &is_end, &error) &&
+           error.name[0] == '\0');
+    EXPECT(strcmp(error.name, "too_large") == 0 && size == 11);
+    EXPECT(peer_stream_read_message(b.flows[0].stream, got, 11, &size, &is_end, &error));
+    EXPECT(peer_stream_write(flow->stream, "\0\0\0\5four", 8) == 8);
+    peer_stream_finish(flow->stream);
+    do
+        turn(100);
+    while (!peer_stream_read_message(b.flows[0].stream, got, 10, &size, &is_end, &error) &&
+           error.name[0] == '\0' && !is_end);
+    EXPECT(strcmp(error.name, "bad_wire") == 0);
+}
+
+static void marks(void)
+{
+    static uint8_t bytes[100000];
+    struct flow *flow = &a.flows[a.n_flows++];
+    struct peer_error error;
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = byte_at(i);
+    *flow = (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error) };
+    EXPECT(!peer_stream_set_marks(flow->stream, 0, 0, &error) &&
+           strcmp(error.name, "invalid_argument") == 0);
+    EXPECT(!peer_stream_set_marks(flow->stream, PEER_MAX_MARK + 1, 1, &error));
+    EXPECT(!peer_stream_set_marks(flow->stream, 4096, 4096, &error));
+    EXPECT(peer_stream_set_marks(flow->stream, 4096, 1000, &error));
+    peer_stream_set_urgency(flow->stream, 0);
+    EXPECT(peer_stream_write(flow->stream, bytes, sizeof(bytes)) <= 4096);
+    EXPECT(!peer_stream_write_message(flow->stream, bytes, 4093, &error) &&
+           strcmp(error.name, "too_large") == 0);
+    peer_stream_reset(flow->stream, 0);
+    UNTIL(flow->is_closed);
+    flow = &a.flows[a.n_flows++];
+    *flow =
+        (struct flow){ .stream = peer_stream_open(a.link, "chat", NULL, &error), .wanted = BULK };
+    EXPECT(peer_stream_set_marks(flow->stream, 4096, 1000, &error));
+    write_on(flow); /* and on as WRITABLE comes */
+    UNTIL(flow->is_closed);
+    EXPECT(flow->read == BULK);
+}
+
 static const char *const only_chat[] = { "chat", NULL };
 static const struct {
     const char *name;
@@ -367,6 +578,8 @@ static const struct {
     { "deaf", deaf, NULL },           { "reset", reset, NULL },
     { "datagrams", datagrams, NULL }, { "capabilities", capabilities, only_chat },
     { "again", again, NULL },         { "farewell", farewell, NULL },
+    { "sockets", sockets, NULL },     { "closed_sockets", closed_sockets, NULL },
+    { "messages", messages, NULL },   { "marks", marks, NULL },
 };
 
 static struct peer *start(const char *state)
