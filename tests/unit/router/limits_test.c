@@ -309,6 +309,25 @@ TEST(answers_about_others_are_alike)
 }
 
 /* What a connection is charged for. */
+TEST(so_many_grants_are_installed)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    struct wire *den = join_den(w);
+    struct grant_facts first = { 1, "456000", "123456", "chat", "chat", 0 };
+    struct grant_facts second = { 2, "456000", "123457", "chat", "chat", 0 };
+
+    first.live_until = w->now.wall + MINUTE_MS;
+    grants_set_max(w->router->grants, 1);
+    CHECK_STR(install_grant(den, &first), "RESULT");
+    CHECK_STR(install_grant(den, &second), "network.error.too_many_grants");
+    CHECK_U64(counted(w, LIMIT_GRANTS), 1);
+    CHECK_STR(install_grant(den, &first), "RESULT"); /* it is there already */
+    CHECK_U64(grants_count(w->router->grants), 1);
+    world_pass(w, MINUTE_MS); /* one that is over makes room */
+    CHECK_STR(install_grant(den, &second), "RESULT");
+    CHECK_U64(counted(w, LIMIT_GRANTS), 1);
+}
+
 TEST(faults_are_told_apart)
 {
     _cleanup_(world_freep) struct world *w = world_new();
