@@ -16,8 +16,9 @@ enum { MAX_POLICY = 768 * 1024 };
 struct verb {
     const char *first, *second; /* NULL: one word */
     const char *procedure;
-    const char *arguments; /* what follows, in order: members of the request */
-    const char *options;   /* "--reason WORD" and the like; a flag ends in '!' */
+    const char
+        *arguments; /* what follows, in order: members of the request; the last may end in '?' */
+    const char *options; /* "--reason WORD" and the like; a flag ends in '!' */
     int answer;
     const char *columns; /* LIST; TEXT: the member */
     const char *help;
@@ -55,7 +56,7 @@ static const struct verb verbs[] = {
       "serial id state not_before not_after reason", "what was ever signed" },
     { "cert", "show", "den.cert.show", "serial", "", ONE, "", "one certificate" },
     { "cert", "revoke", "den.cert.revoke", "serial", "reason", ONE, "", "revokes one certificate" },
-    { "revoke", NULL, "den.cert.revoke", "", "id serial key reason", ONE, "",
+    { "revoke", NULL, "den.cert.revoke", "id?", "id serial key reason", ONE, "",
       "revokes an identity with all its certificates, a certificate, or a key" },
     { "session", "list", "den.session.list", "", "id open!", LIST,
       "sid from to state opened_at closed_at capabilities reason", "sessions, the newest first" },
@@ -104,9 +105,9 @@ static void print_verb(FILE *out, const struct verb *v)
     fprintf(out, "  %s%s%s", v->first, v->second ? " " : "", v->second ? v->second : "");
     for (const char *at = v->arguments; *at; at++, is_first = at[-1] == ' ') {
         if (is_first)
-            fputc(' ', out);
+            fputs(at[strcspn(at, " ?")] == '?' ? " [" : " ", out);
         if (*at != ' ')
-            fputc(toupper((unsigned char)*at), out);
+            fputc(*at == '?' ? ']' : toupper((unsigned char)*at), out);
     }
     for (const char *at = v->options; *at; at += strspn(at, " ")) {
         int len = (int)strcspn(at, " ");
@@ -202,7 +203,7 @@ static int take_words(struct order *o, int argc, char **argv)
         names += strcspn(names, " ");
         names += *names == ' ';
     }
-    return status == 0 && *names ? misuse("missing:", names) : status;
+    return status == 0 && *names && !strchr(names, '?') ? misuse("missing:", names) : status;
 }
 
 /* The whole file, or standard input. 0, or the exit status. */
@@ -278,7 +279,7 @@ static void fail(struct order *o, const struct peer_error *error,
 static void put_key(FILE *to, const char *key, bool is_first)
 {
     fprintf(to, "%s\"", is_first ? "" : ",");
-    for (; *key && *key != ' '; key++)
+    for (; *key && !strchr(" ?", *key); key++)
         fputc(*key == '-' ? '_' : *key, to);
     fprintf(to, "\":");
 }

@@ -335,6 +335,15 @@ def whatever_is_administered_is_shown_by_network_and_by_socket(net):
 
 
 @tap.test
+def an_id_is_revoked_as_one_would_say_it(net):
+    net.join("ivy")
+    tap.check_in(net.ids["ivy"], admin(net, "revoke", net.ids["ivy"], "--reason", "superseded").stdout)
+    tap.check_in("revoked", run(net.warren("ivy", "name", "list"), wanted=1).stderr)
+    tap.check_in("id", admin(net, "revoke", wanted=1).stderr)  # one of three is needed
+    tap.check_in("revoke [ID]", admin(net, "help").stdout)
+
+
+@tap.test
 def a_backup_is_audited_and_shown(net):
     den(net, "backup", net.path("copy"), "--plain")
     tap.check(newest(net, "backup.begun")["facts"]["file"] == net.path("copy"), "the entry")
