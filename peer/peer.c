@@ -100,7 +100,7 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     if (!errand_check_caps(config->capabilities, err))
         return false;
     if (has_join && !rpc_join_read(view_text(config->join), &core->join, err))
-        return err_wrap(err, "join string");
+        return false;
     if (!state_default_dir(config->state_dir, &dir, err) ||
         !state_open(dir, has_join, &core->state, err) || !check_not_moved(core, err) ||
         !settle_network(core, has_join, err))
