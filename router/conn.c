@@ -148,6 +148,7 @@ static void release(struct conn *conn)
     struct router *router = conn->router;
 
     deadline_clear(&router->deadlines, &conn->silence);
+    vigil_end(conn);
     handshake_free(STEAL(conn->handshake));
     if (!conn->session)
         return;

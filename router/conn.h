@@ -11,6 +11,7 @@
 #include "router/metrics.h"
 #include "router/realms.h"
 #include "router/sources.h"
+#include "router/vigil.h"
 #include "rpc/rpc.h"
 
 struct router;
@@ -97,6 +98,7 @@ struct conn {
     struct list testaments;                   /* struct testament */
     struct list doubters;                     /* struct handshake: they came with its key */
     uint64_t clone_told_at;                   /* mono; 0: never */
+    struct vigil vigil;                       /* den's */
 };
 
 struct conn_input {

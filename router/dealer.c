@@ -102,6 +102,7 @@ static void join_callee(struct call *call, const struct reg *reg)
     struct call_key key;
 
     call->callee = callee;
+    vigil_begin(callee);
     call->registration = reg->proc->id;
     call->invocation = ++callee->last_invocation;
     list_append(&callee->serving, &call->of_callee);
@@ -260,7 +261,7 @@ struct search {
     bool is_open;
     bool is_packed;
     struct rpc_payload payload;
-    bool was_slow, was_unable;
+    bool was_slow, was_unable, was_mute;
     const char *keyword; /* that somebody's library cannot take */
 };
 
@@ -297,6 +298,10 @@ static bool can_take(void *user, const struct reg *reg)
         search->was_unable = true;
         return false;
     }
+    if (!vigil_is_well(reg->owner)) {
+        search->was_mute = true;
+        return false;
+    }
     if (conn_is_slow(reg->owner)) {
         search->was_slow = true;
         return false;
@@ -304,8 +309,11 @@ static bool can_take(void *user, const struct reg *reg)
     return !would_harm(search, reg->owner);
 }
 
-static bool say_nobody(const struct conn *conn, struct view procedure, struct err *err)
+static bool say_nobody(const struct conn *conn, struct view procedure, bool is_mute,
+                       struct err *err)
 {
+    if (is_mute)
+        return err_set(err, ERR_DEN_AWAY, DEN_SILENT);
     if (!realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
         !names_find(conn->router->names, VIEW_LIT("den")))
         return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
@@ -324,23 +332,22 @@ static struct reg *find_callee(struct conn *conn, const struct rpc_call *ask)
 
     if (reg)
         return reg;
-    if (!proc) {
-        say_nobody(conn, ask->procedure, &why);
-        conn_refuse(conn, RPC_CALL, ask->request, &why);
+    if (!proc || search.was_mute) {
+        say_nobody(conn, ask->procedure, search.was_mute, &why);
     } else if (search.was_slow) {
         metrics_limit(&conn->router->metrics, LIMIT_SLOW_CALLEE);
         err_set(&why, ERR_BUSY, "%.*s: its server does not keep up", VIEW_FMT(ask->procedure));
-        conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else if (search.keyword) {
         metrics_count(&conn->router->metrics, METRIC_WITHHELD_INVOCATIONS);
         frailty_refuse(search.keyword, "callee", &why);
-        conn_refuse(conn, RPC_CALL, ask->request, &why);
     } else {
         err_set(&why, ERR_INVALID_ARGUMENT, "%.*s: its server takes no %s",
                 VIEW_FMT(ask->procedure),
                 search.is_packed ? "packed payloads" : "progressive calls");
         conn_refuse_as(conn, RPC_CALL, ask->request, "wamp.error.feature_not_supported", &why);
+        return NULL;
     }
+    conn_refuse(conn, RPC_CALL, ask->request, &why);
     return NULL;
 }
 
@@ -483,8 +490,7 @@ static bool may_go_on(struct conn *conn, struct call *call)
     return false;
 }
 
-/* A number that came before: more of that call. What comes after its end was on its way already,
- * and is dropped. */
+/* More of a call that came before. What comes after its end was on its way, and is dropped. */
 static bool call_more(struct conn *conn, const struct rpc_call *ask, struct err *err)
 {
     struct call *call = find_asked(conn, ask->request);
@@ -617,8 +623,7 @@ static bool can_bear(struct call *call, const struct rpc_result *yield)
     return false;
 }
 
-/* What a callee's error tells the caller: without its keywords when the caller's library would end
- * at one. */
+/* A callee's error, without its keywords when the caller's library would end at one. */
 static struct rpc_payload bearable(const struct call *call, struct rpc_payload payload)
 {
     if (!call->caller || !(call->caller->features & CONN_IS_FRAIL) ||
@@ -718,6 +723,29 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
         finish(call, &(struct dealer_answer){ true, error->uri, bearable(call, error->payload),
                                               error->ppt });
     return true;
+}
+
+bool dealer_is_awaited(const struct conn *conn)
+{
+    const struct call *call;
+
+    LIST_EACH(call, &conn->serving, of_callee) {
+        if (!call->is_answering)
+            return true;
+    }
+    return false;
+}
+
+void dealer_abandon(struct conn *conn, enum err_code code, const char *cause)
+{
+    struct call *call;
+
+    LIST_EACH(call, &conn->serving, of_callee) {
+        if (call->is_answering)
+            continue;
+        interrupt(call, "killnowait", "wamp.error.timeout");
+        fail(call, code, cause);
+    }
 }
 
 void dealer_give_up(struct conn *conn, const char *cause)

@@ -134,6 +134,7 @@ struct conn *router_opened(struct router *router, struct moment now, void *wire,
 void router_input(struct conn *conn, struct moment now, struct view frame)
 {
     conn->router->now = now;
+    vigil_heard(conn);
     conn_input(conn, frame);
 }
 
@@ -146,6 +147,7 @@ void router_refuse(struct conn *conn, struct moment now, const struct err *why)
 void router_answered(struct conn *conn, struct moment now, uint64_t nonce)
 {
     conn->router->now = now;
+    vigil_heard(conn);
     clone_answered(conn, nonce);
 }
 

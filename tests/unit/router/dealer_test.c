@@ -16,6 +16,7 @@ static struct scene scene_new(void)
     struct scene s = { .w = world_new() };
 
     s.den = join_den(s.w);
+    s.den->is_alive = true;
     s.alice = join_peer(s.w, "456000");
     CHECK_STR(try_register(s.den, "den.session.open"), "REGISTERED");
     return s;

@@ -80,6 +80,8 @@ static struct wire *den_that_listens(struct world *w)
 {
     struct wire *den = join_den(w);
 
+    den->is_alive = true;
+
     CHECK_STR(try_register(den, "den.refusal.note"), "REGISTERED");
     return den;
 }
@@ -139,6 +141,7 @@ TEST(what_den_did_not_take_is_told_again)
     struct wire *den, *alice = NULL;
 
     den = join_den(w); /* it serves nothing yet */
+    den->is_alive = true;
     alice = join_peer(w, "456000");
     ask(alice, "den.token.list");
     world_pass(w, 20 * SECOND_MS);

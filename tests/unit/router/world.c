@@ -300,6 +300,17 @@ void world_restart(struct world *w)
     start(w, trust);
 }
 
+static void answer_pings(struct world *w)
+{
+    for (size_t i = 0; i < w->n_wires; i++) {
+        struct wire *wire = w->wires[i];
+        if (wire->is_alive && wire->asked && wire->conn)
+            router_answered(wire->conn, w->now, wire->asked);
+        if (wire->is_alive)
+            wire->asked = 0;
+    }
+}
+
 void world_pass(struct world *w, uint64_t ms)
 {
     uint64_t end = w->now.mono + ms;
@@ -312,6 +323,7 @@ void world_pass(struct world *w, uint64_t ms)
             w->now.fine = next * 1000;
         }
         router_tick(w->router, w->now);
+        answer_pings(w);
         if (next == end)
             return;
     }

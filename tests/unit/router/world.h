@@ -21,6 +21,7 @@ struct wire {
     uint64_t asked;                   /* the number in the last ping: wire_answer() */
     unsigned n_asked;
     bool is_closed, is_trusted;
+    bool is_alive; /* pings are answered as time passes */
     uint8_t instance[16], nonce[RPC_NONCE32], exporter[32];
     struct rpc_netsign proof;
     uint64_t last_request, session;
