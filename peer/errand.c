@@ -182,6 +182,12 @@ void errand_plug(struct errand *errand)
     }
 }
 
+void errand_sas(struct errand *errand)
+{
+    if (errand->link->session)
+        compare_start(errand->link->session);
+}
+
 void errand_urge(struct errand *errand)
 {
     if (errand->stream->flow)

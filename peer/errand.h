@@ -52,6 +52,7 @@ void errand_close(struct errand *errand);
 void errand_open(struct errand *errand);
 void errand_pump(struct errand *errand);
 void errand_reset(struct errand *errand);
+void errand_sas(struct errand *errand);
 void errand_plug(struct errand *errand);
 void errand_urge(struct errand *errand);
 void errand_datagram(struct errand *errand);

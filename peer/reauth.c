@@ -22,7 +22,7 @@ static bool sign(struct session *session, const struct cert *cert, struct buf *s
         .counter = session->our_reauths + 1,
     };
 
-    if (!link_exporter(session->link, exporter, err))
+    if (!link_exporter(session->link, LINK_EXPORTER_REAUTH, exporter, err))
         return false;
     rpc_statement_sign(RPC_W_REAUTH, &l, core->key, statement, sig);
     return pki_key_sign(cert->key, buf_view(statement), tls_sig, err);
@@ -71,7 +71,7 @@ static bool check_statement(const struct session *session, const struct link_rea
 
     if (!rpc_statement_open(RPC_W_REAUTH, VIEW_ARR(session->remote_pk), reauth->statement,
                             reauth->sig, ret_l, err) ||
-        !link_exporter(session->link, exporter, err))
+        !link_exporter(session->link, LINK_EXPORTER_REAUTH, exporter, err))
         return false;
     if (!view_eq(ret_l->netid, rpc_trust_netid(session->core->trust)) ||
         !view_eq(ret_l->sid, VIEW_ARR(session->sid)) ||

@@ -9,6 +9,7 @@
 #include "peer/link/carrier_ice.h"
 #include "peer/link/link.h"
 #include "peer/link/path.h"
+#include "peer/sas.h"
 
 enum session_state {
     SESSION_OPENING,    /* caller: den was asked */
@@ -89,7 +90,8 @@ struct session {
     uint64_t our_reauths, their_reauths; /* how many went each way */
     uint64_t reauths_since;              /* clock_mono_ms(), and how many came since */
     unsigned n_reauths;
-    struct buf reauth;    /* their newest, which does not hold here yet */
+    struct buf reauth; /* their newest, which does not hold here yet */
+    struct sas sas;
     uint64_t told_rev_no; /* the other end has these revocations from us */
 };
 
@@ -183,6 +185,11 @@ void flow_open(struct peer_stream *handle, const char *cap, const char *arg);
 void flow_pump(struct flow *flow); /* both ways, as far as there is room */
 void flow_reset(struct flow *flow, uint64_t code);
 void flow_free_all(struct session *session);
+
+/* ---- compare.c ---- */
+
+void compare_start(struct session *session);                   /* once; later calls do nothing */
+void compare_take(struct session *session, struct view bytes); /* LINK_SAS */
 
 /* ---- plug.c ---- */
 

@@ -235,6 +235,8 @@ static void on_up(struct chat *chat)
 
     chat->is_up = true;
     say_facts(chat);
+    if (chat->cli->sas && !peer_link_sas(chat->link, &error))
+        cli_fail(chat->cli, "chat", &error);
     if (!chat->is_caller)
         return;
     chat->stream = peer_stream_open(chat->link, "chat", NULL, &error);
@@ -400,6 +402,9 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         break;
     case PEER_EVENT_WAITING:
         cli_say("this machine waits for approval; its code is %s", event->code);
+        break;
+    case PEER_EVENT_SAS:
+        cli_say("compare with the other side, on the phone: %s", event->code);
         break;
     case PEER_EVENT_CLONED:
     case PEER_EVENT_CLOCK:

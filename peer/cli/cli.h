@@ -18,6 +18,7 @@ struct cli {
     bool remove;                   /* passphrase: none any more */
     double timeout_s;              /* join: give up after this long */
     bool json, accept, loopback;
+    bool sas;    /* chat: ask for the short authentication string */
     bool resume; /* join: go on waiting */
     bool yes;    /* known: do not ask */
 };

@@ -26,7 +26,7 @@ static const struct verb {
       "join a network: get this machine's ID and certificate" },
     { "id", cli_id, NULL, 0, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, NULL, 1, "aflp", "chat [ID|NAME] [--accept]",
+    { "chat", cli_chat, NULL, 1, "aflpS", "chat [ID|NAME] [--accept]",
       "with an ID or a name: dial it and chat; without: wait for a call" },
     { "tunnel", NULL, cli_tunnel, 1, "", "tunnel ID|NAME LOCALPORT:HOST:PORT...",
       "ports of this machine that come out at the other one" },
@@ -83,6 +83,7 @@ static void usage(FILE *out)
         "                    asking\n"
         "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
         "JSON\n"
+        "  --sas             chat: show four characters to compare on the phone\n"
         "  --loopback        chat and the like: use 127.0.0.1 too, for two peers on one machine\n"
         "  --json            id, name, call: as JSON\n"
         "  --resume          join: go on waiting for approval, without the join string\n"
@@ -233,6 +234,7 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
         { "accept", no_argument, NULL, 'a' },
         { "facts", required_argument, NULL, 'f' },
         { "loopback", no_argument, NULL, 'l' },
+        { "sas", no_argument, NULL, 'S' },
         { "resume", no_argument, NULL, 'R' },
         { "passphrase-fd", required_argument, NULL, 'p' },
         { "new-passphrase-fd", required_argument, NULL, 'n' },
@@ -261,6 +263,9 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             break;
         case 'f':
             cli->facts_file = optarg;
+            break;
+        case 'S':
+            cli->sas = true;
             break;
         case 'l':
             cli->loopback = true;

@@ -145,6 +145,8 @@ enum peer_event_type {
                              * other one has OFFLINE with the same error */
     PEER_EVENT_NAME_MOVED, /* a name that is being dialled meant another ID the last time: remote_id, whom it means now, and error
                              * (name_moved) with both. The dial goes on; end it with peer_link_close() */
+    PEER_EVENT_SAS, /* link, code: four characters that two people compare on another way. With a program between the two machines theirs
+                            * would be others, but for one try in a million. Comes once a link, to both ends, when one of them asked */
     PEER_EVENT_CLOCK, /* this machine's clock is more than five minutes from the network's signed time: error (clock_skew) names
                              * both. Once, until it moves. libpeer goes by network time and goes on */
 };
@@ -202,7 +204,7 @@ struct peer_event {
     uint64_t publication; /* PUBLISHED: its number in the network */
     void *user; /* what the options of the call, registration, subscription or publication had */
     const struct peer_message *message;
-    const char *code;              /* WAITING: what the operator has to see too */
+    const char *code;              /* WAITING: what the operator has to see too; SAS */
     const struct peer_name *names; /* NAMES */
     size_t n_names;
 };
@@ -241,6 +243,8 @@ struct peer_link_facts {
     const char *grant_text; /* for people: who, whom, what, until when */
 };
 PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_facts *ret_facts);
+/* Asks for the link's short authentication string: both applications get SAS. Once a link; later calls do nothing. False: closed. */
+PEER_API bool peer_link_sas(struct peer_link *link, struct peer_error *ret_error);
 PEER_API void peer_link_set_user(struct peer_link *link, void *user);
 PEER_API void *peer_link_user(const struct peer_link *link);
 

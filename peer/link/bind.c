@@ -60,6 +60,11 @@ void bind_send_reauth(struct link *link, const struct link_reauth *reauth)
     send_frame(link, CONTROL_REAUTH, buf_view(&payload));
 }
 
+void bind_send_sas(struct link *link, struct view bytes)
+{
+    send_frame(link, CONTROL_SAS, bytes);
+}
+
 void bind_check_up(struct link *link)
 {
     struct link_stream *stream;
@@ -110,6 +115,8 @@ static enum link_event_type note_of(enum control_type type)
 {
     if (type == CONTROL_HEART)
         return LINK_HEART;
+    if (type == CONTROL_SAS)
+        return LINK_SAS;
     return type == CONTROL_REVOKE ? LINK_REVOKE : LINK_REAUTH;
 }
 
@@ -123,6 +130,7 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_HEART:
     case CONTROL_REVOKE:
     case CONTROL_REAUTH:
+    case CONTROL_SAS:
         if (link->n_notes == LINK_MAX_EVENTS)
             return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",
                            LINK_MAX_EVENTS);
@@ -131,7 +139,6 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_CLOSE:
         return on_close(link, frame->payload, err);
     case CONTROL_SWITCH: /* reserved: bounds checked, nothing done */
-    case CONTROL_SAS:
         return true;
     case CONTROL_NONE:
     case CONTROL_N_TYPES:

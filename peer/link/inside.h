@@ -194,7 +194,8 @@ bool tls_session_new(struct link *link, struct err *err);
 void tls_deinit(struct tls *tls);
 bool tls_is_right(struct link *link,
                   struct err *err); /* once the handshake is complete: version, ALPN, judged */
-bool tls_exporter(const struct tls *tls, uint8_t ret_exporter[LINK_EXPORTER], struct err *err);
+bool tls_exporter(const struct tls *tls, const char *label, uint8_t ret_exporter[LINK_EXPORTER],
+                  struct err *err);
 void tls_facts(const struct tls *tls, struct link_facts *to);
 const char *tls_alert_name(unsigned alert);
 
@@ -212,6 +213,7 @@ bool bind_input(struct link *link, struct view bytes, struct err *err);
 void bind_check_up(struct link *link);
 void bind_send_heart(struct link *link);
 void bind_send_revoke(struct link *link, struct view revocation);
+void bind_send_sas(struct link *link, struct view bytes);
 void bind_send_reauth(struct link *link, const struct link_reauth *reauth);
 
 /* stream.c */

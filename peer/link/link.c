@@ -244,9 +244,19 @@ void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reau
     packets_flush(link);
 }
 
-bool link_exporter(const struct link *link, uint8_t ret_exporter[LINK_EXPORTER], struct err *err)
+bool link_exporter(const struct link *link, const char *label, uint8_t ret_exporter[LINK_EXPORTER],
+                   struct err *err)
 {
-    return tls_exporter(&link->tls, ret_exporter, err);
+    return tls_exporter(&link->tls, label, ret_exporter, err);
+}
+
+void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_SIZE])
+{
+    if (link->state != LINK_OPEN)
+        return;
+    link->now = now_ns;
+    bind_send_sas(link, VIEW(bytes, HASH_SIZE));
+    packets_flush(link);
 }
 
 void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)

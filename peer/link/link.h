@@ -60,6 +60,7 @@ enum link_event_type {
     LINK_UP,              /* handshake confirmed, BIND right on both sides */
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
+    LINK_SAS,             /* data: 32 bytes, a commitment or its opening */
     LINK_REAUTH,          /* its next certificate: link_reauth_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end; told again when more came */
@@ -82,8 +83,8 @@ struct link_event {
 
 struct link_facts { /* the handshake's result and statistics */
     char tls_version[16], cipher[40], group[24], alpn[24];
-    uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd, bytes_in_flight,
-        delivery_rate; /* bytes a second */
+    uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd,
+        bytes_in_flight, delivery_rate; /* bytes a second */
 };
 
 bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link,
@@ -112,9 +113,13 @@ struct link_reauth {
 };
 void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reauth *reauth);
 bool link_reauth_read(struct view bytes, struct link_reauth *ret_reauth);
-/* What both ends alone know of this connection (RFC 8446, 7.5): label `EXPORTER-warren-reauth`, no
- * context. SYSTEM. */
-bool link_exporter(const struct link *link, uint8_t ret_exporter[LINK_EXPORTER], struct err *err);
+/* What both ends alone know of this connection (RFC 8446, 7.5), without context. SYSTEM. */
+#define LINK_EXPORTER_REAUTH "EXPORTER-warren-reauth"
+#define LINK_EXPORTER_SAS    "EXPORTER-warren-sas"
+bool link_exporter(const struct link *link, const char *label, uint8_t ret_exporter[LINK_EXPORTER],
+                   struct err *err);
+/* A step of the short authentication string: sas.h says which. */
+void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_SIZE]);
 /* A statement with its signature, as heartbeats and revocations are exchanged. Neither is
  * verified here. */
 void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);

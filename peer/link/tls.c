@@ -265,10 +265,10 @@ void tls_facts(const struct tls *tls, struct link_facts *to)
         snprintf(to->alpn, sizeof(to->alpn), "%.*s", (int)alpn.size, (const char *)alpn.data);
 }
 
-bool tls_exporter(const struct tls *tls, uint8_t ret_exporter[LINK_EXPORTER], struct err *err)
+bool tls_exporter(const struct tls *tls, const char *label, uint8_t ret_exporter[LINK_EXPORTER],
+                  struct err *err)
 {
-    static const char label[] = "EXPORTER-warren-reauth";
-    int rc = gnutls_prf_rfc5705(tls->session, sizeof(label) - 1, label, 0, NULL, LINK_EXPORTER,
+    int rc = gnutls_prf_rfc5705(tls->session, strlen(label), label, 0, NULL, LINK_EXPORTER,
                                 (char *)ret_exporter);
 
     return rc == 0 || tls_err(err, ERR_SYSTEM, "exporter", rc);

@@ -33,9 +33,9 @@ TEST(both_ends_and_nobody_else_have_the_exporter)
     struct err err = { 0 };
 
     CHECK(pair_up(pair) && pair_up(other));
-    CHECK_OK(link_exporter(pair->caller.link, caller, &err), err);
-    CHECK_OK(link_exporter(pair->callee.link, callee, &err), err);
-    CHECK_OK(link_exporter(other->caller.link, theirs, &err), err);
+    CHECK_OK(link_exporter(pair->caller.link, LINK_EXPORTER_REAUTH, caller, &err), err);
+    CHECK_OK(link_exporter(pair->callee.link, LINK_EXPORTER_REAUTH, callee, &err), err);
+    CHECK_OK(link_exporter(other->caller.link, LINK_EXPORTER_REAUTH, theirs, &err), err);
     CHECK_VIEW(VIEW_ARR(caller), VIEW_ARR(callee));
     CHECK(memcmp(caller, theirs, LINK_EXPORTER) != 0);
 }

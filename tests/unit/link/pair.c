@@ -163,6 +163,8 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         end->n_hearts++;
         keep(&end->heart, event->data);
         break;
+    case LINK_SAS: /* nobody asks for it here */
+        break;
     case LINK_REAUTH:
         end->n_reauths++;
         keep(&end->reauth, event->data);

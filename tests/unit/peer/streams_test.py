@@ -18,6 +18,7 @@ SCENARIOS = {
     "again": "links_come_and_go",
     "sockets": "a_stream_as_a_descriptor_at_both_ends",
     "closed_sockets": "a_descriptor_that_is_closed_ends_its_stream",
+    "short_string": "two_people_read_the_same_four_characters",
     "messages": "messages_arrive_whole",
     "marks": "the_high_mark_bounds_what_waits",
     "farewell": "what_has_arrived_can_be_read",

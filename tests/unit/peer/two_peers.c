@@ -28,6 +28,7 @@ struct side {
     struct flow flows[MAX_STREAMS];
     size_t n_flows, n_closed, n_datagrams, n_links;
     bool is_joined, is_up, is_down, echoes, is_deaf;
+    char sas[8];
     bool is_plain;              /* its streams are read elsewhere */
     const char *const *accepts; /* NULL: all */
     struct peer_error error;    /* of the last LINK_DOWN */
@@ -165,6 +166,9 @@ static void on_event(struct side *side, const struct peer_event *event)
     case PEER_EVENT_DATAGRAM:
         EXPECT(event->size == 5 && memcmp(event->data, "dgram", 5) == 0);
         side->n_datagrams++;
+        break;
+    case PEER_EVENT_SAS:
+        snprintf(side->sas, sizeof(side->sas), "%s", event->code);
         break;
     case PEER_EVENT_ONLINE:
     case PEER_EVENT_OFFLINE:
@@ -539,6 +543,25 @@ static void messages(void)
     EXPECT(strcmp(error.name, "bad_wire") == 0);
 }
 
+/* Both ask at once, or one of them: the same string at both ends, another one in another link. */
+static void short_string(void)
+{
+    char before[8];
+    struct peer_error error;
+
+    EXPECT(peer_link_sas(a.link, &error));
+    UNTIL(a.sas[0] && b.sas[0]);
+    EXPECT(strlen(a.sas) == 4 && strcmp(a.sas, b.sas) == 0);
+    EXPECT(peer_link_sas(a.link, &error)); /* nothing comes of it */
+    memcpy(before, a.sas, sizeof(before));
+    hang_up();
+    dial();
+    a.sas[0] = b.sas[0] = '\0';
+    EXPECT(peer_link_sas(a.link, &error) && peer_link_sas(b.link, &error));
+    UNTIL(a.sas[0] && b.sas[0]);
+    EXPECT(strcmp(a.sas, b.sas) == 0 && strcmp(a.sas, before) != 0);
+}
+
 static void marks(void)
 {
     static uint8_t bytes[100000];
@@ -574,12 +597,19 @@ static const struct {
     void (*run)(void);
     const char *const *accepts;
 } scenarios[] = {
-    { "bulk", bulk, NULL },           { "many", many, NULL },
-    { "deaf", deaf, NULL },           { "reset", reset, NULL },
-    { "datagrams", datagrams, NULL }, { "capabilities", capabilities, only_chat },
-    { "again", again, NULL },         { "farewell", farewell, NULL },
-    { "sockets", sockets, NULL },     { "closed_sockets", closed_sockets, NULL },
-    { "messages", messages, NULL },   { "marks", marks, NULL },
+    { "bulk", bulk, NULL },
+    { "many", many, NULL },
+    { "deaf", deaf, NULL },
+    { "reset", reset, NULL },
+    { "datagrams", datagrams, NULL },
+    { "capabilities", capabilities, only_chat },
+    { "again", again, NULL },
+    { "farewell", farewell, NULL },
+    { "sockets", sockets, NULL },
+    { "closed_sockets", closed_sockets, NULL },
+    { "short_string", short_string, NULL },
+    { "messages", messages, NULL },
+    { "marks", marks, NULL },
 };
 
 static struct peer *start(const char *state)
