@@ -30,6 +30,8 @@
     X(enrol_every, DURATION, "1s", "after that, one more this often")                              \
     X(dial_burst, NUMBER, "60", "dials that one peer may make at once; 0: any number")             \
     X(dial_every, DURATION, "1s", "after that, one more this often")                               \
+    X(misses_per_network, NUMBER, "60",                                                            \
+      "look-ups and dials a minute from one network (/24, /48) that reach nobody; 0: any number")  \
     X(sessions_per_pair, NUMBER, "32", "sessions between two peers at once; 0: any number")        \
     X(sessions_per_id, NUMBER, "256", "sessions of one peer at once; 0: any number")               \
     X(lost_after, DURATION, "5m", "a session ends when both its ends were offline for so long")    \

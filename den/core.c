@@ -217,6 +217,24 @@ void core_give(struct den_core *core, enum rate rate, struct view key)
     buckets_give(core->rates[rate], core_mono(core), key);
 }
 
+bool core_may_miss(const struct den_core *core, struct view id, struct view source, struct err *err)
+{
+    uint8_t key[RATE_KEY];
+
+    if (!core_has(core, RATE_MISS, id))
+        return err_set(err, ERR_LIMIT, "too many that reached nobody: wait a minute");
+    return core_has(core, RATE_MISS_NEAR, rate_source(source, key)) ||
+           err_set(err, ERR_LIMIT, "too many from your network that reached nobody: wait a minute");
+}
+
+void core_missed(struct den_core *core, struct view id, struct view source)
+{
+    uint8_t key[RATE_KEY];
+
+    core_take(core, RATE_MISS, id);
+    core_take(core, RATE_MISS_NEAR, rate_source(source, key));
+}
+
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY])
 {
     struct view id = inv->invocation->caller_authid;

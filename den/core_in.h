@@ -109,6 +109,10 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
 bool core_take(struct den_core *core, enum rate rate, struct view key);
 bool core_has(const struct den_core *core, enum rate rate, struct view key); /* whether it would */
 void core_give(struct den_core *core, enum rate rate, struct view key);      /* back, unused */
+/* Whether `id`, who asks from `source`, may look for one more that is not there; and there was one. */
+bool core_may_miss(const struct den_core *core, struct view id, struct view source,
+                   struct err *err);
+void core_missed(struct den_core *core, struct view id, struct view source);
 /* Who is asking, as a key of rates: the ID that the router proved, else the source. */
 struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
 /* Writes a refusal of `caller` to the audit, if not too many were written lately. Never fails: a

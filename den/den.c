@@ -858,6 +858,7 @@ static void put_settings(const struct den_config *c, struct den_core_config *cor
     core->rates[RATE_OCSP].burst = c->ocsp_burst;
     core->rates[RATE_DIAL].burst = c->dial_burst;
     core->rates[RATE_DIAL].every = c->dial_every;
+    rate_per_minute(c->misses_per_network, &core->rates[RATE_MISS_NEAR]);
 }
 
 static bool make_core(struct den *den, struct err *err)

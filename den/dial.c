@@ -80,7 +80,7 @@ static bool check_dial(struct open *open, struct view ice, struct err *err)
     return fresh_check(fresh_take(core->fresh, d->beacon, d->a_pk, d->sid), err);
 }
 
-static bool check_room(struct den_core *core, const char *id, struct err *err)
+static bool check_room(struct den_core *core, const char *id, const char *source, struct err *err)
 {
     size_t n_own = 0;
     struct open *other;
@@ -90,8 +90,8 @@ static bool check_room(struct den_core *core, const char *id, struct err *err)
     if (core->n_opens > CORE_MAX_OPENS ||
         n_own > CORE_MAX_OPENS_PER_ID) /* this one is among them */
         return err_set(err, ERR_LIMIT, "too many dials at once: wait for the others");
-    if (!buckets_has(core->rates[RATE_MISS], core_mono(core), view_text(id)))
-        return err_set(err, ERR_LIMIT, "too many dials that reached nobody: wait a minute");
+    if (!core_may_miss(core, view_text(id), view_text(source), err))
+        return false;
     if (!buckets_has(core->rates[RATE_DIAL], core_mono(core), view_text(id)))
         return err_set(err, ERR_LIMIT, "too many dials: wait some seconds");
     return true;
@@ -100,8 +100,8 @@ static bool check_room(struct den_core *core, const char *id, struct err *err)
 bool dial_check(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
                 struct view ice, struct err *err)
 {
-    if (!check_signer(open, inv, bytes, sig, err) || !check_room(open->core, open->a.id, err) ||
-        !check_dial(open, ice, err))
+    if (!check_signer(open, inv, bytes, sig, err) ||
+        !check_room(open->core, open->a.id, open->source, err) || !check_dial(open, ice, err))
         return false;
     core_take(open->core, RATE_DIAL, view_text(open->a.id)); /* there was one */
     record_hex(open->d.sid, open->sid);

@@ -36,7 +36,7 @@ static void refuse_unreachable(struct open *open, const char *reason)
               reason);
     core_audit_refusal(open->core, view_text(open->a.id), "session.refused", pairs,
                        N_ELEMENTS(pairs));
-    core_take(open->core, RATE_MISS, view_text(open->a.id));
+    core_missed(open->core, view_text(open->a.id), view_text(open->source));
     not_reachable(&why);
     core_refuse(open->core, open->inv, &why);
     open_free(open);

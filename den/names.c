@@ -261,7 +261,7 @@ bool name_release(struct den_core *core, const struct rpc_inv *inv, struct rpc_f
 }
 
 static bool check_heir(struct den_core *core, const struct store_identity *who, struct view to,
-                       struct store_identity *ret_heir, struct err *err)
+                       struct view source, struct store_identity *ret_heir, struct err *err)
 {
     enum store_found found = STORE_NONE;
     struct err why;
@@ -275,7 +275,7 @@ static bool check_heir(struct den_core *core, const struct store_identity *who, 
         ret_heir->kind != STORE_COMMITTED || strcmp(ret_heir->id, who->id) == 0 ||
         !policy_may_meet(core->policy, policy_party(who->id, who->groups),
                          policy_party(ret_heir->id, ret_heir->groups), core_wall(core))) {
-        core_take(core, RATE_MISS, view_text(who->id));
+        core_missed(core, view_text(who->id), source);
         return err_set(err, ERR_NOT_REACHABLE, "this ID cannot be reached by you");
     }
     return check_room(core, ret_heir->id, "that peer", err);
@@ -293,7 +293,7 @@ bool name_transfer(struct den_core *core, const struct rpc_inv *inv, struct rpc_
     if (!request_open(core, inv, args, "den.name.transfer", MAX_BODY, RATE_NAME, &request, err) ||
         !read_change(request.body, true, &c, err) ||
         !find_own(core, &request.who, &c, &name, err) ||
-        !check_heir(core, &request.who, c.to, &heir, err))
+        !check_heir(core, &request.who, c.to, inv->invocation->source, &heir, err))
         return err_wrap(err, "name");
     memcpy(name.id, heir.id, sizeof(name.id));
     name.name_no++;
@@ -387,13 +387,13 @@ bool name_lookup(struct den_core *core, const struct rpc_inv *inv, struct rpc_fi
     if (!rpc_name_is_valid(text))
         return err_set(err, ERR_INVALID_ARGUMENT, "name: %s",
                        rpc_name_fault(text) ? rpc_name_fault(text) : "not a name");
-    if (!buckets_has(core->rates[RATE_MISS], core_mono(core), view_text(who.id)))
-        return err_set(err, ERR_LIMIT, "name: too many that were not found: wait some seconds");
+    if (!core_may_miss(core, view_text(who.id), inv->invocation->source, err))
+        return err_wrap(err, "name");
     if (!store_name_find(core->c.store, text, &found, &name, err) ||
         !may_know(core, &who, found == STORE_FOUND && !name.released_at, &name, &may_know_it, err))
         return err_wrap(err, "name");
     if (!may_know_it) {
-        core_take(core, RATE_MISS, view_text(who.id));
+        core_missed(core, view_text(who.id), inv->invocation->source);
         return err_set(err, ERR_NOT_REACHABLE, "this name cannot be reached by you");
     }
     if (!put_statement(core, &name, &answer, err))

@@ -11,6 +11,7 @@ struct open *open_new(struct den_core *core, const struct rpc_inv *inv)
 
     open->core = core;
     open->inv = inv->number;
+    snprintf(open->source, sizeof(open->source), "%.*s", VIEW_FMT(inv->invocation->source));
     open->wants_progress = inv->invocation->receive_progress;
     list_append(&core->opens, &open->node);
     core->n_opens++;

@@ -15,6 +15,7 @@ struct open {
     struct store_identity a, b;
     struct buf dial, ice, grant;
     uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE];
+    char source[64];   /* where the caller is connected from, as the router says */
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
     char sid[RECORD_HEX], caps[256];

@@ -18,6 +18,7 @@ static const struct bucket_rule defaults[N_RATES] = {
     [RATE_CSR] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_DIAL] = { .burst = 60, .every = SECOND_MS, .max_keys = MAX_IDS },
     [RATE_MISS] = { .burst = 5, .every = 12 * SECOND_MS, .max_keys = MAX_IDS },
+    [RATE_MISS_NEAR] = { .burst = 30, .every = 2 * SECOND_MS, .max_keys = MAX_SOURCES },
     [RATE_REVOKED] = { .burst = 200, .every = 500, .max_keys = MAX_IDS },
     [RATE_NAME] = { .burst = 20, .every = MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_CLONE] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },
@@ -33,6 +34,12 @@ static const struct bucket_rule defaults[N_RATES] = {
 void rate_defaults(struct bucket_rule ret_rules[N_RATES])
 {
     memcpy(ret_rules, defaults, sizeof(defaults));
+}
+
+void rate_per_minute(uint64_t n, struct bucket_rule *ret_rule)
+{
+    ret_rule->burst = n > 1 ? n / 2 : n;
+    ret_rule->every = n > 1 ? MINUTE_MS / (n - n / 2) : MINUTE_MS;
 }
 
 /* The address alone: "[2001:db8::7]:443" and "192.0.2.7:443" lose their ports. */

@@ -16,6 +16,7 @@ enum rate {
     RATE_CSR,       /* per ID: certificates */
     RATE_DIAL,      /* per ID: dials in which nothing is wrong */
     RATE_MISS,      /* per ID: those that reached nobody */
+    RATE_MISS_NEAR, /* per source: the same */
     RATE_REVOKED,   /* per ID or source: den.ca.revocations */
     RATE_NAME,      /* per ID: names claimed, released and transferred */
     RATE_CLONE,     /* per ID: second processes with its key that are put into the audit */
@@ -30,6 +31,9 @@ enum rate {
 };
 
 void rate_defaults(struct bucket_rule ret_rules[N_RATES]);
+
+/* At most `n` in any minute, half of them at once; 0: any number. */
+void rate_per_minute(uint64_t n, struct bucket_rule *ret_rule);
 
 #define RATE_KEY 32
 /* What stands for a source of that address, as text with or without a port. Anything else is one

@@ -238,7 +238,7 @@ TEST(whoever_dials_at_random_is_slowed_down)
     }
     DIAL(dial, s.w, s.alice, s.bob->id);
     scene_check_refused(s.w, scene_dial(s.w, &dial), ERR_LIMIT,
-                        "dial: too many dials that reached nobody: wait a minute");
+                        "dial: too many that reached nobody: wait a minute");
     DIAL(other, s.w, s.bob, s.alice->id);
     uint64_t inv;
     CHECK(scene_ring(s.w, &other, s.alice, &inv) != NULL);

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
+
 static enum err_code code_of(const struct world *w, uint64_t inv)
 {
     const struct world_answer *a = world_answer(w, inv);
@@ -106,6 +108,44 @@ TEST(what_somebody_else_stamps_with_her_id_takes_nothing_of_her_budget)
         CHECK(code_of(s.w, world_sign(s.w, s.carol)) == ERR_NONE);
     CHECK(code_of(s.w, world_sign(s.w, s.carol)) == ERR_LIMIT);
     CHECK(code_of(s.w, world_sign(s.w, &liar)) == ERR_LIMIT); /* and no signature is looked at */
+}
+
+static enum err_code look_up(struct world *w, const struct world_peer *by, const char *source)
+{
+    struct buf args = { 0 };
+
+    w->source = source;
+    rpc_put_array(&args, 1);
+    rpc_put_str(&args, "nobodys-name");
+    return code_of(w, world_handle(w, "den.directory.lookup", "peer", by->id, &args));
+}
+
+/* Machines of one network share what may reach nobody. */
+TEST(whoever_tries_names_from_many_machines_of_a_network_is_slowed_down)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    struct world_peer *peers[9];
+    size_t n_missed = 0, n_limited = 0;
+
+    for (size_t i = 0; i < N_ELEMENTS(peers); i++)
+        peers[i] = world_peer_new(w);
+    for (size_t i = 0; i < 4 * 8; i++) {
+        enum err_code code =
+            look_up(w, peers[i % 8], i % 2 ? "198.51.100.7:4000" : "198.51.100.200:4000");
+        n_missed += code == ERR_NOT_REACHABLE;
+        n_limited += code == ERR_LIMIT;
+    }
+    CHECK_U64(n_missed, 30);
+    CHECK_U64(n_limited, 2);
+    CHECK(look_up(w, peers[8], "198.51.100.1:4000") ==
+          ERR_LIMIT); /* though it asked for nothing yet */
+    CHECK(look_up(w, peers[8], "198.51.101.1:4000") == ERR_NOT_REACHABLE);
+    CHECK(look_up(w, peers[8], "[2001:db8:1::1]:4000") == ERR_NOT_REACHABLE);
+    world_pass(w, 2 * SECOND_MS);
+    CHECK(look_up(w, peers[8], "198.51.100.1:4000") == ERR_NOT_REACHABLE);
+    CHECK(look_up(w, peers[8], "198.51.100.1:4000") == ERR_LIMIT);
+    for (size_t i = 0; i < N_ELEMENTS(peers); i++)
+        world_peer_free(peers[i]);
 }
 
 TEST(admissions_are_renewed_now_and_then)
