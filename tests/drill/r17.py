@@ -10,10 +10,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "evil")]
 from drill import Drill
-from network import PATIENCE, Failed
+from network import PATIENCE, Failed, fast
 from router import INVOCATION, EvilRouter, Identity, fields, is_error, statement
 
 EACH = 50
+RATE = 6  # times as fast as they should: what waits for beacons, for a minute or two, is done in as many tens of seconds
 drill = Drill("R17", "grants and dials that are played again")
 total = {"tried": 0, "accepted": 0}
 
@@ -49,7 +50,7 @@ class Kept:
 
     def use(self, n):
         for _ in range(n):
-            dials = self.net.dial_chat("alice", "bob")
+            dials = self.net.dial_chat("alice", "bob", prefix=self.net.prefix)
             dials.wait_line(dials.err, "^linked with")
             dials.stop()
         self.opens = self.evil.calls("den.session.open", self.alice)[-n:]
@@ -66,7 +67,7 @@ class Kept:
             return m
         self.evil.lies.append(lie)
         for i in range(n):
-            dials = self.net.dial_chat("alice", "bob")
+            dials = self.net.dial_chat("alice", "bob", prefix=self.net.prefix)
             until = time.monotonic() + PATIENCE
             while len(kept) <= i and time.monotonic() < until:
                 time.sleep(0.05)
@@ -98,11 +99,12 @@ def retargeted(d, key, old, new):
 
 
 with drill.network(make=False) as net:
-    evil = EvilRouter(net)
+    net.prefix = fast(net.build, RATE)
+    evil = EvilRouter(net, prefix=net.prefix)
     for name in ("alice", "bob", "carol"):
-        net.join(name)
+        net.join(name, net.prefix)
     net.allow("allow from * to * can chat consent none")
-    waiting = [net.wait_chat(name, "--accept") for name in ("bob", "carol")]
+    waiting = [net.wait_chat(name, "--accept", prefix=net.prefix) for name in ("bob", "carol")]
     k = Kept(net, evil)
     k.use(5)
     kept = k.withhold(5)
@@ -140,14 +142,14 @@ with drill.network(make=False) as net:
     left = [k.fresh_dial() for _ in range(5)]
     net.den.stop()
     n = len(evil.heartbeats())
-    net.start_den()
+    net.start_den(net.prefix)
     until = time.monotonic() + PATIENCE
     while len(evil.heartbeats()) == n and time.monotonic() < until:
         time.sleep(0.1)
     time.sleep(1)
     again(evil, "dials after den began anew", lambda i: k.dial(i, None, left[i % 5] if i % 2 else None), wanted=("stale",))
     waiting[0].stop()
-    waiting[0] = net.wait_chat("bob", "--accept")
+    waiting[0] = net.wait_chat("bob", "--accept", prefix=net.prefix)
     time.sleep(1)
     again(evil, "grants after den and the callee began anew", lambda i: k.offer((hold + k.offers)[i % 4]), wanted=fresh)
     drill.require(f"accepted of {total['tried']}", total["accepted"] == 0 and total["tried"] == 500, total["accepted"])
