@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from drill import built  # noqa: E402
 from network import PATIENCE, Failed, Process, free_port, run  # noqa: E402
 
 WRITE, SYNC, OPEN, RENAME, TRUNCATE, READ = 1, 2, 4, 8, 16, 32
@@ -112,8 +113,7 @@ class Joiner(threading.Thread):
 
 def prepare(net, more=""):
     """A network that is set up, not started, whose den knows the peers of den_churn."""
-    subprocess.run(["ninja", "-C", net.build, "tests/bench/den_load", "tests/bench/den_churn", "tests/system/libfaults.so"], check=False,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    built(net.build, "tests/bench/den_load", "tests/bench/den_churn", "tests/system/libfaults.so")
     net.http = free_port()
     net.init()
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:

@@ -10,11 +10,20 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 from network import Failed, Network  # noqa: E402
+
+
+def built(build, *programs):
+    """What a drill needs that may not have been built. What is there is left alone: scripts/drill has built it now, and as a part of the tests
+    another ninja may be at work in the same folder."""
+    missing = [name for name in programs if not os.path.exists(os.path.join(build, name))]
+    if missing:
+        subprocess.run(["ninja", "-C", build, "-j2", *missing], check=True, stdout=subprocess.DEVNULL)
 
 
 class Drill:

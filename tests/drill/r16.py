@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from drill import Drill
+from drill import Drill, built
 from network import Failed, ROOT, free_port, run
 
 drill = Drill("R16", "den's database is put back from a backup")
@@ -256,8 +256,7 @@ def put_folder_back(net):
     shutil.copytree(net.path("den-copy"), net.path("den"))
 
 
-subprocess.run(["ninja", "-C", os.path.join(ROOT, os.environ.get("WARREN_BUILD", "build")), "tests/bench/den_load"], check=True,
-               stdout=subprocess.DEVNULL)
+built(os.path.join(ROOT, os.environ.get("WARREN_BUILD", "build")), "tests/bench/den_load")
 drill.say(f"{ISSUED} certificates and 10 revocations after the backup; {AFTERWARDS} certificates after it was put back")
 one("the database alone", backup, restore, True)
 one("the whole folder, so that only the router knows better", copy_folder, put_folder_back, False)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from drill import Drill
+from drill import Drill, built
 from network import ROOT, run
 
 RATE, SECONDS, JUNK, HONEST = 2000, int(os.environ.get("R9_SECONDS", "60")), 40, 600
@@ -91,8 +91,7 @@ def the_rest(net):
         drill.require(what, re.search(rf"^ok \d+ {name}$", done.stdout, re.M) is not None, name)
 
 
-subprocess.run(["ninja", "-C", os.environ.get("WARREN_BUILD", os.path.join(ROOT, "build")), "tests/bench/den_load", "tests/bench/den_flood",
-                "tests/unit/den/den_issue_test"], check=True, stdout=subprocess.DEVNULL)
+built(os.path.join(ROOT, os.environ.get("WARREN_BUILD", "build")), "tests/bench/den_load", "tests/bench/den_flood", "tests/unit/den/den_issue_test")
 with drill.network(make=False) as net:
     prepare(net)
     judge(net)
