@@ -120,6 +120,10 @@ static bool open_stream(struct ice_agent *agent, struct err *err)
     g_object_set(agent->nice, "controlling-mode", (gboolean)agent->config.is_controlling, "ice-tcp",
                  FALSE, "upnp", FALSE, "force-relay",
                  (gboolean)(agent->turn && agent->config.is_controlling), NULL);
+    if (agent->config.stun && agent->config.stun[0])
+        g_object_set(agent->nice, "stun-server", agent->config.stun, "stun-server-port",
+                     (guint)agent->config.stun_port, NULL);
+    agent->config.stun = NULL; /* it is the caller's */
     agent->stream = nice_agent_add_stream(agent->nice, AGENT_COMPONENT);
     if (agent->stream == 0)
         return err_set(err, ERR_SYSTEM, "libnice made no stream");

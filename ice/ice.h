@@ -84,6 +84,10 @@ struct ice_config {
      * go through a server, and no other: the controlling side offers relayed candidates alone, the controlled one takes no
      * others. So both agents of a session can have a path at the same time. */
     const struct ice_turn *turn;
+    /* The IP address of a STUN server, which says what address the NAT gives us (server-reflexive candidates); copied.
+     * NULL or "": none is asked. */
+    const char *stun;
+    uint16_t stun_port;
     const struct ice_events *events;
     void *user;
 };
@@ -110,4 +114,14 @@ bool ice_agent_path(const struct ice_agent *agent,
 /* Sends up to `n` datagrams; returns how many went (0: would block, or no pair yet). Lost ones
  * count as sent. */
 size_t ice_agent_send(struct ice_agent *agent, const struct view *packets, size_t n);
+/* ---- names -------------------------------------------------------------------------------- */
+
+/* Looks an IP address of `host` up, an IPv4 one where there is one; calls once from the context (GMainContext), with NULL
+ * when it has none. After _cancel() it does not call any more. */
+struct ice_lookup;
+typedef void ice_on_address(void *user, const char *address);
+struct ice_lookup *ice_lookup_new(void *context, const char *host, ice_on_address *on_address,
+                                  void *user);
+void ice_lookup_cancel(struct ice_lookup *lookup); /* not after it has called; NULL is fine */
+
 const char *ice_kind_name(enum ice_kind kind); /* "host", "srflx", "prflx", "relay" */

@@ -51,6 +51,7 @@ void core_free(struct core *core)
 {
     if (!core)
         return;
+    stun_forget(core);
     snapshot_deinit(&core->snapshot);
     cert_unref(core->cert);
     pki_key_free(core->next_key);

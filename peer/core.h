@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "ice/ice.h"
 #include "peer/check.h"
 #include "peer/hub.h"
 #include "peer/loop.h"
@@ -63,6 +64,11 @@ struct core {
     bool has_epoch, is_restoring, is_known_again;
     uint8_t restored_hash[HASH_SIZE];
     bool allow_loopback, takes_calls;
+    struct {
+        char host[64]; /* an IP address; "": none is known */
+        uint16_t port;
+        struct ice_lookup *lookup; /* under way */
+    } stun;
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;
     struct snapshot snapshot;
@@ -175,6 +181,10 @@ void cloned_on_event(void *core, const struct rpc_event *event);
 bool join_begin(struct core *core, struct err *err);
 void join_end(struct core *core);
 bool join_load(struct core *core, struct err *err); /* the admission from the state folder */
+
+/* ---- stun.c ---- */
+void stun_ask(struct core *core); /* the router, where its STUN server is */
+void stun_forget(struct core *core);
 
 /* ---- enrol.c: no I/O ---- */
 struct enrol_context {

@@ -254,6 +254,7 @@ static void on_up(void *user)
                              cloned_on_event, core);
         core->has_registered = true;
     }
+    stun_ask(core);
     core_publish(core);
     core_event(core, PEER_EVENT_ONLINE);
     core_settle(core);

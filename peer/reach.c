@@ -95,6 +95,8 @@ bool session_gather(struct session *session, struct err *err)
         .context = loop_context(session->core->loop),
         .is_controlling = session->is_caller,
         .allow_loopback = session->core->allow_loopback,
+        .stun = session->core->stun.host,
+        .stun_port = session->core->stun.port,
         .events = &ice_events,
         .user = session,
     };

@@ -18,6 +18,7 @@ struct tally {
 struct stun {
     struct stun_limits limits;
     StunAgent plain, marked; /* of requests without FINGERPRINT, and with */
+    StunAgent classic;       /* of those without the magic cookie */
     uint8_t salt[16];        /* nobody outside can tell whose hashes meet */
     struct tally total, tallies[TALLIES];
 };
@@ -47,6 +48,8 @@ struct stun *stun_new(const struct stun_limits *limits)
                     STUN_AGENT_USAGE_IGNORE_CREDENTIALS);
     stun_agent_init(&stun->marked, known, STUN_COMPATIBILITY_RFC5389,
                     STUN_AGENT_USAGE_IGNORE_CREDENTIALS | STUN_AGENT_USAGE_USE_FINGERPRINT);
+    stun_agent_init(&stun->classic, known, STUN_COMPATIBILITY_RFC3489,
+                    STUN_AGENT_USAGE_IGNORE_CREDENTIALS);
     random_bytes(stun->salt, sizeof(stun->salt));
     return stun;
 }
@@ -123,29 +126,39 @@ static socklen_t size_of(const union stun_address *address)
     return address->any.sa_family == AF_INET ? sizeof(address->in) : sizeof(address->in6);
 }
 
+static bool is_good(StunValidationStatus status)
+{
+    return status == STUN_VALIDATION_SUCCESS || status == STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE;
+}
+
+static bool has_cookie(struct view packet)
+{
+    static const uint8_t cookie[] = { 0x21, 0x12, 0xa4, 0x42 };
+
+    return memcmp(packet.data + 4, cookie, sizeof(cookie)) == 0;
+}
+
 /* The agent for it, once it is sure to be a request; NULL: it is something else. */
 static StunAgent *open_request(struct stun *stun, struct view packet, StunMessage *ret_message,
                                StunValidationStatus *ret_status)
 {
-    StunAgent *agent = &stun->plain;
+    StunAgent *agent;
 
     if (packet.len > STUN_MAX_REQUEST || packet.len < 20 || packet.len % 4)
         return NULL;
+    agent = has_cookie(packet) ? &stun->plain : &stun->classic;
     *ret_status = stun_agent_validate(agent, ret_message, packet.data, packet.len, NULL, NULL);
-    if (*ret_status != STUN_VALIDATION_SUCCESS &&
-        *ret_status != STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE)
+    if (!is_good(*ret_status))
         return NULL;
     if (stun_message_get_class(ret_message) != STUN_REQUEST ||
         stun_message_get_method(ret_message) != STUN_BINDING)
         return NULL;
-    if (stun_message_has_attribute(ret_message, STUN_ATTRIBUTE_FINGERPRINT)) {
-        agent = &stun->marked;
-        *ret_status = stun_agent_validate(agent, ret_message, packet.data, packet.len, NULL, NULL);
-        if (*ret_status != STUN_VALIDATION_SUCCESS &&
-            *ret_status != STUN_VALIDATION_UNKNOWN_REQUEST_ATTRIBUTE)
-            return NULL;
-    }
-    return agent;
+    if (agent == &stun->classic ||
+        !stun_message_has_attribute(ret_message, STUN_ATTRIBUTE_FINGERPRINT))
+        return agent;
+    agent = &stun->marked;
+    *ret_status = stun_agent_validate(agent, ret_message, packet.data, packet.len, NULL, NULL);
+    return is_good(*ret_status) ? agent : NULL;
 }
 
 struct wishes {
@@ -197,19 +210,37 @@ static size_t refuse_change(StunAgent *agent, const StunMessage *request,
     return stun_agent_finish_message(agent, &message, NULL, 0);
 }
 
+/* RFC 3489 has the addresses in the clear; libnice 0.1.21 asks in its words. */
+static bool put_classic(StunMessage *message, const union stun_address *seen,
+                        const union stun_address *at)
+{
+    return stun_message_append_addr(message, STUN_ATTRIBUTE_MAPPED_ADDRESS, &seen->any,
+                                    size_of(seen)) == STUN_MESSAGE_RETURN_SUCCESS &&
+           stun_message_append_addr(message, STUN_ATTRIBUTE_SOURCE_ADDRESS, &at->any,
+                                    size_of(at)) == STUN_MESSAGE_RETURN_SUCCESS;
+}
+
+static bool put_addresses(StunMessage *message, const union stun_address *seen,
+                          const union stun_address *at)
+{
+    struct sockaddr_storage storage = { 0 };
+
+    memcpy(&storage, seen, sizeof(*seen));
+    return stun_message_append_xor_addr(message, STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS, &storage,
+                                        size_of(seen)) == STUN_MESSAGE_RETURN_SUCCESS &&
+           stun_message_append_addr(message, (StunAttribute)RESPONSE_ORIGIN, &at->any,
+                                    size_of(at)) == STUN_MESSAGE_RETURN_SUCCESS;
+}
+
 static size_t write_answer(StunAgent *agent, const StunMessage *request,
                            const union stun_address *seen, const union stun_address *at,
                            struct stun_answer *answer)
 {
-    struct sockaddr_storage seen_storage = { 0 };
+    bool is_classic = agent->compatibility == STUN_COMPATIBILITY_RFC3489;
     StunMessage message;
 
-    memcpy(&seen_storage, seen, sizeof(*seen));
     if (!stun_agent_init_response(agent, &message, answer->bytes, sizeof(answer->bytes), request) ||
-        stun_message_append_xor_addr(&message, STUN_ATTRIBUTE_XOR_MAPPED_ADDRESS, &seen_storage,
-                                     size_of(seen)) != STUN_MESSAGE_RETURN_SUCCESS ||
-        stun_message_append_addr(&message, (StunAttribute)RESPONSE_ORIGIN, &at->any, size_of(at)) !=
-            STUN_MESSAGE_RETURN_SUCCESS)
+        !(is_classic ? put_classic(&message, seen, at) : put_addresses(&message, seen, at)))
         return 0;
     return stun_agent_finish_message(agent, &message, NULL, 0);
 }

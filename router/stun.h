@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The router's STUN server: Binding (RFC 8489), with RESPONSE-ORIGIN, RESPONSE-PORT and a changed port of
+/* The router's STUN server: Binding (RFC 8489, and RFC 3489 for old
+ * clients), with RESPONSE-ORIGIN, RESPONSE-PORT and a changed port of
  * RFC 5780, which need one address alone. Tells whoever asks from which address and port it is seen. No I/O:
  * datagrams, addresses and time are handed in.
  *

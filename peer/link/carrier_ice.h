@@ -19,6 +19,8 @@ struct carrier_ice_config {
     void *context; /* GMainContext */
     bool is_controlling, allow_loopback;
     const struct ice_turn *turn; /* as in ice.h; NULL: the carrier is the direct one */
+    const char *stun;            /* likewise */
+    uint16_t stun_port;
     const struct carrier_ice_events *events;
     void *user;
 };

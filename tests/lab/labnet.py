@@ -3,7 +3,7 @@
 
      NAME-left -- [NAME-leftnat2 --] NAME-leftnat --\\              /-- NAME-rightnat -- [NAME-rightnat2 --] NAME-right
                                                     the program `wan`
-                                          NAME-public --/
+                                   NAME-turn -- / \\ -- NAME-public
 
 All of it is in network namespaces that are named after the lab; nothing is changed outside of them, so that removing them removes it whole.
 What only this program knows is kept in /run/warren-lab/NAME."""
@@ -24,17 +24,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 STATE = "/run/warren-lab"
 SIDES = ("left", "right")
-PARTS = ("public", "left", "leftnat", "leftnat2", "right", "rightnat", "rightnat2")
-SITES = ("left", "right", "public")
+PARTS = ("public", "turn", "left", "leftnat", "leftnat2", "right", "rightnat", "rightnat2")
+SITES = ("left", "right", "turn", "public")
 # Documentation addresses (RFC 5737, RFC 3849): they lead nowhere but here.
 PUBLIC4, PUBLIC6 = "192.0.2", "2001:db8"
-ROUTER, TURN, TURN_OTHER = 10, 20, 21  # the last number of addresses in the public segment
+ROUTER, TURN, TURN_OTHER = 10, 20, 21  # the last number of addresses in the public segment; coturn stands apart, so that it can be cut off
 SIDE4 = {"left": "198.51.100", "right": "203.0.113"}
 SIDE6 = {"left": "2001:db8:1", "right": "2001:db8:2"}
 INNER = {"left": "192.168.1", "right": "192.168.2"}
 CARRIER = {"left": "100.64.1", "right": "100.64.2"}
 HTTP_PROXY, SOCKS_PROXY = 3128, 1080
-TURN_SECRET, TURN_REALM = "laboratory", "lab.example"
+TURN_SECRET, TURN_REALM = "of-the-laboratory", "lab.example"
 QUEUE = 4096
 PATIENCE = 30
 
@@ -278,18 +278,21 @@ class Lab:
             self.sh(part, "ip link set lo up; for f in all default; do echo 0 > /proc/sys/net/ipv4/conf/$f/rp_filter; "
                     "echo 0 > /proc/sys/net/ipv6/conf/$f/accept_dad; echo 0 > /proc/sys/net/ipv6/conf/$f/accept_ra; done")
         sites = [f"{side},{self.netns(side + 'nat')},{SIDE4[side]}.0/24,{SIDE6[side]}::/48" for side in SIDES]
-        self.daemon("wan", [emulator(), self.path("wan"), *sites, f"public,{self.netns('public')},{PUBLIC4}.0/24,{PUBLIC6}::/48"], "^ready", "public")
-        self.build_public()
+        self.daemon("wan", [emulator(), self.path("wan"), *sites,
+                            f"turn,{self.netns('turn')},{PUBLIC4}.{TURN}/31,{PUBLIC6}::{TURN}/124",  # before the prefix that holds it
+                            f"public,{self.netns('public')},{PUBLIC4}.0/24,{PUBLIC6}::/48"], "^ready", "public")
+        self.build_server("public", ROUTER)
+        self.build_server("turn", TURN, TURN_OTHER)
         for side in SIDES:
             self.build_side(side)
         self.set_wan(self.facts["wan"])
         if self.facts["coturn"]:
             self.start_coturn()
 
-    def build_public(self):
-        addresses = "".join(f"ip addr add {PUBLIC4}.{n}/32 dev wan0; ip addr add {PUBLIC6}::{n}/128 dev wan0 nodad; " for n in (ROUTER, TURN, TURN_OTHER))
+    def build_server(self, part, *numbers):
+        addresses = "".join(f"ip addr add {PUBLIC4}.{n}/32 dev wan0; ip addr add {PUBLIC6}::{n}/128 dev wan0 nodad; " for n in numbers)
         # The default route swallows what is sent to a private address. Without it a sender would get an error that none gets on the Internet.
-        self.sh("public", f"ip link set wan0 txqueuelen {QUEUE} up; {addresses} ip route add default dev wan0; ip -6 route add default dev wan0")
+        self.sh(part, f"ip link set wan0 txqueuelen {QUEUE} up; {addresses} ip route add default dev wan0; ip -6 route add default dev wan0")
 
     def build_side(self, side):
         kind, box = self.side(side)["kind"], side + "nat"
@@ -346,9 +349,9 @@ class Lab:
             raise LabError("turnserver is not installed", "./scripts/install-deps test (Debian's coturn)")
         listeners = [word for n in (TURN, TURN_OTHER) for word in ("--listening-ip", f"{PUBLIC4}.{n}", "--relay-ip", f"{PUBLIC4}.{n}")]
         listeners += ["--listening-ip", f"{PUBLIC6}::{TURN}", "--relay-ip", f"{PUBLIC6}::{TURN}"]
-        self.daemon("coturn", ["turnserver", "-n", *listeners, "--use-auth-secret", "--static-auth-secret", TURN_SECRET, "--realm", TURN_REALM,
+        self.daemon("coturn", ["turnserver", "-n", *listeners, "--aux-server", f"{PUBLIC4}.{TURN}:443", "--use-auth-secret", "--static-auth-secret", TURN_SECRET, "--realm", TURN_REALM,
                                "--no-cli", "--no-tls", "--no-dtls", "--log-file", "stdout", "--pidfile", self.path("coturn.pid"),
-                               "--userdb", self.path("coturn.db")], "DB connection success", "public")  # it has opened its listeners by then
+                               "--userdb", self.path("coturn.db")], "DB connection success", "turn")  # it has opened its listeners by then
 
     # ---- down ----
 

@@ -55,6 +55,22 @@ TEST(answers_with_the_address_that_it_was_asked_from)
     CHECK(answer.to.in.sin_port == htons(32853) && !answer.from_other_port);
 }
 
+TEST(answers_old_clients_in_their_words)
+{
+    static const uint8_t old[] = { 0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x43, ID };
+    /* MAPPED-ADDRESS and SOURCE-ADDRESS of RFC 3489, 11.2.1 and 11.2.5 */
+    static const uint8_t wanted[] = { 0x01, 0x01, 0x00, 0x18, 0x21, 0x12, 0xa4, 0x43, ID,
+                                      0x00, 0x01, 0x00, 0x08, 0x00, 0x01, 0x80, 0x55, /**/
+                                      0xc0, 0x00, 0x02, 0x01,                         /**/
+                                      0x00, 0x04, 0x00, 0x08, 0x00, 0x01, 0x0d, 0x96, /**/
+                                      0xc6, 0x33, 0x64, 0x0a };
+    _cleanup_(stun_freep) struct stun *stun = stun_new(&none);
+    struct stun_answer answer = { 0 };
+
+    CHECK(serve(stun, VIEW_ARR(old), &answer) == STUN_ANSWERED);
+    CHECK(view_eq(VIEW(answer.bytes, answer.len), VIEW_ARR(wanted)));
+}
+
 TEST(answers_over_ipv6)
 {
     /* XOR-MAPPED-ADDRESS of [2001:db8:1234:5678:11:2233:4455:6677]:32853: RFC 5769, 2.3's */
@@ -182,7 +198,6 @@ TEST(drops_what_is_no_binding_request)
     static const uint8_t response[] = { 0x01, 0x01, 0x00, 0x00, COOKIE, ID },
                          indication[] = { 0x00, 0x11, 0x00, 0x00, COOKIE, ID },
                          allocate[] = { 0x00, 0x03, 0x00, 0x00, COOKIE, ID },
-                         old[] = { 0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x43, ID },
                          longer[] = { 0x00, 0x01, 0x00, 0x04, COOKIE, ID },
                          quic[] = { 0xc0, 0x01, 0x00, 0x00, COOKIE, ID },
                          torn[] = { 0x00, 0x01, 0x00, 0x08, COOKIE, ID,   0x00,
@@ -190,10 +205,9 @@ TEST(drops_what_is_no_binding_request)
                          short_port[] = {
                              0x00, 0x01, 0x00, 0x04, COOKIE, ID, 0x00, 0x27, 0x00, 0x00
                          };
-    const struct view cases[] = { VIEW_ARR(response), VIEW_ARR(indication), VIEW_ARR(allocate),
-                                  VIEW_ARR(old),      VIEW_ARR(longer),     VIEW_ARR(quic),
-                                  VIEW_ARR(torn),     VIEW_ARR(short_port), VIEW(plain, 19),
-                                  VIEW(plain, 0) };
+    const struct view cases[] = { VIEW_ARR(response),   VIEW_ARR(indication), VIEW_ARR(allocate),
+                                  VIEW_ARR(longer),     VIEW_ARR(quic),       VIEW_ARR(torn),
+                                  VIEW_ARR(short_port), VIEW(plain, 19),      VIEW(plain, 0) };
     static uint8_t large[STUN_MAX_REQUEST + 4] = { 0x00, 0x01, 0x02, 0x14, COOKIE, ID };
     _cleanup_(stun_freep) struct stun *stun = stun_new(&none);
     struct stun_request request = request_of(VIEW_ARR(plain));
