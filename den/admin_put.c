@@ -178,6 +178,7 @@ void admin_put_session(const struct store_session *x, struct buf *to)
     admin_text(&o, "reason", x->reason);
     admin_time(&o, "opened_at", x->opened_at);
     admin_time(&o, "closed_at", x->closed_at);
+    admin_time(&o, "ends_at", x->ends_at);
     admin_text(&o, "path", x->path);
     admin_number(&o, "sent_by_caller", x->a_sent);
     admin_number(&o, "sent_by_called", x->b_sent);

@@ -15,6 +15,7 @@ enum {
     CORE_MAX_OPENS_PER_ID = 8,
     CORE_MAX_ICE = 2048,
     CORE_MAX_REASON = 100,
+    CORE_MAX_ACCEPTED_DAYS = 400,
     CORE_CALL_TIMEOUT = 10000, /* ms: what the router answers by itself */
 };
 
@@ -322,6 +323,7 @@ void lives_free(struct lives *lives);
 bool live_start(struct den_core *core, struct err *err); /* what the store has open */
 void live_add(struct den_core *core, const struct store_session *session);
 void live_moved(struct den_core *core, struct view sid, const char *state);
+void live_bound(struct den_core *core, struct view sid, uint64_t ends_at); /* wall; 0: none */
 void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */
 bool live_has_room(const struct den_core *core, const char *a_id, const char *b_id,
                    struct err *err); /* LIMIT */

@@ -5,6 +5,7 @@
 #include "den/open.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "den/turn.h"
 
 #include <stdio.h>
@@ -44,17 +45,38 @@ static void refuse_unreachable(struct open *open, const char *reason)
 
 /* ---- step 5: the callee's answer ----------------------------------------------------------- */
 
+/* By policy, by the one who was called, or whichever comes first. */
+static void bound(struct open *open, uint64_t duration)
+{
+    uint64_t until = duration ? core_wall(open->core) + duration : 0;
+
+    open->ends_at = !until             ? open->live_until
+                    : open->live_until ? min_u64(until, open->live_until)
+                                       : until;
+}
+
 static bool record_accept(struct open *open, struct view consent, struct err *err)
 {
+    struct store_session report = { .ends_at = open->ends_at };
+    char until[CLOCK_TEXT];
+    bool has_consent = consent.len != 0, has_end = open->ends_at != 0;
+    clock_text(open->ends_at, until);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("sid", open->sid),
         AUDIT_TEXT("from", open->a.id),
         AUDIT_TEXT("to", open->b.id),
-        { "consent", consent }, /* as the callee has it: it may have asked where policy does not */
+        /* As the callee has it: it may have asked where policy does not. */
+        { has_consent ? "consent" : "until", has_consent ? consent : view_text(until) },
+        AUDIT_TEXT("until", until),
     };
 
-    return open_record_state(open->core, open->d.sid, "accepted", "", NULL, pairs,
-                             N_ELEMENTS(pairs) - !consent.len, err);
+    memcpy(report.sid, open->d.sid.data, sizeof(report.sid));
+    if (!open_record_state(open->core, open->d.sid, "accepted", "", &report, pairs,
+                           (size_t)3 + has_consent + has_end, err))
+        return false;
+    if (open->ends_at != open->live_until) /* that one judge.c sees to, and names the rule */
+        live_bound(open->core, open->d.sid, open->ends_at);
+    return true;
 }
 
 /* What `who`, one of the two ends, needs of a TURN server. It has a grant. */
@@ -85,7 +107,7 @@ static void answer_session(struct open *open, struct view accept, struct view ac
     _buf_ rekeys = { 0 };
 
     put_rekeys(open, &open->b, &rekeys);
-    rpc_put_array(&args, 7);
+    rpc_put_array(&args, 8);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, accept);
@@ -93,6 +115,7 @@ static void answer_session(struct open *open, struct view accept, struct view ac
     rpc_put_bin(&args, ice);
     put_turn(open, &open->a, &args);
     rpc_put_raw(&args, buf_view(&rekeys));
+    rpc_put_u64(&args, open->ends_at);
     core_yield(open->core, open->inv, buf_view(&args));
 }
 
@@ -107,11 +130,16 @@ static void take_accept(struct open *open, struct rpc_payload payload)
     struct view ice = rpc_fields_bin(&fields, "ice", CORE_MAX_ICE), consent = { 0 };
     if (rpc_fields_more(&fields))
         consent = rpc_fields_text(&fields, "consent", 8);
+    uint64_t duration = rpc_fields_more(&fields) ? rpc_fields_u64(&fields, "duration") : 0;
+    if (duration > CORE_MAX_ACCEPTED_DAYS * DAY_MS)
+        rpc_fields_fail(&fields, "duration", "longer than 400 days");
+    rpc_fields_skip_rest(&fields);
     if (!rpc_fields_end(&fields, &err) || !accept_check(open, bytes, sig, ice, &err)) {
         err_wrap(&err, "accept");
         open_fail(open, "failed", &err);
         return;
     }
+    bound(open, duration);
     if (!record_accept(open, consent, &err)) {
         open_fail(open, "failed", &err);
         return;
@@ -134,6 +162,21 @@ static void ring(struct open *open)
     open->core->c.port->yield(open->core->c.port->user, open->inv, true, buf_view(&args));
 }
 
+/* A person may have written it, for another one: its first 100 bytes, whole characters, no control characters. */
+static void trim_reason(struct err *why)
+{
+    size_t len = strnlen(why->text, sizeof(why->text)), at = 0, n;
+
+    while (at < len && at < CORE_MAX_REASON &&
+           (n = text_utf8_sequence((const uint8_t *)why->text + at, len - at)) > 0 &&
+           at + n <= CORE_MAX_REASON)
+        at += n;
+    why->text[at] = '\0';
+    for (char *c = why->text; *c; c++)
+        if ((uint8_t)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
 /* What the callee, or the router in its place, said instead of an accept. */
 static void take_refusal(struct open *open, const struct err *said)
 {
@@ -142,7 +185,9 @@ static void take_refusal(struct open *open, const struct err *said)
     switch (said->code) {
     case ERR_DECLINED:
     case ERR_BUSY:
-        open_fail(open, "declined", said);
+        why = *said;
+        trim_reason(&why);
+        open_fail(open, "declined", &why);
         return;
     case ERR_TIMEOUT:
         err_set(&why, ERR_TIMEOUT, "the other side did not answer");
@@ -232,7 +277,7 @@ static bool mint(struct open *open, const struct policy_decision *decision, stru
         .caps = open->d.caps,
         .consent = decision->must_ask,
         .issued_at = core_wall(core),
-        .live_until = decision->live_until,
+        .live_until = open->live_until = decision->live_until,
         .beacon = fresh_beacon(core->fresh),
         .crl_no = core->crl_is.number,
         .policy_no = core->policy_no,

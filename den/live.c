@@ -34,8 +34,8 @@ struct live {
     } sides[2]; /* who dialled, who was called */
     uint8_t sid[RPC_SID];
     char caps[256];
-    uint64_t opened_at;
-    uint64_t judged; /* the round in which policy was last asked about it */
+    uint64_t opened_at, ends_at; /* wall; ends_at 0: whenever */
+    uint64_t judged;             /* the round in which policy was last asked about it */
     bool is_accepted;
     bool is_doomed; /* ended, but the store did not take it */
 };
@@ -47,6 +47,7 @@ struct lives {
     size_t n_to_poll, n_polls;
     uint64_t round; /* those with a lower number stand in front of the others in `all` */
     uint64_t tick_at;
+    uint64_t expire_at; /* mono: when the first of them ends at the latest */
 };
 
 struct lives *lives_new(struct den_core *core)
@@ -56,7 +57,7 @@ struct lives *lives_new(struct den_core *core)
     lives->core = core;
     lives->by_sid = map_new();
     lives->by_id = map_new();
-    lives->tick_at = NEVER_MS;
+    lives->tick_at = lives->expire_at = NEVER_MS;
     list_init(&lives->all);
     list_init(&lives->ends);
     return lives;
@@ -135,6 +136,7 @@ void live_add(struct den_core *core, const struct store_session *session)
     memcpy(live->sid, session->sid, sizeof(live->sid));
     memcpy(live->caps, session->caps, sizeof(live->caps));
     live->opened_at = session->opened_at;
+    live->ends_at = session->ends_at;
     live->judged = lives->round;
     live->is_accepted = strcmp(session->state, "accepted") == 0;
     list_append(&lives->all, &live->node);
@@ -151,6 +153,25 @@ void live_moved(struct den_core *core, struct view sid, const char *state)
         live->is_accepted = true;
     else if (live)
         live_free(core->lives, live);
+}
+
+/* The wall clock may be set: it is looked at again when the time has come by the other one. */
+static void expect_end(struct den_core *core, const struct live *live)
+{
+    uint64_t now = core_wall(core), left = live->ends_at > now ? live->ends_at - now : 0;
+
+    if (live->ends_at)
+        core->lives->expire_at = min_u64(core->lives->expire_at, core_mono(core) + left);
+}
+
+void live_bound(struct den_core *core, struct view sid, uint64_t ends_at)
+{
+    struct live *live = map_get(core->lives->by_sid, sid);
+
+    if (!live)
+        return;
+    live->ends_at = ends_at;
+    expect_end(core, live);
 }
 
 void live_doom(struct den_core *core, struct view sid)
@@ -206,7 +227,7 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
                            N_ELEMENTS(pairs) - (!rule || !*rule), err))
         return err_wrap(err, "ending a session");
     log_event(LOG_INFO, "session.ended", "sid=%s from=%s to=%s state=%s reason=%s", sid, a_id, b_id,
-              state, reason);
+              state, log_quote_text(reason));
     open_remove_grant(core, VIEW_ARR(copy.sid));
     if (core->is_up && !rule) /* a link that may be there yet goes on by itself */
         open_tell_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
@@ -255,6 +276,33 @@ bool live_end(struct den_core *core, struct view sid, const char *reason, const 
     const struct live *live = map_get(core->lives->by_sid, sid);
 
     return !live || end_session(core, live, "closed", reason, rule, err);
+}
+
+/* Both ends do so themselves: this is for the record, and for an end that does not. */
+static void end_expired(struct den_core *core)
+{
+    static const char reason[] = "the time that it was allowed for is over";
+    struct lives *lives = core->lives;
+    struct err err = { 0 };
+    struct live *live;
+    size_t n = 0;
+
+    if (core_mono(core) < lives->expire_at)
+        return;
+    lives->expire_at = NEVER_MS;
+    LIST_EACH(live, &lives->all, node) {
+        bool is_over = live->ends_at && live->ends_at <= core_wall(core);
+        if (is_over && n++ < MAX_LOST_AT_ONCE &&
+            end_session(core, live, "closed", reason, "", &err))
+            continue;
+        expect_end(core, live);
+        if (!is_over)
+            continue;
+        lives->expire_at = core_mono(core) + HURRY; /* not all at once; or the disk is full */
+        if (n <= MAX_LOST_AT_ONCE)
+            log_event(LOG_ERROR, "session.not_ended", "cause=%s", log_quote_text(err.text));
+        return;
+    }
 }
 
 static bool is_lost(const struct den_core *core, const struct live *live)
@@ -337,7 +385,10 @@ void live_tick(struct den_core *core)
     struct lives *lives = core->lives;
     uint64_t now = core_mono(core);
 
-    if (now < lives->tick_at || core->fatal.code != ERR_NONE)
+    if (core->fatal.code != ERR_NONE)
+        return;
+    end_expired(core);
+    if (now < lives->tick_at)
         return;
     lives->tick_at = now + core->c.beat_every;
     end_lost(core);
@@ -348,7 +399,8 @@ void live_tick(struct den_core *core)
 
 uint64_t live_deadline(const struct den_core *core)
 {
-    return core->fatal.code == ERR_NONE ? core->lives->tick_at : NEVER_MS;
+    return core->fatal.code == ERR_NONE ? min_u64(core->lives->tick_at, core->lives->expire_at)
+                                        : NEVER_MS;
 }
 
 /* While the router is away nobody is known to be offline. */
@@ -376,6 +428,8 @@ bool live_start(struct den_core *core, struct err *err)
 
     if (!store_session_each_open(core->c.store, take_kept, core, err))
         return err_wrap(err, "sessions");
+    LIST_EACH(live, &core->lives->all, node)
+        expect_end(core, live);
     LIST_EACH(live, &core->lives->all, node)
         if (!live->is_accepted && !end_session(core, live, "failed", "den restarted", NULL, err))
             return false;

@@ -16,7 +16,8 @@
 #define WAITING "pk, code, host, source, network, token_pk, first_at, last_at, answer, role, groups"
 #define NAME    "name, skeleton, id, name_no, is_assigned, claimed_at, released_at"
 #define REKEY   "id, rekey_no, old_pk, new_pk, statement, sig, new_sig"
-#define SESSION "sid, a_id, b_id, caps, state, reason, opened_at, closed_at, path, a_sent, b_sent"
+#define SESSION                                                                                    \
+    "sid, a_id, b_id, caps, state, reason, opened_at, closed_at, path, a_sent, b_sent, ends_at"
 #define CERTIFICATE                                                                                \
     "no, serial, der, id, spki, reserved_at, not_before, not_after, revoked_at, reason"
 #define CERTIFICATE_SET_REVOKED                                                                    \
@@ -145,7 +146,8 @@
     X(SESSION_BEFORE, "SELECT " SESSION ", rowid"                                                  \
                       " FROM session WHERE rowid < ? ORDER BY rowid DESC")                         \
     X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
-    X(SESSION_REPORT, "UPDATE session SET path = ?, a_sent = ?, b_sent = ? WHERE sid = ?")         \
+    X(SESSION_REPORT,                                                                              \
+      "UPDATE session SET path = ?, a_sent = ?, b_sent = ?, ends_at = ? WHERE sid = ?")            \
     X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
     X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \

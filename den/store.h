@@ -309,6 +309,7 @@ struct store_session {
     uint64_t opened_at, closed_at;
     char path[64]; /* as the end that closed it says: "direct [::1]:4000 host"; "": it did not */
     uint64_t a_sent, b_sent; /* bytes, likewise */
+    uint64_t ends_at;        /* at the latest, from its accept on; 0: whenever */
 };
 bool store_session_add(struct store *s, const struct store_session *x,
                        struct err *err); /* ALREADY_EXISTS: sid seen */
@@ -316,7 +317,7 @@ bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
                         struct store_session *ret_x, struct err *err);
 bool store_session_set_state(struct store *s, struct view sid, const char *state,
                              const char *reason, uint64_t at, struct err *err);
-/* Its path and bytes as `x` has them. */
+/* Its path, bytes and latest end as `x` has them. */
 bool store_session_report(struct store *s, const struct store_session *x, struct err *err);
 /* Walks those that are offered or accepted; `each` returns false to stop, and changes nothing here. */
 bool store_session_each_open(struct store *s,

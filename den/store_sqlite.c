@@ -26,6 +26,8 @@ static const char *const schemas[] = {
 #include "den/schema_6.sql.inc"
     ,
 #include "den/schema_7.sql.inc"
+    ,
+#include "den/schema_8.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
@@ -273,6 +275,7 @@ static void read_session(struct row *row, struct store_session *to)
     row_text(row, to->path, sizeof(to->path));
     to->a_sent = row_number(row);
     to->b_sent = row_number(row);
+    to->ends_at = row_number(row);
 }
 
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
@@ -353,10 +356,10 @@ bool store_session_set_state(struct store *s, struct view sid, const char *state
 
 bool store_session_report(struct store *s, const struct store_session *x, struct err *err)
 {
-    return sql_change_one(
-        s, SQL_SESSION_REPORT,
-        ARGS(TEXT(x->path), NUMBER(x->a_sent), NUMBER(x->b_sent), BLOB(VIEW_ARR(x->sid))),
-        "session", err);
+    return sql_change_one(s, SQL_SESSION_REPORT,
+                          ARGS(TEXT(x->path), NUMBER(x->a_sent), NUMBER(x->b_sent),
+                               NUMBER(x->ends_at), BLOB(VIEW_ARR(x->sid))),
+                          "session", err);
 }
 
 /* ---- numbers and blobs -------------------------------------------------------------------------- */

@@ -193,6 +193,8 @@ static bool print_session(void *user, _unused_ uint64_t no, const struct store_s
     printf("%s  %-9s  %-9s  %-8s  %s  %-20s  %s%s%s\n", buf_cstr(&sid), x->a_id, x->b_id, x->state,
            clock_text(x->opened_at, from), x->closed_at ? clock_text(x->closed_at, to) : "-",
            x->caps, *x->reason ? "  " : "", x->reason);
+    if (x->ends_at && is_open)
+        printf("    until %s\n", clock_text(x->ends_at, to));
     if (*x->path)
         printf("    %s; %" PRIu64 " bytes by %s, %" PRIu64 " by %s\n", x->path, x->a_sent, x->a_id,
                x->b_sent, x->b_id);

@@ -47,11 +47,31 @@ struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const
 bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
                       struct peer_error *ret_error)
 {
+    return peer_link_accept_with(link, capabilities, NULL, ret_error);
+}
+
+static bool take_accept_options(const struct peer_accept_options *options,
+                                struct peer_accept_options *ret, struct err *err)
+{
+    if (options && options->size < sizeof(options->size))
+        return err_set(err, ERR_INVALID_ARGUMENT, "options.size must be sizeof(*options)");
+    if (options)
+        memcpy(ret, options, options->size < sizeof(*ret) ? options->size : sizeof(*ret));
+    return ret->duration_ms <= PEER_MAX_DURATION_MS ||
+           err_set(err, ERR_INVALID_ARGUMENT, "duration_ms: over 400 days");
+}
+
+bool peer_link_accept_with(struct peer_link *link, const char *const *capabilities,
+                           const struct peer_accept_options *options, struct peer_error *ret_error)
+{
+    struct peer_accept_options given = { 0 };
     struct errand *errand;
     struct err err = { 0 };
 
     if (!link->awaits_answer)
         err_set(&err, ERR_INVALID_ARGUMENT, "this call does not wait for an answer");
+    else
+        take_accept_options(options, &given, &err);
     if (err.code != ERR_NONE || !errand_check_caps(capabilities, &err)) {
         errand_put_error(&err, ret_error);
         return false;
@@ -59,9 +79,21 @@ bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
     link->awaits_answer = false;
     errand = errand_new(link->peer, link, NULL);
     errand->has_caps = capabilities != NULL;
+    errand->duration_ms = given.duration_ms;
     errand_copy_caps(errand, capabilities);
     errand_send(errand, errand_accept);
     return true;
+}
+
+/* Whole characters, and no more of them than den hands on. */
+static char *trim_reason(const char *reason)
+{
+    size_t len = reason ? strlen(reason) : 0, at = 0, n;
+
+    while (at < len && (n = text_utf8_sequence((const uint8_t *)reason + at, len - at)) > 0 &&
+           at + n <= PEER_MAX_REASON)
+        at += n;
+    return view_dup_text(VIEW(reason, at));
 }
 
 void peer_link_decline(struct peer_link *link, const char *reason)
@@ -69,7 +101,7 @@ void peer_link_decline(struct peer_link *link, const char *reason)
     struct errand *errand = errand_new(link->peer, link, NULL);
 
     link->awaits_answer = false;
-    errand->text = mem_text(reason ? reason : "");
+    errand->text = trim_reason(reason);
     errand_send(errand, errand_decline);
 }
 

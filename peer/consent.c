@@ -2,8 +2,10 @@
 #include "peer/consent.h"
 
 #include "base/key.h"
+#include "base/text.h"
 #include "peer/errand.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static const char *const words[] = {
@@ -17,19 +19,37 @@ const char *consent_word(enum peer_consent consent)
     return words[consent];
 }
 
-static const char *line_of(const struct consent *consent, char to[32])
+enum { LINE = 64 };
+
+static const char *line_of(const struct consent *consent, char to[LINE])
 {
-    snprintf(to, 32, "%s%s\n", words[consent->floor], consent->is_unattended ? " unattended" : "");
+    char longest[32] = "";
+
+    if (consent->longest_ms)
+        snprintf(longest, sizeof(longest), " longest %" PRIu64, consent->longest_ms);
+    snprintf(to, LINE, "%s%s%s\n", words[consent->floor],
+             consent->is_unattended ? " unattended" : "", longest);
     return to;
+}
+
+/* What stands behind the last word of a line, if that is a number. */
+static uint64_t last_number(struct view line)
+{
+    size_t end = line.len ? line.len - 1 : 0, start = end;
+    uint64_t n = 0;
+
+    while (start > 0 && line.data[start - 1] != ' ')
+        start--;
+    return text_read_u64(view_sub(line, start, end - start), &n) ? n : 0;
 }
 
 bool consent_read(const struct state *state, struct consent *ret_consent, struct err *err)
 {
     _buf_ text = { 0 };
-    char line[32];
+    char line[LINE];
     bool exists;
 
-    *ret_consent = (struct consent){ PEER_CONSENT_NONE, false };
+    *ret_consent = (struct consent){ PEER_CONSENT_NONE, false, 0 };
     if (!state_read_if(state, STATE_CONSENT, &text, &exists, err))
         return false;
     if (!exists) {
@@ -37,7 +57,8 @@ bool consent_read(const struct state *state, struct consent *ret_consent, struct
         return true;
     }
     for (int i = 0; i < 2 * (int)N_ELEMENTS(words); i++) {
-        const struct consent one = { (enum peer_consent)(i / 2), i % 2 };
+        const struct consent one = { (enum peer_consent)(i / 2), i % 2,
+                                     last_number(buf_view(&text)) };
         if (!view_eq_text(buf_view(&text), line_of(&one, line)))
             continue;
         *ret_consent = one;
@@ -50,7 +71,7 @@ bool consent_read(const struct state *state, struct consent *ret_consent, struct
 
 bool consent_write(const struct state *state, const struct consent *consent, struct err *err)
 {
-    char line[32];
+    char line[LINE];
 
     return state_write(state, STATE_CONSENT, view_text(line_of(consent, line)), err);
 }
@@ -90,17 +111,60 @@ bool peer_consent_get(const char *state_dir, enum peer_consent *ret_floor, bool 
     return true;
 }
 
+/* One that cannot be read is written anew: it is how that is mended. */
+static bool read_or_begin(struct state *state, struct consent *ret_consent, struct err *err)
+{
+    return consent_read(state, ret_consent, err) || err->code == ERR_BAD_CONFIG;
+}
+
 bool peer_consent_set(const char *state_dir, enum peer_consent floor, bool is_unattended,
                       struct peer_error *ret_error)
 {
     _cleanup_(state_freep) struct state *state = NULL;
-    const struct consent consent = { floor, is_unattended };
+    struct consent consent = { 0 };
     struct err err = { 0 };
 
-    if ((unsigned)floor >= N_ELEMENTS(words))
+    if ((unsigned)floor >= N_ELEMENTS(words)) {
         err_set(&err, ERR_INVALID_ARGUMENT, "there is no such consent");
-    else if (look(state_dir, &state, &err) && consent_write(state, &consent, &err))
-        return true;
+    } else if (look(state_dir, &state, &err) && read_or_begin(state, &consent, &err)) {
+        consent.floor = floor;
+        consent.is_unattended = is_unattended;
+        if (consent_write(state, &consent, &err))
+            return true;
+    }
+    errand_put_error(&err, ret_error);
+    return false;
+}
+
+bool peer_consent_get_longest(const char *state_dir, unsigned long long *ret_ms,
+                              struct peer_error *ret_error)
+{
+    _cleanup_(state_freep) struct state *state = NULL;
+    struct consent consent;
+    struct err err = { 0 };
+
+    if (!look(state_dir, &state, &err) || !consent_read(state, &consent, &err)) {
+        errand_put_error(&err, ret_error);
+        return false;
+    }
+    *ret_ms = consent.longest_ms;
+    return true;
+}
+
+bool peer_consent_set_longest(const char *state_dir, unsigned long long ms,
+                              struct peer_error *ret_error)
+{
+    _cleanup_(state_freep) struct state *state = NULL;
+    struct consent consent;
+    struct err err = { 0 };
+
+    if (ms > PEER_MAX_DURATION_MS) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "longest: over 400 days");
+    } else if (look(state_dir, &state, &err) && consent_read(state, &consent, &err)) {
+        consent.longest_ms = ms;
+        if (consent_write(state, &consent, &err))
+            return true;
+    }
     errand_put_error(&err, ret_error);
     return false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the owner of this machine wants of calls, whatever the network's policy says: a floor that policy can raise and
- * not lower, unless the owner marked the machine as unattended. Kept in the state folder as a line: "ask", "none
- * unattended". */
+ * not lower, unless the owner marked the machine as unattended; and for how long a call may last. Kept in the state folder as
+ * a line: "ask", "none unattended", "ask longest 3600000" (ms). */
 #pragma once
 
 #include "peer/include/peer.h"
@@ -10,6 +10,7 @@
 struct consent {
     enum peer_consent floor;
     bool is_unattended;
+    uint64_t longest_ms; /* 0: as long as policy allows */
 };
 /* NONE where nothing was ever said. BAD_CONFIG: it is not known what the owner wants. */
 bool consent_read(const struct state *state, struct consent *ret_consent, struct err *err);

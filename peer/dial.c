@@ -71,9 +71,11 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
+    uint64_t ends_at = rpc_fields_more(&f) ? rpc_fields_u64(&f, "end") : 0;
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "den's answer");
+    session->allowed_until = ends_at;
     session->grant = buf_dup(grant);
     session->accept = buf_dup(accept);
     session->their_ice = buf_dup(ice);

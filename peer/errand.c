@@ -129,13 +129,14 @@ void errand_dial(struct errand *errand)
 void errand_accept(struct errand *errand)
 {
     if (errand->link->session)
-        listen_answer(errand->link->session, true, errand->has_caps ? caps_of(errand) : NULL, NULL);
+        listen_answer(errand->link->session, true, errand->has_caps ? caps_of(errand) : NULL,
+                      errand->duration_ms, NULL);
 }
 
 void errand_decline(struct errand *errand)
 {
     if (errand->link->session)
-        listen_answer(errand->link->session, false, NULL, errand->text);
+        listen_answer(errand->link->session, false, NULL, 0, errand->text);
 }
 
 void errand_close(struct errand *errand)

@@ -26,7 +26,7 @@ struct errand {
     size_t n_charged;           /* to the hub */
     bool has_caps;
     char *caps[HUB_CAPS], *text, *argument;
-    uint64_t code;
+    uint64_t code, duration_ms;
     int fd; /* owned; -1: none */
     struct buf data;
     void (*run)(struct errand *errand);

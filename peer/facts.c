@@ -103,6 +103,14 @@ static void put_link(const struct session *session, struct peer_link_facts *fact
     facts->datagram_max = link_datagram_max(session->link);
 }
 
+/* That a certificate ends before does not count: it is renewed. */
+uint64_t session_promised_end(const struct session *session)
+{
+    uint64_t a = session->g.live_until, b = session->allowed_until;
+
+    return a && b ? min_u64(a, b) : a ? a : b;
+}
+
 void session_refresh(struct session *session)
 {
     struct peer_link *handle = session->handle;
@@ -122,6 +130,7 @@ void session_refresh(struct session *session)
              session->core->join.network);
     snprintf(facts.remote_subject, sizeof(facts.remote_subject), "%s", session->leaf_subject);
     snprintf(facts.remote_issuer, sizeof(facts.remote_issuer), "%s", session->leaf_issuer);
+    facts.ends_at = session_promised_end(session);
     put_path(session->path, &facts);
     put_link(session, &facts);
 

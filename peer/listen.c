@@ -387,22 +387,39 @@ static void sign_accept(struct session *session)
     rpc_statement_sign(RPC_W_ACCEPT, &accept, core->key, &session->accept, session->accept_sig);
 }
 
-static bool accept_offer(struct session *session, const char *const *caps, struct err *err)
+/* For how long, of what the application and the owner say the shorter; 0: neither does. */
+static bool choose_duration(const struct session *session, uint64_t wanted, uint64_t *ret_ms,
+                            struct err *err)
+{
+    struct consent own;
+
+    if (!consent_read(session->core->state, &own, err))
+        return false;
+    *ret_ms = own.longest_ms && (wanted == 0 || own.longest_ms < wanted) ? own.longest_ms : wanted;
+    return true;
+}
+
+static bool accept_offer(struct session *session, const char *const *caps, uint64_t wanted_ms,
+                         struct err *err)
 {
     struct core *core = session->core;
+    uint64_t duration_ms = 0;
     _buf_ args = { 0 };
 
     choose_caps(session, caps, &session->caps);
     if (!loop_has_descriptors())
         return err_set(err, ERR_BUSY, "this machine is short of descriptors");
-    if (!session_gather(session, err))
+    if (!choose_duration(session, wanted_ms, &duration_ms, err) || !session_gather(session, err))
         return false;
+    if (duration_ms)
+        session->allowed_until = core_now(core) + duration_ms;
     sign_accept(session);
-    rpc_put_array(&args, 4);
+    rpc_put_array(&args, 5);
     rpc_put_bin(&args, buf_view(&session->accept));
     rpc_put_bin(&args, VIEW_ARR(session->accept_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
     rpc_put_str(&args, consent_word(session->must_ask ? PEER_CONSENT_ASK : PEER_CONSENT_NONE));
+    rpc_put_u64(&args, duration_ms);
     if (!core->client)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
     rpc_client_yield(core->client, take_inv(session), false, buf_view(&args));
@@ -411,7 +428,7 @@ static bool accept_offer(struct session *session, const char *const *caps, struc
 }
 
 void listen_answer(struct session *session, bool accept, const char *const *caps,
-                   const char *reason)
+                   uint64_t duration_ms, const char *reason)
 {
     struct err err = { 0 };
 
@@ -424,7 +441,7 @@ void listen_answer(struct session *session, bool accept, const char *const *caps
         listen_refuse(session, &err);
         err = (struct err){ 0 };
         session_over(session, &err);
-    } else if (!accept_offer(session, caps, &err)) {
+    } else if (!accept_offer(session, caps, duration_ms, &err)) {
         session_close(session, LINK_CLOSE_NORMAL, "failed", &err);
     }
 }

@@ -238,8 +238,9 @@ static void on_up_timer(struct session *session)
 
     if (session->ends_at && now >= session->ends_at) {
         err_set(&err, ERR_EXPIRED,
-                session->close_code == LINK_CLOSE_EXPIRED ? "the other side's certificate ran out"
-                                                          : "the grant's time is over");
+                session->close_code == LINK_CLOSE_EXPIRED
+                    ? "the other side's certificate ran out"
+                    : "the time that it was allowed for is over");
         session_close(session, session->close_code, err.text, &err);
     } else {
         session_refresh(session);

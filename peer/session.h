@@ -54,6 +54,8 @@ struct session {
     struct rpc_items caps; /* of the accept: they borrow from it, at the callee from `grant` */
     uint64_t
         ends_at; /* network time: live_until, or five minutes after a certificate's end; 0: none */
+    uint64_t
+        allowed_until;   /* network time: as whoever is called said, or den of it; 0: it did not */
     uint64_t close_code; /* when it does */
     bool must_ask;       /* the callee: policy, or the owner, wants a person to consent */
     bool is_closed_by_den;
@@ -140,6 +142,8 @@ bool session_make_link(struct session *session, struct err *err);
 void session_set_up(struct session *session);
 void session_on_link_event(struct session *session, const struct link_event *event);
 void session_refresh(struct session *session); /* the facts that the application reads */
+/* Network time; by policy or by whoever was called; 0: none. */
+uint64_t session_promised_end(const struct session *session);
 bool session_may_open(const struct session *session, bool outgoing, struct view cap);
 
 /* Gives up while connecting when no carrier is left that could come up. */
@@ -166,7 +170,7 @@ void dial_start(struct core *core, struct peer_link *handle, const char *id,
 
 /* ---- listen.c ---- */
 void listen_answer(struct session *session, bool accept, const char *const *caps,
-                   const char *reason);
+                   uint64_t duration_ms /* 0: as policy has it */, const char *reason);
 void listen_refuse(struct session *session,
                    const struct err *why);     /* the offer, if it is not answered */
 void listen_continue(struct session *session); /* one that waited */

@@ -72,7 +72,7 @@ bool session_judge(struct session *session, const struct view *chain, size_t n,
     uint64_t leaf_end = facts->not_after + AFTER_EXPIRY_MS;
     snprintf(session->leaf_subject, sizeof(session->leaf_subject), "%s", facts->subject);
     snprintf(session->leaf_issuer, sizeof(session->leaf_issuer), "%s", facts->issuer);
-    session->ends_at = session->g.live_until;
+    session->ends_at = session_promised_end(session);
     session->close_code = LINK_CLOSE_LIVE_UNTIL;
     if (session->ends_at == 0 || leaf_end < session->ends_at) {
         session->ends_at = leaf_end;

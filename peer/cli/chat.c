@@ -71,6 +71,7 @@ static void put_facts(const struct chat *chat, FILE *out, const struct peer_link
         cli_json_text(out, statements[i].key);
         fprintf(out, "}");
     }
+    fprintf(out, ",\n \"ends_at\": %llu", (unsigned long long)f->ends_at);
     fprintf(out, ",\n \"caller\": %s}\n", chat->is_caller ? "true" : "false");
 }
 
@@ -90,7 +91,7 @@ static void write_facts(const struct chat *chat, const struct peer_link_facts *f
 static void say_facts(const struct chat *chat)
 {
     struct peer_link_facts facts;
-    char id[24];
+    char id[24], when[CLI_TIME];
 
     if (!peer_link_facts(chat->link, &facts))
         return;
@@ -99,6 +100,8 @@ static void say_facts(const struct chat *chat)
     cli_say("certificate of %s, by %s", facts.remote_subject, facts.remote_issuer);
     cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
     cli_say("grant: %s", facts.grant_text);
+    if (facts.ends_at)
+        cli_say("it ends at %s", cli_show_time(facts.ends_at, when));
     if (chat->cli->facts_file)
         write_facts(chat, &facts);
 }
@@ -188,15 +191,54 @@ static void close_if_done(struct chat *chat)
                         "done"); /* the stream is closed: all of ours was acknowledged */
 }
 
-static void answer_call(struct chat *chat, bool yes)
+/* What was typed after the question: "y", "y 30m", "n", "n later, please". */
+struct answer {
+    bool yes;
+    unsigned long long duration_ms; /* 0: as long as policy allows */
+    char reason[128];
+};
+
+static bool is_word(const char *text, size_t len, const char *word, const char *letter)
 {
+    return strncasecmp(text, word, len) == 0 && (len == strlen(word) || len == strlen(letter));
+}
+
+/* All that is no clear yes is a no. */
+static struct answer read_answer(const char *text, size_t len)
+{
+    struct answer answer = { .reason = "declined" };
+    size_t word, rest;
+    char more[128];
+
+    while (len && strchr(" \t\r", text[len - 1]))
+        len--;
+    while (len && strchr(" \t", *text)) {
+        text++;
+        len--;
+    }
+    for (word = 0; word < len && text[word] != ' ' && text[word] != '\t'; word++)
+        ;
+    for (rest = word; rest < len && strchr(" \t", text[rest]); rest++)
+        ;
+    snprintf(more, sizeof(more), "%.*s", (int)(len - rest), text + rest);
+    if (word && is_word(text, word, "yes", "y"))
+        answer.yes = !*more || cli_read_duration(more, &answer.duration_ms);
+    else if (word && is_word(text, word, "no", "n") && *more)
+        snprintf(answer.reason, sizeof(answer.reason), "%s", more);
+    return answer;
+}
+
+static void answer_call(struct chat *chat, const struct answer *answer)
+{
+    const struct peer_accept_options options = { .size = sizeof(options),
+                                                 .duration_ms = answer->duration_ms };
     struct peer_error error;
 
     chat->is_asking = false;
-    if (!yes) {
-        peer_link_decline(chat->link, "declined");
+    if (!answer->yes) {
+        peer_link_decline(chat->link, answer->reason);
         cli_say("declined");
-    } else if (!peer_link_accept(chat->link, NULL, &error)) {
+    } else if (!peer_link_accept_with(chat->link, NULL, &options, &error)) {
         cli_fail(chat->cli, "chat", &error);
     }
 }
@@ -218,13 +260,13 @@ static void on_incoming(struct chat *chat, const struct peer_event *event)
         fprintf(stderr, " %s", event->capabilities[i]);
     fputc('\n', stderr);
     if (chat->cli->accept) {
-        answer_call(chat, true);
+        answer_call(chat, &(struct answer){ .yes = true, .duration_ms = chat->cli->for_ms });
     } else if (chat->input_ended) {
         cli_say("nobody is here to ask; run with --accept to take calls without asking");
-        answer_call(chat, false);
+        answer_call(chat, &(struct answer){ .reason = "declined" });
     } else {
         chat->is_asking = true;
-        fprintf(stderr, "accept? [y/N] ");
+        fprintf(stderr, "accept? [y/N] (\"y 30m\" for so long, \"n TEXT\" with a reason) ");
         fflush(stderr);
     }
 }
@@ -442,14 +484,6 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     }
 }
 
-static bool is_yes(const char *text, size_t len)
-{
-    while (len && (text[len - 1] == ' ' || text[len - 1] == '\r'))
-        len--;
-    return (len == 1 && strncasecmp(text, "y", 1) == 0) ||
-           (len == 3 && strncasecmp(text, "yes", 3) == 0);
-}
-
 static void read_input(struct chat *chat)
 {
     ssize_t n = read(STDIN_FILENO, chat->in + chat->n_in, sizeof(chat->in) - chat->n_in);
@@ -466,10 +500,10 @@ static void read_input(struct chat *chat)
     newline = memchr(chat->in, '\n', chat->n_in);
     if (newline || chat->input_ended) {
         size_t used = newline ? (size_t)(newline - chat->in) + 1 : chat->n_in;
-        bool yes = is_yes(chat->in, newline ? used - 1 : used);
+        struct answer answer = read_answer(chat->in, newline ? used - 1 : used);
         memmove(chat->in, chat->in + used, chat->n_in - used);
         chat->n_in -= used;
-        answer_call(chat, yes);
+        answer_call(chat, &answer);
     }
 }
 

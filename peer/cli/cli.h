@@ -16,6 +16,7 @@ struct cli {
     const char *passphrase_fd;     /* its number; NULL: a credential of systemd, or the terminal */
     const char *new_passphrase_fd; /* passphrase: likewise */
     bool remove;                   /* passphrase: none any more */
+    unsigned long long for_ms;     /* chat --accept: links end after so long; 0: as policy has it */
     double timeout_s;              /* join: give up after this long */
     bool json, accept, loopback;
     bool sas;    /* chat: ask for the short authentication string */
@@ -51,6 +52,11 @@ int cli_fail(const struct cli *cli, const char *what, const struct peer_error *e
 bool cli_is_for_people(const struct peer_error *error);
 /* One line about how it goes, to standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "500ms", "45s", "30m", "2h", "7d": at most 400 days. False: it is none of these. */
+bool cli_read_duration(const char *text, unsigned long long *ret_ms);
+void cli_show_duration(unsigned long long ms, char to[24]); /* likewise */
+enum { CLI_TIME = 32 };
+const char *cli_show_time(unsigned long long ms, char to[CLI_TIME]); /* "2026-11-21T18:05:00Z" */
 /* "456000" as "456 000". */
 const char *cli_show_id(const char *id, char to[24]);
 /* Waits until the peer or (if `input` >= 0) the descriptor is readable, at most `ms` (-1: for ever). */

@@ -35,25 +35,58 @@ static bool take_word(const char *word, enum peer_consent *floor, bool *is_unatt
     return false;
 }
 
-static void show(const struct cli *cli, enum peer_consent floor, bool is_unattended)
+static void show(const struct cli *cli, enum peer_consent floor, bool is_unattended,
+                 unsigned long long longest_ms)
 {
-    if (cli->json)
-        printf("{\"floor\": \"%s\", \"unattended\": %s}\n", floors[floor],
-               is_unattended ? "true" : "false");
-    else
-        printf("%s%s: %s\n", floors[floor], is_unattended ? ", unattended" : "",
-               is_unattended && floor == PEER_CONSENT_ASK
-                   ? "nobody is here to be asked: it is left to policy"
-                   : meanings[floor]);
+    char longest[24];
+
+    if (cli->json) {
+        printf("{\"floor\": \"%s\", \"unattended\": %s, \"longest_ms\": %llu}\n", floors[floor],
+               is_unattended ? "true" : "false", longest_ms);
+        return;
+    }
+    printf("%s%s: %s\n", floors[floor], is_unattended ? ", unattended" : "",
+           is_unattended && floor == PEER_CONSENT_ASK
+               ? "nobody is here to be asked: it is left to policy"
+               : meanings[floor]);
+    if (!longest_ms)
+        return;
+    cli_show_duration(longest_ms, longest);
+    printf("longest %s: a call that is taken ends after that at the latest\n", longest);
+}
+
+/* 0: as always. */
+static int set_longest(const struct cli *cli, const char *word)
+{
+    struct peer_error error;
+    unsigned long long ms = 0;
+
+    if (!word || (strcmp(word, "none") != 0 && !cli_read_duration(word, &ms))) {
+        fprintf(
+            stderr,
+            "warren: consent longest: expected a duration such as 30m or 2h, or none%s%.64s%s\n",
+            word ? ", found \"" : "", word ? word : "", word ? "\"" : "");
+        return 2;
+    }
+    return peer_consent_set_longest(cli->state_dir, ms, &error) ? 0
+                                                                : cli_fail(cli, "consent", &error);
 }
 
 int cli_consent(const struct cli *cli)
 {
-    const char *const words[] = { cli->argument, cli->more[0] };
+    const char *words[] = { cli->argument, cli->more[0] };
     enum peer_consent floor;
     struct peer_error error;
+    unsigned long long longest_ms;
     bool is_unattended;
+    int status;
 
+    if (words[0] && strcmp(words[0], "longest") == 0) {
+        status = set_longest(cli, words[1]);
+        if (status != 0)
+            return status;
+        words[0] = words[1] = NULL;
+    }
     if (!peer_consent_get(cli->state_dir, &floor, &is_unattended, &error))
         return cli_fail(cli, "consent", &error);
     for (size_t i = 0; i < 2; i++)
@@ -61,6 +94,8 @@ int cli_consent(const struct cli *cli)
             return 2;
     if (words[0] && !peer_consent_set(cli->state_dir, floor, is_unattended, &error))
         return cli_fail(cli, "consent", &error);
-    show(cli, floor, is_unattended);
+    if (!peer_consent_get_longest(cli->state_dir, &longest_ms, &error))
+        return cli_fail(cli, "consent", &error);
+    show(cli, floor, is_unattended, longest_ms);
     return 0;
 }

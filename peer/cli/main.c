@@ -26,7 +26,7 @@ static const struct verb {
       "join a network: get this machine's ID and certificate" },
     { "id", cli_id, NULL, 0, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, NULL, 1, "aflpS", "chat [ID|NAME] [--accept]",
+    { "chat", cli_chat, NULL, 1, "aflpSF", "chat [ID|NAME] [--accept [--for DURATION]]",
       "with an ID or a name: dial it and chat; without: wait for a call" },
     { "tunnel", NULL, cli_tunnel, 1, "", "tunnel ID|NAME LOCALPORT:HOST:PORT...",
       "ports of this machine that come out at the other one" },
@@ -54,7 +54,8 @@ static const struct verb {
     { "rekey", cli_rekey, NULL, 0, "tp", "rekey", "a new identity key, signed by the old one" },
     { "known", cli_known, NULL, 2, "y", "known accept ID [--yes]",
       "agree to the changed key of a machine that is known here" },
-    { "consent", cli_consent, NULL, 2, "J", "consent [none|ask|deny] [attended|unattended]",
+    { "consent", cli_consent, NULL, 2, "J",
+      "consent [none|ask|deny] [attended|unattended] | longest DURATION|none",
       "what is asked before calls are taken, whatever policy says" },
     { "passphrase", cli_change_passphrase, NULL, 0, "pnX", "passphrase [--remove]",
       "keep the identity key under a passphrase, or another, or none" },
@@ -81,6 +82,7 @@ static void usage(FILE *out)
         "  --timeout SECONDS join: give up after so long (default 60)\n"
         "  --accept          chat, expose, receive: take every call that policy allows, without\n"
         "                    asking\n"
+        "  --for DURATION    chat --accept: each link ends after so long: 30m, 2h\n"
         "  --facts FILE      chat: write what the session rests on (statements, path, TLS) as "
         "JSON\n"
         "  --sas             chat: show four characters to compare on the phone\n"
@@ -232,6 +234,7 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
         { "join-file", required_argument, NULL, 'j' },
         { "timeout", required_argument, NULL, 't' },
         { "accept", no_argument, NULL, 'a' },
+        { "for", required_argument, NULL, 'F' },
         { "facts", required_argument, NULL, 'f' },
         { "loopback", no_argument, NULL, 'l' },
         { "sas", no_argument, NULL, 'S' },
@@ -260,6 +263,14 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             break;
         case 'a':
             cli->accept = true;
+            break;
+        case 'F':
+            if (!cli_read_duration(optarg, &cli->for_ms)) {
+                fprintf(stderr,
+                        "warren: --for: expected a duration such as 30m or 2h, found \"%.64s\"\n",
+                        optarg);
+                return false;
+            }
             break;
         case 'f':
             cli->facts_file = optarg;

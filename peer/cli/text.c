@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Control characters, invisible ones, and those that turn the direction of text. */
 static bool is_invisible(unsigned long point)
@@ -91,4 +93,47 @@ void cli_json_hex(FILE *out, const void *bytes, size_t size)
     for (size_t i = 0; i < size; i++)
         fprintf(out, "%02x", s[i]);
     fputc('"', out);
+}
+
+static const struct {
+    const char *unit;
+    unsigned long long ms;
+} units[] = {
+    { "d", 24 * 3600 * 1000 }, { "h", 3600 * 1000 }, { "m", 60 * 1000 }, { "s", 1000 }, { "ms", 1 }
+};
+
+bool cli_read_duration(const char *text, unsigned long long *ret_ms)
+{
+    unsigned long long n;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    n = strtoull(text, &end, 10);
+    for (size_t i = 0; n > 0 && i < sizeof(units) / sizeof(*units); i++) {
+        if (strcmp(end, units[i].unit) != 0 || n > PEER_MAX_DURATION_MS / units[i].ms)
+            continue;
+        *ret_ms = n * units[i].ms;
+        return true;
+    }
+    return false;
+}
+
+void cli_show_duration(unsigned long long ms, char to[24])
+{
+    size_t i = 0;
+
+    while (ms % units[i].ms != 0)
+        i++;
+    snprintf(to, 24, "%llu%s", ms / units[i].ms, units[i].unit);
+}
+
+const char *cli_show_time(unsigned long long ms, char to[CLI_TIME])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+
+    if (!gmtime_r(&seconds, &tm) || strftime(to, CLI_TIME, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(to, CLI_TIME, "?");
+    return to;
 }

@@ -219,6 +219,18 @@ PEER_API struct peer_link *peer_dial(struct peer *peer, const char *id,
 /* Answers INCOMING; with fewer capabilities than asked if `capabilities` is not NULL. */
 PEER_API bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
                                struct peer_error *ret_error);
+#define PEER_MAX_DURATION_MS (400ULL * 24 * 3600 * 1000)
+struct peer_accept_options {
+    size_t size; /* sizeof(struct peer_accept_options), so that it can grow */
+    /* The link ends after so long at the latest, on both ends and for den, whatever policy allows beyond that: 0: as policy
+     * has it, 400 days at most. This machine's own clock ends it, nobody else is needed for that. */
+    unsigned long long duration_ms;
+};
+/* The same with options; NULL: none. */
+PEER_API bool peer_link_accept_with(struct peer_link *link, const char *const *capabilities,
+                                    const struct peer_accept_options *options,
+                                    struct peer_error *ret_error);
+#define PEER_MAX_REASON 100 /* bytes; what is longer is cut */
 PEER_API void peer_link_decline(struct peer_link *link, const char *reason);
 PEER_API void peer_link_close(struct peer_link *link, const char *reason); /* LINK_DOWN follows */
 
@@ -235,6 +247,8 @@ struct peer_link_facts {
     uint64_t window;     /* bytes that may be under way (RFC 9002, 7) */
     uint64_t rate;       /* bytes a second that the path delivers, as it is estimated; 0: unknown */
     size_t datagram_max; /* what peer_datagram_send() takes now */
+    uint64_t
+        ends_at; /* ms since 1970: when it ends at the latest, by policy or by whoever was called; 0: whenever */
     /* The statements behind this link and their signatures, borrowed from the link: for audits. */
     const void *grant, *grant_signature, *dial, *dial_signature, *accept, *accept_signature;
     size_t grant_size, dial_size, accept_size; /* signatures are 64 bytes */
@@ -456,6 +470,12 @@ PEER_API bool peer_consent_get(const char *state_dir, enum peer_consent *ret_flo
                                bool *ret_is_unattended, struct peer_error *ret_error);
 PEER_API bool peer_consent_set(const char *state_dir, enum peer_consent floor, bool is_unattended,
                                struct peer_error *ret_error);
+/* The owner's longest time for a link that somebody else opened, in ms; 0: none. It holds beside policy's and what
+ * peer_link_accept_with() says: the shortest counts. */
+PEER_API bool peer_consent_get_longest(const char *state_dir, unsigned long long *ret_ms,
+                                       struct peer_error *ret_error);
+PEER_API bool peer_consent_set_longest(const char *state_dir, unsigned long long ms,
+                                       struct peer_error *ret_error);
 
 /* The changed key that was refused last for `id`: fingerprints of the old and the new one, SHA-256 in hex. False: not_found. */
 PEER_API bool peer_known_offered(const char *state_dir, const char *id, char ret_old[65],

@@ -70,6 +70,40 @@ def a_line_typed_before_the_question_is_no_consent(net):
 
 
 @tap.test
+def whoever_is_called_says_for_how_long(net):
+    bob = waiting(net, "bob")
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_err(r"accept\? \[y/N\]")
+    bob.write("y 3s\n")
+    for side in (alice, bob):
+        side.wait_line(side.err, "linked with")
+        side.wait_line(side.err, r"it ends at 20\d\d-")
+    net.den.kill()  # nobody else is needed for it
+    for side in (alice, bob):
+        side.wait_line(side.err, "warren: chat: expired: .*the time that it was allowed for is over")
+    tap.check(alice.wait() == 1, "alice's exit status")
+    net.start_den()
+    net.den.wait_line(net.den.err, r"event=session.ended .*reason=\"the time that it was allowed for is over\"|event=session.closed")
+    bob.stop()
+
+
+@tap.test
+def a_refusal_may_have_a_reason(net):
+    bob = waiting(net, "bob")
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_err(r"accept\? \[y/N\]")
+    bob.write("n in a meeting until four " + "x" * 200 + "\n")
+    tap.check(alice.wait() == 1, "alice's exit status")
+    line = alice.wait_line(alice.err, "declined: .*in a meeting until four x")
+    tap.check("x" * 76 in line and "x" * 77 not in line, f"not 100 bytes: {line}")
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_line(bob.err, "calls", len(bob.err) - 1)
+    bob.write("y forever\n")  # no duration: no clear yes
+    alice.wait_line(alice.err, "warren: chat: declined")
+    bob.stop()
+
+
+@tap.test
 def the_question_goes_with_a_caller_that_was_killed(net):
     bob = waiting(net, "bob")
     alice = net.dial_chat("alice", "bob")

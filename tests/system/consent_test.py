@@ -30,7 +30,7 @@ def the_owner_sets_a_floor(net):
     bob.wait_line(bob.err, "online|serves|serving")
     tap.check(call(net).stdout == "yes\n", "policy asks nobody")
     tap.check(accepted(net)[-1]["consent"] == "none", f"audit: {accepted(net)}")
-    tap.check(json.loads(consent(net, "bob", "--json").stdout) == {"floor": "none", "unattended": False}, "at the beginning")
+    tap.check(json.loads(consent(net, "bob", "--json").stdout) == {"floor": "none", "unattended": False, "longest_ms": 0}, "at the beginning")
     tap.check_in("ask: somebody is asked before a call is taken", consent(net, "bob", "ask").stdout)  # while bob serves
     tap.check_in("declined", call(net, wanted=7).stderr)
     bob.wait_line(bob.err, "a person")
@@ -54,6 +54,23 @@ def the_audit_says_that_somebody_was_to_be_asked(net):
     alice.stop()
     bob.stop()
     consent(net, "bob", "none")
+
+
+@tap.test
+def the_owner_bounds_how_long_a_call_may_last(net):
+    tap.check_in("expected a duration such as 30m or 2h, or none, found \"soon\"", consent(net, "bob", "longest", "soon", wanted=2).stderr)
+    tap.check_in("longest 2s:", consent(net, "bob", "longest", "2s").stdout)
+    consent(net, "bob", "attended")  # changes nothing else
+    tap.check(json.loads(consent(net, "bob", "--json").stdout)["longest_ms"] == 2000, "it is kept")
+    bob = net.wait_chat("bob", "--accept", "--for", "1h")
+    alice = net.dial_chat("alice", "bob")
+    alice.wait_line(alice.err, "it ends at 20")
+    alice.wait_line(alice.err, "the time that it was allowed for is over")
+    bob.wait_line(bob.err, "the time that it was allowed for is over")
+    tap.check("until" in accepted(net)[-1], f"audit: {accepted(net)[-1]}")
+    bob.stop()
+    consent(net, "bob", "longest", "none")
+    tap.check("longest" not in consent(net, "bob").stdout, "none again")
 
 
 @tap.test

@@ -72,6 +72,7 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK_VIEW(rpc_fields_bin(&f, "ice", 2048), buf_view(&s.bob->ice));
     CHECK(rpc_value_kind(rpc_fields_value(&f, "turn")) == RPC_NIL);
     CHECK_U64(rpc_fields_array(&f, "rekeys").len, 1); /* none */
+    CHECK_U64(rpc_fields_u64(&f, "end"), 0);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
 }
@@ -137,6 +138,75 @@ TEST(each_end_gets_a_credential_of_its_own_for_turn)
     CHECK_U64(world_audited(s.w, password, NULL), 0);
     CHECK_U64(world_audited(s.w, "0123456789abcdef", NULL), 0);
     den_core_adjust(s.w->core, &s.w->config);
+}
+
+/* An accept with `duration`: [C, sig, ice, consent, duration]. */
+static void accept_for(struct world_call *call, const struct accept *a, uint64_t duration)
+{
+    struct buf args = { 0 };
+
+    rpc_put_array(&args, 5);
+    world_put_signed(&args, RPC_W_ACCEPT, &a->c, a->key);
+    rpc_put_bin(&args, a->ice);
+    rpc_put_str(&args, "ask");
+    rpc_put_u64(&args, duration);
+    world_result(call, &args);
+}
+
+static uint64_t end_told(const struct world_answer *answer)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, buf_view(&answer->bytes));
+    for (size_t i = 0; i < 7; i++)
+        rpc_fields_value(&f, "before");
+    return rpc_fields_u64(&f, "end");
+}
+
+TEST(the_called_side_says_for_how_long_and_den_ends_it_then)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct accept accept;
+    struct offer offer;
+    struct err err;
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+    if (!call || !scene_read_offer(s.w, call, &offer))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    accept_for(call, &accept, 90 * SECOND_MS);
+    const struct world_answer *answer = world_answer(s.w, inv);
+    if (!CHECK(answer && answer->what == WORLD_YIELDED))
+        return;
+    CHECK_U64(end_told(answer), s.w->wall + 90 * SECOND_MS);
+    CHECK_U64(world_audited(s.w, "session.accepted", "until="), 1);
+    world_pass(s.w, 89 * SECOND_MS);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "accepted");
+    CHECK_OK(world_restart(s.w, &err), err); /* it is not forgotten */
+    world_pass(s.w, 1 * SECOND_MS);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+    CHECK_U64(world_audited(s.w, "session.closed", "the time that it was allowed for is over"), 1);
+    CHECK(world_pending(s.w, "network.grant.remove") != NULL);
+    CHECK(world_last_event(s.w, "den.session.on_state") != NULL);
+}
+
+TEST(a_duration_that_is_none_is_refused)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct accept accept;
+    struct offer offer;
+    uint64_t inv;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+    if (!call || !scene_read_offer(s.w, call, &offer))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    accept_for(call, &accept, 401 * DAY_MS);
+    scene_check_refused_why(s.w, inv, ERR_INVALID_ARGUMENT,
+                            "accept: duration: longer than 400 days");
 }
 
 TEST(a_rule_that_asks_for_consent_says_so_in_the_grant)

@@ -25,6 +25,8 @@ static const char *const steps[] = {
 #include "den/schema_6.sql.inc"
     ,
 #include "den/schema_7.sql.inc"
+    ,
+#include "den/schema_8.sql.inc"
 };
 enum { N_VERSIONS = N_ELEMENTS(steps), N_AUDIT = 5, N_PROCESSES = 4 };
 
@@ -396,6 +398,7 @@ TEST(what_was_ever_on_main_is_not_changed)
         "d071eef4ace36a098948b232c69f873a2e40db8ac327e104c8d8092df77f8616",
         "9e83fa77eb4582dd629a34754ff5e2c28ab7b03e488bd8adb688949b0b9cd17d",
         "558be0ceba7aad0119a3a97292a87356e72757aa70a077e94b051640b2343476",
+        "ac30ad9680acd3b27360eb52d0e93c00822f0540577fed9e0c37d4602d45b38f",
     };
 
     for (size_t i = 0; i < N_VERSIONS; i++) {
