@@ -108,20 +108,7 @@ static void come_in(struct life *l, struct member *m)
 
 static void revoke(struct life *l, struct member *m)
 {
-    struct store_revocation r = {
-        .kind = STORE_REVOKE_TLS_KEY, .subject_len = HASH_SIZE, .reason = 4, .at = l->w->wall
-    };
-    struct err err = { 0 };
-    bool is_new;
-
-    snprintf(r.id, sizeof(r.id), "%s", m->peer->id);
-    CHECK_OK(pki_key_spki_hash(m->peer->tls, r.subject, &err), err);
-    CHECK_OK(store_begin(l->w->store, &err) &&
-                 store_revocation_add(l->w->store, &r, &r.no, &is_new, &err) &&
-                 store_commit(l->w->store, &err),
-             err);
-    while (!den_core_look(l->w->core))
-        ;
+    world_revoke_tls_key(l->w, m->peer);
     world_check_refused(l->w, world_sign(l->w, m->peer), ERR_WRONG_KEY);
     l->n_revoked++;
 }

@@ -437,24 +437,6 @@ static void acknowledge(const struct member *m)
     CHECK(world_answer(life->w, inv) && world_answer(life->w, inv)->what == WORLD_YIELDED);
 }
 
-static void revoke_its_key(const struct member *m)
-{
-    struct store_revocation r = {
-        .kind = STORE_REVOKE_TLS_KEY, .subject_len = HASH_SIZE, .reason = 4, .at = life->w->wall
-    };
-    struct err err = { 0 };
-    bool is_new;
-
-    snprintf(r.id, sizeof(r.id), "%s", m->peer->id);
-    CHECK_OK(pki_key_spki_hash(m->peer->tls, r.subject, &err), err);
-    CHECK_OK(store_begin(life->w->store, &err) &&
-                 store_revocation_add(life->w->store, &r, &r.no, &is_new, &err) &&
-                 store_commit(life->w->store, &err),
-             err);
-    while (!den_core_look(life->w->core))
-        ;
-}
-
 /* More manifests than are kept: it is told, and joins again, with the key and ID that it has. */
 static void join_again(struct member *m)
 {
@@ -483,7 +465,7 @@ static void wake(struct member *m)
     take_certificate(m);
     acknowledge(m);
     if (draw(30) == 0)
-        revoke_its_key(m);
+        world_revoke_tls_key(life->w, m->peer);
     m->awake_at = life->w->wall + LEAF_DAYS * DAY_MS * 2 / 3;
     if (draw(100) < SLEEP_PERCENT)
         m->awake_at += draw(MAX_SLEEP_DAYS * DAY_MS);

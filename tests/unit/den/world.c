@@ -527,6 +527,24 @@ static bool count_entry(void *user, const struct store_audit *entry)
     return true;
 }
 
+void world_revoke_tls_key(struct world *w, const struct world_peer *peer)
+{
+    struct store_revocation r = {
+        .kind = STORE_REVOKE_TLS_KEY, .subject_len = HASH_SIZE, .reason = 4, .at = w->wall
+    };
+    struct err err = { 0 };
+    bool is_new;
+
+    snprintf(r.id, sizeof(r.id), "%s", peer->id);
+    CHECK_OK(pki_key_spki_hash(peer->tls, r.subject, &err), err);
+    CHECK_OK(store_begin(w->store, &err) &&
+                 store_revocation_add(w->store, &r, &r.no, &is_new, &err) &&
+                 store_commit(w->store, &err),
+             err);
+    while (!den_core_look(w->core))
+        ;
+}
+
 size_t world_audited(struct world *w, const char *a, const char *b)
 {
     struct search search = { .a = a, .b = b };

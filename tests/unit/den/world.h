@@ -107,6 +107,8 @@ struct world_peer {
     uint8_t spki[HASH_SIZE];
     struct buf ice;
 };
+/* The TLS key that it asks for certificates with: superseded, as an operator puts it into the store, and den has looked. */
+void world_revoke_tls_key(struct world *w, const struct world_peer *peer);
 struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at);
 void world_put_signed(struct buf *args, enum rpc_word word, const void *statement,
                       const struct key *key);
