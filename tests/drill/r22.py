@@ -3,7 +3,6 @@
 """every parser is fuzzed for a minute, and its lines are covered"""
 # R22_SECONDS: of each harness (60). R22_JOBS: how many run at once (one for each core).
 import concurrent.futures
-import glob
 import os
 import re
 import shutil
@@ -30,15 +29,22 @@ TARGETS = {  # what reads bytes from somebody else, and the harnesses that feed 
 drill = Drill("R22", "parsers")
 
 
+def quiet(*argv, **more):
+    """What it says is shown when it fails."""
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout[-4000:]}\n{' '.join(argv[:4])}: {done.returncode}")
+    return done.stdout
+
+
 def built():
     """The harnesses alone, not the whole tree."""
     if not os.path.exists(os.path.join(TREE, "build.ninja")):
-        subprocess.run(["meson", "setup", TREE, "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"], cwd=ROOT, check=True,
-                       env={**os.environ, "CC": "clang"}, stdout=sys.stderr)
-    targets = subprocess.run(["ninja", "-C", TREE, "-t", "targets", "all"], check=True, capture_output=True, text=True).stdout
-    wanted = re.findall(r"^(tests/fuzz/\w+_fuzz):", targets, re.M)
-    subprocess.run(["ninja", "-C", TREE, "-j", str(JOBS), *wanted], check=True, stdout=sys.stderr)
-    return {os.path.basename(path)[:-len("_fuzz")]: path for path in glob.glob(os.path.join(TREE, "tests/fuzz/*_fuzz"))}
+        quiet("meson", "setup", TREE, "-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", cwd=ROOT, env={**os.environ, "CC": "clang"})
+    quiet("ninja", "-C", TREE, "build.ninja")  # a harness that came since
+    wanted = re.findall(r"^(tests/fuzz/\w+_fuzz):", quiet("ninja", "-C", TREE, "-t", "targets", "all"), re.M)
+    quiet("ninja", "-C", TREE, "-j", str(JOBS), *wanted)
+    return {os.path.basename(path)[:-len("_fuzz")]: path for path in (os.path.join(TREE, name) for name in wanted)}
 
 
 def fuzz(name, program):

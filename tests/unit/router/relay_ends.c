@@ -40,7 +40,7 @@ static void closed(void *user, enum relay_code code, const char *reason)
 
     CHECK(!end->is_closed);
     end->is_closed = true;
-    end->code = code;
+    end->code = (int)code;
     snprintf(end->reason, sizeof(end->reason), "%s", reason);
 }
 
