@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IDs over a long time: registered, released, expired, den restarted, at random; nobody ever has another's.
- * And the IDs themselves: uniform. WARREN_IDS_STEPS makes it longer. */
+ * And the IDs themselves: uniform. WARREN_IDS_STEPS and WARREN_IDS_DRAWN make them longer. */
 #include "base/clock.h"
 #include "base/map.h"
 #include "den/people.h"
@@ -17,9 +17,9 @@ struct machine {
     bool has_joined;
 };
 
-static size_t n_steps(size_t fallback)
+static size_t n_steps(const char *variable, size_t fallback)
 {
-    const char *text = getenv("WARREN_IDS_STEPS");
+    const char *text = getenv(variable);
 
     return text ? strtoul(text, NULL, 10) : fallback;
 }
@@ -128,7 +128,7 @@ TEST(no_id_ever_has_two_owners)
         world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     struct history h = { .owner_of = map_new() };
     static struct machine machines[MAX_MACHINES];
-    size_t n = n_steps(400), n_rows = 0, n_restarts = 0;
+    size_t n = n_steps("WARREN_IDS_STEPS", 400), n_rows = 0, n_restarts = 0;
     struct err err = { 0 };
     struct view id;
     void *owner;
@@ -171,7 +171,7 @@ TEST(ids_are_drawn_uniformly)
     _cleanup_(world_freep) struct world *w =
         world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     static size_t bins[BINS], last[10];
-    size_t n = n_steps(1000);
+    size_t n = n_steps("WARREN_IDS_DRAWN", 1000);
     _cleanup_(key_freep) struct key *token = reusable(w, 0);
     double chi = 0, chi_last = 0;
 
