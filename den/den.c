@@ -796,8 +796,9 @@ static void on_stats(void *user, const struct rpc_outcome *outcome)
         return;
     rpc_fields_open(&fields, rpc_payload_args(outcome->payload));
     struct view map = rpc_fields_map(&fields, "stats");
-    if (rpc_fields_end(&fields, &err))
-        rpc_map_u64(map, "peers", &den->n_connected);
+    if (rpc_fields_end(&fields, &err) && rpc_map_u64(map, "peers", &den->n_connected) &&
+        den->n_connected)
+        den->n_connected--; /* den itself */
 }
 
 /* So that the status is there at once when somebody asks. */

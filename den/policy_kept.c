@@ -99,9 +99,9 @@ bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct e
         if (since <= at)
             return true;
     }
-    return err_set(
-        err, ERR_NOT_FOUND,
-        "policy: the one that was in force then is not kept any more, or there was none");
+    err_set(err, ERR_NOT_FOUND,
+            "policy: the one that was in force then is not kept any more, or there was none");
+    return err_advise(err, "`warren-den policy list` shows since when each was in force");
 }
 
 /* ---- groups, then -------------------------------------------------------------------------------- */
