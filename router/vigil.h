@@ -13,7 +13,7 @@ struct conn;
 
 #define DEN_SILENT "den is connected and does not answer"
 
-enum { VIGIL_ASK_MS = 300, VIGIL_ANSWER_MS = 1400 };
+enum { VIGIL_ASK_MS = 200, VIGIL_ANSWER_MS = 1300 };
 
 struct vigil { /* in struct conn */
     struct deadline due;

@@ -110,14 +110,31 @@ def restart(drill, net, ids, how):
     drill.measure(f"after {name} the highest wave is", highest_wave(times), "peers", at_most=2 * len(ids) // SPREAD)
 
 
+def new_session_fails(drill, net, how):
+    began = time.monotonic()
+    done = run(net.warren("carol", "chat", net.ids["bob"], "--loopback"), wanted=None)
+    took = time.monotonic() - began
+    said = [line for line in done.stderr.splitlines() if line.startswith("warren: ")]
+    drill.measure(f"a new session while den {how} fails", took, "s", at_most=2)
+    drill.require("its error says so", done.returncode != 0 and re.search(r"\bden\b", said[0] if said else ""), said[0] if said else "nothing")
+
+
+def den_hangs(drill, net):
+    """It is connected, and does nothing."""
+    net.den.process.send_signal(signal.SIGSTOP)
+    for how in ("hangs", "still hangs"):
+        new_session_fails(drill, net, how)
+    net.den.process.send_signal(signal.SIGCONT)
+    net.router.wait_line(net.router.err, "event=den_answers")
+    dials = net.dial_chat("carol", "bob")
+    dials.wait_line(dials.err, "busy|linked with|declined")
+    dials.stop()
+    drill.require("when it goes on, so does everything", True, "den was asked again")
+
+
 def den_away(drill, net, ids):
     net.den.kill()
-    refused_at = time.monotonic()
-    done = run(net.warren("carol", "chat", net.ids["bob"], "--loopback"), wanted=None)
-    took = time.monotonic() - refused_at
-    said = [line for line in done.stderr.splitlines() if line.startswith("warren: ")]
-    drill.measure("a new session without den fails", took, "s", at_most=2)
-    drill.require("its error says so", done.returncode != 0 and re.search(r"\bden\b", said[0] if said else ""), said[0] if said else "nothing")
+    new_session_fails(drill, net, "is away")
     drill.say(f"den stays away for {DEN_DOWN:g} s (DRILL_DEN_DOWN)")
     time.sleep(DEN_DOWN / 2)
     restart(drill, net, ids, signal.SIGTERM)
@@ -147,6 +164,7 @@ def main():
         time.sleep(5)  # sessions that lasted: their pauses begin anew
         restart(drill, net, ids, signal.SIGKILL)
         time.sleep(5)
+        den_hangs(drill, net)
         den_away(drill, net, ids)
         n, bad = talk.end()
         drill.require("the link that was there lost nothing", bad == 0, f"{n} lines of 500 bytes and more sent, {bad} lost or damaged")
