@@ -27,10 +27,29 @@ static bool check_dialled(struct peer *peer, const char *id, const char *const *
 struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const *capabilities,
                             struct peer_error *ret_error)
 {
+    return peer_dial_with(peer, id, capabilities, NULL, ret_error);
+}
+
+static bool take_dial_options(const struct peer_dial_options *options,
+                              struct peer_dial_options *ret, struct err *err)
+{
+    if (options && options->size < sizeof(options->size))
+        return err_set(err, ERR_INVALID_ARGUMENT, "options.size must be sizeof(*options)");
+    if (options)
+        memcpy(ret, options, options->size < sizeof(*ret) ? options->size : sizeof(*ret));
+    return errand_check_path(ret->path, err);
+}
+
+struct peer_link *peer_dial_with(struct peer *peer, const char *id, const char *const *capabilities,
+                                 const struct peer_dial_options *options,
+                                 struct peer_error *ret_error)
+{
+    struct peer_dial_options given = { 0 };
     char digits[RPC_MAX_NAME + 1];
     struct err err = { 0 };
 
-    if (!check_dialled(peer, id, capabilities, digits, &err)) {
+    if (!take_dial_options(options, &given, &err) ||
+        !check_dialled(peer, id, capabilities, digits, &err)) {
         errand_put_error(&err, ret_error);
         return NULL;
     }
@@ -39,6 +58,7 @@ struct peer_link *peer_dial(struct peer *peer, const char *id, const char *const
     struct errand *errand = errand_new(peer, link, NULL);
     list_append(&peer->links, &link->node);
     errand->text = mem_text(digits);
+    errand->policy = given.path;
     errand_copy_caps(errand, capabilities);
     errand_send(errand, errand_dial);
     return link;

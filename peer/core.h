@@ -69,6 +69,7 @@ struct core {
         uint16_t port;
         struct ice_lookup *lookup; /* under way */
     } stun;
+    enum peer_path policy;   /* of calls that are taken, and of dials that say nothing */
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;
     struct snapshot snapshot;
@@ -180,6 +181,9 @@ void cloned_on_event(void *core, const struct rpc_event *event);
 /* ---- join.c ---- */
 bool join_begin(struct core *core, struct err *err);
 void join_end(struct core *core);
+/* The chain of the router, or of a relay, at `host`. */
+bool join_judge_router(struct core *core, const char *host, const struct view *chain, size_t n,
+                       struct err *err);
 bool join_load(struct core *core, struct err *err); /* the admission from the state folder */
 
 /* ---- stun.c ---- */

@@ -265,7 +265,7 @@ static void look_up(struct session *session, const char *const *caps)
 }
 
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
-                const char *const *caps)
+                const char *const *caps, enum peer_path policy)
 {
     struct rpc_items asked = { 0 };
     struct err err = { 0 };
@@ -280,6 +280,8 @@ void dial_start(struct core *core, struct peer_link *handle, const char *id,
     }
 
     struct session *session = session_new(core, true);
+    if (policy != PEER_PATH_DEFAULT)
+        session->policy = policy;
     session->handle = peer_link_ref(handle);
     handle->session = session;
     bool is_id = text_is_id(view_text(id));

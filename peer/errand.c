@@ -27,6 +27,19 @@ void errand_put_error(const struct err *err, struct peer_error *ret_error)
         hub_error(err, ret_error);
 }
 
+bool errand_check_path(enum peer_path path, struct err *err)
+{
+    switch (path) {
+    case PEER_PATH_DEFAULT:
+    case PEER_PATH_AUTO:
+    case PEER_PATH_DIRECT:
+    case PEER_PATH_RELAY:
+    case PEER_PATH_TURN:
+        return true;
+    }
+    return err_set(err, ERR_INVALID_ARGUMENT, "path: no such policy");
+}
+
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream)
 {
     struct errand *errand = mem_new(struct errand);
@@ -123,7 +136,7 @@ static const char *const *caps_of(const struct errand *errand)
 
 void errand_dial(struct errand *errand)
 {
-    dial_start(errand->peer->core, errand->link, errand->text, caps_of(errand));
+    dial_start(errand->peer->core, errand->link, errand->text, caps_of(errand), errand->policy);
 }
 
 void errand_accept(struct errand *errand)

@@ -28,12 +28,14 @@ struct errand {
     char *caps[HUB_CAPS], *text, *argument;
     uint64_t code, duration_ms;
     int fd; /* owned; -1: none */
+    enum peer_path policy;
     struct buf data;
     void (*run)(struct errand *errand);
 };
 
 /* At most 16, each a capability: INVALID_ARGUMENT. NULL is fine. */
 bool errand_check_caps(const char *const *caps, struct err *err);
+bool errand_check_path(enum peer_path path, struct err *err);
 void errand_put_error(const struct err *err, struct peer_error *ret_error /* may be NULL */);
 
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream);

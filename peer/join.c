@@ -72,8 +72,8 @@ static void blame_clock(const struct core *core, struct err *err)
         rpc_trust_clock_is_wrong(wall, heart->time, err);
 }
 
-static bool judge_router(struct core *core, const char *host, const struct view *chain, size_t n,
-                         struct err *err)
+bool join_judge_router(struct core *core, const char *host, const struct view *chain, size_t n,
+                       struct err *err)
 {
     _free_ char *name = mem_format("router.%s", core->join.network);
     const struct pki_question question = {
@@ -126,7 +126,7 @@ static bool on_judge(void *user, const char *host, const struct view *chain, siz
 
     keep_chain(core, NULL, 0);
     if (!rpc_trust_is_ready(core->trust) || !core->anchors || !core->is_joined ||
-        judge_router(core, host, chain, n, err))
+        join_judge_router(core, host, chain, n, err))
         return true;
     if (!(err->code == ERR_EXPIRED && !knows_time(core)) &&
         !(err->code == ERR_BAD_CERTIFICATE && may_be_newer(core, chain, n)))
@@ -143,7 +143,7 @@ static bool judge_kept(struct core *core, struct err *err)
     for (size_t i = 0; i < core->n_router_chain; i++)
         chain[i] = buf_view(&core->router_chain[i]);
     return core->n_router_chain == 0 ||
-           judge_router(core, core->router_host, chain, core->n_router_chain, err);
+           join_judge_router(core, core->router_host, chain, core->n_router_chain, err);
 }
 
 static bool on_credentials(void *user, struct buf *ret_extra, struct err *err)
@@ -400,6 +400,10 @@ bool join_begin(struct core *core, struct err *err)
 
 void join_end(struct core *core)
 {
+    struct session *session;
+
+    LIST_EACH(session, &core->sessions, node)
+        relayed_end(session); /* its connection goes with all others */
     core->is_up = false;
     if (core->client)
         talk_end_all(core);

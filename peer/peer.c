@@ -97,7 +97,7 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     _free_ char *dir = NULL;
     bool has_join = config->join != NULL;
 
-    if (!errand_check_caps(config->capabilities, err))
+    if (!errand_check_caps(config->capabilities, err) || !errand_check_path(config->path, err))
         return false;
     if (has_join && !rpc_join_read(view_text(config->join), &core->join, err))
         return false;
@@ -114,6 +114,7 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     core->must_enrol = has_join && core->join.has_token;
     copy_served(core, config->capabilities);
     core->allow_loopback = config->allow_loopback;
+    core->policy = config->path == PEER_PATH_DEFAULT ? PEER_PATH_AUTO : config->path;
     acknowledge_load(core);
     return !core->is_joined || (join_load(core, err) && trust_load(core, err) &&
                                 identity_load(core, err) && known_load(core->state, err));

@@ -4,6 +4,12 @@
 
 enum { TELL_CALL_MS = 10000 };
 
+/* Whether our addresses may be told, and theirs be tried. */
+static bool goes_direct(const struct session *session)
+{
+    return session->policy == PEER_PATH_AUTO || session->policy == PEER_PATH_DIRECT;
+}
+
 static void on_packets(void *user, const struct view *packets, size_t n)
 {
     struct session *session = user;
@@ -37,16 +43,33 @@ static void on_changed(void *user)
     if (session->state != SESSION_UP)
         return;
     session_refresh(session);
-    if (!hub_claim_path(session->core->hub, session->handle))
-        return; /* one that waits tells of this too */
-    event = hub_event_new(PEER_EVENT_PATH);
-    event->event.link = peer_link_ref(session->handle);
-    hub_put(session->core->hub, event);
+    if (hub_claim_path(session->core->hub,
+                       session->handle)) { /* one that waits tells of this too */
+        event = hub_event_new(PEER_EVENT_PATH);
+        event->event.link = peer_link_ref(session->handle);
+        hub_put(session->core->hub, event);
+    }
+    link_resume(session->link, clock_mono_ns());
+    session_pump(session);
 }
 
 static void on_lost(void *user)
 {
     (void)user; /* the link's own silence decides; ICE may find another path before */
+}
+
+static void on_switch(void *user, uint64_t number, enum path_kind kind)
+{
+    struct session *session = user;
+
+    if (session->link)
+        link_send_switch(session->link, clock_mono_ns(), number, (uint8_t)kind);
+}
+
+static uint64_t now_ns(void *user)
+{
+    (void)user;
+    return clock_mono_ns();
 }
 
 static void on_ice_state(void *user, enum ice_state state)
@@ -58,15 +81,29 @@ static void on_ice_state(void *user, enum ice_state state)
         session_look_for_path(session);
 }
 
+void session_set_no_path(const struct session *session, const char *when, struct err *err)
+{
+    if (session->policy == PEER_PATH_TURN)
+        err_set(err, ERR_NO_PATH, "no path to %s over the network's TURN servers",
+                session->remote_id);
+    else if (session->policy == PEER_PATH_RELAY || (session->relay && session->relay_why.code))
+        err_set(err, ERR_NO_PATH, "no path to %s was found %s; the relay: %s", session->remote_id,
+                when,
+                session->relay_why.code ? session->relay_why.text : "the other end is not there");
+    else
+        err_set(err, ERR_NO_PATH, "none of the addresses of %s can be reached from here",
+                session->remote_id);
+}
+
 void session_look_for_path(struct session *session)
 {
+    bool may_relay = session->relay && !session->is_relay_over;
     struct err err = { 0 };
 
-    if (session->state != SESSION_CONNECTING || !session->has_ice_failed ||
-        turned_may_come(session))
+    if (session->state != SESSION_CONNECTING || may_relay || turned_may_come(session) ||
+        (session->carrier && !session->has_ice_failed && goes_direct(session)))
         return;
-    err_set(&err, ERR_NO_PATH, "none of the addresses of %s can be reached from here",
-            session->remote_id);
+    session_set_no_path(session, "at all", &err);
     session_over(session, &err);
 }
 
@@ -74,6 +111,8 @@ static void on_candidate(void *user, const char *line)
 {
     struct session *session = user;
 
+    if (!goes_direct(session))
+        return;
     if (session->n_ours < ICE_MAX_LATER)
         session->ours[session->n_ours++] = mem_text(line);
     session_tell_candidates(session);
@@ -83,13 +122,23 @@ static void on_gathered(void *user)
 {
     struct session *session = user;
 
+    if (!goes_direct(session))
+        return;
     session->ours_ended = true;
     session_tell_candidates(session);
 }
 
+static void drop_candidates(struct ice_description *d)
+{
+    while (d->n_candidates)
+        free(STEAL(d->candidates[--d->n_candidates]));
+    d->is_complete = true;
+}
+
 bool session_gather(struct session *session, struct err *err)
 {
-    static const struct path_events path_events = { on_packets, on_usable, on_changed, on_lost };
+    static const struct path_events path_events = { on_packets, on_usable, on_changed,
+                                                    on_lost,    on_switch, now_ns };
     static const struct carrier_ice_events ice_events = { on_candidate, on_gathered, on_ice_state };
     const struct carrier_ice_config config = {
         .context = loop_context(session->core->loop),
@@ -102,11 +151,14 @@ bool session_gather(struct session *session, struct err *err)
     };
     struct ice_description ours = { 0 };
 
-    session->path = path_new(&path_events, session);
+    session->path = path_new(&path_events, session->is_caller, session);
+    relayed_begin(session);
     if (!carrier_ice_new(session->path, &config, &session->carrier, err) ||
         !ice_agent_gather(carrier_ice_agent(session->carrier), err))
         return err_wrap(err, "gathering addresses");
     ice_agent_describe(carrier_ice_agent(session->carrier), &ours);
+    if (!goes_direct(session)) /* nobody is told where we are */
+        drop_candidates(&ours);
     ice_description_write(&ours, &session->our_ice);
     session->ours_end_told = ours.is_complete;
     ice_description_deinit(&ours);
@@ -123,19 +175,21 @@ bool session_connect(struct session *session, struct err *err)
     hash_sha256(buf_view(&session->grant), session->grant_hash);
     if (!session->is_caller && !session_make_link(session, err))
         return false;
+    relayed_open(session);
     ok = ice_description_read(buf_view(&session->their_ice), &theirs, err) &&
-         ice_agent_set_remote(agent, &theirs, err);
+         (!goes_direct(session) || ice_agent_set_remote(agent, &theirs, err));
     ice_description_deinit(&theirs);
     if (!ok)
         return err_wrap(err, "the other side's ICE description");
-    for (size_t i = 0; i < session->n_theirs; i++)
+    for (size_t i = 0; i < session->n_theirs && goes_direct(session); i++)
         ice_agent_add_remote(agent, view_text(session->theirs[i]),
                              err); /* a bad one is passed over */
     session->n_theirs_later = session->n_theirs;
-    if (session->theirs_ended)
+    if (session->theirs_ended && goes_direct(session))
         ice_agent_end_remote(agent);
     session_tell_candidates(session);
     turned_begin(session);
+    session_look_for_path(session);
     return true;
 }
 
@@ -146,6 +200,8 @@ void session_add_candidate(struct session *session, struct view line)
     if (session->n_theirs_later >= ICE_MAX_LATER || !ice_candidate_check(line, true, &err))
         return;
     session->n_theirs_later++;
+    if (!goes_direct(session))
+        return;
     if (session->state == SESSION_CONNECTING || session->state == SESSION_UP)
         ice_agent_add_remote(carrier_ice_agent(session->carrier), line, &err);
     else
@@ -155,7 +211,8 @@ void session_add_candidate(struct session *session, struct view line)
 void session_end_candidates(struct session *session)
 {
     session->theirs_ended = true;
-    if (session->state == SESSION_CONNECTING || session->state == SESSION_UP)
+    if (goes_direct(session) &&
+        (session->state == SESSION_CONNECTING || session->state == SESSION_UP))
         ice_agent_end_remote(carrier_ice_agent(session->carrier));
 }
 

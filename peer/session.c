@@ -15,6 +15,7 @@ struct session *session_new(struct core *core, bool is_caller)
     session->core = core;
     session->is_caller = is_caller;
     session->cert = cert_ref(core->cert);
+    session->policy = core->policy;
     list_init(&session->flows);
     session->timer = loop_timer_new(core->loop, on_timer, session);
     list_append(&core->sessions, &session->node);
@@ -32,6 +33,7 @@ void session_free(struct session *session)
     link_free(session->link);
     carrier_ice_free(session->carrier);
     turned_end(session);
+    relayed_end(session);
     path_free(session->path);
     loop_timer_free(session->timer);
     loop_timer_free(session->link_timer);
@@ -278,7 +280,7 @@ static void on_timer(void *user)
         else if (session->link && session->path && path_is_usable(session->path))
             err_set(&err, ERR_TIMEOUT, "a path was found, but the link did not come up");
         else
-            err_set(&err, ERR_NO_PATH, "no path to %s was found in time", session->remote_id);
+            session_set_no_path(session, "in time", &err);
         break;
     case SESSION_UP:
         on_up_timer(session);

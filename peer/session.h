@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ice/ice.h"
+#include "peer/carrier_relay.h"
 #include "peer/core.h"
 #include "peer/handle.h"
 #include "peer/link/carrier_ice.h"
@@ -65,7 +66,11 @@ struct session {
     struct path *path;
     struct carrier_ice *carrier;
     struct turned *turned; /* turned.c; NULL: nothing of TURN has come */
-    bool has_ice_failed;
+    struct carrier_relay *relay; /* NULL: policy, or not begun */
+    enum peer_path policy;
+    bool may_relay; /* the grant is there, and checked */
+    bool is_relay_over, has_ice_failed;
+    struct err relay_why;
     struct link *link;
     struct loop_timer *link_timer;
     bool is_pumping;
@@ -156,6 +161,12 @@ void turned_begin(struct session *session);
 void turned_update(struct session *session, struct view list, struct view more);
 bool turned_may_come(const struct session *session); /* it is still tried, or up */
 void turned_end(struct session *session);
+void session_set_no_path(const struct session *session, const char *when, struct err *err);
+
+/* ---- relayed.c ---- */
+void relayed_begin(struct session *session); /* connects, if policy allows it */
+void relayed_open(struct session *session);  /* the grant is there */
+void relayed_end(struct session *session);
 
 /* ---- changed.c ---- */
 /* known_check(), and where the key changed the statements about that (what den handed on, may be empty): taken when the old
@@ -166,7 +177,7 @@ bool changed_check(struct core *core, const char *id, const uint8_t pk[KEY_SIZE]
 /* ---- dial.c ---- */
 void dial_note_beacon(struct core *core); /* a heartbeat came: for those that wait for an answer */
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
-                const char *const *caps);
+                const char *const *caps, enum peer_path policy);
 
 /* ---- listen.c ---- */
 void listen_answer(struct session *session, bool accept, const char *const *caps,

@@ -22,6 +22,11 @@ struct turned {
     bool theirs_ended, is_remote_set;
 };
 
+static bool is_allowed(const struct session *session)
+{
+    return session->policy == PEER_PATH_AUTO || session->policy == PEER_PATH_TURN;
+}
+
 /* Updates may come before den's answer: then there is nothing but them. */
 static struct turned *get(struct session *session)
 {
@@ -65,7 +70,8 @@ void turned_take(struct session *session, struct view value)
     struct ice_turn *to;
     struct err ignored;
 
-    if (rpc_value_kind(value) == RPC_NIL || !rpc_turn_read(value, &turn, &ignored))
+    if (!is_allowed(session) || rpc_value_kind(value) == RPC_NIL ||
+        !rpc_turn_read(value, &turn, &ignored))
         return; /* the session does without */
     to = &get(session)->config;
     copy(turn.username, to->username, sizeof(to->username));

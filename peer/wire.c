@@ -110,8 +110,25 @@ static void on_link_timer(void *user)
 {
     struct session *session = user;
 
+    if (session->path)
+        path_tick(session->path);
     link_tick(session->link, clock_mono_ns());
     session_pump(session);
+}
+
+/* What the link makes of its path; and when one of the two wants to be looked at. */
+static uint64_t look_at_path(struct session *session)
+{
+    uint64_t at = link_deadline(session->link), path_at;
+    struct link_pressure said;
+
+    if (!session->path)
+        return at;
+    link_pressure(session->link, &said);
+    path_set_pressure(session->path,
+                      &(struct path_pressure){ said.is_waiting, said.is_probing, said.late_ns });
+    path_at = path_deadline(session->path);
+    return path_at < at ? path_at : at;
 }
 
 void session_put_heart(const struct core *core, struct buf *to)
@@ -159,7 +176,7 @@ void session_pump(struct session *session)
     session->is_pumping = false;
     if (session->state == SESSION_UP && clock_mono_ms() - session->refreshed_at >= REFRESH_MS)
         session_refresh(session);
-    loop_timer_at(session->link_timer, link_deadline(session->link));
+    loop_timer_at(session->link_timer, look_at_path(session));
 }
 
 static void copy_caps(struct session *session)
@@ -189,6 +206,7 @@ static void on_up(struct session *session)
     copy_caps(session);
     session->handle->is_up = true;
     hub_unlock(core->hub);
+    path_set_linked(session->path);
     event = hub_event_new(PEER_EVENT_LINK_UP);
     event->event.link = peer_link_ref(session->handle);
     hub_put(core->hub, event);
@@ -217,6 +235,15 @@ static void on_revoke(struct session *session, struct view data)
 
     if (state_read_signed(data, &bytes, &sig))
         revoked_take(session->core, bytes, sig, &err);
+}
+
+static void on_switch(struct session *session, struct view data)
+{
+    uint64_t number;
+    uint8_t kind;
+
+    if (link_switch_read(data, &number, &kind) && kind < PATH_KINDS && session->path)
+        path_switched(session->path, number, (enum path_kind)kind);
 }
 
 static void on_datagram(struct session *session, struct view data)
@@ -254,6 +281,9 @@ void session_on_link_event(struct session *session, const struct link_event *eve
         break;
     case LINK_REVOKE:
         on_revoke(session, event->data);
+        break;
+    case LINK_SWITCH:
+        on_switch(session, event->data);
         break;
     case LINK_REAUTH:
         reauth_take(session, event->data);

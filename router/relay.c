@@ -181,6 +181,16 @@ static void on_end(struct deadline *deadline)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Whose nonce it is: an end names the router in what it signs. */
+static void greet(struct relay_socket *socket)
+{
+    uint8_t greeting[RPC_NONCE32 + KEY_SIZE];
+
+    memcpy(greeting, socket->nonce, RPC_NONCE32);
+    memcpy(greeting + RPC_NONCE32, key_public(socket->relay->router->key), KEY_SIZE);
+    socket->relay->outside.send(socket->wire, VIEW_ARR(greeting));
+}
+
 struct relay_socket *relay_opened(struct relay *relay, struct moment now, void *wire,
                                   const char *address, const uint8_t *exporter)
 {
@@ -206,7 +216,7 @@ struct relay_socket *relay_opened(struct relay *relay, struct moment now, void *
     }
     deadline_set(&router->deadlines, &socket->unpaired,
                  now.mono + router->config->handshake_timeout);
-    relay->outside.send(wire, VIEW_ARR(socket->nonce));
+    greet(socket);
     return socket;
 }
 

@@ -239,11 +239,20 @@ bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err)
 
 bool rpc_join_check_host(struct view text, struct err *err)
 {
+    struct rpc_join_host ignored;
+
+    return rpc_join_read_host(text, &ignored, err);
+}
+
+bool rpc_join_read_host(struct view text, struct rpc_join_host *ret_host, struct err *err)
+{
     struct reader r = { .text = text };
     struct rpc_join_host host = { 0 };
 
-    if (read_host(&r, &host) && r.at == text.len)
+    if (read_host(&r, &host) && r.at == text.len) {
+        *ret_host = host;
         return true;
+    }
     if (!r.wanted)
         bad(&r, r.at, "the end");
     return err_set(err, ERR_INVALID_ARGUMENT, "host: column %zu: expected %s", r.bad_at + 1,

@@ -25,6 +25,7 @@ struct rpc_join {
  * in the error. */
 bool rpc_join_read(struct view text, struct rpc_join *ret_join, struct err *err);
 /* Whether "HOST[:PORT]" can stand in a join string: INVALID_ARGUMENT names the column. */
+bool rpc_join_read_host(struct view text, struct rpc_join_host *ret_host, struct err *err);
 bool rpc_join_check_host(struct view text, struct err *err);
 void rpc_join_write(const struct rpc_join *join, struct buf *to);
 /* "wt1" and its 26 characters, as it stands in a join string: a secret. */

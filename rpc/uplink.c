@@ -197,6 +197,11 @@ struct rpc_client *rpc_uplink_client(struct rpc_uplink *u)
     return u->client;
 }
 
+const struct rpc_join_host *rpc_uplink_host(const struct rpc_uplink *u)
+{
+    return &u->hosts[u->retry.host];
+}
+
 size_t rpc_uplink_queued(const struct rpc_uplink *u)
 {
     return rpc_client_queued(u->client) + (u->conn ? rpc_ws_queued(u->conn) : 0);

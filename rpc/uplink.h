@@ -33,5 +33,7 @@ struct rpc_client *rpc_uplink_client(struct rpc_uplink *uplink);
 /* To be called after anything was done with the client outside its callbacks: sends what waits,
  * arms the timer. */
 void rpc_uplink_flush(struct rpc_uplink *uplink);
+/* The host that it is connected to, or tries; until the next try. */
+const struct rpc_join_host *rpc_uplink_host(const struct rpc_uplink *uplink);
 /* Bytes that wait to be sent, in the client and in its connection. */
 size_t rpc_uplink_queued(const struct rpc_uplink *uplink);

@@ -144,6 +144,7 @@ bool rpc_ws_is_resumed(const struct rpc_ws_conn *conn);
 /* RFC 5929, tls-server-end-point, always by SHA-256: of the certificate that the server showed. A
  * dial's, from opened() on. */
 bool rpc_ws_certificate(const struct rpc_ws_conn *conn, uint8_t ret_hash[32]);
+uint16_t rpc_ws_close_code(const struct rpc_ws_conn *conn); /* the other side's; 0: it said none */
 const char *rpc_ws_address(const struct rpc_ws_conn *conn); /* of the other side, without port */
 
 /* A timer that works on either loop. */

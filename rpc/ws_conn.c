@@ -160,6 +160,11 @@ void rpc_ws_set_events(struct rpc_ws_conn *conn, const struct rpc_ws_events *eve
     conn->user = user;
 }
 
+uint16_t rpc_ws_close_code(const struct rpc_ws_conn *conn)
+{
+    return conn->close_code;
+}
+
 void rpc_ws_set_share(struct rpc_ws_conn *conn, unsigned n_reads)
 {
     conn->share = n_reads;
@@ -588,6 +593,7 @@ void rpc_ws_conn_peer_closes(struct rpc_ws_conn *conn, struct view payload)
     struct err why;
 
     view_take_u16(&payload, &code);
+    conn->close_code = code;
     err_set(&why, ERR_CLOSED, "the other side closed: %u %.*s", code, VIEW_FMT(payload));
     rpc_ws_conn_set_why(conn, &why);
     conn->is_closing = true; /* RFC 6455, 5.5.1: nothing may follow the answer */

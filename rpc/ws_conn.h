@@ -66,6 +66,7 @@ struct rpc_ws_conn {
     enum rpc_ws_end end;
     struct err *why; /* what closed() will say, once it is known */
     size_t max_queue;
+    uint16_t close_code; /* theirs */
     unsigned share; /* reads in one turn; 0: MAX_READS */
     const struct rpc_ws_protocol *protocol;
     struct buf batch; /* messages that will be one, of a sub-protocol that has it */

@@ -106,6 +106,17 @@ static void say_facts(const struct chat *chat)
         write_facts(chat, &facts);
 }
 
+static void say_path(const struct chat *chat, const struct peer_link *link)
+{
+    struct peer_link_facts facts;
+
+    if (link != chat->link || !peer_link_facts(link, &facts))
+        return;
+    cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
+    if (chat->cli->facts_file)
+        write_facts(chat, &facts);
+}
+
 /* What was typed for one is not said to another, and does not answer a question that came later. */
 static void drop_typed(struct chat *chat)
 {
@@ -454,8 +465,10 @@ static void on_event(struct chat *chat, const struct peer_event *event)
         cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,
                 event->error.remedy);
         break;
-    case PEER_EVENT_NAMES:
     case PEER_EVENT_PATH:
+        say_path(chat, event->link);
+        break;
+    case PEER_EVENT_NAMES:
         break;
     case PEER_EVENT_STREAM:
         on_stream(chat, event);
@@ -568,7 +581,8 @@ int cli_chat(const struct cli *cli)
     struct peer_config config = { .size = sizeof(config),
                                   .state_dir = cli->state_dir,
                                   .capabilities = wanted,
-                                  .allow_loopback = cli->loopback };
+                                  .allow_loopback = cli->loopback,
+                                  .path = cli->path };
 
     chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
     if (chat.is_caller && (chat.status = take_id(cli, chat.remote_id)) != 0)

@@ -26,7 +26,8 @@ static const struct verb {
       "join a network: get this machine's ID and certificate" },
     { "id", cli_id, NULL, 0, "J", "id [--json]",
       "show this machine's ID, fingerprint and certificate" },
-    { "chat", cli_chat, NULL, 1, "aflpSF", "chat [ID|NAME] [--accept [--for DURATION]]",
+    { "chat", cli_chat, NULL, 1, "aflpSFP",
+      "chat [ID|NAME] [--accept [--for DURATION]] [--path WHICH]",
       "with an ID or a name: dial it and chat; without: wait for a call" },
     { "tunnel", NULL, cli_tunnel, 1, "", "tunnel ID|NAME LOCALPORT:HOST:PORT...",
       "ports of this machine that come out at the other one" },
@@ -87,6 +88,7 @@ static void usage(FILE *out)
         "JSON\n"
         "  --sas             chat: show four characters to compare on the phone\n"
         "  --loopback        chat and the like: use 127.0.0.1 too, for two peers on one machine\n"
+        "  --path WHICH      chat: auto (the default), direct, relay or turn: over which paths\n"
         "  --json            id, name, call: as JSON\n"
         "  --resume          join: go on waiting for approval, without the join string\n"
         "  --passphrase-fd N read the passphrase of the key (export, import: of the file) from "
@@ -226,6 +228,23 @@ unsigned long long cli_now(void)
     return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
 }
 
+static bool read_path(const char *text, enum peer_path *ret_path)
+{
+    static const char *const names[] = { [PEER_PATH_AUTO] = "auto",
+                                         [PEER_PATH_DIRECT] = "direct",
+                                         [PEER_PATH_RELAY] = "relay",
+                                         [PEER_PATH_TURN] = "turn" };
+
+    for (size_t i = PEER_PATH_AUTO; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret_path = (enum peer_path)i;
+            return true;
+        }
+    }
+    fprintf(stderr, "warren: --path: expected auto, direct, relay or turn, found \"%s\"\n", text);
+    return false;
+}
+
 /* The joined option and argument of one call; false after having said what was wrong. */
 static bool read_options(int argc, char **argv, struct cli *cli, char *given, bool *ret_done)
 {
@@ -243,6 +262,7 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
         { "new-passphrase-fd", required_argument, NULL, 'n' },
         { "remove", no_argument, NULL, 'X' },
         { "yes", no_argument, NULL, 'y' },
+        { "path", required_argument, NULL, 'P' },
         { "json", no_argument, NULL, 'J' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
@@ -283,6 +303,10 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             break;
         case 'J':
             cli->json = true;
+            break;
+        case 'P':
+            if (!read_path(optarg, &cli->path))
+                return false;
             break;
         case 'R':
             cli->resume = true;

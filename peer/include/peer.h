@@ -45,6 +45,15 @@ struct peer_error {
 
 /* ---- joining and the machine's own identity ------------------------------------------------------ */
 
+/* Which paths a link may use. */
+enum peer_path {
+    PEER_PATH_DEFAULT, /* the peer's: `path` of its configuration */
+    PEER_PATH_AUTO,    /* whatever works; direct where it can be, the router's relay meanwhile */
+    PEER_PATH_DIRECT,  /* never over somebody else's relay; there may be no path then */
+    PEER_PATH_RELAY,   /* over the router's relay alone: the other side learns no address of this machine */
+    PEER_PATH_TURN,    /* over TURN alone */
+};
+
 struct peer_config {
     size_t size;           /* sizeof(struct peer_config), so that it can grow */
     const char *state_dir; /* mode 0700; NULL: $XDG_STATE_HOME/warren or ~/.local/state/warren */
@@ -58,6 +67,7 @@ struct peer_config {
         passphrase; /* of the identity key; NULL: none. At most 1024 bytes. It is copied; the copy is wiped by peer_free(),
                                * yours is yours to wipe. Not looked at where the key is a plain file; a key that is made is sealed
                                * with it */
+    enum peer_path path; /* of links that others open, and of dials that do not say; DEFAULT: AUTO */
 };
 
 /* Starts: reads or makes the state folder, connects, proves the key, gets ID and certificate; all of it in the background.
@@ -216,6 +226,15 @@ PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
  * NULL: invalid_argument, not_joined. */
 PEER_API struct peer_link *peer_dial(struct peer *peer, const char *id,
                                      const char *const *capabilities, struct peer_error *ret_error);
+struct peer_dial_options {
+    size_t size; /* sizeof(struct peer_dial_options), so that it can grow */
+    enum peer_path path;
+};
+/* The same with options; NULL: none. */
+PEER_API struct peer_link *peer_dial_with(struct peer *peer, const char *id,
+                                          const char *const *capabilities,
+                                          const struct peer_dial_options *options,
+                                          struct peer_error *ret_error);
 /* Answers INCOMING; with fewer capabilities than asked if `capabilities` is not NULL. */
 PEER_API bool peer_link_accept(struct peer_link *link, const char *const *capabilities,
                                struct peer_error *ret_error);

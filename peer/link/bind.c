@@ -51,6 +51,18 @@ void bind_send_revoke(struct link *link, struct view revocation)
         send_frame(link, CONTROL_REVOKE, revocation);
 }
 
+/* Before the bytes of other streams: they may be what does not get through. */
+void bind_send_switch(struct link *link, uint64_t number, uint8_t carrier)
+{
+    _buf_ payload = { 0 };
+
+    buf_put_u64(&payload, number);
+    buf_put_u8(&payload, carrier);
+    send_frame(link, CONTROL_SWITCH, buf_view(&payload));
+    list_remove(&link->control->in_sending);
+    list_append(link->sending[0].next, &link->control->in_sending); /* before the first */
+}
+
 /* Never left out: it is the only one for this certificate. Our own certificates alone make it, one at a time. */
 void bind_send_reauth(struct link *link, const struct link_reauth *reauth)
 {
@@ -113,6 +125,8 @@ static bool on_close(struct link *link, struct view payload, struct err *err_wir
 
 static enum link_event_type note_of(enum control_type type)
 {
+    if (type == CONTROL_SWITCH)
+        return LINK_SWITCH;
     if (type == CONTROL_HEART)
         return LINK_HEART;
     if (type == CONTROL_SAS)
@@ -131,6 +145,7 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_REVOKE:
     case CONTROL_REAUTH:
     case CONTROL_SAS:
+    case CONTROL_SWITCH:
         if (link->n_notes == LINK_MAX_EVENTS)
             return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",
                            LINK_MAX_EVENTS);
@@ -138,8 +153,6 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
         return true;
     case CONTROL_CLOSE:
         return on_close(link, frame->payload, err);
-    case CONTROL_SWITCH: /* reserved: bounds checked, nothing done */
-        return true;
     case CONTROL_NONE:
     case CONTROL_N_TYPES:
         break;

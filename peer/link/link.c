@@ -2,6 +2,9 @@
 /* The link's door: life, input, time, and the order in which events are told. */
 #include "peer/link/inside.h"
 
+/* An end may keep an acknowledgement back for so long (PROTOCOL.md, section 1). */
+static const uint64_t late_ack = 8 * MS_NS;
+
 static bool check_config(const struct link_config *config, struct err *err)
 {
     struct view statement, sig;
@@ -242,6 +245,34 @@ void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reau
     link->now = now_ns;
     bind_send_reauth(link, reauth);
     packets_flush(link);
+}
+
+void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8_t carrier)
+{
+    if (link->state != LINK_OPEN)
+        return;
+    link->now = now_ns;
+    bind_send_switch(link, number, carrier);
+    packets_flush(link);
+}
+
+bool link_switch_read(struct view data, uint64_t *ret_number, uint8_t *ret_carrier)
+{
+    return view_take_u64(&data, ret_number) && view_take_u8(&data, ret_carrier) && data.len == 0;
+}
+
+void link_pressure(const struct link *link, struct link_pressure *ret_pressure)
+{
+    struct link_pressure pressure = { 0 };
+    ngtcp2_conn_stat stat;
+
+    if (link->conn && link->state != LINK_OVER) {
+        ngtcp2_conn_get_conn_stat(link->conn, &stat);
+        pressure.is_waiting = stat.bytes_in_flight > 0;
+        pressure.is_probing = stat.pto_count > 0;
+        pressure.late_ns = stat.smoothed_rtt + 4 * stat.rttvar + late_ack;
+    }
+    *ret_pressure = pressure;
 }
 
 bool link_exporter(const struct link *link, const char *label, uint8_t ret_exporter[LINK_EXPORTER],

@@ -61,6 +61,7 @@ enum link_event_type {
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
     LINK_SAS,             /* data: 32 bytes, a commitment or its opening */
+    LINK_SWITCH,          /* it sends over another carrier now: link_switch_read(data) */
     LINK_REAUTH,          /* its next certificate: link_reauth_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end; told again when more came */
@@ -120,6 +121,16 @@ bool link_exporter(const struct link *link, const char *label, uint8_t ret_expor
                    struct err *err);
 /* A step of the short authentication string: sas.h says which. */
 void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_SIZE]);
+/* Over which carrier we send from now on, by number; goes before all else. */
+void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8_t carrier);
+bool link_switch_read(struct view data, uint64_t *ret_number, uint8_t *ret_carrier);
+/* What it has to say about its path. */
+struct link_pressure {
+    bool is_waiting;  /* something that was sent is not acknowledged yet */
+    bool is_probing;  /* RFC 9002, 6.2: the last acknowledgement is late */
+    uint64_t late_ns; /* after so long it is; 0: not known */
+};
+void link_pressure(const struct link *link, struct link_pressure *ret_pressure);
 /* A statement with its signature, as heartbeats and revocations are exchanged. Neither is
  * verified here. */
 void link_signed_write(struct buf *to, struct view statement, const uint8_t sig[SIG_SIZE]);

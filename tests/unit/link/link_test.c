@@ -56,3 +56,26 @@ TEST(a_reauth_arrives_whole)
     CHECK_VIEW(back.statement, said.statement);
     CHECK_VIEW(back.chain[0], said.chain[0]);
 }
+
+TEST(a_switch_goes_before_what_waits)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 20 * MS_NS } });
+    struct link_pressure pressure;
+    struct link_stream *stream;
+    uint64_t place = 0;
+
+    CHECK(pair_up(pair));
+    stream = pair_open(&pair->caller, "chat", "");
+    pair_write_pattern(pair, stream, &place, 800000); /* more than leaves in one round trip */
+    link_pressure(pair->caller.link, &pressure);
+    CHECK(pressure.is_waiting);
+    CHECK(!pressure.is_probing);
+    CHECK(pressure.late_ns >= 40 * MS_NS && pressure.late_ns < 500 * MS_NS);
+    link_send_switch(pair->caller.link, pair->now, 7, 2);
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_switches == 1));
+    CHECK_U64(pair->callee.switch_number, 7);
+    CHECK_U64(pair->callee.switch_carrier, 2);
+    CHECK(pair->callee.n_bytes < 800000);
+    CHECK(PAIR_UNTIL(pair, 10 * S_NS, pair->callee.n_bytes == 800000));
+}

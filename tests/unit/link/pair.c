@@ -165,6 +165,10 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         break;
     case LINK_SAS: /* nobody asks for it here */
         break;
+    case LINK_SWITCH:
+        end->n_switches++;
+        CHECK(link_switch_read(event->data, &end->switch_number, &end->switch_carrier));
+        break;
     case LINK_REAUTH:
         end->n_reauths++;
         keep(&end->reauth, event->data);

@@ -42,8 +42,10 @@ struct pair_end {
     struct pair_side side;
     bool is_caller;
     /* What the events said. */
-    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_reauths, n_opened, n_closed, n_resets,
-        n_writable, n_datagrams, n_judged;
+    uint64_t switch_number;
+    uint8_t switch_carrier;
+    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_switches, n_reauths, n_opened, n_closed,
+        n_resets, n_writable, n_datagrams, n_judged;
     struct err err;
     uint64_t code, reset_code;
     bool by_remote;

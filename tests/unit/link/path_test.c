@@ -23,9 +23,9 @@ static bool fake_facts(const struct path_carrier *carrier, struct path_facts *re
     return true;
 }
 
-static const struct path_carrier_ops direct_ops = { PATH_DIRECT, fake_send, fake_facts };
-static const struct path_carrier_ops turn_ops = { PATH_TURN, fake_send, fake_facts };
-static const struct path_carrier_ops relay_ops = { PATH_RELAY, fake_send, fake_facts };
+static const struct path_carrier_ops direct_ops = { PATH_DIRECT, fake_send, fake_facts, NULL };
+static const struct path_carrier_ops turn_ops = { PATH_TURN, fake_send, fake_facts, NULL };
+static const struct path_carrier_ops relay_ops = { PATH_RELAY, fake_send, fake_facts, NULL };
 
 struct seen {
     unsigned n_packets, n_usable, n_changed, n_lost;
@@ -52,12 +52,12 @@ static void on_lost(void *user)
     ((struct seen *)user)->n_lost++;
 }
 
-static const struct path_events events = { on_packets, on_usable, on_changed, on_lost };
+static const struct path_events events = { on_packets, on_usable, on_changed, on_lost, NULL, NULL };
 
 TEST(the_best_carrier_carries)
 {
     struct seen seen = { 0 };
-    _cleanup_(path_freep) struct path *path = path_new(&events, &seen);
+    _cleanup_(path_freep) struct path *path = path_new(&events, true, &seen);
     struct fake relay = { { &relay_ops }, 0, 9 }, turn = { { &turn_ops }, 0, 9 },
                 direct = { { &direct_ops }, 0, 9 };
     struct view packets[3] = { 0 };
@@ -92,7 +92,7 @@ TEST(the_best_carrier_carries)
 TEST(packets_are_taken_from_carriers_that_are_up_alone_and_never_followed)
 {
     struct seen seen = { 0 };
-    _cleanup_(path_freep) struct path *path = path_new(&events, &seen);
+    _cleanup_(path_freep) struct path *path = path_new(&events, true, &seen);
     struct fake relay = { { &relay_ops }, 0, 9 }, direct = { { &direct_ops }, 0, 1 };
     struct view packets[3] = { 0 };
 

@@ -305,6 +305,7 @@ TEST(reserved_frames_are_taken_and_a_close_frame_closes)
     link_stream_write(pair->caller.link->control, pair->now, buf_view(&bytes), false);
     CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_revokes == 1));
     CHECK(link_is_up(pair->callee.link));
+    CHECK_U64(pair->callee.n_switches, 1);
 
     buf_clear(&bytes);
     control_write(&bytes, CONTROL_CLOSE, VIEW_ARR(close_payload));

@@ -132,7 +132,7 @@ bool road_new(const struct road_config *config, struct road **ret_road, struct e
 
     road->config = *config;
     road->timer = timer_new(road);
-    road->path = path_new(&events, road);
+    road->path = path_new(&events, true, road);
     if (!carrier_ice_new(road->path, &ice, &road->carrier, err) ||
         !ice_agent_gather(carrier_ice_agent(road->carrier), err))
         return false;

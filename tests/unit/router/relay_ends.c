@@ -11,7 +11,7 @@ static void take_datagram(void *user, struct view datagram)
 {
     struct relay_end *end = user;
 
-    if (!end->has_nonce && datagram.len == RPC_NONCE32) {
+    if (!end->has_nonce && datagram.len == RPC_NONCE32 + KEY_SIZE) {
         memcpy(end->nonce, datagram.data, RPC_NONCE32);
         end->has_nonce = true;
         return;
