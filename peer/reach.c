@@ -130,8 +130,9 @@ static void on_gathered(void *user)
 
 static void drop_candidates(struct ice_description *d)
 {
-    while (d->n_candidates)
-        free(STEAL(d->candidates[--d->n_candidates]));
+    for (size_t i = 0; i < d->n_candidates; i++)
+        free(STEAL(d->candidates[i]));
+    d->n_candidates = 0;
     d->is_complete = true;
 }
 
