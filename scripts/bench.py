@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import bench_den
 import bench_router
@@ -56,11 +57,32 @@ def bench_den_suite(build):
     return bench_den.figures(build, lambda name: program(build, name))
 
 
-def nothing_yet(_build):
-    return []
+def wrtc_folder(build):
+    """Where npm has put WebRTC for node; None: it cannot be had here."""
+    folder = os.path.abspath(os.path.join(build, "npm-wrtc"))
+    if os.path.isdir(os.path.join(folder, "node_modules", "@roamhq", "wrtc")):
+        return folder
+    os.makedirs(folder, exist_ok=True)
+    done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "@roamhq/wrtc@0.10.0"], cwd=folder, check=False)
+    if done.returncode != 0:
+        print("bench: @roamhq/wrtc of npm could not be installed: nothing stands beside dial_ms", file=sys.stderr)
+        return None
+    return folder
 
 
-SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link, "reach": nothing_yet}
+def bench_reach_suite(build):
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den", "den/warren-den-signer", "peer/cli/warren", "tests/lab/wan"], check=True,
+                   stdout=subprocess.DEVNULL)
+    program(build, "reach_dial")
+    folder = wrtc_folder(build)
+    with tempfile.NamedTemporaryFile() as to:
+        subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "bench_reach.py"), os.path.abspath(build), "--json", to.name], check=True,
+                       env={**os.environ, **({"WARREN_WRTC": folder} if folder else {})})
+        with open(to.name, encoding="utf-8") as f:
+            yield from json.loads(f.read() or "[]")  # nothing where no laboratory can be made: it said why
+
+
+SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link, "reach": bench_reach_suite}
 
 
 def shown(value):

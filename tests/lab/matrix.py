@@ -17,7 +17,7 @@ from network import Failed  # noqa: E402
 from reach import Reach  # noqa: E402
 import tap  # noqa: E402
 
-PATIENCE = 40
+PATIENCE = 15
 
 
 def cell(reach, left, right, wan):

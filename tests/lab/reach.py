@@ -85,15 +85,15 @@ class Reach:
     def warren(self, name, *words):
         return self.net.start(name, [*self.inside(name), *self.net.warren(name, *words)])
 
-    def wait(self, *words):
+    def wait(self, *words, patience=PATIENCE):
         bob = self.warren("bob", "chat", "--accept", *words)
-        bob.wait_line(bob.err, "waiting for a call")
+        bob.wait_line(bob.err, "waiting for a call", patience=patience)
         return bob
 
     def talk(self, patience=PATIENCE):
         """alice calls bob, and they say a line each way. What came of it, with the seconds to the first byte from the other end; {"failed": why}
         when there was no link."""
-        bob = self.wait()
+        bob = self.wait(patience=patience)
         begin = time.monotonic()
         alice = self.warren("alice", "chat", self.net.ids["bob"])
         alice.write("from the left\n")

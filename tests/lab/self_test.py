@@ -132,9 +132,9 @@ def mappings_addresses_and_cables_change(_):
             tap.check(not probe.carrier(one.netns("left")), f"{kind}: the cable is in")
             lab("plug", "left", "--name", "change")
             tap.check(probe.carrier(one.netns("left")) and probe.mapped(s, STUN) is not None, f"{kind}: nothing goes after the cable is back")
-            lab("cut", "left", "public", "--name", "change")
+            lab("cut", "left", "turn", "--name", "change")
             tap.check(probe.mapped(s, STUN) is None, f"{kind}: a cut way carries")
-            lab("mend", "left", "public", "--name", "change")
+            lab("mend", "left", "turn", "--name", "change")
             tap.check(probe.mapped(s, STUN) is not None, f"{kind}: a mended way does not carry")
         one.down()
 
