@@ -568,6 +568,8 @@ void conn_abort(struct conn *conn, const struct err *why)
     _buf_ uri = { 0 };
     _buf_ payload = { 0 };
 
+    if (conn->handshake)
+        denials_note_join(conn, why->code);
     put_error_uri(conn->router, RPC_ABORT, why->code, &uri);
     rpc_error_put_payload(why, &payload);
     conn_abort_with(conn, buf_view(&uri), (struct rpc_payload){ buf_view(&payload), 2 }, why->text);

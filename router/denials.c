@@ -165,18 +165,14 @@ static void arm(struct denials *all, uint64_t at)
         deadline_set(&all->router->deadlines, &all->due, at);
 }
 
-void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
+static void count(struct conn *conn, enum policy_verb verb, struct view uri,
                   enum policy_verdict verdict)
 {
     struct denials *all = conn->router->denials;
     uint64_t mono = conn->router->now.mono;
-    struct who *who;
-    struct denial *d;
+    struct who *who = find_who(all, conn);
+    struct denial *d = find_or_lump(all, who, verb, uri);
 
-    if (conn->realm != conn->router->home)
-        return;
-    who = find_who(all, conn);
-    d = find_or_lump(all, who, verb, uri);
     if (!d && !who->n) {
         map_remove(all->by_who, buf_view(&who->key));
         buf_free(&who->key);
@@ -192,11 +188,27 @@ void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
     arm(all, d->told_at ? d->told_at + DENIALS_EVERY_MS : mono + DENIALS_SOON_MS);
 }
 
+void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
+                  enum policy_verdict verdict)
+{
+    if (conn->realm == conn->router->home)
+        count(conn, verb, uri, verdict);
+}
+
+void denials_note_join(struct conn *conn, enum err_code code)
+{
+    bool is_telling = code == ERR_WRONG_KEY || code == ERR_BAD_SIGNATURE;
+
+    if (is_telling && conn->realm == conn->router->home && conn->role == ROLE_GUEST)
+        count(conn, (enum policy_verb)DENIALS_JOIN, view_text(err_code_name(code)),
+              POLICY_FORBIDDEN);
+}
+
 /* ---- telling ------------------------------------------------------------------------------------- */
 
 static void put(const struct denial *d, struct buf *to)
 {
-    static const char *const verbs[] = { "call", "register", "publish", "subscribe" };
+    static const char *const verbs[] = { "call", "register", "publish", "subscribe", "join" };
     static const char *const verdicts[] = { "allowed", "forbidden", "no_grant", "no_capability" };
 
     rpc_put_array(to, 9);

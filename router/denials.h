@@ -11,7 +11,8 @@ enum {
     DENIALS_AT_ONCE = 64, /* in a call to den */
     DENIALS_EVERY_MS = 60 * 1000,
     DENIALS_SOON_MS = 1000,
-    DENIALS_AGAIN_MS = 5 * 1000, /* den was not there */
+    DENIALS_AGAIN_MS = 5 * 1000,         /* den was not there */
+    DENIALS_JOIN = POLICY_SUBSCRIBE + 1, /* a verb of its own */
 };
 
 struct denials;
@@ -20,6 +21,9 @@ struct denials *denials_new(struct router *router);
 void denials_free(struct denials *denials); /* before what serves calls */
 void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
                   enum policy_verdict verdict);
+/* Somebody did not prove to be who he said. What he said is not known to be true: it counts for where he came from; the reason stands in
+ * the URI's place. */
+void denials_note_join(struct conn *conn, enum err_code code);
 /* The router stops: what was not told yet is told now. */
 void denials_flush(struct denials *denials);
 size_t denials_count(const struct denials *denials);

@@ -8,11 +8,12 @@ import re
 import ssl
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from drill import Drill
 from netsign import Netsign, Refused, enrolment, read_admission
-from network import ROOT, free_port
+from network import PATIENCE, ROOT, free_port
 from wamp import Session
 
 from nacl.signing import SigningKey
@@ -58,6 +59,11 @@ def entries(net, **facts):
     return sum(e["what"] == "request.refused" and facts.items() <= e["facts"].items() for e in map(json.loads, net.audit()))
 
 
+def at_the_door(net):
+    """How often the audit says that somebody showed another's admission."""
+    return sum(e["what"] == "router.refused" and (e["facts"]["verb"], e["facts"]["uri"]) == ("join", "wrong_key") for e in map(json.loads, net.audit()))
+
+
 def by_hand(net, key, shows):
     """The same as a guest, who asks den itself."""
     guest = Session(net.port, "wamp.2.msgpack", net.name)
@@ -86,6 +92,10 @@ def second_registrations(net):
 
     said = come(net, lambda heartbeat: {"admission": hers}, mallory)
     drill.require("her admission, by another key", said == "wrong_key", said)
+    until = time.monotonic() + PATIENCE
+    while not at_the_door(net) and time.monotonic() < until:
+        time.sleep(0.5)
+    drill.require("is in the audit", at_the_door(net) == 1, at_the_door(net))
     before = entries(net, procedure="den.identity.admit")
     said = come(net, shows(mallory), mallory)
     drill.require("an enrolment that names her admission, without a token", not said.isdigit(), said)

@@ -203,3 +203,25 @@ TEST(a_router_that_stops_says_the_rest)
     CHECK_STR(buf_cstr(&told.lines), "456000 peer call den.token.list forbidden 1\n");
     acknowledge(den, told.request);
 }
+
+/* Somebody shows the admission of another key. What he says of himself is not known to be true: the network that he comes from counts. */
+TEST(who_does_not_prove_what_he_says_is_told_of)
+{
+    _world_ *w = world_new();
+    struct wire *den = den_that_listens(w), *thief = wire_new(w, "192.0.2.66");
+    _cleanup_(key_freep) struct key *hers = key_new();
+    _cleanup_(key_freep) struct key *his = key_new();
+    _buf_ admission = { 0 }, extra = { 0 };
+    uint8_t sig[SIG_SIZE];
+
+    world_admission(w, hers, "456000", "peer", w->now.wall + DAY_MS, &admission, sig);
+    put_admission_extra(&extra, "admission", buf_view(&admission), VIEW_ARR(sig));
+    wire_hello(thief, his);
+    CHECK(wire_challenge(thief));
+    wire_authenticate(thief, his, buf_view(&extra));
+    CHECK_STR(answer_to(thief), "ABORT network.error.wrong_key");
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_STR(buf_cstr(&told.lines), " guest join wrong_key forbidden 1\n");
+    acknowledge(den, told.request);
+}
