@@ -180,8 +180,8 @@ def the_longest_duration_ends_a_session_by_itself(net):
     reload(net, r"event=policy\.loaded")
     bob = net.wait_chat("bob", "--accept")
     alice = linked(net)
-    alice.wait_line(alice.err, "expired: the grant's time is over|the grant's time is over")
-    bob.wait_line(bob.err, "the grant's time is over")
+    alice.wait_line(alice.err, "the time that it was allowed for is over")
+    bob.wait_line(bob.err, "the time that it was allowed for is over")
     bob.stop()
 
 
