@@ -21,6 +21,7 @@ struct chat {
     char remote_id[CHAT_WHOM];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
     bool has_joined, is_online;
+    struct cli_ready_wait ready; /* the caller's */
     bool input_ended, we_ended, they_ended, is_over;
     unsigned n_calls; /* taken or asked about */
     int status;
@@ -400,11 +401,13 @@ static void on_offline(struct chat *chat, const struct peer_event *event)
     }
     if (peer_is_online(
             chat->peer)) { /* what is missing comes from den; a chat that stands goes on */
+        chat->ready.last = event->error;
         cli_say("not ready: %s; trying again in %.1f s", event->error.text,
                 (double)event->pause_ms / 1000);
         return;
     }
     chat->is_online = false;
+    chat->ready.since = 0;
     cli_say("offline: %s; trying again in %.1f s", event->error.text,
             (double)event->pause_ms / 1000);
 }
@@ -416,10 +419,13 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     switch (event->type) {
     case PEER_EVENT_JOINED:
         chat->has_joined = true;
+        chat->ready.since = 0;
         on_ready(chat);
         break;
     case PEER_EVENT_ONLINE:
         chat->is_online = true;
+        if (chat->is_caller && !chat->has_joined && !chat->ready.since)
+            chat->ready.since = cli_now();
         cli_say("online");
         break;
     case PEER_EVENT_OFFLINE:
@@ -562,12 +568,18 @@ static void run(struct chat *chat)
     struct peer_event event;
 
     while (!chat->is_over && !cli_stopped()) {
-        if (cli_wait(chat->peer, wants_input(chat) ? STDIN_FILENO : -1, -1) & CLI_INPUT)
+        if (cli_wait(chat->peer, wants_input(chat) ? STDIN_FILENO : -1,
+                     cli_ready_left(&chat->ready)) &
+            CLI_INPUT)
             read_input(chat);
         while (!chat->is_over && peer_next_event(chat->peer, &event))
             on_event(chat, &event);
         send_typed(chat);
         close_if_done(chat);
+        if (!chat->is_over && cli_ready_left(&chat->ready) == 0) {
+            chat->is_over = true;
+            chat->status = cli_ready_over(chat->cli, "chat", &chat->ready);
+        }
     }
     if (chat->is_over)
         return;

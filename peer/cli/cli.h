@@ -80,6 +80,15 @@ bool cli_read_time(const char *text, uint64_t *ret_ms);
 int cli_change_passphrase(const struct cli *cli);
 /* Whether the person says yes; false when there is no terminal. */
 bool cli_ask(const char *question);
+/* Who dials waits so long (ms) for what den has to tell before: certificate, revocations. */
+enum { CLI_READY_MS = 20000 };
+struct cli_ready_wait {
+    unsigned long long since; /* cli_now(); 0: nothing is waited for */
+    struct peer_error last;   /* why not yet; name "": nothing was said */
+};
+int cli_ready_left(const struct cli_ready_wait *wait); /* ms, for cli_wait(); -1: for ever */
+/* It took too long: says so, with the newest reason; the exit status. */
+int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait);
 /* Milliseconds of a clock that never goes back. */
 unsigned long long cli_now(void);
 /* An identity for people, to `out`. */

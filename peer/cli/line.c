@@ -158,6 +158,7 @@ static void on_ready(struct line *line)
     char id[24];
 
     line->has_joined = true;
+    line->ready.since = 0;
     if (peer_identity(line->peer, &identity))
         cli_say("this machine is %s in %s", cli_show_id(identity.id, id), identity.network);
     if (line->takes_calls)
@@ -177,8 +178,13 @@ static void on_offline(struct line *line, const struct peer_event *event)
         line_end(line, cli_fail(line->cli, line->verb, &event->error));
         return;
     }
-    if (!peer_is_online(line->peer))
+    if (!peer_is_online(line->peer)) {
         line->is_online = false;
+        line->ready.since = 0;
+    } else if (!line->takes_calls && cli_ready_left(&line->ready) == 0) {
+        line_end(line, cli_fail(line->cli, line->verb, &event->error));
+        return;
+    }
     cli_say("%s: %s; trying again in %.1f s", line->is_online ? "not ready" : "offline",
             event->error.text, (double)event->pause_ms / 1000);
 }
@@ -282,6 +288,8 @@ void line_event(struct line *line, const struct peer_event *event)
         break;
     case PEER_EVENT_ONLINE:
         line->is_online = true;
+        if (!line->has_joined && !line->ready.since)
+            line->ready.since = cli_now();
         cli_say("online");
         break;
     case PEER_EVENT_OFFLINE:

@@ -21,7 +21,8 @@ struct line {
     char *word[LINE_MAX_WORDS];
 
     struct peer *peer;
-    struct peer_link *link; /* dialled; or the call that somebody is asked about */
+    struct peer_link *link;      /* dialled; or the call that somebody is asked about */
+    struct cli_ready_wait ready; /* who dials */
     bool has_joined, is_online, is_up, is_asking, input_ended;
     bool is_over; /* with this exit status */
     int status;

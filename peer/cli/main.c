@@ -245,6 +245,32 @@ static bool read_path(const char *text, enum peer_path *ret_path)
     return false;
 }
 
+int cli_ready_left(const struct cli_ready_wait *wait)
+{
+    unsigned long long now = cli_now();
+
+    if (!wait->since)
+        return -1;
+    return now - wait->since >= CLI_READY_MS ? 0 : (int)(wait->since + CLI_READY_MS - now);
+}
+
+int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait)
+{
+    struct peer_error error = wait->last;
+
+    if (error.name[0] == '\0') {
+        snprintf(error.name, sizeof(error.name), "stale");
+        snprintf(error.text, sizeof(error.text),
+                 "den has not answered for %d s what this machine has to know before it dials",
+                 CLI_READY_MS / 1000);
+        snprintf(
+            error.remedy, sizeof(error.remedy),
+            "try again; if it repeats, tell the operator: the router, or somebody before it, keeps "
+            "den's answers back");
+    }
+    return cli_fail(cli, what, &error);
+}
+
 /* The joined option and argument of one call; false after having said what was wrong. */
 static bool read_options(int argc, char **argv, struct cli *cli, char *given, bool *ret_done)
 {
