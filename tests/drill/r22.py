@@ -20,7 +20,7 @@ TREE = os.path.join(ROOT, "build-check-fuzz")
 TARGETS = {  # what reads bytes from somebody else, and the harnesses that feed it
     "WebSocket frames": ["frames"], "WAMP messages, msgpack": ["message"], "JSON": ["json"], "batches": ["batch"], "URIs and patterns": ["uri"],
     "the router's session and handshake": ["session", "handshake"], "the client": ["client"],
-    "signed statements": ["statement"], "join strings": ["join"], "router.conf, realms.conf": ["config"], "policy.yaml": ["policy"],
+    "signed statements": ["statement"], "join strings": ["join"], "what is given for TURN": ["turn"], "router.conf, realms.conf": ["config"], "policy.yaml": ["policy"],
     "requests for certificates": ["csr"], "certificates and their profile": ["cert"], "revocation lists": ["crl"], "OCSP requests": ["ocsp"],
     "the ways that the other side names": ["candidate"], "a link's control frames": ["control"], "what is known of a network, on disk": ["trust"],
     "backups": ["archive"], "audit entries": ["audit"], "what the signer is asked": ["vault"],
