@@ -589,8 +589,9 @@ static const struct turn *renew_turn(struct den *den)
     }
     den->turn_before = den->turn;
     den->turn = turn;
-    log_event(LOG_INFO, "turn", "servers=%zu secrets=%zu", turn_n_servers(turn),
-              turn_n_secrets(turn));
+    if (turn || den->turn_before)
+        log_event(LOG_INFO, "turn", "servers=%zu secrets=%zu", turn_n_servers(turn),
+                  turn_n_secrets(turn));
     return den->turn;
 }
 
