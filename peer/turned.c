@@ -243,7 +243,9 @@ void turned_begin(struct session *session)
     struct ice_description ours = { 0 };
     struct err ignored;
 
-    if (!turned || turned->carrier || turned->config.n_servers == 0)
+    /* Where policy names other paths alone, what den gave is not even asked with. */
+    if (!turned || turned->carrier || turned->config.n_servers == 0 ||
+        (session->policy != PEER_PATH_AUTO && session->policy != PEER_PATH_TURN))
         return;
     const struct carrier_ice_config config = {
         .context = loop_context(session->core->loop),

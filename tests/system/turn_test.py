@@ -53,14 +53,14 @@ def make_hosts():
 
 
 def wall(name, rules):
-    """All that `name` may not send."""
-    sh(f"ip netns exec {name} nft 'flush ruleset; table inet w {{ chain out {{ type filter hook output priority 0; {rules} }}; }}'")
+    """What is lost on its way to `name`: whoever sends it is not told."""
+    sh(f"ip netns exec {name} nft 'flush ruleset; table inet w {{ chain in {{ type filter hook input priority 0; {rules} }}; }}'")
 
 
 def apart():
     """No datagram goes from one to the other."""
-    wall("left", f"ip daddr {RIGHT} meta l4proto udp drop;")
-    wall("right", f"ip daddr {LEFT} meta l4proto udp drop;")
+    wall("left", f"ip saddr {RIGHT} meta l4proto udp drop;")
+    wall("right", f"ip saddr {LEFT} meta l4proto udp drop;")
 
 
 def talk(net, pattern, *words):
@@ -109,9 +109,36 @@ def whoever_reaches_the_other_side_directly_does(net):
 def whoever_does_not_meets_at_the_server_over_udp(net):
     apart()
     start = len(turn.out)
-    tap.check_in(f"{TURN}:", talk(net, r"^path turn: ", *PATH))
+    tap.check_in(f"{TURN}:", talk(net, r"^path turn: "))
     tap.check(turn.find(turn.out, f"user <[0-9]+:[0-9a-f]{{32}}-{net.ids['alice']}>: incoming packet ALLOCATE processed, success", start),
               "coturn's log has no allocation with the session and alice's ID:\n" + "\n".join(turn.out[start:][:60]))
+
+
+@tap.test
+def a_direct_path_that_opens_later_is_taken(net):
+    bob = net.start("bob", [*inside("right"), *net.warren("bob", "chat", "--accept")])
+    bob.wait_line(bob.err, "waiting for a call")
+    alice = net.start("alice", [*inside("left"), *net.warren("alice", "chat", net.ids["bob"])])
+    alice.wait_line(alice.err, "^path turn: ")
+    sh("ip netns exec left nft flush ruleset; ip netns exec right nft flush ruleset")
+    alice.wait_line(alice.err, f"^path direct: {LEFT}:")
+    alice.write("directly\n")
+    bob.wait_line(bob.out, "directly$")
+    alice.end_input()
+    bob.end_input()
+    tap.check(alice.wait() == 0 and bob.wait() == 0, "exit status")
+
+
+@tap.test
+def who_dials_says_which_path(net):
+    start = len(turn.out)
+    tap.check_in(f"{TURN}:", talk(net, r"^path turn: ", "--path", "turn"))  # though they reach each other
+    n_turn = len(turn.out)
+    tap.check(turn.find(turn.out, f"-{net.ids['alice']}>: incoming packet ALLOCATE processed, success", start), "no allocation of alice's")
+    talk(net, r"^path relay: ", "--path", "relay")
+    talk(net, r"^path direct: ", "--path", "direct")
+    tap.check(not turn.find(turn.out, f"-{net.ids['alice']}>: incoming packet ALLOCATE", n_turn), "alice asked the TURN server")
+    apart()
 
 
 @tap.test
@@ -125,7 +152,7 @@ def the_servers_log_and_the_audit_name_the_same_session(net):
 def over_tcp_where_no_udp_gets_out(net):
     wall("left", "meta l4proto udp drop;")
     start = len(turn.out)
-    tap.check_in("turn", talk(net, r"^path turn: ", *PATH))
+    tap.check_in("turn", talk(net, r"^path turn: "))
     tap.check(turn.find(turn.out, rf"TCP|tcp", start), "coturn saw no TCP:\n" + "\n".join(turn.out[start:][:60]))
     sh("ip netns exec left nft flush ruleset; ip netns exec right nft flush ruleset")
 
@@ -157,6 +184,5 @@ def no_secret_is_written_anywhere(net):
     tap.check(not found, found)
 
 
-PATH = ()
 make_hosts()
 tap.main(host=HUB)
