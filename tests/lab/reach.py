@@ -41,7 +41,7 @@ class Reach:
             with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
                 f.write(labnet.TURN_SECRET + "\n")
             with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
-                f.write(f"turn = turn:{TURN} turn:{TURN}:443?transport=tcp\nturn_secrets = turn.secret\n")
+                f.write(f"turn = turn:{TURN} turn:[{labnet.PUBLIC6}::{labnet.TURN}] turn:{TURN}:443?transport=tcp\nturn_secrets = turn.secret\n")
         self.is_made = True
 
     def up(self, left="open", right="open", wan=""):
