@@ -72,6 +72,7 @@ void core_free(struct core *core)
         buf_free(&core->recent[i]);
     key_free(core->key);
     rpc_join_wipe(&core->join);
+    mem_wipe(&core->proxy, sizeof(core->proxy));
     state_free(core->state);
     free(core);
 }

@@ -63,6 +63,7 @@ struct core {
     uint64_t epoch; /* restored.c: of the newest heartbeat */
     bool has_epoch, is_restoring, is_known_again;
     uint8_t restored_hash[HASH_SIZE];
+    struct rpc_proxy proxy;
     bool allow_loopback, takes_calls;
     struct {
         char host[64]; /* an IP address; "": none is known */

@@ -391,6 +391,7 @@ bool join_begin(struct core *core, struct err *err)
     memcpy(config.client.instance, core->instance, sizeof(config.client.instance));
     if (!rpc_ws_new(RPC_WS_GLIB, loop_native(core->loop), &core->ws, err))
         return false;
+    rpc_ws_set_proxy(core->ws, &core->proxy);
     config.ws = core->ws;
     if (!rpc_uplink_new(&config, &core->uplink, err))
         return false;

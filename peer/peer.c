@@ -92,12 +92,19 @@ static void copy_served(struct core *core, const char *const *caps)
             view_sub(buf_view(&core->serves_bytes), at, strlen(caps[i]));
 }
 
+static bool take_proxy(struct core *core, const char *text, struct err *err)
+{
+    return text ? rpc_proxy_read(text, &core->proxy, err)
+                : rpc_proxy_from_environment(getenv, &core->proxy, err);
+}
+
 static bool load(struct core *core, const struct peer_config *config, struct err *err)
 {
     _free_ char *dir = NULL;
     bool has_join = config->join != NULL;
 
-    if (!errand_check_caps(config->capabilities, err) || !errand_check_path(config->path, err))
+    if (!take_proxy(core, config->proxy, err) || !errand_check_caps(config->capabilities, err) ||
+        !errand_check_path(config->path, err))
         return false;
     if (has_join && !rpc_join_read(view_text(config->join), &core->join, err))
         return false;

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "rpc/proxy.h"
 #include "rpc/ws_protocol.h"
 
 struct rpc_ws;
@@ -105,6 +106,8 @@ struct rpc_ws_dial {
     bool (*judge)(void *user, const struct view *chain, size_t n, struct err *err);
     bool is_fresh; /* with a full handshake, even where an earlier connection could be resumed */
 };
+/* What dials of hosts that are not excepted go through; RPC_PROXY_NONE: nothing, as at first. */
+void rpc_ws_set_proxy(struct rpc_ws *ws, const struct rpc_proxy *proxy);
 /* closed() comes when it fails. *ret_conn may be given to rpc_ws_close() before opened(). */
 bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
                     const struct rpc_ws_events *events, void *user, struct rpc_ws_conn **ret_conn,

@@ -3,6 +3,7 @@
 #include "rpc/ws_edge.h"
 
 #include "base/clock.h"
+#include "rpc/ws_tunnel.h"
 #include "rpc/ws_verdict.h"
 
 enum {
@@ -17,8 +18,18 @@ struct rpc_ws_dialing {
     char *protocol_name;
     uint16_t port;
     lws_sorted_usec_list_t start;
-    bool is_starting; /* inside lws_client_connect_via_info() */
+    struct rpc_ws_tunnel *tunnel;   /* NULL: none, or through */
+    char local[RPC_WS_TUNNEL_NAME]; /* the socket that leads through a proxy; "": none */
+    bool is_due;                    /* `start` is set: setting it again would put it off */
+    bool is_starting;               /* inside lws_client_connect_via_info() */
 };
+
+static void on_dial_time(lws_sorted_usec_list_t *sul);
+
+void rpc_ws_set_proxy(struct rpc_ws *ws, const struct rpc_proxy *proxy)
+{
+    ws->proxy = *proxy;
+}
 
 static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
 {
@@ -37,7 +48,7 @@ static void dial_start(struct rpc_ws_conn *conn)
 
     info.context = conn->ws->context;
     info.vhost = conn->ws->client;
-    info.address = dial->host;
+    info.address = dial->local[0] ? dial->local : dial->host;
     info.port = dial->port;
     info.host = dial->server_name;
     info.path = "/";
@@ -56,14 +67,93 @@ static void dial_start(struct rpc_ws_conn *conn)
     dial->is_starting = false;
 }
 
+/* ---- through a proxy ------------------------------------------------------------------------- */
+
+static void end_tunnel(struct rpc_ws_dialing *dial)
+{
+    if (!dial->tunnel)
+        return;
+    rpc_ws_tunnel_drop(STEAL(dial->tunnel));
+    dial->conn->ws->n_tunnels--;
+}
+
+/* From the tunnel's thread. */
+static void on_tunnel(void *user)
+{
+    lws_cancel_service(user);
+}
+
+static bool begin_tunnel(struct rpc_ws_conn *conn, struct err *err)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    if (!rpc_ws_tunnel_new(&conn->ws->proxy, dial->host, dial->port, on_tunnel, conn->ws->context,
+                           &dial->tunnel, err))
+        return false;
+    conn->ws->n_tunnels++;
+    return true;
+}
+
+/* Whether the dial can go on, with a socket or without; false with an empty err: not yet. */
+static bool is_through(struct rpc_ws_conn *conn, struct err *err)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    if (dial->local[0] || !rpc_proxy_is_for(&conn->ws->proxy, dial->host))
+        return true;
+    if (!dial->tunnel)
+        return begin_tunnel(conn, err) && false;
+    switch (rpc_ws_tunnel_look(dial->tunnel, dial->local, err)) {
+    case RPC_WS_TUNNEL_PENDING:
+        return false;
+    case RPC_WS_TUNNEL_THROUGH:
+        rpc_ws_tunnel_leave(STEAL(dial->tunnel));
+        conn->ws->n_tunnels--;
+        return true;
+    case RPC_WS_TUNNEL_FAILED:
+        end_tunnel(dial);
+        return false;
+    }
+    abort();
+}
+
+void rpc_ws_dialing_look(struct rpc_ws_conn *conn)
+{
+    if (conn->dial->is_due)
+        return;
+    conn->dial->is_due = true;
+    lws_sul_schedule(conn->ws->context, 0, &conn->dial->start, on_dial_time, 1);
+    rpc_ws_edge_wake(conn->ws);
+}
+
+/* One of the tunnels has something to say. */
+static void look_at_tunnels(struct rpc_ws *ws)
+{
+    char name[RPC_WS_TUNNEL_NAME];
+    struct rpc_ws_conn *conn;
+    struct err err;
+
+    LIST_EACH(conn, &ws->hub.conns, node) {
+        if (conn->dial && conn->dial->tunnel &&
+            rpc_ws_tunnel_look(conn->dial->tunnel, name, &err) != RPC_WS_TUNNEL_PENDING)
+            rpc_ws_dialing_look(conn);
+    }
+}
+
 static void on_dial_time(lws_sorted_usec_list_t *sul)
 {
     struct rpc_ws_conn *conn = CONTAINER(sul, struct rpc_ws_dialing, start)->conn;
+    struct err err = { 0 };
 
-    if (!conn->is_closing)
+    conn->dial->is_due = false;
+    if (conn->wsi)
+        return;
+    if (!conn->is_closing && !is_through(conn, &err) && err.code == ERR_NONE)
+        return;
+    if (!conn->is_closing && err.code == ERR_NONE)
         dial_start(conn);
     if (!conn->wsi)
-        dial_failed(conn, NULL, 0);
+        dial_failed(conn, err.code ? err.text : NULL, sizeof(err.text));
 }
 
 static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
@@ -84,6 +174,7 @@ void rpc_ws_dialing_free(struct rpc_ws_dialing *dial)
     if (!dial)
         return;
     lws_sul_cancel(&dial->start);
+    end_tunnel(dial);
     free(dial->host);
     free(dial->server_name);
     free(dial->protocol_name);
@@ -107,8 +198,7 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
     conn->protocol = &conn->dial->protocol;
     conn->in.max = dial->max_message;
     conn->max_queue = MAX_CLIENT_QUEUE;
-    lws_sul_schedule(ws->context, 0, &conn->dial->start, on_dial_time, 1);
-    rpc_ws_edge_wake(ws);
+    rpc_ws_dialing_look(conn);
     *ret_conn = conn;
     return true;
 }
@@ -143,9 +233,11 @@ static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *us
     struct rpc_ws_conn *conn = NULL;
 
     (void)user;
-    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED)
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
         ws->is_woken = false;
-    else if (reason != LWS_CALLBACK_PROTOCOL_INIT && reason != LWS_CALLBACK_PROTOCOL_DESTROY)
+        if (ws->n_tunnels && !ws->is_closing)
+            look_at_tunnels(ws);
+    } else if (reason != LWS_CALLBACK_PROTOCOL_INIT && reason != LWS_CALLBACK_PROTOCOL_DESTROY)
         conn = lws_get_opaque_user_data(wsi);
     if (!conn || conn->dial->is_starting) /* what fails while starting is told by its result */
         return 0;
@@ -181,6 +273,7 @@ bool rpc_ws_client_start(struct rpc_ws *ws, struct err *err)
         .tx_packet_size = RPC_WS_TX_LIMIT,
     };
     info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    info.http_proxy_address = ""; /* else it reads the environment by itself, for all hosts */
     info.vhost_name = "client";
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.protocols = ws->client_protocols;

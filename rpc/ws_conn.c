@@ -368,6 +368,8 @@ void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason)
         conn_kill(conn);
     else /* a dial that has not begun: it will look */
         conn->is_closing = true;
+    if (!conn->wsi && conn->dial)
+        rpc_ws_dialing_look(conn);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */

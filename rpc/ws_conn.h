@@ -67,7 +67,7 @@ struct rpc_ws_conn {
     struct err *why; /* what closed() will say, once it is known */
     size_t max_queue;
     uint16_t close_code; /* theirs */
-    unsigned share; /* reads in one turn; 0: MAX_READS */
+    unsigned share;      /* reads in one turn; 0: MAX_READS */
     const struct rpc_ws_protocol *protocol;
     struct buf batch; /* messages that will be one, of a sub-protocol that has it */
     struct rpc_ws_reader reader;
@@ -119,4 +119,6 @@ bool rpc_ws_wire_take(struct rpc_ws_conn *conn, uint8_t *to, size_t len); /* of 
 size_t rpc_ws_wire_unread(struct rpc_ws_conn *conn);                      /* of that record */
 bool rpc_ws_wire_is_ahead(struct rpc_ws_conn *conn); /* it may have taken bytes and not told yet */
 void rpc_ws_wire_read(struct rpc_ws_conn *conn);     /* some of it; `conn` may be gone after it */
+void rpc_ws_dialing_look(
+    struct rpc_ws_conn *conn); /* soon: it is not wanted any more, or goes on */
 void rpc_ws_dialing_free(struct rpc_ws_dialing *dial); /* NULL is fine */

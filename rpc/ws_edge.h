@@ -3,6 +3,7 @@
  * connections), ws_server.c and ws_client.c. Nobody else includes it. */
 #pragma once
 
+#include "rpc/proxy.h"
 #include "rpc/ws_conn.h"
 #include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
@@ -41,6 +42,8 @@ struct rpc_ws {
     const struct rpc_ws_pair *pair; /* while the vhost is being made */
 
     struct lws_vhost *client;
+    struct rpc_proxy proxy;
+    unsigned n_tunnels; /* dials that wait for it */
     struct lws_protocols client_protocols[2];
     SSL_CTX *client_ssl;
 };

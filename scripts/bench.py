@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 import bench_den
+import bench_relay
 import bench_router
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -80,6 +81,7 @@ def bench_reach_suite(build):
                        env={**os.environ, **({"WARREN_WRTC": folder} if folder else {})})
         with open(to.name, encoding="utf-8") as f:
             yield from json.loads(f.read() or "[]")  # nothing where no laboratory can be made: it said why
+    yield from bench_relay.figures(build, lambda name: program(build, name))
 
 
 SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link, "reach": bench_reach_suite}

@@ -77,13 +77,13 @@ class Load:
 class Warren:
     name = "Warren"
 
-    def __init__(self, program, build, folder):
+    def __init__(self, program, build, folder, more=None):
         self.load, self.loads = program("router_load"), []
         self.net = Network(build, folder, name="bench.warren")
         self.net.has_limits = True  # lifted below, with the others
         self.net.init()
         with open(self.net.path("router/router.conf"), "a", encoding="ascii") as f:
-            f.write("".join(f"{key} = {value}\n" for key, value in LIMITS.items()))
+            f.write("".join(f"{key} = {value}\n" for key, value in {**LIMITS, **(more or {})}.items()))
             self.metrics_port = free_port()
             f.write(f"metrics = 127.0.0.1:{self.metrics_port}\nrealms = realms.conf\n")
         with open(self.net.path("router/realms.conf"), "w", encoding="ascii") as f:

@@ -67,6 +67,9 @@ struct peer_config {
         passphrase; /* of the identity key; NULL: none. At most 1024 bytes. It is copied; the copy is wiped by peer_free(),
                                * yours is yours to wipe. Not looked at where the key is a plain file; a key that is made is sealed
                                * with it */
+    /* How the router and its relay are reached: "http://[USER:PASSWORD@]HOST:PORT" (CONNECT) or "socks5://...";
+     * "": directly. NULL: as the environment says (https_proxy, all_proxy, no_proxy). Copied. */
+    const char *proxy;
     enum peer_path path; /* of links that others open, and of dials that do not say; DEFAULT: AUTO */
 };
 
