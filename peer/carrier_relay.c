@@ -11,6 +11,7 @@ enum {
     FIRST_PAUSE_MS = 100,
     LAST_PAUSE_MS = 15000,
     LONG_PAUSE_MS = 60000,
+    UNPAIRED = 4408,
 };
 
 struct carrier_relay {
@@ -23,6 +24,7 @@ struct carrier_relay {
     uint64_t pause;
     uint8_t greeting[GREETING];
     bool has_greeting, has_opened, was_paired, is_up, is_over;
+    bool is_idle;           /* there was nothing to open with in time: no try before there is */
     bool binds_certificate; /* TLS ends before the router, it seems */
 };
 
@@ -81,6 +83,8 @@ static void tell(struct carrier_relay *carrier, enum carrier_relay_state state,
         carrier->config.on_state(carrier->config.user, state, why);
 }
 
+static void connect_now(void *user);
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static bool bind(const struct carrier_relay *carrier, struct rpc_binding *ret_binding)
@@ -98,6 +102,10 @@ void carrier_relay_open(struct carrier_relay *carrier)
     };
     _buf_ opening = { 0 };
 
+    if (carrier->is_idle) {
+        carrier->is_idle = false;
+        connect_now(carrier);
+    }
     if (carrier->is_over || carrier->has_opened || !carrier->has_greeting || !carrier->conn ||
         !bind(carrier, &greeting.binding) ||
         !carrier->config.put_opening(carrier->config.user, &greeting, &opening))
@@ -121,8 +129,6 @@ static void on_word(struct carrier_relay *carrier, struct view word)
 }
 
 /* ---- the connection -------------------------------------------------------------------------- */
-
-static void connect_now(void *user);
 
 static void on_message(void *user, struct rpc_ws_conn *conn, struct view message)
 {
@@ -186,12 +192,10 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
     carrier->conn = NULL;
     carrier->has_greeting = carrier->has_opened = false;
     go_down(carrier);
-    /* who had nothing to open with is cut by the relay in time: it was not lost */
-    try_later(carrier,
-              had_opened || rpc_ws_close_code(conn) != 4408
-                  ? pause_after(carrier, rpc_ws_close_code(conn))
-                  : 0,
-              why);
+    /* who has nothing to open with is cut by the relay after a while, as when a person is being asked */
+    carrier->is_idle = !had_opened && rpc_ws_close_code(conn) == UNPAIRED;
+    if (!carrier->is_idle)
+        try_later(carrier, pause_after(carrier, rpc_ws_close_code(conn)), why);
 }
 
 static bool on_judge(void *user, const struct view *chain, size_t n, struct err *err)
