@@ -85,20 +85,24 @@ struct looking { /* more than one, for what waking a thread costs */
     size_t n;
 };
 
-static void look_at(struct asked *asked)
-{
-    struct view csr;
-
-    if (take_csr(&asked->request, &csr, &asked->err))
-        pki_csr_read(csr, &asked->csr, &asked->err);
-}
-
 static void look(void *user)
 {
     const struct looking *looking = user;
+    struct asked *asked[ASKED_TOGETHER];
+    struct pki_csr *csrs[ASKED_TOGETHER];
+    struct view ders[ASKED_TOGETHER] = { 0 };
+    struct err errs[ASKED_TOGETHER];
+    size_t n = 0;
 
-    for (size_t i = 0; i < looking->n; i++)
-        look_at(looking->some[i]);
+    for (size_t i = 0; i < looking->n; i++) {
+        asked[n] = looking->some[i];
+        n += take_csr(&asked[n]->request, &ders[n], &asked[n]->err);
+    }
+    pki_csr_read_all(ders, n, csrs, errs);
+    for (size_t i = 0; i < n; i++) {
+        asked[i]->csr = csrs[i];
+        asked[i]->err = errs[i];
+    }
 }
 
 /* ---- on the loop -------------------------------------------------------------------------------- */

@@ -140,19 +140,38 @@ static void read_texts(struct pki_cert *cert)
 /* OpenSSL reads BER and remembers the bytes it came from. Writing everything anew shows whether
  * they were DER, the only encoding in which equal means equal bytes. It is written from the very
  * object that is then used: a copy would decode the key once more, which costs more than the rest. */
-static bool is_der(X509 *x509, struct view der)
+static bool is_tbs_der(X509 *x509, struct view tbs)
 {
     unsigned char *out = NULL;
     int len = i2d_re_X509_tbs(x509, &out);
-    bool same;
+    bool same = len > 0 && view_eq(VIEW(out, (size_t)len), tbs);
 
     OPENSSL_free(out);
-    out = NULL;
-    if (len <= 0 || (len = i2d_X509(x509, &out)) <= 0)
-        return false;
-    same = view_eq(VIEW(out, (size_t)len), der);
-    OPENSSL_free(out);
     return same;
+}
+
+static bool is_rest_der(X509 *x509, struct view rest)
+{
+    unsigned char *alg_der = NULL, *sig_der = NULL;
+    const ASN1_BIT_STRING *sig;
+    const X509_ALGOR *alg;
+    _buf_ again = { 0 };
+    struct err unused;
+
+    X509_get0_signature(&sig, &alg, x509);
+    return pki_take_der(&again, &alg_der, i2d_X509_ALGOR(alg, &alg_der), &unused) &&
+           pki_take_der(&again, &sig_der, i2d_ASN1_BIT_STRING(sig, &sig_der), &unused) &&
+           view_eq(buf_view(&again), rest);
+}
+
+/* Certificate (RFC 5280, 4.1): the signature is over the first of three. */
+static bool is_der(X509 *x509, struct view der)
+{
+    struct view outer, tbs;
+
+    return der_take(&der, DER_SEQUENCE, &outer) && der.len == 0 &&
+           der_take_whole(&outer, DER_SEQUENCE, &tbs) && is_tbs_der(x509, tbs) &&
+           is_rest_der(x509, outer);
 }
 
 static bool read_with(OSSL_LIB_CTX *ctx, struct view der, struct pki_cert **ret_cert,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PKCS#10 requests (RFC 2986). Only the key is ever taken from one; names in it must be absent or
  * the right ones, in every place where a name can stand. */
+#include "pki/batch.h"
 #include "pki/der.h"
-#include "pki/ossl.h"
 
 bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err)
 {
@@ -66,6 +66,11 @@ static const EVP_MD *find_digest(int nid)
     }
 }
 
+static bool refuse_signature(struct err *err)
+{
+    return err_set(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
+}
+
 static bool check_signature(const struct pki_csr *csr, struct view der, struct err *err)
 {
     int nid = X509_REQ_get_signature_nid(csr->req);
@@ -82,7 +87,7 @@ static bool check_signature(const struct pki_csr *csr, struct view der, struct e
     return ((sig->flags & UNUSED_BITS) == 0 && der_take(&der, DER_SEQUENCE, &outer) &&
             der_take_whole(&outer, DER_SEQUENCE, &info) &&
             pki_key_signed(key, find_digest(nid), info, string_view(sig))) ||
-           err_set(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
+           refuse_signature(err);
 }
 
 /* The request that pki_csr_new() writes: a P-256 key, signed with SHA-256, and nothing else. Everything is in its one
@@ -122,35 +127,34 @@ static bool read_plain(struct view der, struct plain *ret)
     return true;
 }
 
-static bool take_plain(const struct plain *plain, struct pki_csr *csr, struct err *err)
+static struct pki_csr *csr_of(const struct plain *plain)
 {
-    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pki_spki_key(plain->spki);
+    struct pki_csr *csr = mem_new(struct pki_csr);
 
-    if (!key)
-        return err_set(err, ERR_WRONG_KEY, "the request's key is no point of P-256");
-    if (!pki_key_signed(key, EVP_sha256(), plain->info, plain->sig))
-        return err_set(err, ERR_BAD_SIGNATURE, "the request is not signed by its own key");
     csr->has_no_names = true;
     csr->spki = buf_dup(plain->spki);
     pki_hash(plain->spki, csr->spki_hash);
-    return true;
+    return csr;
 }
 
-bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
+/* Its signature is verified with the others' of the batch. */
+static bool add_plain(struct pki_batch *batch, const struct plain *plain, struct err *err)
+{
+    uint8_t hash[HASH_SIZE];
+
+    pki_hash(plain->info, hash);
+    if (pki_batch_add(batch, plain->spki, VIEW_ARR(hash), plain->sig))
+        return true;
+    return pki_spki_is_key(plain->spki)
+               ? refuse_signature(err)
+               : err_set(err, ERR_WRONG_KEY, "the request's key is no point of P-256");
+}
+
+static bool read_any(struct view der, struct pki_csr **ret_csr, struct err *err)
 {
     _cleanup_(pki_csr_freep) struct pki_csr *csr = mem_new(struct pki_csr);
     const unsigned char *at = der.data;
-    struct plain plain;
 
-    if (der.len > PKI_MAX_CSR)
-        return err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len,
-                       PKI_MAX_CSR);
-    if (read_plain(der, &plain)) {
-        if (!take_plain(&plain, csr, err))
-            return false;
-        *ret_csr = STEAL(csr);
-        return true;
-    }
     ERR_clear_error();
     csr->req =
         (X509_REQ *)ASN1_item_d2i_ex(NULL, &at, (long)der.len, X509_REQ_it(), pki_keyless(), NULL);
@@ -163,6 +167,55 @@ bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
     if (!check_key(csr, err) || !check_signature(csr, der, err))
         return false;
     *ret_csr = STEAL(csr);
+    return true;
+}
+
+/* Another one than of these is read and verified by itself. */
+static struct pki_csr *read_or_add(struct pki_batch *batch, struct view der, bool *ret_is_added,
+                                   struct err *err)
+{
+    struct pki_csr *csr = NULL;
+    struct plain plain;
+
+    *ret_is_added = false;
+    if (der.len > PKI_MAX_CSR)
+        err_set(err, ERR_TOO_LARGE, "a request of %zu bytes, at most %d", der.len, PKI_MAX_CSR);
+    else if (!read_plain(der, &plain))
+        read_any(der, &csr, err);
+    else if (add_plain(batch, &plain, err)) {
+        *ret_is_added = true;
+        csr = csr_of(&plain);
+    }
+    return csr;
+}
+
+void pki_csr_read_all(const struct view *ders, size_t n, struct pki_csr **ret_csrs,
+                      struct err *ret_errs)
+{
+    _cleanup_(pki_batch_freep) struct pki_batch *batch = pki_batch_new(VIEW(NULL, 0));
+    _free_ bool *is_added = mem_array(bool, n + 1), *is_right = mem_array(bool, n + 1);
+    size_t n_added = 0;
+
+    for (size_t i = 0; i < n; i++)
+        ret_csrs[i] = read_or_add(batch, ders[i], &is_added[i], &ret_errs[i]);
+    pki_batch_verify(batch, is_right);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_added[i] || is_right[n_added++])
+            continue;
+        refuse_signature(&ret_errs[i]);
+        pki_csr_free(ret_csrs[i]);
+        ret_csrs[i] = NULL;
+    }
+}
+
+bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err)
+{
+    struct pki_csr *csr;
+
+    pki_csr_read_all(&der, 1, &csr, err);
+    if (!csr)
+        return false;
+    *ret_csr = csr;
     return true;
 }
 

@@ -166,6 +166,12 @@ static void make_templates(void)
     }
 }
 
+const EC_GROUP *pki_curve_group(enum pki_curve curve)
+{
+    pthread_once(&templates_once, make_templates);
+    return groups[curve];
+}
+
 EVP_PKEY *pki_spki_key(struct view spki)
 {
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;

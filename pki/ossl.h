@@ -81,6 +81,7 @@ struct view pki_x509_point(const X509 *x509); /* of any key */
 void pki_put_algorithm(struct buf *to, enum pki_curve curve);
 const EVP_MD *pki_curve_digest(enum pki_curve curve);
 const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
+const EC_GROUP *pki_curve_group(enum pki_curve curve);
 bool pki_x509_spki(X509 *x509, struct buf *ret_der, struct err *err);
 /* The public key that these bytes are, owned by the caller; NULL when they are none of ours, or the point is
  * not on its curve. Twenty times as fast as OpenSSL 3.0's decoders. */

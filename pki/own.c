@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define OPENSSL_SUPPRESS_DEPRECATED /* EC_GROUP_precompute_mult(): 3.0 has nothing in its place */
 #include "pki/own.h"
 
+#include "pki/batch.h"
 #include "pki/der.h"
 
 #include <openssl/bn.h>
@@ -9,63 +9,27 @@
 
 OWN_FREEP(ECDSA_SIG, ECDSA_SIG)
 
-struct waiting { /* a signature that was not verified yet: of P-256 alone */
-    BIGNUM *z, *r, *s;
-    BIGNUM *product; /* of every s up to this one */
-};
-
 struct pki_own {
     const struct pki_key *key;
-    struct waiting *waiting;
-    size_t n_waiting, n_rooms;
     EVP_PKEY_CTX *signing;
-    EC_GROUP *group; /* P-256; NULL: another curve, verified in the general way */
-    EC_GROUP *
-        of_key; /* the same, with the key's own point as its generator, and a table of its multiples */
-    BN_CTX *numbers;
-    EC_POINT *a, *b;
-    BIGNUM *z, *w, *x, *inverse, *w_next;
+    struct pki_batch *
+        waiting; /* signatures that were not verified yet; NULL: another curve, verified in the general way */
 };
 
 /* ---- the authority's key ------------------------------------------------------------------------- */
 
-static bool make_table(struct pki_own *own)
-{
-    _cleanup_(EC_POINT_freep) EC_POINT *point = NULL;
-    _buf_ spki = { 0 };
-    struct err unused;
-    struct view at;
-
-    own->group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
-    own->of_key = own->group ? EC_GROUP_dup(own->group) : NULL;
-    point = own->group ? EC_POINT_new(own->group) : NULL;
-    own->numbers = BN_CTX_new();
-    if (!own->of_key || !point || !own->numbers || !pki_key_spki(own->key, &spki, &unused))
-        return false;
-    at = pki_spki_point(buf_view(&spki));
-    own->a = EC_POINT_new(own->group);
-    own->b = EC_POINT_new(own->group);
-    own->z = BN_new();
-    own->w = BN_new();
-    own->x = BN_new();
-    own->inverse = BN_new();
-    own->w_next = BN_new();
-    return own->a && own->b && own->z && own->w && own->x && own->inverse && own->w_next &&
-           EC_POINT_oct2point(own->group, point, at.data, at.len, own->numbers) == 1 &&
-           EC_GROUP_set_generator(own->of_key, point, EC_GROUP_get0_order(own->group),
-                                  EC_GROUP_get0_cofactor(own->group)) == 1 &&
-           EC_GROUP_precompute_mult(own->of_key, own->numbers) == 1;
-}
-
 struct pki_own *pki_own_new(const struct pki_key *key)
 {
     struct pki_own *own = mem_new(struct pki_own);
+    _buf_ spki = { 0 };
+    struct err err;
 
     own->key = key;
     own->signing = EVP_PKEY_CTX_new(key->pkey, NULL);
-    if (!own->signing || EVP_PKEY_sign_init(own->signing) != 1 ||
-        (key->curve == PKI_P256 && !make_table(own)))
+    if (!own->signing || EVP_PKEY_sign_init(own->signing) != 1 || !pki_key_spki(key, &spki, &err))
         abort(); /* memory */
+    if (key->curve == PKI_P256)
+        own->waiting = pki_batch_new(buf_view(&spki));
     return own;
 }
 
@@ -74,102 +38,14 @@ void pki_own_free(struct pki_own *own)
     if (!own)
         return;
     EVP_PKEY_CTX_free(own->signing);
-    EC_POINT_free(own->a);
-    EC_POINT_free(own->b);
-    BN_free(own->z);
-    BN_free(own->w);
-    BN_free(own->x);
-    BN_free(own->inverse);
-    BN_free(own->w_next);
-    for (size_t i = 0; i < own->n_rooms; i++) {
-        BN_free(own->waiting[i].z);
-        BN_free(own->waiting[i].r);
-        BN_free(own->waiting[i].s);
-        BN_free(own->waiting[i].product);
-    }
-    free(own->waiting);
-    EC_GROUP_free(own->group);
-    EC_GROUP_free(own->of_key);
-    BN_CTX_free(own->numbers);
+    pki_batch_free(own->waiting);
     free(own);
-}
-
-/* SEC 1, 4.1.4, of numbers that are all public: `w` is the inverse of s. Two multiplications by tables, where the
- * general way has one by a point that nobody knew before. */
-static bool is_signed(struct pki_own *own, const struct waiting *x, const BIGNUM *w)
-{
-    const BIGNUM *n = EC_GROUP_get0_order(own->group);
-
-    return BN_mod_mul(own->z, x->z, w, n, own->numbers) == 1 &&
-           BN_mod_mul(own->w, x->r, w, n, own->numbers) == 1 &&
-           EC_POINT_mul(own->group, own->a, own->z, NULL, NULL, own->numbers) == 1 &&
-           EC_POINT_mul(own->of_key, own->b, own->w, NULL, NULL, own->numbers) == 1 &&
-           EC_POINT_add(own->group, own->a, own->a, own->b, own->numbers) == 1 &&
-           EC_POINT_get_affine_coordinates(own->group, own->a, own->x, NULL, own->numbers) == 1 &&
-           BN_nnmod(own->x, own->x, n, own->numbers) == 1 && BN_cmp(own->x, x->r) == 0;
-}
-
-/* One inversion for all: of the product of every s, from which each of them is taken out again. */
-static bool are_signed(struct pki_own *own)
-{
-    const BIGNUM *n = EC_GROUP_get0_order(own->group);
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < own->n_waiting; i++) {
-        struct waiting *x = &own->waiting[i];
-        ok = i ? BN_mod_mul(x->product, x->s, own->waiting[i - 1].product, n, own->numbers) == 1
-               : BN_copy(x->product, x->s) != NULL;
-    }
-    ok = ok &&
-         BN_mod_inverse(own->inverse, own->waiting[own->n_waiting - 1].product, n, own->numbers);
-    for (size_t i = own->n_waiting; ok && i-- > 0;) {
-        const struct waiting *x = &own->waiting[i];
-        ok = (i ? BN_mod_mul(own->w_next, own->inverse, own->waiting[i - 1].product, n,
-                             own->numbers) == 1
-                : BN_copy(own->w_next, own->inverse) != NULL) &&
-             BN_mod_mul(own->inverse, own->inverse, x->s, n, own->numbers) == 1 &&
-             is_signed(own, x, own->w_next);
-    }
-    ERR_clear_error();
-    return ok;
-}
-
-static bool is_number(const BIGNUM *x, const BIGNUM *n)
-{
-    return !BN_is_zero(x) && !BN_is_negative(x) && BN_cmp(x, n) < 0;
-}
-
-static bool put_waiting(struct pki_own *own, struct view hash, struct view sig)
-{
-    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
-    const unsigned char *at = sig.data;
-    _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)sig.len);
-    struct waiting *x;
-
-    if (!pair || at != sig.data + sig.len || hash.len != HASH_SIZE)
-        return false;
-    ECDSA_SIG_get0(pair, &r, &s);
-    if (!is_number(r, n) || !is_number(s, n))
-        return false;
-    if (own->n_waiting == own->n_rooms) {
-        own->waiting = mem_resize(own->waiting, own->n_rooms + 1, sizeof(*own->waiting));
-        x = &own->waiting[own->n_rooms++];
-        *x = (struct waiting){ BN_new(), BN_new(), BN_new(), BN_new() };
-    }
-    x = &own->waiting[own->n_waiting];
-    if (!x->z || !x->r || !x->s || !x->product || !BN_bin2bn(hash.data, HASH_SIZE, x->z) ||
-        !BN_copy(x->r, r) || !BN_copy(x->s, s))
-        return false;
-    own->n_waiting++;
-    return true;
 }
 
 bool pki_own_verify(struct pki_own *own, struct err *err)
 {
-    bool ok = own->n_waiting == 0 || are_signed(own);
-
-    own->n_waiting = 0;
-    return ok || pki_err(err, ERR_INTERNAL, "our own signature does not verify");
+    return !own->waiting || pki_batch_verify(own->waiting, NULL) ||
+           err_set(err, ERR_INTERNAL, "our own signature does not verify");
 }
 
 static bool is_signed_in_general(struct pki_own *own, struct view hash, struct view sig)
@@ -189,8 +65,8 @@ static bool sign_soon(struct pki_own *own, struct view hash, struct buf *ret_sig
 
     if (EVP_PKEY_sign(own->signing, sig, &len, hash.data, hash.len) != 1)
         return pki_err(err, ERR_SYSTEM, "signing");
-    if (own->group ? !put_waiting(own, hash, VIEW(sig, len))
-                   : !is_signed_in_general(own, hash, VIEW(sig, len)))
+    if (own->waiting ? !pki_batch_add(own->waiting, VIEW(NULL, 0), hash, VIEW(sig, len))
+                     : !is_signed_in_general(own, hash, VIEW(sig, len)))
         return pki_err(err, ERR_INTERNAL, "our own signature does not verify");
     buf_put(ret_sig, VIEW(sig, len));
     return true;
@@ -215,7 +91,7 @@ bool pki_own_sign(struct pki_own *own, struct view bytes, struct buf *ret_sig, s
 /* With (r, s) the pair (r, n - s) signs the same, and of s and n - s one needs an octet more. */
 static bool turn(struct pki_own *own, struct buf *sig)
 {
-    const BIGNUM *n = EC_GROUP_get0_order(own->group), *r, *s;
+    const BIGNUM *n = EC_GROUP_get0_order(pki_curve_group(own->key->curve)), *r, *s;
     const unsigned char *at = sig->data;
     _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *is = d2i_ECDSA_SIG(NULL, &at, (long)sig->len),
                                          *other = ECDSA_SIG_new();
@@ -245,7 +121,7 @@ bool pki_own_sign_hash(struct pki_own *own, struct view hash, size_t len, struct
         _buf_ sig = { 0 };
         if (!sign_soon(own, hash, &sig, err) || !pki_own_verify(own, err))
             return false;
-        if (sig.len != len && own->group && !turn(own, &sig))
+        if (sig.len != len && own->waiting && !turn(own, &sig))
             return pki_err(err, ERR_SYSTEM, "signing");
         if (sig.len != len)
             continue;

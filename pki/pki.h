@@ -73,6 +73,9 @@ bool pki_csr_new(const struct pki_key *key, struct buf *ret_der, struct err *err
 /* Size, strict DER, self-signature, key rules (P-256 only): TOO_LARGE, BAD_WIRE, BAD_SIGNATURE,
  * WRONG_KEY. */
 bool pki_csr_read(struct view der, struct pki_csr **ret_csr, struct err *err);
+/* Many at once, which costs less each: ret_csrs[i] is NULL where ret_errs[i] says why. */
+void pki_csr_read_all(const struct view *ders, size_t n, struct pki_csr **ret_csrs,
+                      struct err *ret_errs);
 /* The key of a request that somebody else has read and verified: of the rest nothing is looked at, and
  * pki_csr_check_names() is not for it. TOO_LARGE, BAD_WIRE, WRONG_KEY. */
 bool pki_csr_take(struct view der, struct pki_csr **ret_csr, struct err *err);

@@ -203,3 +203,47 @@ TEST(a_request_is_strict_der_signed_by_its_own_key)
     CHECK_ERR(pki_csr_read(buf_view(&large), &no, &err), err, ERR_TOO_LARGE);
     CHECK_STR(err.text, "a request of 4097 bytes, at most 4096");
 }
+
+TEST(many_are_read_at_once_and_judged_each)
+{
+    static const struct shape plain = { NULL }, named = { .cn = { "456000" } },
+                              rsa = { .key = "RSA" };
+    enum { N = 8 };
+    struct pki_csr *csrs[N];
+    struct buf ders[N] = { 0 };
+    struct view views[N];
+    struct err errs[N];
+    static const enum err_code wanted[N] = {
+        [1] = ERR_BAD_SIGNATURE, [3] = ERR_WRONG_KEY,     [4] = ERR_BAD_WIRE,
+        [5] = ERR_WRONG_KEY,     [6] = ERR_BAD_SIGNATURE,
+    };
+
+    for (size_t i = 0; i < N; i++)
+        make(i == 2 ? &named : i == 3 ? &rsa : &plain, &ders[i]);
+    ders[1].data[ders[1].len - 1] ^= 1; /* in the last number of the signature */
+    ders[4].len = 40;
+    ders[5].data[90] ^= 1; /* in the point */
+    ders[6].data[ders[6].len - 1] ^= 0x40;
+    for (size_t i = 0; i < N; i++)
+        views[i] = buf_view(&ders[i]);
+    pki_csr_read_all(views, N, csrs, errs);
+    for (size_t i = 0; i < N; i++) {
+        uint8_t all[HASH_SIZE], one[HASH_SIZE];
+        struct pki_csr *csr = NULL;
+        struct err err = { 0 };
+        if (wanted[i] != ERR_NONE) {
+            CHECK(!csrs[i]);
+            CHECK_U64(errs[i].code, wanted[i]);
+            CHECK(!pki_csr_read(views[i], &csr, &err));
+            CHECK_STR(errs[i].text, err.text);
+        } else if (CHECK(csrs[i]) && CHECK(pki_csr_read(views[i], &csr, &err))) {
+            pki_csr_spki_hash(csrs[i], all);
+            pki_csr_spki_hash(csr, one);
+            CHECK_VIEW(VIEW_ARR(all), VIEW_ARR(one));
+            pki_csr_free(csr);
+        }
+        pki_csr_free(csrs[i]);
+        buf_free(&ders[i]);
+    }
+    pki_csr_read_all(views, 0, csrs, errs);
+}

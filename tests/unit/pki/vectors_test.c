@@ -2,6 +2,7 @@
 /* Other people's vectors: x509-limbo's chains, Wycheproof's signatures. */
 #include "base/file.h"
 #include "base/text.h"
+#include "pki/batch.h"
 #include "rpc/json.h"
 #include "rpc/rpc.h"
 #include "tests/check.h"
@@ -107,6 +108,34 @@ static bool verify_p256(struct view key, struct view bytes, struct view sig)
     return pki_verify_by_spki(key, bytes, sig, &err);
 }
 
+/* Among others, which are right and stay so. */
+static bool verify_together(struct view key, struct view bytes, struct view sig)
+{
+    static struct buf own_spki, own_sig;
+    _cleanup_(pki_batch_freep) struct pki_batch *batch = pki_batch_new(VIEW(NULL, 0));
+    _cleanup_(pki_key_freep) struct pki_key *own = NULL;
+    uint8_t hash[HASH_SIZE], own_hash[HASH_SIZE];
+    bool is[5] = { false };
+    struct err err = { 0 };
+    bool is_added;
+
+    pki_hash(VIEW_LIT("ours"), own_hash);
+    if (!own_spki.len) {
+        CHECK(pki_key_new(PKI_P256, &own, &err) && pki_key_spki(own, &own_spki, &err) &&
+              pki_key_sign(own, VIEW_LIT("ours"), &own_sig, &err));
+    }
+    pki_hash(bytes, hash);
+    CHECK(pki_batch_add(batch, buf_view(&own_spki), VIEW_ARR(own_hash), buf_view(&own_sig)));
+    is_added = pki_batch_add(batch, key, VIEW_ARR(hash), sig);
+    CHECK(pki_batch_add(batch, buf_view(&own_spki), VIEW_ARR(hash), buf_view(&own_sig)));
+    CHECK(pki_batch_add(batch, buf_view(&own_spki), VIEW_ARR(own_hash), buf_view(&own_sig)));
+    CHECK_U64(pki_batch_count(batch), 3 + is_added);
+    CHECK(!pki_batch_verify(batch, is)); /* the third one is over something else */
+    CHECK(is[0] && !is[1 + is_added] && is[2 + is_added]);
+    CHECK(pki_batch_verify(batch, is)); /* none */
+    return is_added && is[1];
+}
+
 TEST(ed25519_signatures_are_judged_as_wycheproof_judges_them)
 {
     try_file("wycheproof/ed25519_test.json", "pk", key_verify);
@@ -115,4 +144,5 @@ TEST(ed25519_signatures_are_judged_as_wycheproof_judges_them)
 TEST(ecdsa_signatures_are_judged_as_wycheproof_judges_them)
 {
     try_file("wycheproof/ecdsa_secp256r1_sha256_test.json", "publicKeyDer", verify_p256);
+    try_file("wycheproof/ecdsa_secp256r1_sha256_test.json", "publicKeyDer", verify_together);
 }
