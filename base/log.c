@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,13 +126,11 @@ static bool has_room(void)
     return !outlet.is_stuck;
 }
 
-static void put_line(struct buf *line)
+static void end_line(struct buf *line)
 {
     if (line_format == LOG_JSON)
         make_json(line);
     buf_put_u8(line, '\n');
-    if (write(STDERR_FILENO, line->data, line->len) < 0) /* one write: lines never mix */
-        return;                                          /* nowhere left to say it */
 }
 
 static void begin_line(struct buf *line, const char *level, const char *event)
@@ -142,6 +141,12 @@ static void begin_line(struct buf *line, const char *level, const char *event)
                program_name, event);
 }
 
+static void put(struct view lines)
+{
+    if (write(STDERR_FILENO, lines.data, lines.len) < 0) /* one write: lines never mix */
+        return;                                          /* nowhere left to say it */
+}
+
 static void say_lost(void)
 {
     uint64_t n = outlet.n_lost;
@@ -150,7 +155,58 @@ static void say_lost(void)
     outlet.n_lost -= n;
     begin_line(&line, "warn", "log_lost");
     buf_printf(&line, " lines=%" PRIu64, n);
-    put_line(&line);
+    end_line(&line);
+    put(buf_view(&line));
+}
+
+static void put_or_lose(struct view lines, size_t n)
+{
+    bool has = has_room();
+
+    if (has && outlet.n_lost) {
+        say_lost();
+        has = has_room();
+    }
+    if (has)
+        put(lines);
+    else
+        outlet.n_lost += n;
+}
+
+/* ---- many at once ------------------------------------------------------------------------------ */
+
+static _Thread_local struct {
+    bool is_on;
+    struct buf lines;
+    size_t n;
+} held;
+
+static void pour(void)
+{
+    if (held.n)
+        put_or_lose(buf_view(&held.lines), held.n);
+    buf_clear(&held.lines);
+    held.n = 0;
+}
+
+static void keep(struct view line)
+{
+    if (held.lines.len + line.len > PIPE_BUF)
+        pour();
+    buf_put(&held.lines, line);
+    held.n++;
+}
+
+void log_hold(void)
+{
+    held.is_on = true;
+}
+
+void log_release(void)
+{
+    pour();
+    buf_free(&held.lines);
+    held.is_on = false;
 }
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
@@ -162,24 +218,17 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
 
     if (level < lowest_level)
         return;
-    if (!has_room()) {
-        outlet.n_lost++;
-        return;
-    }
-    if (outlet.n_lost) {
-        say_lost();
-        if (!has_room()) {
-            outlet.n_lost++;
-            return;
-        }
-    }
     va_start(args, fmt);
     if (vasprintf(&rest, fmt, args) < 0)
         abort();
     va_end(args);
     begin_line(&line, names[level], event);
     buf_printf(&line, "%s%s", *rest ? " " : "", rest);
-    put_line(&line);
+    end_line(&line);
+    if (held.is_on)
+        keep(buf_view(&line));
+    else
+        put_or_lose(buf_view(&line), 1);
 }
 
 const char *log_quote(struct view text)

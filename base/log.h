@@ -19,6 +19,11 @@ bool log_read_format(const char *text, enum log_format *ret_format);
  * it is left out, after a moment; "log_lost" says how many lines as soon as there is room. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) _printf_(3, 4);
 
+/* Until log_release() lines of this thread wait for each other, and are written together, as many as one write of a pipe
+ * takes whole: for whoever says the same of hundreds at a time. Nothing that may end the program stands between the two. */
+void log_hold(void);
+void log_release(void);
+
 /* `text` escaped for one value, in quotes where it needs them. The result lives until the eighth next
  * call of the same thread; long text is cut at 200 characters. */
 const char *log_quote(struct view text);

@@ -3,6 +3,7 @@
  * written from the record. */
 #include "den/asked.h"
 
+#include "base/log.h"
 #include "base/map.h"
 #include "den/record.h"
 
@@ -409,11 +410,13 @@ static void flush(struct den_core *core)
         else
             end(batch.ready[i], VIEW(NULL, 0), &err);
     push(core); /* the signer first: it has a core of its own */
+    log_hold();
     for (size_t i = 0; i < batch.n_made; i++)
         if (ok)
             hand_out(batch.made[i]);
         else
             end(batch.made[i], VIEW(NULL, 0), &err);
+    log_release();
 }
 
 /* ---- time --------------------------------------------------------------------------------------- */

@@ -74,3 +74,35 @@ TEST(a_log_that_nobody_reads_stops_nobody)
     close(ends[1]);
     close(before);
 }
+
+TEST(lines_that_are_held_come_together_and_whole)
+{
+    enum { LINES = 300 };
+    int ends[2], before = dup(STDERR_FILENO);
+    _buf_ text = { 0 }, expected = { 0 };
+    const char *at;
+
+    CHECK(pipe(ends) == 0 && before >= 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+    log_open("test", LOG_INFO);
+    CHECK(dup2(ends[1], STDERR_FILENO) >= 0);
+    log_hold();
+    log_event(LOG_INFO, "line", "n=0");
+    drain(ends[0], &text);
+    CHECK_U64(text.len, 0);
+    for (size_t i = 1; i < LINES; i++)
+        log_event(LOG_INFO, "line", "n=%zu", i);
+    log_release();
+    log_event(LOG_INFO, "line", "n=%d", LINES);
+    drain(ends[0], &text);
+    dup2(before, STDERR_FILENO);
+    at = buf_cstr(&text);
+    for (size_t i = 0; i <= LINES && at; i++) { /* in their order, one a line */
+        buf_clear(&expected);
+        buf_printf(&expected, " event=line n=%zu\n", i);
+        at = strstr(at, buf_cstr(&expected));
+        CHECK(at != NULL);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    close(before);
+}
