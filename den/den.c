@@ -49,6 +49,7 @@ struct den {
     uint64_t answers_of;             /* the generation of the signer */
     struct rpc_uplink *uplink;       /* NULL: not yet, or no longer */
     struct turn *turn, *turn_before; /* the core's; that which it is about to let go of */
+    struct rpc_turn *loop_turn;
     struct den_core *core;
     struct den_port port;
     struct admin_place place;
@@ -398,10 +399,18 @@ static bool open_figures(struct den *den, struct err *err)
 
 /* ---- the router ---------------------------------------------------------------------------- */
 
+static void on_turn(void *user)
+{
+    struct den *den = user;
+
+    store_look_end(den->home->store);
+}
+
 static void on_inv(void *user, const struct rpc_inv *inv)
 {
     struct served *served = user;
 
+    store_look(served->den->home->store); /* many come in one turn */
     den_core_handle(served->den->core, served->procedure, inv);
     arm(served->den);
 }
@@ -923,6 +932,7 @@ static bool start(struct den *den, struct err *err)
         !den_core_start(den->core, err) || !open_http(den, err) || !open_figures(den, err) ||
         !connect_router(den, err))
         return false;
+    den->loop_turn = rpc_turn_new(rpc_loop_native(den->loop), on_turn, den);
     den->look = rpc_timer_new(den->loop, on_look, den);
     rpc_timer_set(den->look, clock_mono_ms() + LOOK_EVERY);
     register_procedures(den);
@@ -961,6 +971,7 @@ static void deinit(struct den *den)
     den_core_free(den->core);
     turn_free(den->turn);
     rpc_ws_free(den->ws);
+    rpc_turn_free(den->loop_turn);
     if (den->look)
         rpc_timer_free(den->look);
     if (den->watchdog)

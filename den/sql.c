@@ -174,7 +174,7 @@ bool sql_change(struct store *store, enum sql which, const struct arg *args, siz
     _row_ row = { 0 };
     bool is_row;
 
-    if (sqlite3_get_autocommit(store->db))
+    if (store->is_looking || sqlite3_get_autocommit(store->db))
         return err_set(err, ERR_INTERNAL, "%s: a change outside of a transaction", store->path);
     if (!sql_start(store, which, args, n_args, &row, err) || !sql_next(store, &row, &is_row, err))
         return false;

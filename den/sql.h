@@ -24,6 +24,7 @@
     "UPDATE certificate SET revoked_at = ?, reason = ?, revoked_by = ? WHERE revoked_by IS NULL"
 #define SQLS(X)                                                                                    \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(LOOK, "BEGIN DEFERRED")                                                                      \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
     X(IDENTITY_BY_KEY, "SELECT " IDENTITY " FROM identity WHERE pk = ?")                           \
@@ -175,7 +176,8 @@ struct store {
     struct err sick;             /* code ERR_NONE: it is not */
     struct store_anchor pending; /* the newest audit entry, until it stands in the anchor */
     bool has_pending, is_pending_committed;
-    int anchor_fd; /* -1: not open */
+    bool is_looking; /* store_look(): a transaction that reads alone */
+    int anchor_fd;   /* -1: not open */
     bool is_anchor_writable;
 };
 

@@ -33,6 +33,10 @@ bool store_begin(struct store *store, struct err *err);
 const struct err *store_sickness(const struct store *s);
 bool store_commit(struct store *store, struct err *err);
 void store_rollback(struct store *store); /* harmless outside a transaction */
+/* What is read until store_look_end(), or until store_begin(), is read from one moment's state, which costs less than
+ * looking for the newest each time. For less than a turn of the loop: other processes change things, too. */
+void store_look(struct store *store);
+void store_look_end(struct store *store);
 
 /* Outcomes of look-ups: false from the function is an error of the store itself. */
 enum store_found { STORE_NONE, STORE_FOUND };

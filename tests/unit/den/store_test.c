@@ -91,6 +91,42 @@ TEST(changes_need_a_transaction)
     store_rollback(store); /* harmless */
 }
 
+static bool is_known(struct store *store, const char *id)
+{
+    struct store_identity found;
+    enum store_found is = STORE_NONE;
+
+    CHECK(store_identity_by_id(store, view_text(id), &is, &found, &err));
+    return is == STORE_FOUND;
+}
+
+TEST(a_look_sees_one_moment_and_ends_with_a_transaction)
+{
+    _free_ char *path = NULL;
+    _cleanup_(store_freep) struct store *store = new_store(&path), *other = NULL;
+    struct store_identity i = identity("456000", 1), j = identity("456001", 2);
+
+    CHECK_OK(store_open(path, &other, &err), err);
+    store_look(store);
+    CHECK(!is_known(store, "456000"));
+    CHECK_ERR(store_identity_add(store, &j, &err), err, ERR_INTERNAL); /* it only reads */
+    CHECK_OK(store_begin(other, &err) && store_identity_add(other, &i, &err) &&
+                 store_commit(other, &err),
+             err);
+    store_look(store);
+    CHECK(!is_known(store, "456000"));
+    CHECK_OK(store_begin(store, &err), err);
+    CHECK(is_known(store, "456000"));
+    store_look(store); /* nothing, within one */
+    store_look_end(store);
+    CHECK_OK(store_identity_add(store, &j, &err) && store_commit(store, &err), err);
+    store_look(store);
+    CHECK(is_known(store, "456001"));
+    store_look_end(store);
+    store_look_end(store);
+    CHECK_OK(store_begin(other, &err) && store_commit(other, &err), err);
+}
+
 TEST(identities_are_found_by_key_and_by_id_and_survive_reopening)
 {
     _free_ char *path = NULL;
