@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """den's figures: a real den behind a real router, a throw-away network, beside Debian's CFSSL over HTTP."""
+import hashlib
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -18,6 +20,7 @@ from network import Network, free_port, run  # noqa: E402
 
 ROUNDS = 3
 IDENTITIES, REQUESTS, WINDOW = 1000, 20000, 512
+PEERS, RULES, PAIRS, DIALS, DIALS_AT_ONCE = 10000, 1000, 400, 10000, 256
 CERTIFICATES, REVOKED = 1000000, 100000
 PATIENCE = 120
 ROUTER = {"max_connections": 4096, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
@@ -55,8 +58,8 @@ class Cpu:
 class Den:
     """A network whose den knows the load program's peers. The limits per identity and per address are lifted, and said so."""
 
-    def __init__(self, program, build, folder, **more):
-        self.load = program("den_load")
+    def __init__(self, program, build, folder, identities=IDENTITIES, **more):
+        self.load, self.identities = program("den_load"), identities
         self.net = Network(build, folder, name="bench.warren")
         self.net.has_limits = True
         self.net.init()
@@ -72,12 +75,39 @@ class Den:
         return db
 
     def add_identities(self):
-        said = run([self.load, "keys", self.net.path("den"), f"port={self.net.port}", f"count={IDENTITIES}"]).stdout
+        said = run([self.load, "keys", self.net.path("den"), f"port={self.net.port}", f"count={self.identities}"]).stdout
         rows = [json.loads(line) for line in said.splitlines()]
         db = self.database()
         with db:
             db.executemany("INSERT INTO identity (id, pk, role, adm_no, created_at) VALUES (?, ?, 'peer', 1, 1)",
                            [(row["id"], bytes.fromhex(row["pk"])) for row in rows])
+        db.close()
+
+    def add_tls_keys(self):
+        """Says of each peer that it has a certificate, for the TLS key that den_dial says it has."""
+        db = self.database()
+        now = int(time.time() * 1000)
+        der = db.execute("SELECT der FROM certificate WHERE der IS NOT NULL LIMIT 1").fetchone()[0]
+        ids = [row[0] for row in db.execute("SELECT id FROM identity")]
+        with db:
+            db.executemany("INSERT INTO certificate (serial, id, spki, der, reserved_at, not_before, not_after)"
+                           " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           ((b"\x01" + secrets.token_bytes(16), each, hashlib.sha256(f"warren bench tls {each}".encode()).digest(), der,
+                             now, now - DAY, now + DAY) for each in ids))
+        db.close()
+
+    def add_rules(self):
+        """Between random groups and machines, and one for all: every dial is decided, and none by the first rule that is read."""
+        pick = random.Random(1)
+        group = lambda: f"group:g{pick.randrange(100)}"  # noqa: E731
+        peer = lambda: 100000 + pick.randrange(PEERS)  # noqa: E731
+        rows = [f"  - {{from: {group()}, to: {group()}, can: [view, tunnel:*]}}" if i % 2 else
+                f"  - {{from: {peer()}, to: [{peer()}, {group()}], can: [view, file]}}" for i in range(RULES - 1)]
+        with open(self.net.path("den/policy.yaml"), "w", encoding="ascii") as f:
+            f.write("\n".join(["rules:", *rows, "  - {from: any, to: any, can: [chat]}", ""]))
+        db = self.database()
+        with db:
+            db.execute("UPDATE identity SET groups = 'g' || (id % 100)")
         db.close()
 
     def add_certificates(self, n, is_revoked):
@@ -110,17 +140,23 @@ class Den:
         return subprocess.Popen([self.load, verb, self.net.path("den"), f"port={self.net.port}", *words], stdout=subprocess.PIPE,
                                 stderr=stderr, text=True)
 
-    def sign(self):
-        """Certificates a second, and what each of the three programs spent on one."""
-        load = self.start("sign", count=IDENTITIES, requests=REQUESTS, window=WINDOW)
+    def run(self, load, pieces):
+        """Pieces a second, and what each of the three programs spent on one."""
         if not load.stdout.readline():
-            sys.exit("bench: den_load sign failed")
+            sys.exit(f"bench: {load.args[0]} failed")
         cpu = Cpu(den=self.net.den.process.pid, router=self.net.router.process.pid, client=load.pid)
         said = load.stdout.readline()
-        spent = cpu.spent(REQUESTS)
+        spent = cpu.spent(pieces)
         if load.wait(300) != 0:
-            sys.exit("bench: den_load sign failed")
+            sys.exit(f"bench: {load.args[0]} failed")
         return json.loads(said)["value"], spent
+
+    def sign(self):
+        return self.run(self.start("sign", count=IDENTITIES, requests=REQUESTS, window=WINDOW), REQUESTS)
+
+    def dial(self, program):
+        words = [f"port={self.net.port}", f"pairs={PAIRS}", f"requests={DIALS}", f"window={DIALS_AT_ONCE}"]
+        return self.run(subprocess.Popen([program("den_dial"), self.net.path("den"), *words], stdout=subprocess.PIPE, text=True), DIALS)
 
     def ping(self):
         """A client that calls den. After a start with many revocations the router takes members when it has them all."""
@@ -202,6 +238,30 @@ def signed(program, build, folder):
     yield {"suite": "den", "figure": "signed: CPU of den and its signer", "unit": "us/certificate", "value": cost["den"], "beside": beside}
 
 
+def authorised(program, build, folder):
+    """Sessions a second, from den.session.open to the callee's accept: decided by a policy of RULES rules among PEERS peers, audited
+    durably. The limits per identity are lifted. The callees sign, and look at nothing."""
+    den = Den(program, build, folder, identities=PEERS, dial_burst=0, sessions_per_id=0, sessions_per_pair=0)
+    rates, costs = [], []
+    try:
+        den.add_rules()
+        den.net.start_den()
+        den.add_tls_keys()
+        for number in range(ROUNDS):
+            print(f"\r  round {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
+            value, spent = den.dial(program)
+            rates.append(value)
+            costs.append(spent)
+        print("\r                 \r", end="", file=sys.stderr, flush=True)
+    finally:
+        den.close()
+    cost = {name: statistics.median(each[name] for each in costs) for name in costs[0]}
+    yield {"suite": "den", "figure": f"authorised, {RULES} rules, {PEERS} peers (limits per identity lifted)", "unit": "sessions/s",
+           "value": statistics.median(rates), "beside": {}}
+    yield {"suite": "den", "figure": "authorised: CPU of den and its signer", "unit": "us/session", "value": cost["den"],
+           "beside": {"the router": cost["router"], "the clients": cost["client"]}}
+
+
 def start(program, build, folder):
     """From the start of the process until it is online."""
     den = Den(program, build, folder)
@@ -262,7 +322,7 @@ def policy(program, _build, _folder):
 
 
 def figures(build, program):
-    for measure in (signed, start, crl, policy):
+    for measure in (signed, authorised, start, crl, policy):
         folder = tempfile.mkdtemp(prefix="warren-bench-")
         try:
             yield from measure(program, build, folder)
