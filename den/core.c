@@ -88,6 +88,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->askings);
     core->passing_at = core->meet_at = NEVER_MS;
     core->lives = lives_new(core);
+    core->together = together_new();
     core->issue = issue_new();
     core->revoked = revoked_new();
     core->making = crl_making_new();
@@ -135,6 +136,7 @@ void den_core_free(struct den_core *core)
     asked_drop_all(core);
     rollback_down(core);
     open_drop_all(core);
+    together_free(core->together);
     ungrant_drop_all(core);
     passing_drop_all(core);
     fresh_free(core->fresh);
@@ -399,11 +401,13 @@ uint64_t den_core_deadline(const struct den_core *core)
 
     return min_u64(
         min_u64(min_u64(heart_deadline(core), live_deadline(core)), judge_deadline(core)),
-        min_u64(min_u64(core->renew_at, core->meet_at), min_u64(passing_at, issue_deadline(core))));
+        min_u64(min_u64(core->renew_at, core->meet_at),
+                min_u64(passing_at, min_u64(issue_deadline(core), together_deadline(core)))));
 }
 
 void den_core_tick(struct den_core *core)
 {
+    together_tick(core);
     issue_tick(core);
     rollback_tick(core);
     heart_tick(core);

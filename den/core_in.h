@@ -72,8 +72,9 @@ struct den_core {
 
     struct list opens; /* struct open of open.h */
     size_t n_opens;
-    struct lives *lives;  /* live.c */
-    struct list ungrants; /* struct ungrant of ungrant.c */
+    struct together *together; /* together.c */
+    struct lives *lives;       /* live.c */
+    struct list ungrants;      /* struct ungrant of ungrant.c */
     size_t n_ungrants;
 
     struct list askings; /* passing.c: the router is asked whether they are there */
@@ -320,6 +321,10 @@ bool resign_more(struct den_core *core, bool *ret_is_all, struct err *err);
 
 struct lives *lives_new(struct den_core *core);
 void lives_free(struct lives *lives);
+struct together *together_new(void);
+void together_free(struct together *together);
+void together_tick(struct den_core *core);
+uint64_t together_deadline(const struct den_core *core);
 bool live_start(struct den_core *core, struct err *err); /* what the store has open */
 void live_add(struct den_core *core, const struct store_session *session);
 void live_moved(struct den_core *core, struct view sid, const char *state);

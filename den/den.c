@@ -399,11 +399,13 @@ static bool open_figures(struct den *den, struct err *err)
 
 /* ---- the router ---------------------------------------------------------------------------- */
 
+/* Whatever happened in it, what is due now is not slept over. */
 static void on_turn(void *user)
 {
     struct den *den = user;
 
     store_look_end(den->home->store);
+    arm(den);
 }
 
 static void on_inv(void *user, const struct rpc_inv *inv)

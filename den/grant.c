@@ -55,30 +55,6 @@ static void bound(struct open *open, uint64_t duration)
                                        : until;
 }
 
-static bool record_accept(struct open *open, struct view consent, struct err *err)
-{
-    struct store_session report = { .ends_at = open->ends_at };
-    char until[CLOCK_TEXT];
-    bool has_consent = consent.len != 0, has_end = open->ends_at != 0;
-    clock_text(open->ends_at, until);
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("sid", open->sid),
-        AUDIT_TEXT("from", open->a.id),
-        AUDIT_TEXT("to", open->b.id),
-        /* As the callee has it: it may have asked where policy does not. */
-        { has_consent ? "consent" : "until", has_consent ? consent : view_text(until) },
-        AUDIT_TEXT("until", until),
-    };
-
-    memcpy(report.sid, open->d.sid.data, sizeof(report.sid));
-    if (!open_record_state(open->core, open->d.sid, "accepted", "", &report, pairs,
-                           (size_t)3 + has_consent + has_end, err))
-        return false;
-    if (open->ends_at != open->live_until) /* that one judge.c sees to, and names the rule */
-        live_bound(open->core, open->d.sid, open->ends_at);
-    return true;
-}
-
 /* What `who`, one of the two ends, needs of a TURN server. It has a grant. */
 static void put_turn(struct open *open, const struct store_identity *who, struct buf *to)
 {
@@ -100,8 +76,7 @@ static void put_rekeys(struct open *open, const struct store_identity *who, stru
         rpc_put_array(to, 0);
 }
 
-static void answer_session(struct open *open, struct view accept, struct view accept_sig,
-                           struct view ice)
+static void answer_session(struct open *open)
 {
     _buf_wipe_ args = { 0 };
     _buf_ rekeys = { 0 };
@@ -110,13 +85,24 @@ static void answer_session(struct open *open, struct view accept, struct view ac
     rpc_put_array(&args, 8);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
-    rpc_put_bin(&args, accept);
-    rpc_put_bin(&args, accept_sig);
-    rpc_put_bin(&args, ice);
+    rpc_put_bin(&args, buf_view(&open->accept));
+    rpc_put_bin(&args, VIEW_ARR(open->accept_sig));
+    rpc_put_bin(&args, buf_view(&open->accept_ice));
     put_turn(open, &open->a, &args);
     rpc_put_raw(&args, buf_view(&rekeys));
     rpc_put_u64(&args, open->ends_at);
     core_yield(open->core, open->inv, buf_view(&args));
+}
+
+void grant_accepted(struct open *open)
+{
+    live_moved(open->core, open->d.sid, "accepted");
+    if (open->ends_at != open->live_until) /* that one judge.c sees to, and names the rule */
+        live_bound(open->core, open->d.sid, open->ends_at);
+    log_event(LOG_INFO, "session.accepted", "sid=%s from=%s to=%s", open->sid, open->a.id,
+              open->b.id);
+    answer_session(open);
+    open_free(open);
 }
 
 static void take_accept(struct open *open, struct rpc_payload payload)
@@ -140,14 +126,11 @@ static void take_accept(struct open *open, struct rpc_payload payload)
         return;
     }
     bound(open, duration);
-    if (!record_accept(open, consent, &err)) {
-        open_fail(open, "failed", &err);
-        return;
-    }
-    log_event(LOG_INFO, "session.accepted", "sid=%s from=%s to=%s", open->sid, open->a.id,
-              open->b.id);
-    answer_session(open, bytes, sig, ice);
-    open_free(open);
+    open->accept = buf_dup(bytes);
+    memcpy(open->accept_sig, sig.data, SIG_SIZE);
+    open->accept_ice = buf_dup(ice);
+    snprintf(open->consent, sizeof(open->consent), "%.*s", VIEW_FMT(consent));
+    together_accept(open);
 }
 
 static void ring(struct open *open)
@@ -262,7 +245,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
 
 /* ---- step 3: decided for it, so mint and install ------------------------------------------- */
 
-static bool mint(struct open *open, const struct policy_decision *decision, struct err *err)
+static void write_grant(struct open *open, const struct policy_decision *decision)
 {
     struct den_core *core = open->core;
     uint8_t dial_hash[HASH_SIZE];
@@ -286,55 +269,31 @@ static bool mint(struct open *open, const struct policy_decision *decision, stru
     hash_sha256(buf_view(&open->dial), dial_hash);
     for (; g.caps_back.n < decision->n_caps_back && g.caps_back.n < RPC_MAX_ITEMS; g.caps_back.n++)
         g.caps_back.item[g.caps_back.n] = decision->caps_back[g.caps_back.n];
-    return signer_sign(core->c.signer, RPC_W_GRANT, &g, &open->grant, open->grant_sig, err);
+    rpc_statement_write(RPC_W_GRANT, &g, &open->grant);
 }
 
-static bool record_grant(struct open *open, const struct policy_decision *decision, struct err *err)
-{
-    _transaction_ struct store *store = open->core->c.store;
-    struct store_session session = { .state = "offered", .opened_at = core_wall(open->core) };
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("from", open->a.id),
-        AUDIT_TEXT("to", open->b.id),
-        AUDIT_TEXT("can", open->caps),
-        AUDIT_TEXT("consent", decision->must_ask ? "ask" : "none"),
-        AUDIT_TEXT("rule", open->rule),
-        AUDIT_TEXT("sid", open->sid),
-        AUDIT_TEXT("dialled", open->name),
-    };
-    size_t n_pairs = N_ELEMENTS(pairs) - (*open->name == '\0');
-
-    memcpy(session.sid, open->d.sid.data, sizeof(session.sid));
-    memcpy(session.a_id, open->a.id, sizeof(session.a_id));
-    memcpy(session.b_id, open->b.id, sizeof(session.b_id));
-    memcpy(session.caps, open->caps, sizeof(session.caps));
-    if (!store_begin(store, err) || !store_session_add(store, &session, err) ||
-        !audit_append(store, session.opened_at, "session.granted", pairs, n_pairs, err) ||
-        !store_commit(store, err))
-        return false;
-    live_add(open->core, &session);
-    open->core->n_granted++;
-    return true;
-}
-
+/* It is signed when it is recorded, and not before. */
 static void grant(struct open *open, const struct policy_decision *decision)
 {
-    struct err err = { 0 };
-    _buf_ args = { 0 };
+    open->must_ask = decision->must_ask;
+    write_grant(open, decision);
+    together_grant(open);
+}
 
-    if (!record_grant(open, decision, &err)) {
-        err_wrap(&err, "recording a session");
-        open_fail(open, "failed", &err);
-        return;
-    }
+void grant_recorded(struct open *open)
+{
     open->is_granted = true;
+    open->core->n_granted++;
     log_event(LOG_INFO, "session.granted", "sid=%s from=%s to=%s can=%s consent=%s rule=%s",
               open->sid, open->a.id, open->b.id, log_quote_text(open->caps),
-              decision->must_ask ? "ask" : "none", log_quote_text(open->rule));
-    if (!mint(open, decision, &err)) {
-        open_fail(open, "failed", &err);
-        return;
-    }
+              open->must_ask ? "ask" : "none", log_quote_text(open->rule));
+}
+
+void grant_minted(struct open *open, const uint8_t sig[SIG_SIZE])
+{
+    _buf_ args = { 0 };
+
+    memcpy(open->grant_sig, sig, SIG_SIZE);
     rpc_put_array(&args, 2);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));

@@ -13,6 +13,7 @@ struct open *open_new(struct den_core *core, const struct rpc_inv *inv)
     open->inv = inv->number;
     snprintf(open->source, sizeof(open->source), "%.*s", VIEW_FMT(inv->invocation->source));
     open->wants_progress = inv->invocation->receive_progress;
+    list_init(&open->stage);
     list_append(&core->opens, &open->node);
     core->n_opens++;
     return open;
@@ -23,12 +24,15 @@ void open_free(struct open *open)
     if (!open)
         return;
     list_remove(&open->node);
+    together_leave(open);
     open->core->n_opens--;
     if (open->call)
         open->core->c.port->forget(open->core->c.port->user, open->call);
     buf_free(&open->dial);
     buf_free(&open->ice);
     buf_free(&open->grant);
+    buf_free(&open->accept);
+    buf_free(&open->accept_ice);
     free(open);
 }
 

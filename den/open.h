@@ -8,14 +8,17 @@
 #include "den/record.h"
 
 struct open {
-    struct list node; /* in core->opens */
+    struct list node;     /* in core->opens */
+    struct list stage;    /* in one of together.c's; else in none */
+    struct open **minted; /* where it is named while its grant is at the signer; else NULL */
     struct den_core *core;
     uint64_t inv, call; /* the dial's number; the call that is under way, 0: none */
-    bool wants_progress, is_ringing, is_granted;
+    bool wants_progress, is_ringing, is_granted, must_ask, is_live;
     struct store_identity a, b;
-    struct buf dial, ice, grant;
-    uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE];
-    char source[64];   /* where the caller is connected from, as the router says */
+    struct buf dial, ice, grant, accept, accept_ice;
+    uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE], accept_sig[SIG_SIZE];
+    char consent[16];
+    char source[64]; /* where the caller is connected from, as the router says */
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
     char sid[RECORD_HEX], caps[256];
@@ -57,3 +60,13 @@ void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, co
 /* The same with den's signature, for which they close a link that is up. */
 void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                    struct view reason);
+
+/* ---- together.c: recorded and signed with others ---------------------------------------------------- */
+
+void together_grant(struct open *open);  /* grant_recorded(), then grant_minted(); or it fails */
+void together_accept(struct open *open); /* grant_accepted(); or it fails */
+void together_leave(struct open *open);  /* wherever it is */
+
+void grant_recorded(struct open *open);
+void grant_minted(struct open *open, const uint8_t sig[SIG_SIZE]);
+void grant_accepted(struct open *open);

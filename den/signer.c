@@ -290,18 +290,75 @@ static bool take_sig(struct vault_in *in, uint8_t ret_sig[SIG_SIZE], struct err 
     return true;
 }
 
+static void put_statements(struct buf *request, enum rpc_word word,
+                           const struct signer_statement *items, size_t n)
+{
+    buf_put_u8(request, VAULT_STATEMENTS);
+    buf_put_u16(request, (uint16_t)n);
+    for (size_t i = 0; i < n; i++) {
+        buf_put_u8(request, (uint8_t)word);
+        vault_put(request, buf_view(&items[i].bytes));
+    }
+}
+
+/* What is to be signed while den does something else. */
+struct signing {
+    struct flight flight;
+    struct signer_statement *items;
+    size_t n;
+    signer_on_signed *done;
+    void *user;
+};
+
+static void signing_landed(struct flight *flight, struct vault_in *in, const struct err *why)
+{
+    struct signing *s = CONTAINER(flight, struct signing, flight);
+    struct err all = { 0 };
+
+    for (size_t i = 0; in && i < s->n; i++) {
+        struct err *err = &s->items[i].err;
+        if (!vault_take_outcome(in, err) || !take_sig(in, s->items[i].sig, err))
+            err_wrap(err, "signer");
+    }
+    if (!in)
+        all = *why;
+    else if (!vault_end(in))
+        err_set(&all, ERR_INTERNAL, "the signer's answer is damaged");
+    for (size_t i = 0; all.code != ERR_NONE && i < s->n; i++)
+        s->items[i].err = all;
+    s->done(s->user, s->items, s->n);
+}
+
+static void signing_free(struct flight *flight)
+{
+    free(CONTAINER(flight, struct signing, flight));
+}
+
+void signer_sign_soon(struct signer *s, enum rpc_word word, struct signer_statement *items,
+                      size_t n, signer_on_signed *done, void *user)
+{
+    struct signing *signing = mem_new(struct signing);
+    _buf_ request = { 0 };
+
+    signing->flight.landed = signing_landed;
+    signing->flight.free = signing_free;
+    signing->items = items;
+    signing->n = n;
+    signing->done = done;
+    signing->user = user;
+    for (size_t i = 0; i < n; i++)
+        items[i].err = (struct err){ 0 };
+    put_statements(&request, word, items, n);
+    signer_take_off(s, &request, &signing->flight);
+}
+
 bool signer_sign_all(struct signer *s, enum rpc_word word, struct signer_statement *items, size_t n,
                      struct err *err)
 {
     _buf_ request = { 0 }, answer = { 0 };
     struct vault_in in;
 
-    buf_put_u8(&request, VAULT_STATEMENTS);
-    buf_put_u16(&request, (uint16_t)n);
-    for (size_t i = 0; i < n; i++) {
-        buf_put_u8(&request, (uint8_t)word);
-        vault_put(&request, buf_view(&items[i].bytes));
-    }
+    put_statements(&request, word, items, n);
     if (!signer_ask(s, &request, &answer, &in, err))
         return false;
     for (size_t i = 0; i < n; i++)

@@ -237,6 +237,49 @@ TEST(nobody_is_told_of_a_session_that_could_not_be_recorded)
     CHECK_STR(scene_state_of(s.w, dial.sid), "");
 }
 
+/* Of one turn of the loop: the second has the number of the first, the third one of its own. */
+TEST(dials_of_one_turn_are_recorded_together_and_judged_each)
+{
+    SCENE(s);
+    DIAL(first, s.w, s.alice, s.bob->id);
+    DIAL(second, s.w, s.bob, s.alice->id);
+    DIAL(third, s.w, s.bob, s.alice->id);
+    memcpy(second.sid, first.sid, sizeof(second.sid));
+    s.w->is_turn_long = true;
+    scene_dial(s.w, &first);
+    uint64_t inv = scene_dial(s.w, &second);
+    scene_dial(s.w, &third);
+    for (size_t i = 0; i < 3; i++)
+        scene_say_online(s.w, true);
+    CHECK_STR(scene_state_of(s.w, first.sid), "");
+    CHECK(!world_pending(s.w, "network.grant.install"));
+    world_pass(s.w, 1);
+    CHECK_STR(scene_state_of(s.w, first.sid), "offered");
+    CHECK_STR(scene_state_of(s.w, third.sid), "offered");
+    CHECK_U64(world_audited(s.w, "session.granted", NULL), 2);
+    scene_check_refused(s.w, inv, ERR_REPLAYED, "dial: its session number was used before");
+    s.w->is_turn_long = false;
+    scene_say_installed(s.w);
+    scene_say_installed(s.w);
+    CHECK(scene_offer_to(s.w, s.bob) && scene_offer_to(s.w, s.alice));
+}
+
+/* Neither recorded nor signed: nobody hears of it. */
+TEST(a_dial_that_is_called_off_before_its_record_leaves_none)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+
+    s.w->is_turn_long = true;
+    uint64_t inv = scene_dial(s.w, &dial);
+    scene_say_online(s.w, true);
+    den_core_interrupt(s.w->core, inv);
+    world_pass(s.w, 1);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "");
+    CHECK(!world_pending(s.w, "network.grant.install"));
+    scene_check_refused(s.w, inv, ERR_CANCELED, "its caller does not wait for the answer any more");
+}
+
 /* ---- not reachable ------------------------------------------------------------------------- */
 
 /* One answer, byte for byte, after the same questions to store, policy and router; the truth is

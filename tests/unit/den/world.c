@@ -104,9 +104,11 @@ static uint64_t on_call(void *user, const char *procedure, struct view args, uin
 
     (void)wants_progress;
     buf_free(&c->args);
-    *c = (struct world_call){
-        .number = w->n_calls, .timeout = timeout, .on_outcome = on_outcome, .user = outcome_user
-    };
+    *c = (struct world_call){ .w = w,
+                              .number = w->n_calls,
+                              .timeout = timeout,
+                              .on_outcome = on_outcome,
+                              .user = outcome_user };
     snprintf(c->procedure, sizeof(c->procedure), "%s", procedure);
     buf_put(&c->args, args);
     return c->number;
@@ -406,6 +408,13 @@ void world_pass(struct world *w, uint64_t ms)
 
 /* ---- what happened ------------------------------------------------------------------------- */
 
+/* What is due at once is done at once. */
+static void end_turn(struct world *w)
+{
+    if (!w->is_turn_long && den_core_deadline(w->core) <= w->mono)
+        den_core_tick(w->core);
+}
+
 uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id,
                       struct buf *args)
 {
@@ -422,8 +431,7 @@ uint64_t world_handle(struct world *w, const char *procedure, const char *role, 
     const struct rpc_inv inv = { .number = ++w->n_invs, .invocation = &invocation };
 
     den_core_handle(w->core, procedure, &inv);
-    if (!w->is_turn_long && den_core_deadline(w->core) <= w->mono)
-        den_core_tick(w->core);
+    end_turn(w);
     buf_free(args);
     return inv.number;
 }
@@ -471,6 +479,7 @@ void world_result(struct world_call *call, struct buf *args)
 
     call->is_done = true;
     call->on_outcome(call->user, &outcome);
+    end_turn(call->w);
     buf_free(args);
 }
 
@@ -488,6 +497,7 @@ void world_fail(struct world_call *call, enum err_code code)
     err_set(&outcome.err, code, "as the test wants it");
     call->is_done = true;
     call->on_outcome(call->user, &outcome);
+    end_turn(call->w);
 }
 
 const struct world_event *world_last_event(const struct world *w, const char *topic)

@@ -23,6 +23,7 @@ struct world_answer {
     struct err err;   /* WORLD_REFUSED */
 };
 struct world_call {
+    struct world *w;
     uint64_t number, timeout;
     char procedure[80];
     struct buf args;
