@@ -13,13 +13,12 @@ static bool is_subset(const struct rpc_items *some, const struct rpc_items *all)
     return true;
 }
 
-bool accept_check(struct open *open, struct view bytes, struct view sig, struct view ice,
-                  struct err *err)
+bool accept_check(struct open *open, struct err *err)
 {
     struct den_core *core = open->core;
     struct rpc_accept c;
 
-    if (!rpc_statement_open(RPC_W_ACCEPT, VIEW_ARR(open->b.pk), bytes, sig, &c, err))
+    if (!rpc_statement_read(RPC_W_ACCEPT, buf_view(&open->accept), &c, err))
         return false;
     if (!view_eq_secret(c.netid, rpc_trust_netid(core->c.trust)) ||
         !view_eq_secret(c.sid, open->d.sid))
@@ -29,6 +28,6 @@ bool accept_check(struct open *open, struct view bytes, struct view sig, struct 
     if (c.caps.n == 0 || !is_subset(&c.caps, &open->d.caps))
         return err_set(err, ERR_BAD_STATEMENT, "capabilities that were not granted");
     return open_check_hash(buf_view(&open->grant), c.grant_hash, "grant", err) &&
-           open_check_hash(ice, c.b_ice, "ICE description", err) &&
+           open_check_hash(buf_view(&open->accept_ice), c.b_ice, "ICE description", err) &&
            open_check_spki(core, c.b_spki, open->b.id, err);
 }

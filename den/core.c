@@ -84,6 +84,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->tick_at = core->beat_at = core->renew_at = NEVER_MS;
     list_init(&core->asked);
     list_init(&core->opens);
+    list_init(&core->proofs);
     list_init(&core->ungrants);
     list_init(&core->askings);
     core->passing_at = core->meet_at = NEVER_MS;
@@ -387,6 +388,7 @@ void den_core_down(struct den_core *core)
     rollback_down(core);
     core->renew_at = core->passing_at = NEVER_MS;
     asked_down(core);
+    open_down(core);
     live_down(core);
 }
 
@@ -402,11 +404,13 @@ uint64_t den_core_deadline(const struct den_core *core)
     return min_u64(
         min_u64(min_u64(heart_deadline(core), live_deadline(core)), judge_deadline(core)),
         min_u64(min_u64(core->renew_at, core->meet_at),
-                min_u64(passing_at, min_u64(issue_deadline(core), together_deadline(core)))));
+                min_u64(passing_at, min_u64(issue_deadline(core), min_u64(together_deadline(core),
+                                                                          proof_deadline(core))))));
 }
 
 void den_core_tick(struct den_core *core)
 {
+    proof_tick(core);
     together_tick(core);
     issue_tick(core);
     rollback_tick(core);

@@ -72,6 +72,8 @@ struct den_core {
 
     struct list opens; /* struct open of open.h */
     size_t n_opens;
+    struct list proofs; /* struct open: proof.c */
+    size_t n_proofs;
     struct together *together; /* together.c */
     struct lives *lives;       /* live.c */
     struct list ungrants;      /* struct ungrant of ungrant.c */
@@ -304,6 +306,7 @@ uint64_t issue_deadline(const struct den_core *core);
 void open_drop_all(struct den_core *core);
 /* The dial of that invocation, if there is one, is over; who is being asked is told. */
 void open_interrupt(struct den_core *core, uint64_t inv);
+void open_down(struct den_core *core); /* those that wait for nothing of the router */
 void ungrant_again(struct den_core *core); /* what the router was not there to hear */
 void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);
@@ -321,6 +324,8 @@ bool resign_more(struct den_core *core, bool *ret_is_all, struct err *err);
 
 struct lives *lives_new(struct den_core *core);
 void lives_free(struct lives *lives);
+void proof_tick(struct den_core *core);
+uint64_t proof_deadline(const struct den_core *core);
 struct together *together_new(void);
 void together_free(struct together *together);
 void together_tick(struct den_core *core);

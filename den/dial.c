@@ -27,9 +27,9 @@ static bool check_caps(const struct rpc_items *caps, char to[256], struct err *e
     return true;
 }
 
-/* The stamp, then the signature by the recorded key; nothing of the dial is believed before. */
-static bool check_signer(struct open *open, const struct rpc_inv *inv, struct view bytes,
-                         struct view sig, struct err *err)
+/* The stamp; nothing of the dial is believed before its signature is known to be right. */
+static bool check_stamp(struct open *open, const struct rpc_inv *inv, struct view bytes,
+                        struct err *err)
 {
     struct rpc_dial d;
 
@@ -38,13 +38,7 @@ static bool check_signer(struct open *open, const struct rpc_inv *inv, struct vi
         return false;
     if (!view_eq_text(d.a_id, open->a.id))
         return err_set(err, ERR_NOT_AUTHORIZED, "of another ID than the caller's, %s", open->a.id);
-    if (!request_take(open->core, view_text(open->a.id), err))
-        return false;
-    if (!rpc_statement_open(RPC_W_DIAL, VIEW_ARR(open->a.pk), bytes, sig, &d, err))
-        return false;
-    open->dial = buf_dup(bytes);
-    memcpy(open->dial_sig, sig.data, SIG_SIZE);
-    return rpc_statement_read(RPC_W_DIAL, buf_view(&open->dial), &open->d, err);
+    return request_take(open->core, view_text(open->a.id), err);
 }
 
 static bool is_sid_new(struct den_core *core, struct view sid, struct err *err)
@@ -97,14 +91,24 @@ static bool check_room(struct den_core *core, const char *id, const char *source
     return true;
 }
 
-bool dial_check(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
-                struct view ice, struct err *err)
+bool dial_take(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
+               struct view ice, struct err *err)
 {
-    if (!check_signer(open, inv, bytes, sig, err) ||
-        !check_room(open->core, open->a.id, open->source, err) || !check_dial(open, ice, err))
+    if (!check_stamp(open, inv, bytes, err) ||
+        !check_room(open->core, open->a.id, open->source, err))
+        return false;
+    open->dial = buf_dup(bytes);
+    memcpy(open->dial_sig, sig.data, SIG_SIZE);
+    open->ice = buf_dup(ice);
+    return true;
+}
+
+bool dial_check(struct open *open, struct err *err)
+{
+    if (!rpc_statement_read(RPC_W_DIAL, buf_view(&open->dial), &open->d, err) ||
+        !check_dial(open, buf_view(&open->ice), err))
         return false;
     core_take(open->core, RATE_DIAL, view_text(open->a.id)); /* there was one */
     record_hex(open->d.sid, open->sid);
-    open->ice = buf_dup(ice);
     return true;
 }

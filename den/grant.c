@@ -105,6 +105,24 @@ void grant_accepted(struct open *open)
     open_free(open);
 }
 
+static void refuse_accept(struct open *open, const struct err *err)
+{
+    struct err why = *err;
+
+    err_wrap(&why, "accept");
+    open_fail(open, "failed", &why);
+}
+
+static void on_accept_proved(struct open *open, bool is_right, const struct err *why)
+{
+    struct err err = *why;
+
+    if (is_right && accept_check(open, &err))
+        together_accept(open);
+    else
+        refuse_accept(open, &err);
+}
+
 static void take_accept(struct open *open, struct rpc_payload payload)
 {
     struct err err = { 0 };
@@ -120,9 +138,8 @@ static void take_accept(struct open *open, struct rpc_payload payload)
     if (duration > CORE_MAX_ACCEPTED_DAYS * DAY_MS)
         rpc_fields_fail(&fields, "duration", "longer than 400 days");
     rpc_fields_skip_rest(&fields);
-    if (!rpc_fields_end(&fields, &err) || !accept_check(open, bytes, sig, ice, &err)) {
-        err_wrap(&err, "accept");
-        open_fail(open, "failed", &err);
+    if (!rpc_fields_end(&fields, &err)) {
+        refuse_accept(open, &err);
         return;
     }
     bound(open, duration);
@@ -130,7 +147,7 @@ static void take_accept(struct open *open, struct rpc_payload payload)
     memcpy(open->accept_sig, sig.data, SIG_SIZE);
     open->accept_ice = buf_dup(ice);
     snprintf(open->consent, sizeof(open->consent), "%.*s", VIEW_FMT(consent));
-    together_accept(open);
+    proof_ask(open, RPC_W_ACCEPT, on_accept_proved);
 }
 
 static void ring(struct open *open)
@@ -361,6 +378,28 @@ static void look_for_callee(struct open *open)
     call(open, "network.peer.get", buf_view(&args), CORE_CALL_TIMEOUT, false, on_looked);
 }
 
+static void refuse_dial(struct open *open, const struct err *err)
+{
+    const struct rpc_invocation invocation = { .caller_authid = view_text(open->caller),
+                                               .source = view_text(open->source) };
+    const struct rpc_inv inv = { .number = open->inv, .invocation = &invocation };
+    struct err why = *err;
+
+    err_wrap(&why, "dial");
+    core_refuse_inv(open->core, "den.session.open", &inv, &why);
+    open_free(open);
+}
+
+static void on_dial_proved(struct open *open, bool is_right, const struct err *why)
+{
+    struct err err = *why;
+
+    if (is_right && dial_check(open, &err))
+        look_for_callee(open);
+    else
+        refuse_dial(open, &err);
+}
+
 bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                 struct err *err)
 {
@@ -375,8 +414,8 @@ bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
         return err_set(err, ERR_INVALID_ARGUMENT, "dial: name: not a name");
     _cleanup_(open_freep) struct open *open = open_new(core, inv);
     snprintf(open->name, sizeof(open->name), "%.*s", VIEW_FMT(name));
-    if (!dial_check(open, inv, bytes, sig, ice, err))
+    if (!dial_take(open, inv, bytes, sig, ice, err))
         return err_wrap(err, "dial");
-    look_for_callee(STEAL(open));
+    proof_ask(STEAL(open), RPC_W_DIAL, on_dial_proved);
     return true;
 }

@@ -14,20 +14,34 @@ struct open *open_new(struct den_core *core, const struct rpc_inv *inv)
     snprintf(open->source, sizeof(open->source), "%.*s", VIEW_FMT(inv->invocation->source));
     open->wants_progress = inv->invocation->receive_progress;
     list_init(&open->stage);
+    list_init(&open->proof.node);
+    snprintf(open->caller, sizeof(open->caller), "%.*s",
+             VIEW_FMT(view_sub(inv->invocation->caller_authid, 0, TEXT_ID - 1)));
     list_append(&core->opens, &open->node);
     core->n_opens++;
     return open;
+}
+
+/* Out of everything that finds it. */
+static void leave(struct open *open)
+{
+    list_remove(&open->node);
+    together_leave(open);
+    open->core->n_opens--;
+    if (open->call)
+        open->core->c.port->forget(open->core->c.port->user, open->call);
+    open->call = 0;
+    open->has_left = true;
 }
 
 void open_free(struct open *open)
 {
     if (!open)
         return;
-    list_remove(&open->node);
-    together_leave(open);
-    open->core->n_opens--;
-    if (open->call)
-        open->core->c.port->forget(open->core->c.port->user, open->call);
+    if (!open->has_left)
+        leave(open);
+    if (!proof_leave(open))
+        return;
     buf_free(&open->dial);
     buf_free(&open->ice);
     buf_free(&open->grant);
@@ -153,6 +167,23 @@ void open_fail(struct open *open, const char *state, const struct err *why)
     }
     core_refuse(open->core, open->inv, why);
     open_free(open);
+}
+
+void open_down(struct den_core *core)
+{
+    struct err why = { 0 };
+    struct open *open;
+
+    err_set(&why, ERR_CLOSED, "the router went away before the callee's answer was recorded");
+    LIST_EACH(open, &core->opens, node) {
+        if (open->call) /* which fails by itself */
+            continue;
+        if (open->is_granted) {
+            record_failure(open, "failed", &why);
+            open_remove_grant(core, open->d.sid);
+        }
+        open_free(open);
+    }
 }
 
 void open_interrupt(struct den_core *core, uint64_t inv)

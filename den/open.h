@@ -7,18 +7,33 @@
 #include "den/core_in.h"
 #include "den/record.h"
 
+struct open;
+/* Of one signature under way: proof.c. */
+typedef void proof_then(struct open *open, bool is_right, const struct err *why);
+struct proof {
+    struct list node; /* of core->proofs, while nobody looks yet */
+    enum rpc_word word;
+    proof_then *then;
+    bool is_looking; /* another thread does */
+    bool is_dropped; /* meanwhile */
+    bool is_right;
+    struct err err;
+};
+
 struct open {
-    struct list node;     /* in core->opens */
-    struct list stage;    /* in one of together.c's; else in none */
+    struct list node;  /* in core->opens */
+    struct list stage; /* in one of together.c's; else in none */
+    struct proof proof;
     struct open **minted; /* where it is named while its grant is at the signer; else NULL */
     struct den_core *core;
     uint64_t inv, call; /* the dial's number; the call that is under way, 0: none */
-    bool wants_progress, is_ringing, is_granted, must_ask, is_live;
+    bool wants_progress, is_ringing, is_granted, must_ask, is_live, has_left;
     struct store_identity a, b;
     struct buf dial, ice, grant, accept, accept_ice;
+    char caller[TEXT_ID]; /* as the router says */
     uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     char consent[16];
-    char source[64]; /* where the caller is connected from, as the router says */
+    char source[64];   /* where the caller is connected from, as the router says */
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
     char sid[RECORD_HEX], caps[256];
@@ -35,13 +50,12 @@ OWN_FREEP(open, struct open)
  * as `state`, and the callee, who may still be asking somebody, is told. */
 void open_fail(struct open *open, const char *state, const struct err *why);
 
-/* The stamp, the signature by the recorded key, room, then all that the dial says:
- * PROCEDURES.md has the order. */
-bool dial_check(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
-                struct view ice, struct err *err);
-/* The accept is the callee's, for exactly this grant. */
-bool accept_check(struct open *open, struct view bytes, struct view sig, struct view ice,
-                  struct err *err);
+/* The stamp, and room; then, behind the signature by the recorded key, all that the dial says: PROCEDURES.md has the order. */
+bool dial_take(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,
+               struct view ice, struct err *err);
+bool dial_check(struct open *open, struct err *err);
+/* The accept, whose signature is the callee's, is for exactly this grant. */
+bool accept_check(struct open *open, struct err *err);
 
 /* The key must be that of a certificate that was issued to `id`, is in time and not revoked. */
 bool open_check_spki(struct den_core *core, struct view spki, const char *id, struct err *err);
@@ -70,3 +84,10 @@ void together_leave(struct open *open);  /* wherever it is */
 void grant_recorded(struct open *open);
 void grant_minted(struct open *open, const uint8_t sig[SIG_SIZE]);
 void grant_accepted(struct open *open);
+
+/* ---- proof.c ---------------------------------------------------------------------------------------- */
+
+/* Whether `a` signed the dial, or `b` the accept; then `then`, at once or later. */
+void proof_ask(struct open *open, enum rpc_word word, proof_then *then);
+/* False: a thread is at it, and frees it at its end. */
+bool proof_leave(struct open *open);
