@@ -32,29 +32,6 @@ static struct {
 
 /* ---- requests ----------------------------------------------------------------------------------- */
 
-static void put_args(struct buf *args, const char *id, const struct key *key, struct view body)
-{
-    uint8_t nonce[RPC_NONCE16], hash[HASH_SIZE], sig[SIG_SIZE];
-    _buf_ bytes = { 0 };
-
-    random_bytes(nonce, sizeof(nonce));
-    hash_sha256(body, hash);
-    const struct rpc_request request = {
-        .netid = rpc_trust_netid(road.trust),
-        .den_pk = key_public_view(road.sign),
-        .id = view_text(id),
-        .procedure = VIEW_LIT("den.ca.sign"),
-        .beacon = rpc_trust_heartbeat(road.trust)->beacon,
-        .nonce = VIEW_ARR(nonce),
-        .body_hash = VIEW_ARR(hash),
-    };
-    rpc_statement_sign(RPC_W_REQUEST, &request, key, &bytes, sig);
-    rpc_put_array(args, 3);
-    rpc_put_bin(args, body);
-    rpc_put_bin(args, buf_view(&bytes));
-    rpc_put_bin(args, VIEW_ARR(sig));
-}
-
 static void put_body(struct buf *body, struct view csr)
 {
     rpc_put_map(body, 1);
@@ -86,12 +63,12 @@ static void make_junk(struct member *m)
     csr.data[csr.len - 5] ^= 0xff;
     put_body(&broken, buf_view(&csr));
     put_body(&none, VIEW_ARR(noise));
-    put_args(&m->junk[0], m->session.id, m->key, VIEW_ARR(noise));
-    put_args(&m->junk[1], m->session.id, m->key, VIEW(huge, HUGE_BODY));
-    put_args(&m->junk[2], "999999", m->key, buf_view(&good));
-    put_args(&m->junk[3], m->session.id, stranger, buf_view(&good));
-    put_args(&m->junk[4], m->session.id, m->key, buf_view(&none));
-    put_args(&m->junk[5], m->session.id, m->key, buf_view(&broken));
+    road_put_request(&road, &m->junk[0], m->session.id, m->key, VIEW_ARR(noise));
+    road_put_request(&road, &m->junk[1], m->session.id, m->key, VIEW(huge, HUGE_BODY));
+    road_put_request(&road, &m->junk[2], "999999", m->key, buf_view(&good));
+    road_put_request(&road, &m->junk[3], m->session.id, stranger, buf_view(&good));
+    road_put_request(&road, &m->junk[4], m->session.id, m->key, buf_view(&none));
+    road_put_request(&road, &m->junk[5], m->session.id, m->key, buf_view(&broken));
     free(huge);
 }
 
@@ -136,7 +113,7 @@ static void ask_honestly(void)
     _buf_ body = { 0 };
 
     put_body(&body, buf_view(&m->csr));
-    put_args(&args, m->session.id, m->key, buf_view(&body));
+    road_put_request(&road, &args, m->session.id, m->key, buf_view(&body));
     m->sent_at = clock_mono_ns();
     rpc_client_call(m->session.client, clock_mono_ms(), "den.ca.sign", buf_view(&args),
                     CALL_TIMEOUT_MS, false, on_honest, m);

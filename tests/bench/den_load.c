@@ -40,36 +40,13 @@ static void put_csr(struct buf *body)
     rpc_put_bin(body, buf_view(&csr));
 }
 
-static void put_request(struct buf *args, const char *id, const struct key *key, struct view body)
-{
-    uint8_t nonce[RPC_NONCE16], hash[HASH_SIZE], sig[SIG_SIZE];
-    _buf_ bytes = { 0 };
-
-    random_bytes(nonce, sizeof(nonce));
-    hash_sha256(body, hash);
-    const struct rpc_request request = {
-        .netid = rpc_trust_netid(road.trust),
-        .den_pk = key_public_view(road.sign),
-        .id = view_text(id),
-        .procedure = VIEW_LIT("den.ca.sign"),
-        .beacon = rpc_trust_heartbeat(road.trust)->beacon,
-        .nonce = VIEW_ARR(nonce),
-        .body_hash = VIEW_ARR(hash),
-    };
-    rpc_statement_sign(RPC_W_REQUEST, &request, key, &bytes, sig);
-    rpc_put_array(args, 3);
-    rpc_put_bin(args, body);
-    rpc_put_bin(args, buf_view(&bytes));
-    rpc_put_bin(args, VIEW_ARR(sig));
-}
-
 /* Request r is of peer r % count. */
 static void prepare(struct buf *bodies)
 {
     for (size_t i = 0; i < load.count; i++) {
         struct key *key = peer_key((uint32_t)i);
         for (size_t r = i; r < load.n_requests; r += load.count) {
-            put_request(&load.args[r], load.sessions[i].id, key, buf_view(&bodies[r]));
+            road_put_request(&road, &load.args[r], load.sessions[i].id, key, buf_view(&bodies[r]));
             buf_free(&bodies[r]);
         }
         key_free(key);

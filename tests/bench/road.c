@@ -71,6 +71,30 @@ struct key *peer_key(uint32_t number)
     return key_from_seed(seed);
 }
 
+void road_put_request(const struct road *road, struct buf *args, const char *id,
+                      const struct key *key, struct view body)
+{
+    uint8_t nonce[RPC_NONCE16], hash[HASH_SIZE], sig[SIG_SIZE];
+    _buf_ bytes = { 0 };
+
+    random_bytes(nonce, sizeof(nonce));
+    hash_sha256(body, hash);
+    const struct rpc_request request = {
+        .netid = rpc_trust_netid(road->trust),
+        .den_pk = key_public_view(road->sign),
+        .id = view_text(id),
+        .procedure = VIEW_LIT("den.ca.sign"),
+        .beacon = rpc_trust_heartbeat(road->trust)->beacon,
+        .nonce = VIEW_ARR(nonce),
+        .body_hash = VIEW_ARR(hash),
+    };
+    rpc_statement_sign(RPC_W_REQUEST, &request, key, &bytes, sig);
+    rpc_put_array(args, 3);
+    rpc_put_bin(args, body);
+    rpc_put_bin(args, buf_view(&bytes));
+    rpc_put_bin(args, VIEW_ARR(sig));
+}
+
 /* ---- a session -------------------------------------------------------------------------------- */
 
 /* The admission that den would have given: signed with its key. */

@@ -38,6 +38,10 @@ void session_open_den(struct session *session);
 void session_flush(struct session *session); /* after using the client outside its callbacks */
 void session_close(struct session *session);
 
+/* [body, R, signature] of den.ca.sign, as peer `id` with that key asks for it. */
+void road_put_request(const struct road *road, struct buf *args, const char *id,
+                      const struct key *key, struct view body);
+
 void peer_id(uint32_t number, char ret_id[TEXT_ID]);
 struct key *peer_key(uint32_t number);
 _Noreturn void give_up(const char *what, const struct err *why);
