@@ -306,7 +306,7 @@ uint64_t issue_deadline(const struct den_core *core);
 void open_drop_all(struct den_core *core);
 /* The dial of that invocation, if there is one, is over; who is being asked is told. */
 void open_interrupt(struct den_core *core, uint64_t inv);
-void open_down(struct den_core *core); /* those that wait for nothing of the router */
+void open_down(struct den_core *core);     /* those that wait for nothing of the router */
 void ungrant_again(struct den_core *core); /* what the router was not there to hear */
 void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);

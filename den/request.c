@@ -33,8 +33,7 @@ static bool refuse_rate(struct err *err)
 bool request_charge(struct den_core *core, const struct request *request, enum rate rate,
                     struct err *err)
 {
-    return rate == N_RATES || core_take(core, rate, view_text(request->who.id)) ||
-           refuse_rate(err);
+    return rate == N_RATES || core_take(core, rate, view_text(request->who.id)) || refuse_rate(err);
 }
 
 static bool check_request(const struct den_core *core, const struct rpc_request *r,

@@ -65,7 +65,7 @@ struct session {
     struct cert *cert; /* ours, held */
     struct path *path;
     struct carrier_ice *carrier;
-    struct turned *turned; /* turned.c; NULL: nothing of TURN has come */
+    struct turned *turned;       /* turned.c; NULL: nothing of TURN has come */
     struct carrier_relay *relay; /* NULL: policy, or not begun */
     enum peer_path policy;
     bool may_relay; /* the grant is there, and checked */

@@ -63,7 +63,7 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(guest_subscriptions, NUMBER, "8", "topics that a guest listens to")                          \
     X(max_lookups, NUMBER, "10", "failed lookups a minute of one identity")                        \
     X(max_lookups_network, NUMBER, "60", "failed lookups a minute of one /24, or IPv6 /48")        \
-    X(relay, BOOL, "yes", "relay datagrams between the two ends of a session")                      \
+    X(relay, BOOL, "yes", "relay datagrams between the two ends of a session")                     \
     X(relay_unpaired_timeout, DURATION, "30s", "time for the other end to come to the relay")      \
     X(max_relay_sessions, NUMBER, "4096", "sessions that use the relay at the same time")          \
     X(max_relay_queue, SIZE, "256KiB", "datagrams waiting for one end: more are dropped")          \
@@ -74,8 +74,7 @@ enum { ROUTER_MAX_PROXIES = 8 };
       "bytes a second that one peer sends over the relay; 0: any number")                          \
     X(max_relay_peer_bytes, SIZE, "0",                                                             \
       "bytes that one peer sends over the relay in 24 hours; 0: any number")                       \
-    X(stun, TEXT, "",                                                                              \
-      "ADDRESS:PORT for STUN on UDP; without it that of listen; no: none")                         \
+    X(stun, TEXT, "", "ADDRESS:PORT for STUN on UDP; without it that of listen; no: none")         \
     X(stun_other_port, NUMBER, "0",                                                                \
       "another UDP port of it, to find out what kind of NAT somebody is behind; 0: none")          \
     X(stun_host, TEXT, "", "HOST:PORT that peers are told, when it is not host with that port")    \

@@ -2,7 +2,6 @@
 #include "router/relay_quota.h"
 #include "base/clock.h"
 
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -223,7 +223,8 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struc
         vault_log_refusal(v, "certificate", &why);
         vault_put_refusal(answer, &why);
     }
-    is_verified = pki_ca_verify(v->keys.ca, err); /* also of what came with junk: nothing may wait */
+    is_verified =
+        pki_ca_verify(v->keys.ca, err); /* also of what came with junk: nothing may wait */
     return vault_end(in) && is_verified;
 }
 

@@ -18,7 +18,7 @@ struct cli {
     bool remove;                   /* passphrase: none any more */
     unsigned long long for_ms;     /* chat --accept: links end after so long; 0: as policy has it */
     double timeout_s;              /* join: give up after this long */
-    enum peer_path path; /* chat: over which paths */
+    enum peer_path path;           /* chat: over which paths */
     bool json, accept, loopback;
     bool sas;    /* chat: ask for the short authentication string */
     bool resume; /* join: go on waiting */

@@ -50,8 +50,8 @@ enum peer_path {
     PEER_PATH_DEFAULT, /* the peer's: `path` of its configuration */
     PEER_PATH_AUTO,    /* whatever works; direct where it can be, the router's relay meanwhile */
     PEER_PATH_DIRECT,  /* never over somebody else's relay; there may be no path then */
-    PEER_PATH_RELAY,   /* over the router's relay alone: the other side learns no address of this machine */
-    PEER_PATH_TURN,    /* over TURN alone */
+    PEER_PATH_RELAY, /* over the router's relay alone: the other side learns no address of this machine */
+    PEER_PATH_TURN, /* over TURN alone */
 };
 
 struct peer_config {
@@ -70,7 +70,8 @@ struct peer_config {
     /* How the router and its relay are reached: "http://[USER:PASSWORD@]HOST:PORT" (CONNECT) or "socks5://...";
      * "": directly. NULL: as the environment says (https_proxy, all_proxy, no_proxy). Copied. */
     const char *proxy;
-    enum peer_path path; /* of links that others open, and of dials that do not say; DEFAULT: AUTO */
+    enum peer_path
+        path; /* of links that others open, and of dials that do not say; DEFAULT: AUTO */
 };
 
 /* Starts: reads or makes the state folder, connects, proves the key, gets ID and certificate; all of it in the background.

@@ -104,7 +104,7 @@ TEST(a_whole_authority_signs_with_keys_that_are_elsewhere)
              err);
     CHECK_U64(a.n_signed, 3); /* itself, the intermediate, the manifest */
     CHECK(b.n_signed == 2 || b.n_signed == 3);
-        /* of a list, now and then the second try */ /* the leaf, the list */
+    /* of a list, now and then the second try */ /* the leaf, the list */
     pki_ca_free(STEAL(root));
     pki_ca_free(STEAL(ca));
     CHECK_U64(a.n_freed, 1);

@@ -198,8 +198,9 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
         return;
     case RPC_W_RELAY:
         ret_any->relay = (struct rpc_relay){
-            filled(32, 1),  filled(16, 0x33),         filled(32, 19),   1, filled(32, 17),
-            filled(32, 27), VIEW_LIT("tls-exporter"), filled(32, 0x2d), filled(32, 0x22),
+            filled(32, 1),    filled(16, 0x33), filled(32, 19),           1,
+            filled(32, 17),   filled(32, 27),   VIEW_LIT("tls-exporter"), filled(32, 0x2d),
+            filled(32, 0x22),
         };
         return;
     case RPC_N_WORDS:
