@@ -57,6 +57,9 @@ class Demo:
             for line in process.err:
                 say(f"[{process.name}] {line}")
         self.exchange(caller, callee)
+        headline("meanwhile the link has moved to the direct path")
+        for process in (caller, callee):
+            say(f"[{process.name}] {process.wait_line(process.err, r'path.* direct')}")
         headline("both hang up")
         self.hang_up(caller, callee)
         self.take_facts()
