@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The edge: a loop, the uplink to the router, signals, and the core between them. */
-#include "den/den.h"
+#include "den/running.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "den/admin.h"
-#include "den/core.h"
-#include "den/home.h"
-#include "den/journal.h"
-#include "den/local.h"
-#include "den/metrics.h"
-#include "den/retention.h"
-#include "den/turn.h"
-#include "den/web.h"
-#include "vault/vault.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,42 +16,8 @@
 #include <unistd.h>
 
 enum { STATS_EVERY = 5000 /* ms */ };
-enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 20 /* ms */, HTTP_CONNS = 64 };
-enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */, MAX_PROCEDURES = 128 };
-
-struct den {
-    const char *path; /* of den.conf */
-    struct den_config *config;
-    bool accepts_rollback;
-    struct home *home;
-    struct rpc_loop *loop;
-    struct rpc_timer *timer;
-    struct rpc_ws *ws;
-    struct rpc_http *http;   /* NULL: not configured */
-    struct journal *journal; /* NULL: the audit is not copied */
-    struct retention *retention;
-    struct rpc_timer *watchdog;
-    uint64_t watchdog_for;           /* ms: how often systemd wants to hear of us; 0: never */
-    struct rpc_http *figures;        /* NULL: not configured */
-    struct rpc_timer *look;          /* for revocations of other processes */
-    struct rpc_readable *answers;    /* of the signer; NULL: it is not there */
-    int answers_fd;                  /* the link's own may be closed at any time */
-    uint64_t answers_of;             /* the generation of the signer */
-    struct rpc_uplink *uplink;       /* NULL: not yet, or no longer */
-    struct turn *turn, *turn_before; /* the core's; that which it is about to let go of */
-    struct rpc_turn *loop_turn;
-    struct den_core *core;
-    struct den_port port;
-    struct admin_place place;
-    uint64_t n_connected, connected_at; /* as the router said; when it is asked again */
-    struct local *local;                /* NULL: its socket could not be made */
-    struct served {
-        struct den *den;
-        const char *procedure;
-    } served[MAX_PROCEDURES];
-    bool is_leaving;
-    struct err over; /* code ERR_NONE: it may go on */
-};
+enum { LOOK_EVERY = 250 /* ms */, SIGN_TOGETHER = 20 /* ms */ };
+enum { LEAVE_FOR = 1000 /* ms: how long a GOODBYE may take */ };
 
 /* ---- the core's port ----------------------------------------------------------------------- */
 
@@ -183,7 +139,6 @@ static void port_router_has(void *user, uint64_t manifest_no)
 }
 
 static bool connect_router(struct den *den, struct err *err);
-static void put_settings(const struct den_config *c, struct den_core_config *core);
 static void register_procedures(struct den *den);
 static void ask_stats(struct den *den);
 
@@ -222,7 +177,7 @@ static void watch_signer(struct den *den)
 }
 
 /* After everything that may have moved the core's deadline, or shown that den must not go on. */
-static void arm(struct den *den)
+void den_arm(struct den *den)
 {
     if (den->is_leaving)
         return;
@@ -239,7 +194,7 @@ static void on_task_done(void *user)
     task->done(task->user);
     if (task->den->uplink)
         rpc_uplink_flush(task->den->uplink);
-    arm(task->den);
+    den_arm(task->den);
 }
 
 static void on_timer(void *user)
@@ -252,7 +207,7 @@ static void on_timer(void *user)
     }
     den_core_tick(den->core);
     rpc_uplink_flush(den->uplink);
-    arm(den);
+    den_arm(den);
 }
 
 static void on_answers(void *user)
@@ -263,7 +218,7 @@ static void on_answers(void *user)
     signer_link_look(den->home->link); /* or it is the end */
     if (den->uplink)
         rpc_uplink_flush(den->uplink);
-    arm(den);
+    den_arm(den);
     if (den->is_leaving)
         unwatch_signer(den);
 }
@@ -318,83 +273,7 @@ static void on_look(void *user)
                        journal_copied(den->journal));
     rpc_uplink_flush(den->uplink);
     rpc_timer_set(den->look, clock_mono_ms() + (is_all ? LOOK_EVERY : 1));
-    arm(den);
-}
-
-/* ---- plain HTTP ---------------------------------------------------------------------------- */
-
-static void give(struct den *den, bool is_post, struct view path, struct view body,
-                 struct rpc_http_page *to)
-{
-    struct web_page page = { 0 };
-
-    web_serve(den->core, is_post, path, body, view_text(to->address), &page);
-    to->status = page.status;
-    to->type = page.type;
-    to->body = page.body;
-    arm(den);
-}
-
-static void on_get(void *user, struct view path, struct rpc_http_page *page)
-{
-    give(user, false, path, VIEW(NULL, 0), page);
-}
-
-static void on_post(void *user, struct view path, struct view body, struct rpc_http_page *page)
-{
-    give(user, true, path, body, page);
-}
-
-static bool open_http(struct den *den, struct err *err)
-{
-    _free_ char *host = NULL;
-    struct rpc_http_listener listener = {
-        .serve = on_get,
-        .post = on_post,
-        .max_body = PKI_MAX_OCSP,
-        .max_conns = HTTP_CONNS,
-        .user = den,
-    };
-
-    if (!den->config->http || !*den->config->http)
-        return true;
-    if (!conf_split_address(view_text(den->config->http), 0, &host, &listener.port))
-        return err_set(err, ERR_BAD_CONFIG, "http: expected ADDRESS:PORT");
-    listener.host = host;
-    if (!rpc_http_new(den->loop, &listener, &den->http, err))
-        return err_wrap(err, "http");
-    log_event(LOG_INFO, "http", "listening=%s port=%u", log_quote_text(den->config->http),
-              rpc_http_port(den->http));
-    return true;
-}
-
-static void on_figures(void *user, struct view path, struct rpc_http_page *to)
-{
-    struct den *den = user;
-    struct web_page page = { 0 };
-
-    metrics_serve(den->core, path, &page);
-    to->status = page.status;
-    to->type = page.type;
-    to->body = page.body;
-    arm(den);
-}
-
-static bool open_figures(struct den *den, struct err *err)
-{
-    _free_ char *host = NULL;
-    struct rpc_http_listener listener = { .serve = on_figures, .user = den };
-
-    if (!den->config->metrics || !*den->config->metrics)
-        return true;
-    if (!conf_split_address(view_text(den->config->metrics), 0, &host, &listener.port))
-        return err_set(err, ERR_BAD_CONFIG, "metrics: expected ADDRESS:PORT");
-    listener.host = host;
-    if (!rpc_http_new(den->loop, &listener, &den->figures, err))
-        return err_wrap(err, "metrics");
-    log_event(LOG_INFO, "metrics", "listening=%s port=%u", log_quote_text(den->config->metrics),
-              rpc_http_port(den->figures));
-    return true;
+    den_arm(den);
 }
 
 /* ---- the router ---------------------------------------------------------------------------- */
@@ -405,7 +284,7 @@ static void on_turn(void *user)
     struct den *den = user;
 
     store_look_end(den->home->store);
-    arm(den);
+    den_arm(den);
 }
 
 static void on_inv(void *user, const struct rpc_inv *inv)
@@ -414,7 +293,7 @@ static void on_inv(void *user, const struct rpc_inv *inv)
 
     store_look(served->den->home->store); /* many come in one turn */
     den_core_handle(served->den->core, served->procedure, inv);
-    arm(served->den);
+    den_arm(served->den);
 }
 
 static void on_interrupt(void *user, uint64_t inv)
@@ -422,7 +301,7 @@ static void on_interrupt(void *user, uint64_t inv)
     struct den *den = user;
 
     den_core_interrupt(den->core, inv);
-    arm(den);
+    den_arm(den);
 }
 
 static void on_up(void *user)
@@ -433,7 +312,7 @@ static void on_up(void *user)
     notify_say("STATUS=online");
     log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network,
               den->config->router, rpc_client_session(client_of(den)));
-    arm(den);
+    den_arm(den);
 }
 
 static void on_down(void *user, const struct err *why)
@@ -447,7 +326,7 @@ static void on_down(void *user, const struct err *why)
     }
     log_event(LOG_WARN, "offline", "code=%s cause=%s", err_code_name(why->code),
               log_quote_text(why->text));
-    arm(den);
+    den_arm(den);
 }
 
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
@@ -537,7 +416,7 @@ static void on_clone(void *user, const struct rpc_event *event)
     struct den *den = user;
 
     den_core_on_clone(den->core, event->payload);
-    arm(den);
+    den_arm(den);
 }
 
 static void register_procedures(struct den *den)
@@ -547,172 +426,13 @@ static void register_procedures(struct den *den)
     rpc_client_subscribe(client_of(den), clock_mono_ms(), "network.peer.on_clone", false, on_clone,
                          den);
 
-    for (size_t i = 0; i < MAX_PROCEDURES && (name = den_core_procedure(i)); i++) {
+    for (size_t i = 0; i < DEN_MAX_PROCEDURES && (name = den_core_procedure(i)); i++) {
         den->served[i] = (struct served){ den, name };
         rpc_client_register(client_of(den), clock_mono_ms(), name, on_inv, &den->served[i]);
     }
 }
 
 /* ---- signals ------------------------------------------------------------------------------- */
-
-/* A line for each error, where there are several. */
-static void log_policy_errors(struct view all)
-{
-    while (all.len) {
-        const uint8_t *end = memchr(all.data, '\n', all.len);
-        struct view one = view_sub(all, 0, end ? (size_t)(end - all.data) : all.len);
-        log_event(LOG_ERROR, "policy.error", "cause=%s", log_quote(one));
-        all = view_sub(all, one.len + 1, all.len);
-    }
-}
-
-static bool load_policy(struct den *den, struct err *err)
-{
-    _buf_ text = { 0 }, all = { 0 };
-    struct policy *policy;
-
-    if (policy_read(den->config->policy, &policy, &text, &all, err))
-        return den_core_set_policy(den->core, policy, buf_view(&text), err);
-    log_policy_errors(buf_view(&all));
-    return false;
-}
-
-static void log_bad_config(struct view all)
-{
-    while (all.len) {
-        const uint8_t *end = memchr(all.data, '\n', all.len);
-        size_t len = end ? (size_t)(end - all.data) : all.len;
-        log_event(LOG_ERROR, "config.refused", "cause=%s kept=old",
-                  log_quote(view_sub(all, 0, len)));
-        all = view_sub(all, len + 1, all.len);
-    }
-}
-
-/* Read anew each time: a secret may have changed, though its file's name did not. Those that cannot be read leave what was. */
-static const struct turn *renew_turn(struct den *den)
-{
-    struct turn *turn = NULL;
-    struct err err = { 0 };
-
-    if (!config_open_turn(den->path, den->config, &turn, &err)) {
-        log_event(LOG_ERROR, "turn.refused", "cause=%s kept=old", log_quote_text(err.text));
-        return den->turn;
-    }
-    den->turn_before = den->turn;
-    den->turn = turn;
-    if (turn || den->turn_before)
-        log_event(LOG_INFO, "turn", "servers=%zu secrets=%zu", turn_n_servers(turn),
-                  turn_n_secrets(turn));
-    return den->turn;
-}
-
-static bool has_word(const struct buf *words, const char *word)
-{
-    struct view rest = buf_view(words);
-
-    while (rest.len) {
-        const uint8_t *end = memchr(rest.data, ' ', rest.len);
-        struct view one = view_sub(rest, 0, end ? (size_t)(end - rest.data) : rest.len);
-        if (view_eq_text(one, word))
-            return true;
-        rest = view_sub(rest, one.len + 1, rest.len);
-    }
-    return false;
-}
-
-/* The old one is closed first: both may want one address. */
-static void reopen(struct den *den, struct rpc_http **listener,
-                   bool (*open)(struct den *den, struct err *err))
-{
-    struct err err = { 0 };
-
-    rpc_http_free(*listener);
-    *listener = NULL;
-    if (!open(den, &err))
-        log_event(LOG_ERROR, "listener.failed", "cause=%s remedy=%s", log_quote_text(err.text),
-                  log_quote_text("correct the address in den.conf, then reload: nothing is served "
-                                 "there now"));
-}
-
-/* What of the outside goes by a changed key. */
-static void take_places(struct den *den, const struct buf *taken)
-{
-    den->place.join_host = den->config->join_host;
-    if (has_word(taken, "http"))
-        reopen(den, &den->http, open_http);
-    if (has_word(taken, "metrics"))
-        reopen(den, &den->figures, open_figures);
-    if (has_word(taken, "audit_copy")) {
-        journal_free(den->journal);
-        den->journal = journal_new(den->config->audit_copy);
-    }
-    retention_soon(den->retention);
-}
-
-static void reload_config(struct den *den)
-{
-    struct den_core_config settings = { 0 };
-    _buf_ taken = { 0 }, left = { 0 }, all = { 0 };
-    struct err err = { 0 };
-
-    if (!config_reload(den->path, den->config, &taken, &left, &all, &err)) {
-        if (!all.len)
-            buf_put_text(&all, err.text);
-        log_bad_config(buf_view(&all));
-        return;
-    }
-    den_core_defaults(&settings);
-    put_settings(den->config, &settings);
-    settings.turn = renew_turn(den);
-    den_core_adjust(den->core, &settings);
-    turn_free(den->turn_before);
-    den->turn_before = NULL;
-    den_set_up_log(den->config);
-    take_places(den, &taken);
-    log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
-              log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
-              log_quote_text(left.len ? buf_cstr(&left) : "none"));
-    if (left.len)
-        log_event(LOG_WARN, "config.needs_restart", "keys=%s remedy=%s",
-                  log_quote_text(buf_cstr(&left)),
-                  log_quote_text("restart warren-den: until then they are as they were"));
-}
-
-static void on_reload(void *user, int signal_number)
-{
-    struct den *den = user;
-    struct err err = { 0 };
-
-    (void)signal_number;
-    if (den->is_leaving)
-        return;
-    notify_reloading();
-    reload_config(den);
-    if (!load_policy(den, &err))
-        log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(err.code),
-                  log_quote_text(err.text));
-    notify_say("READY=1\nSTATUS=online");
-    rpc_uplink_flush(den->uplink);
-    arm(den);
-}
-
-void den_set_up_log(const struct den_config *config)
-{
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-        { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "warn", LOG_WARN }, { "error", LOG_ERROR }
-    };
-    enum log_format format;
-
-    for (size_t i = 0; i < N_ELEMENTS(levels); i++) {
-        if (strcmp(config->log_level, levels[i].name) == 0)
-            log_open("warren-den", levels[i].level);
-    }
-    if (log_read_format(config->log_format, &format))
-        log_set_format(format);
-}
 
 /* Comes from the loop: it turns. */
 static void on_watchdog(void *user)
@@ -757,7 +477,7 @@ static bool serve_local(void *user, const char *procedure, unsigned long uid, st
 
     if (den->uplink)
         rpc_uplink_flush(den->uplink);
-    arm(den);
+    den_arm(den);
     return ok;
 }
 
@@ -843,37 +563,6 @@ static void put_facts(void *user, struct admin_object *to)
 
 /* ---- from start to end --------------------------------------------------------------------- */
 
-/* What may be changed while den runs. */
-static void put_settings(const struct den_config *c, struct den_core_config *core)
-{
-    core->id_digits = (unsigned)c->id_digits;
-    core->enrolment = strcmp(c->enrolment, "open") == 0       ? DEN_OPEN
-                      : strcmp(c->enrolment, "approval") == 0 ? DEN_BY_APPROVAL
-                                                              : DEN_BY_TOKEN;
-    core->provisional_life = c->provisional_life;
-    core->names_per_id = c->names_per_id;
-    core->name_quarantine = c->name_quarantine;
-    core->router_life = c->router_life;
-    core->admission_life = c->admission_life;
-    core->beat_every = c->heartbeat_interval;
-    core->bound = c->heartbeat_bound;
-    core->ocsp_life = c->ocsp_life;
-    core->offer_timeout = c->offer_timeout;
-    core->max_sessions_per_pair = c->sessions_per_pair;
-    core->max_sessions_per_id = c->sessions_per_id;
-    core->lost_after = c->lost_after;
-    core->leaf_life = c->leaf_life;
-    core->crl_life = c->crl_life;
-    core->rates[RATE_ENROL].burst = c->enrol_burst;
-    core->rates[RATE_ENROL].every = c->enrol_every;
-    core->rates[RATE_CSR].burst = c->csr_burst;
-    core->rates[RATE_CSR].every = c->csr_every;
-    core->rates[RATE_OCSP].burst = c->ocsp_burst;
-    core->rates[RATE_DIAL].burst = c->dial_burst;
-    core->rates[RATE_DIAL].every = c->dial_every;
-    rate_per_minute(c->misses_per_network, &core->rates[RATE_MISS_NEAR]);
-}
-
 static bool make_core(struct den *den, struct err *err)
 {
     const struct den_config *c = den->config;
@@ -897,7 +586,7 @@ static bool make_core(struct den *den, struct err *err)
     };
     den_core_defaults(&core);
     core.port = &den->port;
-    put_settings(c, &core);
+    den_put_settings(c, &core);
     den->place = (struct admin_place){
         .join_host = c->join_host,
         .order_key = c->signer && *c->signer ? NULL : order_key,
@@ -927,12 +616,12 @@ static bool start(struct den *den, struct err *err)
 {
     if (!home_open(den->config, &den->home, err) ||
         !config_open_turn(den->path, den->config, &den->turn, err) || !make_core(den, err) ||
-        !load_policy(den, err) || !rpc_loop_new(&den->loop, err))
+        !den_load_policy(den, err) || !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||
-        !den_core_start(den->core, err) || !open_http(den, err) || !open_figures(den, err) ||
-        !connect_router(den, err))
+        !den_core_start(den->core, err) || !den_open_http(den, err) ||
+        !den_open_figures(den, err) || !connect_router(den, err))
         return false;
     den->loop_turn = rpc_turn_new(rpc_loop_native(den->loop), on_turn, den);
     den->look = rpc_timer_new(den->loop, on_look, den);
@@ -942,14 +631,14 @@ static bool start(struct den *den, struct err *err)
     start_watchdog(den);
     den->journal = journal_new(den->config->audit_copy);
     den->retention = retention_new(den->config->state);
-    rpc_loop_on_signal(den->loop, SIGHUP, on_reload, den);
+    rpc_loop_on_signal(den->loop, SIGHUP, den_on_reload, den);
     rpc_loop_on_signal(den->loop, SIGTERM, on_stop, den);
     rpc_loop_on_signal(den->loop, SIGINT, on_stop, den);
     notify_say("READY=1\nSTATUS=waiting for the router");
     log_event(LOG_INFO, "started", "network=%s manifest=%" PRIu64 " state=%s", den->config->network,
               rpc_trust_manifest(den->home->trust)->manifest_no,
               log_quote_text(den->config->state));
-    arm(den);
+    den_arm(den);
     return true;
 }
 
