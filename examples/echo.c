@@ -102,7 +102,7 @@ static bool handle(const struct peer_event *event, const char *whom)
         return whom == NULL; /* who takes calls waits for the next */
     case PEER_EVENT_STREAM:
         peer_stream_set_user(event->stream, calloc(1, sizeof(struct echo)));
-        /* fallthrough */
+        __attribute__((fallthrough));
     case PEER_EVENT_READABLE:
     case PEER_EVENT_WRITABLE:
         if (whom)

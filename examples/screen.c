@@ -152,7 +152,7 @@ static void handle(const struct peer_event *event)
         viewer = event->link == viewer ? NULL : viewer;
         if (!whom)
             break;
-        /* fallthrough */
+        __attribute__((fallthrough));
     case PEER_EVENT_FAILED:
         fprintf(stderr, "%s\n", event->error.text);
         status = event->error.name[0] != '\0';

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { RETRY_MS = 1000, RETRY_MAX_MS = 60000, SETTLE_MS = 30000 };
+enum { RETRY_MS = 1000, RETRY_MAX_MS = 60000, SETTLE_MS = 30000, LAST_WORDS_MS = 300 };
 
 static const struct {
     bool (*is_needed)(const struct core *core);
@@ -160,6 +160,13 @@ static bool is_drained(_unused_ void *user)
     return ice_n_closing() == 0;
 }
 
+static bool has_said_all(void *user)
+{
+    const struct core *core = user;
+
+    return !core->ws || rpc_ws_n_closing(core->ws) == 0;
+}
+
 void core_end(void *user)
 {
     struct core *core = user;
@@ -169,6 +176,7 @@ void core_end(void *user)
     session_close_all(core);
     plug_free_all(core);
     core_flush(core);
+    loop_drain(core->loop, has_said_all, core, LAST_WORDS_MS);
     join_end(core);
     errand_drop_backlog(core);
     loop_timer_free(core->settle_timer);

@@ -7,13 +7,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_REMOVED = 65536, MAX_ACCOUNTS = 65536 };
+enum { MAX_REMOVED = 65536, MAX_ACCOUNTS = 65536, LAST_WORDS_MS = 500 };
 
 struct relay_session {
     uint8_t sid[RPC_SID], pk[2][KEY_SIZE];
     char id[2][TEXT_ID];
     struct relay_socket *side[2];
     struct relay_account *account;
+    bool is_removed; /* den took the grant back: soon over */
 };
 
 struct relay_socket {
@@ -175,8 +176,12 @@ static void on_unpaired(struct deadline *deadline)
 
 static void on_end(struct deadline *deadline)
 {
-    shut(CONTAINER(deadline, struct relay_socket, end), RELAY_ENDED,
-         "the grant's time, or the admission's, is over");
+    struct relay_socket *socket = CONTAINER(deadline, struct relay_socket, end);
+
+    shut(socket, RELAY_ENDED,
+         socket->session && socket->session->is_removed
+             ? "the session was ended"
+             : "the grant's time, or the admission's, is over");
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -475,6 +480,8 @@ static void remember(struct relay *relay, struct view sid)
     map_set(relay->removed, sid, relay);
 }
 
+/* Who hangs up says so to den and, over the relay, to the other end; den's word must not overtake the other one. Nobody opens it any
+ * more. */
 void relay_grant_removed(struct relay *relay, struct view sid)
 {
     struct relay_session *session;
@@ -483,8 +490,15 @@ void relay_grant_removed(struct relay *relay, struct view sid)
         return;
     remember(relay, sid);
     session = map_get(relay->sessions, sid);
-    if (session)
-        shut_both(session, RELAY_ENDED, "the session was ended");
+    if (!session || session->is_removed)
+        return;
+    session->is_removed = true;
+    for (int side = 0; side < 2; side++) {
+        struct relay_socket *socket = session->side[side];
+        uint64_t at = relay->router->now.mono + LAST_WORDS_MS;
+        if (socket && (socket->end.place == 0 || socket->end.at > at))
+            deadline_set(&relay->router->deadlines, &socket->end, at);
+    }
 }
 
 static bool is_revoked(const struct relay_socket *socket)

@@ -333,6 +333,16 @@ bool rpc_ws_new(enum rpc_ws_loop kind, void *native, struct rpc_ws **ret_ws, str
     return true;
 }
 
+size_t rpc_ws_n_closing(struct rpc_ws *ws)
+{
+    struct rpc_ws_conn *conn;
+    size_t n = 0;
+
+    LIST_EACH(conn, &ws->hub.conns, node)
+        n += conn->is_closing && conn->is_open && conn->wsi;
+    return n;
+}
+
 static void end_conns(struct rpc_ws *ws)
 {
     struct rpc_ws_conn *conn;

@@ -128,6 +128,9 @@ void rpc_ws_ask(struct rpc_ws_conn *conn, uint64_t number);
 size_t rpc_ws_queued(const struct rpc_ws_conn *conn); /* bytes waiting */
 /* After what is queued; nothing is delivered any more. closed() comes in at most five seconds. */
 void rpc_ws_close(struct rpc_ws_conn *conn, uint16_t code, const char *reason);
+/* Connections that were closed here and whose other end has not answered yet. Who frees the edge before that may lose his last words:
+ * what a socket has unread when it is closed makes the kernel reset the connection. */
+size_t rpc_ws_n_closing(struct rpc_ws *ws);
 /* The one that was agreed on; from opened() on. */
 const struct rpc_ws_protocol *rpc_ws_protocol(const struct rpc_ws_conn *conn);
 uint64_t rpc_ws_age(const struct rpc_ws_conn *conn); /* ms since it was accepted */

@@ -24,7 +24,7 @@ def cell(reach, left, right, wan):
     want = expected.best(left, right, reach.has_turn)
     try:
         reach.up(left, right, wan)
-        result = reach.talk(PATIENCE)
+        result = reach.talk(PATIENCE, want)
     except (Failed, labnet.LabError, OSError) as e:
         result = {"failed": str(e).splitlines()[0]}
     if result.get("path") and result["path"] != want:

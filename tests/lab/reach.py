@@ -13,6 +13,7 @@ HOSTS = {"alice": "left", "bob": "right"}
 SERVER = f"{labnet.PUBLIC4}.{labnet.ROUTER}"
 SERVER6 = f"{labnet.PUBLIC6}::{labnet.ROUTER}"
 TURN = f"{labnet.PUBLIC4}.{labnet.TURN}"
+SETTLE = 10  # seconds that a link may take to its best path
 
 
 def shown_path(line):
@@ -90,9 +91,9 @@ class Reach:
         bob.wait_line(bob.err, "waiting for a call", patience=patience)
         return bob
 
-    def talk(self, patience=PATIENCE):
+    def talk(self, patience=PATIENCE, settles=None):
         """alice calls bob, and they say a line each way. What came of it, with the seconds to the first byte from the other end; {"failed": why}
-        when there was no link."""
+        when there was no link. With `settles` the link has some time to come to that path."""
         bob = self.wait(patience=patience)
         begin = time.monotonic()
         alice = self.warren("alice", "chat", self.net.ids["bob"])
@@ -105,6 +106,11 @@ class Reach:
         except Failed:
             why = [line for line in alice.err if line.startswith("warren: chat: ")] + ["nothing was heard in time"]
             return {"failed": why[0].removeprefix("warren: chat: ")}
+        if settles:
+            try:
+                alice.wait_line(alice.err, f"^path {settles}", patience=SETTLE)
+            except Failed:
+                pass  # which path it is then is said
         lines = [line for line in alice.err if re.match("path ", line)]
         result = {"seconds": heard, "path": shown_path(lines[0]), "line": lines[-1], "last": shown_path(lines[-1]),
                   "identities": self.identities(alice, bob)}

@@ -18,10 +18,10 @@ reach = Reach(tap.build_dir())
 
 def talk(left, right, wan="20ms"):
     reach.up(left, right, wan)
-    found = reach.talk()
+    want = expected.best(left, right, reach.has_turn)
+    found = reach.talk(settles=want)
     tap.check("failed" not in found, f"{left} - {right}: {found}")
     tap.check(found["identities"], f"{left} - {right}: the ends are not those that were meant")
-    want = expected.best(left, right, reach.has_turn)
     tap.check(found["last"] == want, f"{left} - {right}: {found['line']}, wanted {want}")
 
 

@@ -122,9 +122,9 @@ def logs_are_json_on_request(net):
     router.wait_line(router.err, r'"event":"left"')
     router.stop()
     lines = [json.loads(line) for line in router.err]
-    tap.check([line["event"] for line in lines][:3] == ["listening", "listening_metrics", "joined"], str(lines))
+    tap.check([line["event"] for line in lines][:4] == ["listening", "listening_stun", "listening_metrics", "joined"], str(lines))
     tap.check(all(isinstance(value, str) for line in lines for value in line.values()), "values are strings")
-    tap.check(lines[2]["realm"] == REALM and lines[2]["program"] == "warren-router", str(lines[2]))
+    tap.check(lines[3]["realm"] == REALM and lines[3]["program"] == "warren-router", str(lines[3]))
 
 
 @tap.test

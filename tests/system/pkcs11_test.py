@@ -298,6 +298,17 @@ def restart(net):
     start_den(net)
 
 
+def until_the_router_has_all(net):
+    """Den brings it what is new as soon as both run."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        status = run([net.program("warren-den"), "rollover", "status", "--config", config(net)]).stdout
+        if all(has == newest for has, newest in re.findall(r"^router.*has manifest (\d+) of (\d+)", status, re.M)):
+            return
+        tap.check(time.monotonic() < until, "the router does not take the manifest: " + status)
+        time.sleep(0.1)
+
+
 @test
 def a_new_intermediate_is_made_in_the_token(net):
     before = run(["openssl", "x509", "-in", net.path("den/intermediate.pem"), "-noout", "-serial"]).stdout
@@ -307,6 +318,7 @@ def a_new_intermediate_is_made_in_the_token(net):
     tap.check_in("never extractable", tool("--list-objects", "--type", "privkey", "--label", "intermediate 2").stdout)
     run(["openssl", "verify", "-x509_strict", "-CAfile", net.path("den/root.pem"), net.path("den/intermediate.2.pem")])
     restart(net)
+    until_the_router_has_all(net)
     tap.check_in("start it again with the PIN", rollover(net, "switch").stdout)
     status = run([net.program("warren-den"), "rollover", "status", "--config", config(net)]).stdout
     tap.check_in("waits for a restart, as the intermediate's key is in a token", status)
