@@ -28,7 +28,7 @@ static void answer(const struct rpc_name *n, const struct key *by)
 static void check_body(const struct core_world *s, uint64_t name_no, const char *to)
 {
     struct view body = core_world_body(s), name, whom;
-    uint64_t no;
+    uint64_t no = 0;
 
     CHECK(rpc_map_text(body, "name", &name) && rpc_map_u64(body, "name_no", &no));
     CHECK_VIEW(name, VIEW_LIT(NAME));
