@@ -3,7 +3,6 @@
  * time; who calls meanwhile is told that we are busy. */
 #include "cli.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -11,14 +10,14 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 8192, CHAT_WHOM = 130 /* an ID or a name */ };
+enum { LINE_MAX_BYTES = 8192 };
 
 struct chat {
     const struct cli *cli;
     struct peer *peer;
     struct peer_link *link; /* the conversation, or the call being asked about */
     struct peer_stream *stream;
-    char remote_id[CHAT_WHOM];
+    char remote_id[CLI_WHOM];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
     bool has_joined, is_online;
     struct cli_ready_wait ready; /* the caller's */
@@ -534,35 +533,6 @@ static bool wants_input(const struct chat *chat)
     return chat->is_asking || (chat->is_up && chat->stream);
 }
 
-/* The ID as typed, spaces out, or a name, which the library looks up; 0, or the exit status after having said what is wrong. */
-static int take_id(const struct cli *cli, char ret_id[CHAT_WHOM])
-{
-    struct peer_identity own;
-    struct peer_error error;
-    bool is_name = strspn(cli->argument, "0123456789 ") != strlen(cli->argument);
-    size_t n = 0;
-
-    for (const char *at = cli->argument; *at != '\0' && n + 1 < CHAT_WHOM; at++) {
-        if (*at != ' ' || is_name)
-            ret_id[n++] = *at;
-    }
-    ret_id[n] = '\0';
-    /* A name without a domain begins with a letter. */
-    if ((is_name && !strchr(cli->argument, '@') && isdigit((unsigned char)*cli->argument)) ||
-        (!is_name && (n < 6 || n > 9))) {
-        fprintf(stderr,
-                "warren: chat: invalid_argument: an ID has 6 to 9 digits, such as \"456 000\"\n");
-        return 2;
-    }
-    if (!peer_identity_load(cli->state_dir, &own, &error))
-        return cli_fail(cli, "chat", &error);
-    if (strcmp(own.id, ret_id) == 0) {
-        fprintf(stderr, "warren: chat: invalid_argument: this is this machine's own ID\n");
-        return 2;
-    }
-    return 0;
-}
-
 static void run(struct chat *chat)
 {
     struct peer_event event;
@@ -597,7 +567,7 @@ int cli_chat(const struct cli *cli)
                                   .path = cli->path };
 
     chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
-    if (chat.is_caller && (chat.status = take_id(cli, chat.remote_id)) != 0)
+    if (chat.is_caller && (chat.status = cli_whom(cli, "chat", cli->argument, chat.remote_id)) != 0)
         return chat.status;
     chat.peer = cli_open(cli, "chat", &config);
     if (!chat.peer)

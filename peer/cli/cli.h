@@ -51,6 +51,9 @@ int cli_import(const struct cli *cli);
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
 /* Whether somebody has to do something before the next try can succeed: who was asked for one thing gives up. */
 bool cli_is_for_people(const struct peer_error *error);
+/* `word` as an ID, spaces out, or a name, which the library looks up; 0, or the exit status after having said what is wrong. */
+enum { CLI_WHOM = 130 };
+int cli_whom(const struct cli *cli, const char *verb, const char *word, char ret_whom[CLI_WHOM]);
 /* One line about how it goes, to standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "500ms", "45s", "30m", "2h", "7d": at most 400 days. False: it is none of these. */

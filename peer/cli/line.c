@@ -78,28 +78,33 @@ bool line_port(const char *text, bool takes_none, unsigned *ret_port)
     return true;
 }
 
-int line_whom(struct line *line, const char *word)
+static int bad_whom(const char *verb, const char *why)
+{
+    fprintf(stderr, "warren: %s: invalid_argument: %s\n", verb, why);
+    return 2;
+}
+
+int cli_whom(const struct cli *cli, const char *verb, const char *word, char ret_whom[CLI_WHOM])
 {
     struct peer_identity own;
     struct peer_error error;
     bool is_id = strspn(word, "0123456789 ") == strlen(word);
     size_t n = 0;
 
-    if (strlen(word) >= LINE_WHOM)
-        return line_usage(line, "\"%.20s...\" is too long for an ID or a name", word);
+    if (strlen(word) >= CLI_WHOM)
+        return bad_whom(verb, "too long for an ID or a name");
     for (const char *at = word; *at != '\0'; at++) {
         if (*at != ' ' || !is_id)
-            line->whom[n++] = *at;
+            ret_whom[n++] = *at;
     }
-    line->whom[n] = '\0';
+    ret_whom[n] = '\0';
+    /* A name without a domain begins with a letter. */
     if ((is_id && (n < 6 || n > 9)) ||
         (!is_id && isdigit((unsigned char)*word) && !strchr(word, '@')))
-        return line_usage(line, "\"%s\": an ID has 6 to 9 digits, such as \"456 000\"", word);
-    if (!peer_identity_load(line->cli->state_dir, &own, &error))
-        return cli_fail(line->cli, line->verb, &error);
-    if (strcmp(own.id, line->whom) == 0)
-        return line_usage(line, "this is this machine's own ID");
-    return 0;
+        return bad_whom(verb, "an ID has 6 to 9 digits, such as \"456 000\"");
+    if (!peer_identity_load(cli->state_dir, &own, &error))
+        return cli_fail(cli, verb, &error);
+    return strcmp(own.id, ret_whom) == 0 ? bad_whom(verb, "this is this machine's own ID") : 0;
 }
 
 /* ---- getting there ---------------------------------------------------------------------------------- */

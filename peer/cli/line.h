@@ -7,7 +7,7 @@
 
 #include <poll.h>
 
-enum { LINE_MAX_WORDS = 32, LINE_WHOM = 130 /* an ID or a name */, PUMP_SIZE = 65536 };
+enum { LINE_MAX_WORDS = 32, PUMP_SIZE = 65536 };
 
 struct line {
     struct cli *cli;
@@ -16,8 +16,8 @@ struct line {
     const char *const
         *caps; /* NULL-terminated: asked for by who dials, served by who takes calls */
     bool takes_calls;
-    char whom[LINE_WHOM]; /* who is dialled */
-    int n;                /* words that are no option */
+    char whom[CLI_WHOM]; /* who is dialled */
+    int n;               /* words that are no option */
     char *word[LINE_MAX_WORDS];
 
     struct peer *peer;
@@ -34,8 +34,6 @@ struct line {
 int line_words(struct line *line, int argc, char **argv);
 int line_usage(const struct line *line, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); /* says it; 2 */
-/* `word` as an ID or a name into line->whom; 0 or the exit status. */
-int line_whom(struct line *line, const char *word);
 /* A port, 1 to 65535 (from 0 when `takes_none`). */
 bool line_port(const char *text, bool takes_none, unsigned *ret_port);
 /* Makes the peer; false after having said why and set line->status. */

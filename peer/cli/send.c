@@ -284,7 +284,7 @@ int cli_send(struct cli *cli, int argc, char **argv)
     if (status == 0 && line->n < 2)
         status = line_usage(line, "expected a file, and an ID or a name");
     if (status == 0)
-        status = line_whom(line, line->word[line->n - 1]);
+        status = cli_whom(line->cli, line->verb, line->word[line->n - 1], line->whom);
     if (status == 0)
         status = check_files(&s);
     if (status == 0)

@@ -222,7 +222,7 @@ static int tunnel(struct tunnel *t, int argc, char **argv)
     if (status == 0 && line->n < 2)
         status = line_usage(line, "expected an ID or a name, and what goes where");
     if (status == 0)
-        status = line_whom(line, line->word[0]);
+        status = cli_whom(line->cli, line->verb, line->word[0], line->whom);
     for (int i = 1; status == 0 && i < line->n; i++)
         status = take_spec(t, line->word[i]);
     for (unsigned long i = 0; status == 0 && i < t->n; i++)
@@ -262,7 +262,7 @@ static int nc(struct tunnel *t, int argc, char **argv)
     if (status == 0 && line->n != 2)
         status = line_usage(line, "expected an ID or a name, and a port");
     if (status == 0)
-        status = line_whom(line, line->word[0]);
+        status = cli_whom(line->cli, line->verb, line->word[0], line->whom);
     if (status != 0)
         return status;
     if (!tunnel_split(line->word[1], &host, &port) ||
