@@ -77,6 +77,12 @@ void bind_send_sas(struct link *link, struct view bytes)
     send_frame(link, CONTROL_SAS, bytes);
 }
 
+void bind_send_report(struct link *link, struct view bytes)
+{
+    if (link->control->out.len < MAX_CONTROL_UNACKED)
+        send_frame(link, CONTROL_REPORT, bytes);
+}
+
 void bind_check_up(struct link *link)
 {
     struct link_stream *stream;
@@ -131,6 +137,8 @@ static enum link_event_type note_of(enum control_type type)
         return LINK_HEART;
     if (type == CONTROL_SAS)
         return LINK_SAS;
+    if (type == CONTROL_REPORT)
+        return LINK_REPORT;
     return type == CONTROL_REVOKE ? LINK_REVOKE : LINK_REAUTH;
 }
 
@@ -145,6 +153,7 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_REVOKE:
     case CONTROL_REAUTH:
     case CONTROL_SAS:
+    case CONTROL_REPORT:
     case CONTROL_SWITCH:
         if (link->n_notes == LINK_MAX_EVENTS)
             return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",

@@ -12,7 +12,8 @@
     X(REAUTH, "REAUTH", 76, 65536)                                                                 \
     X(SWITCH, "SWITCH", 9, 9)                                                                      \
     X(SAS, "SAS", 32, 32)                                                                          \
-    X(CLOSE, "CLOSE", 8, 208)
+    X(CLOSE, "CLOSE", 8, 208)                                                                      \
+    X(REPORT, "REPORT", 1, 2048)
 
 enum control_type {
     CONTROL_NONE,

@@ -214,6 +214,7 @@ void bind_check_up(struct link *link);
 void bind_send_heart(struct link *link);
 void bind_send_revoke(struct link *link, struct view revocation);
 void bind_send_sas(struct link *link, struct view bytes);
+void bind_send_report(struct link *link, struct view bytes);
 void bind_send_switch(struct link *link, uint64_t number, uint8_t carrier);
 void bind_send_reauth(struct link *link, const struct link_reauth *reauth);
 
