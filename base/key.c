@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/key.h"
-#include "base/key_known.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -63,44 +62,10 @@ void key_sign(const struct key *key, struct view bytes, uint8_t ret_sig[SIG_SIZE
     crypto_sign_detached(ret_sig, NULL, bytes.data, bytes.len, key->secret);
 }
 
-/* libsodium declares its inputs as never NULL, empty ones too. */
-static const uint8_t *at(struct view bytes)
-{
-    return bytes.len ? bytes.data : (const uint8_t *)"";
-}
-
-/* The same answer as libsodium's, of a key that it has found to be sound. */
-static bool verify_by_table(const struct edwards_table *of_key, struct view public_key,
-                            struct view bytes, struct view sig)
-{
-    uint8_t hash[crypto_hash_sha512_BYTES];
-    crypto_hash_sha512_state state;
-
-    crypto_hash_sha512_init(&state);
-    crypto_hash_sha512_update(&state, sig.data, EDWARDS_SIZE);
-    crypto_hash_sha512_update(&state, public_key.data, KEY_SIZE);
-    crypto_hash_sha512_update(&state, at(bytes), bytes.len);
-    crypto_hash_sha512_final(&state, hash);
-    return edwards_verify(of_key, sig.data, sig.data + EDWARDS_SIZE, hash);
-}
-
 bool key_verify(struct view public_key, struct view bytes, struct view sig)
 {
-    const struct edwards_table *of_key;
-    bool is;
-
-    if (public_key.len != KEY_SIZE || sig.len != SIG_SIZE)
-        return false;
-    of_key = key_known_take(public_key.data);
-    if (of_key) {
-        is = verify_by_table(of_key, public_key, bytes, sig);
-        edwards_table_release(of_key);
-        return is;
-    }
-    is = crypto_sign_verify_detached(sig.data, at(bytes), bytes.len, public_key.data) == 0;
-    if (is)
-        key_known_note(public_key.data);
-    return is;
+    return public_key.len == KEY_SIZE && sig.len == SIG_SIZE &&
+           crypto_sign_verify_detached(sig.data, bytes.data, bytes.len, public_key.data) == 0;
 }
 
 void key_put_text(const uint8_t seed[SEED_SIZE], struct buf *to)
@@ -153,6 +118,12 @@ bool key_unlock(const char *path, struct view passphrase, struct key **ret_key, 
     *ret_key = key_from_seed(seed);
     mem_wipe(seed, sizeof(seed));
     return true;
+}
+
+/* libsodium declares its inputs as never NULL, empty ones too. */
+static const uint8_t *at(struct view bytes)
+{
+    return bytes.len ? bytes.data : (const uint8_t *)"";
 }
 
 void hash_sha256(struct view bytes, uint8_t ret_hash[HASH_SIZE])
