@@ -48,20 +48,12 @@ static void report_gathered(struct ice_agent *agent)
         agent->events.on_gathered(agent->config.user);
 }
 
-/* Before READY is told: what is sent from then on goes the quick way. */
-static void follow_pair(struct ice_agent *agent)
-{
-    if (agent->is_closed || (!agent->is_pair_new && agent->reported == agent->state))
-        return;
-    agent->is_pair_new = false;
-    agent_socket_follow(agent);
-}
-
 static void agent_dispose(struct ice_agent *agent)
 {
     for (size_t i = 0; i < agent->n_lines; i++)
         free(agent->lines[i]);
     agent_turn_free(agent->turn);
+    ice_description_deinit(&agent->theirs);
     g_source_destroy(agent->wake);
     g_source_unref(agent->wake);
     g_main_context_unref(agent->context);
@@ -84,7 +76,6 @@ static void start_closing(struct ice_agent *agent)
 {
     agent->is_closing = true;
     agent_stop_waiting(agent);
-    agent_socket_free(STEAL(agent->socket));
     agent_turn_free(STEAL(agent->turn));
     g_signal_handlers_disconnect_by_data(agent->nice, agent);
     nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, NULL, NULL);
@@ -100,7 +91,6 @@ static gboolean on_wake(GSource *source, GSourceFunc callback, gpointer user)
     (void)callback;
     (void)user;
     g_source_set_ready_time(source, -1);
-    follow_pair(agent);
     report_state(agent);
     agent_hand_over(agent);
     report_candidates(agent);
@@ -283,11 +273,52 @@ static bool give_candidate(struct ice_agent *agent, struct view line, struct err
     return true;
 }
 
+static void keep_line(struct ice_agent *agent, struct view line)
+{
+    struct ice_description *d = &agent->theirs;
+
+    if (d->n_candidates < ICE_MAX_CANDIDATES)
+        d->candidates[d->n_candidates++] = view_dup_text(line);
+}
+
+static void keep_theirs(struct ice_agent *agent, const struct ice_description *theirs)
+{
+    ice_description_deinit(&agent->theirs);
+    agent->theirs.ufrag = mem_text(theirs->ufrag);
+    agent->theirs.pwd = mem_text(theirs->pwd);
+    for (size_t i = 0; i < theirs->n_candidates; i++)
+        keep_line(agent, view_text(theirs->candidates[i]));
+}
+
+/* libnice forgets both ends' credentials in a restart, and keeps the sockets. */
+bool ice_agent_check_again(struct ice_agent *agent)
+{
+    const struct ice_description *theirs = &agent->theirs;
+    gchar *ufrag = NULL, *pwd = NULL;
+    struct err ignored;
+    bool ok;
+
+    if (!theirs->ufrag || agent->turn || agent->is_closed ||
+        !nice_agent_get_local_credentials(agent->nice, agent->stream, &ufrag, &pwd))
+        return false;
+    ok = nice_agent_restart_stream(agent->nice, agent->stream) &&
+         nice_agent_set_local_credentials(agent->nice, agent->stream, ufrag, pwd) &&
+         nice_agent_set_remote_credentials(agent->nice, agent->stream, theirs->ufrag, theirs->pwd);
+    g_free(ufrag);
+    g_free(pwd);
+    for (size_t i = 0; ok && i < theirs->n_candidates; i++)
+        give_candidate(agent, view_text(theirs->candidates[i]), &ignored);
+    if (ok)
+        ice_agent_end_remote(agent);
+    return ok;
+}
+
 bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs,
                           struct err *err)
 {
     if (!nice_agent_set_remote_credentials(agent->nice, agent->stream, theirs->ufrag, theirs->pwd))
         return err_set(err, ERR_BAD_WIRE, "ICE: the other side's credentials are not usable");
+    keep_theirs(agent, theirs);
     for (size_t i = 0; i < theirs->n_candidates; i++)
         if (!give_candidate(agent, view_text(theirs->candidates[i]), err))
             return err_wrap(err, "ICE");
@@ -303,6 +334,7 @@ bool ice_agent_add_remote(struct ice_agent *agent, struct view candidate_line, s
     if (!give_candidate(agent, candidate_line, err))
         return err_wrap(err, "ICE");
     agent->n_remote_later++;
+    keep_line(agent, candidate_line);
     return true;
 }
 

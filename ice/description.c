@@ -42,27 +42,43 @@ static bool read_credential(struct view line, const char *name, size_t least, ch
     return true;
 }
 
-static bool read_line(struct view line, size_t number, struct ice_description *d, struct err *err)
+static bool read_candidate(struct view line, size_t most, struct ice_description *d,
+                           struct err *err)
 {
-    if (number == 1)
-        return read_credential(line, "ice-ufrag:", 4, &d->ufrag, err);
-    if (number == 2)
-        return read_credential(line, "ice-pwd:", 22, &d->pwd, err);
     if (d->is_complete)
         return err_set(err, ERR_BAD_WIRE, "something after end-of-candidates");
     if (view_eq_text(line, "end-of-candidates")) {
         d->is_complete = true;
         return true;
     }
-    if (d->n_candidates == ICE_MAX_CANDIDATES)
-        return err_set(err, ERR_TOO_LARGE, "more than %d candidates", ICE_MAX_CANDIDATES);
+    if (d->n_candidates == most)
+        return err_set(err, ERR_TOO_LARGE, "more than %zu candidates", most);
     if (!ice_candidate_check(line, true, err))
         return false;
     d->candidates[d->n_candidates++] = view_dup_text(line);
     return true;
 }
 
-static bool read_lines(struct view text, struct ice_description *d, struct err *err)
+typedef bool read_line(struct view line, size_t number, struct ice_description *d, struct err *err);
+
+static bool read_described(struct view line, size_t number, struct ice_description *d,
+                           struct err *err)
+{
+    if (number == 1)
+        return read_credential(line, "ice-ufrag:", 4, &d->ufrag, err);
+    if (number == 2)
+        return read_credential(line, "ice-pwd:", 22, &d->pwd, err);
+    return read_candidate(line, ICE_MAX_CANDIDATES, d, err);
+}
+
+static bool read_later(struct view line, _unused_ size_t number, struct ice_description *d,
+                       struct err *err)
+{
+    return read_candidate(line, ICE_MAX_LATER, d, err);
+}
+
+static bool read_lines(struct view text, read_line *read, struct ice_description *d,
+                       struct err *err)
 {
     size_t number = 0;
 
@@ -76,25 +92,36 @@ static bool read_lines(struct view text, struct ice_description *d, struct err *
         if (len >= ICE_MAX_LINE)
             return err_set(err, ERR_TOO_LARGE, "line %zu: longer than %d bytes", number,
                            ICE_MAX_LINE);
-        if (!read_line(view_sub(text, 0, len), number, d, err))
+        if (!read(view_sub(text, 0, len), number, d, err))
             return err_wrap(err, "line %zu", number);
         text = view_sub(text, len + 1, text.len);
     }
-    if (!d->pwd)
-        return err_set(err, ERR_BAD_WIRE, "ends before ice-pwd");
     return true;
 }
 
 bool ice_description_read(struct view text, struct ice_description *ret, struct err *err)
 {
-    struct ice_description d = { 0 };
+    _cleanup_(ice_description_deinit) struct ice_description d = { 0 };
 
     if (text.len > ICE_MAX_OFFER)
         return err_set(err, ERR_TOO_LARGE, "ICE description: longer than %d bytes", ICE_MAX_OFFER);
-    if (!read_lines(text, &d, err)) {
-        ice_description_deinit(&d);
+    if (!read_lines(text, read_described, &d, err) ||
+        !(d.pwd || err_set(err, ERR_BAD_WIRE, "ends before ice-pwd")))
         return err_wrap(err, "ICE description");
-    }
     *ret = d;
+    d = (struct ice_description){ 0 };
+    return true;
+}
+
+bool ice_description_read_later(struct view text, struct ice_description *ret, struct err *err)
+{
+    _cleanup_(ice_description_deinit) struct ice_description d = { 0 };
+
+    if (text.len > ICE_MAX_OFFER)
+        return err_set(err, ERR_TOO_LARGE, "ICE candidates: longer than %d bytes", ICE_MAX_OFFER);
+    if (!read_lines(text, read_later, &d, err))
+        return err_wrap(err, "ICE candidates");
+    *ret = d;
+    d = (struct ice_description){ 0 };
     return true;
 }

@@ -29,6 +29,8 @@ void ice_description_write(const struct ice_description *d, struct buf *to);
 /* Strict: sizes, character sets, every candidate one that ice_candidate_check() takes. BAD_WIRE
  * names the line. */
 bool ice_description_read(struct view text, struct ice_description *ret, struct err *err);
+/* The same without the credentials: candidates that come later, at most ICE_MAX_LATER, and perhaps their end. */
+bool ice_description_read_later(struct view text, struct ice_description *ret, struct err *err);
 /* One candidate line from afar: UDP, component 1, a unicast address, a port over 0. Link-local
  * IPv6 is refused, loopback too unless allowed; a description may contain loopback, an agent
  * that does not allow it skips those lines. */
@@ -108,6 +110,9 @@ bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description 
                           struct err *err);
 bool ice_agent_add_remote(struct ice_agent *agent, struct view candidate_line, struct err *err);
 void ice_agent_end_remote(struct ice_agent *agent);
+/* After FAILED: the checks begin anew between the addresses that both ends have, with the credentials that they have. For when there is no
+ * way to exchange others. False: it never had theirs. */
+bool ice_agent_check_again(struct ice_agent *agent);
 enum ice_state ice_agent_state(const struct ice_agent *agent);
 bool ice_agent_path(const struct ice_agent *agent,
                     struct ice_path *ret_path); /* false before READY */

@@ -40,12 +40,24 @@ static void read_description(struct view text)
         abort();
 }
 
+/* Those of later, of the same lines. */
+static void read_later(struct view text)
+{
+    _cleanup_(ice_description_deinit) struct ice_description later = { 0 };
+    struct err err;
+
+    if (ice_description_read_later(text, &later, &err) &&
+        (later.ufrag || later.n_candidates > ICE_MAX_LATER))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err err;
 
     read_line(VIEW(data, size));
     read_description(VIEW(data, size));
+    read_later(VIEW(data, size));
     ice_candidate_check(VIEW(data, size), size % 2, &err);
     return 0;
 }

@@ -95,3 +95,36 @@ TEST(sizes_are_bounded)
     CHECK_ERR(ice_description_read(buf_view(&line), &d, &err), err, ERR_TOO_LARGE);
     CHECK_STR(err.text, "ICE description: line 1: longer than 256 bytes");
 }
+
+TEST(candidates_that_come_later_have_no_credentials)
+{
+    struct ice_description d = { 0 };
+    struct err err = { 0 };
+    _buf_ text = { 0 };
+
+    for (unsigned i = 0; i < ICE_MAX_LATER; i++)
+        buf_printf(&text, "candidate:1 1 UDP 1 192.0.2.1 %u typ host\n", i + 1);
+    buf_put_text(&text, "end-of-candidates\n");
+    CHECK_OK(ice_description_read_later(buf_view(&text), &d, &err), err);
+    CHECK_U64(d.n_candidates, ICE_MAX_LATER);
+    CHECK(d.is_complete && !d.ufrag && !d.pwd);
+    ice_description_deinit(&d);
+
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        { "ice-ufrag:Fg3a\n", "ICE candidates: line 1: candidate" },
+        { "candidate:1 1 UDP 1 192.0.2.1 9 typ host", "ICE candidates: line 1: no line feed" },
+        { "end-of-candidates\nend-of-candidates\n", "ICE candidates: line 2: something after" },
+        { "candidate:1 1 UDP 1 224.0.0.1 9 typ host\n", "ICE candidates: line 1: " },
+    };
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        CHECK_ERR(ice_description_read_later(view_text(cases[i].text), &d, &err), err,
+                  ERR_BAD_WIRE);
+        CHECK(strncmp(err.text, cases[i].why, strlen(cases[i].why)) == 0);
+    }
+    buf_clear(&text);
+    for (unsigned i = 0; i <= ICE_MAX_LATER; i++)
+        buf_printf(&text, "candidate:1 1 UDP 1 192.0.2.1 %u typ host\n", i + 1);
+    CHECK_ERR(ice_description_read_later(buf_view(&text), &d, &err), err, ERR_TOO_LARGE);
+}
