@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "rpc/retry.h"
 
+enum { DOUBT_MS = 3000 };
+
 struct rpc_uplink {
     struct rpc_uplink_config config;
     struct rpc_join_host *hosts;
@@ -12,7 +14,10 @@ struct rpc_uplink {
     struct rpc_ws_conn *conn;      /* NULL: waiting for the next try */
     struct rpc_ws_timer *deadline; /* the client's */
     struct rpc_ws_timer *timer;    /* until the next try */
+    struct rpc_ws_timer *doubt;    /* until the router has answered, or is given up */
     struct rpc_retry retry;
+    bool is_patient;  /* the pause is there because the next try will hardly do better */
+    bool is_asking;   /* whether the router is there still */
     bool *is_proxied; /* by host: it wants the certificate bound, not the exporter */
 };
 
@@ -36,6 +41,7 @@ static void try_later(struct rpc_uplink *u, const struct err *why)
     uint64_t now = clock_mono_ms(), asked = rpc_client_take_retry_after(u->client);
     uint64_t pause = rpc_retry_lost(&u->retry, now, asked), least = rpc_retry_patience(why->code);
 
+    u->is_patient = least > 0 || asked > 0;
     pause = pause < least ? least : pause;
     rpc_ws_timer_set(u->timer, now + pause);
     if (u->config.on_retry)
@@ -103,6 +109,7 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
     if (!u)
         return;
     u->conn = NULL;
+    u->is_asking = false;
     if (rpc_client_wants_close(u->client)) /* it knows better than the socket */
         why = rpc_client_why(u->client);
     told = *why;
@@ -138,6 +145,7 @@ static void connect_now(void *user)
     };
     struct err err;
 
+    rpc_ws_timer_set(u->timer, NEVER_MS);
     if (!rpc_ws_connect(u->config.ws, &dial, &events, u, &u->conn, &err))
         try_later(u, &err);
 }
@@ -148,6 +156,62 @@ static void on_deadline(void *user)
 
     rpc_client_tick(u->client, clock_mono_ms());
     rpc_uplink_flush(u);
+}
+
+/* ---- another network --------------------------------------------------------------------------- */
+
+static void replace(struct rpc_uplink *u)
+{
+    struct err why;
+
+    err_set(&why, ERR_NETWORK_FAILURE, "the network of this machine is another one now");
+    rpc_ws_set_user(u->conn, NULL);
+    rpc_ws_close(u->conn, 1001, "moved");
+    u->conn = NULL;
+    rpc_client_closed(u->client, clock_mono_ms(), &why);
+    try_later(u, &why);
+    rpc_ws_timer_set(u->timer, clock_mono_ms());
+    rpc_uplink_flush(u);
+}
+
+static void on_doubt(void *user)
+{
+    struct rpc_uplink *u = user;
+
+    if (u->conn && u->is_asking)
+        replace(u);
+    u->is_asking = false;
+}
+
+static void on_pong(void *user, const struct rpc_outcome *outcome)
+{
+    struct rpc_uplink *u = user;
+
+    if (outcome->what == RPC_RESULTED || outcome->uri.len)
+        u->is_asking = false; /* an answer, of whatever kind */
+}
+
+static void ask(struct rpc_uplink *u)
+{
+    static const uint8_t none[] = { 0x90 };
+
+    if (u->is_asking)
+        return;
+    u->is_asking = true;
+    rpc_ws_timer_set(u->doubt, clock_mono_ms() + DOUBT_MS);
+    rpc_client_call(u->client, clock_mono_ms(), "network.ping", VIEW_ARR(none), DOUBT_MS, false,
+                    on_pong, u);
+    rpc_uplink_flush(u);
+}
+
+void rpc_uplink_moved(struct rpc_uplink *u)
+{
+    if (!u->conn && !u->is_patient)
+        rpc_ws_timer_set(u->timer, clock_mono_ms());
+    else if (u->conn && rpc_ws_is_stranded(u->conn))
+        replace(u);
+    else if (u->conn && rpc_client_is_up(u->client))
+        ask(u);
 }
 
 bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink,
@@ -168,6 +232,7 @@ bool rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **
     u->client = rpc_client_new(&config->client);
     u->deadline = rpc_ws_timer_new(config->ws, on_deadline, u);
     u->timer = rpc_ws_timer_new(config->ws, connect_now, u);
+    u->doubt = rpc_ws_timer_new(config->ws, on_doubt, u);
     connect_now(u);
     *ret_uplink = u;
     return true;
@@ -185,6 +250,7 @@ void rpc_uplink_free(struct rpc_uplink *u)
     }
     rpc_ws_timer_free(u->deadline);
     rpc_ws_timer_free(u->timer);
+    rpc_ws_timer_free(u->doubt);
     rpc_client_free(u->client);
     free(u->hosts);
     free(u->is_proxied);

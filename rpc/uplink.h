@@ -33,6 +33,10 @@ struct rpc_client *rpc_uplink_client(struct rpc_uplink *uplink);
 /* To be called after anything was done with the client outside its callbacks: sends what waits,
  * arms the timer. */
 void rpc_uplink_flush(struct rpc_uplink *uplink);
+/* The machine's addresses are other ones, or it slept. A connection from an address that is no longer used is replaced at once; of
+ * another the router is asked, and it is replaced when no answer comes within seconds; where there is none, the next try is now.
+ * Not from inside a callback. */
+void rpc_uplink_moved(struct rpc_uplink *uplink);
 /* The host that it is connected to, or tries; until the next try. */
 const struct rpc_join_host *rpc_uplink_host(const struct rpc_uplink *uplink);
 /* Bytes that wait to be sent, in the client and in its connection. */
