@@ -24,6 +24,7 @@ struct carrier_relay {
     uint64_t pause;
     uint8_t greeting[GREETING];
     bool has_greeting, has_opened, was_paired, is_up, is_over;
+    bool is_held;           /* the relay said to come back much later */
     bool is_idle;           /* there was nothing to open with in time: no try before there is */
     bool binds_certificate; /* TLS ends before the router, it seems */
 };
@@ -177,6 +178,7 @@ static void try_later(struct carrier_relay *carrier, uint64_t pause, const struc
         tell(carrier, CARRIER_RELAY_OVER, why);
         return;
     }
+    carrier->is_held = pause == LONG_PAUSE_MS;
     rpc_ws_timer_set(carrier->timer, clock_mono_ms() + pause);
     tell(carrier, CARRIER_RELAY_TRYING, why);
 }
@@ -227,6 +229,8 @@ static void connect_now(void *user)
     };
     struct err err;
 
+    carrier->is_held = false;
+    rpc_ws_timer_set(carrier->timer, NEVER_MS);
     if (!carrier->conn &&
         !rpc_ws_connect(carrier->config.ws, &dial, &events, carrier, &carrier->conn, &err))
         try_later(carrier, pause_after(carrier, 0), &err);
@@ -251,6 +255,20 @@ void carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_hos
     disconnect(carrier);
     carrier->config.host = *host;
     connect_now(carrier);
+}
+
+void carrier_relay_renew(struct carrier_relay *carrier)
+{
+    if (carrier->is_over || carrier->is_idle || carrier->is_held)
+        return;
+    disconnect(carrier);
+    carrier->pause = 0;
+    connect_now(carrier);
+}
+
+bool carrier_relay_is_stranded(const struct carrier_relay *carrier)
+{
+    return !carrier->conn || rpc_ws_is_stranded(carrier->conn);
 }
 
 void carrier_relay_new(struct path *path, const struct carrier_relay_config *config,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
-#include "peer/examine.h"
 
 #include <stdio.h>
 
@@ -53,7 +52,6 @@ void core_free(struct core *core)
     if (!core)
         return;
     stun_forget(core);
-    nat_forget(core);
     snapshot_deinit(&core->snapshot);
     cert_unref(core->cert);
     pki_key_free(core->next_key);
@@ -150,6 +148,7 @@ void core_begin(void *user)
     core->settle_timer = loop_timer_new(core->loop, on_settle_timer, core);
     core->backlog_timer = loop_timer_new(core->loop, errand_drain, core);
     loop_timer_in(core->settle_timer, SETTLE_MS);
+    watch_begin(core);
     core_publish(core);
     if (core->alarm.code != ERR_NONE)
         core_alarm(core);
@@ -175,9 +174,7 @@ void core_end(void *user)
 
     acknowledge_before_end(core);
     core->is_closing = true;
-    examine_end(core);
-    stun_forget(core);
-    nat_forget(core);
+    watch_end(core);
     session_close_all(core);
     plug_free_all(core);
     core_flush(core);

@@ -7,7 +7,6 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "ice/ice.h"
-#include "ice/nat.h"
 #include "peer/check.h"
 #include "peer/hub.h"
 #include "peer/loop.h"
@@ -67,21 +66,10 @@ struct core {
     struct rpc_proxy proxy;
     bool allow_loopback, takes_calls;
     struct {
-        char host[64];             /* an IP address; "": none is known */
-        uint16_t port, other_port; /* other_port 0: it has none */
+        char host[64]; /* an IP address; "": none is known */
+        uint16_t port;
         struct ice_lookup *lookup; /* under way */
     } stun;
-    struct nat {
-        struct ice_nat_probe *probe[2]; /* IPv4, IPv6; NULL: not under way */
-        struct ice_nat is[2];           /* as it was found last */
-        bool has[2];                    /* whether it was */
-        char second[64]; /* a server that may have two addresses; "": none is known */
-        uint16_t second_port;
-        struct ice_lookup *lookup; /* its name's, under way */
-        uint64_t found_at;         /* clock_mono_ms(); 0: never */
-    } nat;
-    struct err offline;      /* why there is no connection to the router */
-    struct examine *examine; /* NULL: nobody asked */
     enum peer_path policy;   /* of calls that are taken, and of dials that say nothing */
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;
@@ -154,7 +142,8 @@ struct core {
     size_t n_router_chain;
     char router_host[256]; /* that showed it */
 
-    struct list plugs; /* plug.c */
+    struct list plugs;   /* plug.c */
+    struct watch *watch; /* watch.c; NULL: the thread does not run */
 
     /* talk_core.c */
     struct list talks;       /* struct talk, by core_node */
@@ -168,6 +157,11 @@ struct core {
 };
 
 uint64_t core_now(const struct core *core); /* network time */
+
+/* ---- watch.c ---- */
+void watch_begin(struct core *core);
+void watch_session(struct core *core); /* there is a new one */
+void watch_end(struct core *core);
 
 /* ---- core.c ---- */
 
@@ -202,13 +196,6 @@ bool join_load(struct core *core, struct err *err); /* the admission from the st
 /* ---- stun.c ---- */
 void stun_ask(struct core *core); /* the router, where its STUN server is */
 void stun_forget(struct core *core);
-
-/* ---- nat.c: what NAT this machine is behind ---- */
-void nat_look(
-    struct core *core); /* with the servers that are known; nothing while it is under way */
-bool nat_is_looking(const struct core *core);
-void nat_take_second(struct core *core, const char *host, uint16_t port);
-void nat_forget(struct core *core);
 
 /* ---- enrol.c: no I/O ---- */
 struct enrol_context {

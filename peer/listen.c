@@ -300,8 +300,13 @@ void listen_refuse(struct session *session, const struct err *why)
 static void take_candidates(struct session *session, struct view list, struct view more)
 {
     struct view path = { 0 };
+    uint64_t number;
     struct rpc_fields f;
 
+    if (rpc_map_u64(more, "restart", &number)) {
+        restart_update(session, list, more);
+        return;
+    }
     if (rpc_map_text(more, "path", &path)) { /* of another path than the direct one */
         if (view_eq_text(path, "turn"))
             turned_update(session, list, more);

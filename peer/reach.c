@@ -31,7 +31,7 @@ static void on_usable(void *user)
         session_over(session, &err);
         return;
     }
-    link_resume(session->link, clock_mono_ns());
+    link_hurry(session->link, clock_mono_ns());
     session_pump(session);
 }
 
@@ -43,13 +43,14 @@ static void on_changed(void *user)
     if (session->state != SESSION_UP)
         return;
     session_refresh(session);
+    restart_soon(session);
     if (hub_claim_path(session->core->hub,
                        session->handle)) { /* one that waits tells of this too */
         event = hub_event_new(PEER_EVENT_PATH);
         event->event.link = peer_link_ref(session->handle);
         hub_put(session->core->hub, event);
     }
-    link_resume(session->link, clock_mono_ns());
+    link_hurry(session->link, clock_mono_ns());
     session_pump(session);
 }
 
@@ -79,6 +80,8 @@ static void on_ice_state(void *user, enum ice_state state)
     session->has_ice_failed = state == ICE_FAILED;
     if (state == ICE_FAILED)
         session_look_for_path(session);
+    if (session->state == SESSION_UP)
+        restart_soon(session);
 }
 
 void session_set_no_path(const struct session *session, const char *when, struct err *err)
@@ -201,7 +204,7 @@ void session_add_candidate(struct session *session, struct view line)
     if (session->n_theirs_later >= ICE_MAX_LATER || !ice_candidate_check(line, true, &err))
         return;
     session->n_theirs_later++;
-    if (!goes_direct(session))
+    if (!goes_direct(session) || !session->carrier)
         return;
     if (session->state == SESSION_CONNECTING || session->state == SESSION_UP)
         ice_agent_add_remote(carrier_ice_agent(session->carrier), line, &err);
@@ -212,7 +215,7 @@ void session_add_candidate(struct session *session, struct view line)
 void session_end_candidates(struct session *session)
 {
     session->theirs_ended = true;
-    if (goes_direct(session) &&
+    if (goes_direct(session) && session->carrier &&
         (session->state == SESSION_CONNECTING || session->state == SESSION_UP))
         ice_agent_end_remote(carrier_ice_agent(session->carrier));
 }

@@ -3,6 +3,9 @@
  * at once, and kept beside a better path for when that one dies. */
 #include "peer/session.h"
 
+enum { LEAST_PAUSE_MS = 4000, MOST_PAUSE_MS = 30000 };
+static const uint64_t DEAD_NS = UINT64_C(3000000000);
+
 static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
                      struct err *err)
 {
@@ -109,6 +112,40 @@ void relayed_open(struct session *session)
     if (session->g.relay.n && find_host(session, &host))
         carrier_relay_move(session->relay, &host);
     carrier_relay_open(session->relay);
+}
+
+/* TCP may wait for minutes for what a NAT forgot. */
+static bool is_dead(const struct session *session)
+{
+    uint64_t silent = path_silent_for(session->path),
+             dead = path_dead_for(session->path, PATH_RELAY);
+
+    return (silent > dead ? silent : dead) >= DEAD_NS;
+}
+
+void relayed_look(struct session *session)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (!session->relay || session->is_relay_over || !session->path)
+        return;
+    if (!is_dead(session)) {
+        session->relay_pause = 0;
+        return;
+    }
+    if (now - session->relay_renewed_at < session->relay_pause)
+        return;
+    session->relay_renewed_at = now;
+    session->relay_pause =
+        session->relay_pause ? min_u64(2 * session->relay_pause, MOST_PAUSE_MS) : LEAST_PAUSE_MS;
+    carrier_relay_renew(session->relay);
+}
+
+void relayed_moved(struct session *session)
+{
+    session->relay_pause = 0;
+    if (session->relay && !session->is_relay_over && carrier_relay_is_stranded(session->relay))
+        carrier_relay_renew(session->relay);
 }
 
 void relayed_end(struct session *session)

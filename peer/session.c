@@ -19,6 +19,7 @@ struct session *session_new(struct core *core, bool is_caller)
     list_init(&session->flows);
     session->timer = loop_timer_new(core->loop, on_timer, session);
     list_append(&core->sessions, &session->node);
+    watch_session(core);
     return session;
 }
 
@@ -32,6 +33,7 @@ void session_free(struct session *session)
     flow_free_all(session);
     link_free(session->link);
     carrier_ice_free(session->carrier);
+    restart_end(session);
     turned_end(session);
     relayed_end(session);
     path_free(session->path);

@@ -33,6 +33,28 @@ enum {
     SESSION_MAX_REKEYS = 16 * 1024,
 };
 
+/* restart.c: another try at a direct path. */
+enum { RESTART_INBOX = 8 };
+struct attempt;
+struct restart {
+    uint64_t
+        number; /* of the newest try, whichever end began it; 0: the one that the session was opened with */
+    struct attempt *next, *current; /* under way; in use, instead of the session's `carrier` */
+    bool is_wanted;                 /* at once: the machine's network is another one */
+    bool was_direct;
+    unsigned n_failures;
+    uint64_t lost_at, found_at, not_before, again_at; /* clock_mono_ms(); 0: it is not */
+    uint64_t heard_since; /* and how many the other end has begun since */
+    unsigned n_heard;
+    struct restart_frame {
+        struct buf bytes;
+        bool is_from_router;
+    } inbox
+        [RESTART_INBOX]; /* what the other end said and was not acted on yet; beyond that it is passed over */
+    size_t n_inbox;
+    struct loop_timer *timer;
+};
+
 struct session {
     struct list node;
     struct core *core;
@@ -64,12 +86,14 @@ struct session {
 
     struct cert *cert; /* ours, held */
     struct path *path;
-    struct carrier_ice *carrier;
+    struct carrier_ice *carrier; /* the first direct one; NULL: another one took its place */
+    struct restart restart;
     struct turned *turned;       /* turned.c; NULL: nothing of TURN has come */
     struct carrier_relay *relay; /* NULL: policy, or not begun */
     enum peer_path policy;
     bool may_relay; /* the grant is there, and checked */
     bool is_relay_over, has_ice_failed;
+    uint64_t relay_renewed_at, relay_pause; /* relayed.c; clock_mono_ms() and ms */
     struct err relay_why;
     struct link *link;
     struct loop_timer *link_timer;
@@ -163,7 +187,19 @@ bool turned_may_come(const struct session *session); /* it is still tried, or up
 void turned_end(struct session *session);
 void session_set_no_path(const struct session *session, const char *when, struct err *err);
 
+/* ---- restart.c ---- */
+void restart_look(struct session *session); /* now and then */
+void restart_soon(struct session *session); /* something happened below */
+/* The addresses here may be other ones: a try at once, whatever stands. */
+void restart_wish(struct session *session);
+void restart_take(struct session *session, struct view data); /* LINK_ICE */
+/* `peer.<id>.ice.update` with a number. */
+void restart_update(struct session *session, struct view list, struct view more);
+void restart_end(struct session *session);
+
 /* ---- relayed.c ---- */
+void relayed_look(struct session *session);  /* now and then: one that is dead is connected anew */
+void relayed_moved(struct session *session); /* the machine's addresses are other ones */
 void relayed_begin(struct session *session); /* connects, if policy allows it */
 void relayed_open(struct session *session);  /* the grant is there */
 void relayed_end(struct session *session);

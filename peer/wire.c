@@ -210,6 +210,7 @@ static void on_up(struct session *session)
     event = hub_event_new(PEER_EVENT_LINK_UP);
     event->event.link = peer_link_ref(session->handle);
     hub_put(core->hub, event);
+    restart_soon(session);
     reauth_offer(session); /* a newer certificate may have come while it was made */
 }
 
@@ -285,13 +286,14 @@ void session_on_link_event(struct session *session, const struct link_event *eve
     case LINK_SWITCH:
         on_switch(session, event->data);
         break;
+    case LINK_ICE:
+        restart_take(session, event->data);
+        break;
     case LINK_REAUTH:
         reauth_take(session, event->data);
         break;
     case LINK_SAS:
         compare_take(session, event->data);
-        break;
-    case LINK_REPORT: /* report.c */
         break;
     case LINK_STREAM_OPENED:
         flow_opened(session, event);

@@ -52,6 +52,25 @@ void bind_send_revoke(struct link *link, struct view revocation)
 }
 
 /* Before the bytes of other streams: they may be what does not get through. */
+static void go_first(struct link *link)
+{
+    list_remove(&link->control->in_sending);
+    list_append(link->sending[0].next, &link->control->in_sending); /* before the first */
+}
+
+bool bind_send_ice(struct link *link, uint64_t number, struct view text)
+{
+    _buf_ payload = { 0 };
+
+    if (link->control->out.len >= MAX_CONTROL_UNACKED)
+        return false;
+    buf_put_u64(&payload, number);
+    buf_put(&payload, text);
+    send_frame(link, CONTROL_ICE, buf_view(&payload));
+    go_first(link);
+    return true;
+}
+
 void bind_send_switch(struct link *link, uint64_t number, uint8_t carrier)
 {
     _buf_ payload = { 0 };
@@ -59,8 +78,7 @@ void bind_send_switch(struct link *link, uint64_t number, uint8_t carrier)
     buf_put_u64(&payload, number);
     buf_put_u8(&payload, carrier);
     send_frame(link, CONTROL_SWITCH, buf_view(&payload));
-    list_remove(&link->control->in_sending);
-    list_append(link->sending[0].next, &link->control->in_sending); /* before the first */
+    go_first(link);
 }
 
 /* Never left out: it is the only one for this certificate. Our own certificates alone make it, one at a time. */
@@ -75,12 +93,6 @@ void bind_send_reauth(struct link *link, const struct link_reauth *reauth)
 void bind_send_sas(struct link *link, struct view bytes)
 {
     send_frame(link, CONTROL_SAS, bytes);
-}
-
-void bind_send_report(struct link *link, struct view bytes)
-{
-    if (link->control->out.len < MAX_CONTROL_UNACKED)
-        send_frame(link, CONTROL_REPORT, bytes);
 }
 
 void bind_check_up(struct link *link)
@@ -137,8 +149,8 @@ static enum link_event_type note_of(enum control_type type)
         return LINK_HEART;
     if (type == CONTROL_SAS)
         return LINK_SAS;
-    if (type == CONTROL_REPORT)
-        return LINK_REPORT;
+    if (type == CONTROL_ICE)
+        return LINK_ICE;
     return type == CONTROL_REVOKE ? LINK_REVOKE : LINK_REAUTH;
 }
 
@@ -153,8 +165,8 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_REVOKE:
     case CONTROL_REAUTH:
     case CONTROL_SAS:
-    case CONTROL_REPORT:
     case CONTROL_SWITCH:
+    case CONTROL_ICE:
         if (link->n_notes == LINK_MAX_EVENTS)
             return err_set(err, ERR_BAD_WIRE, "more than %d control frames at once",
                            LINK_MAX_EVENTS);

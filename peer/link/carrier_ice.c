@@ -176,3 +176,8 @@ struct ice_agent *carrier_ice_agent(struct carrier_ice *carrier)
 {
     return carrier->agent;
 }
+
+bool carrier_ice_is_alive(const struct carrier_ice *carrier)
+{
+    return carrier->is_up && path_is_alive(carrier->path, &carrier->base);
+}

@@ -32,3 +32,5 @@ bool carrier_ice_new(struct path *path, const struct carrier_ice_config *config,
 void carrier_ice_free(struct carrier_ice *carrier);
 OWN_FREEP(carrier_ice, struct carrier_ice)
 struct ice_agent *carrier_ice_agent(struct carrier_ice *carrier); /* owned by the carrier */
+/* It has a pair, and the path has no reason to think that it is dead. */
+bool carrier_ice_is_alive(const struct carrier_ice *carrier);

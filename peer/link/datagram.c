@@ -75,7 +75,7 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
     list_append(&link->datagrams_out, &datagram->in_queue);
     link->n_datagrams_out++;
     link->datagram_bytes_out += bytes.len;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     packets_flush(link);
     return true;
 }

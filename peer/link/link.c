@@ -4,6 +4,7 @@
 
 /* An end may keep an acknowledgement back for so long (PROTOCOL.md, section 1). */
 static const uint64_t late_ack = 8 * MS_NS;
+static const uint64_t hurry_pause = 100 * MS_NS;
 
 static bool check_config(const struct link_config *config, struct err *err)
 {
@@ -31,7 +32,7 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     list_init(&link->datagrams_out);
     link->config = *config;
     link->profile = profile;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     link->out = mem_resize(NULL, 1, sizeof(struct link_out));
     link->out->first = link->out->n = 0;
     if (!check_config(config, err))
@@ -91,11 +92,12 @@ void link_free(struct link *link)
 
 void link_input(struct link *link, uint64_t now_ns, const struct view *packets, size_t n)
 {
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     if (link->state == LINK_OVER) {
         close_repeat(link);
         return;
     }
+    link->heard_at = link->now;
     for (size_t i = 0; i < n && link->state != LINK_OVER; i++)
         packets_input(link, packets[i]);
     packets_flush(link);
@@ -103,7 +105,7 @@ void link_input(struct link *link, uint64_t now_ns, const struct view *packets, 
 
 void link_resume(struct link *link, uint64_t now_ns)
 {
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     if (link->state != LINK_OVER)
         packets_flush(link);
     else if (link->is_blocked)
@@ -112,13 +114,49 @@ void link_resume(struct link *link, uint64_t now_ns)
 
 void link_tick(struct link *link, uint64_t now_ns)
 {
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     if (link->state != LINK_OVER)
         packets_tick(link);
     link_resume(link, now_ns);
 }
 
-uint64_t link_deadline(const struct link *link)
+/* Our clock goes ahead until the next probe is due: timestamps only grow, as ngtcp2 wants it. Not so far that the link would be given up. */
+static void skip_to_probe(struct link *link)
+{
+    uint64_t at = ngtcp2_conn_get_expiry(link->conn);
+
+    if (at <= link->now || at >= link->heard_at + LINK_IDLE_S * S_NS)
+        return;
+    link->ahead += at - link->now;
+    link->now = at;
+    packets_tick(link);
+}
+
+static unsigned n_probes(const struct link *link)
+{
+    ngtcp2_conn_stat stat;
+
+    ngtcp2_conn_get_conn_stat(link->conn, &stat);
+    return (unsigned)stat.pto_count;
+}
+
+void link_hurry(struct link *link, uint64_t now_ns)
+{
+    enum { MOST_TIMERS = 4 }; /* others may be due before */
+    unsigned before = link->conn && link->state == LINK_OPEN ? n_probes(link) : 0;
+
+    link->now = now_ns + link->ahead;
+    if (before > 0 && now_ns - link->hurried_at >= hurry_pause) {
+        link->hurried_at = now_ns;
+        for (int i = 0; i < MOST_TIMERS && link->state == LINK_OPEN && n_probes(link) == before;
+             i++)
+            skip_to_probe(link);
+    }
+    link_resume(link, now_ns);
+}
+
+/* By our own clock. */
+static uint64_t deadline(const struct link *link)
 {
     if (link->state == LINK_OVER)
         return link->is_blocked && link->now < link->closing_until ? link->blocked_until
@@ -128,11 +166,20 @@ uint64_t link_deadline(const struct link *link)
     return packets_deadline(link);
 }
 
+uint64_t link_deadline(const struct link *link)
+{
+    uint64_t at = deadline(link);
+
+    if (at == UINT64_MAX)
+        return at;
+    return at > link->ahead ? at - link->ahead : 0;
+}
+
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason)
 {
     struct err err = { 0 };
 
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     err_set(&err, ERR_CLOSED, reason && *reason ? "closed here: %s" : "closed here", reason);
     close_by_us(link, code, reason ? reason : "", &err);
 }
@@ -233,7 +280,7 @@ void link_send_revoke(struct link *link, uint64_t now_ns, struct view revocation
 
     if (!link_signed_read(revocation, &statement, &sig) || link->state != LINK_OPEN)
         return;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     bind_send_revoke(link, revocation);
     packets_flush(link);
 }
@@ -242,17 +289,8 @@ void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reau
 {
     if (link->state != LINK_OPEN)
         return;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     bind_send_reauth(link, reauth);
-    packets_flush(link);
-}
-
-void link_send_report(struct link *link, uint64_t now_ns, struct view report)
-{
-    if (link->state != LINK_OPEN || report.len == 0 || report.len > LINK_MAX_REPORT)
-        return;
-    link->now = now_ns;
-    bind_send_report(link, report);
     packets_flush(link);
 }
 
@@ -260,9 +298,28 @@ void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8
 {
     if (link->state != LINK_OPEN)
         return;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     bind_send_switch(link, number, carrier);
     packets_flush(link);
+}
+
+bool link_send_ice(struct link *link, uint64_t now_ns, uint64_t number, struct view text)
+{
+    if (link->state != LINK_OPEN || text.len == 0 || text.len > LINK_MAX_ICE)
+        return false;
+    link->now = now_ns + link->ahead;
+    if (!bind_send_ice(link, number, text))
+        return false;
+    packets_flush(link);
+    return true;
+}
+
+bool link_ice_read(struct view data, uint64_t *ret_number, struct view *ret_text)
+{
+    if (!view_take_u64(&data, ret_number) || data.len == 0)
+        return false;
+    *ret_text = data;
+    return true;
 }
 
 bool link_switch_read(struct view data, uint64_t *ret_number, uint8_t *ret_carrier)
@@ -294,7 +351,7 @@ void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_
 {
     if (link->state != LINK_OPEN)
         return;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     bind_send_sas(link, VIEW(bytes, HASH_SIZE));
     packets_flush(link);
 }
@@ -305,7 +362,7 @@ void link_send_heart(struct link *link, uint64_t now_ns, struct view heart)
 
     if (!link_signed_read(heart, &statement, &sig) || link->state == LINK_OVER)
         return;
-    link->now = now_ns;
+    link->now = now_ns + link->ahead;
     buf_free(&link->heart);
     link->heart = buf_dup(heart);
     bind_send_heart(link);

@@ -61,8 +61,8 @@ enum link_event_type {
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
     LINK_SAS,             /* data: 32 bytes, a commitment or its opening */
-    LINK_REPORT,          /* data: what it says of itself, 1 to 2048 bytes */
     LINK_SWITCH,          /* it sends over another carrier now: link_switch_read(data) */
+    LINK_ICE,             /* another try at a direct path: link_ice_read(data) */
     LINK_REAUTH,          /* its next certificate: link_reauth_read(data) */
     LINK_STREAM_OPENED,   /* by the other side, with cap and arg */
     LINK_STREAM_READABLE, /* link_stream_read() gives bytes, or the end; told again when more came */
@@ -97,7 +97,9 @@ OWN_FREEP(link, struct link)
 void link_input(struct link *link, uint64_t now_ns, const struct view *packets, size_t n);
 void link_resume(struct link *link, uint64_t now_ns); /* the path takes packets (again): flush */
 void link_tick(struct link *link, uint64_t now_ns);   /* call at link_deadline() */
-uint64_t link_deadline(const struct link *link);      /* ns; UINT64_MAX: none */
+/* A path is there again after silence: flushes, and what QUIC would probe with much later (its pauses double, RFC 9002, 6.2.1) goes now. */
+void link_hurry(struct link *link, uint64_t now_ns);
+uint64_t link_deadline(const struct link *link); /* ns; UINT64_MAX: none */
 bool link_next_event(struct link *link, struct link_event *ret_event);
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason);
 bool link_is_up(const struct link *link);
@@ -122,13 +124,14 @@ bool link_exporter(const struct link *link, const char *label, uint8_t ret_expor
                    struct err *err);
 /* A step of the short authentication string: sas.h says which. */
 void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_SIZE]);
-/* What the other end is to know of this one, as a msgpack map that the link does not look into: 1 to 2048 bytes. One that
- * would have to wait behind much is left out. */
-enum { LINK_MAX_REPORT = 2048 };
-void link_send_report(struct link *link, uint64_t now_ns, struct view report);
 /* Over which carrier we send from now on, by number; goes before all else. */
 void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8_t carrier);
 bool link_switch_read(struct view data, uint64_t *ret_number, uint8_t *ret_carrier);
+/* A description of ours, or later candidates, for the try of that number (PROTOCOL.md, section 7); at most LINK_MAX_ICE bytes. Goes
+ * before all else. False: much waits already, nothing was said. */
+enum { LINK_MAX_ICE = 2048 };
+bool link_send_ice(struct link *link, uint64_t now_ns, uint64_t number, struct view text);
+bool link_ice_read(struct view data, uint64_t *ret_number, struct view *ret_text);
 /* What it has to say about its path. */
 struct link_pressure {
     bool is_waiting;  /* something that was sent is not acknowledged yet */

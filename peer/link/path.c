@@ -30,7 +30,8 @@ struct slot {
     uint64_t asked_at; /* 0: none is open */
     uint8_t question[SIGN];
     unsigned n_missed, n_answers, n_wanted;
-    uint64_t alive_since;
+    uint64_t alive_since, dead_since;
+    uint64_t age; /* of two of one kind the one with the higher number came later */
 };
 
 struct path {
@@ -40,6 +41,7 @@ struct path {
     struct slot slots[MAX_CARRIERS]; /* those that are up */
     size_t n_slots;
     struct path_carrier *current; /* the one that sends; NULL: none */
+    uint64_t n_came;              /* carriers, so far */
 
     uint64_t number; /* of the newest SWITCH */
     bool is_ours;    /* it was our word */
@@ -67,6 +69,11 @@ const char *path_kind_name(enum path_kind kind)
         break;
     }
     return "unknown";
+}
+
+static uint64_t max_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static uint64_t now_of(const struct path *path)
@@ -105,7 +112,7 @@ static struct slot *find(const struct path *path, const struct path_carrier *car
 
 /* ---- which one ------------------------------------------------------------------------------- */
 
-/* The living before the dead, then the better kind; of one kind the one in use, or the elder. */
+/* The living before the dead, then the better kind; of one kind the one that came later: it is there to take the other's place. */
 static bool is_better(const struct path *path, const struct slot *a, const struct slot *b)
 {
     if (a->is_dead != b->is_dead)
@@ -114,7 +121,7 @@ static bool is_better(const struct path *path, const struct slot *a, const struc
         return a->carrier == path->current; /* all are: no flapping between them */
     if (kind_of(a->carrier) != kind_of(b->carrier))
         return kind_of(a->carrier) < kind_of(b->carrier);
-    return a->carrier == path->current;
+    return a->age > b->age;
 }
 
 static struct path_carrier *best(const struct path *path)
@@ -206,6 +213,7 @@ static void set_dead(struct path *path, struct slot *slot)
     if (slot->is_dead)
         return;
     slot->is_dead = true;
+    slot->dead_since = now;
     slot->n_answers = 0;
     slot->n_missed = 0;
     slot->asked_at = 0;
@@ -219,10 +227,15 @@ static void set_dead(struct path *path, struct slot *slot)
 
 static void set_alive(struct path *path, struct slot *slot)
 {
+    const struct path_carrier *carrier = slot->carrier;
+    bool carries = carrier == path->current;
+
     slot->is_dead = false;
     slot->n_missed = 0;
     slot->alive_since = now_of(path);
     choose(path);
+    if (carries && carrier == path->current)
+        path->events.on_usable(path->user);
 }
 
 static bool all_are_dead(const struct path *path)
@@ -259,7 +272,7 @@ static void on_answer(struct path *path, struct slot *slot, const uint8_t *sign)
         return;
     slot->asked_at = 0;
     slot->n_missed = 0;
-    if (slot->is_dead && ++slot->n_answers >= slot->n_wanted)
+    if (slot->is_dead && (++slot->n_answers >= slot->n_wanted || all_are_dead(path)))
         set_alive(path, slot);
 }
 
@@ -299,6 +312,7 @@ static void miss(struct path *path, struct slot *slot)
 void path_carrier_up(struct path *path, struct path_carrier *carrier)
 {
     uint64_t now = now_of(path);
+    bool is_second = path_has_carrier(path, kind_of(carrier));
 
     if (find(path, carrier)) { /* its kind may be another one now */
         choose(path);
@@ -306,8 +320,17 @@ void path_carrier_up(struct path *path, struct path_carrier *carrier)
     }
     if (path->n_slots == MAX_CARRIERS)
         return;
-    path->slots[path->n_slots] =
-        (struct slot){ .carrier = carrier, .last_in = now, .alive_since = now };
+    /* One that is to take a living one's place: when the other end has it too, which an answer shows. */
+    path->slots[path->n_slots] = (struct slot){
+        .carrier = carrier,
+        .last_in = now,
+        .alive_since = now,
+        .dead_since = now,
+        .is_dead = is_second,
+        .n_wanted = is_second,
+        .ask_at = now,
+        .age = ++path->n_came,
+    };
     path->n_slots++;
     choose(path);
 }
@@ -369,6 +392,41 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
         return;
     note_other_way(path, slot, now);
     path->events.on_packets(path->user, packets + from, n - from);
+}
+
+bool path_is_alive(const struct path *path, const struct path_carrier *carrier)
+{
+    const struct slot *slot = find(path, carrier);
+
+    return slot && !slot->is_dead;
+}
+
+uint64_t path_dead_for(const struct path *path, enum path_kind kind)
+{
+    uint64_t now = now_of(path), least = 0;
+
+    for (size_t i = 0; i < path->n_slots; i++) {
+        const struct slot *slot = &path->slots[i];
+        uint64_t dead_for = now - slot->dead_since;
+        if (kind_of(slot->carrier) != kind)
+            continue;
+        if (!slot->is_dead)
+            return 0;
+        if (least == 0 || dead_for < least)
+            least = dead_for;
+    }
+    return least;
+}
+
+uint64_t path_silent_for(const struct path *path)
+{
+    uint64_t now = now_of(path), since = path->waiting_since;
+
+    if (!path->pressure.is_waiting)
+        return 0;
+    for (size_t i = 0; i < path->n_slots; i++)
+        since = max_of(since, path->slots[i].last_in);
+    return now - since;
 }
 
 bool path_has_carrier(const struct path *path, enum path_kind kind)
@@ -444,25 +502,55 @@ static bool may_hear(struct path *path)
     return ++path->n_heard <= 10;
 }
 
-/* The better ones do not work for the other end: they have to show first that they do. */
-static void follow(struct path *path, enum path_kind kind)
+/* The newest of that kind. */
+static struct slot *newest(struct path *path, enum path_kind kind)
 {
-    struct path_carrier *found = NULL;
+    struct slot *found = NULL;
 
     for (size_t i = 0; i < path->n_slots; i++) {
         struct slot *slot = &path->slots[i];
-        uint64_t now = now_of(path);
-        if (kind_of(slot->carrier) == kind) {
-            slot->is_dead = false;
+        if (kind_of(slot->carrier) == kind && (!found || slot->age > found->age))
+            found = slot;
+    }
+    return found;
+}
+
+/* The other end sends over that kind: it lives. If one of them lives already, it is that one. */
+static struct path_carrier *revive(struct path *path, enum path_kind kind)
+{
+    struct slot *slot;
+
+    for (size_t i = 0; i < path->n_slots; i++) {
+        slot = &path->slots[i];
+        if (kind_of(slot->carrier) == kind && !slot->is_dead) {
             slot->n_missed = 0;
-            found = slot->carrier;
-        } else if (kind_of(slot->carrier) < kind && !slot->is_dead) {
-            slot->is_dead = true;
-            slot->n_answers = slot->n_missed = 0;
-            slot->n_wanted = MIN_ANSWERS;
-            slot->asked_at = 0;
-            slot->ask_at = now + dead_pause;
+            return slot->carrier;
         }
+    }
+    slot = newest(path, kind);
+    if (!slot)
+        return NULL;
+    slot->is_dead = false;
+    slot->n_missed = 0;
+    return slot->carrier;
+}
+
+/* The better ones do not work for the other end: they have to show first that they do. */
+static void follow(struct path *path, enum path_kind kind)
+{
+    struct path_carrier *found = revive(path, kind);
+    uint64_t now = now_of(path);
+
+    for (size_t i = 0; i < path->n_slots; i++) {
+        struct slot *slot = &path->slots[i];
+        if (kind_of(slot->carrier) >= kind || slot->is_dead)
+            continue;
+        slot->is_dead = true;
+        slot->dead_since = now;
+        slot->n_answers = slot->n_missed = 0;
+        slot->n_wanted = MIN_ANSWERS;
+        slot->asked_at = 0;
+        slot->ask_at = now + dead_pause;
     }
     if (found)
         use(path, found);
@@ -484,11 +572,6 @@ void path_switched(struct path *path, uint64_t number, enum path_kind kind)
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
-
-static uint64_t max_of(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* When the current carrier has been silent for too long, though something was sent. */
 static uint64_t silent_at(const struct path *path)

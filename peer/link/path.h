@@ -47,15 +47,21 @@ struct path *path_new(const struct path_events *events, bool is_caller, void *us
 void path_free(struct path *path);
 OWN_FREEP(path, struct path)
 
-/* Carriers call these. A carrier is owned by whoever made it and is removed before it is freed. */
+/* Carriers call these. A carrier is owned by whoever made it and is removed before it is freed. One that comes while another
+ * of its kind lives takes its place once it has answered; the owner removes the other one then. */
 void path_carrier_up(struct path *path, struct path_carrier *carrier);
 void path_carrier_down(struct path *path, struct path_carrier *carrier);
 void path_carrier_writable(struct path *path, struct path_carrier *carrier);
 void path_carrier_received(struct path *path, struct path_carrier *carrier,
                            const struct view *packets, size_t n);
 bool path_has_carrier(const struct path *path, enum path_kind kind); /* up, and alive as we know */
+bool path_is_alive(const struct path *path, const struct path_carrier *carrier); /* likewise */
 
 /* The link's owner calls these. */
+/* ns that no carrier of that kind has been alive, though there is one; 0: one is, or there is none. */
+uint64_t path_dead_for(const struct path *path, enum path_kind kind);
+/* ns that the link has waited for an answer and nothing came over any carrier. */
+uint64_t path_silent_for(const struct path *path);
 bool path_is_usable(const struct path *path);
 size_t path_send(struct path *path, const struct view *packets, size_t n); /* how many went */
 bool path_facts(const struct path *path, struct path_facts *ret); /* false when there is none */

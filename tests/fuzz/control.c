@@ -8,11 +8,13 @@
 static void look_into(const struct control_frame *frame)
 {
     struct link_reauth reauth;
-    struct view reason;
-    uint64_t code;
+    struct view reason, text;
+    uint64_t code, number;
 
     if (frame->type == CONTROL_CLOSE)
         control_close_read(frame->payload, &code, &reason);
+    if (frame->type == CONTROL_ICE && !link_ice_read(frame->payload, &number, &text))
+        abort(); /* the bounds of its length are all there is to it */
     if (frame->type == CONTROL_REAUTH && link_reauth_read(frame->payload, &reauth)) {
         _buf_ again = { 0 };
         control_write_reauth(&again, &reauth);

@@ -57,6 +57,59 @@ TEST(a_reauth_arrives_whole)
     CHECK_VIEW(back.chain[0], said.chain[0]);
 }
 
+TEST(words_of_another_try_go_before_what_waits)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 20 * MS_NS } });
+    uint8_t large[LINK_MAX_ICE + 1] = { 'x' };
+    struct view text = { 0 };
+    uint64_t number = 0, place = 0;
+
+    CHECK(pair_up(pair));
+    pair_write_pattern(pair, pair_open(&pair->caller, "chat", ""), &place, 800000);
+    CHECK(link_send_ice(pair->caller.link, pair->now, 7, VIEW(large, LINK_MAX_ICE)));
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_ices == 1));
+    CHECK(pair->callee.n_bytes < 800000);
+    CHECK(link_ice_read(buf_view(&pair->callee.ice), &number, &text));
+    CHECK_U64(number, 7);
+    CHECK_VIEW(text, VIEW(large, LINK_MAX_ICE));
+    CHECK(!link_send_ice(pair->caller.link, pair->now, 8, VIEW_ARR(large)));
+    CHECK(!link_send_ice(pair->caller.link, pair->now, 8, VIEW(large, 0)));
+    CHECK(!link_ice_read(VIEW(large, 8), &number, &text));
+}
+
+TEST(what_was_lost_in_a_long_silence_goes_at_once_when_the_path_is_back)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 20 * MS_NS } });
+    struct link_stream *stream;
+    uint8_t bytes[1000];
+    uint64_t back_at;
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = pattern_byte(i);
+    CHECK(pair_up(pair));
+    stream = pair_open(&pair->caller, "chat", "");
+    link_stream_write(stream, pair->now, VIEW_ARR(bytes), false);
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_bytes == 1000));
+    pair->wire.loss_pct = 100;
+    link_stream_write(stream, pair->now, VIEW_ARR(bytes), false);
+    CHECK(!PAIR_UNTIL(pair, 9 * S_NS, pair->callee.n_bytes == 2000));
+    pair->wire.loss_pct = 0;
+    back_at = pair->now;
+    CHECK(link_deadline(pair->caller.link) > pair->now + 500 * MS_NS); /* QUIC's own next try */
+    link_hurry(pair->caller.link, pair->now);
+    CHECK(link_deadline(pair->caller.link) > pair->now);
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_bytes == 2000));
+    CHECK(pair->now - back_at < 200 * MS_NS);
+
+    /* Its clock is ahead by now; it idles as ever. */
+    CHECK(!PAIR_UNTIL(pair, 60 * S_NS, pair->caller.n_down + pair->callee.n_down > 0));
+    link_hurry(pair->caller.link, pair->now); /* nothing was lost: nothing happens */
+    link_stream_write(stream, pair->now, VIEW_ARR(bytes), false);
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_bytes == 3000));
+}
+
 TEST(a_switch_goes_before_what_waits)
 {
     _cleanup_(pair_freep) struct pair *pair =

@@ -52,6 +52,50 @@ static void on_lost(void *user)
     ((struct seen *)user)->n_lost++;
 }
 
+/* Time and what goes back and forth, for those that live by it. */
+static uint64_t now;
+
+static uint64_t now_of(void *user)
+{
+    (void)user;
+    return now;
+}
+
+struct echo { /* answers questions, when it is there */
+    struct path_carrier base;
+    struct path *path;
+    bool is_there;
+    unsigned n_packets;
+};
+
+static size_t echo_send(struct path_carrier *carrier, const struct view *packets, size_t n)
+{
+    struct echo *echo = CONTAINER(carrier, struct echo, base);
+
+    for (size_t i = 0; i < n; i++) {
+        uint8_t answer[9];
+        if (packets[i].len != sizeof(answer)) {
+            echo->n_packets++;
+            continue;
+        }
+        memcpy(answer, packets[i].data, sizeof(answer));
+        answer[0] = 2;
+        if (echo->is_there)
+            path_carrier_received(echo->path, carrier, &VIEW_ARR(answer), 1);
+    }
+    return n;
+}
+
+static const struct path_carrier_ops echo_ops = { PATH_DIRECT, echo_send, fake_facts, NULL };
+
+static void pass(struct path *path, uint64_t ms)
+{
+    for (uint64_t until = now + ms * 1000000; now < until; now += 1000000) {
+        if (path_deadline(path) <= now)
+            path_tick(path);
+    }
+}
+
 static const struct path_events events = { on_packets, on_usable, on_changed, on_lost, NULL, NULL };
 
 TEST(the_best_carrier_carries)
@@ -109,6 +153,75 @@ TEST(packets_are_taken_from_carriers_that_are_up_alone_and_never_followed)
     CHECK_U64(seen.n_usable, 1);
     path_carrier_writable(path, &direct.base);
     CHECK_U64(seen.n_usable, 2);
+}
+
+TEST(one_of_the_same_kind_takes_the_place_when_it_has_answered)
+{
+    static const struct path_events timed = { on_packets, on_usable, on_changed,
+                                              on_lost,    NULL,      now_of };
+    struct seen seen = { 0 };
+    _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
+    struct echo before = { { &echo_ops }, path, true, 0 },
+                after = { { &echo_ops }, path, false, 0 };
+    uint8_t bytes[20] = { 0x40 };
+    struct view packet = VIEW_ARR(bytes);
+
+    now = 1000000000;
+    path_carrier_up(path, &before.base);
+    path_set_linked(path);
+    path_carrier_up(path, &after.base); /* the other end does not have it yet */
+    CHECK(path_is_alive(path, &before.base) && !path_is_alive(path, &after.base));
+    pass(path, 2000);
+    path_send(path, &packet, 1);
+    CHECK_U64(before.n_packets, 1);
+    CHECK_U64(after.n_packets, 0);
+    CHECK_U64(seen.n_changed, 0);
+
+    after.is_there = true;
+    pass(path, 500);
+    CHECK(path_is_alive(path, &after.base));
+    CHECK_U64(seen.n_changed, 1);
+    path_send(path, &packet, 1);
+    CHECK_U64(after.n_packets, 1);
+    path_carrier_down(path, &before.base);
+    CHECK_U64(seen.n_changed, 1);
+
+    /* What a SWITCH of the other end brings back is the one that lives. */
+    struct echo relay = { { &relay_ops }, path, true, 0 }, third = { { &echo_ops }, path, true, 0 };
+    path_carrier_up(path, &relay.base);
+    path_switched(path, 7, PATH_RELAY);
+    CHECK(!path_is_alive(path, &after.base));
+    path_carrier_up(path, &third.base);
+    CHECK(path_is_alive(path, &third.base));
+    path_switched(path, 8, PATH_DIRECT);
+    CHECK(!path_is_alive(path, &after.base));
+    path_send(path, &packet, 1);
+    CHECK_U64(third.n_packets, 1);
+    CHECK_U64(path_dead_for(path, PATH_RELAY), 0);
+    path_carrier_down(path, &third.base);
+    pass(path, 100);
+    CHECK(path_dead_for(path, PATH_DIRECT) >= 100 * 1000000);
+}
+
+TEST(silence_is_counted_while_an_answer_is_due)
+{
+    static const struct path_events timed = { on_packets, on_usable, on_changed,
+                                              on_lost,    NULL,      now_of };
+    struct seen seen = { 0 };
+    _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
+    struct fake direct = { { &direct_ops }, 0, 9 };
+    uint8_t bytes[20] = { 0x40 };
+    struct view packet = VIEW_ARR(bytes);
+
+    now = 1000000000;
+    path_carrier_up(path, &direct.base);
+    pass(path, 5000);
+    CHECK_U64(path_silent_for(path), 0);
+    path_set_pressure(path, &(struct path_pressure){ .is_waiting = true });
+    pass(path, 700);
+    CHECK_U64(path_silent_for(path), 700 * 1000000);
+    path_carrier_received(path, &direct.base, &packet, 1);
+    CHECK_U64(path_silent_for(path), 0);
 }
 
 TEST(kinds_have_names)
