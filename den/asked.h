@@ -25,7 +25,7 @@ struct asked {
 };
 
 /* The signer says that the identity keys asked for them: their CSRs are looked at together, and they go on from there. */
-enum { ASKED_TOGETHER = 8 };
+enum { ASKED_TOGETHER = 16 };
 void asked_look(struct asked *const *some, size_t n);
 void asked_drop(struct asked *asked);
 /* Refused for a reason of its caller's: logged and audited. */

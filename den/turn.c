@@ -129,10 +129,10 @@ static void put_username(struct view sid, const char *id, uint64_t expires_at, s
     buf_printf(to, "-%s", id);
 }
 
-void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
-              struct buf *to)
+static void put(const struct turn *turn, struct view sid, const char *id, uint64_t expires_at,
+                struct buf *to)
 {
-    struct rpc_turn t = { .expires_at = now + TURN_CREDENTIAL_MS };
+    struct rpc_turn t = { .expires_at = expires_at };
     _buf_wipe_ username = { 0 }, password = { 0 };
     uint8_t mac[PKI_SHA1];
 
@@ -149,4 +149,17 @@ void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t
     for (; t.n_uris < turn->n_uris; t.n_uris++)
         t.uris[t.n_uris] = view_text(turn->uris[t.n_uris]);
     rpc_turn_put(&t, to);
+}
+
+void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
+              struct buf *to)
+{
+    put(turn, sid, id, now + TURN_CREDENTIAL_MS, to);
+}
+
+void turn_put_trial(const struct turn *turn, const char *id, uint64_t now, struct buf *to)
+{
+    static const uint8_t none[RPC_SID] = { 0 }; /* no session has it */
+
+    put(turn, VIEW_ARR(none), id, now + TURN_TRIAL_MS, to);
 }

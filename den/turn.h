@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000 };
+enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000, TURN_TRIAL_MS = 60 * 1000 };
 
 struct turn;
 
@@ -24,3 +24,5 @@ size_t turn_n_secrets(const struct turn *turn);
 /* Appends what `id`, one of the two ends of session `sid`, is given: nil where there is no TURN. */
 void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
               struct buf *to);
+/* The same to try the servers with, outside of any session: good for a minute, and for one allocation quota an ID. */
+void turn_put_trial(const struct turn *turn, const char *id, uint64_t now, struct buf *to);

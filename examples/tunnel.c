@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     }
     whom = argc > 3 ? argv[3] : NULL;
     loop = uv_default_loop();
-    uv_ip4_addr("127.0.0.1", atoi(argv[2]), &port);
+    uv_ip4_addr("127.0.0.1", (int)strtol(argv[2], NULL, 10), &port);
     uv_poll_init(loop, &events, peer_fd(peer));
     uv_poll_start(&events, UV_READABLE, on_events);
     uv_tcp_init(loop, &listener);

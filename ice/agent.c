@@ -48,6 +48,15 @@ static void report_gathered(struct ice_agent *agent)
         agent->events.on_gathered(agent->config.user);
 }
 
+/* Before READY is told: what is sent from then on goes the quick way. */
+static void follow_pair(struct ice_agent *agent)
+{
+    if (agent->is_closed || (!agent->is_pair_new && agent->reported == agent->state))
+        return;
+    agent->is_pair_new = false;
+    agent_socket_follow(agent);
+}
+
 static void agent_dispose(struct ice_agent *agent)
 {
     for (size_t i = 0; i < agent->n_lines; i++)
@@ -76,6 +85,7 @@ static void start_closing(struct ice_agent *agent)
 {
     agent->is_closing = true;
     agent_stop_waiting(agent);
+    agent_socket_free(STEAL(agent->socket));
     agent_turn_free(STEAL(agent->turn));
     g_signal_handlers_disconnect_by_data(agent->nice, agent);
     nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, NULL, NULL);
@@ -91,6 +101,7 @@ static gboolean on_wake(GSource *source, GSourceFunc callback, gpointer user)
     (void)callback;
     (void)user;
     g_source_set_ready_time(source, -1);
+    follow_pair(agent);
     report_state(agent);
     agent_hand_over(agent);
     report_candidates(agent);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inside of an agent, shared by agent.c (its life and what it is told), agent_signals.c
- * (what libnice tells) and agent_packets.c (datagrams), agent_turn.c (servers that relay). Of the folder's own.
+ * (what libnice tells) and agent_packets.c (datagrams), agent_socket.c (the same, by the batch), agent_turn.c (servers that relay). Of the
+ * folder's own.
  *
  * libnice emits some of its signals inside calls that we make. So nothing is reported from a
  * handler: it is noted here, and the `wake` source reports it from the context. */
@@ -37,10 +38,20 @@ struct ice_agent {
 
     struct agent_turn *turn; /* agent_turn.c; NULL: direct paths */
 
+    struct agent_socket *socket; /* agent_socket.c; NULL: everything goes through libnice */
+    bool is_pair_new;            /* libnice has selected another pair */
+
     GSource *wake;     /* reports what was noted */
     GSource *writable; /* waits for room in the socket's buffer; NULL while nothing is blocked */
     struct agent_batch *batch;
 };
+
+/* ---- agent_socket.c: what makes a direct pair quick ---- */
+/* Makes it, moves it, or drops it, as the selected pair and the state are now. From the wake source alone. */
+void agent_socket_follow(struct ice_agent *agent);
+size_t agent_socket_send(struct agent_socket *s, const struct view *packets, size_t n);
+void agent_socket_free(struct agent_socket *s); /* NULL is fine */
+void agent_tune_socket(int fd);
 
 /* ---- agent_turn.c ---- */
 struct agent_turn *agent_turn_new(struct ice_agent *agent, const struct ice_turn *turn);

@@ -46,19 +46,22 @@ void agent_attach_recv(struct ice_agent *agent)
 
 /* Best effort: a kernel that refuses only costs speed, or lets a path's MTU be found too large.
  * PROBE sets DF and leaves finding the path's MTU to QUIC, without the kernel's own idea of it. */
+void agent_tune_socket(int fd)
+{
+    int probe4 = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE, size = SOCKET_BUFFER;
+
+    (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe4, sizeof(probe4));
+    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof(probe6));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 void agent_tune_sockets(struct ice_agent *agent)
 {
     GPtrArray *sockets = nice_agent_get_sockets(agent->nice, agent->stream, AGENT_COMPONENT);
 
-    for (guint i = 0; sockets && i < sockets->len; i++) {
-        int fd = g_socket_get_fd(g_ptr_array_index(sockets, i));
-        int probe4 = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE, size = SOCKET_BUFFER;
-
-        (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe4, sizeof(probe4));
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof(probe6));
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    }
+    for (guint i = 0; sockets && i < sockets->len; i++)
+        agent_tune_socket(g_socket_get_fd(g_ptr_array_index(sockets, i)));
     if (sockets)
         g_ptr_array_unref(sockets);
 }
@@ -139,6 +142,8 @@ size_t ice_agent_send(struct ice_agent *agent, const struct view *packets, size_
 
     if (agent->is_closed || agent->state != ICE_READY)
         return 0;
+    if (agent->socket)
+        return agent_socket_send(agent->socket, packets, n);
     while (sent < n) {
         GOutputVector vectors[AGENT_BATCH];
         NiceOutputMessage messages[AGENT_BATCH];

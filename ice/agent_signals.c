@@ -130,9 +130,20 @@ static void on_component_state(NiceAgent *nice, guint stream, guint component, g
     agent_wake(agent);
 }
 
+static void on_selected_pair(NiceAgent *nice, guint stream, guint component, NiceCandidate *local,
+                             NiceCandidate *remote, gpointer user)
+{
+    struct ice_agent *agent = user;
+
+    (void)nice, (void)stream, (void)component, (void)local, (void)remote;
+    agent->is_pair_new = true;
+    agent_wake(agent);
+}
+
 void agent_connect_signals(struct ice_agent *agent)
 {
     g_signal_connect(agent->nice, "new-candidate-full", G_CALLBACK(on_new_candidate), agent);
     g_signal_connect(agent->nice, "candidate-gathering-done", G_CALLBACK(on_gathering_done), agent);
+    g_signal_connect(agent->nice, "new-selected-pair-full", G_CALLBACK(on_selected_pair), agent);
     g_signal_connect(agent->nice, "component-state-changed", G_CALLBACK(on_component_state), agent);
 }

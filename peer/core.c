@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
+#include "peer/examine.h"
 
 #include <stdio.h>
 
@@ -52,6 +53,7 @@ void core_free(struct core *core)
     if (!core)
         return;
     stun_forget(core);
+    nat_forget(core);
     snapshot_deinit(&core->snapshot);
     cert_unref(core->cert);
     pki_key_free(core->next_key);
@@ -174,6 +176,9 @@ void core_end(void *user)
 
     acknowledge_before_end(core);
     core->is_closing = true;
+    examine_end(core);
+    stun_forget(core);
+    nat_forget(core);
     watch_end(core);
     session_close_all(core);
     plug_free_all(core);

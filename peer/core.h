@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "ice/ice.h"
+#include "ice/nat.h"
 #include "peer/check.h"
 #include "peer/hub.h"
 #include "peer/loop.h"
@@ -66,10 +67,21 @@ struct core {
     struct rpc_proxy proxy;
     bool allow_loopback, takes_calls;
     struct {
-        char host[64]; /* an IP address; "": none is known */
-        uint16_t port;
+        char host[64];             /* an IP address; "": none is known */
+        uint16_t port, other_port; /* other_port 0: it has none */
         struct ice_lookup *lookup; /* under way */
     } stun;
+    struct nat {
+        struct ice_nat_probe *probe[2]; /* IPv4, IPv6; NULL: not under way */
+        struct ice_nat is[2];           /* as it was found last */
+        bool has[2];                    /* whether it was */
+        char second[64]; /* a server that may have two addresses; "": none is known */
+        uint16_t second_port;
+        struct ice_lookup *lookup; /* its name's, under way */
+        uint64_t found_at;         /* clock_mono_ms(); 0: never */
+    } nat;
+    struct err offline;      /* why there is no connection to the router */
+    struct examine *examine; /* NULL: nobody asked */
     enum peer_path policy;   /* of calls that are taken, and of dials that say nothing */
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;
@@ -196,6 +208,13 @@ bool join_load(struct core *core, struct err *err); /* the admission from the st
 /* ---- stun.c ---- */
 void stun_ask(struct core *core); /* the router, where its STUN server is */
 void stun_forget(struct core *core);
+
+/* ---- nat.c: what NAT this machine is behind ---- */
+void nat_look(
+    struct core *core); /* with the servers that are known; nothing while it is under way */
+bool nat_is_looking(const struct core *core);
+void nat_take_second(struct core *core, const char *host, uint16_t port);
+void nat_forget(struct core *core);
 
 /* ---- enrol.c: no I/O ---- */
 struct enrol_context {

@@ -63,6 +63,7 @@ void hub_event_free(struct hub_event *event)
     for (size_t i = 0; i < HUB_CAPS; i++)
         free(event->caps[i]);
     free(event->names);
+    free(event->finding);
     free(event->capability);
     free(event->argument);
     buf_free(&event->data);

@@ -38,6 +38,7 @@ struct hub_event {
     struct buf data;
     struct peer_name *names;
     size_t n_names;
+    struct peer_finding *finding;
 };
 
 struct hub {

@@ -340,6 +340,7 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 
     if (core->is_closing || core->has_failed)
         return;
+    core->offline = *why;
     if (why->code == ERR_PENDING || (core->is_waiting && why->code == ERR_LIMIT)) {
         tell_waiting(core, why, pause_ms);
         return;

@@ -247,6 +247,8 @@ static void hand_over(struct peer *peer, struct hub_event *event)
         to->names = event->names;
         to->n_names = event->n_names;
     }
+    if (to->type == PEER_EVENT_FINDING)
+        to->finding = event->finding;
     if (to->type == PEER_EVENT_STREAM) {
         list_append(&to->link->streams, &peer_stream_ref(to->stream)->node);
         to->capability = event->capability;

@@ -16,6 +16,7 @@ static void on_address(void *user, const char *address)
 
     core->stun.lookup = NULL;
     snprintf(core->stun.host, sizeof(core->stun.host), "%s", address ? address : "");
+    nat_look(core);
 }
 
 void stun_forget(struct core *core)
@@ -32,8 +33,19 @@ static bool is_address(const char *text)
     return inet_pton(AF_INET, text, any) == 1 || inet_pton(AF_INET6, text, any) == 1;
 }
 
-/* The first of the list: the others are to find out what kind of NAT there is. */
-static void take(struct core *core, struct view where)
+/* Another port of the same server. */
+static uint16_t read_other(struct view where, const char *host)
+{
+    _free_ char *other = NULL;
+    uint16_t port;
+
+    if (where.len == 0 || where.len > 260 || !conf_split_address(where, 0, &other, &port))
+        return 0;
+    return strcmp(other, host) == 0 ? port : 0;
+}
+
+/* The first of the list; the second is to find out what kind of NAT there is. */
+static void take(struct core *core, struct view where, struct view other)
 {
     _free_ char *host = NULL;
     uint16_t port;
@@ -42,6 +54,7 @@ static void take(struct core *core, struct view where)
         return;
     stun_forget(core);
     core->stun.port = port;
+    core->stun.other_port = read_other(other, host);
     if (is_address(host))
         on_address(core, host);
     else
@@ -51,7 +64,7 @@ static void take(struct core *core, struct view where)
 static void on_info(void *user, const struct rpc_outcome *outcome)
 {
     struct core *core = user;
-    struct view info, list, where;
+    struct view info, list, where, other = { 0 };
     struct rpc_fields f;
     struct err ignored;
 
@@ -63,9 +76,11 @@ static void on_info(void *user, const struct rpc_outcome *outcome)
         return;
     rpc_fields_open(&f, list);
     where = rpc_fields_text(&f, "stun", 260);
+    if (rpc_fields_more(&f))
+        other = rpc_fields_text(&f, "stun", 260);
     rpc_fields_skip_rest(&f);
     if (rpc_fields_end(&f, &ignored))
-        take(core, where);
+        take(core, where, other);
 }
 
 void stun_ask(struct core *core)

@@ -295,6 +295,8 @@ void session_on_link_event(struct session *session, const struct link_event *eve
     case LINK_SAS:
         compare_take(session, event->data);
         break;
+    case LINK_REPORT: /* report.c */
+        break;
     case LINK_STREAM_OPENED:
         flow_opened(session, event);
         break;

@@ -169,7 +169,7 @@ bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_
         return false;
     if (!l->tbs || !l->all ||
         EVP_DigestInit_ex(l->tbs, pki_curve_digest(ca->key->curve), NULL) != 1 ||
-        EVP_DigestInit_ex(l->all, EVP_sha256(), NULL) != 1 || !hash_on(l->tbs, tbs) ||
+        EVP_DigestInit_ex(l->all, pki_digest(PKI_SHA256), NULL) != 1 || !hash_on(l->tbs, tbs) ||
         !hash_on(l->all, buf_view(&l->before)))
         return pki_err(err, ERR_SYSTEM, "hashing a list");
     *ret = STEAL(l);

@@ -56,11 +56,11 @@ static const EVP_MD *find_digest(int nid)
 {
     switch (nid) {
     case NID_ecdsa_with_SHA256:
-        return EVP_sha256();
+        return pki_digest(PKI_SHA256);
     case NID_ecdsa_with_SHA384:
-        return EVP_sha384();
+        return pki_digest(PKI_SHA384);
     case NID_ecdsa_with_SHA512:
-        return EVP_sha512();
+        return pki_digest(PKI_SHA512);
     default:
         return NULL;
     }

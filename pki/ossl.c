@@ -55,6 +55,31 @@ bool pki_take_der(struct buf *to, unsigned char **der, int len, struct err *err)
     return true;
 }
 
+/* ---- digests -------------------------------------------------------------------------------- */
+
+/* EVP_sha256() is a name that OpenSSL 3.0 looks up at each use, which costs more than hashing some hundred bytes. */
+static EVP_MD *digests[PKI_DIGESTS];
+static pthread_once_t digests_once = PTHREAD_ONCE_INIT;
+
+static void fetch_digests(void)
+{
+    static const char *const names[] = {
+        [PKI_SHA256] = "SHA2-256", [PKI_SHA384] = "SHA2-384", [PKI_SHA512] = "SHA2-512"
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++)
+        if (!(digests[i] = EVP_MD_fetch(NULL, names[i], NULL)))
+            abort(); /* memory, or an OpenSSL without it */
+}
+
+const EVP_MD *pki_digest(enum pki_digest digest)
+{
+    pthread_once(&digests_once, fetch_digests);
+    return digests[digest];
+}
+
+/* ---- curves --------------------------------------------------------------------------------- */
+
 /* The SubjectPublicKeyInfo (RFC 5480) up to and with the 04 of an uncompressed point. */
 static const uint8_t p256_head[] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
                                      0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
@@ -67,15 +92,15 @@ static const struct {
     const char *name;
     struct view head;
     size_t point; /* octets behind the head */
-    const EVP_MD *(*digest)(void);
+    enum pki_digest digest;
     int nid;
 } curves[] = {
     [PKI_P256] = { "P-256",
                    { p256_head, sizeof(p256_head) },
                    64,
-                   EVP_sha256,
+                   PKI_SHA256,
                    NID_X9_62_prime256v1 },
-    [PKI_P384] = { "P-384", { p384_head, sizeof(p384_head) }, 96, EVP_sha384, NID_secp384r1 },
+    [PKI_P384] = { "P-384", { p384_head, sizeof(p384_head) }, 96, PKI_SHA384, NID_secp384r1 },
 };
 
 bool pki_spki_curve(struct view spki, enum pki_curve *ret_curve)
@@ -117,7 +142,7 @@ void pki_put_algorithm(struct buf *to, enum pki_curve curve)
 
 const EVP_MD *pki_curve_digest(enum pki_curve curve)
 {
-    return curves[curve].digest();
+    return pki_digest(curves[curve].digest);
 }
 
 const char *pki_curve_name(enum pki_curve curve)
@@ -279,7 +304,7 @@ const char *pki_span_text(uint64_t ms, char to[PKI_SPAN_TEXT])
 
 void pki_hash(struct view bytes, uint8_t ret_hash[HASH_SIZE])
 {
-    if (EVP_Digest(bytes.data, bytes.len, ret_hash, NULL, EVP_sha256(), NULL) != 1)
+    if (EVP_Digest(bytes.data, bytes.len, ret_hash, NULL, pki_digest(PKI_SHA256), NULL) != 1)
         abort(); /* memory, or an OpenSSL without SHA-256 */
 }
 

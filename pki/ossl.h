@@ -79,6 +79,8 @@ struct view pki_spki_point(struct view spki); /* of one of ours: what the bit st
 struct view pki_x509_point(const X509 *x509); /* of any key */
 /* AlgorithmIdentifier of ECDSA by a key of that curve. */
 void pki_put_algorithm(struct buf *to, enum pki_curve curve);
+enum pki_digest { PKI_SHA256, PKI_SHA384, PKI_SHA512, PKI_DIGESTS };
+const EVP_MD *pki_digest(enum pki_digest digest); /* lives as long as the process */
 const EVP_MD *pki_curve_digest(enum pki_curve curve);
 const char *pki_curve_name(enum pki_curve curve); /* "P-256" */
 const EC_GROUP *pki_curve_group(enum pki_curve curve);

@@ -101,7 +101,7 @@ static bool check_frame(const struct pki_cert *cert, const struct pki_ask *ask, 
         !pki_profile_is_alg(outer, pki_shapes[ask->shape].signed_by))
         return err_set(err, ERR_BAD_CERTIFICATE, "is signed by %s, not by ECDSA with %s",
                        OBJ_nid2ln(X509_get_signature_nid(cert->x509)),
-                       EVP_MD_get0_name(pki_curve_digest(pki_shapes[ask->shape].signed_by)));
+                       pki_shapes[ask->shape].signed_by == PKI_P256 ? "SHA256" : "SHA384");
     return true;
 }
 

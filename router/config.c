@@ -197,7 +197,8 @@ static bool check_stun(const struct config_source *source, const struct router_c
         !router_config_listen(config->stun, &host, &port))
         ok = bad(source, "stun", err,
                  "expected ADDRESS:PORT, [IPv6]:PORT, *:PORT or no, found \"%s\"", config->stun);
-    if (config->stun_other_port && config->stun_other_port == port)
+    if (config->stun_other_port && config->stun_other_port == port &&
+        port != CONFIG_STUN_OTHER_PORT) /* there is none then */
         ok = bad(source, "stun_other_port", err, "the port of stun itself");
     if (config->stun_host &&
         !conf_split_address(view_text(config->stun_host), 0, &told, &told_port))

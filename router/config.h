@@ -5,7 +5,7 @@
 #include "base/conf.h"
 #include "base/log.h"
 
-enum { ROUTER_MAX_PROXIES = 8 };
+enum { ROUTER_MAX_PROXIES = 8, CONFIG_STUN_OTHER_PORT = 3479 /* by default, RFC 5780 */ };
 
 #define ROUTER_OPTIONS(X)                                                                          \
     X(listen, TEXT, "*:443",                                                                       \
@@ -75,7 +75,7 @@ enum { ROUTER_MAX_PROXIES = 8 };
     X(max_relay_peer_bytes, SIZE, "0",                                                             \
       "bytes that one peer sends over the relay in 24 hours; 0: any number")                       \
     X(stun, TEXT, "", "ADDRESS:PORT for STUN on UDP; without it that of listen; no: none")         \
-    X(stun_other_port, NUMBER, "0",                                                                \
+    X(stun_other_port, NUMBER, "3479",                                                             \
       "another UDP port of it, to find out what kind of NAT somebody is behind; 0: none")          \
     X(stun_host, TEXT, "", "HOST:PORT that peers are told, when it is not host with that port")    \
     X(max_stun_rate, NUMBER, "50", "STUN answers a second to one IPv4 /24, or IPv6 /48")           \

@@ -195,6 +195,17 @@ static bool open_socket(struct stun_socket *s, struct rpc_loop *loop, const char
     return rpc_readable_new(rpc_loop_native(loop), s->fd, on_readable, s, &s->readable, err);
 }
 
+static void close_socket(struct stun_socket *s)
+{
+    rpc_readable_free(s->readable);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->readable = NULL;
+    s->fd = -1;
+    s->port = 0;
+}
+
+/* Of the default port somebody else may have been first: then peers learn less of their NATs. */
 static bool open_sockets(struct stun_edge *edge, struct rpc_loop *loop, const char *host,
                          uint16_t port, struct err *err)
 {
@@ -202,8 +213,14 @@ static bool open_sockets(struct stun_edge *edge, struct rpc_loop *loop, const ch
 
     if (!open_socket(&edge->sockets[0], loop, host, port, err))
         return false;
-    return config->stun_other_port == 0 ||
-           open_socket(&edge->sockets[1], loop, host, (uint16_t)config->stun_other_port, err);
+    if (config->stun_other_port == 0 || config->stun_other_port == edge->sockets[0].port ||
+        open_socket(&edge->sockets[1], loop, host, (uint16_t)config->stun_other_port, err))
+        return true;
+    if (config->stun_other_port != CONFIG_STUN_OTHER_PORT)
+        return false;
+    log_event(LOG_WARN, "no_stun_other_port", "why=%s", log_quote_text(err->text));
+    close_socket(&edge->sockets[1]);
+    return true;
 }
 
 void stun_edge_reload(struct stun_edge *edge)
@@ -250,11 +267,8 @@ void stun_edge_free(struct stun_edge *edge)
 {
     if (!edge)
         return;
-    for (size_t i = 0; i < N_ELEMENTS(edge->sockets); i++) {
-        rpc_readable_free(edge->sockets[i].readable);
-        if (edge->sockets[i].fd >= 0)
-            close(edge->sockets[i].fd);
-    }
+    for (size_t i = 0; i < N_ELEMENTS(edge->sockets); i++)
+        close_socket(&edge->sockets[i]);
     stun_free(edge->stun);
     free(edge);
 }

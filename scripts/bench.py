@@ -4,7 +4,6 @@
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ import bench_relay
 import bench_router
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROUNDS = 5
 
 
 def program(build, name):
@@ -22,30 +20,6 @@ def program(build, name):
     target = os.path.join("tests/bench", name)
     subprocess.run(["ninja", "-C", build, target], check=True, stdout=subprocess.DEVNULL)
     return os.path.join(build, target)
-
-
-def measure(argv):
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench: {' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["value"])
-
-
-def in_turn(commands):
-    """{name: argv} -> {name: median}; A B A B ... so that a noisy minute hits all alike."""
-    values = {name: [] for name in commands}
-    for number in range(ROUNDS):
-        print(f"\r  round {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
-        for name, argv in commands.items():
-            values[name].append(measure(argv))
-    print("\r                 \r", end="", file=sys.stderr, flush=True)
-    return {name: statistics.median(found) for name, found in values.items()}
-
-
-def bench_link(build):
-    found = in_turn({"ours": [program(build, "link_loopback")],
-                     "libnice reliable mode": [program(build, "nice_reliable")]})
-    yield {"suite": "link", "figure": "loopback", "unit": "Mbit/s", "value": found.pop("ours"), "beside": found}
 
 
 def bench_router_suite(build):
@@ -66,25 +40,37 @@ def wrtc_folder(build):
     os.makedirs(folder, exist_ok=True)
     done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "@roamhq/wrtc@0.10.0"], cwd=folder, check=False)
     if done.returncode != 0:
-        print("bench: @roamhq/wrtc of npm could not be installed: nothing stands beside dial_ms", file=sys.stderr)
+        print("bench: @roamhq/wrtc of npm could not be installed: WebRTC stands beside nothing", file=sys.stderr)
         return None
     return folder
+
+
+def in_a_laboratory(build, script):
+    folder = wrtc_folder(build)
+    with tempfile.NamedTemporaryFile() as to:
+        subprocess.run([sys.executable, os.path.join(ROOT, "scripts", script), os.path.abspath(build), "--json", to.name], check=True,
+                       env={**os.environ, **({"WARREN_WRTC": folder} if folder else {})})
+        with open(to.name, encoding="utf-8") as f:
+            yield from json.loads(f.read() or "[]")  # nothing where no laboratory can be made: it said why
 
 
 def bench_reach_suite(build):
     subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den", "den/warren-den-signer", "peer/cli/warren", "tests/lab/wan"], check=True,
                    stdout=subprocess.DEVNULL)
     program(build, "reach_dial")
-    folder = wrtc_folder(build)
-    with tempfile.NamedTemporaryFile() as to:
-        subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "bench_reach.py"), os.path.abspath(build), "--json", to.name], check=True,
-                       env={**os.environ, **({"WARREN_WRTC": folder} if folder else {})})
-        with open(to.name, encoding="utf-8") as f:
-            yield from json.loads(f.read() or "[]")  # nothing where no laboratory can be made: it said why
+    yield from in_a_laboratory(build, "bench_reach.py")
     yield from bench_relay.figures(build, lambda name: program(build, name))
 
 
-SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link, "reach": bench_reach_suite}
+def bench_link_suite(build):
+    subprocess.run(["ninja", "-C", build, "router/warren-router", "den/warren-den", "den/warren-den-signer", "peer/cli/warren", "tests/lab/wan"], check=True,
+                   stdout=subprocess.DEVNULL)
+    for name in ("link_end", "udp_ping", "nice_reliable"):
+        program(build, name)
+    yield from in_a_laboratory(build, "bench_link.py")
+
+
+SUITES = {"router": bench_router_suite, "den": bench_den_suite, "link": bench_link_suite, "reach": bench_reach_suite}
 
 
 def shown(value):

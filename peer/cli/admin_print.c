@@ -32,18 +32,15 @@ char *admin_text_member(const char *object, const char *name)
 /* What a column shows; the caller frees it. */
 static char *cell(const char *at, const char *end)
 {
-    char *text;
-
     if (!at || strncmp(at, "null", 4) == 0 || strncmp(at, "\"\"", 2) == 0)
         return strdup("-");
     if (*at == '"')
         return rpc_json_text(at, end, NULL);
-    text = strndup(at, (size_t)(end - at));
-    if (text && strcmp(text, "true") == 0)
-        strcpy(text, "yes");
-    else if (text && strcmp(text, "false") == 0)
-        strcpy(text, "no");
-    return text;
+    if (end - at == 4 && strncmp(at, "true", 4) == 0)
+        return strdup("yes");
+    if (end - at == 5 && strncmp(at, "false", 5) == 0)
+        return strdup("no");
+    return strndup(at, (size_t)(end - at));
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------- */

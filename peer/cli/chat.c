@@ -473,6 +473,8 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     case PEER_EVENT_PATH:
         say_path(chat, event->link);
         break;
+    case PEER_EVENT_FINDING: /* nothing is examined here */
+    case PEER_EVENT_EXAMINED:
     case PEER_EVENT_NAMES:
         break;
     case PEER_EVENT_STREAM:

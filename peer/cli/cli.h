@@ -44,6 +44,7 @@ int cli_name(const struct cli *cli);
 int cli_rekey(const struct cli *cli);
 int cli_known(const struct cli *cli);
 int cli_consent(const struct cli *cli);
+int cli_doctor(const struct cli *cli);
 int cli_export(const struct cli *cli);
 int cli_import(const struct cli *cli);
 

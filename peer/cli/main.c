@@ -47,6 +47,8 @@ static const struct verb {
       "run COMMAND for every call of me.APP.METHOD" },
     { "admin", NULL, cli_admin, 1, "", "admin VERB...",
       "administer the network: `warren admin help`" },
+    { "doctor", cli_doctor, NULL, 0, "Jlp", "doctor [--json]",
+      "this machine and its way into the network, a line each, good or bad" },
     { "audit-witness", cli_witness, NULL, 0, "J", "audit-witness [--json]",
       "what this machine heard last of the network's audit, for `warren-den audit verify "
       "--witness`" },

@@ -163,6 +163,27 @@ enum peer_event_type {
                             * would be others, but for one try in a million. Comes once a link, to both ends, when one of them asked */
     PEER_EVENT_CLOCK, /* this machine's clock is more than five minutes from the network's signed time: error (clock_skew) names
                              * both. Once, until it moves. libpeer goes by network time and goes on */
+    PEER_EVENT_FINDING,  /* finding, of peer_examine(), or with `link` of peer_link_examine() */
+    PEER_EVENT_EXAMINED, /* that was the last of them; with `link`: of that link */
+};
+
+/* One line of what an examination found. */
+enum peer_verdict {
+    PEER_GOOD = 1,
+    PEER_NOTE, /* neither good nor bad: something is not there, or could not be found out */
+    PEER_BAD,  /* `remedy` says what would make it better */
+};
+#define PEER_MAX_FINDING_FACTS 12
+struct peer_finding {
+    enum peer_verdict verdict;
+    char subject
+        [24]; /* what it is about: "router", "clock", "udp", "nat", "turn", "pair", ...; stable */
+    char text[320];   /* for people */
+    char remedy[240]; /* "" unless there is something to do */
+    size_t n_facts;   /* the same for programs; the names are stable */
+    struct peer_finding_fact {
+        char name[24], value[104];
+    } facts[PEER_MAX_FINDING_FACTS];
 };
 
 /* Values of a call, an answer or a publication, as msgpack: `args` an array, `kwargs` a map whose keys are text; NULL and 0: none.
@@ -221,8 +242,14 @@ struct peer_event {
     const char *code;              /* WAITING: what the operator has to see too; SAS */
     const struct peer_name *names; /* NAMES */
     size_t n_names;
+    const struct peer_finding *finding; /* FINDING */
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
+
+/* Looks at this machine and its way into the network: state folder, addresses, proxy, router and its certificate, clock, NAT, TURN servers,
+ * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 15 seconds at most; it waits ten for the router. One
+ * at a time. False: busy. */
+PEER_API bool peer_examine(struct peer *peer, struct peer_error *ret_error);
 
 /* ---- links ------------------------------------------------------------------------------------------ */
 

@@ -95,6 +95,12 @@ void bind_send_sas(struct link *link, struct view bytes)
     send_frame(link, CONTROL_SAS, bytes);
 }
 
+void bind_send_report(struct link *link, struct view bytes)
+{
+    if (link->control->out.len < MAX_CONTROL_UNACKED)
+        send_frame(link, CONTROL_REPORT, bytes);
+}
+
 void bind_check_up(struct link *link)
 {
     struct link_stream *stream;
@@ -149,6 +155,8 @@ static enum link_event_type note_of(enum control_type type)
         return LINK_HEART;
     if (type == CONTROL_SAS)
         return LINK_SAS;
+    if (type == CONTROL_REPORT)
+        return LINK_REPORT;
     if (type == CONTROL_ICE)
         return LINK_ICE;
     return type == CONTROL_REVOKE ? LINK_REVOKE : LINK_REAUTH;
@@ -165,6 +173,7 @@ static bool on_frame(struct link *link, const struct control_frame *frame, struc
     case CONTROL_REVOKE:
     case CONTROL_REAUTH:
     case CONTROL_SAS:
+    case CONTROL_REPORT:
     case CONTROL_SWITCH:
     case CONTROL_ICE:
         if (link->n_notes == LINK_MAX_EVENTS)

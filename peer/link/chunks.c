@@ -17,6 +17,8 @@ static void drop_first(struct chunks *q)
     q->first = chunk->next;
     if (!q->first)
         q->last = NULL;
+    if (q->near == chunk)
+        q->near = NULL;
     free(chunk);
 }
 
@@ -59,6 +61,7 @@ void chunks_drop(struct chunks *q, size_t len)
     if (len > q->len)
         len = q->len;
     q->len -= len;
+    q->before_near -= q->before_near < len ? q->before_near : len;
     while (q->first && len >= q->first->to - q->first->from) {
         len -= q->first->to - q->first->from;
         drop_first(q);
@@ -80,11 +83,20 @@ size_t chunks_peek(const struct chunks *q, void *to, size_t size)
     return done;
 }
 
-size_t chunks_pieces(const struct chunks *q, size_t offset, struct view *ret_pieces, size_t max)
+size_t chunks_pieces(struct chunks *q, size_t offset, struct view *ret_pieces, size_t max)
 {
     size_t n = 0;
 
-    for (const struct chunk *chunk = q->first; chunk && n < max; chunk = chunk->next) {
+    if (!q->near || offset < q->before_near) {
+        q->near = q->first;
+        q->before_near = 0;
+    }
+    while (q->near && q->near->next && offset - q->before_near >= q->near->to - q->near->from) {
+        q->before_near += q->near->to - q->near->from;
+        q->near = q->near->next;
+    }
+    offset -= q->before_near;
+    for (const struct chunk *chunk = q->near; chunk && n < max; chunk = chunk->next) {
         size_t len = chunk->to - chunk->from;
 
         if (offset >= len) {

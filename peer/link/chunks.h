@@ -9,6 +9,9 @@ struct chunk;
 struct chunks {
     struct chunk *first, *last;
     size_t len;
+    struct chunk *
+        near; /* where chunks_pieces() was last: it goes through megabytes from front to back; NULL: nowhere */
+    size_t before_near; /* bytes in front of it */
 };
 
 void chunks_free(struct chunks *q); /* empties it; the struct stays usable */
@@ -17,4 +20,4 @@ void chunks_drop(struct chunks *q, size_t len); /* from the front; at most what 
 /* Copies up to `size` bytes from the front, leaving them. */
 size_t chunks_peek(const struct chunks *q, void *to, size_t size);
 /* The pieces from `offset` on, at most `max`, in order; returns how many. */
-size_t chunks_pieces(const struct chunks *q, size_t offset, struct view *ret_pieces, size_t max);
+size_t chunks_pieces(struct chunks *q, size_t offset, struct view *ret_pieces, size_t max);

@@ -13,6 +13,7 @@
     X(SWITCH, "SWITCH", 9, 9)                                                                      \
     X(SAS, "SAS", 32, 32)                                                                          \
     X(CLOSE, "CLOSE", 8, 208)                                                                      \
+    X(REPORT, "REPORT", 1, 2048)                                                                   \
     X(ICE, "ICE", 9, 2056)
 
 enum control_type {

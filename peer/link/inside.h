@@ -27,10 +27,12 @@ enum {
     LINK_MAX_CERT = 16384,
     LINK_MAX_PACKET = 1452,
     LINK_BATCH = 64,            /* packets handed to `send` at once */
-    LINK_MAX_UNACKED = 1 << 20, /* bytes a stream holds for sending */
-    LINK_ROOM_AGAIN = 1 << 18,  /* room that must be free before WRITABLE is told */
-    LINK_MAX_STREAMS = 128,     /* opened by the other side, the control stream besides */
-    LINK_MAX_EVENTS = 256,      /* hearts and revocations that wait for the owner */
+    LINK_MAX_UNACKED = 1 << 20, /* bytes a stream holds that were not sent yet */
+    LINK_MOST_UNACKED =
+        1 << 24, /* where all streams together hold so much, those under way count too */
+    LINK_ROOM_AGAIN = 1 << 18, /* room that must be free before WRITABLE is told */
+    LINK_MAX_STREAMS = 128,    /* opened by the other side, the control stream besides */
+    LINK_MAX_EVENTS = 256,     /* hearts and revocations that wait for the owner */
     LINK_MAX_DATAGRAMS = 256,
     LINK_MAX_DATAGRAM_BYTES = 1 << 20,
     LINK_MAX_REASON = 200,
@@ -106,6 +108,7 @@ struct link {
     struct list
         sending[LINK_URGENCIES]; /* those with something to send, in turn; the control stream too */
     struct list ready;           /* those with events */
+    size_t n_unacked;            /* bytes that streams hold for sending */
     uint64_t n_kept_gone, n_kept_done,
         n_kept_given;         /* streams of theirs with is_credit_kept: freed here; done with by
                                                       * the owner; for which another one was allowed */
@@ -218,6 +221,7 @@ void bind_check_up(struct link *link);
 void bind_send_heart(struct link *link);
 void bind_send_revoke(struct link *link, struct view revocation);
 void bind_send_sas(struct link *link, struct view bytes);
+void bind_send_report(struct link *link, struct view bytes);
 void bind_send_switch(struct link *link, uint64_t number, uint8_t carrier);
 bool bind_send_ice(struct link *link, uint64_t number, struct view text);
 void bind_send_reauth(struct link *link, const struct link_reauth *reauth);
@@ -230,6 +234,7 @@ void stream_put(struct link_stream *stream,
 void stream_received(struct link_stream *stream, struct view bytes, bool is_end);
 void stream_look_at_header(struct link_stream *stream);
 void stream_acked(struct link_stream *stream, uint64_t until);
+void stream_look_for_room(struct link_stream *stream); /* some was sent */
 void stream_was_reset(struct link_stream *stream, uint64_t code);
 void stream_was_closed(struct link_stream *stream, uint64_t code);
 void stream_unblocked(struct link_stream *stream);

@@ -294,6 +294,15 @@ void link_send_reauth(struct link *link, uint64_t now_ns, const struct link_reau
     packets_flush(link);
 }
 
+void link_send_report(struct link *link, uint64_t now_ns, struct view report)
+{
+    if (link->state != LINK_OPEN || report.len == 0 || report.len > LINK_MAX_REPORT)
+        return;
+    link->now = now_ns + link->ahead;
+    bind_send_report(link, report);
+    packets_flush(link);
+}
+
 void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8_t carrier)
 {
     if (link->state != LINK_OPEN)

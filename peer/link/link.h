@@ -61,6 +61,7 @@ enum link_event_type {
     LINK_HEART,           /* the other side's newest heartbeat: link_signed_read(data) */
     LINK_REVOKE,          /* a revocation from the other side: link_signed_read(data) */
     LINK_SAS,             /* data: 32 bytes, a commitment or its opening */
+    LINK_REPORT,          /* data: what it says of itself, 1 to 2048 bytes */
     LINK_SWITCH,          /* it sends over another carrier now: link_switch_read(data) */
     LINK_ICE,             /* another try at a direct path: link_ice_read(data) */
     LINK_REAUTH,          /* its next certificate: link_reauth_read(data) */
@@ -124,6 +125,10 @@ bool link_exporter(const struct link *link, const char *label, uint8_t ret_expor
                    struct err *err);
 /* A step of the short authentication string: sas.h says which. */
 void link_send_sas(struct link *link, uint64_t now_ns, const uint8_t bytes[HASH_SIZE]);
+/* What the other end is to know of this one, as a msgpack map that the link does not look into: 1 to 2048 bytes. One that
+ * would have to wait behind much is left out. */
+enum { LINK_MAX_REPORT = 2048 };
+void link_send_report(struct link *link, uint64_t now_ns, struct view report);
 /* Over which carrier we send from now on, by number; goes before all else. */
 void link_send_switch(struct link *link, uint64_t now_ns, uint64_t number, uint8_t carrier);
 bool link_switch_read(struct view data, uint64_t *ret_number, uint8_t *ret_carrier);

@@ -77,6 +77,7 @@ static void took(struct link_stream *stream, size_t len, bool is_end)
     stream->is_end_sent = stream->is_end_sent || is_end;
     if (stream->out_sent < stream->out_written || (stream->is_end_wanted && !stream->is_end_sent))
         list_append(&stream->link->sending[stream->urgency], &stream->in_sending);
+    stream_look_for_room(stream);
 }
 
 /* Offers one stream's bytes to the packet under way; NULL: finishes the packet. What ngtcp2

@@ -75,6 +75,7 @@ void stream_free(struct link_stream *stream)
     list_remove(&stream->in_streams);
     list_remove(&stream->in_sending);
     list_remove(&stream->in_ready);
+    stream->link->n_unacked -= stream->out.len;
     chunks_free(&stream->out);
     buf_free(&stream->header);
     free(stream);
@@ -114,6 +115,7 @@ static void want_sending(struct link_stream *stream)
 void stream_put(struct link_stream *stream, struct view bytes)
 {
     chunks_put(&stream->out, bytes);
+    stream->link->n_unacked += bytes.len;
     stream->out_written += bytes.len;
     want_sending(stream);
     stream->link->needs_flush = true;
@@ -125,27 +127,46 @@ void stream_unblocked(struct link_stream *stream)
     want_sending(stream);
 }
 
+/* How much more it may hold. What is under way is held besides, as long as that is not too much of the whole link. */
+static size_t room_of(const struct link_stream *stream)
+{
+    size_t held = stream->link->n_unacked < LINK_MOST_UNACKED
+                      ? (size_t)(stream->out_written - stream->out_sent)
+                      : stream->out.len;
+
+    return held < LINK_MAX_UNACKED ? LINK_MAX_UNACKED - held : 0;
+}
+
+void stream_look_for_room(struct link_stream *stream)
+{
+    if (!stream->wants_room || room_of(stream) < LINK_ROOM_AGAIN)
+        return;
+    stream->wants_room = false;
+    raise_event(stream, STREAM_EV_WRITABLE);
+}
+
 void stream_acked(struct link_stream *stream, uint64_t until)
 {
+    size_t before = stream->out.len;
+
     if (until <= stream->out_acked)
         return;
     chunks_drop(&stream->out, (size_t)(until - stream->out_acked));
+    stream->link->n_unacked -= before - stream->out.len;
     stream->out_acked = until;
-    if (stream->wants_room && LINK_MAX_UNACKED - stream->out.len >= LINK_ROOM_AGAIN) {
-        stream->wants_room = false;
-        raise_event(stream, STREAM_EV_WRITABLE);
-    }
+    stream_look_for_room(stream);
 }
 
 size_t link_stream_write(struct link_stream *stream, uint64_t now_ns, struct view bytes,
                          bool is_end)
 {
     struct link *link = stream->link;
-    size_t room = stream->out.len < LINK_MAX_UNACKED ? LINK_MAX_UNACKED - stream->out.len : 0;
-    size_t n = bytes.len < room ? bytes.len : room;
+    size_t room, n;
 
     if (link->state == LINK_OVER || stream->is_out_dead || stream->is_end_wanted)
         return 0;
+    room = room_of(stream);
+    n = bytes.len < room ? bytes.len : room;
     link->now = now_ns + link->ahead;
     stream_put(stream, view_sub(bytes, 0, n));
     stream->wants_room = n < bytes.len;

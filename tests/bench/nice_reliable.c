@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The competitor: libnice's reliable mode (PseudoTCP, nothing encrypted) on loopback, Mbit/s of
- * payload. A thread and a GLib context for each end, as in link_loopback.c. */
+ * payload. A thread and a GLib context for each end, as in link_loopback.c.
+ *
+ * nice_reliable ADDRESS caller|callee: one end alone, which says its description as a line and reads the other one's. */
 #include "base/mem.h"
 #include "tests/bench/meter.h"
 
@@ -15,6 +17,7 @@ struct end {
     bool is_caller, is_ready;
     GAsyncQueue *ours, *theirs; /* descriptions as SDP */
     GMainLoop *loop;
+    const char *address;
     NiceAgent *agent;
     guint stream;
     struct meter meter;
@@ -82,7 +85,7 @@ static void make_agent(struct end *end, GMainContext *context)
     g_object_set(end->agent, "controlling-mode", (gboolean)end->is_caller, "ice-tcp", FALSE, "upnp",
                  FALSE, NULL);
     nice_address_init(&loopback);
-    nice_address_set_from_string(&loopback, "127.0.0.1");
+    nice_address_set_from_string(&loopback, end->address);
     nice_agent_add_local_address(end->agent, &loopback);
     end->stream = nice_agent_add_stream(end->agent, COMPONENT);
     nice_agent_set_stream_name(end->agent, end->stream, "application");
@@ -109,15 +112,48 @@ static gpointer end_main(gpointer user)
     return NULL;
 }
 
+static gpointer read_theirs(gpointer user)
+{
+    struct end *end = user;
+    char line[8192];
+
+    if (!fgets(line, sizeof(line), stdin))
+        exit(1);
+    line[strcspn(line, "\n")] = 0;
+    g_async_queue_push(end->theirs, g_strcompress(line));
+    return NULL;
+}
+
+static int one_end(const char *address, bool is_caller)
+{
+    struct end end = { .is_caller = is_caller,
+                       .address = address,
+                       .ours = g_async_queue_new(),
+                       .theirs = g_async_queue_new() };
+    GThread *thread = g_thread_new("end", end_main, &end);
+    gchar *ours = g_async_queue_pop(end.ours), *line = g_strescape(ours, NULL);
+
+    printf("%s\n", line);
+    fflush(stdout);
+    read_theirs(&end);
+    g_thread_join(thread);
+    if (end.meter.is_done)
+        meter_print(&end.meter, "libnice, reliable mode");
+    fflush(stdout);
+    _exit(end.meter.is_done ? 0 : 1);
+}
+
 /* The caller would write for ever: the process ends as soon as the receiver has counted. */
-int main(void)
+int main(int argc, char **argv)
 {
     GAsyncQueue *a = g_async_queue_new(), *b = g_async_queue_new();
-    struct end caller = { .is_caller = true, .ours = a, .theirs = b },
-               callee = { .ours = b, .theirs = a };
+    struct end caller = { .is_caller = true, .address = "127.0.0.1", .ours = a, .theirs = b },
+               callee = { .address = "127.0.0.1", .ours = b, .theirs = a };
     GThread *receiver;
 
     alarm(GIVE_UP_AFTER_S);
+    if (argc == 3)
+        return one_end(argv[1], strcmp(argv[2], "caller") == 0);
     receiver = g_thread_new("callee", end_main, &callee);
     g_thread_unref(g_thread_new("caller", end_main, &caller));
     g_thread_join(receiver);

@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     _buf_ text = { 0 };
     struct err err = { 0 };
 
-    put_policy(&text, argc > 2 ? (unsigned)atol(argv[2]) : RULES);
+    put_policy(&text, argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : RULES);
     if (!key_init(&err) || !policy_parse("policy.yaml", buf_view(&text), &policy, NULL, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

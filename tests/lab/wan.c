@@ -129,10 +129,20 @@ static struct site *site_of(const uint8_t address[16])
     return NULL;
 }
 
+/* The next word that is not empty, or NULL. */
+static char *next_word(char **words, const char *between)
+{
+    char *word = strsep(words, between);
+
+    while (word && !*word)
+        word = strsep(words, between);
+    return word;
+}
+
 static void add_site(char *words)
 {
     struct site *site = &sites[n_sites];
-    char *name = strtok(words, ","), *netns = strtok(NULL, ","), *prefix;
+    char *name = next_word(&words, ","), *netns = next_word(&words, ","), *prefix;
 
     if (n_sites == MAX_SITES)
         die("more than %d sites", MAX_SITES);
@@ -140,7 +150,7 @@ static void add_site(char *words)
         die("a site is NAME,NETNS,PREFIX[,PREFIX ...]");
     snprintf(site->name, sizeof(site->name), "%s", name);
     snprintf(site->netns, sizeof(site->netns), "/run/netns/%s", netns);
-    while ((prefix = strtok(NULL, ","))) {
+    while ((prefix = next_word(&words, ","))) {
         if (site->n_prefixes == MAX_PREFIXES)
             die("%s: more than %d prefixes", name, MAX_PREFIXES);
         read_prefix(prefix, &site->prefixes[site->n_prefixes++]);
@@ -278,9 +288,9 @@ static void settle(struct wan_link *link)
         link->queue_bytes = link->rate_bps / 80 > 65536 ? link->rate_bps / 80 : 65536;
 }
 
-static struct wan_link *find_link(void)
+static struct wan_link *find_link(char **words)
 {
-    char *from = strtok(NULL, " "), *to = strtok(NULL, " ");
+    char *from = next_word(words, " "), *to = next_word(words, " ");
     size_t a = MAX_SITES, b = MAX_SITES;
 
     for (size_t i = 0; i < n_sites; i++) {
@@ -290,12 +300,12 @@ static struct wan_link *find_link(void)
     return a < MAX_SITES && b < MAX_SITES && a != b ? &links[a][b] : NULL;
 }
 
-static void set(struct wan_link *link, FILE *answer)
+static void set(struct wan_link *link, char *words, FILE *answer)
 {
     struct wan_link new = { .is_cut = link->is_cut };
     char *word, *value;
 
-    while ((word = strtok(NULL, " "))) {
+    while ((word = next_word(&words, " "))) {
         value = strchr(word, '=');
         if (!value) {
             fprintf(answer, "error: %s: not KEY=VALUE", word);
@@ -340,18 +350,18 @@ static void stats(FILE *answer)
 
 static void obey(char *command, FILE *answer)
 {
-    const char *verb = strtok(command, " ");
+    const char *verb = next_word(&command, " ");
     struct wan_link *link;
 
     if (verb && strcmp(verb, "stats") == 0) {
         stats(answer);
         return;
     }
-    link = find_link();
+    link = find_link(&command);
     if (!verb || !link)
         fprintf(answer, "error: not VERB FROM TO of two sites");
     else if (strcmp(verb, "set") == 0)
-        set(link, answer);
+        set(link, command, answer);
     else if (strcmp(verb, "cut") == 0 || strcmp(verb, "mend") == 0) {
         link->is_cut = *verb == 'c';
         fprintf(answer, "ok");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The other one beside `dial_ms`: a WebRTC data channel of npm's @roamhq/wrtc. wrtc.mjs MODULE-FOLDER call|answer. Signalling goes over
-// standard input and output, a line of JSON a message: it costs nothing.
+// The other one beside `dial_ms` and the rates of a link: a WebRTC data channel of npm's @roamhq/wrtc. wrtc.mjs MODULE-FOLDER call|answer. Signalling
+// goes over standard input and output, a line of JSON a message: it costs nothing. {"call": true} sends a byte there and back; {"bulk": true}
+// as much as goes, for as long as it goes, and the other end says how much that was.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -11,7 +12,32 @@ const peer = new RTCPeerConnection({ iceServers: [] });
 let begin;
 
 peer.onicecandidate = ({ candidate }) => candidate && say({ candidate });
-peer.ondatachannel = ({ channel }) => { channel.onmessage = ({ data }) => channel.send(data); };
+peer.ondatachannel = ({ channel }) => {
+  channel.binaryType = "arraybuffer";
+  channel.onmessage = channel.label === "bulk" ? ({ data }) => count(data.byteLength) : ({ data }) => channel.send(data);
+};
+
+const WARM = 2000, COUNTED = 4000; // milliseconds
+let first, bytes = 0;
+function count(size) {
+  const now = performance.now();
+  first ??= now;
+  if (now - first < WARM) return;
+  bytes += size;
+  if (now - first < WARM + COUNTED) return;
+  say({ said: "bulk", mbit: bytes * 8 / (now - first - WARM) / 1000 });
+  bytes = -Infinity;
+}
+
+async function fill() {
+  const channel = peer.createDataChannel("bulk"), block = new Uint8Array(65536), enough = 4 << 20;
+  channel.bufferedAmountLowThreshold = enough / 2;
+  const more = () => { while (channel.bufferedAmount < enough) channel.send(block); };
+  channel.onopen = more;
+  channel.onbufferedamountlow = more;
+  await peer.setLocalDescription(await peer.createOffer());
+  say({ description: peer.localDescription });
+}
 
 async function call() {
   begin = performance.now();
@@ -33,6 +59,8 @@ async function hear(message) {
     await peer.addIceCandidate(message.candidate);
   } else if (message.call) {
     await call();
+  } else if (message.bulk) {
+    await fill();
   }
 }
 

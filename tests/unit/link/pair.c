@@ -164,6 +164,7 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         keep(&end->heart, event->data);
         break;
     case LINK_SAS: /* nobody asks for it here */
+    case LINK_REPORT:
         break;
     case LINK_ICE:
         end->n_ices++;

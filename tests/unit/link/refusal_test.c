@@ -258,13 +258,15 @@ static const struct {
     const char *why;
 } frames[] = {
     { "type 0", 0, 0, 0, "control frame of unknown type 0" },
-    { "type 9", 9, 0, 0, "control frame of unknown type 9" },
+    { "type 10", 10, 0, 0, "control frame of unknown type 10" },
     { "type 255", 255, 0, 0, "control frame of unknown type 255" },
     { "a second BIND", CONTROL_BIND, 48, 48, "a second BIND" },
     { "a short HEART", CONTROL_HEART, 68, 68, "HEART: length out of bounds: 68 bytes" },
     { "an endless HEART", CONTROL_HEART, UINT32_MAX, 10,
       "HEART: length out of bounds: 4294967295 bytes" },
     { "a HEART whose lengths differ", CONTROL_HEART, 100, 100, "HEART: malformed: 100 bytes" },
+    { "an empty REPORT", CONTROL_REPORT, 0, 0, "REPORT: length out of bounds: 0 bytes" },
+    { "a long REPORT", CONTROL_REPORT, 2049, 0, "REPORT: length out of bounds: 2049 bytes" },
     { "a long SAS", CONTROL_SAS, 33, 33, "SAS: length out of bounds: 33 bytes" },
     { "an empty REAUTH", CONTROL_REAUTH, 0, 0, "REAUTH: length out of bounds: 0 bytes" },
     { "a REAUTH of nothing", CONTROL_REAUTH, 65536, 65536, "REAUTH: malformed: 65536 bytes" },

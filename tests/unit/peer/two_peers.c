@@ -174,6 +174,8 @@ static void on_event(struct side *side, const struct peer_event *event)
     case PEER_EVENT_OFFLINE:
     case PEER_EVENT_RINGING:
     case PEER_EVENT_PATH:
+    case PEER_EVENT_FINDING:
+    case PEER_EVENT_EXAMINED:
     case PEER_EVENT_RESULT: /* nothing is called or served here */
     case PEER_EVENT_REGISTRATION:
     case PEER_EVENT_INVOCATION:

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What peer_examine() looks at: this machine and its way into the network. examine.c has the order, examine_router.c what is
+ * asked of the router and den, examine_turn.c the TURN servers. */
+#pragma once
+
+#include "peer/carrier_relay.h"
+#include "peer/core.h"
+#include "peer/finding.h"
+#include "peer/knock.h"
+
+enum examine_state { EXAMINE_NONE, EXAMINE_UNDER_WAY, EXAMINE_OVER };
+
+struct examine {
+    struct core *core;
+    struct loop_timer *timer;
+    uint64_t began_at; /* clock_mono_ms() */
+    bool is_inside;    /* the router was there, and what needs it was begun */
+
+    struct knock *knock; /* the router's door, without a proxy */
+    struct knock_result door;
+    enum examine_state nat, turn, relay, doors;
+
+    uint64_t turn_call; /* 0: none */
+    struct examine_turn {
+        struct examine *examine;
+        struct ice_agent *agent; /* NULL: it is over */
+        char host[ICE_TURN_HOST];
+        char name[64];     /* "turn:192.0.2.1:3478 over UDP" */
+        uint64_t began_at; /* clock_mono_ns() */
+        bool is_good;
+    } turns[ICE_MAX_TURN];
+    size_t n_turns;
+    struct ice_turn servers; /* wiped when the last was tried */
+    size_t n_tried;
+    struct path *path;
+    struct carrier_relay *carrier;
+    bool relay_greeted, relay_told;
+    struct err relay_why;
+    uint64_t relay_began_at, relay_ns;
+};
+
+void examine_start(struct core *core);     /* none is under way */
+void examine_end(struct core *core);       /* what is under way, without a word */
+void examine_turn_page(struct core *core); /* something may have become known; NULL is fine */
+
+/* ---- examine_router.c ---- */
+void examine_router(struct examine *examine); /* connected to it; tells */
+void examine_offline(struct examine *examine);
+void examine_relay_begin(struct examine *examine);
+bool examine_relay_done(struct examine *examine); /* tells, once */
+void examine_relay_end(struct examine *examine);
+
+/* ---- examine_turn.c ---- */
+void examine_turn_begin(struct examine *examine);
+bool examine_turn_done(struct examine *examine); /* tells when it was the last */
+void examine_turn_end(struct examine *examine);
+
+/* ---- examine_nat.c ---- */
+void examine_nat(const struct core *core); /* tells what nat.c found */

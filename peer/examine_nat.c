@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What nat.c found, in words. */
+#include "peer/examine.h"
+
+#include <inttypes.h>
+
+static void tell_udp(const struct core *core, const struct ice_nat *nat, const char *family)
+{
+    struct finding f;
+
+    if (nat->udp == ICE_UDP_BLOCKED) {
+        finding_begin(&f, PEER_BAD, "udp",
+                      "%s: UDP is blocked: the network's STUN server does not answer, though the "
+                      "router can be reached",
+                      family);
+        finding_remedy(&f, "let UDP out (all ports, or at least the router's 3478 and the TURN "
+                           "servers'): until then links go "
+                           "over TURN on TCP or the router's relay");
+    } else {
+        finding_begin(&f, PEER_GOOD, "udp",
+                      "%s: UDP works: the STUN server answers in %" PRIu64 " ms, and sees %s",
+                      family, nat->rtt_us / 1000, nat->mapped);
+        finding_ms(&f, "rtt_ms", nat->rtt_us);
+        finding_fact(&f, "mapped", "%s", nat->mapped);
+    }
+    finding_fact(&f, "family", "%s", family);
+    finding_fact(&f, "udp", "%s", ice_udp_name(nat->udp));
+    finding_tell(&f, core->hub, NULL);
+}
+
+static void tell_nat(const struct core *core, const struct ice_nat *nat, const char *family)
+{
+    bool is_hard = nat->mapping == ICE_MAPPING_PORT || nat->mapping == ICE_MAPPING_ADDRESS;
+    struct finding f;
+
+    if (nat->udp != ICE_UDP_OPEN)
+        return;
+    finding_begin(&f, is_hard ? PEER_BAD : PEER_GOOD, "nat", "%s: %s", family, ice_nat_name(nat));
+    if (is_hard)
+        finding_remedy(&f, "let the NAT keep one mapping for all destinations (RFC 4787), forward "
+                           "a UDP port, or use IPv6: "
+                           "with many others only TURN or the relay works");
+    finding_fact(&f, "family", "%s", family);
+    finding_fact(&f, "name", "%s", ice_nat_name(nat));
+    finding_fact(&f, "mapping", "%s", ice_mapping_name(nat->mapping));
+    finding_fact(&f, "filtering", "%s", ice_filtering_name(nat->filtering));
+    finding_fact(&f, "local", "%s", nat->local);
+    finding_fact(&f, "mapped", "%s", nat->mapped);
+    finding_tell(&f, core->hub, NULL);
+}
+
+void examine_nat(const struct core *core)
+{
+    static const char *const families[] = { "IPv4", "IPv6" };
+    struct finding f;
+
+    for (size_t i = 0; i < 2; i++) {
+        if (!core->nat.has[i])
+            continue;
+        tell_udp(core, &core->nat.is[i], families[i]);
+        tell_nat(core, &core->nat.is[i], families[i]);
+    }
+    if (core->nat.has[0] || core->nat.has[1])
+        return;
+    finding_begin(&f, PEER_NOTE, "udp",
+                  core->stun.host[0]
+                      ? "the network's STUN server has no address that leads there from here"
+                      : "the network has no STUN server, so nothing is known of UDP and NAT");
+    finding_tell(&f, core->hub, NULL);
+}

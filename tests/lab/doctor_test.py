@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `warren doctor` says of each kind of network, and of what is broken in one."""
+import json
+import subprocess
+
+import alone
+
+alone.enter()
+
+import tap  # noqa: E402
+from network import fast  # noqa: E402
+from reach import Reach  # noqa: E402
+
+reach = Reach(tap.build_dir())
+# The name that each kind has to be given, with coturn's two addresses to ask.
+NAMES = {
+    "open": "no NAT, nothing filtered",
+    "full": "full-cone NAT",
+    "address": "address-restricted NAT",
+    "port": "port-restricted NAT",
+    "symmetric": "symmetric NAT",
+    "double": "port-restricted NAT",
+    "ipv6": "no NAT, a firewall that lets answers in",
+}
+
+
+def doctor(name, *before, words=("--json",)):
+    """(exit status, {subject: [findings]}) of a machine."""
+    done = subprocess.run([*reach.inside(name), *before, *reach.net.warren(name, "doctor", *words)], capture_output=True, text=True, check=False,
+                          timeout=60)
+    found = {}
+    for finding in json.loads(done.stdout)["findings"]:
+        found.setdefault(finding["subject"], []).append(finding)
+        tap.check(finding["verdict"] != "bad" or finding["remedy"], f"no remedy: {finding}")
+    tap.check(done.returncode == any(f["verdict"] == "bad" for all_ in found.values() for f in all_), f"exit status {done.returncode}: {found}")
+    return done.returncode, found
+
+
+def nat(found):
+    return [f["facts"]["name"] for f in found.get("nat", [])]
+
+
+def verdict(found, subject):
+    return [f["verdict"] for f in found.get(subject, [])]
+
+
+def look_at(left, right):
+    reach.up(left, right, "10ms")
+    for name, kind in (("alice", left), ("bob", right)):
+        status, found = doctor(name)
+        if kind in NAMES:
+            tap.check(nat(found) == [NAMES[kind]], f"{kind} is called {nat(found)}: {found}")
+            tap.check(verdict(found, "udp") == ["good"], f"{kind}: {found['udp']}")
+            tap.check(status == (kind == "symmetric"), f"{kind}: status {status}: {found}")
+        else:
+            tap.check(verdict(found, "udp") == ["bad"] and "blocked" in found["udp"][0]["text"], f"{kind}: {found.get('udp')}")
+            tap.check(status == 1, f"{kind}: {found}")
+        for subject in ("router", "den", "clock", "certificate", "chain", "relay"):
+            tap.check(verdict(found, subject) == ["good"], f"{kind}: {subject}: {found.get(subject)}")
+        if kind == "proxy":
+            tap.check(found["proxy"][0]["facts"]["only"] == "yes", f"{found['proxy']}")
+        else:
+            tap.check(verdict(found, "tcp") == ["good"], f"{kind}: {found.get('tcp')}")
+        looked = {f["facts"]["server"]: f["verdict"] for f in found["turn"]}
+        for server, seen in looked.items():
+            works = {"proxy": False, "ipv6": server.startswith("["), "blocked": "TCP" in server, "tcp443": "TCP" in server}.get(
+                kind, not server.startswith("["))
+            tap.check(seen == ("good" if works else "note" if server.startswith("[") != (kind == "ipv6") else "bad"), f"{kind}: TURN {looked}")
+        tap.check(len(looked) == 3, f"{kind}: {looked}")
+
+
+@tap.test
+def open_and_full_cone(_):
+    look_at("open", "full")
+
+
+@tap.test
+def address_and_port_restricted(_):
+    look_at("address", "port")
+
+
+@tap.test
+def symmetric_and_double(_):
+    look_at("symmetric", "double")
+
+
+@tap.test
+def udp_is_blocked_and_only_tcp_443(_):
+    look_at("blocked", "tcp443")
+
+
+@tap.test
+def only_a_proxy_and_ipv6_alone(_):
+    look_at("proxy", "ipv6")
+
+
+@tap.test
+def a_clock_that_is_wrong(_):
+    reach.up("open", "open")
+    status, found = doctor("alice", *fast(tap.build_dir(), 1, 20 * 60))
+    tap.check(status == 1 and verdict(found, "clock") == ["bad"], f"{found.get('clock')}")
+    tap.check("signed time" in found["clock"][0]["text"], f"{found['clock']}")
+
+
+@tap.test
+def a_turn_server_that_is_dead(_):
+    reach.lab.cut("left", "turn")
+    status, found = doctor("alice")
+    tap.check(status == 1 and verdict(found, "turn") == ["bad", "note", "bad"], f"{found['turn']}")
+    tap.check(verdict(found, "udp") == ["good"], f"{found['udp']}")
+    reach.lab.cut("left", "turn", False)
+
+
+@tap.test
+def a_router_that_is_away(_):
+    for process in reach.net.processes:
+        process.stop()
+    reach.net.processes.clear()
+    status, found = doctor("alice")
+    tap.check(status == 1 and verdict(found, "router") == ["bad"] and verdict(found, "tcp") == ["bad"], f"{found}")
+
+
+def main():
+    try:
+        tap.main(make=False)
+    finally:
+        reach.close()
+
+
+main()
