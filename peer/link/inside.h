@@ -52,6 +52,8 @@ enum { /* which of a stream's events wait */
 struct tls_profile {
     const char *alpn; /* NULL: none is offered */
     bool has_chain;   /* false: no certificate is shown */
+    ngtcp2_encrypt
+        encrypt; /* instead of the right one: what it is given need not be what goes out. NULL: the right one */
 };
 extern const struct tls_profile tls_profile_link;
 

@@ -216,6 +216,15 @@ static const ngtcp2_callbacks callbacks = {
 
 /* ---- set-up ---- */
 
+static ngtcp2_callbacks callbacks_of(const struct link *link)
+{
+    ngtcp2_callbacks all = callbacks;
+
+    if (link->profile->encrypt)
+        all.encrypt = link->profile->encrypt;
+    return all;
+}
+
 static void fill_settings(const struct link *link, ngtcp2_settings *to)
 {
     ngtcp2_settings_default(to);
@@ -276,6 +285,7 @@ bool quic_start_caller(struct link *link, struct err *err)
 {
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
+    ngtcp2_callbacks all = callbacks_of(link);
     ngtcp2_cid dcid, scid;
 
     make_path(link);
@@ -286,7 +296,7 @@ bool quic_start_caller(struct link *link, struct err *err)
     link->needs_flush = true;
     return started(link,
                    ngtcp2_conn_client_new(&link->conn, &dcid, &scid, &link->path,
-                                          NGTCP2_PROTO_VER_V1, &callbacks, &settings, &params, NULL,
+                                          NGTCP2_PROTO_VER_V1, &all, &settings, &params, NULL,
                                           link),
                    err);
 }
@@ -296,6 +306,7 @@ bool quic_start_callee(struct link *link, struct view packet, struct err *err)
 {
     ngtcp2_settings settings;
     ngtcp2_transport_params params;
+    ngtcp2_callbacks all = callbacks_of(link);
     ngtcp2_cid scid;
     ngtcp2_pkt_hd header;
 
@@ -309,7 +320,6 @@ bool quic_start_callee(struct link *link, struct view packet, struct err *err)
     random_cid(&scid, CID_LEN);
     return started(link,
                    ngtcp2_conn_server_new(&link->conn, &header.scid, &scid, &link->path,
-                                          header.version, &callbacks, &settings, &params, NULL,
-                                          link),
+                                          header.version, &all, &settings, &params, NULL, link),
                    err);
 }

@@ -6,14 +6,12 @@
  *     evil wrong_id --state DIR --other DIR2 ID         dials as DIR's ID, and shows the valid certificate of DIR2's
  *     evil denied --state DIR [--other DIR2] ID         dials somebody whom policy denies to it */
 #include "base/own.h"
-#include "peer/core.h"
-#include "peer/errand.h"
 #include "peer/include/peer.h"
+#include "tests/evil/thread.h"
 
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 
 enum { PATIENCE_MS = 50000 };
@@ -23,41 +21,6 @@ static int fail(const char *what, const struct peer_error *error)
     fprintf(stderr, "evil: %s: %s: %s\n", what, error ? error->name : "-",
             error ? error->text : "-");
     return 2;
-}
-
-/* ---- doing something on a library's thread, and waiting until it was done ---- */
-
-struct errand_done {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool is_done;
-    void (*fn)(struct core *core, void *user);
-    struct core *core;
-    void *user;
-};
-
-static void run_errand(void *user)
-{
-    struct errand_done *e = user;
-
-    e->fn(e->core, e->user);
-    pthread_mutex_lock(&e->lock);
-    e->is_done = true;
-    pthread_cond_signal(&e->changed);
-    pthread_mutex_unlock(&e->lock);
-}
-
-static void on_thread(struct peer *peer, void (*fn)(struct core *core, void *user), void *user)
-{
-    struct errand_done e = { .fn = fn, .core = peer->core, .user = user };
-
-    pthread_mutex_init(&e.lock, NULL);
-    pthread_cond_init(&e.changed, NULL);
-    loop_invoke(peer->loop, run_errand, &e);
-    pthread_mutex_lock(&e.lock);
-    while (!e.is_done)
-        pthread_cond_wait(&e.changed, &e.lock);
-    pthread_mutex_unlock(&e.lock);
 }
 
 /* ---- the lies ---- */
