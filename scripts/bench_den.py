@@ -16,7 +16,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
-from network import Network, free_port, run  # noqa: E402
+from network import Network, Process, free_port, run  # noqa: E402
 
 ROUNDS = 3
 IDENTITIES, REQUESTS, WINDOW = 1000, 20000, 512
@@ -26,6 +26,7 @@ PATIENCE = 120
 ROUTER = {"max_connections": 4096, "unlimited_networks": "127.0.0.0/8 ::1", "max_pending_calls": 100000, "max_request_rate": 0}
 DEN = {"csr_burst": 0, "crl_life": "24h", "heartbeat_interval": "10m", "heartbeat_bound": "1h"}
 DAY = 86400000
+Process.rest_for = 0.05
 
 
 def cpu_seconds(pid):

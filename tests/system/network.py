@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole network on one machine, for the demo and the system tests: real programs, waited on by what they print."""
 import codecs
+import fcntl
 import json
 import os
 import random
@@ -43,6 +44,7 @@ class Process:
     """A program that runs beside us, with its output in lists that can be waited on."""
 
     everyone = []  # that was started
+    rest_for = 0  # seconds, after much was read at once: a benchmark reads the logs rarely, for that costs time of the same cores
 
     def __init__(self, name, argv, stdin=subprocess.PIPE, **more):
         self.name, self.out, self.err = name, [], []
@@ -52,6 +54,8 @@ class Process:
                                         text=True, encoding="utf-8", errors="replace", bufsize=1, **more)
         self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
                         for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
+        if self.rest_for:
+            fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)
         for reader in self.readers:
             reader.start()
         Process.everyone.append(self)
@@ -66,6 +70,8 @@ class Process:
                 if lines is self.err:
                     self.partial = rest
                 self.changed.notify_all()
+            if self.rest_for and len(data) > 1024:
+                time.sleep(self.rest_for)
         if rest:
             with self.changed:
                 lines.append(rest)
