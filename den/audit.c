@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "den/inventory.h"
 #include "den/seal.h"
+#include "pki/pki.h"
 
 /* The number of the newest entry, kept beside the entries: cutting off the end shows too. Whoever can write to the
  * store can lower both, which is why the heartbeat carries number and head to every peer. */
@@ -44,7 +45,7 @@ void audit_next_head(const uint8_t previous[HASH_SIZE], uint64_t no, uint64_t at
     buf_put_u64(&hashed, at);
     buf_put_u32(&hashed, (uint32_t)bytes.len);
     buf_put(&hashed, bytes);
-    hash_sha256(buf_view(&hashed), ret_head);
+    pki_hash(buf_view(&hashed), ret_head);
 }
 
 bool audit_head(struct store *store, uint64_t *ret_no, uint8_t ret_head[HASH_SIZE], struct err *err)

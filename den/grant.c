@@ -283,7 +283,7 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
         .policy_no = core->policy_no,
     };
 
-    hash_sha256(buf_view(&open->dial), dial_hash);
+    pki_hash(buf_view(&open->dial), dial_hash);
     for (; g.caps_back.n < decision->n_caps_back && g.caps_back.n < RPC_MAX_ITEMS; g.caps_back.n++)
         g.caps_back.item[g.caps_back.n] = decision->caps_back[g.caps_back.n];
     rpc_statement_write(RPC_W_GRANT, &g, &open->grant);

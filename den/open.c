@@ -224,7 +224,7 @@ bool open_check_hash(struct view bytes, struct view hash, const char *what, stru
 {
     uint8_t own[HASH_SIZE];
 
-    hash_sha256(bytes, own);
+    pki_hash(bytes, own);
     return view_eq_secret(VIEW_ARR(own), hash) ||
            err_set(err, ERR_BAD_STATEMENT, "%s: not the one that was signed", what);
 }

@@ -41,7 +41,7 @@ static bool check_request(const struct den_core *core, const struct rpc_request 
 {
     uint8_t hash[HASH_SIZE];
 
-    hash_sha256(body, hash);
+    pki_hash(body, hash);
     if (!view_eq_secret(r->netid, rpc_trust_netid(core->c.trust)))
         return err_set(err, ERR_BAD_STATEMENT, "request: for another network");
     /* while a new one is on its way, some know the one before as den's */

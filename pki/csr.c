@@ -244,7 +244,7 @@ bool pki_csr_take(struct view der, struct pki_csr **ret_csr, struct err *err)
         return err_set(err, ERR_WRONG_KEY, "the request's key is not P-256");
     csr = mem_new(struct pki_csr);
     csr->spki = buf_dup(spki);
-    hash_sha256(spki, csr->spki_hash);
+    pki_hash(spki, csr->spki_hash);
     *ret_csr = csr;
     return true;
 }

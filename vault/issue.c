@@ -43,7 +43,7 @@ static bool check_request(struct vault *v, const struct application *a, struct e
 
     if (!rpc_statement_open(RPC_W_REQUEST, a->pk, a->request, a->sig, &r, err))
         return err_wrap(err, "request");
-    hash_sha256(a->body, hash);
+    pki_hash(a->body, hash);
     if (!vault_check_netid(v, r.netid, err) || !vault_is_den_sign(v, r.den_pk) ||
         !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
         !view_eq(r.body_hash, VIEW_ARR(hash)))
