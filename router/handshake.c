@@ -163,6 +163,19 @@ static bool refuse_methods(struct conn *conn, const struct realm_config *realm)
     return handshake_refuse(conn, "wamp.error.no_matching_auth_method", buf_cstr(&why));
 }
 
+/* Basic Profile, "Client: Role and Feature Announcement". Our own realm takes those too that announce none: what a session
+ * may do goes by its identity. */
+static bool has_role(struct view roles)
+{
+    static const char *const known[] = { "caller", "callee", "publisher", "subscriber" };
+    struct view unused;
+
+    for (size_t i = 0; i < N_ELEMENTS(known); i++)
+        if (rpc_map_get(roles, known[i], &unused))
+            return true;
+    return false;
+}
+
 bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_hello *hello = &in->msg->hello;
@@ -177,6 +190,9 @@ bool handshake_hello(struct conn *conn, const struct conn_input *in, struct err 
     if (!realm)
         return err_set(err, ERR_NO_SUCH_REALM, "HELLO: realm: this router does not serve %.*s",
                        VIEW_FMT(hello->realm));
+    if (realm_is_standard(realm) && !has_role(hello->roles))
+        return err_set(err, ERR_BAD_WIRE,
+                       "HELLO: roles: none of caller, callee, publisher and subscriber");
     if (!choose_method(realm->config, hello->authmethods, &method))
         return refuse_methods(conn, realm->config);
     h = mem_new(struct handshake);

@@ -125,6 +125,37 @@ TEST(what_comes_before_hello_is_a_protocol_error)
     }
 }
 
+/* Basic Profile: a client announces the roles it has, one at least. Ours takes who says nothing of them. */
+TEST(who_announces_no_role_is_refused)
+{
+    static const struct {
+        const char *details;
+        bool is_refused;
+    } cases[] = {
+        { "{}", true },
+        { "{\"roles\": {}}", true },
+        { "{\"roles\": {\"broker\": {}, \"dealer\": {}}}", true },
+        { "{\"roles\": {\"caller\": {}}}", false },
+        { "{\"roles\": {\"juggler\": {}, \"subscriber\": {\"features\": {}}}}", false },
+    };
+
+    _cleanup_(world_freep) struct world *w = app_world("profile = standard\n");
+    struct wire *ours = wire_new(w, "192.0.2.9");
+    struct rpc_msg msg;
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct wire *wire = wire_new(w, "192.0.2.9");
+        _free_ char *hello = mem_format("[1, \"" APP_REALM "\", %s]", cases[i].details);
+        say(wire, hello);
+        if (app_take(wire, cases[i].is_refused ? RPC_ABORT : RPC_WELCOME, &msg) &&
+            cases[i].is_refused)
+            CHECK_VIEW(msg.abort.reason, VIEW_LIT("wamp.error.protocol_violation"));
+        CHECK(wire->is_closed == cases[i].is_refused);
+    }
+    say(ours, "[1, \"" WORLD_NETWORK "\", {}]"); /* a guest */
+    CHECK(app_take(ours, RPC_WELCOME, &msg));
+}
+
 TEST(an_unusable_realm_is_said_to_be_that)
 {
     _cleanup_(world_freep) struct world *w = app_world("profile = standard\n");
