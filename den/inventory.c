@@ -7,6 +7,7 @@
 #include "den/record.h"
 #include "rpc/rpc.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -16,8 +17,9 @@ static const struct {
     const char *word;
     uint8_t reason;
 } reasons[] = {
-    { "unspecified", 0 }, { "key-compromise", 1 },         { "affiliation-changed", 3 },
-    { "superseded", 4 },  { "cessation-of-operation", 5 }, { "privilege-withdrawn", 9 },
+    { "unspecified", 0 },         { "key-compromise", 1 }, { "ca-compromise", 2 },
+    { "affiliation-changed", 3 }, { "superseded", 4 },     { "cessation-of-operation", 5 },
+    { "privilege-withdrawn", 9 }, { "aa-compromise", 10 },
 };
 
 const char *inventory_state_name(enum inventory_state state)
@@ -53,10 +55,25 @@ const char *inventory_reason_name(uint8_t reason)
     return "other";
 }
 
-bool inventory_reason_find(const char *word, uint8_t *ret_reason)
+/* As RFC 5280 spells them, keyCompromise, they differ in hyphens and capitals alone. */
+static bool is_same_word(const char *a, const char *b)
+{
+    for (;;) {
+        a += *a == '-';
+        b += *b == '-';
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+        if (*a == '\0')
+            return true;
+        a++;
+        b++;
+    }
+}
+
+static bool find_reason(const char *word, uint8_t *ret_reason)
 {
     for (size_t i = 0; i < N_ELEMENTS(reasons); i++) {
-        if (strcmp(reasons[i].word, word) != 0)
+        if (!is_same_word(reasons[i].word, word))
             continue;
         *ret_reason = reasons[i].reason;
         return true;
@@ -64,10 +81,20 @@ bool inventory_reason_find(const char *word, uint8_t *ret_reason)
     return false;
 }
 
-void inventory_put_reasons(struct buf *to)
+bool inventory_reason_read(const char *what, const char *word, uint8_t *ret_reason, struct err *err)
 {
+    _buf_ known = { 0 };
+
+    if (find_reason(word, ret_reason))
+        return true;
+    if (is_same_word("certificate-hold", word) || is_same_word("remove-from-crl", word))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s: %.64s is for what comes back, and nothing that was revoked here does",
+                       what, word);
     for (size_t i = 0; i < N_ELEMENTS(reasons); i++)
-        buf_printf(to, "%s%s", i ? ", " : "", reasons[i].word);
+        buf_printf(&known, "%s%s", i ? ", " : "", reasons[i].word);
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s: expected %s, found \"%.32s\"", what,
+                   buf_cstr(&known), word);
 }
 
 bool inventory_is_wanted(const struct inventory_wanted *wanted, const struct store_certificate *c)

@@ -14,8 +14,9 @@ enum inventory_state inventory_state_of(const struct store_certificate *c, uint6
 
 /* RFC 5280, 5.3.1, in words: "key-compromise". */
 const char *inventory_reason_name(uint8_t reason);
-bool inventory_reason_find(const char *word, uint8_t *ret_reason);
-void inventory_put_reasons(struct buf *to); /* the words that are taken, joined by ", " */
+/* Ours, or as RFC 5280, 5.3.1, spells them (keyCompromise). INVALID_ARGUMENT names those that there are; `what` was given. */
+bool inventory_reason_read(const char *what, const char *word, uint8_t *ret_reason,
+                           struct err *err);
 
 struct inventory_wanted { /* what is to be listed; zeros: everything */
     const char *id;

@@ -108,13 +108,7 @@ static bool by_id(struct store *store, const char *typed, struct store_revocatio
 
 static bool read_reason(const char *typed, uint8_t *ret_reason, struct err *err)
 {
-    _buf_ known = { 0 };
-
-    if (!typed || inventory_reason_find(typed, ret_reason))
-        return true;
-    inventory_put_reasons(&known);
-    return err_set(err, ERR_INVALID_ARGUMENT, "reason: expected %s, found \"%.64s\"",
-                   buf_cstr(&known), typed);
+    return !typed || inventory_reason_read("reason", typed, ret_reason, err);
 }
 
 bool revocation_resolve(struct store *store, const struct revocation_words *words, uint64_t now,

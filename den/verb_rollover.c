@@ -44,15 +44,14 @@ static bool read_what(const struct words *words, struct rollover_order *order, s
 
 static bool read_reason(const struct words *words, struct rollover_order *order, struct err *err)
 {
-    _buf_ known = { 0 };
     uint8_t reason;
 
-    order->reason = words->reason;
-    if (!words->reason || inventory_reason_find(words->reason, &reason))
+    if (!words->reason)
         return true;
-    inventory_put_reasons(&known);
-    return err_set(err, ERR_INVALID_ARGUMENT, "--reason: expected %s, found \"%.64s\"",
-                   buf_cstr(&known), words->reason);
+    if (!inventory_reason_read("--reason", words->reason, &reason, err))
+        return false;
+    order->reason = inventory_reason_name(reason);
+    return true;
 }
 
 static bool read_words(const struct words *words, struct rollover_order *order, struct err *err)

@@ -148,7 +148,7 @@ def a_body_is_bounded(net):
 def a_revoked_certificate_shows_at_once(net):
     serial = listed(net, "--id", net.ids["alice"])[0]["serial"]
     check(not serial_in(list_text(net), serial), "it is on the list before")
-    done = den(net, "cert", "revoke", serial, "--reason", "key-compromise")
+    done = den(net, "cert", "revoke", serial, "--reason", "keyCompromise")
     check_in("revoked by serial", done.stdout)
     check_in("alice.pem: revoked", ocsp(net, "alice.pem"))
     check_in("Reason: keyCompromise", ocsp(net, "alice.pem"))
@@ -160,6 +160,7 @@ def a_revoked_certificate_shows_at_once(net):
     check_in("was revoked before", den(net, "cert", "revoke", serial).stdout)
     check_in("nobody has the ID 999999", den(net, "revoke", "--id", "999999", wanted=1).stderr)
     check_in("expected one of id, serial and key", den(net, "revoke", wanted=2).stderr)
+    check_in("reason: certificateHold is for what comes back", den(net, "cert", "revoke", serial, "--reason", "certificateHold", wanted=2).stderr)
     check_in("reason: expected unspecified, key-compromise", den(net, "cert", "revoke", serial, "--reason", "x", wanted=2).stderr)
 
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Revocations as statements: their order, who gets them, and what a restart leaves. */
+#include "den/inventory.h"
 #include "base/clock.h"
 #include "tests/unit/den/world.h"
 
@@ -197,4 +198,37 @@ TEST(what_the_router_did_not_take_is_tried_again)
     CHECK_U64(answer_router(w, router), 1);
     world_pass(w, 31 * SECOND_MS);
     CHECK(!world_pending(w, install));
+}
+
+TEST(reasons_are_read_in_our_spelling_and_in_the_standards)
+{
+    static const struct {
+        const char *word;
+        int reason; /* -1: none */
+    } cases[] = {
+        { "unspecified", 0 },
+        { "key-compromise", 1 },
+        { "keyCompromise", 1 },
+        { "cACompromise", 2 },
+        { "affiliationChanged", 3 },
+        { "superseded", 4 },
+        { "cessationOfOperation", 5 },
+        { "cessation-of-operation", 5 },
+        { "privilegeWithdrawn", 9 },
+        { "aACompromise", 10 },
+        { "certificateHold", -1 },
+        { "removeFromCRL", -1 },
+        { "", -1 },
+        { "key", -1 },
+        { "keyCompromised", -1 },
+        { "1", -1 },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct err err = { 0 };
+        uint8_t reason = 99;
+        bool is = inventory_reason_read("--reason", cases[i].word, &reason, &err);
+        CHECK(is == (cases[i].reason >= 0));
+        CHECK(is ? reason == cases[i].reason : err.code == ERR_INVALID_ARGUMENT);
+    }
 }
