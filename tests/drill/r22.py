@@ -77,8 +77,11 @@ def main():
                 drill.require(f"{what} ({name}), {SECONDS} s", found is None, found or f"{n} inputs, nothing found")
     drill.say(f"{total} inputs together; {100_000_000 / max(total, 1) * SECONDS / 60:.0f} minutes of each harness are 100 million")
     done = subprocess.run(["./scripts/check", "coverage"], cwd=ROOT, capture_output=True, text=True)
-    together = [line for line in (done.stdout + done.stderr).splitlines() if "together" in line]
-    drill.require("lines of the parsers that tests and corpora run", done.returncode == 0, together[0].strip() if together else done.stdout[-500:])
+    said = (done.stdout + done.stderr).splitlines()
+    failed = [line.strip() for line in said if re.search(r" (FAIL|TIMEOUT|ERROR|INTERRUPT) ", line)]
+    together = [line.strip() for line in said if "together" in line]
+    drill.require("lines of the parsers that tests and corpora run", done.returncode == 0,
+                  together[0] if together else f"unit tests failed: {'; '.join(failed)}" if failed else "\n".join(said[-10:]))
     drill.end()
 
 
