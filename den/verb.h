@@ -71,7 +71,7 @@ int verb_name_list(int argc, char **argv);
 int verb_name_assign(int argc, char **argv);
 int verb_name_free(int argc, char **argv);
 
-/* verb_policy.c */
+/* verb_policy.c, verb_policy_diff.c, verb_policy_why.c, verb_policy_replay.c */
 int verb_policy_list(int argc, char **argv);
 int verb_policy_show(int argc, char **argv);
 int verb_policy_check(int argc, char **argv);
