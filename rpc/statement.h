@@ -36,6 +36,7 @@ enum rpc_word {
     RPC_W_REKEY,
     RPC_W_END,
     RPC_W_RELAY,
+    RPC_W_PERMIT,
     RPC_N_WORDS
 };
 
@@ -148,6 +149,15 @@ struct rpc_relay { /* an end of a session, to a relay: over this connection, now
     struct view netid, sid, grant_hash;
     uint64_t side; /* u8: RPC_SIDE_CALLER, RPC_SIDE_CALLEE */
     struct view pk, router_pk, binding, binding_data, nonce;
+};
+
+/* Two machines that den let talk may find each other again on their own network without it, until not_after, while den's newest
+ * heartbeat that they know is not older than max_hb_age. Nothing else is needed, and nothing can take it back before. */
+enum { RPC_PERMIT_ID = 16, RPC_PERMIT_MS = 24 * 3600 * 1000 };
+struct rpc_permit {
+    struct view netid, permit_id, a_id, a_pk, b_id, b_pk;
+    struct rpc_items caps, caps_back;
+    uint64_t issued_at, not_after, max_hb_age; /* ms; at most RPC_PERMIT_MS apart */
 };
 
 struct rpc_name { /* whom a name means, until not_after */

@@ -243,6 +243,31 @@ static const struct rpc_field relay[] = {
     { "nonce", RPC_F_FIXED, 32, AT(relay, nonce) },
 };
 
+static const struct rpc_field permit[] = {
+    { "netid", RPC_F_FIXED, 32, AT(permit, netid) },
+    { "permit_id", RPC_F_FIXED, RPC_PERMIT_ID, AT(permit, permit_id) },
+    { "a_id", RPC_F_ID, 0, AT(permit, a_id) },
+    { "a_pk", RPC_F_FIXED, 32, AT(permit, a_pk) },
+    { "b_id", RPC_F_ID, 0, AT(permit, b_id) },
+    { "b_pk", RPC_F_FIXED, 32, AT(permit, b_pk) },
+    { "caps", RPC_F_TEXTS, MAX_CAP, AT(permit, caps) },
+    { "caps_back", RPC_F_TEXTS, MAX_CAP, AT(permit, caps_back) },
+    { "issued_at", RPC_F_TIME, 0, AT(permit, issued_at) },
+    { "not_after", RPC_F_TIME, 0, AT(permit, not_after) },
+    { "max_hb_age", RPC_F_TIME, 0, AT(permit, max_hb_age) },
+};
+
+static const char *check_permit(const void *statement)
+{
+    const struct rpc_permit *p = statement;
+
+    if (view_eq(p->a_id, p->b_id) || view_eq(p->a_pk, p->b_pk))
+        return "b_id, b_pk: the same as a's";
+    if (p->not_after <= p->issued_at || p->not_after - p->issued_at > RPC_PERMIT_MS)
+        return "not_after: more than 24 hours after issued_at, or before it";
+    return NULL;
+}
+
 #define SHAPE(word, type, fields, check)                                                           \
     {                                                                                              \
         word, sizeof(struct rpc_##type), fields, N_ELEMENTS(fields), check                         \
@@ -265,6 +290,7 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_REKEY] = SHAPE("rekey", rekey, rekey, check_rekey),
     [RPC_W_END] = SHAPE("end", end, end_fields, NULL),
     [RPC_W_RELAY] = SHAPE("relay", relay, relay, NULL),
+    [RPC_W_PERMIT] = SHAPE("permit", permit, permit, check_permit),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -54,5 +54,6 @@ union rpc_any_statement {
     struct rpc_rekey rekey;
     struct rpc_end end;
     struct rpc_relay relay;
+    struct rpc_permit permit;
     struct view netid; /* every struct starts with it */
 };

@@ -203,6 +203,21 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
             filled(32, 0x22),
         };
         return;
+    case RPC_W_PERMIT:
+        ret_any->permit = (struct rpc_permit){
+            filled(32, 1),
+            filled(16, 0x44),
+            VIEW_LIT("456000"),
+            filled(32, 8),
+            VIEW_LIT("123456"),
+            filled(32, 17),
+            { .item = { VIEW_LIT("chat") }, .n = 1 },
+            { .n = 0 },
+            1800000000000,
+            1800028800000,
+            28800000,
+        };
+        return;
     case RPC_N_WORDS:
         abort();
     }
