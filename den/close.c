@@ -57,9 +57,8 @@ static bool read_close(struct view body, struct said *ret_said, struct err *err)
     return true;
 }
 
-/* One answer for a session that is not there and for one of others. */
-static bool find_session(struct den_core *core, struct view sid, const char *id,
-                         struct store_session *ret_session, struct err *err)
+bool close_find_session(struct den_core *core, struct view sid, const char *id,
+                        struct store_session *ret_session, struct err *err)
 {
     enum store_found found = STORE_NONE;
 
@@ -183,7 +182,7 @@ bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_
 
     if (!request_open(core, inv, args, "den.session.close", MAX_BODY, N_RATES, &request, err) ||
         !read_close(request.body, &said, err) ||
-        !find_session(core, said.sid, request.who.id, &session, err))
+        !close_find_session(core, said.sid, request.who.id, &session, err))
         return err_wrap(err, "close");
     take_report(&session, &said, request.who.id);
     if (!close_it(core, &session, request.who.id, inv->invocation->source, said.reason, err))

@@ -46,6 +46,7 @@ static const struct procedure {
     { "den.ca.crl", BY_ALL, issue_crl },
     { "den.session.open", BY_PEER, grant_open },
     { "den.session.close", BY_PEER, close_session },
+    { "den.session.path", BY_PEER, path_told },
     { "den.session.turn", BY_PEER, turn_asked },
     { "den.ca.revocations", BY_ALL, revoke_list },
     { "den.ca.revoke", BY_PEER, revoke_asked },

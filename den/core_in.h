@@ -158,6 +158,7 @@ struct status_counts {
 bool status_count(struct den_core *core, struct status_counts *ret, struct err *err);
 void status_put(struct den_core *core, struct admin_object *to);
 core_handler time_now;    /* time.c */
+core_handler path_told;   /* path.c */
 core_handler turn_asked;  /* turn_asked.c */
 core_handler denied_note; /* denied.c */
 

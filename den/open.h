@@ -65,6 +65,9 @@ bool open_check_hash(struct view bytes, struct view hash, const char *what, stru
 bool open_is_online(const struct rpc_outcome *outcome);
 
 /* A session's new state, with its audit entry and what an end reported (or NULL), durable; then it counts as that. */
+/* close.c: a session of which `id` is an end; one answer for one that is not there and for one of others. NOT_FOUND. */
+bool close_find_session(struct den_core *core, struct view sid, const char *id,
+                        struct store_session *ret_session, struct err *err);
 bool open_record_state(struct den_core *core, struct view sid, const char *state,
                        const char *reason, const struct store_session *report,
                        const struct audit_pair *pairs, size_t n_pairs, struct err *err);

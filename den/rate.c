@@ -23,6 +23,7 @@ static const struct bucket_rule defaults[N_RATES] = {
     [RATE_NAME] = { .burst = 20, .every = MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_CLONE] = { .burst = 5, .every = 10 * MINUTE_MS, .max_keys = MAX_IDS },
     [RATE_OCSP] = { .burst = 500, .every = 20, .max_keys = MAX_SOURCES },
+    [RATE_PATH] = { .burst = 60, .every = 5 * SECOND_MS, .max_keys = MAX_IDS },
     [RATE_TURN] = { .burst = 5, .every = 20 * SECOND_MS, .max_keys = MAX_IDS },
     [RATE_TIME] = { .burst = 30, .every = SECOND_MS, .max_keys = MAX_IDS },
     [RATE_AUDIT] = { .burst = 10, .every = 5 * SECOND_MS, .max_keys = MAX_IDS },
