@@ -240,6 +240,14 @@ void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret)
     *ret = d;
 }
 
+bool ice_agent_has_relayed(const struct ice_agent *agent)
+{
+    for (size_t i = 0; i < agent->n_lines; i++)
+        if (strstr(agent->lines[i], " typ relay"))
+            return true;
+    return false;
+}
+
 /* ---- their half ---- */
 
 static NiceCandidate *candidate_for_nice(const struct ice_agent *agent, const struct candidate *c)

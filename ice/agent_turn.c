@@ -126,21 +126,13 @@ static void ask(struct agent_turn *turn, struct place *place)
                               place->is_tcp ? NICE_RELAY_TYPE_TURN_TCP : NICE_RELAY_TYPE_TURN_UDP);
 }
 
-static bool has_relayed(const struct ice_agent *agent)
-{
-    for (size_t i = 0; i < agent->n_lines; i++)
-        if (strstr(agent->lines[i], " typ relay"))
-            return true;
-    return false;
-}
-
 /* No more will come. */
 static void settle(struct agent_turn *turn)
 {
     struct ice_agent *agent = turn->agent;
 
     agent->is_gathered = true;
-    if (agent->config.is_controlling && !has_relayed(agent))
+    if (agent->config.is_controlling && !ice_agent_has_relayed(agent))
         agent->state = ICE_FAILED; /* of ours nothing can be reached */
     else if (agent->state == ICE_GATHERING)
         agent->state = ICE_CONNECTING;
@@ -156,7 +148,7 @@ static gboolean on_later(gpointer user)
     if (turn->stage != TURN_ASKING_ONE)
         return G_SOURCE_REMOVE;
     turn->stage = TURN_ASKING_ALL;
-    if (!has_relayed(turn->agent)) {
+    if (!ice_agent_has_relayed(turn->agent)) {
         for (size_t i = 0; i < turn->n_places; i++) {
             if (turn->places[i].was_asked || n == MAX_RELAYS - 1)
                 continue;
@@ -166,7 +158,7 @@ static gboolean on_later(gpointer user)
     }
     agent_tune_sockets(turn->agent);
     mem_wipe(turn->config.password, sizeof(turn->config.password));
-    if (has_relayed(turn->agent) || turn->is_idle)
+    if (ice_agent_has_relayed(turn->agent) || turn->is_idle)
         settle(turn);
     return G_SOURCE_REMOVE;
 }

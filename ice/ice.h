@@ -105,6 +105,7 @@ bool ice_agent_gather(struct ice_agent *agent, struct err *err);
 /* Our description as it stands: credentials and the candidates gathered so far; host candidates
  * are all there when ice_agent_gather() returns, without TURN. */
 void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret);
+bool ice_agent_has_relayed(const struct ice_agent *agent); /* a server gave it an address */
 /* Theirs: starts the checks. More candidates may follow. */
 bool ice_agent_set_remote(struct ice_agent *agent, const struct ice_description *theirs,
                           struct err *err);

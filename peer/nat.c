@@ -2,7 +2,7 @@
 /* What NAT this machine is behind, by the network's own STUN servers: looked for when a connection to the router has come up, and
  * again when a server is known that can tell more. */
 #include "peer/examine.h"
-#include "peer/session.h"
+#include "peer/explain.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,6 +20,7 @@ static void take(struct core *core, size_t family, const struct ice_nat *found)
     core->nat.found_at = clock_mono_ms();
     if (nat_is_looking(core))
         return;
+    report_send_all(core);
     examine_turn_page(core);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the two ends of a session find a path: ICE below, candidates over the router. */
-#include "peer/session.h"
+#include "peer/explain.h"
 
 enum { TELL_CALL_MS = 10000 };
 
@@ -44,6 +44,7 @@ static void on_changed(void *user)
         return;
     session_refresh(session);
     restart_soon(session);
+    report_path(session);
     if (hub_claim_path(session->core->hub,
                        session->handle)) { /* one that waits tells of this too */
         event = hub_event_new(PEER_EVENT_PATH);

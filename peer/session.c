@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "peer/session.h"
+#include "peer/explain.h"
 
 #include <stdio.h>
 
@@ -31,6 +31,7 @@ void session_free(struct session *session)
     if (session->call && session->core->client)
         rpc_client_forget(session->core->client, session->call);
     flow_free_all(session);
+    report_end(session);
     link_free(session->link);
     carrier_ice_free(session->carrier);
     restart_end(session);
@@ -130,7 +131,9 @@ static void put_last_words(const struct session *session, const char *reason, st
         facts = session->handle->facts;
         hub_unlock(session->core->hub);
     }
-    snprintf(path, sizeof(path), "%.15s %.46s", facts.path_kind, facts.path_remote);
+    report_text(session, path);
+    if (path[0] == 0)
+        snprintf(path, sizeof(path), "%.15s %.46s", facts.path_kind, facts.path_remote);
     rpc_put_map(to, facts.path_kind[0] ? 5 : 2);
     rpc_put_str(to, "sid");
     rpc_put_bin(to, VIEW_ARR(session->sid));

@@ -11,6 +11,7 @@
 #include "peer/link/link.h"
 #include "peer/link/path.h"
 #include "peer/sas.h"
+#include "peer/why.h"
 
 enum session_state {
     SESSION_OPENING,    /* caller: den was asked */
@@ -123,7 +124,17 @@ struct session {
     unsigned n_reauths;
     struct buf reauth; /* their newest, which does not hold here yet */
     struct sas sas;
-    uint64_t told_rev_no; /* the other end has these revocations from us */
+    struct {
+        struct why_end theirs; /* as they say */
+        uint64_t since;        /* clock_mono_ms(), and how many came since */
+        unsigned n_taken, n_told;
+        uint64_t up_at;
+        struct loop_timer *timer; /* den hears of the path */
+        char told[64];            /* as it heard last */
+    } report;
+    struct explain *explain; /* NULL: no trial of pairs */
+    uint64_t explained_at;   /* when the last one began; 0: none did */
+    uint64_t told_rev_no;    /* the other end has these revocations from us */
 };
 
 struct session *session_new(struct core *core, bool is_caller);
@@ -183,7 +194,8 @@ void turned_take(struct session *session, struct view value); /* den's TURN, or 
 void turned_begin(struct session *session);
 /* `peer.<id>.ice.update` for this path. */
 void turned_update(struct session *session, struct view list, struct view more);
-bool turned_may_come(const struct session *session); /* it is still tried, or up */
+bool turned_has_candidate(const struct session *session); /* a server relays for this end */
+bool turned_may_come(const struct session *session);      /* it is still tried, or up */
 void turned_end(struct session *session);
 void session_set_no_path(const struct session *session, const char *when, struct err *err);
 

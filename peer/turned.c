@@ -83,6 +83,8 @@ void turned_take(struct session *session, struct view value)
         copy(server.host, at->host, sizeof(at->host));
         at->port = server.port;
         at->is_tcp = server.transport == RPC_TURN_TCP;
+        if (!at->is_tcp)
+            nat_take_second(session->core, at->host, at->port);
         to->n_servers++;
     }
 }
@@ -267,6 +269,13 @@ void turned_begin(struct session *session)
     ice_description_deinit(&ours);
     tell(turned);
     pair(turned);
+}
+
+bool turned_has_candidate(const struct session *session)
+{
+    const struct turned *turned = session->turned;
+
+    return turned && turned->carrier && ice_agent_has_relayed(carrier_ice_agent(turned->carrier));
 }
 
 bool turned_may_come(const struct session *session)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The link of a session: who may be at its other end, and what comes out of it. */
-#include "peer/session.h"
+#include "peer/explain.h"
 
 #include "peer/known.h"
 
@@ -212,6 +212,7 @@ static void on_up(struct session *session)
     hub_put(core->hub, event);
     restart_soon(session);
     reauth_offer(session); /* a newer certificate may have come while it was made */
+    report_up(session);
 }
 
 static void on_heart(struct session *session, struct view data)
@@ -295,7 +296,8 @@ void session_on_link_event(struct session *session, const struct link_event *eve
     case LINK_SAS:
         compare_take(session, event->data);
         break;
-    case LINK_REPORT: /* report.c */
+    case LINK_REPORT:
+        report_take(session, event->data);
         break;
     case LINK_STREAM_OPENED:
         flow_opened(session, event);

@@ -45,6 +45,9 @@ int cli_rekey(const struct cli *cli);
 int cli_known(const struct cli *cli);
 int cli_consent(const struct cli *cli);
 int cli_doctor(const struct cli *cli);
+int cli_explain(struct cli *cli, int argc, char **argv);
+bool cli_read_path(const char *text,
+                   enum peer_path *ret_path); /* false after having said what is wrong */
 int cli_export(const struct cli *cli);
 int cli_import(const struct cli *cli);
 

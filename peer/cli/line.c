@@ -132,12 +132,13 @@ bool line_open(struct line *line)
 
 void line_dial(struct line *line)
 {
+    const struct peer_dial_options options = { .size = sizeof(options), .path = line->cli->path };
     struct peer_error error;
     char id[24];
 
     if (line->link)
         return;
-    line->link = peer_dial(line->peer, line->whom, line->caps, &error);
+    line->link = peer_dial_with(line->peer, line->whom, line->caps, &options, &error);
     if (!line->link)
         line_end(line, cli_fail(line->cli, line->verb, &error));
     else if (strspn(line->whom, "0123456789") == strlen(line->whom))

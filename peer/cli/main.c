@@ -49,6 +49,8 @@ static const struct verb {
       "administer the network: `warren admin help`" },
     { "doctor", cli_doctor, NULL, 0, "Jlp", "doctor [--json]",
       "this machine and its way into the network, a line each, good or bad" },
+    { "explain", NULL, cli_explain, 1, "", "explain ID|NAME [--can CAP]... [--json]",
+      "why the path to that machine is what it is, and what would help" },
     { "audit-witness", cli_witness, NULL, 0, "J", "audit-witness [--json]",
       "what this machine heard last of the network's audit, for `warren-den audit verify "
       "--witness`" },
@@ -230,7 +232,7 @@ unsigned long long cli_now(void)
     return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
 }
 
-static bool read_path(const char *text, enum peer_path *ret_path)
+bool cli_read_path(const char *text, enum peer_path *ret_path)
 {
     static const char *const names[] = { [PEER_PATH_AUTO] = "auto",
                                          [PEER_PATH_DIRECT] = "direct",
@@ -333,7 +335,7 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
             cli->json = true;
             break;
         case 'P':
-            if (!read_path(optarg, &cli->path))
+            if (!cli_read_path(optarg, &cli->path))
                 return false;
             break;
         case 'R':

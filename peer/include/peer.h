@@ -309,6 +309,9 @@ struct peer_link_facts {
 PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_facts *ret_facts);
 /* Asks for the link's short authentication string: both applications get SAS. Once a link; later calls do nothing. False: closed. */
 PEER_API bool peer_link_sas(struct peer_link *link, struct peer_error *ret_error);
+/* Looks at a link that is up: what NAT each end has, as it says itself; every pair of addresses, tried now, with its round trip; which path is
+ * used and why no better one; what would help. FINDINGs with `link`, then EXAMINED, after about four seconds. One at a time a peer. False: closed, busy. */
+PEER_API bool peer_link_examine(struct peer_link *link, struct peer_error *ret_error);
 PEER_API void peer_link_set_user(struct peer_link *link, void *user);
 PEER_API void *peer_link_user(const struct peer_link *link);
 

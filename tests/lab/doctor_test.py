@@ -9,20 +9,12 @@ import alone
 alone.enter()
 
 import tap  # noqa: E402
+from doctor_names import NAMES  # noqa: E402
 from network import fast  # noqa: E402
 from reach import Reach  # noqa: E402
 
 reach = Reach(tap.build_dir())
-# The name that each kind has to be given, with coturn's two addresses to ask.
-NAMES = {
-    "open": "no NAT, nothing filtered",
-    "full": "full-cone NAT",
-    "address": "address-restricted NAT",
-    "port": "port-restricted NAT",
-    "symmetric": "symmetric NAT",
-    "double": "port-restricted NAT",
-    "ipv6": "no NAT, a firewall that lets answers in",
-}
+
 
 
 def doctor(name, *before, words=("--json",)):
