@@ -155,3 +155,14 @@ uint32_t random_below(uint32_t bound)
 {
     return randombytes_uniform(bound);
 }
+
+bool key_shared(const struct key *key, struct view pk, uint8_t ret_shared[KEY_SIZE])
+{
+    uint8_t own[crypto_scalarmult_SCALARBYTES], theirs[crypto_scalarmult_BYTES];
+    bool ok = pk.len == KEY_SIZE && crypto_sign_ed25519_pk_to_curve25519(theirs, pk.data) == 0 &&
+              crypto_sign_ed25519_sk_to_curve25519(own, key->secret) == 0 &&
+              crypto_scalarmult(ret_shared, own, theirs) == 0;
+
+    sodium_memzero(own, sizeof(own));
+    return ok;
+}

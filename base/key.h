@@ -16,6 +16,9 @@ struct key;
 bool key_init(struct err *err); /* libsodium; call once before anything else of base/ */
 struct key *key_new(void);      /* a fresh one */
 struct key *key_from_seed(const uint8_t seed[SEED_SIZE]);
+/* What two keys agree on (X25519 over the same secrets, hashed by nobody: derive keys from it, do not use it as one). Wipe it. False: `pk` is no
+ * usable key. */
+bool key_shared(const struct key *key, struct view pk, uint8_t ret_shared[KEY_SIZE]);
 void key_free(struct key *key); /* wipes it; NULL is fine */
 OWN_FREEP(key, struct key)
 const uint8_t *key_public(const struct key *key); /* KEY_SIZE bytes, owned by the key */

@@ -82,7 +82,7 @@ static void answer_session(struct open *open)
     _buf_ rekeys = { 0 };
 
     put_rekeys(open, &open->b, &rekeys);
-    rpc_put_array(&args, 8);
+    rpc_put_array(&args, 9);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->accept));
@@ -91,6 +91,7 @@ static void answer_session(struct open *open)
     put_turn(open, &open->a, &args);
     rpc_put_raw(&args, buf_view(&rekeys));
     rpc_put_u64(&args, open->ends_at);
+    permit_put(open, &args);
     core_yield(open->core, open->inv, buf_view(&args));
 }
 
@@ -249,7 +250,8 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     }
     snprintf(procedure, sizeof(procedure), "peer.%s.session.offer", open->b.id);
     put_rekeys(open, &open->a, &rekeys);
-    rpc_put_array(&args, 7);
+    permit_make(open);
+    rpc_put_array(&args, 8);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->dial));
@@ -257,6 +259,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     rpc_put_bin(&args, buf_view(&open->ice));
     rpc_put_raw(&args, buf_view(&rekeys));
     put_turn(open, &open->b, &args);
+    permit_put(open, &args);
     call(open, procedure, buf_view(&args), open->core->c.offer_timeout, true, on_offered);
 }
 
@@ -293,6 +296,7 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
 static void grant(struct open *open, const struct policy_decision *decision)
 {
     open->must_ask = decision->must_ask;
+    open->offline = decision->offline;
     write_grant(open, decision);
     together_grant(open);
 }

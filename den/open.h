@@ -33,6 +33,9 @@ struct open {
     char caller[TEXT_ID]; /* as the router says */
     uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     char consent[16];
+    uint64_t offline; /* ms: that the permit is for; 0: none */
+    struct buf permit;
+    uint8_t permit_sig[SIG_SIZE];
     char source[64];   /* where the caller is connected from, as the router says */
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
@@ -77,6 +80,11 @@ void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, co
 /* The same with den's signature, for which they close a link that is up. */
 void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                    struct view reason);
+
+/* ---- permit.c ---------------------------------------------------------------------------------------- */
+
+void permit_make(struct open *open);                      /* where the rule says so */
+void permit_put(const struct open *open, struct buf *to); /* [P, signature] or nil */
 
 /* ---- together.c: recorded and signed with others ---------------------------------------------------- */
 

@@ -319,6 +319,7 @@ static void decide_by(const struct policy *policy, size_t i, const struct policy
     d->caps_back = rule->back.item;
     d->n_caps_back = rule->back.n;
     d->longest = rule->longest;
+    d->offline = rule->denies ? 0 : rule->offline;
     d->live_until = rule->denies || dial->at == POLICY_NO_TIME ? 0 : ends_at(rule, dial->at);
     snprintf(d->rule, sizeof(d->rule), "%.140s:%u", policy->name, rule->line);
 }

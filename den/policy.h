@@ -55,6 +55,7 @@ struct policy_decision {
     const struct view *caps_back; /* borrowed from the policy */
     size_t n_caps_back;
     uint64_t longest; /* ms that a session may last; 0: no limit */
+    uint64_t offline; /* ms for which the two may meet again without den; 0: never */
     uint64_t
         live_until; /* ms since 1970: when that, or the rule's time, is over; 0: no limit that is near */
 };

@@ -2,6 +2,7 @@
 /* From the file's tree to rules. What is wrong in one place does not keep the rest from being looked at. */
 #include "den/policy_in.h"
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/text.h"
 
@@ -478,6 +479,15 @@ static void read_longest(struct policy_reading *r, const struct yaml_node *node,
     r->policy->has_times = true;
 }
 
+static void read_offline(struct policy_reading *r, const struct yaml_node *node, void *into)
+{
+    struct rule *rule = into;
+
+    if (node->kind != YAML_TEXT || !conf_duration(node->text, &rule->offline) ||
+        rule->offline < MINUTE_MS || rule->offline > DAY_MS)
+        expected(r, node, "a duration of at most 24h, such as 8h");
+}
+
 static void check_needed(struct policy_reading *r, const struct yaml_node *node,
                          const char *const *names, size_t n)
 {
@@ -488,7 +498,7 @@ static void check_needed(struct policy_reading *r, const struct yaml_node *node,
 
 static void check_deny(struct policy_reading *r, const struct yaml_node *node)
 {
-    static const char *const senseless[] = { "back", "longest" };
+    static const char *const senseless[] = { "back", "longest", "offline" };
 
     for (size_t i = 0; i < N_ELEMENTS(senseless); i++) {
         const struct yaml_node *value = find_key(node, senseless[i]);
@@ -503,7 +513,7 @@ static void read_rule(struct policy_reading *r, const struct yaml_node *node)
     static const struct key keys[] = {
         { "from", read_from }, { "to", read_to },           { "can", read_can },
         { "back", read_back }, { "consent", read_consent }, { "longest", read_longest },
-        { "when", read_when },
+        { "when", read_when }, { "offline", read_offline },
     };
     static const char *const needed[] = { "from", "to", "can" };
     struct policy *policy = r->policy;

@@ -29,7 +29,7 @@ struct rule {
     struct when *when; /* none: always */
     size_t n_when;
     bool denies, asks;
-    uint64_t longest;
+    uint64_t longest, offline;
     unsigned line;
 };
 

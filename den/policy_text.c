@@ -118,6 +118,8 @@ void policy_put_rule(const struct policy *policy, size_t i, struct buf *to)
     buf_printf(to, ", consent: %s", rule->denies ? "deny" : rule->asks ? "ask" : "none");
     if (rule->longest)
         buf_printf(to, ", longest: %" PRIu64 "s", rule->longest / 1000);
+    if (rule->offline)
+        buf_printf(to, ", offline: %" PRIu64 "s", rule->offline / 1000);
     for (size_t w = 0; w < rule->n_when; w++) {
         buf_put_text(to, w ? ", " : ", when: [");
         put_when(to, policy, &rule->when[w]);

@@ -55,6 +55,7 @@ void core_free(struct core *core)
     stun_forget(core);
     nat_forget(core);
     snapshot_deinit(&core->snapshot);
+    permits_free(&core->permits);
     cert_unref(core->cert);
     pki_key_free(core->next_key);
     pki_trust_free(core->anchors);
@@ -139,6 +140,7 @@ static void on_settle_timer(void *user)
 
     core_settle(core);
     core_flush(core);
+    lan_settle(core);
     loop_timer_in(core->settle_timer, SETTLE_MS);
 }
 
@@ -184,6 +186,7 @@ void core_end(void *user)
     plug_free_all(core);
     core_flush(core);
     loop_drain(core->loop, has_said_all, core, LAST_WORDS_MS);
+    lan_free(core);
     join_end(core);
     errand_drop_backlog(core);
     loop_timer_free(core->settle_timer);
@@ -194,7 +197,7 @@ void core_end(void *user)
 
 /* ---- what is fetched from den ------------------------------------------------------------------- */
 
-static bool has_usable_cert(const struct core *core)
+bool core_has_cert(const struct core *core)
 {
     return core->cert && pki_cert_facts(core->cert->leaf)->not_after > core_now(core) &&
            follow_is_listed(core);
@@ -202,7 +205,7 @@ static bool has_usable_cert(const struct core *core)
 
 bool core_is_ready(const struct core *core, struct err *err)
 {
-    if (!has_usable_cert(core))
+    if (!core_has_cert(core))
         return err_set(err, ERR_NOT_JOINED, "this machine has no valid certificate");
     if (!core->is_up)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");

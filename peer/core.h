@@ -10,7 +10,9 @@
 #include "ice/nat.h"
 #include "peer/check.h"
 #include "peer/hub.h"
+#include "peer/lan.h"
 #include "peer/loop.h"
+#include "peer/permits.h"
 #include "peer/seen.h"
 #include "peer/state.h"
 #include "pki/pki.h"
@@ -80,7 +82,9 @@ struct core {
         struct ice_lookup *lookup; /* its name's, under way */
         uint64_t found_at;         /* clock_mono_ms(); 0: never */
     } nat;
-    struct err offline;      /* why there is no connection to the router */
+    struct err offline; /* why there is no connection to the router */
+    struct permits permits;
+    struct lan *lan;         /* NULL: no permit holds */
     struct examine *examine; /* NULL: nobody asked */
     enum peer_path policy;   /* of calls that are taken, and of dials that say nothing */
     struct buf serves_bytes; /* what `serves` borrows from */
@@ -192,6 +196,7 @@ void core_flush_soon(struct core *core);
 void core_settle(struct core *core);
 void core_step_done(struct core *core, enum step step, const struct err *err /* NULL: it worked */);
 bool core_is_ready(const struct core *core, struct err *err); /* whether links may be made now */
+bool core_has_cert(const struct core *core);                  /* one that links take now */
 void core_publish(struct core *core);                         /* the snapshot anew */
 
 /* network.peer.on_clone: cloned.c */

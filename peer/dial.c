@@ -23,7 +23,7 @@ static void read_caps(struct rpc_items *caps, const char *const *texts)
 }
 
 /* The dial: what we want, under our identity key, over the TLS key and the ICE description in use. */
-static void sign_dial(struct session *session, const struct rpc_items *caps)
+void dial_sign(struct session *session, const struct rpc_items *caps)
 {
     struct core *core = session->core;
     uint8_t ice_hash[HASH_SIZE];
@@ -72,6 +72,7 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     uint64_t ends_at = rpc_fields_more(&f) ? rpc_fields_u64(&f, "end") : 0;
+    struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "den's answer");
@@ -83,6 +84,8 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
     memcpy(session->accept_sig, accept_sig.data, SIG_SIZE);
     turned_take(session, turn);
+    if (permit.len)
+        permits_take(session, permit);
     return true;
 }
 
@@ -175,7 +178,7 @@ static void ask_den(struct session *session, const struct rpc_items *caps)
         caps = &before.caps;
     }
     random_bytes(session->sid, sizeof(session->sid));
-    sign_dial(session, caps);
+    dial_sign(session, caps);
     buf_clear(&session->beacons);
     note_beacon(session);
     rpc_put_array(&args, 4);
@@ -291,7 +294,10 @@ void dial_start(struct core *core, struct peer_link *handle, const char *id,
         snprintf(session->name, sizeof(session->name), "%s", id);
     session_set_state(session, SESSION_OPENING, NEVER_MS);
     read_caps(&asked, caps);
-    if (!start(session, &err))
+    if (is_id && !core->is_up && permits_find(core, session->remote_id, true)) {
+        if (!lan_dial(session, &asked, &err))
+            session_over(session, &err);
+    } else if (!start(session, &err))
         session_over(session, &err);
     else if (is_id)
         ask_den(session, &asked);

@@ -360,6 +360,11 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
     hub_error(why, &event->event.error);
     event->event.pause_ms = pause_ms;
     hub_put(core->hub, event);
+    lan_settle(core);
+    if (!core->was_ready && lan_is_possible(core)) { /* to dial and to be dialled on this network */
+        core->was_ready = true;
+        core_event(core, PEER_EVENT_JOINED);
+    }
 }
 
 static void on_trust(void *user)

@@ -24,10 +24,13 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
+    struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
     turned_take(session, turn);
+    if (permit.len)
+        permits_take(session, permit);
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     session->grant = buf_dup(grant);
     session->dial = buf_dup(dial);
@@ -114,6 +117,8 @@ static void ask_application(struct session *session)
     event->event.must_ask = session->must_ask;
     hub_put(core->hub, event);
 
+    if (session->lan)
+        return;
     _buf_ ringing = { 0 };
     rpc_put_array(&ringing, 1);
     rpc_put_str(&ringing, "ringing");
@@ -178,6 +183,19 @@ void listen_continue(struct session *session)
     }
 }
 
+void listen_on_lan(struct session *session)
+{
+    struct err err = { 0 };
+
+    if (!serves_any(session->core, &session->g.caps, &err) || !has_share(session, &err) ||
+        !take_sid(session, &err) ||
+        !revoked_check_key(session->core, session->remote_id, VIEW_ARR(session->remote_pk), &err) ||
+        !check_consent(session, &err))
+        session_over(session, &err);
+    else
+        ask_application(session);
+}
+
 void listen_settle(struct core *core)
 {
     struct session *session;
@@ -196,8 +214,13 @@ static bool may_offer(struct core *core, const struct rpc_inv *inv, struct err *
         return err_set(err, ERR_NOT_AUTHORIZED, "only den offers sessions");
     if (!core->takes_calls)
         return err_set(err, ERR_DECLINED, "this machine takes no calls");
-    if (!is_ready(core, err))
-        return false;
+    return is_ready(core, err) && listen_has_room(core, err);
+}
+
+bool listen_has_room(struct core *core, struct err *err)
+{
+    if (!core->takes_calls)
+        return err_set(err, ERR_DECLINED, "this machine takes no calls");
     if (session_count(core, false) >= SESSION_MAX ||
         session_count(core, true) >= SESSION_MAX_UNANSWERED || hub_is_behind(core->hub))
         return err_set(err, ERR_BUSY, "too many calls at once");
@@ -289,6 +312,12 @@ void listen_refuse(struct session *session, const struct err *why)
 {
     struct err told;
 
+    if (session->lan && !session->is_caller) {
+        tell_application(session, why);
+        set_told(why, &told);
+        lan_refuse(session, &told);
+        return;
+    }
     if (session->inv == 0 || !session->core->client)
         return;
     tell_application(session, why);
@@ -419,6 +448,10 @@ static bool accept_offer(struct session *session, const char *const *caps, uint6
     if (duration_ms)
         session->allowed_until = core_now(core) + duration_ms;
     sign_accept(session);
+    if (session->lan) {
+        lan_answer(session);
+        return session_connect(session, err);
+    }
     rpc_put_array(&args, 5);
     rpc_put_bin(&args, buf_view(&session->accept));
     rpc_put_bin(&args, VIEW_ARR(session->accept_sig));

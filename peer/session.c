@@ -32,6 +32,8 @@ void session_free(struct session *session)
         rpc_client_forget(session->core->client, session->call);
     flow_free_all(session);
     report_end(session);
+    lan_end(session);
+    buf_free(&session->permit);
     link_free(session->link);
     carrier_ice_free(session->carrier);
     restart_end(session);

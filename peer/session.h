@@ -132,6 +132,8 @@ struct session {
         struct loop_timer *timer; /* den hears of the path */
         char told[64];            /* as it heard last */
     } report;
+    struct lan_end *lan;     /* NULL: den opened it */
+    struct buf permit;       /* [P, signature] that came with it, to be kept when the link stands */
     struct explain *explain; /* NULL: no trial of pairs */
     uint64_t explained_at;   /* when the last one began; 0: none did */
     uint64_t told_rev_no;    /* the other end has these revocations from us */
@@ -227,7 +229,12 @@ void dial_note_beacon(struct core *core); /* a heartbeat came: for those that wa
 void dial_start(struct core *core, struct peer_link *handle, const char *id,
                 const char *const *caps, enum peer_path policy);
 
+/* Signs D for the session's number and these capabilities. */
+void dial_sign(struct session *session, const struct rpc_items *caps);
+
 /* ---- listen.c ---- */
+bool listen_has_room(struct core *core, struct err *err); /* for one more call: DECLINED, BUSY */
+void listen_on_lan(struct session *session);              /* whose dial was checked */
 void listen_answer(struct session *session, bool accept, const char *const *caps,
                    uint64_t duration_ms /* 0: as policy has it */, const char *reason);
 void listen_refuse(struct session *session,

@@ -36,6 +36,7 @@ static const struct {
     [STATE_RESTORED] = { "restored", 1024 },
     [STATE_ACKNOWLEDGED] = { "acknowledged", 128 },
     [STATE_CONSENT] = { "consent", 32 },
+    [STATE_PERMITS] = { "permits", 256 * 1024 },
 };
 
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err)

@@ -19,6 +19,7 @@
  *     offered_key    a line as in known_peers: the changed key that was refused last, for `warren known accept`
  *     joining        the join string, with its token, of a machine that waits for approval
  *     moved          this identity went to another machine: it is not used here any more
+ *     permits        den's permits for when it is away, each with its signature
  *     rekey          the next identity key, its statement and both signatures, until den has taken it
  */
 #pragma once
@@ -45,6 +46,7 @@ enum state_file {
     STATE_NAMES,
     STATE_ACKNOWLEDGED,
     STATE_CONSENT,
+    STATE_PERMITS,
     STATE_N_FILES
 };
 

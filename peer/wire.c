@@ -213,6 +213,7 @@ static void on_up(struct session *session)
     restart_soon(session);
     reauth_offer(session); /* a newer certificate may have come while it was made */
     report_up(session);
+    permits_keep(session);
 }
 
 static void on_heart(struct session *session, struct view data)

@@ -53,6 +53,15 @@ static bool check_end(struct vault *v, const void *statement, _unused_ struct vi
     return vault_check_now(v, ((const struct rpc_end *)statement)->at, "at", err);
 }
 
+static bool check_permit(struct vault *v, const void *statement, _unused_ struct view bytes,
+                         struct err *err)
+{
+    const struct rpc_permit *p = statement;
+
+    return vault_check_now(v, p->issued_at, "issued_at", err) &&
+           vault_check_key(v, p->a_id, p->a_pk, err) && vault_check_key(v, p->b_id, p->b_pk, err);
+}
+
 static bool check_time(struct vault *v, const void *statement, _unused_ struct view bytes,
                        struct err *err)
 {
@@ -182,6 +191,7 @@ static const struct {
     [RPC_W_REVOKE] = { offsetof(struct rpc_revocation, netid), check_revocation },
     [RPC_W_NAME] = { offsetof(struct rpc_name, netid), check_name },
     [RPC_W_END] = { offsetof(struct rpc_end, netid), check_end },
+    [RPC_W_PERMIT] = { offsetof(struct rpc_permit, netid), check_permit },
 };
 
 static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *err)

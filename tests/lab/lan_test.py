@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Three machines on one network, router and den on another host of it. When these are gone, two that den gave a permit find each other by it;
+the third one has none, and whoever listens learns nothing of who asks for whom."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import alone
+
+alone.enter()
+
+import tap  # noqa: E402
+from network import Failed, fast, run  # noqa: E402
+
+HUB = "10.77.0.1"
+SNIFF = """import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+print("ready", flush=True)
+with open(sys.argv[1], "wb", 0) as f:
+    while True:
+        f.write(s.recv(65536))
+"""
+HOSTS = {"alice": ("left", 2), "bob": ("right", 3), "carol": ("third", 4)}
+
+
+def sh(line):
+    run(["sh", "-ec", line])
+
+
+def make_hosts():
+    sh(f"ip link set lo up && ip link add hub type bridge mcast_snooping 0 && ip link set hub up && ip addr add {HUB}/24 dev hub")
+    for host, number in HOSTS.values():
+        sh(f"ip netns add {host} && ip link add {host} type veth peer name eth0 netns {host} && ip link set {host} master hub up && "
+           f"ip -n {host} link set lo up && ip -n {host} link set eth0 up && ip -n {host} addr add 10.77.0.{number}/24 dev eth0 && "
+           f"ip -n {host} route add default via {HUB}")
+
+
+def inside(name):
+    return ("ip", "netns", "exec", HOSTS[name][0])
+
+
+def chat(net, name, *words):
+    return net.start(name, [*inside(name), *net.warren(name, "chat", *words)])
+
+
+def policy(net, offline):
+    """alice may call bob, and meet him again offline; carol may call bob while den is there."""
+    ids = net.ids
+    rules = [f"  - {{from: {ids['alice']}, to: {ids['bob']}, can: [chat], consent: none{offline}}}",
+             f"  - {{from: {ids['carol']}, to: {ids['bob']}, can: [chat], consent: none}}"]
+    with open(net.path("den/policy.yaml"), "w", encoding="ascii") as f:
+        f.write("rules:\n" + "\n".join(rules) + "\n")
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, r"event=policy\.loaded", seen)
+
+
+def talk(net, caller, bob, text="hello"):
+    """A line each way; what the caller said on standard error."""
+    one = chat(net, caller, net.ids["bob"])
+    try:
+        one.wait_line(one.err, "^linked with ")
+        one.write(text + "\n")
+        bob.wait_line(bob.out, text + "$")
+        bob.write(text + " back\n")
+        one.wait_line(one.out, text + " back$")
+        return one.err[:]
+    finally:
+        one.stop()
+
+
+def stop_servers(net):
+    for process in [p for p in net.processes if p.name in ("warren-router", "warren-den")]:
+        process.stop()
+        net.processes.remove(process)
+
+
+def start_servers(net):
+    net.start_router()
+    net.start_den()
+
+
+def permits(net, name):
+    path = net.path(name, "permits")
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+@tap.test
+def without_a_word_of_policy_there_is_no_permit(net):
+    for name in HOSTS:
+        net.join(name, prefix=inside(name))
+    policy(net, "")
+    bob = chat(net, "bob", "--accept")
+    bob.wait_line(bob.err, "waiting for a call")
+    talk(net, "alice", bob)
+    talk(net, "carol", bob)
+    bob.stop()
+    tap.check(not permits(net, "alice") and not permits(net, "bob"), "a permit that nobody allowed")
+    with subprocess.Popen([*inside("bob"), "ss", "-lun"], stdout=subprocess.PIPE, text=True) as ss:
+        tap.check(":5353" not in ss.stdout.read(), "somebody listens for mDNS")
+
+
+@tap.test
+def a_session_brings_a_permit(net):
+    policy(net, ", offline: 8h")
+    bob = chat(net, "bob", "--accept")
+    bob.wait_line(bob.err, "waiting for a call")
+    talk(net, "alice", bob)
+    talk(net, "carol", bob)
+    bob.stop()
+    tap.check(permits(net, "alice") and permits(net, "bob"), "no permit")
+    tap.check(not permits(net, "carol"), "carol has one")
+    entries = [e["facts"] for e in map(json.loads, net.audit()) if e["what"] == "session.permit"]
+    tap.check(len(entries) == 1 and entries[0]["from"] == net.ids["alice"] and entries[0]["to"] == net.ids["bob"], f"{entries}")
+
+
+@tap.test
+def two_find_each_other_without_router_and_den(net):
+    stop_servers(net)
+    sniffer = subprocess.Popen([*inside("carol"), sys.executable, "-c", SNIFF, net.path("lan.bytes")], stdout=subprocess.PIPE, text=True)
+    sniffer.stdout.readline()
+    bob = chat(net, "bob", "--accept")
+    bob.wait_line(bob.err, "offline")
+    bob.wait_line(bob.err, "waiting for a call")
+    said = talk(net, "alice", bob, "nobody else is here")
+    tap.check(any(re.search("path direct: ", line) for line in said), f"{said}")
+    tap.check(any(f"verified as {net.ids['bob']}.{net.name}" in line for line in said), f"{said}")
+    sniffer.terminate()
+    sniffer.wait()
+    with open(net.path("lan.bytes"), "rb") as f:
+        seen = f.read()
+    tap.check(b"_warren" in seen, "nothing was asked for on this network")
+    tap.check(not any(peer.encode() in seen for peer in net.ids.values()), "an ID went over the wire")
+    bob.stop()
+
+
+@tap.test
+def the_third_is_refused_and_hears_nothing(net):
+    bob = chat(net, "bob", "--accept")
+    bob.wait_line(bob.err, "waiting for a call")
+    try:
+        talk(net, "carol", bob)
+        tap.check(False, "carol was let in")
+    except Failed:
+        pass
+    tap.check(not any("carol" in line or net.ids["carol"] in line for line in bob.err), f"{bob.err}")
+    bob.stop()
+
+
+@tap.test
+def a_permit_lapses(net):
+    """With the clocks of both a day on."""
+    late = fast(tap.build_dir(), 1, 9 * 3600)
+    bob = net.start("bob", [*inside("bob"), *late, *net.warren("bob", "chat", "--accept")])
+    bob.wait_line(bob.err, "offline")
+    alice = net.start("alice", [*inside("alice"), *late, *net.warren("alice", "chat", net.ids["bob"])])
+    alice.wait_line(alice.err, "offline")
+    time.sleep(3)
+    tap.check(not any("linked with" in line for line in alice.err + bob.err), f"{alice.err}")
+    alice.stop()
+    bob.stop()
+
+
+@tap.test
+def whoever_was_revoked_is_refused_by_whom_it_reached(net):
+    """bob hears of it while den is there; alice, who was away, does not."""
+    start_servers(net)
+    bob = chat(net, "bob", "--accept")
+    bob.wait_line(bob.err, "waiting for a call")
+    run([net.program("warren-den"), "revoke", "--id", net.ids["alice"], "--config", net.path("den/den.conf")])
+    time.sleep(3)
+    stop_servers(net)
+    bob.wait_line(bob.err, "offline")
+    alice = chat(net, "alice", net.ids["bob"])
+    alice.wait_line(alice.err, "offline")
+    time.sleep(3)
+    tap.check(not any("linked with" in line for line in alice.err + bob.err), f"{alice.err}")
+
+
+def main():
+    make_hosts()
+    tap.main(host=HUB)
+
+
+main()
