@@ -73,8 +73,54 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK(rpc_value_kind(rpc_fields_value(&f, "turn")) == RPC_NIL);
     CHECK_U64(rpc_fields_array(&f, "rekeys").len, 1); /* none */
     CHECK_U64(rpc_fields_u64(&f, "end"), 0);
+    CHECK(rpc_value_kind(rpc_fields_value(&f, "permit")) == RPC_NIL);
+    CHECK(rpc_value_kind(offer.permit) == RPC_NIL);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+TEST(a_rule_that_says_offline_brings_both_ends_one_permit)
+{
+    SCENE(s);
+    struct rpc_fields f;
+    struct rpc_permit p;
+    struct offer offer;
+    struct accept accept;
+    struct err err;
+    uint64_t inv;
+
+    _free_ char *policy = mem_format("rules: [{from: %s, to: %s, can: [chat, file], back: [file], "
+                                     "consent: none, offline: 8h}]\n",
+                                     s.alice->id, s.bob->id);
+    CHECK_OK(world_set_policy(s.w, policy, &err), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    _buf_ kept = buf_dup(offer.permit);
+    rpc_fields_open(&f, buf_view(&kept));
+    struct view bytes = rpc_fields_bin(&f, "P", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "sig", SIG_SIZE);
+    CHECK_OK(rpc_fields_end(&f, &err), err);
+    CHECK_OK(rpc_statement_open(RPC_W_PERMIT, key_public_view(s.w->sign), bytes, sig, &p, &err),
+             err);
+    CHECK(view_eq_text(p.a_id, s.alice->id) && view_eq_text(p.b_id, s.bob->id));
+    CHECK_VIEW(p.a_pk, key_public_view(s.alice->key));
+    CHECK_VIEW(p.b_pk, key_public_view(s.bob->key));
+    CHECK(p.caps.n == offer.g.caps.n && view_eq(p.caps.item[0], offer.g.caps.item[0]) &&
+          p.caps_back.n == 1);
+    CHECK_U64(p.not_after - p.issued_at, 8 * HOUR_MS);
+    CHECK_U64(p.max_hb_age, 8 * HOUR_MS);
+    CHECK_U64(world_audited(s.w, "session.permit", s.alice->id), 1);
+    accept_begin(&accept, s.w, &offer, s.bob);
+    scene_accept(call, &accept);
+    const struct world_answer *answer = world_answer(s.w, inv);
+    if (!CHECK(answer && answer->what == WORLD_YIELDED))
+        return;
+    rpc_fields_open(&f, buf_view(&answer->bytes));
+    for (size_t i = 0; i < 8; i++)
+        rpc_fields_value(&f, "before");
+    CHECK_VIEW(rpc_fields_value(&f, "permit"), buf_view(&kept));
 }
 
 /* The TURN of an offer or an answer. */

@@ -123,6 +123,7 @@ bool scene_read_offer(const struct world *w, const struct world_call *call, stru
     ret->ice = rpc_fields_bin(&f, "ice", 2048);
     rpc_fields_array(&f, "rekeys");
     rpc_fields_value(&f, "TURN");
+    ret->permit = rpc_fields_value(&f, "permit");
     if (rpc_fields_end(&f, &err) && rpc_statement_open(RPC_W_GRANT, key_public_view(w->sign),
                                                        ret->grant, ret->grant_sig, &ret->g, &err))
         return true;

@@ -45,6 +45,7 @@ struct world_call *scene_ring(struct world *w, const struct dial *dial, const st
 struct offer {
     struct view grant, grant_sig, dial, dial_sig, ice;
     struct rpc_grant g;
+    struct view permit; /* [P, signature], or nil */
 };
 
 bool scene_read_offer(const struct world *w, const struct world_call *call, struct offer *ret);
