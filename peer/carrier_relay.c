@@ -159,7 +159,6 @@ static uint64_t pause_after(struct carrier_relay *carrier, uint16_t code)
     case 4404:
     case 4410:
         return NEVER_MS;
-    case 4409: /* another connection of ours: we have none but this */
     case 4429:
     case 4430:
     case 4431:

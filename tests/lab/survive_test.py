@@ -9,6 +9,7 @@ import alone
 alone.enter()
 
 import tap  # noqa: E402
+from network import Failed  # noqa: E402
 from reach import Reach  # noqa: E402
 
 reach = Reach(tap.build_dir(), "survive", has_turn=False)
@@ -43,10 +44,13 @@ class Talk:
         """A line each way."""
         self.n += 1
         text = f"line {self.n}"
-        self.alice.write(text + "\n")
-        self.bob.wait_line(self.bob.out, text + "$", patience=patience)
-        self.bob.write(text + " back\n")
-        self.alice.wait_line(self.alice.out, text + " back$", patience=patience)
+        try:
+            self.alice.write(text + "\n")
+            self.bob.wait_line(self.bob.out, text + "$", patience=patience)
+            self.bob.write(text + " back\n")
+            self.alice.wait_line(self.alice.out, text + " back$", patience=patience)
+        except Failed as e:
+            raise Failed(f"{e}\nalice said:\n  " + "\n  ".join(self.alice.err)) from e
 
     def returns(self, event, kind="direct"):
         """After the event what is said arrives, and both ends come to a new path of that kind."""
