@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent's life, and what it is told, on libnice. See agent.h for how its events come out. */
 #include "ice/agent.h"
+#include "ice/portmap.h"
 
 #include <nice/interfaces.h>
 
@@ -87,6 +88,7 @@ static void start_closing(struct ice_agent *agent)
     agent_stop_waiting(agent);
     agent_socket_free(STEAL(agent->socket));
     agent_turn_free(STEAL(agent->turn));
+    ice_portmap_free(STEAL(agent->portmap));
     g_signal_handlers_disconnect_by_data(agent->nice, agent);
     nice_agent_attach_recv(agent->nice, agent->stream, AGENT_COMPONENT, agent->context, NULL, NULL);
     g_main_context_push_thread_default(agent->context);
@@ -214,6 +216,8 @@ bool ice_agent_gather(struct ice_agent *agent, struct err *err)
         return err_set(err, ERR_NO_PATH, "libnice gathered no candidate");
     agent_read_lines(agent);
     agent_tune_sockets(agent);
+    if (agent->config.maps_ports)
+        agent_portmap_begin(agent);
     return true;
 }
 

@@ -41,6 +41,10 @@ struct ice_agent {
     struct agent_socket *socket; /* agent_socket.c; NULL: everything goes through libnice */
     bool is_pair_new;            /* libnice has selected another pair */
 
+    struct ice_portmap *portmap; /* agent_portmap.c; NULL: none */
+    char portmap_local[NICE_ADDRESS_STRING_LEN];
+    uint16_t portmap_port;
+
     GSource *wake;     /* reports what was noted */
     GSource *writable; /* waits for room in the socket's buffer; NULL while nothing is blocked */
     struct agent_batch *batch;
@@ -52,6 +56,9 @@ void agent_socket_follow(struct ice_agent *agent);
 size_t agent_socket_send(struct agent_socket *s, const struct view *packets, size_t n);
 void agent_socket_free(struct agent_socket *s); /* NULL is fine */
 void agent_tune_socket(int fd);
+
+/* ---- agent_portmap.c ---- */
+void agent_portmap_begin(struct ice_agent *agent); /* the host candidates are there */
 
 /* ---- agent_turn.c ---- */
 struct agent_turn *agent_turn_new(struct ice_agent *agent, const struct ice_turn *turn);

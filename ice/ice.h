@@ -90,6 +90,7 @@ struct ice_config {
      * NULL or "": none is asked. */
     const char *stun;
     uint16_t stun_port;
+    bool maps_ports; /* asks the home router for a port (portmap.h) */
     const struct ice_events *events;
     void *user;
 };

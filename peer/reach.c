@@ -151,6 +151,7 @@ bool session_gather(struct session *session, struct err *err)
         .allow_loopback = session->core->allow_loopback,
         .stun = session->core->stun.host,
         .stun_port = session->core->stun.port,
+        .maps_ports = goes_direct(session),
         .events = &ice_events,
         .user = session,
     };

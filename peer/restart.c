@@ -176,6 +176,7 @@ static bool attempt_new(struct session *session, uint64_t number, struct attempt
         .allow_loopback = session->core->allow_loopback,
         .stun = session->core->stun.host,
         .stun_port = session->core->stun.port,
+        .maps_ports = true,
         .events = &events,
         .user = attempt,
     };

@@ -21,6 +21,7 @@ struct carrier_ice_config {
     const struct ice_turn *turn; /* as in ice.h; NULL: the carrier is the direct one */
     const char *stun;            /* likewise */
     uint16_t stun_port;
+    bool maps_ports;
     const struct carrier_ice_events *events;
     void *user;
 };
