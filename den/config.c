@@ -242,13 +242,29 @@ static bool check_turn(const char *path, struct view text, const struct den_conf
     return false;
 }
 
+static bool check_relay(const char *path, struct view text, const struct den_config *config,
+                        struct buf *ret_all, struct err *err)
+{
+    struct rpc_items items = { 0 };
+    struct err why = { 0 };
+
+    if (!config->relay || grant_read_relays(config->relay, &items, &why) ||
+        is_told(path, conf_line_of(text, "relay"), ret_all))
+        return true;
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: relay: %s", path, conf_line_of(text, "relay"), why.text);
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+    return false;
+}
+
 /* All errors at once; `err` is the first. */
 static bool check_all(const char *path, struct view text, struct den_config *config,
                       struct buf *ret_all, struct err *err)
 {
-    static bool (*const checks[])(
-        const char *path, struct view text, const struct den_config *config, struct buf *ret_all,
-        struct err *err) = { check_limits, check_web, check_keep, check_token, check_turn };
+    static bool (*const checks[])(const char *path, struct view text,
+                                  const struct den_config *config, struct buf *ret_all,
+                                  struct err *err) = { check_limits, check_web,  check_keep,
+                                                       check_token,  check_turn, check_relay };
     _buf_ here = { 0 };
     struct buf *all = ret_all ? ret_all : &here;
     struct err one;
@@ -328,6 +344,7 @@ static const char *const live[] = {
     "id_digits",
     "turn",
     "turn_secrets",
+    "relay",
     "enrolment",
     "provisional_life",
     "names_per_id",

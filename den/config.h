@@ -35,6 +35,8 @@
     X(sessions_per_pair, NUMBER, "32", "sessions between two peers at once; 0: any number")        \
     X(sessions_per_id, NUMBER, "256", "sessions of one peer at once; 0: any number")               \
     X(lost_after, DURATION, "5m", "a session ends when both its ends were offline for so long")    \
+    X(relay, TEXT, "",                                                                             \
+      "HOST:PORT of relays that sessions use, with spaces between; empty: the router's own")       \
     X(turn, TEXT, "",                                                                              \
       "TURN servers: turn:HOST:PORT?transport=udp and tcp, with spaces between; empty: none")      \
     X(turn_secrets, TEXT, "",                                                                      \

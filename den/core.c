@@ -129,6 +129,7 @@ void den_core_adjust(struct den_core *core, const struct den_core_config *next)
     for (size_t i = 0; i < N_RATES; i++)
         buckets_set_rule(core->rates[i], &next->rates[i]);
     core->c.turn = next->turn;
+    memcpy(core->c.relay, next->relay, sizeof(core->c.relay));
 }
 
 void den_core_free(struct den_core *core)

@@ -95,6 +95,7 @@ struct den_core_config { /* everything is borrowed and must outlive the core */
     uint64_t max_sessions_per_pair, max_sessions_per_id; /* that go on at once; 0: no limit */
     uint64_t lost_after;     /* ms: a session ends when both ends were offline for so long */
     const struct turn *turn; /* NULL: sessions get no TURN */
+    char relay[1200];        /* grant_read_relays(); "": the router's own */
     struct bucket_rule rates[N_RATES];
 };
 void den_core_defaults(struct den_core_config *config); /* everything that has a default */

@@ -269,6 +269,7 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
 {
     struct den_core *core = open->core;
     uint8_t dial_hash[HASH_SIZE];
+    struct err ignored;
     struct rpc_grant g = {
         .netid = rpc_trust_netid(core->c.trust),
         .sid = open->d.sid,
@@ -287,6 +288,8 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
     };
 
     pki_hash(buf_view(&open->dial), dial_hash);
+    grant_read_relays(core->c.relay, &g.relay,
+                      &ignored); /* they were looked at when they were read */
     for (; g.caps_back.n < decision->n_caps_back && g.caps_back.n < RPC_MAX_ITEMS; g.caps_back.n++)
         g.caps_back.item[g.caps_back.n] = decision->caps_back[g.caps_back.n];
     rpc_statement_write(RPC_W_GRANT, &g, &open->grant);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What may be changed while den runs. */
@@ -23,6 +24,7 @@ void den_put_settings(const struct den_config *c, struct den_core_config *core)
     core->bound = c->heartbeat_bound;
     core->ocsp_life = c->ocsp_life;
     core->offer_timeout = c->offer_timeout;
+    snprintf(core->relay, sizeof(core->relay), "%s", c->relay ? c->relay : "");
     core->max_sessions_per_pair = c->sessions_per_pair;
     core->max_sessions_per_id = c->sessions_per_id;
     core->lost_after = c->lost_after;

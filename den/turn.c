@@ -50,6 +50,28 @@ static char *next_word(const char **rest)
     return len ? view_dup_text(VIEW(start, len)) : NULL;
 }
 
+bool grant_read_relays(const char *text, struct rpc_items *ret_items, struct err *err)
+{
+    struct rpc_items items = { 0 };
+
+    for (;;) {
+        text += strspn(text, " \t");
+        size_t len = strcspn(text, " \t");
+        if (len == 0)
+            break;
+        if (len > 262)
+            return err_set(err, ERR_INVALID_ARGUMENT, "%.100s: too long", text);
+        if (items.n == GRANT_MAX_RELAYS)
+            return err_set(err, ERR_INVALID_ARGUMENT, "more than %d relays", GRANT_MAX_RELAYS);
+        if (!rpc_join_check_host(VIEW(text, len), err))
+            return err_wrap(err, "%.100s", text);
+        items.item[items.n++] = VIEW(text, len);
+        text += len;
+    }
+    *ret_items = items;
+    return true;
+}
+
 static bool read_uris(const char *text, struct turn *turn, struct err *err)
 {
     struct rpc_turn_server server;

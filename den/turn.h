@@ -9,6 +9,11 @@
 
 enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000, TURN_TRIAL_MS = 60 * 1000 };
 
+/* The words of `text`, "HOST[:PORT] ...", which it borrows: relays as a grant names them. INVALID_ARGUMENT names the one that is none; at most 4. */
+enum { GRANT_MAX_RELAYS = 4 };
+struct rpc_items;
+bool grant_read_relays(const char *text, struct rpc_items *ret_items, struct err *err);
+
 struct turn;
 
 /* Whether `uris`, separated by spaces, are TURN servers: at most 8. INVALID_ARGUMENT names the one that is not. */

@@ -6,6 +6,7 @@
 #include "tests/unit/den/scene.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 static uint8_t wrong[HASH_SIZE] = { 1 };
 
@@ -77,6 +78,30 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK(rpc_value_kind(offer.permit) == RPC_NIL);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+TEST(the_grant_names_the_relays_of_the_configuration)
+{
+    SCENE(s);
+    struct den_core_config next = s.w->config;
+    struct rpc_items items = { 0 };
+    struct offer offer;
+    struct err err = { 0 };
+    uint64_t inv;
+
+    snprintf(next.relay, sizeof(next.relay), "relay.corp.example:443  [2001:db8::1]:8443");
+    den_core_adjust(s.w->core, &next);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    CHECK_U64(offer.g.relay.n, 2);
+    CHECK_VIEW(offer.g.relay.item[0], VIEW_LIT("relay.corp.example:443"));
+    CHECK_VIEW(offer.g.relay.item[1], VIEW_LIT("[2001:db8::1]:8443"));
+    CHECK_ERR(grant_read_relays("a.example b.example c.example d.example e.example", &items, &err),
+              err, ERR_INVALID_ARGUMENT);
+    CHECK(!grant_read_relays("not/a:host", &items, &err));
+    CHECK(grant_read_relays("", &items, &err) && items.n == 0);
 }
 
 TEST(a_rule_that_says_offline_brings_both_ends_one_permit)
