@@ -116,8 +116,8 @@ bool rpc_proxy_read(const char *text, struct rpc_proxy *ret_proxy, struct err *e
     struct rpc_proxy proxy = { 0 };
     struct view rest = view_text(text);
 
-    if (rest.len &&
-        (!take_scheme(&rest, &proxy) || !take_user(&rest, &proxy) || !take_host(rest, &proxy)))
+    if (rest.len && (!take_scheme(&rest, &proxy) || !rest.len || !take_user(&rest, &proxy) ||
+                     !rest.len || !take_host(rest, &proxy)))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "proxy: expected http:// or socks5:// with [USER:PASSWORD@]HOST:PORT");
     *ret_proxy = proxy;
