@@ -105,7 +105,7 @@ bool wampcra_hello(struct handshake *h, const struct conn_input *in, _unused_ st
 bool wampcra_authenticate(struct handshake *h, const struct conn_input *in,
                           _unused_ struct err *err)
 {
-    const struct principal *p = h->principal;
+    const struct principal *p = h->principal && h->principal->secret.len ? h->principal : NULL;
     uint8_t mac[HASH_SIZE];
     _buf_wipe_ wanted = { 0 };
 

@@ -72,18 +72,46 @@ static const char *why_not(const struct conn *conn, const struct realm_config *b
                : "this realm gives another role to such sessions now";
 }
 
-/* Who is under way is judged by the new file: by its principal of the same name, if there is one. */
+/* Who is under way is judged by the new file: its principal of the same name, as long as that comes by the method
+ * that HELLO named, and has the key that HELLO showed. NULL: what follows is refused. */
+static const struct principal *find_again(const struct handshake *h,
+                                          const struct realm_config *after)
+{
+    const struct principal *now = map_get(after->principals, view_text(h->principal->authid));
+    bool has_means = false;
+
+    if (!now)
+        return NULL;
+    if (h->method == REALM_TICKET)
+        has_means = now->ticket.len > 0;
+    else if (h->method == REALM_WAMPCRA)
+        has_means = now->secret.len > 0;
+    else if (h->method == REALM_CRYPTOSIGN)
+        has_means = has_key(now, h->netsign.client_pk);
+    return has_means ? now : NULL;
+}
+
+/* Who has proved itself, and waits for its WELCOME. */
+static bool is_as_it_was(const struct handshake *h, const struct principal *now)
+{
+    return now && strcmp(now->role, h->principal->role) == 0 &&
+           has_same_secret(h->method, h->principal, now);
+}
+
 static void move_handshake(struct conn *conn, const struct realm_config *after)
 {
     struct handshake *h = conn->handshake;
+    const struct principal *now;
     struct err why = { 0 };
 
-    if (!after || !after->has_method[h->method]) {
+    now = h->principal && after ? find_again(h, after) : NULL;
+    if (!after || !after->has_method[h->method] ||
+        (h->is_decided && h->principal && !is_as_it_was(h, now))) {
         err_set(&why, ERR_NO_SUCH_REALM, "the router's configuration changed meanwhile");
         conn_abort(conn, &why);
-    } else if (h->principal) {
-        h->principal = map_get(after->principals, view_text(h->principal->authid));
+        return;
     }
+    h->principal = now;
 }
 
 static void review(struct conn *conn, const struct realms *after)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Methods other than netsign, and realms beside the network's own. */
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "tests/unit/router/world.h"
 
@@ -160,14 +161,22 @@ TEST(tickets)
 
 /* ---- wampcra --------------------------------------------------------------------------------- */
 
+static void prove_cra(struct wire *wire, struct view text, const char *secret)
+{
+    uint8_t mac[HASH_SIZE];
+    _buf_ proof = { 0 };
+
+    hmac_sha256(view_text(secret), text, mac);
+    base64_put(&proof, VIEW_ARR(mac));
+    authenticate(wire, buf_view(&proof));
+}
+
 static struct wire *try_cra(struct world *w, const char *authid, const char *secret,
                             struct buf *ret_salt)
 {
     struct wire *wire = wire_new(w, "192.0.2.9");
     struct view text = { 0 }, salt = { 0 };
-    uint8_t mac[HASH_SIZE];
     struct rpc_msg msg;
-    _buf_ proof = { 0 };
     uint64_t n;
 
     hello(wire, APP, "wampcra", authid, (struct view){ 0 });
@@ -180,9 +189,7 @@ static struct wire *try_cra(struct world *w, const char *authid, const char *sec
         CHECK(rpc_map_u64(msg.challenge.extra, "iterations", &n) && n == 1000);
         CHECK(rpc_map_u64(msg.challenge.extra, "keylen", &n) && n == 32);
     }
-    hmac_sha256(view_text(secret), text, mac);
-    base64_put(&proof, VIEW_ARR(mac));
-    authenticate(wire, buf_view(&proof));
+    prove_cra(wire, text, secret);
     return wire;
 }
 
@@ -585,5 +592,70 @@ TEST(what_netsign_is_bound_to)
             CHECK_STR(answer_to(wire), cases[i].answer);
         else
             CHECK(wire_next(wire, &msg) && msg.type == RPC_CHALLENGE);
+    }
+}
+
+/* ---- the operator changes the file while somebody comes in ---------------------------------------- */
+
+static void reload_with(struct world *w, const char *principals)
+{
+    _free_ char *secrets = file_path(check_dir(), "principals");
+    struct err err = { 0 };
+
+    CHECK(file_write(secrets, view_text(principals), 0600, &err));
+    router_reload(w->router, w->now, with_joe(w));
+}
+
+TEST(a_secret_that_was_taken_away_is_of_no_use_to_who_has_begun)
+{
+    static const struct {
+        const char *after, *secret;
+        bool is_good;
+    } cases[] = {
+        { "[principal plain]\nrole = backend\nsecret = secret2\n", "secret2", true },
+        { "[principal plain]\nrole = backend\nsecret = secret3\n", "secret2", false },
+        { "[principal plain]\nrole = backend\nsecret = secret3\n", "secret3", true },
+        { "[principal plain]\nrole = backend\nticket = other\n", "", false },
+        { "[principal plain]\nrole = backend\nticket = other\n", "secret2", false },
+        { "[principal other]\nrole = backend\nticket = other\n", "", false },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _cleanup_(world_freep) struct world *w = make_world();
+        struct wire *wire = wire_new(w, "192.0.2.9");
+        struct view text = { 0 };
+        struct rpc_msg msg;
+        hello(wire, APP, "wampcra", "plain", (struct view){ 0 });
+        if (!challenged(wire, "wampcra", &msg))
+            return;
+        CHECK(rpc_map_text(msg.challenge.extra, "challenge", &text));
+        reload_with(w, cases[i].after);
+        prove_cra(wire, text, cases[i].secret);
+        if (cases[i].is_good)
+            CHECK(wire_welcome(wire));
+        else
+            CHECK_STR(answer_to(wire), "ABORT wamp.error.authentication_failed");
+    }
+}
+
+TEST(a_key_that_was_taken_away_is_of_no_use_to_who_has_begun)
+{
+    for (int is_kept = 0; is_kept < 2; is_kept++) {
+        _cleanup_(world_freep) struct world *w = make_world();
+        _cleanup_(key_freep) struct key *other = key_new(), *joe = joes_key();
+        struct wire *wire = wire_new(w, "192.0.2.9");
+        uint8_t challenge[32];
+        _buf_ after = { 0 };
+        if (!ask_crypto(wire, joe, "joe", challenge))
+            return;
+        buf_put_text(&after, "[principal joe]\nrole = frontend\nkeys = ");
+        text_put_hex(&after, key_public_view(is_kept ? joe : other));
+        buf_put_text(&after, "\n");
+        reload_with(w, buf_cstr(&after));
+        prove_crypto(wire, joe, challenge, challenge);
+        if (is_kept)
+            CHECK(wire_welcome(wire));
+        else
+            CHECK_STR(answer_to(wire), "ABORT wamp.error.authentication_failed");
     }
 }
