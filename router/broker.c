@@ -98,11 +98,16 @@ struct wish {
 static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, struct wish *wish,
                             struct err *err)
 {
+    const struct topic *topic;
+
     if (!match_read(ask->match, &wish->kind))
         return err_set(err, ERR_INVALID_ARGUMENT, "match: none that is served");
     wish->uri = match_normal(conn->realm->broker->index, wish->kind, ask->uri);
     if (!conn_may_match(conn, POLICY_SUBSCRIBE, wish->kind, wish->uri, err))
         return false;
+    topic = match_get(conn->realm->broker->index, wish->kind, wish->uri);
+    if (topic && broker_sub_of(conn, topic->id)) /* once more: it holds nothing more */
+        return true;
     if (!match_has_room(conn->realm->broker->index, wish->kind, wish->uri))
         return match_refuse(err);
     if (quota_take(&conn->quota, QUOTA_SUBSCRIPTIONS, &wish->charge))
@@ -186,6 +191,10 @@ static void give_retained(const struct retained_for *who, struct view uri,
 
     msg.event.subscription = who->topic->id;
     msg.event.retained = true;
+    if (who->conn->realm->config->disclosure == REALM_NEVER) { /* it may have been otherwise then */
+        msg.event.publisher = 0;
+        msg.event.publisher_authid = msg.event.publisher_authrole = (struct view){ 0 };
+    }
     if (who->topic->kind != MATCH_EXACT)
         msg.event.topic = uri;
     if (!rpc_ppt_is_empty(&kept->ppt) && !(who->conn->features & CONN_UNPACKS_EVENTS))
@@ -461,16 +470,29 @@ static struct rpc_event event_of(const struct conn *conn, const struct rpc_publi
     return event;
 }
 
+/* In our own realm an event without a payload takes away what is kept; WAMP knows no such thing. */
 static bool retain(struct conn *conn, const struct rpc_publish *ask, const struct rpc_event *event,
                    bool is_for_all, struct err *err)
 {
+    struct retained *retained = retained_by(conn, ask->topic);
     const struct retained_event kept = { *event, is_for_all ? NULL : ask,
                                          ask->include_me ? 0 : conn->session };
 
-    if (retained_set(retained_by(conn, ask->topic), ask->topic, &kept, err))
+    if (ask->payload.n == 0 && !realm_is_standard(conn->realm)) {
+        retained_drop(retained, ask->topic);
+        return true;
+    }
+    if (retained_set(retained, ask->topic, &kept, err))
         return true;
     conn_over(conn, LIMIT_RETAINED);
     return false;
+}
+
+static void log_refused(struct conn *conn, const struct rpc_publish *ask, const struct err *why)
+{
+    if (conn_may_log(conn))
+        log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
+                  log_quote(ask->topic), log_quote_text(why->text));
 }
 
 bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_t *ret_publication,
@@ -483,8 +505,11 @@ bool broker_publish_as(struct conn *conn, const struct rpc_publish *ask, uint64_
     if (!audience_read(conn, ask, &audience, err) || !check_publish(conn, ask, err))
         return false;
     delivery.msg = (struct rpc_msg){ .type = RPC_EVENT, .event = event_of(conn, ask) };
-    if (ask->retain && !retain(conn, ask, &delivery.msg.event, audience.is_all, err))
-        return false;
+    if (ask->retain && !retain(conn, ask, &delivery.msg.event, audience.is_all, err)) {
+        if (ask->acknowledge) /* it hears why, and may publish it without */
+            return false;
+        log_refused(conn, ask, err);
+    }
     match_all(broker->index, ask->topic, distribute, &delivery);
     conn_charge(conn, delivery.n_looked_at / LISTENERS_A_REQUEST);
     *ret_publication = delivery.msg.event.publication;
@@ -508,9 +533,7 @@ bool broker_publish(struct conn *conn, const struct conn_input *in, struct err *
         return true;
     }
     if (!broker_publish_as(conn, ask, &publication, &why)) {
-        if (conn_may_log(conn))
-            log_event(LOG_INFO, "publish_refused", "id=%s topic=%s why=%s", conn->id,
-                      log_quote(ask->topic), log_quote_text(why.text));
+        log_refused(conn, ask, &why);
         if (ask->acknowledge)
             conn_refuse(conn, RPC_PUBLISH, ask->request, &why);
         return true;

@@ -275,6 +275,8 @@ static bool answer_misnamed(struct conn *conn, struct view frame, struct err *er
     }
     if (!check_number(conn, msg.type, msg.ids.request, err))
         return false;
+    if (msg.type == RPC_CALL)
+        metrics_count(&conn->router->metrics, METRIC_CALLS);
     if (conn_may_request(conn, err)) /* it counts as any other */
         *err = why;
     if (conn->state != CONN_CLOSING && (msg.type != RPC_PUBLISH || msg.publish.acknowledge))

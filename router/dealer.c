@@ -16,12 +16,16 @@ struct call {
     uint64_t request;      /* the caller's number */
     uint64_t invocation;   /* ours, for the callee */
     uint64_t registration; /* struct proc's ID: it may be gone by now */
-    uint64_t patience;     /* ms until the next answer */
     uint64_t began_at;     /* moment.fine */
+    uint64_t asked_at;     /* moment.mono: from then on its caller's time-out runs */
+    uint64_t timeout;      /* ms; 0: it is its callee who looks after it, or none was asked for */
     bool wants_progress;
     bool is_open;      /* more of it comes */
     bool is_in_parts;  /* it was open once: only its head is kept */
+    bool is_continued; /* a second part went out */
     bool discloses;    /* names its caller */
+    bool tells_which;  /* names the procedure: its callee serves a pattern */
+    bool tells_timeout;
     bool is_killed;    /* canceled, and the callee has the last word */
     bool is_packed;    /* by payload passthru mode */
     bool is_answering; /* progress went out: it stays with this callee */
@@ -104,6 +108,8 @@ static void join_callee(struct call *call, const struct reg *reg)
     call->callee = callee;
     vigil_begin(callee);
     call->registration = reg->proc->id;
+    call->tells_which = reg->proc->kind != MATCH_EXACT;
+    call->tells_timeout = reg->forwards_timeout;
     call->invocation = ++callee->last_invocation;
     list_append(&callee->serving, &call->of_callee);
     key = (struct call_key){ callee->session, call->invocation };
@@ -144,6 +150,17 @@ static void call_free(struct call *call)
     free(call);
 }
 
+static void count_end(const struct call *call, struct view error_uri)
+{
+    struct metrics *metrics = &call->router->metrics;
+
+    if (!call->caller) /* the router's own: it was not counted */
+        return;
+    metrics_took(&metrics->call_time, call->router->now.fine - call->began_at);
+    if (error_uri.len)
+        metrics_call_failed(metrics, error_uri);
+}
+
 /* The last word on a call: it is freed before the answer goes out. */
 static void finish(struct call *call, const struct dealer_answer *answer)
 {
@@ -151,13 +168,10 @@ static void finish(struct call *call, const struct dealer_answer *answer)
     struct conn *caller = call->caller;
     uint64_t request = call->request;
     void *user = call->user;
-    struct metrics *metrics = &call->router->metrics;
     struct rpc_msg msg = { .type = RPC_RESULT,
                            .result = { request, false, answer->payload, answer->ppt } };
 
-    metrics_took(&metrics->call_time, call->router->now.fine - call->began_at);
-    if (answer->is_error)
-        metrics_call_failed(metrics, answer->uri);
+    count_end(call, answer->is_error ? answer->uri : (struct view){ 0 });
     call_free(call);
     if (on_answer) {
         on_answer(user, answer);
@@ -185,6 +199,15 @@ static void fail(struct call *call, enum err_code code, const char *cause)
     finish(call, &(struct dealer_answer){ true, buf_view(&uri), { buf_view(&payload), 2 } });
 }
 
+static void fail_over(struct call *call, enum metric_limit limit, const struct err *why)
+{
+    _buf_ payload = { 0 };
+
+    rpc_error_put_payload(why, &payload);
+    finish(call, &(struct dealer_answer){
+                     true, view_text(metrics_limit_told(limit)), { buf_view(&payload), 2 } });
+}
+
 /* The callee may stop working on it. One who did not say that it understands is left alone. */
 static void interrupt(const struct call *call, const char *mode, const char *reason)
 {
@@ -203,10 +226,14 @@ static void on_late(struct deadline *deadline)
     fail(call, ERR_TIMEOUT, "no answer in time");
 }
 
+/* For another sign of life, and never beyond what the caller said (WAMP: "Call Timeout"). */
 static void wait_for(struct call *call)
 {
-    deadline_set(&call->router->deadlines, &call->deadline,
-                 call->router->now.mono + call->patience);
+    uint64_t until = call->router->now.mono + call->router->config->call_timeout;
+
+    if (call->timeout)
+        until = min_u64(until, call->asked_at + call->timeout);
+    deadline_set(&call->router->deadlines, &call->deadline, until);
 }
 
 static struct call *call_new(struct router *router, const struct reg *reg)
@@ -215,6 +242,7 @@ static struct call *call_new(struct router *router, const struct reg *reg)
 
     call->router = router;
     call->began_at = router->now.fine;
+    call->asked_at = router->now.mono;
     call->deadline.on_passed = on_late;
     list_init(&call->of_caller);
     join_callee(call, reg);
@@ -222,9 +250,8 @@ static struct call *call_new(struct router *router, const struct reg *reg)
 }
 
 /* Every word of the details is ours: of what the caller wrote, only what two ends agree on about
- * the payload gets in here. */
-static void invoke(const struct call *call, const struct reg *reg, const struct rpc_call *ask,
-                   const char *source)
+ * the payload gets in here. They are the same in each part of a call. */
+static void invoke(const struct call *call, const struct rpc_call *ask, const char *source)
 {
     const struct conn *caller = call->caller;
     bool is_named = caller && call->discloses;
@@ -238,11 +265,11 @@ static void invoke(const struct call *call, const struct reg *reg, const struct 
         .caller_authrole = view_text(!caller    ? "router"
                                      : is_named ? caller->authrole
                                                 : ""),
-        .procedure = !reg || reg->proc->kind != MATCH_EXACT ? ask->procedure : (struct view){ 0 },
+        .procedure = call->tells_which ? ask->procedure : (struct view){ 0 },
         .source = view_text(is_told ? caller->address : source),
         .payload = ask->payload,
         .progress = call->is_open,
-        .timeout = reg && reg->forwards_timeout ? ask->timeout : 0,
+        .timeout = call->tells_timeout ? ask->timeout : 0,
         .ppt = ask->ppt,
     };
 
@@ -379,11 +406,20 @@ static void keep_frame(struct call *call, const struct reg *reg, const struct co
         struct rpc_msg head = *in->msg;
         head.call.payload = (struct rpc_payload){ 0 };
         rpc_msg_write(&head, &call->frame);
-    } else if (reg->proc->n_regs > 1 && may_keep(call->caller, in->frame.len)) {
+    } else if (reg->proc->invoke != PROCS_SINGLE && may_keep(call->caller, in->frame.len)) {
         buf_put(&call->frame, in->frame);
         call->n_kept = in->frame.len;
         call->caller->n_kept += call->n_kept;
     }
+}
+
+/* What its callee's registration makes of what the caller asks for. */
+static void agree(struct call *call, const struct reg *reg, const struct rpc_call *ask)
+{
+    call->discloses =
+        realm_discloses(call->caller->realm, ask->disclose_me || reg->discloses_caller);
+    call->timeout = reg->forwards_timeout ? 0 : ask->timeout;
+    wait_for(call);
 }
 
 static void start(struct conn *conn, const struct conn_input *in, const struct reg *reg,
@@ -397,13 +433,9 @@ static void start(struct conn *conn, const struct conn_input *in, const struct r
     call->wants_progress = ask->receive_progress;
     call->is_open = call->is_in_parts = ask->progress;
     call->is_packed = !rpc_ppt_is_empty(&ask->ppt);
-    call->discloses = realm_discloses(conn->realm, ask->disclose_me || reg->discloses_caller);
-    call->patience = conn->router->config->call_timeout;
-    if (ask->timeout && !reg->forwards_timeout)
-        call->patience = min_u64(call->patience, ask->timeout);
     keep_frame(call, reg, in);
-    wait_for(call);
-    invoke(call, reg, ask, source_of(conn));
+    agree(call, reg, ask);
+    invoke(call, ask, source_of(conn));
 }
 
 static void call_new_one(struct conn *conn, const struct conn_input *in)
@@ -451,7 +483,6 @@ static bool can_pass(struct call *call, const struct rpc_call *ask)
 /* More of a call: goes where its beginning went, under the options of its beginning. */
 static void pass_chunk(struct call *call, const struct rpc_call *ask)
 {
-    struct proc *proc = procs_by_id(call->callee->realm->dealer->procs, call->registration);
     struct rpc_msg head;
     struct err err;
 
@@ -467,26 +498,23 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
         abort(); /* we wrote it */
     head.call.payload = ask->payload;
     call->is_open = ask->progress;
-    wait_for(call);
-    invoke(call, proc && proc->kind == MATCH_EXACT ? procs_reg_of(call->callee, proc->id) : NULL,
-           &head.call, source_of(call->caller));
+    call->is_continued = true;
+    if (!call->is_killed)
+        wait_for(call);
+    invoke(call, &head.call, source_of(call->caller));
 }
 
 /* A part counts as a request; one too many ends its call. */
 static bool may_go_on(struct conn *conn, struct call *call)
 {
     struct err why;
-    _buf_ payload = { 0 };
 
     if (conn_may_request(conn, &why))
         return true;
     if (conn->state == CONN_CLOSING || !call) /* with the session, its calls are gone */
         return false;
     interrupt(call, "killnowait", metrics_limit_told(LIMIT_REQUEST_RATE));
-    rpc_error_put_payload(&why, &payload);
-    finish(call, &(struct dealer_answer){ true,
-                                          view_text(metrics_limit_told(LIMIT_REQUEST_RATE)),
-                                          { buf_view(&payload), 2 } });
+    fail_over(call, LIMIT_REQUEST_RATE, &why);
     return false;
 }
 
@@ -511,11 +539,11 @@ bool dealer_call(struct conn *conn, const struct conn_input *in, struct err *err
     if (ask->request <= conn->last_request)
         return call_more(conn, ask, err);
     conn->last_request = ask->request;
+    metrics_count(&conn->router->metrics, METRIC_CALLS);
     if (!conn_may_request(conn, &why)) {
         conn_refuse(conn, RPC_CALL, ask->request, &why);
         return true;
     }
-    metrics_count(&conn->router->metrics, METRIC_CALLS);
     if (ask->progress && !(conn->features & CONN_SENDS_CHUNKS))
         return err_set(err, ERR_BAD_WIRE,
                        "CALL: options: progress: progressive_call_invocations was not announced");
@@ -650,6 +678,23 @@ static void send_progress(const struct call *call, const struct rpc_result *yiel
     conn_send(call->caller, &(struct rpc_msg){ .type = RPC_RESULT, .result = result });
 }
 
+/* A part that is lost would be lost in silence: a caller that lets too many of them lie is told so instead. */
+static void pass_progress(struct call *call, const struct rpc_result *yield)
+{
+    struct err why;
+
+    if (conn_is_slow(call->caller)) {
+        metrics_limit(&call->router->metrics, LIMIT_SLOW_CALLER);
+        interrupt(call, "killnowait", metrics_limit_told(LIMIT_SLOW_CALLER));
+        err_set(&why, ERR_LIMIT, "the results come faster than this session takes them");
+        fail_over(call, LIMIT_SLOW_CALLER, &why);
+        return;
+    }
+    call->asked_at = call->router->now.mono;
+    wait_for(call);
+    send_progress(call, yield);
+}
+
 bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *err)
 {
     const struct rpc_result *yield = &in->msg->yield;
@@ -665,10 +710,11 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
         finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
         return true;
     }
-    wait_for(call);
     call->is_answering = true;
-    if (call->caller && call->wants_progress && !call->is_killed && !conn_is_slow(call->caller))
-        send_progress(call, yield);
+    if (call->caller && call->wants_progress && !call->is_killed)
+        pass_progress(call, yield);
+    else if (!call->caller)
+        wait_for(call);
     return true;
 }
 
@@ -701,7 +747,8 @@ static void reroute(struct call *call, const struct rpc_error *error)
     }
     leave_callee(call);
     join_callee(call, reg);
-    invoke(call, reg, &again.call, source_of(call->caller));
+    agree(call, reg, &again.call);
+    invoke(call, &again.call, source_of(call->caller));
 }
 
 bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *err)
@@ -717,6 +764,8 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
         return err_wrap(err, "ERROR: details");
     if (call && !can_unpack(call, &error->ppt))
         return true;
+    if (call && call->is_continued && conn->is_answered_for) /* it has the parts before */
+        interrupt(call, "killnowait", "wamp.error.invalid_argument");
     if (call && call->caller && view_eq_text(error->uri, "wamp.error.unavailable"))
         reroute(call, error);
     else if (call)
@@ -766,6 +815,7 @@ void dealer_leave(struct conn *conn)
     LIST_EACH(call, &conn->asked, of_caller) {
         if (call->callee != conn)
             interrupt(call, "killnowait", "wamp.error.canceled");
+        count_end(call, VIEW_LIT("wamp.error.canceled"));
         call_free(call);
     }
     LIST_EACH(call, &conn->serving, of_callee) /* who is told ends no other call of this list */
@@ -788,9 +838,8 @@ struct call *dealer_ask(struct router *router, const char *procedure, struct rpc
     call = call_new(router, reg);
     call->on_answer = on_answer;
     call->user = user;
-    call->patience = router->config->call_timeout;
     wait_for(call);
-    invoke(call, reg, &ask, source);
+    invoke(call, &ask, source);
     return call;
 }
 

@@ -398,7 +398,7 @@ static void give_answers(struct edge *edge)
     struct answer *answer;
 
     LIST_EACH(answer, &edge->answers, node) {
-        router_input(answer->wire->conn, now(edge), buf_view(&answer->message));
+        router_answer_for(answer->wire->conn, now(edge), buf_view(&answer->message));
         answer_free(answer);
     }
 }

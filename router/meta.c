@@ -392,11 +392,9 @@ static bool add_testament(struct ask *ask, struct err *err)
 
 static bool flush_testaments(struct ask *ask, struct err *err)
 {
-    size_t n;
-
-    if (!testament_flush(ask->conn, ask->call->payload, &n, err))
+    if (!testament_flush(ask->conn, ask->call->payload, err))
         return false;
-    rpc_put_u64(ask->to, n);
+    rpc_put_nil(ask->to);
     return true;
 }
 

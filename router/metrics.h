@@ -92,7 +92,8 @@
     X(RELAY_UNPAIRED, "relay_unpaired_timeout", "4408")                                            \
     X(STUN_RATE, "max_stun_rate", "dropped")                                                       \
     X(CALL_TIME, "call_timeout", "wamp.error.timeout")                                             \
-    X(SLOW_CALLEE, "slow_callee", "wamp.error.unavailable")
+    X(SLOW_CALLEE, "slow_callee", "wamp.error.unavailable")                                        \
+    X(SLOW_CALLER, "slow_caller", "network.error.slow_caller")
 
 /* What a call that failed was told: constant, URI, the label's value. The first row that is equal
  * to the URI, or that it stands below. */

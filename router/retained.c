@@ -109,6 +109,11 @@ static void put(struct retained *retained, struct view topic, struct kept *kept)
         slot->for_all = kept;
 }
 
+void retained_drop(struct retained *retained, struct view topic)
+{
+    drop(retained, map_remove(retained->by_topic, topic));
+}
+
 bool retained_set(struct retained *retained, struct view topic, const struct retained_event *event,
                   struct err *err)
 {
@@ -116,10 +121,6 @@ bool retained_set(struct retained *retained, struct view topic, const struct ret
     const struct slot *before = map_get(retained->by_topic, topic);
     size_t goes;
 
-    if (event->event.payload.n == 0) {
-        drop(retained, map_remove(retained->by_topic, topic));
-        return true;
-    }
     if (!before && map_count(retained->by_topic) >= retained->max)
         return err_set(err, ERR_LIMIT, "retain: %zu events are kept already", retained->max);
     kept = kept_new(event);

@@ -18,8 +18,8 @@ struct retained_event {
 struct retained *retained_new(size_t max, size_t max_bytes);
 void retained_free(struct retained *retained);
 size_t retained_count(const struct retained *retained);
-/* Keeps it for `topic` instead of those before; what has lists, beside the last that was for all.
- * Without a payload, keeps none. LIMIT */
+void retained_drop(struct retained *retained, struct view topic);
+/* Keeps it for `topic` instead of those before; what has lists, beside the last that was for all. LIMIT */
 bool retained_set(struct retained *retained, struct view topic, const struct retained_event *event,
                   struct err *err);
 

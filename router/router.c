@@ -138,6 +138,14 @@ void router_input(struct conn *conn, struct moment now, struct view frame)
     conn_input(conn, frame);
 }
 
+void router_answer_for(struct conn *conn, struct moment now, struct view frame)
+{
+    conn->router->now = now;
+    conn->is_answered_for = true;
+    conn_input(conn, frame);
+    conn->is_answered_for = false;
+}
+
 void router_refuse(struct conn *conn, struct moment now, const struct err *why)
 {
     conn->router->now = now;

@@ -111,6 +111,8 @@ OWN_FREEP(router, struct router)
 struct conn *router_opened(struct router *router, struct moment now, void *wire,
                            const char *address, const uint8_t *exporter);
 void router_input(struct conn *conn, struct moment now, struct view frame);
+/* The ERROR to an INVOCATION that could not be told to its client, who knows nothing of it. */
+void router_answer_for(struct conn *conn, struct moment now, struct view frame);
 /* What came is not even a message: tells it why, and closes. */
 void router_refuse(struct conn *conn, struct moment now, const struct err *why);
 /* The answer to outside.ask() came. */

@@ -5,7 +5,8 @@
 
 struct testament {
     struct list of_conn;
-    bool is_detached; /* its scope; sessions are not resumed here: both end at the same time */
+    bool
+        is_detached; /* its scope; sessions are not resumed here: both end at the same time, these first */
     struct buf frame; /* PUBLISH */
 };
 
@@ -98,36 +99,41 @@ bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *er
     return true;
 }
 
-bool testament_flush(struct conn *conn, struct rpc_payload payload, size_t *ret_n, struct err *err)
+bool testament_flush(struct conn *conn, struct rpc_payload payload, struct err *err)
 {
     struct testament *testament;
     bool is_detached = false;
-    size_t n = 0;
 
     if (!read_scope(rpc_payload_kwargs(payload), &is_detached, err))
         return false;
     LIST_EACH(testament, &conn->testaments, of_conn) {
-        if (testament->is_detached != is_detached)
-            continue;
-        testament_free(testament);
-        n++;
+        if (testament->is_detached == is_detached)
+            testament_free(testament);
     }
-    *ret_n = n;
     return true;
+}
+
+static void read_out(struct conn *conn, struct testament *testament)
+{
+    uint64_t publication;
+    struct rpc_msg msg;
+    struct err err;
+
+    if (!rpc_msg_read(buf_view(&testament->frame), &msg, &err) ||
+        !broker_publish_as(conn, &msg.publish, &publication, &err))
+        log_event(LOG_INFO, "testament_refused", "id=%s why=%s", conn->id,
+                  log_quote_text(err.text));
+    testament_free(testament);
 }
 
 void testament_read_out(struct conn *conn)
 {
     struct testament *testament;
-    uint64_t publication;
-    struct rpc_msg msg;
-    struct err err;
 
     LIST_EACH(testament, &conn->testaments, of_conn) {
-        if (!rpc_msg_read(buf_view(&testament->frame), &msg, &err) ||
-            !broker_publish_as(conn, &msg.publish, &publication, &err))
-            log_event(LOG_INFO, "testament_refused", "id=%s why=%s", conn->id,
-                      log_quote_text(err.text));
-        testament_free(testament);
+        if (testament->is_detached)
+            read_out(conn, testament);
     }
+    LIST_EACH(testament, &conn->testaments, of_conn)
+        read_out(conn, testament);
 }

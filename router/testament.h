@@ -9,6 +9,6 @@ enum { TESTAMENT_MAX_BYTES = 64 * 1024 };
 /* [topic, args, kwargs], {publish_options, scope}: what wamp.session.add_testament takes. */
 bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *err);
 /* {scope}: removes those of that scope. */
-bool testament_flush(struct conn *conn, struct rpc_payload payload, size_t *ret_n, struct err *err);
+bool testament_flush(struct conn *conn, struct rpc_payload payload, struct err *err);
 /* The session ended: publishes them. */
 void testament_read_out(struct conn *conn);

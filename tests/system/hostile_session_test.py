@@ -121,9 +121,11 @@ def testaments_have_a_number(router):
     one.close()
 
 
-@case(limit="max_retained", least=2)
+@case(limit="max_retained", least=3)
 def events_that_are_kept_have_a_number(router):
-    one = router.session()
+    one, listener = router.session(), router.session()
+    listener.ask(32, {}, "session.k2")
+    listener.expect(33)
     for n in range(2):
         one.ask(16, {"acknowledge": True, "retain": True}, f"session.k{n}", [n])
         one.expect(17)
@@ -131,7 +133,10 @@ def events_that_are_kept_have_a_number(router):
     check_error(one, "network.error.too_many_retained")
     one.ask(16, {"acknowledge": True, "retain": True}, "session.k1", ["x" * 5000])
     check_error(one, "network.error.too_many_retained")
+    one.ask(16, {"retain": True}, "session.k2", ["nobody is told that it is not kept"])
+    tap.check("not kept" in listener.expect(36)[4][0], "so it is published, alone: what was refused is not")
     one.close()
+    listener.close()
 
 
 @case(limit="max_request_rate")

@@ -193,6 +193,26 @@ def calls_to_whoever_does_not_read_are_refused(router):
     sock.close()
 
 
+@case(limit="slow_caller")
+def results_for_whoever_does_not_read_are_not_left_out_in_silence(router):
+    callee, before = router.session(), router.count("slow_caller")
+    callee.ask(64, {}, "wire.stream")
+    callee.expect(65)
+    sock = joined(router, small=True)
+    sock.sendall(frame(pack([48, 1, {"receive_progress": True}, "wire.stream"])))
+    invocation = callee.expect(68)[1]
+    for n in range(200):
+        callee.send([70, invocation, {"progress": True}, [n, "x" * 100000]])
+    callee.send([70, invocation, {}, ["all"]])
+    router.wait_count("slow_caller", before + 1)
+    sock.sendall(frame(pack([6, {}, "wamp.close.normal"])))
+    messages = [unpack(m)[0] for m in hear_end(sock)[0]][:-1]
+    parts = [m[3][0] for m in messages if m[0] == 50]
+    tap.check(parts == list(range(len(parts))), "in order, none is missing in between")
+    tap.check(messages[-1][0] == 8 and messages[-1][4] == "network.error.slow_caller", f"the last: {messages[-1]!r:.200}")
+    callee.close()
+
+
 # ---- frames that may not be ------------------------------------------------------------------------------------------
 
 @case()

@@ -177,6 +177,57 @@ TEST(a_callee_may_watch_the_time_itself)
     CHECK_STR(answer_to(s.caller), "wamp.error.timeout");
 }
 
+/* Neither what the caller did not ask for, nor what it has given up, nor what it says itself, gives a call more time. */
+TEST(only_what_the_caller_hears_gives_a_call_time)
+{
+    static const struct {
+        bool wants, kills, speaks;
+    } cases[] = { { false, false, false }, { true, true, false }, { true, false, true } };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _scene_ s = scene_new("", true);
+        struct rpc_call options = { .timeout = 1000,
+                                    .receive_progress = cases[i].wants,
+                                    .progress = cases[i].speaks };
+        uint64_t request, invocation;
+        app_register(s.callee, "a.b", "", "");
+        request = app_call(s.caller, &options, "a.b", 1);
+        invocation = invoked(s.callee);
+        if (cases[i].kills)
+            cancel(s.caller, request, "kill");
+        world_pass(s.w, 900);
+        if (cases[i].speaks)
+            app_call(s.caller, &(struct rpc_call){ .request = request, .progress = true }, "a.b",
+                     2);
+        else
+            app_yield(s.callee, invocation, true, 1);
+        world_pass(s.w, 100);
+        CHECK_STR(answer_to(s.caller), "wamp.error.timeout");
+    }
+}
+
+/* A part that is left out would be missed by nobody: the last one comes all the same. */
+TEST(a_caller_that_falls_behind_its_results_is_told)
+{
+    _scene_ s = scene_new("", true);
+    struct rpc_msg msg;
+    uint64_t invocation;
+
+    app_register(s.callee, "a.b", "", "");
+    app_call(s.caller, &(struct rpc_call){ .receive_progress = true }, "a.b", 1);
+    invocation = invoked(s.callee);
+    app_yield(s.callee, invocation, true, 1);
+    CHECK(app_take(s.caller, RPC_RESULT, &msg) && msg.result.progress);
+    s.caller->queued = s.w->config.max_queue;
+    app_yield(s.callee, invocation, true, 2);
+    CHECK_STR(answer_to(s.caller), "network.error.slow_caller");
+    if (app_take(s.callee, RPC_INTERRUPT, &msg))
+        CHECK_VIEW(msg.interrupt.reason, VIEW_LIT("network.error.slow_caller"));
+    app_yield(s.callee, invocation, false, 3);
+    CHECK(app_is_quiet(s.caller) && !s.callee->is_closed);
+    CHECK_U64(s.w->router->metrics.limit[LIMIT_SLOW_CALLER], 1);
+}
+
 /* ---- sharing --------------------------------------------------------------------------------- */
 
 enum { CALLEES = 3 };
@@ -294,6 +345,62 @@ TEST(an_unavailable_callee_is_passed_over)
     }
 }
 
+static uint64_t offer(struct wire *callee, bool discloses, bool watches)
+{
+    struct rpc_register ask = { .request = wire_request(callee),
+                                .uri = VIEW_LIT("a.b"),
+                                .invoke = VIEW_LIT("first"),
+                                .disclose_caller = discloses,
+                                .forward_timeout = watches };
+    struct rpc_msg msg;
+
+    wire_send(callee, &(struct rpc_msg){ .type = RPC_REGISTER, .reg = ask });
+    return app_take(callee, RPC_REGISTERED, &msg) ? msg.ids.second : 0;
+}
+
+/* Whom the call is told of, and who looks at the clock, is as whoever takes it in the end has registered. */
+TEST(a_call_that_is_passed_on_goes_by_the_next_registration)
+{
+    for (int discloses = 0; discloses < 2; discloses++) {
+        for (int watches = 0; watches < 2; watches++) {
+            _scene_ s = scene_new("disclosure = request\n", true);
+            struct wire *next = app_join(s.w, "cid", "user", true);
+            struct rpc_msg msg;
+            offer(s.callee, !discloses, !watches);
+            offer(next, discloses, watches);
+            app_call(s.caller, &(struct rpc_call){ .timeout = 1000 }, "a.b", 7);
+            if (!app_take(s.callee, RPC_INVOCATION, &msg))
+                return;
+            CHECK_U64(msg.invocation.caller, discloses ? 0 : s.caller->session);
+            CHECK_U64(msg.invocation.timeout, watches ? 0 : 1000);
+            world_pass(s.w, 400);
+            app_refuse(s.callee, msg.invocation.request, "wamp.error.unavailable");
+            if (!app_take(next, RPC_INVOCATION, &msg))
+                return;
+            CHECK_U64(msg.invocation.caller, discloses ? s.caller->session : 0);
+            CHECK(!msg.invocation.caller_authid.len == !discloses);
+            CHECK_U64(msg.invocation.timeout, watches ? 1000 : 0);
+            world_pass(s.w, 600); /* since it was made */
+            CHECK_STR(answer_to(s.caller), watches ? "" : "wamp.error.timeout");
+        }
+    }
+}
+
+TEST(a_call_is_passed_on_to_who_came_after_it)
+{
+    _scene_ s = scene_new("", true);
+    struct wire *next = app_join(s.w, "cid", "user", true);
+    uint64_t invocation;
+
+    app_register(s.callee, "a.b", "", "first");
+    app_call(s.caller, NULL, "a.b", 7);
+    invocation = invoked(s.callee);
+    app_register(next, "a.b", "", "first");
+    app_refuse(s.callee, invocation, "wamp.error.unavailable");
+    app_yield(next, invoked(next), false, 1);
+    CHECK_STR(answer_to(s.caller), "RESULT");
+}
+
 /* Callees that take everything and answer nothing would have the router keep 64 MiB a session. */
 TEST(only_so_much_is_kept_to_be_asked_again)
 {
@@ -387,6 +494,68 @@ TEST(the_parts_of_a_call_go_to_one_callee_under_one_number)
     }
     app_yield(callees[0], invocation, false, 9);
     CHECK(app_take(s.caller, RPC_RESULT, &msg) && !msg.result.progress);
+}
+
+/* WAMP: "Freezing of Options". */
+TEST(the_parts_of_a_call_are_told_alike)
+{
+    static const char *const kinds[] = { "", "prefix" };
+
+    for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
+        _scene_ s = scene_new("", true);
+        struct rpc_register ask = { .request = wire_request(s.callee),
+                                    .uri = VIEW_LIT("a.b"),
+                                    .match = view_text(kinds[i]),
+                                    .forward_timeout = true };
+        struct rpc_msg msg;
+        uint64_t request;
+        wire_send(s.callee, &(struct rpc_msg){ .type = RPC_REGISTER, .reg = ask });
+        CHECK(app_take(s.callee, RPC_REGISTERED, &msg));
+        request =
+            app_call(s.caller, &(struct rpc_call){ .progress = true, .timeout = 500 }, "a.b", 0);
+        for (uint8_t n = 0; n < 3; n++) {
+            if (n == 2)
+                wire_send(s.callee, &(struct rpc_msg){ .type = RPC_UNREGISTER,
+                                                       .ids = { wire_request(s.callee), 1 } });
+            if (n)
+                chunk(s.caller, request, false, n);
+            if (n == 2)
+                CHECK(app_take(s.callee, RPC_UNREGISTERED, &msg));
+            if (!app_take(s.callee, RPC_INVOCATION, &msg))
+                return;
+            CHECK_VIEW(msg.invocation.procedure, view_text(i ? "a.b" : ""));
+            CHECK_U64(msg.invocation.timeout, 500);
+        }
+    }
+}
+
+/* Its client has no word for the second part, and the first one stands open there. */
+TEST(a_part_that_a_callee_cannot_be_told_interrupts_it)
+{
+    _scene_ s = scene_new("", true);
+    struct rpc_error error = { .request_type = RPC_INVOCATION,
+                               .uri = VIEW_LIT("wamp.error.invalid_argument") };
+    struct rpc_msg msg;
+    _buf_ frame = { 0 };
+    uint64_t request;
+
+    app_register(s.callee, "a.b", "", "");
+    for (int parts = 1; parts <= 2; parts++) {
+        request = app_call(s.caller, &(struct rpc_call){ .progress = true }, "a.b", 0);
+        for (int n = 1; n <= parts; n++) {
+            if (n > 1)
+                chunk(s.caller, request, false, 1);
+            error.request = invoked(s.callee);
+        }
+        buf_clear(&frame);
+        rpc_msg_write(&(struct rpc_msg){ .type = RPC_ERROR, .error = error }, &frame);
+        router_answer_for(s.callee->conn, s.w->now, buf_view(&frame));
+        CHECK_STR(answer_to(s.caller), "wamp.error.invalid_argument");
+        if (parts == 1)
+            CHECK(app_is_quiet(s.callee));
+        else if (app_take(s.callee, RPC_INTERRUPT, &msg))
+            CHECK_U64(msg.interrupt.request, error.request);
+    }
 }
 
 TEST(a_call_in_parts_stays_where_it_is)
