@@ -28,6 +28,7 @@ void session_free(struct session *session)
     if (!session)
         return;
     list_remove(&session->node);
+    path_end(session->path);
     if (session->call && session->core->client)
         rpc_client_forget(session->core->client, session->call);
     flow_free_all(session);

@@ -96,6 +96,25 @@ struct path *path_new(const struct path_events *events, bool is_caller, void *us
     return path;
 }
 
+static void ignore(void *user)
+{
+    (void)user;
+}
+
+static void ignore_packets(void *user, const struct view *packets, size_t n)
+{
+    (void)user, (void)packets, (void)n;
+}
+
+void path_end(struct path *path)
+{
+    if (!path)
+        return;
+    path->events.on_packets = ignore_packets;
+    path->events.on_usable = path->events.on_changed = path->events.on_lost = ignore;
+    path->events.on_switch = NULL;
+}
+
 void path_free(struct path *path)
 {
     free(path);

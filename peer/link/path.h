@@ -44,6 +44,8 @@ struct path_events {
 };
 /* `is_caller`: its word counts where both ends switch at once. */
 struct path *path_new(const struct path_events *events, bool is_caller, void *user);
+/* Its owner is being taken apart: from now on it is told nothing. NULL is fine. */
+void path_end(struct path *path);
 void path_free(struct path *path);
 OWN_FREEP(path, struct path)
 

@@ -98,6 +98,26 @@ static void pass(struct path *path, uint64_t ms)
 
 static const struct path_events events = { on_packets, on_usable, on_changed, on_lost, NULL, NULL };
 
+/* Its carriers go while their owner is half taken apart. */
+TEST(who_has_ended_it_is_told_nothing)
+{
+    struct seen seen = { 0 }, before;
+    _cleanup_(path_freep) struct path *path = path_new(&events, true, &seen);
+    struct fake relay = { { &relay_ops }, 0, 9 }, direct = { { &direct_ops }, 0, 9 };
+    struct view packet = { 0 };
+
+    path_carrier_up(path, &relay.base);
+    path_carrier_up(path, &direct.base);
+    CHECK(seen.n_usable + seen.n_changed > 0);
+    before = seen;
+    path_end(path);
+    path_carrier_received(path, &direct.base, &packet, 1);
+    path_carrier_down(path, &direct.base); /* or another took over */
+    path_carrier_down(path, &relay.base);  /* or none were left */
+    CHECK(memcmp(&seen, &before, sizeof(seen)) == 0);
+    path_end(NULL);
+}
+
 TEST(the_best_carrier_carries)
 {
     struct seen seen = { 0 };

@@ -378,12 +378,11 @@ TEST(an_event_without_arguments_is_kept_too)
 {
     _cleanup_(world_freep) struct world *w = app_world("");
     struct wire *ann = app_join(w, "ann", "user", true), *bob = app_join(w, "bob", "user", true);
-    struct rpc_publish bare = { .retain = true,
-                                .request = wire_request(ann),
-                                .topic = VIEW_LIT("a.b") };
+    struct rpc_publish bare = { .retain = true, .topic = VIEW_LIT("a.b") };
     struct rpc_msg msg;
 
     app_publish(ann, &retained, "a.b", 1);
+    bare.request = wire_request(ann);
     wire_send(ann, &(struct rpc_msg){ .type = RPC_PUBLISH, .publish = bare });
     app_subscribe(bob, "a.b", "", true);
     CHECK(app_take(bob, RPC_EVENT, &msg) && msg.event.retained && msg.event.payload.n == 0);
