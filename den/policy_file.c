@@ -73,10 +73,16 @@ static void unknown_key(struct policy_reading *r, const struct yaml_node *node,
                  shown(node, found));
 }
 
+/* A map is its keys and values in turn. */
+static const struct yaml_node *next_key(const struct yaml_node *key)
+{
+    return key->next ? key->next->next : NULL;
+}
+
 static void read_map(struct policy_reading *r, const struct yaml_node *map, const struct key *keys,
                      size_t n_keys, void *into)
 {
-    for (const struct yaml_node *key = map->first; key; key = key->next->next) {
+    for (const struct yaml_node *key = map->first; key; key = next_key(key)) {
         size_t i = 0;
         while (i < n_keys && !view_eq_text(key->text, keys[i].name))
             i++;
@@ -89,7 +95,7 @@ static void read_map(struct policy_reading *r, const struct yaml_node *map, cons
 
 static const struct yaml_node *find_key(const struct yaml_node *map, const char *name)
 {
-    for (const struct yaml_node *key = map->first; key; key = key->next->next)
+    for (const struct yaml_node *key = map->first; key; key = next_key(key))
         if (view_eq_text(key->text, name))
             return key->next;
     return NULL;
@@ -212,7 +218,7 @@ static void read_groups(struct policy_reading *r, const struct yaml_node *node, 
         expected(r, node, "groups such as staff: [456000, 123456]");
         return;
     }
-    for (const struct yaml_node *key = node->first; key; key = key->next->next)
+    for (const struct yaml_node *key = node->first; key; key = next_key(key))
         read_group(r, key, key->next);
 }
 
@@ -264,7 +270,7 @@ static void read_machines(struct policy_reading *r, const struct yaml_node *node
         expected(r, node, "machines such as 123456: {tags: [kiosk], unattended: yes}");
         return;
     }
-    for (const struct yaml_node *key = node->first; key; key = key->next->next) {
+    for (const struct yaml_node *key = node->first; key; key = next_key(key)) {
         if (!read_id(key, id))
             expected(r, key, "an ID of 6 to 9 digits");
         else if (map_set(seen, view_text(id), r))
