@@ -82,7 +82,7 @@ static void turn(struct carry *carry)
 
     fill(carry, &w);
     first_pump = w.n_pumps ? w.of_pump[0] : w.n;
-    if (cli_poll(w.fds, w.n, -1) < 0) {
+    if (cli_poll(w.fds, w.n, line_left(&carry->line)) < 0) {
         for (unsigned long i = 0; i < w.n; i++)
             w.fds[i].revents = 0;
     }
@@ -101,8 +101,10 @@ int carry_run(struct carry *carry)
 {
     struct line *line = &carry->line;
 
-    while (!line->is_over && !cli_stopped())
+    while (!line->is_over && !cli_stopped()) {
         turn(carry);
+        line_check(line);
+    }
     if (!line->is_over)
         line_end(line, 128 + cli_stopped());
     while (carry->n_pumps)

@@ -19,7 +19,6 @@ struct chat {
     struct peer_stream *stream;
     char remote_id[CLI_WHOM];
     bool is_caller, is_asking /* the person, whether to accept */, is_up;
-    bool has_joined, is_online;
     struct cli_ready_wait ready; /* the caller's */
     bool input_ended, we_ended, they_ended, is_over;
     unsigned n_calls; /* taken or asked about */
@@ -202,62 +201,14 @@ static void close_if_done(struct chat *chat)
                         "done"); /* the stream is closed: all of ours was acknowledged */
 }
 
-/* What was typed after the question: "y", "y 30m", "n", "n later, please". */
-struct answer {
-    bool yes;
-    unsigned long long duration_ms; /* 0: as long as policy allows */
-    char reason[128];
-};
-
-static bool is_word(const char *text, size_t len, const char *word, const char *letter)
+static void answer_call(struct chat *chat, const struct cli_answer *answer)
 {
-    return strncasecmp(text, word, len) == 0 && (len == strlen(word) || len == strlen(letter));
-}
-
-/* All that is no clear yes is a no. */
-static struct answer read_answer(const char *text, size_t len)
-{
-    struct answer answer = { .reason = "declined" };
-    size_t word, rest;
-    char more[128];
-
-    while (len && strchr(" \t\r", text[len - 1]))
-        len--;
-    while (len && strchr(" \t", *text)) {
-        text++;
-        len--;
-    }
-    for (word = 0; word < len && text[word] != ' ' && text[word] != '\t'; word++)
-        ;
-    for (rest = word; rest < len && strchr(" \t", text[rest]); rest++)
-        ;
-    snprintf(more, sizeof(more), "%.*s", (int)(len - rest), text + rest);
-    if (word && is_word(text, word, "yes", "y"))
-        answer.yes = !*more || cli_read_duration(more, &answer.duration_ms);
-    else if (word && is_word(text, word, "no", "n") && *more)
-        snprintf(answer.reason, sizeof(answer.reason), "%s", more);
-    return answer;
-}
-
-static void answer_call(struct chat *chat, const struct answer *answer)
-{
-    const struct peer_accept_options options = { .size = sizeof(options),
-                                                 .duration_ms = answer->duration_ms };
-    struct peer_error error;
-
     chat->is_asking = false;
-    if (!answer->yes) {
-        peer_link_decline(chat->link, answer->reason);
-        cli_say("declined");
-    } else if (!peer_link_accept_with(chat->link, NULL, &options, &error)) {
-        cli_fail(chat->cli, "chat", &error);
-    }
+    cli_answer_call(chat->cli, "chat", chat->link, answer);
 }
 
 static void on_incoming(struct chat *chat, const struct peer_event *event)
 {
-    char id[24];
-
     if (chat->link) {
         peer_link_decline(event->link, "busy");
         return;
@@ -266,19 +217,15 @@ static void on_incoming(struct chat *chat, const struct peer_event *event)
     snprintf(chat->remote_id, sizeof(chat->remote_id), "%s", event->remote_id);
     if (chat->n_calls++ > 0 || !chat->cli->accept || isatty(STDIN_FILENO))
         drop_typed(chat);
-    fprintf(stderr, "%s calls (its ID is proved) and asks for:", cli_show_id(event->remote_id, id));
-    for (size_t i = 0; event->capabilities[i]; i++)
-        fprintf(stderr, " %s", event->capabilities[i]);
-    fputc('\n', stderr);
+    cli_show_call(event);
     if (chat->cli->accept) {
-        answer_call(chat, &(struct answer){ .yes = true, .duration_ms = chat->cli->for_ms });
+        answer_call(chat, &(struct cli_answer){ .yes = true, .duration_ms = chat->cli->for_ms });
     } else if (chat->input_ended) {
         cli_say("nobody is here to ask; run with --accept to take calls without asking");
-        answer_call(chat, &(struct answer){ .reason = "declined" });
+        answer_call(chat, &(struct cli_answer){ .reason = "declined" });
     } else {
         chat->is_asking = true;
-        fprintf(stderr, "accept? [y/N] (\"y 30m\" for so long, \"n TEXT\" with a reason) ");
-        fflush(stderr);
+        cli_ask_call();
     }
 }
 
@@ -386,50 +333,21 @@ static void on_stream(struct chat *chat, const struct peer_event *event)
     send_typed(chat);
 }
 
-/* The router is there and den is not: no call can be made, and a person who dials is told rather than kept waiting. */
+/* A person who dials is told rather than kept waiting. */
 static void on_offline(struct chat *chat, const struct peer_event *event)
 {
-    bool is_final = chat->is_online
-                        ? strcmp(event->error.name, "den_away") == 0 && !chat->has_joined
-                        : cli_is_for_people(&event->error) && !chat->is_up;
-
-    if (chat->is_caller && is_final) {
-        chat->is_over = true;
-        chat->status = cli_fail(chat->cli, "chat", &event->error);
+    if (cli_ready_offline(&chat->ready, chat->peer, event, chat->is_up))
         return;
-    }
-    if (peer_is_online(
-            chat->peer)) { /* what is missing comes from den; a chat that stands goes on */
-        chat->ready.last = event->error;
-        cli_say("not ready: %s; trying again in %.1f s", event->error.text,
-                (double)event->pause_ms / 1000);
-        return;
-    }
-    chat->is_online = false;
-    chat->ready.since = 0;
-    cli_say("offline: %s; trying again in %.1f s", event->error.text,
-            (double)event->pause_ms / 1000);
+    chat->is_over = true;
+    chat->status = cli_fail(chat->cli, "chat", &event->error);
 }
 
-static void on_event(struct chat *chat, const struct peer_event *event)
+/* What only is said. */
+static void say_event(const struct chat *chat, const struct peer_event *event)
 {
     char id[24];
 
     switch (event->type) {
-    case PEER_EVENT_JOINED:
-        chat->has_joined = true;
-        chat->ready.since = 0;
-        on_ready(chat);
-        break;
-    case PEER_EVENT_ONLINE:
-        chat->is_online = true;
-        if (chat->is_caller && !chat->has_joined && !chat->ready.since)
-            chat->ready.since = cli_now();
-        cli_say("online");
-        break;
-    case PEER_EVENT_OFFLINE:
-        on_offline(chat, event);
-        break;
     case PEER_EVENT_REFUSED:
         cli_say("a call of %s was refused", cli_show_id(event->remote_id, id));
         cli_fail(chat->cli, "chat", &event->error);
@@ -437,21 +355,8 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     case PEER_EVENT_ALARM:
         cli_say("alarm: %s; no new links are made", event->error.text);
         break;
-    case PEER_EVENT_FAILED:
-        chat->is_over = true;
-        chat->status = cli_fail(chat->cli, "chat", &event->error);
-        break;
-    case PEER_EVENT_INCOMING:
-        on_incoming(chat, event);
-        break;
     case PEER_EVENT_RINGING:
         cli_say("ringing");
-        break;
-    case PEER_EVENT_LINK_UP:
-        on_up(chat);
-        break;
-    case PEER_EVENT_LINK_DOWN:
-        on_down(chat, event);
         break;
     case PEER_EVENT_REKEYED:
         if (event->remote_id)
@@ -473,9 +378,45 @@ static void on_event(struct chat *chat, const struct peer_event *event)
     case PEER_EVENT_PATH:
         say_path(chat, event->link);
         break;
-    case PEER_EVENT_FINDING: /* nothing is examined here */
-    case PEER_EVENT_EXAMINED:
-    case PEER_EVENT_NAMES:
+    default: /* nothing is called, served or examined here */
+        break;
+    }
+}
+
+static void on_stream_closed(struct chat *chat, const struct peer_event *event)
+{
+    if (event->stream != chat->stream)
+        return;
+    receive(chat);
+    chat->stream = NULL;
+    chat->we_ended = chat->they_ended = true;
+}
+
+static void on_event(struct chat *chat, const struct peer_event *event)
+{
+    switch (event->type) {
+    case PEER_EVENT_JOINED:
+        cli_ready_joined(&chat->ready);
+        on_ready(chat);
+        break;
+    case PEER_EVENT_ONLINE:
+        cli_ready_online(&chat->ready);
+        break;
+    case PEER_EVENT_OFFLINE:
+        on_offline(chat, event);
+        break;
+    case PEER_EVENT_FAILED:
+        chat->is_over = true;
+        chat->status = cli_fail(chat->cli, "chat", &event->error);
+        break;
+    case PEER_EVENT_INCOMING:
+        on_incoming(chat, event);
+        break;
+    case PEER_EVENT_LINK_UP:
+        on_up(chat);
+        break;
+    case PEER_EVENT_LINK_DOWN:
+        on_down(chat, event);
         break;
     case PEER_EVENT_STREAM:
         on_stream(chat, event);
@@ -485,22 +426,10 @@ static void on_event(struct chat *chat, const struct peer_event *event)
             receive(chat);
         break;
     case PEER_EVENT_STREAM_CLOSED:
-        if (event->stream == chat->stream) {
-            receive(chat);
-            chat->stream = NULL;
-            chat->we_ended = chat->they_ended = true;
-        }
+        on_stream_closed(chat, event);
         break;
-    case PEER_EVENT_WRITABLE:
-    case PEER_EVENT_DATAGRAM:
-    case PEER_EVENT_RESULT: /* these do not come: nothing is called or served */
-    case PEER_EVENT_REGISTRATION:
-    case PEER_EVENT_INVOCATION:
-    case PEER_EVENT_INTERRUPTED:
-    case PEER_EVENT_SUBSCRIPTION:
-    case PEER_EVENT_MESSAGE:
-    case PEER_EVENT_PUBLISHED:
-        break;
+    default:
+        say_event(chat, event);
     }
 }
 
@@ -520,7 +449,7 @@ static void read_input(struct chat *chat)
     newline = memchr(chat->in, '\n', chat->n_in);
     if (newline || chat->input_ended) {
         size_t used = newline ? (size_t)(newline - chat->in) + 1 : chat->n_in;
-        struct answer answer = read_answer(chat->in, newline ? used - 1 : used);
+        struct cli_answer answer = cli_read_answer(chat->in, newline ? used - 1 : used);
         memmove(chat->in, chat->in + used, chat->n_in - used);
         chat->n_in -= used;
         answer_call(chat, &answer);
@@ -569,6 +498,7 @@ int cli_chat(const struct cli *cli)
                                   .path = cli->path };
 
     chat = (struct chat){ .cli = cli, .is_caller = cli->argument != NULL };
+    chat.ready.dials = chat.is_caller;
     if (chat.is_caller && (chat.status = cli_whom(cli, "chat", cli->argument, chat.remote_id)) != 0)
         return chat.status;
     chat.peer = cli_open(cli, "chat", &config);

@@ -87,19 +87,43 @@ bool cli_read_time(const char *text, uint64_t *ret_ms);
 int cli_change_passphrase(const struct cli *cli);
 /* Whether the person says yes; false when there is no terminal. */
 bool cli_ask(const char *question);
+/* An identity for people, to `out`. */
+void cli_print_identity(const struct peer_identity *identity, FILE *out);
+
+/* ---- ready.c: getting online ---- */
+
+/* Milliseconds of a clock that never goes back. */
+unsigned long long cli_now(void);
 /* Who dials waits so long (ms) for what den has to tell before: certificate, revocations. */
 enum { CLI_READY_MS = 20000 };
 struct cli_ready_wait {
+    bool dials; /* otherwise it serves, and waits for ever */
+    bool is_online, has_joined;
     unsigned long long since; /* cli_now(); 0: nothing is waited for */
     struct peer_error last;   /* why not yet; name "": nothing was said */
 };
+/* What ONLINE, JOINED and OFFLINE do. OFFLINE: false when who dials, and is not linked yet (`is_up`), should give up. */
+void cli_ready_online(struct cli_ready_wait *wait);
+void cli_ready_joined(struct cli_ready_wait *wait);
+bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
+                       const struct peer_event *event, bool is_up);
 int cli_ready_left(const struct cli_ready_wait *wait); /* ms, for cli_wait(); -1: for ever */
 /* It took too long: says so, with the newest reason; the exit status. */
 int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait);
-/* Milliseconds of a clock that never goes back. */
-unsigned long long cli_now(void);
-/* An identity for people, to `out`. */
-void cli_print_identity(const struct peer_identity *identity, FILE *out);
+
+/* ---- answer.c: the question before a call is taken ---- */
+
+/* "y", "y 30m", "n", "n later, please". All that is no clear yes is a no. */
+struct cli_answer {
+    bool yes;
+    unsigned long long duration_ms; /* 0: as long as policy allows */
+    char reason[128];
+};
+void cli_show_call(const struct peer_event *event); /* who, and what for */
+void cli_ask_call(void);
+struct cli_answer cli_read_answer(const char *text, size_t len);
+void cli_answer_call(const struct cli *cli, const char *what, struct peer_link *link,
+                     const struct cli_answer *answer);
 
 /* ---- pki.c: verbs that need no connection and read their own options ---- */
 

@@ -62,7 +62,7 @@ static int wait_ms(const struct explain *explain)
     unsigned long long passed = explain->up_at ? cli_now() - explain->up_at : 0;
 
     if (!explain->up_at || explain->is_asked)
-        return explain->line.has_joined ? -1 : cli_ready_left(&explain->line.ready);
+        return line_left(&explain->line);
     return passed < SETTLE_MS ? (int)(SETTLE_MS - passed) : 0;
 }
 
@@ -81,8 +81,7 @@ static int run(struct explain *explain)
             continue;
         }
         cli_wait(line->peer, -1, wait_ms(explain));
-        if (!line->has_joined && line->ready.since && cli_ready_left(&line->ready) == 0)
-            return cli_ready_over(line->cli, line->verb, &line->ready);
+        line_check(line);
     }
     if (line->is_over && !explain->is_over)
         return line->status ? line->status : 1;

@@ -122,6 +122,7 @@ bool line_open(struct line *line)
                                   .capabilities = line->takes_calls ? line->caps : NULL,
                                   .allow_loopback = line->cli->loopback };
 
+    line->ready.dials = !line->takes_calls;
     signal(SIGPIPE, SIG_IGN); /* who reads what comes may have left: that ends one pump alone */
     line->peer = cli_open(line->cli, line->verb, &config);
     line->status = line->peer ? 0 : 1;
@@ -163,8 +164,7 @@ static void on_ready(struct line *line)
     struct peer_identity identity;
     char id[24];
 
-    line->has_joined = true;
-    line->ready.since = 0;
+    cli_ready_joined(&line->ready);
     if (peer_identity(line->peer, &identity))
         cli_say("this machine is %s in %s", cli_show_id(identity.id, id), identity.network);
     if (line->takes_calls)
@@ -176,78 +176,53 @@ static void on_ready(struct line *line)
 /* Who dials for one thing is told rather than kept waiting; who serves waits. */
 static void on_offline(struct line *line, const struct peer_event *event)
 {
-    bool is_final = line->is_online
-                        ? strcmp(event->error.name, "den_away") == 0 && !line->has_joined
-                        : cli_is_for_people(&event->error) && !line->is_up;
+    if (!cli_ready_offline(&line->ready, line->peer, event, line->is_up))
+        line_end(line, cli_fail(line->cli, line->verb, &event->error));
+}
 
-    if (!line->takes_calls && is_final) {
-        line_end(line, cli_fail(line->cli, line->verb, &event->error));
-        return;
-    }
-    if (!peer_is_online(line->peer)) {
-        line->is_online = false;
-        line->ready.since = 0;
-    } else if (!line->takes_calls && cli_ready_left(&line->ready) == 0) {
-        line_end(line, cli_fail(line->cli, line->verb, &event->error));
-        return;
-    }
-    cli_say("%s: %s; trying again in %.1f s", line->is_online ? "not ready" : "offline",
-            event->error.text, (double)event->pause_ms / 1000);
+int line_left(const struct line *line)
+{
+    return cli_ready_left(&line->ready);
+}
+
+void line_check(struct line *line)
+{
+    if (!line->is_over && line_left(line) == 0)
+        line_end(line, cli_ready_over(line->cli, line->verb, &line->ready));
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------- */
 
-static void answer(struct line *line, struct peer_link *link, bool yes)
+static void answer(struct line *line, struct peer_link *link, const struct cli_answer *answer)
 {
-    struct peer_error error;
-
     line->is_asking = false;
     line->link = NULL;
-    if (!yes) {
-        peer_link_decline(link, "declined");
-        cli_say("declined");
-    } else if (!peer_link_accept(link, NULL, &error)) {
-        cli_fail(line->cli, line->verb, &error);
-    }
+    cli_answer_call(line->cli, line->verb, link, answer);
 }
 
 static void on_incoming(struct line *line, const struct peer_event *event)
 {
-    char id[24];
-
     if (line->is_asking) {
         peer_link_decline(event->link, "busy");
         return;
     }
-    fprintf(stderr, "%s calls (its ID is proved) and asks for:", cli_show_id(event->remote_id, id));
-    for (size_t i = 0; event->capabilities[i]; i++)
-        fprintf(stderr, " %s", event->capabilities[i]);
-    fputc('\n', stderr);
+    cli_show_call(event);
     if (line->cli->accept) {
-        answer(line, event->link, true);
+        answer(line, event->link, &(struct cli_answer){ .yes = true });
     } else if (line->input_ended) {
         cli_say("nobody is here to ask; run with --accept to take calls without asking");
-        answer(line, event->link, false);
+        answer(line, event->link, &(struct cli_answer){ .reason = "declined" });
     } else {
         line->link = event->link;
         line->is_asking = true;
         line->n_in = 0;
-        fprintf(stderr, "accept? [y/N] ");
-        fflush(stderr);
+        cli_ask_call();
     }
 }
 
 int line_question(const struct line *line)
 {
     return line->is_asking && !line->input_ended ? STDIN_FILENO : -1;
-}
-
-static bool is_yes(const char *text, size_t len)
-{
-    while (len && isspace((unsigned char)text[len - 1]))
-        len--;
-    return (len == 1 && strncasecmp(text, "y", 1) == 0) ||
-           (len == 3 && strncasecmp(text, "yes", 3) == 0);
 }
 
 void line_answer(struct line *line)
@@ -260,8 +235,10 @@ void line_answer(struct line *line)
         line->input_ended = true;
     else
         line->n_in += (size_t)n;
-    if (line->input_ended || line->n_in == sizeof(line->in) || memchr(line->in, '\n', line->n_in))
-        answer(line, line->link, is_yes(line->in, line->n_in));
+    if (line->input_ended || line->n_in == sizeof(line->in) || memchr(line->in, '\n', line->n_in)) {
+        const struct cli_answer said = cli_read_answer(line->in, line->n_in);
+        answer(line, line->link, &said);
+    }
 }
 
 /* ---- events ------------------------------------------------------------------------------------------- */
@@ -293,10 +270,7 @@ void line_event(struct line *line, const struct peer_event *event)
         on_ready(line);
         break;
     case PEER_EVENT_ONLINE:
-        line->is_online = true;
-        if (!line->has_joined && !line->ready.since)
-            line->ready.since = cli_now();
-        cli_say("online");
+        cli_ready_online(&line->ready);
         break;
     case PEER_EVENT_OFFLINE:
         on_offline(line, event);

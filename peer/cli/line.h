@@ -23,7 +23,7 @@ struct line {
     struct peer *peer;
     struct peer_link *link;      /* dialled; or the call that somebody is asked about */
     struct cli_ready_wait ready; /* who dials */
-    bool has_joined, is_online, is_up, is_asking, input_ended;
+    bool is_up, is_asking, input_ended;
     bool is_over; /* with this exit status */
     int status;
     char in[256]; /* typed for the question */
@@ -42,6 +42,10 @@ void line_dial(struct line *line);
 void line_end(struct line *line, int status);
 /* What all of them do with an event. The verb looks at it first: LINK_DOWN takes line->link away. */
 void line_event(struct line *line, const struct peer_event *event);
+/* How long who dials waits for what it has to know before (ms, for cli_wait(); -1: for ever), and what is done when that
+ * time is over. */
+int line_left(const struct line *line);
+void line_check(struct line *line);
 /* The descriptor to wait on for an answer to the question, or -1; and what is done when it is readable. */
 int line_question(const struct line *line);
 void line_answer(struct line *line);

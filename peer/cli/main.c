@@ -224,14 +224,6 @@ enum cli_ready cli_wait(const struct peer *peer, int input, int ms)
     return (enum cli_ready)ready;
 }
 
-unsigned long long cli_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (unsigned long long)t.tv_sec * 1000 + (unsigned long long)t.tv_nsec / 1000000;
-}
-
 bool cli_read_path(const char *text, enum peer_path *ret_path)
 {
     static const char *const names[] = { [PEER_PATH_AUTO] = "auto",
@@ -249,129 +241,107 @@ bool cli_read_path(const char *text, enum peer_path *ret_path)
     return false;
 }
 
-int cli_ready_left(const struct cli_ready_wait *wait)
+/* ---- options ---- */
+
+static const struct option options[] = {
+    { "state", required_argument, NULL, 's' },
+    { "join-file", required_argument, NULL, 'j' },
+    { "timeout", required_argument, NULL, 't' },
+    { "accept", no_argument, NULL, 'a' },
+    { "for", required_argument, NULL, 'F' },
+    { "facts", required_argument, NULL, 'f' },
+    { "loopback", no_argument, NULL, 'l' },
+    { "sas", no_argument, NULL, 'S' },
+    { "resume", no_argument, NULL, 'R' },
+    { "passphrase-fd", required_argument, NULL, 'p' },
+    { "new-passphrase-fd", required_argument, NULL, 'n' },
+    { "remove", no_argument, NULL, 'X' },
+    { "yes", no_argument, NULL, 'y' },
+    { "path", required_argument, NULL, 'P' },
+    { "json", no_argument, NULL, 'J' },
+    { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
+    { NULL, 0, NULL, 0 },
+};
+
+/* Those that are kept as they stand. */
+static bool take_plain(struct cli *cli, int letter)
 {
-    unsigned long long now = cli_now();
+    const struct {
+        int letter;
+        bool *flag;
+        const char **text;
+    } plain[] = {
+        { 'a', .flag = &cli->accept },        { 'S', .flag = &cli->sas },
+        { 'l', .flag = &cli->loopback },      { 'J', .flag = &cli->json },
+        { 'R', .flag = &cli->resume },        { 'X', .flag = &cli->remove },
+        { 'y', .flag = &cli->yes },           { 's', .text = &cli->state_dir },
+        { 'j', .text = &cli->join_file },     { 'f', .text = &cli->facts_file },
+        { 'p', .text = &cli->passphrase_fd }, { 'n', .text = &cli->new_passphrase_fd },
+    };
 
-    if (!wait->since)
-        return -1;
-    return now - wait->since >= CLI_READY_MS ? 0 : (int)(wait->since + CLI_READY_MS - now);
-}
-
-int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait)
-{
-    struct peer_error error = wait->last;
-
-    if (error.name[0] == '\0') {
-        snprintf(error.name, sizeof(error.name), "stale");
-        snprintf(error.text, sizeof(error.text),
-                 "den has not answered for %d s what this machine has to know before it dials",
-                 CLI_READY_MS / 1000);
-        snprintf(
-            error.remedy, sizeof(error.remedy),
-            "try again; if it repeats, tell the operator: the router, or somebody before it, keeps "
-            "den's answers back");
+    for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
+        if (plain[i].letter != letter)
+            continue;
+        if (plain[i].flag)
+            *plain[i].flag = true;
+        else
+            *plain[i].text = optarg;
+        return true;
     }
-    return cli_fail(cli, what, &error);
+    return false;
 }
 
-/* The joined option and argument of one call; false after having said what was wrong. */
+static bool read_duration(struct cli *cli)
+{
+    if (cli_read_duration(optarg, &cli->for_ms))
+        return true;
+    fprintf(stderr, "warren: --for: expected a duration such as 30m or 2h, found \"%.64s\"\n",
+            optarg);
+    return false;
+}
+
+static bool read_timeout(struct cli *cli)
+{
+    char *end;
+
+    cli->timeout_s = strtod(optarg, &end);
+    if (*end == '\0' && cli->timeout_s > 0)
+        return true;
+    fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n", optarg);
+    return false;
+}
+
+static bool take_option(struct cli *cli, int letter, bool *ret_done)
+{
+    switch (letter) {
+    case 'F':
+        return read_duration(cli);
+    case 'P':
+        return cli_read_path(optarg, &cli->path);
+    case 't':
+        return read_timeout(cli);
+    case 'h':
+        usage(stdout);
+        return *ret_done = true;
+    case 'V':
+        printf("warren %s\n", peer_version());
+        return *ret_done = true;
+    default:
+        return take_plain(cli, letter);
+    }
+}
+
+/* `given`: the letters of those that are there. False after having said what was wrong. */
 static bool read_options(int argc, char **argv, struct cli *cli, char *given, bool *ret_done)
 {
-    static const struct option options[] = {
-        { "state", required_argument, NULL, 's' },
-        { "join-file", required_argument, NULL, 'j' },
-        { "timeout", required_argument, NULL, 't' },
-        { "accept", no_argument, NULL, 'a' },
-        { "for", required_argument, NULL, 'F' },
-        { "facts", required_argument, NULL, 'f' },
-        { "loopback", no_argument, NULL, 'l' },
-        { "sas", no_argument, NULL, 'S' },
-        { "resume", no_argument, NULL, 'R' },
-        { "passphrase-fd", required_argument, NULL, 'p' },
-        { "new-passphrase-fd", required_argument, NULL, 'n' },
-        { "remove", no_argument, NULL, 'X' },
-        { "yes", no_argument, NULL, 'y' },
-        { "path", required_argument, NULL, 'P' },
-        { "json", no_argument, NULL, 'J' },
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },
-        { NULL, 0, NULL, 0 },
-    };
-    char *end;
     int c;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while (!*ret_done && (c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (strlen(given) < MAX_GIVEN)
             given[strlen(given)] = (char)c;
-        switch (c) {
-        case 's':
-            cli->state_dir = optarg;
-            break;
-        case 'j':
-            cli->join_file = optarg;
-            break;
-        case 'a':
-            cli->accept = true;
-            break;
-        case 'F':
-            if (!cli_read_duration(optarg, &cli->for_ms)) {
-                fprintf(stderr,
-                        "warren: --for: expected a duration such as 30m or 2h, found \"%.64s\"\n",
-                        optarg);
-                return false;
-            }
-            break;
-        case 'f':
-            cli->facts_file = optarg;
-            break;
-        case 'S':
-            cli->sas = true;
-            break;
-        case 'l':
-            cli->loopback = true;
-            break;
-        case 'J':
-            cli->json = true;
-            break;
-        case 'P':
-            if (!cli_read_path(optarg, &cli->path))
-                return false;
-            break;
-        case 'R':
-            cli->resume = true;
-            break;
-        case 'p':
-            cli->passphrase_fd = optarg;
-            break;
-        case 'n':
-            cli->new_passphrase_fd = optarg;
-            break;
-        case 'X':
-            cli->remove = true;
-            break;
-        case 'y':
-            cli->yes = true;
-            break;
-        case 't':
-            cli->timeout_s = strtod(optarg, &end);
-            if (*end != '\0' || !(cli->timeout_s > 0)) {
-                fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n",
-                        optarg);
-                return false;
-            }
-            break;
-        case 'h':
-            usage(stdout);
-            *ret_done = true;
-            return true;
-        case 'V':
-            printf("warren %s\n", peer_version());
-            *ret_done = true;
-            return true;
-        default:
+        if (!take_option(cli, c, ret_done))
             return false;
-        }
     }
     return true;
 }

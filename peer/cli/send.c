@@ -246,10 +246,11 @@ static int run(struct send *s)
     if (!line_open(line))
         return line->status;
     while (!line->is_over && !cli_stopped()) {
-        cli_wait(line->peer, -1, -1);
+        cli_wait(line->peer, -1, line_left(line));
         while (!line->is_over && peer_next_event(line->peer, &event))
             on_event(s, &event);
         pump(s);
+        line_check(line);
     }
     if (!line->is_over)
         line_end(line, 128 + cli_stopped());
