@@ -1,54 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "router/dealer.h"
+#include "router/call.h"
 #include "router/frailty.h"
 #include "router/meta.h"
 #include "router/network.h"
 #include "router/router.h"
 
 #include <inttypes.h>
-
-/* A call that waits for an answer. */
-struct call {
-    struct list of_caller, of_callee;
-    struct router *router;
-    struct conn *caller; /* NULL: the router itself */
-    struct conn *callee;
-    uint64_t request;      /* the caller's number */
-    uint64_t invocation;   /* ours, for the callee */
-    uint64_t registration; /* struct proc's ID: it may be gone by now */
-    uint64_t began_at;     /* moment.fine */
-    uint64_t asked_at;     /* moment.mono: from then on its caller's time-out runs */
-    uint64_t timeout;      /* ms; 0: it is its callee who looks after it, or none was asked for */
-    bool wants_progress;
-    bool is_open;      /* more of it comes */
-    bool is_in_parts;  /* it was open once: only its head is kept */
-    bool is_continued; /* a second part went out */
-    bool discloses;    /* names its caller */
-    bool tells_which;  /* names the procedure: its callee serves a pattern */
-    bool tells_timeout;
-    bool is_killed;    /* canceled, and the callee has the last word */
-    bool is_packed;    /* by payload passthru mode */
-    bool is_answering; /* progress went out: it stays with this callee */
-    struct deadline deadline;
-    struct charge charge;
-    /* The CALL again: whole where another callee may have to take it, its head alone where more of
-     * it comes. Empty otherwise. */
-    struct buf frame;
-    size_t n_kept;    /* bytes of it that count for the caller */
-    struct buf tried; /* sessions that said `unavailable`, u64 each */
-    dealer_on_answer *on_answer;
-    void *user;
-};
-
-struct dealer {
-    struct procs *procs;
-    struct map *calls; /* by callee's session and invocation */
-    struct map *asked; /* by caller's session and request */
-};
-
-struct call_key {
-    uint64_t session, number; /* the callee's and the invocation, or the caller's and the request */
-};
 
 struct dealer *dealer_new(const struct realm *realm)
 {
@@ -88,192 +45,6 @@ size_t dealer_n_calls(const struct dealer *dealer)
 bool dealer_serves(const struct dealer *dealer, struct view procedure)
 {
     return procs_best(dealer->procs, procedure) != NULL;
-}
-
-/* ---- a call's life --------------------------------------------------------------------------- */
-
-static void leave_callee(struct call *call)
-{
-    struct call_key key = { call->callee->session, call->invocation };
-
-    map_remove(call->callee->realm->dealer->calls, VIEW(&key, sizeof(key)));
-    list_remove(&call->of_callee);
-}
-
-static void join_callee(struct call *call, const struct reg *reg)
-{
-    struct conn *callee = reg->owner;
-    struct call_key key;
-
-    call->callee = callee;
-    vigil_begin(callee);
-    call->registration = reg->proc->id;
-    call->tells_which = reg->proc->kind != MATCH_EXACT;
-    call->tells_timeout = reg->forwards_timeout;
-    call->invocation = ++callee->last_invocation;
-    list_append(&callee->serving, &call->of_callee);
-    key = (struct call_key){ callee->session, call->invocation };
-    map_set(callee->realm->dealer->calls, VIEW(&key, sizeof(key)), call);
-}
-
-/* A call of the router itself has no number that anybody could ask for. */
-static void join_caller(struct call *call, struct conn *caller, uint64_t request)
-{
-    struct call_key key = { caller->session, request };
-
-    call->caller = caller;
-    call->request = request;
-    list_append(&caller->asked, &call->of_caller);
-    map_set(caller->realm->dealer->asked, VIEW(&key, sizeof(key)), call);
-}
-
-static void leave_caller(struct call *call)
-{
-    struct call_key key;
-
-    if (!call->caller)
-        return;
-    key = (struct call_key){ call->caller->session, call->request };
-    map_remove(call->caller->realm->dealer->asked, VIEW(&key, sizeof(key)));
-    list_remove(&call->of_caller);
-    call->caller->n_kept -= call->n_kept;
-}
-
-static void call_free(struct call *call)
-{
-    leave_callee(call);
-    leave_caller(call);
-    deadline_clear(&call->router->deadlines, &call->deadline);
-    charge_release(&call->charge);
-    buf_free(&call->frame);
-    buf_free(&call->tried);
-    free(call);
-}
-
-static void count_end(const struct call *call, struct view error_uri)
-{
-    struct metrics *metrics = &call->router->metrics;
-
-    if (!call->caller) /* the router's own: it was not counted */
-        return;
-    metrics_took(&metrics->call_time, call->router->now.fine - call->began_at);
-    if (error_uri.len)
-        metrics_call_failed(metrics, error_uri);
-}
-
-/* The last word on a call: it is freed before the answer goes out. */
-static void finish(struct call *call, const struct dealer_answer *answer)
-{
-    dealer_on_answer *on_answer = call->on_answer;
-    struct conn *caller = call->caller;
-    uint64_t request = call->request;
-    void *user = call->user;
-    struct rpc_msg msg = { .type = RPC_RESULT,
-                           .result = { request, false, answer->payload, answer->ppt } };
-
-    count_end(call, answer->is_error ? answer->uri : (struct view){ 0 });
-    call_free(call);
-    if (on_answer) {
-        on_answer(user, answer);
-        return;
-    }
-    if (answer->is_error)
-        msg = (struct rpc_msg){ .type = RPC_ERROR,
-                                .error = { RPC_CALL, request, answer->uri, answer->payload,
-                                           answer->ppt } };
-    conn_send(caller, &msg);
-}
-
-static void fail(struct call *call, enum err_code code, const char *cause)
-{
-    _buf_ uri = { 0 };
-    _buf_ payload = { 0 };
-    struct err why;
-
-    err_set(&why, code, "%s", cause);
-    if (code == ERR_BUSY)
-        buf_put_text(&uri, "wamp.error.unavailable");
-    else
-        rpc_error_uri("network", code, &uri);
-    rpc_error_put_payload(&why, &payload);
-    finish(call, &(struct dealer_answer){ true, buf_view(&uri), { buf_view(&payload), 2 } });
-}
-
-static void fail_over(struct call *call, enum metric_limit limit, const struct err *why)
-{
-    _buf_ payload = { 0 };
-
-    rpc_error_put_payload(why, &payload);
-    finish(call, &(struct dealer_answer){
-                     true, view_text(metrics_limit_told(limit)), { buf_view(&payload), 2 } });
-}
-
-/* The callee may stop working on it. One who did not say that it understands is left alone. */
-static void interrupt(const struct call *call, const char *mode, const char *reason)
-{
-    struct rpc_interrupt message = { call->invocation, view_text(mode), view_text(reason) };
-
-    if (call->callee->features & CONN_CAN_CANCEL)
-        conn_send(call->callee, &(struct rpc_msg){ .type = RPC_INTERRUPT, .interrupt = message });
-}
-
-static void on_late(struct deadline *deadline)
-{
-    struct call *call = CONTAINER(deadline, struct call, deadline);
-
-    metrics_limit(&call->router->metrics, LIMIT_CALL_TIME);
-    interrupt(call, "killnowait", "wamp.error.timeout");
-    fail(call, ERR_TIMEOUT, "no answer in time");
-}
-
-/* For another sign of life, and never beyond what the caller said (WAMP: "Call Timeout"). */
-static void wait_for(struct call *call)
-{
-    uint64_t until = call->router->now.mono + call->router->config->call_timeout;
-
-    if (call->timeout)
-        until = min_u64(until, call->asked_at + call->timeout);
-    deadline_set(&call->router->deadlines, &call->deadline, until);
-}
-
-static struct call *call_new(struct router *router, const struct reg *reg)
-{
-    struct call *call = mem_new(struct call);
-
-    call->router = router;
-    call->began_at = router->now.fine;
-    call->asked_at = router->now.mono;
-    call->deadline.on_passed = on_late;
-    list_init(&call->of_caller);
-    join_callee(call, reg);
-    return call;
-}
-
-/* Every word of the details is ours: of what the caller wrote, only what two ends agree on about
- * the payload gets in here. They are the same in each part of a call. */
-static void invoke(const struct call *call, const struct rpc_call *ask, const char *source)
-{
-    const struct conn *caller = call->caller;
-    bool is_named = caller && call->discloses;
-    bool is_told = caller && call->callee->role == ROLE_DEN; /* its audit says from where */
-    struct rpc_invocation invocation = {
-        .request = call->invocation,
-        .registration = call->registration,
-        .caller = is_named ? caller->session : 0,
-        .receive_progress = call->wants_progress,
-        .caller_authid = is_named ? conn_id(caller) : (struct view){ 0 },
-        .caller_authrole = view_text(!caller    ? "router"
-                                     : is_named ? caller->authrole
-                                                : ""),
-        .procedure = call->tells_which ? ask->procedure : (struct view){ 0 },
-        .source = view_text(is_told ? caller->address : source),
-        .payload = ask->payload,
-        .progress = call->is_open,
-        .timeout = call->tells_timeout ? ask->timeout : 0,
-        .ppt = ask->ppt,
-    };
-
-    conn_send(call->callee, &(struct rpc_msg){ .type = RPC_INVOCATION, .invocation = invocation });
 }
 
 static const char *source_of(const struct conn *conn)
@@ -419,7 +190,7 @@ static void agree(struct call *call, const struct reg *reg, const struct rpc_cal
     call->discloses =
         realm_discloses(call->caller->realm, ask->disclose_me || reg->discloses_caller);
     call->timeout = reg->forwards_timeout ? 0 : ask->timeout;
-    wait_for(call);
+    call_wait(call);
 }
 
 static void start(struct conn *conn, const struct conn_input *in, const struct reg *reg,
@@ -428,14 +199,14 @@ static void start(struct conn *conn, const struct conn_input *in, const struct r
     const struct rpc_call *ask = &in->msg->call;
     struct call *call = call_new(conn->router, reg);
 
-    join_caller(call, conn, ask->request);
+    call_join_caller(call, conn, ask->request);
     call->charge = charge;
     call->wants_progress = ask->receive_progress;
     call->is_open = call->is_in_parts = ask->progress;
     call->is_packed = !rpc_ppt_is_empty(&ask->ppt);
     keep_frame(call, reg, in);
     agree(call, reg, ask);
-    invoke(call, ask, source_of(conn));
+    call_invoke(call, ask, source_of(conn));
 }
 
 static void call_new_one(struct conn *conn, const struct conn_input *in)
@@ -474,9 +245,9 @@ static bool can_pass(struct call *call, const struct rpc_call *ask)
     if (!keyword)
         return true;
     metrics_count(&call->router->metrics, METRIC_WITHHELD_INVOCATIONS);
-    interrupt(call, "killnowait", "wamp.error.invalid_argument");
+    call_interrupt(call, "killnowait", "wamp.error.invalid_argument");
     frailty_refuse(keyword, "callee", &why);
-    fail(call, why.code, why.text);
+    call_fail(call, why.code, why.text);
     return false;
 }
 
@@ -488,8 +259,8 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
 
     if (conn_is_slow(call->callee)) {
         metrics_limit(&call->router->metrics, LIMIT_SLOW_CALLEE);
-        interrupt(call, "killnowait", "wamp.error.unavailable");
-        fail(call, ERR_BUSY, "its server does not keep up");
+        call_interrupt(call, "killnowait", "wamp.error.unavailable");
+        call_fail(call, ERR_BUSY, "its server does not keep up");
         return;
     }
     if (!can_pass(call, ask))
@@ -500,8 +271,8 @@ static void pass_chunk(struct call *call, const struct rpc_call *ask)
     call->is_open = ask->progress;
     call->is_continued = true;
     if (!call->is_killed)
-        wait_for(call);
-    invoke(call, &head.call, source_of(call->caller));
+        call_wait(call);
+    call_invoke(call, &head.call, source_of(call->caller));
 }
 
 /* A part counts as a request; one too many ends its call. */
@@ -513,8 +284,8 @@ static bool may_go_on(struct conn *conn, struct call *call)
         return true;
     if (conn->state == CONN_CLOSING || !call) /* with the session, its calls are gone */
         return false;
-    interrupt(call, "killnowait", metrics_limit_told(LIMIT_REQUEST_RATE));
-    fail_over(call, LIMIT_REQUEST_RATE, &why);
+    call_interrupt(call, "killnowait", metrics_limit_told(LIMIT_REQUEST_RATE));
+    call_fail_over(call, LIMIT_REQUEST_RATE, &why);
     return false;
 }
 
@@ -586,13 +357,13 @@ bool dealer_cancel(struct conn *conn, const struct conn_input *in, struct err *e
     }
     if (can_cancel && view_eq_text(ask->mode, "kill")) {
         if (!call->is_killed)
-            interrupt(call, "kill", "wamp.error.canceled");
+            call_interrupt(call, "kill", "wamp.error.canceled");
         call->is_killed = true;
         return true;
     }
     if (!view_eq_text(ask->mode, "skip"))
-        interrupt(call, "killnowait", "wamp.error.canceled");
-    fail(call, ERR_CANCELED, "its caller canceled it");
+        call_interrupt(call, "killnowait", "wamp.error.canceled");
+    call_fail(call, ERR_CANCELED, "its caller canceled it");
     return true;
 }
 
@@ -620,13 +391,13 @@ static bool can_unpack(struct call *call, const struct rpc_ppt *ppt)
 
     if (rpc_ppt_is_empty(ppt) || !call->caller || (call->caller->features & CONN_PACKS_CALLS))
         return true;
-    interrupt(call, "killnowait", "wamp.error.feature_not_supported");
+    call_interrupt(call, "killnowait", "wamp.error.feature_not_supported");
     err_set(&why, ERR_INVALID_ARGUMENT,
             "its server packs payloads, and the caller said that it cannot");
     rpc_error_put_payload(&why, &payload);
-    finish(call, &(struct dealer_answer){ true,
-                                          VIEW_LIT("wamp.error.feature_not_supported"),
-                                          { buf_view(&payload), 2 } });
+    call_finish(call, &(struct dealer_answer){ true,
+                                               VIEW_LIT("wamp.error.feature_not_supported"),
+                                               { buf_view(&payload), 2 } });
     return false;
 }
 
@@ -645,9 +416,9 @@ static bool can_bear(struct call *call, const struct rpc_result *yield)
         return true;
     metrics_count(&call->router->metrics, METRIC_WITHHELD_RESULTS);
     if (yield->progress)
-        interrupt(call, "killnowait", "wamp.error.invalid_argument");
+        call_interrupt(call, "killnowait", "wamp.error.invalid_argument");
     frailty_refuse(keyword, "caller", &why);
-    fail(call, why.code, why.text);
+    call_fail(call, why.code, why.text);
     return false;
 }
 
@@ -685,13 +456,13 @@ static void pass_progress(struct call *call, const struct rpc_result *yield)
 
     if (conn_is_slow(call->caller)) {
         metrics_limit(&call->router->metrics, LIMIT_SLOW_CALLER);
-        interrupt(call, "killnowait", metrics_limit_told(LIMIT_SLOW_CALLER));
+        call_interrupt(call, "killnowait", metrics_limit_told(LIMIT_SLOW_CALLER));
         err_set(&why, ERR_LIMIT, "the results come faster than this session takes them");
-        fail_over(call, LIMIT_SLOW_CALLER, &why);
+        call_fail_over(call, LIMIT_SLOW_CALLER, &why);
         return;
     }
     call->asked_at = call->router->now.mono;
-    wait_for(call);
+    call_wait(call);
     send_progress(call, yield);
 }
 
@@ -707,14 +478,14 @@ bool dealer_yield(struct conn *conn, const struct conn_input *in, struct err *er
     if (!call || !can_unpack(call, &yield->ppt) || !can_bear(call, yield))
         return true;
     if (!yield->progress) {
-        finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
+        call_finish(call, &(struct dealer_answer){ .payload = yield->payload, .ppt = yield->ppt });
         return true;
     }
     call->is_answering = true;
     if (call->caller && call->wants_progress && !call->is_killed)
         pass_progress(call, yield);
     else if (!call->caller)
-        wait_for(call);
+        call_wait(call);
     return true;
 }
 
@@ -741,14 +512,14 @@ static void reroute(struct call *call, const struct rpc_error *error)
     struct reg *reg = find_another(call, &again);
 
     if (!reg) {
-        finish(call, &(struct dealer_answer){ true, VIEW_LIT("wamp.error.no_available_callee"),
-                                              bearable(call, error->payload), error->ppt });
+        call_finish(call, &(struct dealer_answer){ true, VIEW_LIT("wamp.error.no_available_callee"),
+                                                   bearable(call, error->payload), error->ppt });
         return;
     }
-    leave_callee(call);
-    join_callee(call, reg);
+    call_leave_callee(call);
+    call_join_callee(call, reg);
     agree(call, reg, &again.call);
-    invoke(call, &again.call, source_of(call->caller));
+    call_invoke(call, &again.call, source_of(call->caller));
 }
 
 bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *err)
@@ -765,12 +536,12 @@ bool dealer_error(struct conn *conn, const struct conn_input *in, struct err *er
     if (call && !can_unpack(call, &error->ppt))
         return true;
     if (call && call->is_continued && conn->is_answered_for) /* it has the parts before */
-        interrupt(call, "killnowait", "wamp.error.invalid_argument");
+        call_interrupt(call, "killnowait", "wamp.error.invalid_argument");
     if (call && call->caller && view_eq_text(error->uri, "wamp.error.unavailable"))
         reroute(call, error);
     else if (call)
-        finish(call, &(struct dealer_answer){ true, error->uri, bearable(call, error->payload),
-                                              error->ppt });
+        call_finish(call, &(struct dealer_answer){ true, error->uri, bearable(call, error->payload),
+                                                   error->ppt });
     return true;
 }
 
@@ -792,8 +563,8 @@ void dealer_abandon(struct conn *conn, enum err_code code, const char *cause)
     LIST_EACH(call, &conn->serving, of_callee) {
         if (call->is_answering)
             continue;
-        interrupt(call, "killnowait", "wamp.error.timeout");
-        fail(call, code, cause);
+        call_interrupt(call, "killnowait", "wamp.error.timeout");
+        call_fail(call, code, cause);
     }
 }
 
@@ -802,8 +573,8 @@ void dealer_give_up(struct conn *conn, const char *cause)
     struct call *call;
 
     LIST_EACH(call, &conn->asked, of_caller) {
-        interrupt(call, "killnowait", "wamp.error.canceled");
-        fail(call, ERR_CANCELED, cause);
+        call_interrupt(call, "killnowait", "wamp.error.canceled");
+        call_fail(call, ERR_CANCELED, cause);
     }
 }
 
@@ -814,12 +585,12 @@ void dealer_leave(struct conn *conn)
     procs_leave(conn);
     LIST_EACH(call, &conn->asked, of_caller) {
         if (call->callee != conn)
-            interrupt(call, "killnowait", "wamp.error.canceled");
-        count_end(call, VIEW_LIT("wamp.error.canceled"));
+            call_interrupt(call, "killnowait", "wamp.error.canceled");
+        call_count_end(call, VIEW_LIT("wamp.error.canceled"));
         call_free(call);
     }
     LIST_EACH(call, &conn->serving, of_callee) /* who is told ends no other call of this list */
-        fail(call, ERR_CANCELED, "its server left");
+        call_fail(call, ERR_CANCELED, "its server left");
 }
 
 /* ---- the router's own ------------------------------------------------------------------------ */
@@ -838,8 +609,8 @@ struct call *dealer_ask(struct router *router, const char *procedure, struct rpc
     call = call_new(router, reg);
     call->on_answer = on_answer;
     call->user = user;
-    wait_for(call);
-    invoke(call, &ask, source);
+    call_wait(call);
+    call_invoke(call, &ask, source);
     return call;
 }
 
