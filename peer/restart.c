@@ -17,6 +17,7 @@ enum {
     MAX_FAILURES = 12,
     WINDOW_MS = 60 * 1000,
     MAX_IN_WINDOW = 20, /* that the other end makes us begin */
+    THEIR_PAUSE_MS = 1000,
     MAX_JUMP = 1000000,
     TELL_CALL_MS = 10000,
     TELL_AGAIN_MS = 2000,
@@ -379,13 +380,19 @@ static void add_candidates(struct attempt *attempt, const struct ice_description
         ice_agent_end_remote(agent);
 }
 
+static void begin_theirs(struct session *session, uint64_t number)
+{
+    session->restart.theirs_at = clock_mono_ms();
+    begin(session, number);
+}
+
 static bool take_description(struct session *session, uint64_t number,
                              const struct ice_description *theirs, struct err *err)
 {
     struct restart *restart = &session->restart;
 
     if (number > restart->number && number - restart->number <= MAX_JUMP && !is_too_often(restart))
-        begin(session, number);
+        begin_theirs(session, number);
     if (number != restart->number || !restart->next)
         return true; /* of an older one, or ours did not come to be */
     if (restart->next->has_theirs) {
@@ -467,20 +474,45 @@ void restart_update(struct session *session, struct view list, struct view more)
 
 /* ---- its life -------------------------------------------------------------------------------------------- */
 
+/* A try that the other end wants while the one that it wanted before has hardly begun: each holds sockets until it is closed. */
+static uint64_t too_soon_for(const struct session *session, const struct restart_frame *frame)
+{
+    const struct restart *restart = &session->restart;
+    uint64_t number, since = clock_mono_ms() - restart->theirs_at;
+    struct view text;
+
+    if (!link_ice_read(buf_view(&frame->bytes), &number, &text) || number <= restart->number ||
+        restart->theirs_at == 0 || since >= THEIR_PAUSE_MS)
+        return 0;
+    return THEIR_PAUSE_MS - since;
+}
+
+/* What was noted, in order, as far as it need not wait. More may come meanwhile. */
+static void take_inbox(struct session *session)
+{
+    struct restart *restart = &session->restart;
+    uint64_t wait = 0;
+
+    while (restart->n_inbox > 0 && session->state == SESSION_UP && wait == 0) {
+        struct restart_frame first = restart->inbox[0];
+
+        wait = too_soon_for(session, &first);
+        if (wait > 0)
+            break;
+        restart->n_inbox--;
+        memmove(restart->inbox, restart->inbox + 1, restart->n_inbox * sizeof(first));
+        take_frame(session, &first);
+        buf_wipe(&first.bytes);
+    }
+    if (wait > 0)
+        loop_timer_in(restart->timer, wait);
+}
+
 static void on_timer(void *user)
 {
     struct session *session = user;
-    struct restart *restart = &session->restart;
-    struct restart_frame inbox[RESTART_INBOX];
-    size_t n = restart->n_inbox;
 
-    memcpy(inbox, restart->inbox, sizeof(inbox)); /* more may come meanwhile */
-    restart->n_inbox = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (session->state == SESSION_UP)
-            take_frame(session, &inbox[i]);
-        buf_wipe(&inbox[i].bytes);
-    }
+    take_inbox(session);
     restart_look(session);
     session_pump(session);
 }

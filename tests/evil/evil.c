@@ -4,8 +4,11 @@
  *
  *     evil self_signed --state DIR [--other DIR2] ID    dials with its own ID and key, but a self-signed certificate
  *     evil wrong_id --state DIR --other DIR2 ID         dials as DIR's ID, and shows the valid certificate of DIR2's
- *     evil denied --state DIR [--other DIR2] ID         dials somebody whom policy denies to it */
+ *     evil denied --state DIR [--other DIR2] ID         dials somebody whom policy denies to it
+ *     evil bad_ice --state DIR ID                       is linked, and describes another try at a path as nobody can read it
+ *     evil many_ice --state DIR ID                      is linked, and begins two hundred tries at once: the link is to stand ("stands") */
 #include "base/own.h"
+#include "peer/session.h"
 #include "peer/include/peer.h"
 #include "tests/evil/thread.h"
 
@@ -14,7 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 
-enum { PATIENCE_MS = 50000 };
+enum { PATIENCE_MS = 50000, STAND_MS = 4000 };
 
 static int fail(const char *what, const struct peer_error *error)
 {
@@ -96,6 +99,37 @@ static void sign_self(struct core *core, void *user)
     EVP_PKEY_free(key);
 }
 
+/* ---- lies inside a link ---- */
+
+enum { TRIES = 200 };
+
+static struct session *only_session(struct core *core)
+{
+    return list_is_empty(&core->sessions) ? NULL
+                                          : LIST_ITEM(core->sessions.next, struct session, node);
+}
+
+static void say_bad_ice(struct core *core, void *user)
+{
+    struct session *session = only_session(core);
+
+    (void)user;
+    if (session && session->link)
+        link_send_ice(session->link, clock_mono_ns(), 1,
+                      view_text("ice-ufrag:abcd\nice-pwd:short\n"));
+}
+
+static void say_many_ice(struct core *core, void *user)
+{
+    static const char text[] = "ice-ufrag:abcd\nice-pwd:0123456789abcdefghijkl\n"
+                               "candidate:1 1 UDP 2130706431 127.0.0.1 9 typ host\n";
+    struct session *session = only_session(core);
+
+    (void)user;
+    for (uint64_t i = 1; session && session->link && i <= TRIES; i++)
+        link_send_ice(session->link, clock_mono_ns(), i, view_text(text));
+}
+
 /* ---- the peer ---- */
 
 /* Waits for one of the wanted types; false when the time is over. */
@@ -135,8 +169,35 @@ static struct peer *start(const char *state_dir)
     return NULL;
 }
 
-/* Dials and tells how it ended; a link that comes up is the failure. */
-static int dial(struct peer *peer, const char *id)
+/* What an end says to `lie` over a link that is up: it closes it, or all goes on for a while. */
+static int lie_inside(struct peer *peer, const char *lie)
+{
+    bool is_many = strcmp(lie, "many_ice") == 0;
+    uint64_t until = clock_mono_ms() + STAND_MS;
+    struct peer_event event;
+
+    on_thread(peer, is_many ? say_many_ice : say_bad_ice, NULL);
+    while (is_many && clock_mono_ms() < until) {
+        poll(NULL, 0, 50);
+        while (peer_next_event(peer, &event)) {
+            if (event.type == PEER_EVENT_LINK_DOWN) {
+                printf("ended: %s: %s\n", event.error.name, event.error.text);
+                return 1;
+            }
+        }
+    }
+    if (is_many) {
+        printf("stands\n");
+        return 0;
+    }
+    if (!wait_event(peer, 1u << PEER_EVENT_LINK_DOWN, &event))
+        return fail("it was taken", NULL);
+    printf("refused: %s: %s\n", event.error.name, event.error.text);
+    return 0;
+}
+
+/* Dials and tells how it ended; a link that comes up is the failure, unless the lie is to be told inside it. */
+static int dial(struct peer *peer, const char *lie, const char *id)
 {
     struct peer_error error;
     struct peer_event event;
@@ -147,6 +208,8 @@ static int dial(struct peer *peer, const char *id)
                     1u << PEER_EVENT_LINK_UP | 1u << PEER_EVENT_LINK_DOWN | 1u << PEER_EVENT_FAILED,
                     &event))
         return fail("nothing happened", NULL);
+    if (event.type == PEER_EVENT_LINK_UP && strstr(lie, "_ice"))
+        return lie_inside(peer, lie);
     if (event.type == PEER_EVENT_LINK_UP || event.error.name[0] == '\0') {
         printf("NOT refused\n");
         return 1;
@@ -182,7 +245,8 @@ int main(int argc, char **argv)
             id = argv[i];
     }
     if (!state || !id) {
-        fprintf(stderr, "usage: evil self_signed|wrong_id|denied --state DIR [--other DIR] ID\n");
+        fprintf(stderr, "usage: evil self_signed|wrong_id|denied|bad_ice|many_ice --state DIR "
+                        "[--other DIR] ID\n");
         return 2;
     }
     if (strcmp(lie, "wrong_id") == 0 && !take_other(other, &shown))
@@ -194,7 +258,7 @@ int main(int argc, char **argv)
         on_thread(peer, sign_self, &shown);
     if (shown.n_chain)
         on_thread(peer, show_lie, &shown);
-    status = dial(peer, id);
+    status = dial(peer, lie, id);
     peer_free(peer);
     for (size_t i = 0; i < shown.n_chain; i++)
         buf_free(&shown.chain[i]);
