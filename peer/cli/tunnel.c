@@ -242,6 +242,8 @@ int cli_tunnel(struct cli *cli, int argc, char **argv)
     return status;
 }
 
+enum { TEXT_ID_SIZE = 16 };
+
 /* ---- nc ---- */
 
 static void nc_over(struct carry *carry, const struct pump *pump)
@@ -253,16 +255,31 @@ static void nc_over(struct carry *carry, const struct pump *pump)
     line_end(&carry->line, is_bad);
 }
 
+/* OpenSSH takes a host that is a number for an IPv4 address (inet_aton(3)), and gives it to its ProxyCommand as one: 456000 as 0.6.245.64. Nothing
+ * else that nc dials looks so, and no ID begins with 0. False: it is no such address. */
+static bool id_of_address(const char *word, char ret_id[TEXT_ID_SIZE])
+{
+    struct in_addr address;
+    unsigned long n;
+
+    if (inet_pton(AF_INET, word, &address) != 1)
+        return false;
+    n = ntohl(address.s_addr);
+    snprintf(ret_id, TEXT_ID_SIZE, "%lu", n);
+    return n >= 100000 && n <= 999999999;
+}
+
 static int nc(struct tunnel *t, int argc, char **argv)
 {
     struct line *line = &t->carry.line;
-    char *host, *port;
+    char *host, *port, id[TEXT_ID_SIZE];
     int status = line_words(line, argc, argv);
 
     if (status == 0 && line->n != 2)
         status = line_usage(line, "expected an ID or a name, and a port");
     if (status == 0)
-        status = cli_whom(line->cli, line->verb, line->word[0], line->whom);
+        status = cli_whom(line->cli, line->verb,
+                          id_of_address(line->word[0], id) ? id : line->word[0], line->whom);
     if (status != 0)
         return status;
     if (!tunnel_split(line->word[1], &host, &port) ||
