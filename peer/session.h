@@ -45,7 +45,7 @@ struct restart {
     bool was_direct;
     unsigned n_failures;
     uint64_t lost_at, found_at, not_before, again_at; /* clock_mono_ms(); 0: it is not */
-    uint64_t theirs_at; /* when the try began that the other end wanted last */
+    uint64_t theirs_at;   /* when the try began that the other end wanted last */
     uint64_t heard_since; /* and how many the other end has begun since */
     unsigned n_heard;
     struct restart_frame {
