@@ -5,12 +5,16 @@
 
 #include "ice/portmap.h"
 
-enum { PRIORITY = 100 << 24 | 65535 << 8 | 255 }; /* RFC 8445, 5.1.2.1: as server-reflexive ones have */
+enum {
+    PRIORITY = 100 << 24 | 65535 << 8 | 255
+}; /* RFC 8445, 5.1.2.1: as server-reflexive ones have */
 
 static void on_mapped(void *user, const char *address, uint16_t port)
 {
     struct ice_agent *agent = user;
-    struct candidate c = { .kind = ICE_SRFLX, .priority = PRIORITY, .port = port, .base_port = agent->portmap_port };
+    struct candidate c = {
+        .kind = ICE_SRFLX, .priority = PRIORITY, .port = port, .base_port = agent->portmap_port
+    };
     struct err ignored = { 0 };
     _buf_ line = { 0 };
 
@@ -37,7 +41,8 @@ void agent_portmap_begin(struct ice_agent *agent)
             continue;
         nice_address_to_string(&host->addr, agent->portmap_local);
         agent->portmap_port = (uint16_t)nice_address_get_port(&host->addr);
-        agent->portmap = ice_portmap_new(agent->context, agent->portmap_local, agent->portmap_port, on_mapped, agent);
+        agent->portmap = ice_portmap_new(agent->context, agent->portmap_local, agent->portmap_port,
+                                         on_mapped, agent);
     }
     g_slist_free_full(all, (GDestroyNotify)nice_candidate_free);
 }

@@ -25,8 +25,8 @@ bool portmap_read(struct view d, struct portmap_answer *ret)
     uint32_t epoch;
     struct view address;
 
-    if (!view_take_u8(&d, &version) || !view_take_u8(&d, &op) || !view_take_u16(&d, &result) || !view_take_u32(&d, &epoch) ||
-        version != 0 || result != 0)
+    if (!view_take_u8(&d, &version) || !view_take_u8(&d, &op) || !view_take_u16(&d, &result) ||
+        !view_take_u32(&d, &epoch) || version != 0 || result != 0)
         return false;
     if (op == ADDRESS_OP) {
         a.is_address = true;
@@ -63,7 +63,8 @@ bool portmap_gateway(struct view text, uint8_t ret_address[4])
         unsigned to, gateway, flags;
         char name[32];
 
-        if (sscanf(line, "%31s %x %x %x", name, &to, &gateway, &flags) != 4 || to != 0 || !(flags & 2) || gateway == 0)
+        if (sscanf(line, "%31s %x %x %x", name, &to, &gateway, &flags) != 4 || to != 0 ||
+            !(flags & 2) || gateway == 0)
             continue;
         memcpy(ret_address, &gateway, 4);
         return true;
@@ -73,8 +74,9 @@ bool portmap_gateway(struct view text, uint8_t ret_address[4])
 
 bool portmap_is_outer(const uint8_t a[4])
 {
-    return !(a[0] == 0 || a[0] == 10 || a[0] == 127 || a[0] >= 224 || (a[0] == 100 && (a[1] & 0xc0) == 64) ||
-             (a[0] == 172 && (a[1] & 0xf0) == 16) || (a[0] == 192 && a[1] == 168) || (a[0] == 169 && a[1] == 254));
+    return !(a[0] == 0 || a[0] == 10 || a[0] == 127 || a[0] >= 224 ||
+             (a[0] == 100 && (a[1] & 0xc0) == 64) || (a[0] == 172 && (a[1] & 0xf0) == 16) ||
+             (a[0] == 192 && a[1] == 168) || (a[0] == 169 && a[1] == 254));
 }
 
 /* ---- the socket ---- */
@@ -193,25 +195,29 @@ static bool read_gateway(uint8_t ret_address[4])
 /* Only the gateway's own answers come to it. */
 static int open_socket(const char *local, uint16_t port)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORTMAP_PORT) }, own = { 0 }, wanted = { 0 };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORTMAP_PORT) }, own = { 0 },
+                       wanted = { 0 };
     socklen_t len = sizeof(own);
     int fd;
 
     (void)port;
-    if (!read_gateway((uint8_t *)&to.sin_addr) || inet_pton(AF_INET, local, &wanted.sin_addr) != 1 ||
+    if (!read_gateway((uint8_t *)&to.sin_addr) ||
+        inet_pton(AF_INET, local, &wanted.sin_addr) != 1 ||
         portmap_is_outer((const uint8_t *)&wanted.sin_addr))
         return -1;
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+        getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
         own.sin_addr.s_addr == wanted.sin_addr.s_addr)
         return fd;
     close(fd);
     return -1;
 }
 
-struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port, ice_on_portmap *on_mapped, void *user)
+struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port,
+                                    ice_on_portmap *on_mapped, void *user)
 {
     int fd = open_socket(local, port);
     struct ice_portmap *portmap;

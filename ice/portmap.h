@@ -11,7 +11,8 @@ struct ice_portmap;
 /* `address`: "203.0.113.7", the outer one. Once, and again when the router's answer changes. */
 typedef void ice_on_portmap(void *user, const char *address, uint16_t port);
 /* NULL: there is no first hop on IPv4, or `local` (an IP address of this machine) does not lead to it. */
-struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port, ice_on_portmap *on_mapped, void *user);
+struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port,
+                                    ice_on_portmap *on_mapped, void *user);
 void ice_portmap_free(struct ice_portmap *portmap); /* gives the port back; NULL is fine */
 
 /* ---- no I/O ---- */
@@ -24,7 +25,8 @@ struct portmap_answer {
     uint16_t inner, outer;
     uint32_t life_s;
 };
-bool portmap_read(struct view datagram, struct portmap_answer *ret); /* false: no good answer of NAT-PMP */
+bool portmap_read(struct view datagram,
+                  struct portmap_answer *ret); /* false: no good answer of NAT-PMP */
 void portmap_write(uint16_t inner, uint16_t outer, uint32_t life_s, uint8_t to[PORTMAP_ASK]);
 /* The gateway of the default route, of the text of /proc/net/route; false: there is none. */
 bool portmap_gateway(struct view text, uint8_t ret_address[4]);

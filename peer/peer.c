@@ -123,9 +123,9 @@ static bool load(struct core *core, const struct peer_config *config, struct err
     core->allow_loopback = config->allow_loopback;
     core->policy = config->path == PEER_PATH_DEFAULT ? PEER_PATH_AUTO : config->path;
     acknowledge_load(core);
-    return !core->is_joined || (join_load(core, err) && trust_load(core, err) &&
-                                identity_load(core, err) && known_load(core->state, err) &&
-                                permits_load(core, err));
+    return !core->is_joined ||
+           (join_load(core, err) && trust_load(core, err) && identity_load(core, err) &&
+            known_load(core->state, err) && permits_load(core, err));
 }
 
 static struct peer *fail_new(struct peer *peer, const struct err *err, struct peer_error *ret_error)

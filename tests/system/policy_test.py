@@ -57,7 +57,7 @@ def a_file_is_checked_whole(net):
     bad = put(net, "rules:\n  - {{from: 1, to: any, can: [chat]}}\n  - {{to: any, can: any, why: not}}\n", "bad.yaml")
     said = verb(net, "check", bad, wanted=1).stderr
     tap.check_in("bad.yaml:2:12: expected an ID of 6 to 9 digits, group:NAME, tag:NAME, or any, found \"1\"", said)
-    tap.check_in("bad.yaml:3:25: expected from, to, can, back, consent, longest or when, found \"why\"", said)
+    tap.check_in("bad.yaml:3:25: expected from, to, can, back, consent, longest, when or offline, found \"why\"", said)
     tap.check_in("bad.yaml:3:5: expected \"from\" here too", said)
     tap.check(len(json.loads(verb(net, "check", bad, "--json", wanted=1).stdout)["errors"]) == 3, "errors as JSON")
     old = put(net, "allow from 456000 to * can chat\n", "old.yaml")

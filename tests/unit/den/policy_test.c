@@ -217,7 +217,8 @@ TEST(errors_name_the_place_and_what_was_expected)
           "policy.yaml:2:33: expected a capability such as chat, tunnel:3389 or tunnel:*, found "
           "\"Chat\"\n"
           "policy.yaml:2:48: expected none, ask or deny, found \"maybe\"\n"
-          "policy.yaml:2:55: expected from, to, can, back, consent, longest, when or offline, found "
+          "policy.yaml:2:55: expected from, to, can, back, consent, longest, when or offline, "
+          "found "
           "\"why\"\n" },
         { "rules:\n  - {from: any}\n  - {to: any}\n",
           "policy.yaml:2:5: expected \"to\" here too\npolicy.yaml:2:5: expected \"can\" here too\n"

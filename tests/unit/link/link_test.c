@@ -110,6 +110,23 @@ TEST(what_was_lost_in_a_long_silence_goes_at_once_when_the_path_is_back)
     CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_bytes == 3000));
 }
 
+TEST(a_report_arrives_whole)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 20 * MS_NS } });
+    static const uint8_t most[LINK_MAX_REPORT + 1] = { 7, 8, 9 };
+
+    CHECK(pair_up(pair));
+    link_send_report(pair->caller.link, pair->now, VIEW(most, LINK_MAX_REPORT + 1)); /* too long */
+    link_send_report(pair->caller.link, pair->now, VIEW(most, 0));
+    link_send_report(pair->callee.link, pair->now, VIEW_LIT("of the callee"));
+    link_send_report(pair->caller.link, pair->now, VIEW(most, LINK_MAX_REPORT));
+    CHECK(PAIR_UNTIL(pair, S_NS, pair->callee.n_reports == 1 && pair->caller.n_reports == 1));
+    CHECK_VIEW(buf_view(&pair->callee.report), VIEW(most, LINK_MAX_REPORT));
+    CHECK_VIEW(buf_view(&pair->caller.report), VIEW_LIT("of the callee"));
+    CHECK(!PAIR_UNTIL(pair, S_NS, pair->callee.n_reports > 1 || pair->callee.n_down));
+}
+
 TEST(a_switch_goes_before_what_waits)
 {
     _cleanup_(pair_freep) struct pair *pair =

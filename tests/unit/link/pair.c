@@ -164,11 +164,15 @@ static void on_event(struct pair_end *end, const struct link_event *event)
         keep(&end->heart, event->data);
         break;
     case LINK_SAS: /* nobody asks for it here */
-    case LINK_REPORT:
         break;
     case LINK_ICE:
         end->n_ices++;
         keep(&end->ice, event->data);
+        break;
+    case LINK_REPORT:
+        CHECK(end->n_up == 1);
+        end->n_reports++;
+        keep(&end->report, event->data);
         break;
     case LINK_SWITCH:
         end->n_switches++;
@@ -346,6 +350,7 @@ static void deinit_end(struct pair_end *end)
 {
     link_free(end->link);
     buf_free(&end->heart);
+    buf_free(&end->report);
     buf_free(&end->reauth);
     buf_free(&end->ice);
     buf_free(&end->cap);

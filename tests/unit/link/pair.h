@@ -44,12 +44,12 @@ struct pair_end {
     /* What the events said. */
     uint64_t switch_number;
     uint8_t switch_carrier;
-    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_switches, n_ices, n_reauths, n_opened,
-        n_closed, n_resets, n_writable, n_datagrams, n_judged;
+    unsigned n_up, n_down, n_failed, n_hearts, n_revokes, n_switches, n_reports, n_ices, n_reauths,
+        n_opened, n_closed, n_resets, n_writable, n_datagrams, n_judged;
     struct err err;
     uint64_t code, reset_code;
     bool by_remote;
-    struct buf heart, reauth, ice, cap, arg, datagram;
+    struct buf heart, report, reauth, ice, cap, arg, datagram;
     struct link_stream *last; /* the stream opened last by the other side */
     bool is_not_reading;      /* leaves what comes unread */
     bool keeps_credit;        /* link_stream_keep_credit() for what the other side opens */
