@@ -270,7 +270,7 @@ static void ping(const char *times)
 
     for (int i = 0; i < 200; i++)
         round_trip(stream, NULL);
-    for (long i = 0; i < atol(times); i++)
+    for (long i = 0; i < strtol(times, NULL, 10); i++)
         add_sample(round_trip(stream, NULL));
     printf("{\"value\": %.1f, \"p99\": %.1f}\n", part_of(0.5), part_of(0.99));
 }
@@ -326,7 +326,7 @@ static void settle(void)
 
 static void idle(const char *id, const char *number)
 {
-    size_t n = (size_t)atol(number);
+    size_t n = strtoul(number, NULL, 10);
     double heap, before;
 
     if (n < 1 || n + n_links > MAX_LINKS)

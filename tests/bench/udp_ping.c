@@ -46,7 +46,7 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    size_t n = argc > 1 ? (size_t)atol(argv[1]) : 20000;
+    size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000;
     double *samples = mem_resize(NULL, n, sizeof(*samples));
     char bytes[MESSAGE] = { 0 };
     struct sockaddr_in here, there;
