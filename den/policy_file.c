@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MAX_NAME = 32, MAX_WHENS = 16, SHOWN = 64 };
+enum { MAX_NAME = 32, MAX_WHENS = 16, MAX_LONGEST_DAYS = 3650, SHOWN = 64 };
 
 bool policy_fault(struct policy_reading *r, unsigned line, unsigned column, const char *fmt, ...)
 {
@@ -101,6 +101,11 @@ static const struct yaml_node *find_key(const struct yaml_node *map, const char 
     return NULL;
 }
 
+static bool is_any(const struct yaml_node *node)
+{
+    return node->kind == YAML_TEXT && view_eq_text(node->text, "any");
+}
+
 /* A list's items, or one item alone. */
 static const struct yaml_node *items_of(const struct yaml_node *node, size_t *ret_n)
 {
@@ -152,7 +157,7 @@ static bool read_who(struct policy_reading *r, const struct yaml_node *node, str
         *ret_who = (struct who){ WHO_ID, view_text(policy_machine(r->policy, id)->id) };
         return true;
     }
-    if (node->kind == YAML_TEXT && view_eq_text(node->text, "any")) {
+    if (is_any(node)) {
         *ret_who = (struct who){ .kind = WHO_ANY };
         return true;
     }
@@ -324,8 +329,10 @@ static void read_caps(struct policy_reading *r, const struct yaml_node *node, si
     }
     caps->item = mem_array(struct view, n);
     for (size_t i = 0; i < n; i++, item = item->next) {
-        if (item->kind != YAML_TEXT || !policy_cap_is_valid(item->text) ||
-            (!may_be_pattern && policy_cap_is_pattern(item->text)))
+        if (may_be_pattern && is_any(item))
+            caps->is_any = true;
+        else if (item->kind != YAML_TEXT || !policy_cap_is_valid(item->text) || is_any(item) ||
+                 (!may_be_pattern && policy_cap_is_pattern(item->text)))
             expected(r, item, what);
         else
             caps->item[caps->n++] = item->text;
@@ -336,10 +343,7 @@ static void read_can(struct policy_reading *r, const struct yaml_node *node, voi
 {
     struct rule *rule = into;
 
-    if (node->kind == YAML_TEXT && view_eq_text(node->text, "any"))
-        rule->can.is_any = true;
-    else
-        read_caps(r, node, POLICY_MAX_CAN, true, &rule->can);
+    read_caps(r, node, POLICY_MAX_CAN, true, &rule->can);
 }
 
 static void read_back(struct policy_reading *r, const struct yaml_node *node, void *into)
@@ -357,6 +361,12 @@ static void read_days(struct policy_reading *r, const struct yaml_node *node, vo
     size_t n;
     const struct yaml_node *item = items_of(node, &n);
 
+    if (n == 0) {
+        policy_fault(r, node->line, node->column,
+                     "expected days such as mon-fri or [sat, sun], found an empty list; for every "
+                     "day leave days out");
+        return;
+    }
     when->days = 0;
     for (size_t i = 0; i < n; i++, item = item->next) {
         uint8_t days = 0;
@@ -480,8 +490,8 @@ static void read_longest(struct policy_reading *r, const struct yaml_node *node,
     struct rule *rule = into;
 
     if (node->kind != YAML_TEXT || !conf_duration(node->text, &rule->longest) ||
-        rule->longest < 1000)
-        expected(r, node, "a duration such as 30m or 8h");
+        rule->longest < 1000 || rule->longest > MAX_LONGEST_DAYS * DAY_MS)
+        expected(r, node, "a duration of at most 3650d, such as 30m or 8h");
     r->policy->has_times = true;
 }
 

@@ -96,6 +96,18 @@ TEST(the_first_rule_that_matches_decides)
     }
 }
 
+TEST(any_in_a_list_of_capabilities_is_any)
+{
+    _cleanup_(policy_freep) struct policy *policy =
+        parse("rules:\n"
+              "  - {from: 456000, to: any, can: [any], consent: deny}\n"
+              "  - {from: any, to: 123456, can: [chat, any], longest: 3650d}\n");
+
+    CHECK_U64(decide(policy, "456000", "123456", "chat").verdict, POLICY_DENIED);
+    CHECK_U64(decide(policy, "456000", "123456", "tunnel:22").line, 2);
+    CHECK_U64(decide(policy, "999999", "123456", "tunnel:22").verdict, POLICY_ALLOWED);
+}
+
 TEST(capabilities_back_consent_and_duration_come_from_the_rule)
 {
     _cleanup_(policy_freep) struct policy *policy =
@@ -233,7 +245,20 @@ TEST(errors_name_the_place_and_what_was_expected)
         { "rules: [{from: any, to: any, can: any, back: tunnel:*, longest: soon}]",
           "policy.yaml:1:46: expected a capability such as chat or tunnel:3389, each by itself, "
           "found \"tunnel:*\"\n"
-          "policy.yaml:1:65: expected a duration such as 30m or 8h, found \"soon\"\n" },
+          "policy.yaml:1:65: expected a duration of at most 3650d, such as 30m or 8h, found "
+          "\"soon\"\n" },
+        { "rules: [{from: any, to: any, can: any, longest: 150000000000d}]",
+          "policy.yaml:1:49: expected a duration of at most 3650d, such as 30m or 8h, found "
+          "\"150000000000d\"\n" },
+        { "rules: [{from: any, to: any, can: any, longest: 3651d}]",
+          "policy.yaml:1:49: expected a duration of at most 3650d, such as 30m or 8h, found "
+          "\"3651d\"\n" },
+        { "rules: [{from: any, to: any, can: [chat], back: [any]}]",
+          "policy.yaml:1:50: expected a capability such as chat or tunnel:3389, each by itself, "
+          "found \"any\"\n" },
+        { "rules: [{from: any, to: any, can: any, consent: deny, when: {days: [], zone: UTC}}]",
+          "policy.yaml:1:68: expected days such as mon-fri or [sat, sun], found an empty list; "
+          "for every day leave days out\n" },
         { "rules: [{from: any, to: *, can: any}]",
           "policy.yaml:1:25: expected an alias's name behind *: for anybody, or anything, write "
           "any\n" },
