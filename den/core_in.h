@@ -225,6 +225,11 @@ uint64_t enrolment_admitted_until(const struct den_core *core, const struct stor
                                   uint64_t now);
 /* Revoked, removed, gone, over: REVOKED, NOT_AUTHORIZED, EXPIRED. */
 bool enrolment_is_alive(const struct store_identity *who, uint64_t now, struct err *err);
+/* When its time is over by itself; wall, NEVER_MS: it has none. */
+static inline uint64_t enrolment_over_at(const struct store_identity *who)
+{
+    return who->expires_at ? who->expires_at : NEVER_MS;
+}
 
 /* ---- rekey.c --------------------------------------------------------------------------------- */
 
@@ -333,9 +338,11 @@ void together_free(struct together *together);
 void together_tick(struct den_core *core);
 uint64_t together_deadline(const struct den_core *core);
 bool live_start(struct den_core *core, struct err *err); /* what the store has open */
-void live_add(struct den_core *core, const struct store_session *session);
+/* Decided in round `judged` (live_round()): when that is over, policy is asked again. */
+void live_add(struct den_core *core, const struct store_session *session, uint64_t judged);
 void live_moved(struct den_core *core, struct view sid, const char *state);
-void live_bound(struct den_core *core, struct view sid, uint64_t ends_at); /* wall; 0: none */
+/* It ends then (wall; 0: whenever), or earlier when that was said before. */
+void live_bound(struct den_core *core, struct view sid, uint64_t ends_at);
 void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */
 bool live_has_room(const struct den_core *core, const char *a_id, const char *b_id,
                    struct err *err); /* LIMIT */
@@ -350,6 +357,7 @@ struct live_facts {
     bool is_accepted; /* else it rings */
 };
 void live_judge_all(struct den_core *core);
+uint64_t live_round(const struct den_core *core); /* rises with each live_judge_all() */
 bool live_next(struct den_core *core, struct live_facts *ret_facts);
 bool live_is_judged(const struct den_core *core);
 /* Recorded, with the rule that says so ("": none does); the router forgets the grant, and both ends close. */

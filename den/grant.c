@@ -98,7 +98,7 @@ static void answer_session(struct open *open)
 void grant_accepted(struct open *open)
 {
     live_moved(open->core, open->d.sid, "accepted");
-    if (open->ends_at != open->live_until) /* that one judge.c sees to, and names the rule */
+    if (open->ends_at != open->rule_until) /* that one judge.c sees to, and names the rule */
         live_bound(open->core, open->d.sid, open->ends_at);
     log_event(LOG_INFO, "session.accepted", "sid=%s from=%s to=%s", open->sid, open->a.id,
               open->b.id);
@@ -265,6 +265,16 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
 
 /* ---- step 3: decided for it, so mint and install ------------------------------------------- */
 
+/* A machine that has its time has no session beyond it. */
+static uint64_t live_until(const struct open *open, const struct policy_decision *decision)
+{
+    uint64_t until = decision->live_until ? decision->live_until : NEVER_MS;
+
+    until = min_u64(until, enrolment_over_at(&open->a));
+    until = min_u64(until, enrolment_over_at(&open->b));
+    return until == NEVER_MS ? 0 : until;
+}
+
 static void write_grant(struct open *open, const struct policy_decision *decision)
 {
     struct den_core *core = open->core;
@@ -281,7 +291,7 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
         .caps = open->d.caps,
         .consent = decision->must_ask,
         .issued_at = core_wall(core),
-        .live_until = open->live_until = decision->live_until,
+        .live_until = open->live_until = live_until(open, decision),
         .beacon = fresh_beacon(core->fresh),
         .crl_no = core->crl_is.number,
         .policy_no = core->policy_no,
@@ -299,6 +309,7 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
 static void grant(struct open *open, const struct policy_decision *decision)
 {
     open->must_ask = decision->must_ask;
+    open->rule_until = decision->live_until;
     open->offline = decision->offline;
     write_grant(open, decision);
     together_grant(open);
@@ -338,6 +349,45 @@ bool open_is_online(const struct rpc_outcome *outcome)
     return rpc_fields_end(&fields, &err) && rpc_map_bool(map, "online");
 }
 
+/* Who dialled may have been removed, or have other groups or another key, since its dial came. */
+static bool read_caller(struct open *open, struct err *err)
+{
+    struct den_core *core = open->core;
+    enum store_found found = STORE_NONE;
+    char id[STORE_ID];
+
+    memcpy(id, open->a.id, sizeof(id));
+    if (!store_identity_by_id(core->c.store, view_text(id), &found, &open->a, err))
+        return false;
+    memcpy(open->a.id, id, sizeof(id));
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_AUTHORIZED, "dial: there is no %s any more", id);
+    if (!view_eq_secret(open->d.a_pk, VIEW_ARR(open->a.pk)))
+        return err_set(err, ERR_BAD_STATEMENT, "dial: %s has another key by now", id);
+    return enrolment_is_alive(&open->a, core_wall(core), err) || err_wrap(err, "dial");
+}
+
+static bool read_ends(struct open *open, enum store_found *ret_callee, struct err *err)
+{
+    return read_caller(open, err) &&
+           store_identity_by_id(open->core->c.store, open->d.b_id, ret_callee, &open->b, err);
+}
+
+static void decide(struct open *open, struct policy_decision *ret_decision)
+{
+    const struct policy_dial dial = {
+        .from = policy_party(open->a.id, open->a.groups),
+        .to = { .id = open->d.b_id, .groups = view_text(open->b.groups) },
+        .caps = open->d.caps.item,
+        .n_caps = open->d.caps.n,
+        .at = core_wall(open->core),
+    };
+
+    policy_decide(open->core->policy, &dial, ret_decision);
+    snprintf(open->rule, sizeof(open->rule), "%s", ret_decision->rule);
+    open->judged = live_round(open->core);
+}
+
 static void on_looked(void *user, const struct rpc_outcome *outcome)
 {
     struct open *open = user;
@@ -350,16 +400,8 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
-    is_read = store_identity_by_id(core->c.store, open->d.b_id, &found, &open->b, &err);
-    const struct policy_dial dial = {
-        .from = policy_party(open->a.id, open->a.groups),
-        .to = { .id = open->d.b_id, .groups = view_text(open->b.groups) },
-        .caps = open->d.caps.item,
-        .n_caps = open->d.caps.n,
-        .at = core_wall(core),
-    };
-    policy_decide(core->policy, &dial, &decision);
-    snprintf(open->rule, sizeof(open->rule), "%s", decision.rule);
+    is_read = read_ends(open, &found, &err);
+    decide(open, &decision);
     if (!is_read)
         open_fail(open, "failed", &err);
     else if (found == STORE_NONE || !enrolment_is_alive(&open->b, core_wall(core), &err))

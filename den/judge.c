@@ -97,6 +97,15 @@ static bool end_ringing(struct den_core *core, const struct live_facts *facts, c
     return false;
 }
 
+/* It ends with the first of its two machines. */
+static void bound_by_ends(struct den_core *core, const struct live_facts *facts,
+                          const struct store_identity ends[2])
+{
+    uint64_t over = min_u64(enrolment_over_at(&ends[0]), enrolment_over_at(&ends[1]));
+
+    live_bound(core, VIEW_ARR(facts->sid), over == NEVER_MS ? 0 : over);
+}
+
 static bool judge(struct den_core *core, const struct live_facts *facts, struct err *err)
 {
     struct policy_decision decision = { 0 };
@@ -107,6 +116,8 @@ static bool judge(struct den_core *core, const struct live_facts *facts, struct 
         reason = ask_policy(core, facts, ends, &decision);
     if (err->code != ERR_NONE)
         return false;
+    if (!reason && facts->is_accepted) /* a machine may have got its time meanwhile */
+        bound_by_ends(core, facts, ends);
     return !reason || (!facts->is_accepted && end_ringing(core, facts, reason)) ||
            live_end(core, VIEW_ARR(facts->sid), reason, decision.rule, err);
 }

@@ -128,7 +128,7 @@ static void join_end(struct lives *lives, struct live *live, struct side *side, 
     list_append(&end->sides, &side->node);
 }
 
-void live_add(struct den_core *core, const struct store_session *session)
+void live_add(struct den_core *core, const struct store_session *session, uint64_t judged)
 {
     struct lives *lives = core->lives;
     struct live *live = mem_new(struct live);
@@ -137,9 +137,14 @@ void live_add(struct den_core *core, const struct store_session *session)
     memcpy(live->caps, session->caps, sizeof(live->caps));
     live->opened_at = session->opened_at;
     live->ends_at = session->ends_at;
-    live->judged = lives->round;
+    live->judged = judged;
     live->is_accepted = strcmp(session->state, "accepted") == 0;
-    list_append(&lives->all, &live->node);
+    if (judged == lives->round) {
+        list_append(&lives->all, &live->node);
+    } else { /* what decided about it has changed since: it is the next one */
+        list_append(lives->all.next, &live->node);
+        core->judge_at = core_mono(core);
+    }
     map_set(lives->by_sid, VIEW_ARR(live->sid), live);
     join_end(lives, live, &live->sides[0], session->a_id);
     join_end(lives, live, &live->sides[1], session->b_id);
@@ -168,7 +173,7 @@ void live_bound(struct den_core *core, struct view sid, uint64_t ends_at)
 {
     struct live *live = map_get(core->lives->by_sid, sid);
 
-    if (!live)
+    if (!live || !ends_at || (live->ends_at && live->ends_at <= ends_at))
         return;
     live->ends_at = ends_at;
     expect_end(core, live);
@@ -241,6 +246,11 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
 void live_judge_all(struct den_core *core)
 {
     core->lives->round++;
+}
+
+uint64_t live_round(const struct den_core *core)
+{
+    return core->lives->round;
 }
 
 bool live_next(struct den_core *core, struct live_facts *ret_facts)
@@ -417,7 +427,7 @@ void live_down(struct den_core *core)
 
 static bool take_kept(void *user, const struct store_session *session)
 {
-    live_add(user, session);
+    live_add(user, session, live_round(user));
     return true;
 }
 

@@ -40,7 +40,9 @@ struct open {
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
     char sid[RECORD_HEX], caps[256];
-    uint64_t live_until, ends_at; /* by policy; by its accept too; wall, 0: none */
+    uint64_t judged;              /* live_round() when policy was asked */
+    uint64_t rule_until;          /* by policy alone; wall, 0: none, as the next ones */
+    uint64_t live_until, ends_at; /* by its two machines too; by its accept too */
     char name[RPC_MAX_NAME +
               1]; /* by which the caller says that he found the ID; "" when by itself */
 };

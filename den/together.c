@@ -124,7 +124,7 @@ static bool add_session(struct open *open, struct audit_run *run, struct err *wh
         err_set(why, ERR_REPLAYED, "dial: its session number was used before");
         return err->code == ERR_ALREADY_EXISTS; /* by another one, in this turn */
     }
-    live_add(core, &session);
+    live_add(core, &session, open->judged);
     open->is_live = true;
     return audit_run_append(run, session.opened_at, "session.granted", pairs, n_pairs, err);
 }

@@ -222,3 +222,92 @@ TEST(what_is_forbidden_while_the_router_is_away_ends_when_it_is_back)
     world_pass(s.w, 10);
     check_ended(&s, sid, "policy does not allow it any more", "default");
 }
+
+/* ---- what changes while den asks the router ------------------------------------------------------- */
+
+TEST(groups_of_the_caller_count_as_they_are_when_policy_is_asked)
+{
+    SCENE(s);
+
+    CHECK_OK(set_groups(&s, s.alice, "staff"), err);
+    den_core_look(s.w->core);
+    CHECK_OK(set_policy(&s, "rules: [{from: group:staff, to: any, can: [chat]}]\n"), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv = scene_dial(s.w, &dial);
+    CHECK_OK(set_groups(&s, s.alice, ""), err);
+    den_core_look(s.w->core);
+    scene_say_online(s.w, true);
+    scene_check_refused(s.w, inv, ERR_NOT_REACHABLE, "this ID cannot be reached by you");
+    CHECK_STR(scene_state_of(s.w, dial.sid), "");
+}
+
+TEST(a_caller_that_is_removed_while_it_dials_gets_nothing)
+{
+    struct store_identity who;
+    SCENE(s);
+    const struct deed deed = deed_here(s.w->wall);
+
+    CHECK_OK(set_policy(&s, "rules: [{from: any, to: any, can: [chat]}]\n"), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv = scene_dial(s.w, &dial);
+    CHECK_OK(people_find(s.w->store, s.alice->id, &who, &err) &&
+                 people_remove(s.w->store, &who, &deed, &err),
+             err);
+    den_core_look(s.w->core);
+    scene_say_online(s.w, true);
+    scene_check_refused_why(s.w, inv, ERR_NOT_AUTHORIZED, "dial: ");
+    CHECK_STR(scene_state_of(s.w, dial.sid), "");
+}
+
+TEST(what_changes_before_a_decision_is_recorded_counts)
+{
+    SCENE(s);
+
+    CHECK_OK(set_policy(&s, "rules: [{from: any, to: any, can: [chat]}]\n"), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv = scene_dial(s.w, &dial);
+    s.w->is_turn_long = true; /* decided, not recorded */
+    scene_say_online(s.w, true);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "");
+    CHECK_OK(set_policy(&s, "rules: []\n"), err);
+    world_pass(s.w, 10);
+    scene_check_refused(s.w, inv, ERR_CANCELED, "policy does not allow it any more");
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+}
+
+/* ---- machines that have their time ------------------------------------------------------------------ */
+
+static bool set_life(struct scene *s, const struct world_peer *peer, uint64_t expires_at)
+{
+    struct store_identity who;
+
+    if (!people_find(s->w->store, peer->id, &who, &err))
+        return false;
+    who.expires_at = expires_at;
+    return store_begin(s->w->store, &err) && store_identity_set(s->w->store, &who, &err) &&
+           store_commit(s->w->store, &err);
+}
+
+TEST(a_session_ends_with_the_time_of_its_machines)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID], other[RPC_SID];
+
+    CHECK_OK(set_life(&s, s.alice, s.w->wall + 5 * MINUTE_MS), err);
+    if (!CHECK(begin(&s, "rules: [{from: any, to: any, can: [chat]}]\n", sid)))
+        return;
+    world_pass(s.w, 5 * MINUTE_MS - 100);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    world_pass(s.w, 200);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK(is_removed(&s, sid));
+    check_told(&s, sid, "the time that it was allowed for is over");
+    CHECK_OK(set_life(&s, s.alice, 0), err);
+    if (!CHECK(begin(&s, "rules: [{from: any, to: any, can: [chat], longest: 8h}]\n", other)))
+        return;
+    CHECK_OK(set_life(&s, s.bob, s.w->wall + 5 * MINUTE_MS), err); /* joined anew meanwhile */
+    world_pass(s.w, 2 * MINUTE_MS);
+    CHECK_STR(scene_state_of(s.w, other), "accepted");
+    world_pass(s.w, 3 * MINUTE_MS);
+    CHECK_STR(scene_state_of(s.w, other), "closed");
+}
