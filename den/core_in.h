@@ -353,6 +353,7 @@ void live_down(struct den_core *core);
 struct live_facts {
     uint8_t sid[RPC_SID];
     char a_id[STORE_ID], b_id[STORE_ID], caps[256];
+    const char *caps_back; /* borrowed until it ends */
     uint64_t opened_at;
     bool is_accepted; /* else it rings */
 };

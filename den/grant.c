@@ -305,10 +305,23 @@ static void write_grant(struct open *open, const struct policy_decision *decisio
     rpc_statement_write(RPC_W_GRANT, &g, &open->grant);
 }
 
+/* As the grant has them. */
+static void join_caps_back(struct open *open, const struct policy_decision *decision)
+{
+    _buf_ joined = { 0 };
+
+    for (size_t i = 0; i < decision->n_caps_back; i++) {
+        buf_put_text(&joined, i ? "," : "");
+        buf_put(&joined, decision->caps_back[i]);
+    }
+    snprintf(open->caps_back, sizeof(open->caps_back), "%.*s", VIEW_FMT(buf_view(&joined)));
+}
+
 /* It is signed when it is recorded, and not before. */
 static void grant(struct open *open, const struct policy_decision *decision)
 {
     open->must_ask = decision->must_ask;
+    join_caps_back(open, decision);
     open->rule_until = decision->live_until;
     open->offline = decision->offline;
     write_grant(open, decision);

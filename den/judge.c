@@ -60,6 +60,22 @@ static size_t split_caps(const char *joined, struct view caps[POLICY_MAX_CAPS])
     return n;
 }
 
+/* Whether all that was granted back is so by the rule that decides now. */
+static bool is_back_allowed(const char *granted, const struct policy_decision *decision)
+{
+    struct view caps[POLICY_MAX_CAPS];
+    size_t n = split_caps(granted, caps);
+
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < decision->n_caps_back && !view_eq(caps[i], decision->caps_back[k]))
+            k++;
+        if (k == decision->n_caps_back)
+            return false;
+    }
+    return true;
+}
+
 static const char *ask_policy(struct den_core *core, const struct live_facts *facts,
                               const struct store_identity ends[2],
                               struct policy_decision *ret_decision)
@@ -74,7 +90,7 @@ static const char *ask_policy(struct den_core *core, const struct live_facts *fa
     };
 
     policy_decide(core->policy, &dial, ret_decision);
-    if (ret_decision->verdict == POLICY_DENIED)
+    if (ret_decision->verdict == POLICY_DENIED || !is_back_allowed(facts->caps_back, ret_decision))
         return "policy does not allow it any more";
     if (ret_decision->longest && facts->opened_at + ret_decision->longest <= dial.at)
         return "the longest time that policy allows is over";

@@ -33,7 +33,7 @@ struct live {
         struct end *end;
     } sides[2]; /* who dialled, who was called */
     uint8_t sid[RPC_SID];
-    char caps[256];
+    char caps[256], *caps_back;
     uint64_t opened_at, ends_at; /* wall; ends_at 0: whenever */
     uint64_t judged;             /* the round in which policy was last asked about it */
     bool is_accepted;
@@ -86,6 +86,7 @@ static void live_free(struct lives *lives, struct live *live)
     }
     map_remove(lives->by_sid, VIEW_ARR(live->sid));
     list_remove(&live->node);
+    free(live->caps_back);
     free(live);
 }
 
@@ -135,6 +136,7 @@ void live_add(struct den_core *core, const struct store_session *session, uint64
 
     memcpy(live->sid, session->sid, sizeof(live->sid));
     memcpy(live->caps, session->caps, sizeof(live->caps));
+    live->caps_back = mem_text(session->caps_back);
     live->opened_at = session->opened_at;
     live->ends_at = session->ends_at;
     live->judged = judged;
@@ -267,6 +269,7 @@ bool live_next(struct den_core *core, struct live_facts *ret_facts)
     memcpy(ret_facts->caps, live->caps, sizeof(live->caps));
     memcpy(ret_facts->a_id, live->sides[0].end->id, STORE_ID);
     memcpy(ret_facts->b_id, live->sides[1].end->id, STORE_ID);
+    ret_facts->caps_back = live->caps_back;
     ret_facts->opened_at = live->opened_at;
     ret_facts->is_accepted = live->is_accepted;
     return true;

@@ -17,7 +17,8 @@
 #define NAME    "name, skeleton, id, name_no, is_assigned, claimed_at, released_at"
 #define REKEY   "id, rekey_no, old_pk, new_pk, statement, sig, new_sig"
 #define SESSION                                                                                    \
-    "sid, a_id, b_id, caps, state, reason, opened_at, closed_at, path, a_sent, b_sent, ends_at"
+    "sid, a_id, b_id, caps, state, reason, opened_at, closed_at, path, a_sent, b_sent, ends_at,"   \
+    " caps_back"
 #define CERTIFICATE                                                                                \
     "no, serial, der, id, spki, reserved_at, not_before, not_after, revoked_at, reason"
 #define CERTIFICATE_SET_REVOKED                                                                    \
@@ -139,8 +140,8 @@
     X(TOKENS_END, "UPDATE token SET revoked_at = ? WHERE revoked_at = 0")                          \
     X(GUARD_GET, "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?")              \
     X(SESSION_ADD,                                                                                 \
-      "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at)"           \
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                                          \
+      "INSERT INTO session (sid, a_id, b_id, caps, state, reason, opened_at, closed_at,"           \
+      " caps_back) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")                                            \
     X(SESSION_FIND, "SELECT " SESSION " FROM session WHERE sid = ?")                               \
     X(SESSION_EACH_OPEN,                                                                           \
       "SELECT " SESSION " FROM session WHERE state IN ('offered', 'accepted') ORDER BY opened_at") \

@@ -304,6 +304,7 @@ bool store_revoked_each(struct store *s, uint64_t after, uint64_t not_after,
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
+enum { STORE_CAPS_BACK = 1040 }; /* 16 of 64 bytes, each with ',' or its end */
 struct store_session {
     uint8_t sid[16];
     char a_id[STORE_ID], b_id[STORE_ID];
@@ -312,8 +313,9 @@ struct store_session {
     char reason[128];
     uint64_t opened_at, closed_at;
     char path[64]; /* as the end that closed it says: "direct [::1]:4000 host"; "": it did not */
-    uint64_t a_sent, b_sent; /* bytes, likewise */
-    uint64_t ends_at;        /* at the latest, from its accept on; 0: whenever */
+    uint64_t a_sent, b_sent;         /* bytes, likewise */
+    uint64_t ends_at;                /* at the latest, from its accept on; 0: whenever */
+    char caps_back[STORE_CAPS_BACK]; /* what the called side may open back, joined by ',' */
 };
 bool store_session_add(struct store *s, const struct store_session *x,
                        struct err *err); /* ALREADY_EXISTS: sid seen */

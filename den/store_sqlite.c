@@ -28,6 +28,8 @@ static const char *const schemas[] = {
 #include "den/schema_7.sql.inc"
     ,
 #include "den/schema_8.sql.inc"
+    ,
+#include "den/schema_9.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
@@ -279,7 +281,7 @@ bool store_session_add(struct store *s, const struct store_session *x, struct er
     return sql_change_one(s, SQL_SESSION_ADD,
                           ARGS(BLOB(VIEW_ARR(x->sid)), TEXT(x->a_id), TEXT(x->b_id), TEXT(x->caps),
                                TEXT(x->state), TEXT(x->reason), NUMBER(x->opened_at),
-                               NUMBER(x->closed_at)),
+                               NUMBER(x->closed_at), TEXT(x->caps_back)),
                           "session", err);
 }
 
@@ -297,6 +299,7 @@ static void read_session(struct row *row, struct store_session *to)
     to->a_sent = row_number(row);
     to->b_sent = row_number(row);
     to->ends_at = row_number(row);
+    row_text(row, to->caps_back, sizeof(to->caps_back));
 }
 
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret,

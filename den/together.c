@@ -118,6 +118,7 @@ static bool add_session(struct open *open, struct audit_run *run, struct err *wh
     memcpy(session.a_id, open->a.id, sizeof(session.a_id));
     memcpy(session.b_id, open->b.id, sizeof(session.b_id));
     memcpy(session.caps, open->caps, sizeof(session.caps));
+    memcpy(session.caps_back, open->caps_back, sizeof(session.caps_back));
     if (!live_has_room(core, open->a.id, open->b.id, why)) /* also for those before it */
         return true;
     if (!store_session_add(core->c.store, &session, err)) {

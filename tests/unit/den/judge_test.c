@@ -124,6 +124,32 @@ TEST(a_tightened_policy_ends_what_it_forbids_and_nothing_else)
     check_ended(&s, sid, "policy does not allow it any more", "policy.yaml:2");
 }
 
+TEST(what_may_be_opened_back_is_judged_too)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID], other[RPC_SID];
+
+    if (!CHECK(
+            begin(&s, "rules: [{from: %1, to: %2, can: chat, back: ['tunnel:1', file]}]\n", sid)))
+        return;
+    CHECK_OK(set_policy(&s, "rules: [{from: any, to: any, can: any, "
+                            "back: [file, x, 'tunnel:1']}]\n"),
+             err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    CHECK_OK(set_policy(&s, "rules:\n - {from: %1, to: %2, can: chat, back: file}\n"), err);
+    world_pass(s.w, 10);
+    check_ended(&s, sid, "policy does not allow it any more", "policy.yaml:2");
+    if (!CHECK(begin(&s, "rules: [{from: %1, to: %2, can: chat, back: file}]\n", other)))
+        return;
+    CHECK_OK(world_restart(s.w, &err), err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, other), "accepted");
+    CHECK_OK(set_policy(&s, "rules: [{from: %1, to: %2, can: chat}]\n"), err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, other), "closed"); /* it is known beyond den's end too */
+}
+
 TEST(a_group_that_is_taken_away_ends_what_it_allowed)
 {
     SCENE(s);
