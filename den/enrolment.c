@@ -100,6 +100,11 @@ static bool queue(struct den_core *core, const struct enrolment *in, struct view
     return true;
 }
 
+static bool is_asked_with(const struct store_waiting *w, const struct enrolment *in)
+{
+    return w->has_token ? view_eq(VIEW_ARR(w->token_pk), in->e.token_pk) : in->e.token_pk.len == 0;
+}
+
 /* Where it stands in the queue; it is put there when it is not. */
 static bool ask_people(struct den_core *core, const struct enrolment *in, struct view source,
                        const struct terms *terms, struct store_waiting *ret_w, struct err *err)
@@ -111,6 +116,9 @@ static bool ask_people(struct den_core *core, const struct enrolment *in, struct
         return false;
     if (found == STORE_NONE)
         return queue(core, in, source, terms, ret_w, err);
+    if (ret_w->answer != STORE_DENIED && !is_asked_with(ret_w, in)) /* its terms are others now */
+        return store_waiting_drop(store, in->e.client_pk, err) &&
+               queue(core, in, source, terms, ret_w, err);
     switch (ret_w->answer) {
     case STORE_APPROVED:
         return store_waiting_drop(store, in->e.client_pk, err);

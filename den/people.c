@@ -4,6 +4,7 @@
 #include "den/policy.h"
 #include "den/record.h"
 #include "den/token.h"
+#include "den/token.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,6 +183,8 @@ const char *people_state_word(const struct store_identity *who, uint64_t now)
     return who->expires_at && who->expires_at <= now ? "over" : kinds[who->kind];
 }
 
+static const char removed[] = "identity.removed";
+
 /* Only what an operator decides is changed: what den noted meanwhile stays. */
 static bool set(struct store *store, struct store_identity *who, const char *what,
                 const struct deed *deed, struct err *err)
@@ -209,6 +212,7 @@ static bool set(struct store *store, struct store_identity *who, const char *wha
         DEED_PAIRS(deed),
     };
     if (!store_identity_set(open, who, err) ||
+        (strcmp(what, removed) == 0 && !token_end_for(open, who->id, deed, err)) ||
         (who->ended != STORE_LIVES &&
          !people_end_admissions(open, who->id, who->adm_no + 1, deed->at, err)))
         return false;
@@ -231,7 +235,7 @@ bool people_remove(struct store *store, struct store_identity *who, const struct
     who->ended = STORE_REMOVED;
     if (who->kind == STORE_PROVISIONAL) /* or its ID would be given up, and its key come back */
         who->kind = STORE_COMMITTED;
-    return set(store, who, "identity.removed", deed, err);
+    return set(store, who, removed, deed, err);
 }
 
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,

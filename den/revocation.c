@@ -5,6 +5,7 @@
 #include "den/audit.h"
 #include "den/inventory.h"
 #include "den/record.h"
+#include "den/token.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,10 +134,11 @@ bool revocation_put_down(struct store *store, struct store_revocation *r, const 
     _transaction_ struct store *open = store;
     char subject[RECORD_HEX], no[24];
 
-    if (!store_begin(open, err) || !store_revocation_add(open, r, &r->no, ret_is_new, err))
+    if (!store_begin(open, err) || !store_revocation_add(open, r, &r->no, ret_is_new, err) ||
+        (r->kind == STORE_REVOKE_IDENTITY && !token_end_for(open, r->id, deed, err)))
         return false;
     if (!*ret_is_new)
-        return true;
+        return store_commit(open, err);
     snprintf(no, sizeof(no), "%" PRIu64, r->no);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("number", no),

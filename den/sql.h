@@ -54,6 +54,8 @@
     X(TOKEN_BEFORE, "SELECT " TOKEN " FROM token WHERE (created_at, pk) < (?, ?)"                  \
                     " ORDER BY created_at DESC, pk DESC")                                          \
     X(TOKEN_REVOKE, "UPDATE token SET revoked_at = iif(revoked_at, revoked_at, ?) WHERE pk = ?")   \
+    X(TOKEN_OPEN_FOR, "SELECT " TOKEN " FROM token WHERE for_id = ? AND revoked_at = 0"            \
+                      " AND (uses = 0 OR uses_left > 0) LIMIT 1")                                  \
     X(TOKEN_WAS_USED, "SELECT at FROM token_use WHERE token_pk = ? AND identity_pk = ?")           \
     X(TOKEN_COUNT_DOWN, "UPDATE token SET uses_left = max(uses_left - 1, 0), n_used = n_used + 1"  \
                         " WHERE pk = ? AND (uses = 0 OR uses_left > 0) AND revoked_at = 0")        \
@@ -66,6 +68,7 @@
                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                    \
     X(WAITING_DROP, "DELETE FROM waiting WHERE pk = ?")                                            \
     X(WAITING_DROP_OLD, "DELETE FROM waiting WHERE last_at < ?")                                   \
+    X(WAITING_DROP_TOKEN, "DELETE FROM waiting WHERE token_pk = ? AND answer <> 'denied'")         \
     X(WAITING_COUNT, "SELECT count(*) FROM waiting")                                               \
     X(WAITING_COUNT_NETWORK, "SELECT count(*) FROM waiting WHERE network = ?")                     \
     X(NAME_FIND, "SELECT " NAME " FROM name WHERE name = ?")                                       \

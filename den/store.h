@@ -131,6 +131,9 @@ bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
 /* One use less, unless that identity used it before: one key counts once. BAD_TOKEN when none is left. */
 bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at,
                      struct err *err);
+/* One that gives this ID a new key, was not revoked and has a use left. */
+bool store_token_open_for(struct store *s, const char *id, enum store_found *ret,
+                          struct store_token *ret_t, struct err *err);
 bool store_token_revoke(struct store *s, struct view pk, uint64_t at, struct err *err);
 /* Newest first; `each` returns false to stop, and changes nothing here. */
 typedef bool store_on_token(void *user, const struct store_token *t);
@@ -158,6 +161,8 @@ bool store_waiting_put(struct store *s, const struct store_waiting *w,
                        struct err *err); /* new, or as it is now */
 bool store_waiting_drop(struct store *s, struct view pk, struct err *err);
 bool store_waiting_drop_old(struct store *s, uint64_t before, struct err *err); /* last asked */
+/* Who came with that token; who was turned away stays so. */
+bool store_waiting_drop_token(struct store *s, struct view token_pk, int *ret_n, struct err *err);
 bool store_waiting_count(struct store *s, struct view network /* empty: of all */, uint64_t *ret_n,
                          struct err *err);
 /* Oldest first; `each` returns false to stop, and changes nothing here. */

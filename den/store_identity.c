@@ -249,13 +249,13 @@ bool store_token_add(struct store *s, const struct store_token *t, struct err *e
         "token", err);
 }
 
-bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
-                      struct store_token *ret_t, struct err *err)
+static bool find_token(struct store *s, enum sql which, const struct arg *by, enum store_found *ret,
+                       struct store_token *ret_t, struct err *err)
 {
     struct store_token t = { 0 };
     _row_ row = { 0 };
 
-    if (!sql_ask(s, SQL_TOKEN_FIND, ARGS(BLOB(pk)), &row, ret, err))
+    if (!sql_ask(s, which, by, 1, &row, ret, err))
         return false;
     if (*ret == STORE_NONE)
         return true;
@@ -264,6 +264,22 @@ bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
         return false;
     *ret_t = t;
     return true;
+}
+
+bool store_token_find(struct store *s, struct view pk, enum store_found *ret,
+                      struct store_token *ret_t, struct err *err)
+{
+    const struct arg by = BLOB(pk);
+
+    return find_token(s, SQL_TOKEN_FIND, &by, ret, ret_t, err);
+}
+
+bool store_token_open_for(struct store *s, const char *id, enum store_found *ret,
+                          struct store_token *ret_t, struct err *err)
+{
+    const struct arg by = TEXT(id);
+
+    return find_token(s, SQL_TOKEN_OPEN_FOR, &by, ret, ret_t, err);
 }
 
 bool store_token_use(struct store *s, struct view token_pk, struct view identity_pk, uint64_t at,
@@ -386,6 +402,11 @@ bool store_waiting_drop_old(struct store *s, uint64_t before, struct err *err)
     int n;
 
     return sql_change(s, SQL_WAITING_DROP_OLD, ARGS(NUMBER(before)), &n, err);
+}
+
+bool store_waiting_drop_token(struct store *s, struct view token_pk, int *ret_n, struct err *err)
+{
+    return sql_change(s, SQL_WAITING_DROP_TOKEN, ARGS(BLOB(token_pk)), ret_n, err);
 }
 
 bool store_waiting_count(struct store *s, struct view network, uint64_t *ret_n, struct err *err)

@@ -75,6 +75,44 @@ bool token_read_words(const struct token_words *words, struct token_order *order
            token_read_duration("device-life", words->device_life, false, &order->device_life, err);
 }
 
+/* With those who wait for an approval of what it said. */
+static bool end(struct store *open, const struct store_token *token, const struct deed *deed,
+                struct err *err)
+{
+    char pk[RECORD_HEX], waited[24];
+    int n = 0;
+
+    if (!store_token_revoke(open, VIEW_ARR(token->pk), deed->at, err) ||
+        !store_waiting_drop_token(open, VIEW_ARR(token->pk), &n, err))
+        return false;
+    snprintf(waited, sizeof(waited), "%d", n);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
+        AUDIT_TEXT("role", token->role),
+        AUDIT_TEXT("for", token->for_id),
+        AUDIT_TEXT("state_before", token_state(token, deed->at)),
+        AUDIT_TEXT("state", "revoked"),
+        AUDIT_TEXT("waiting_dropped", waited),
+        DEED_PAIRS(deed),
+    };
+    return audit_append(open, deed->at, "token.revoked", pairs, N_ELEMENTS(pairs), err);
+}
+
+bool token_end_for(struct store *open, const char *id, const struct deed *deed, struct err *err)
+{
+    struct store_token token;
+    enum store_found found;
+
+    for (;;) {
+        if (!store_token_open_for(open, id, &found, &token, err))
+            return false;
+        if (found == STORE_NONE)
+            return true;
+        if (!end(open, &token, deed, err))
+            return false;
+    }
+}
+
 static bool record(struct store *store, const struct store_token *token, const struct deed *deed,
                    struct err *err)
 {
@@ -93,7 +131,9 @@ static bool record(struct store *store, const struct store_token *token, const s
         AUDIT_TEXT("needs_approval", token->needs_approval ? "yes" : "no"),
         DEED_PAIRS(deed),
     };
-    return store_begin(open, err) && store_token_add(open, token, err) &&
+    return store_begin(open, err) &&
+           (!*token->for_id || token_end_for(open, token->for_id, deed, err)) &&
+           store_token_add(open, token, err) &&
            audit_append(open, token->created_at, "token.created", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }
@@ -200,18 +240,32 @@ bool token_revoke(struct store *store, const struct store_token *token, const st
                   struct err *err)
 {
     _transaction_ struct store *open = store;
-    char pk[RECORD_HEX];
-    const struct audit_pair pairs[] = {
-        AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
-        AUDIT_TEXT("role", token->role),
-        AUDIT_TEXT("state_before", token_state(token, deed->at)),
-        AUDIT_TEXT("state", "revoked"),
-        DEED_PAIRS(deed),
-    };
 
-    return store_begin(open, err) && store_token_revoke(open, VIEW_ARR(token->pk), deed->at, err) &&
-           audit_append(open, deed->at, "token.revoked", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
+    return store_begin(open, err) && end(open, token, deed, err) && store_commit(open, err);
+}
+
+struct count {
+    const char *id;
+    uint64_t at;
+    size_t n;
+};
+
+static bool count_ended(void *user, const struct store_token *token)
+{
+    struct count *count = user;
+
+    count->n += token->revoked_at == count->at && strcmp(token->for_id, count->id) == 0;
+    return true;
+}
+
+bool token_n_ended(struct store *store, const char *id, uint64_t at, size_t *ret_n, struct err *err)
+{
+    struct count count = { .id = id, .at = at };
+
+    if (!store_token_each(store, count_ended, &count, err))
+        return false;
+    *ret_n = count.n;
+    return true;
 }
 
 const char *token_state(const struct store_token *token, uint64_t now)

@@ -55,6 +55,8 @@ int verb_token_add(int argc, char **argv);
 int verb_token_list(int argc, char **argv);
 int verb_token_revoke(int argc, char **argv);
 int verb_peer_re_enrol(int argc, char **argv);
+/* To standard output, where join strings for a new key of that ID ended with what was done to it. */
+void verb_say_ended_tokens(const char *id, size_t n);
 
 /* verb_backup.c */
 int verb_backup(int argc, char **argv);

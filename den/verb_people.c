@@ -5,6 +5,7 @@
 #include "den/args.h"
 #include "den/people.h"
 #include "den/record.h"
+#include "den/token.h"
 #include "den/verb.h"
 
 #include <inttypes.h>
@@ -231,9 +232,12 @@ int verb_peer_remove(int argc, char **argv)
 
     if (status != VERB_DONE)
         return status;
-    if (!people_remove(store, &who, &deed, &err))
+    size_t n_tokens = 0;
+    if (!people_remove(store, &who, &deed, &err) ||
+        !token_n_ended(store, who.id, deed.at, &n_tokens, &err))
         return verb_fail(&err);
     printf("%s is admitted no more; its session and its links end\n", who.id);
+    verb_say_ended_tokens(who.id, n_tokens);
     return VERB_DONE;
 }
 

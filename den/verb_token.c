@@ -148,6 +148,12 @@ int verb_peer_re_enrol(int argc, char **argv)
     return status;
 }
 
+void verb_say_ended_tokens(const char *id, size_t n)
+{
+    if (n)
+        printf("join strings of peer re-enrol for %s that are no good any more: %zu\n", id, n);
+}
+
 /* ---- list, revoke -------------------------------------------------------------------------------- */
 
 static void put_duration(struct buf *to, uint64_t ms)

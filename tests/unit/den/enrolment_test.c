@@ -2,6 +2,7 @@
 /* Who gets an ID, for how long, and who waits for it. */
 #include "base/clock.h"
 #include "den/people.h"
+#include "den/revocation.h"
 #include "den/token.h"
 #include "tests/unit/den/world.h"
 
@@ -15,7 +16,8 @@ static struct key *add_token(struct world *w, struct store_token t)
     struct err err;
 
     memcpy(t.pk, key_public(token), KEY_SIZE);
-    snprintf(t.role, sizeof(t.role), "peer");
+    if (!*t.role)
+        snprintf(t.role, sizeof(t.role), "peer");
     t.created_at = w->wall;
     CHECK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
           store_commit(w->store, &err));
@@ -349,4 +351,197 @@ TEST(a_key_that_the_signer_knows_gets_the_id_that_it_had)
     CHECK_OK(signer_claim(w->signer, "456000", key_public_view(other->key), &claim, has, &err),
              err);
     CHECK_U64(claim, VAULT_ID_TAKEN);
+}
+
+/* ---- tokens for a new key ---------------------------------------------------------------------- */
+
+static struct key *add_token_for(struct world *w, const char *id)
+{
+    struct store_token t = { .uses = 1, .uses_left = 1 };
+
+    snprintf(t.for_id, sizeof(t.for_id), "%s", id);
+    return add_token(w, t);
+}
+
+static void revoke_id(struct world *w, const char *id)
+{
+    const struct revocation_words words = { .id = id };
+    struct store_revocation r;
+    bool is_new;
+    struct err err;
+
+    CHECK_OK(revocation_resolve(w->store, &words, w->wall, &r, &err) &&
+                 revocation_put_down(w->store, &r, &(struct deed){ .by = "uid 0", .at = w->wall },
+                                     &is_new, &err),
+             err);
+}
+
+static void remove_peer(struct world *w, const struct world_peer *peer)
+{
+    struct store_identity who = find(w, peer);
+    struct err err;
+
+    CHECK_OK(people_remove(w->store, &who, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
+}
+
+static void check_ended_tokens(struct world *w, const char *id, size_t wanted)
+{
+    struct err err = { 0 };
+    size_t n = 0;
+
+    CHECK_OK(token_n_ended(w->store, id, w->wall, &n, &err), err);
+    CHECK_U64(n, wanted);
+}
+
+TEST(a_revocation_ends_the_tokens_for_a_new_key)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *other = world_peer_new(w),
+                                                  *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *before = add_token_for(w, peer->id),
+                                    *others = add_token_for(w, other->id);
+
+    revoke_id(w, peer->id);
+    check_ended_tokens(w, peer->id, 1);
+    CHECK_U64(world_audited(w, "token.revoked", peer->id), 1);
+    world_check_refused(w, world_admit(w, next, before), ERR_BAD_TOKEN);
+    CHECK(find(w, peer).is_revoked);
+    _cleanup_(key_freep) struct key *between = add_token_for(w, peer->id);
+    revoke_id(w, peer->id); /* again: not new */
+    world_check_refused(w, world_admit(w, next, between), ERR_BAD_TOKEN);
+    _cleanup_(key_freep) struct key *behind = add_token_for(w, peer->id);
+    CHECK_STR(world_take_id(w, world_admit(w, next, behind), next), peer->id);
+    CHECK(!find(w, next).is_revoked);
+    _cleanup_(world_peer_freep) struct world_peer *third = world_stranger_new(w);
+    CHECK_STR(world_take_id(w, world_admit(w, third, others), third), other->id);
+}
+
+TEST(a_removal_ends_the_tokens_for_a_new_key)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *before = add_token_for(w, peer->id);
+    struct store_identity who;
+    struct err err;
+
+    remove_peer(w, peer);
+    check_ended_tokens(w, peer->id, 1);
+    CHECK_U64(world_audited(w, "token.revoked", peer->id), 1);
+    world_check_refused(w, world_admit(w, next, before), ERR_BAD_TOKEN);
+    _cleanup_(key_freep) struct key *behind = add_token_for(w, peer->id);
+    who = find(w, peer); /* other groups are no removal */
+    CHECK_OK(people_set_groups(w->store, &who, "staff",
+                               &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
+    CHECK_STR(world_take_id(w, world_admit(w, next, behind), next), peer->id);
+}
+
+static void re_enrol(struct world *w, const char *id, const struct key *token)
+{
+    const struct token_order order = { .role = "peer",
+                                       .uses = 1,
+                                       .life_ms = HOUR_MS,
+                                       .deed = { .by = "uid 0", .at = w->wall },
+                                       .for_id = id,
+                                       .pk = key_public(token),
+                                       .router = "router.example:443",
+                                       .trust = w->trust };
+    _buf_ join = { 0 };
+    struct err err;
+
+    CHECK_OK(token_new(w->store, &order, &join, &err), err);
+}
+
+TEST(a_new_token_for_a_new_key_ends_the_one_before)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
+                                                  *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *first = key_new(), *second = key_new();
+
+    re_enrol(w, peer->id, first);
+    re_enrol(w, peer->id, second);
+    CHECK_U64(world_audited(w, "token.revoked", peer->id), 1);
+    world_check_refused(w, world_admit(w, next, first), ERR_BAD_TOKEN);
+    CHECK_STR(world_take_id(w, world_admit(w, next, second), next), peer->id);
+}
+
+/* ---- what a token gives, and the queue ----------------------------------------------------------- */
+
+static void approve(struct world *w, const char *code)
+{
+    struct store_waiting row;
+    struct err err = { 0 };
+
+    CHECK_OK(people_find_waiting(w->store, code, &row, &err) &&
+                 people_approve(w->store, &row, NULL, NULL,
+                                &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
+}
+
+TEST(who_waits_with_another_token_gets_what_that_one_gives)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(key_freep) struct key *high =
+        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(key_freep) struct key *low =
+        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+    char code[RPC_CODE];
+
+    approval_code(w, peer, code);
+    world_check_refused(w, world_admit(w, peer, high), ERR_PENDING);
+    world_check_refused(w, world_admit(w, peer, low), ERR_PENDING);
+    approve(w, code);
+    world_take_id(w, world_admit(w, peer, low), peer);
+    CHECK_STR(find(w, peer).role, "peer");
+    CHECK_STR(find(w, peer).groups, "low");
+}
+
+TEST(an_approval_is_of_the_token_that_it_was_given_for)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(key_freep) struct key *low =
+        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
+    _cleanup_(key_freep) struct key *high =
+        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+    char code[RPC_CODE];
+
+    approval_code(w, peer, code);
+    world_check_refused(w, world_admit(w, peer, low), ERR_PENDING);
+    approve(w, code);
+    world_check_refused(w, world_admit(w, peer, high), ERR_PENDING);
+}
+
+TEST(nobody_waits_with_a_token_that_was_revoked)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(key_freep) struct key *token =
+        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
+                                                  *denied = world_stranger_new(w);
+    struct store_token row;
+    struct store_waiting w_row;
+    enum store_found found;
+    struct err err = { 0 };
+    char code[RPC_CODE], denied_code[RPC_CODE];
+
+    approval_code(w, peer, code);
+    approval_code(w, denied, denied_code);
+    world_check_refused(w, world_admit(w, peer, token), ERR_PENDING);
+    world_check_refused(w, world_admit(w, denied, token), ERR_PENDING);
+    CHECK_OK(
+        people_find_waiting(w->store, denied_code, &w_row, &err) &&
+            people_deny(w->store, &w_row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+        err);
+    CHECK_OK(store_token_find(w->store, key_public_view(token), &found, &row, &err) &&
+                 token_revoke(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+             err);
+    CHECK(!people_find_waiting(w->store, code, &w_row, &err) && err.code == ERR_NOT_FOUND);
+    world_check_refused(w, world_admit(w, peer, token), ERR_BAD_TOKEN);
+    world_check_refused(w, world_admit(w, denied, NULL), ERR_NOT_AUTHORIZED); /* stays so */
 }
