@@ -23,6 +23,8 @@ bool accept_check(struct open *open, struct err *err)
     if (!view_eq_secret(c.netid, rpc_trust_netid(core->c.trust)) ||
         !view_eq_secret(c.sid, open->d.sid))
         return err_set(err, ERR_BAD_STATEMENT, "for another network or session");
+    if (open->live_until && open->live_until <= core_wall(core))
+        return err_set(err, ERR_EXPIRED, "the time that it was allowed for is over");
     if (!view_eq_text(c.b_id, open->b.id) || !view_eq_secret(c.b_pk, VIEW_ARR(open->b.pk)))
         return err_set(err, ERR_BAD_STATEMENT, "of another ID or key");
     if (c.caps.n == 0 || !is_subset(&c.caps, &open->d.caps))

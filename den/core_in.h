@@ -26,7 +26,7 @@ struct den_core {
     uint64_t policy_no;
     struct buckets *rates[N_RATES];
     uint64_t left_out_at; /* mono: when to say what the log left out, at the next tick */
-    uint64_t n_refused, n_admin_acts, n_issued, n_granted; /* in this process */
+    uint64_t n_refused, n_admin_acts, n_issued, n_granted, n_not_granted; /* in this process */
     uint64_t age_at;      /* mono: when to look at the age of authorities */
     unsigned age_mark;    /* that was said */
     uint64_t n_unaudited; /* refusals since the last one that was audited */

@@ -113,6 +113,8 @@ static void put_all(struct den_core *core, struct buf *to)
             "Certificates that were handed out since the start.");
     put_one(to, "sessions_granted_total", "counter", core->n_granted,
             "Sessions that policy allowed since the start.");
+    put_one(to, "sessions_refused_total", "counter", core->n_not_granted,
+            "Dials that policy forbade, or to an ID that is unknown or away, since the start.");
     put_one(to, "refused_total", "counter", core->n_refused, "Requests refused since the start.");
     put_one(to, "refused_by_router_total", "counter", core->n_denied,
             "Requests that the router refused, as it told since the start.");

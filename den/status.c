@@ -210,6 +210,7 @@ void status_put(struct den_core *core, struct admin_object *to)
     admin_number(&since_start, "administrative", core->n_admin_acts);
     admin_number(&since_start, "certificates", core->n_issued);
     admin_number(&since_start, "sessions", core->n_granted);
+    admin_number(&since_start, "sessions_refused", core->n_not_granted);
     end_object(&since_start, to, "since_start");
     if (core->c.place && core->c.place->put_facts)
         core->c.place->put_facts(core->c.place->user, to);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "den/metrics.h"
 #include "den/turn.h"
 #include "tests/unit/den/scene.h"
 
@@ -390,6 +391,14 @@ TEST(unknown_offline_and_forbidden_are_one_answer)
         CHECK_STR(scene_state_of(s.w, dial.sid), "");
     }
     CHECK_U64(world_audited(s.w, "session.refused", "sid="), N_ELEMENTS(cases));
+    _free_ char *figure =
+        mem_format("\nwarren_den_sessions_refused_total %zu\n", N_ELEMENTS(cases));
+    _free_ char *all = mem_format("\nwarren_den_refused_total %zu\n", N_ELEMENTS(cases));
+    struct web_page page = { 0 };
+    metrics_serve(s.w->core, VIEW_LIT("/metrics"), &page);
+    CHECK(strstr(buf_cstr(&page.body), figure) != NULL);
+    CHECK(strstr(buf_cstr(&page.body), all) != NULL);
+    buf_free(&page.body);
     CHECK_U64(world_audited(s.w, "session.granted", NULL), 0);
 }
 

@@ -301,6 +301,26 @@ TEST(what_changes_before_a_decision_is_recorded_counts)
     CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
 }
 
+TEST(who_accepts_when_the_time_is_over_is_refused)
+{
+    SCENE(s);
+    struct offer offer;
+    struct accept accept;
+    uint64_t inv;
+
+    CHECK_OK(set_policy(&s, "rules: [{from: any, to: any, can: [chat], longest: 20s}]\n"), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    world_pass(s.w, 20 * SECOND_MS);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "offered");
+    scene_accept(call, &accept);
+    scene_check_refused(s.w, inv, ERR_EXPIRED, "accept: the time that it was allowed for is over");
+    CHECK_STR(scene_state_of(s.w, dial.sid), "failed");
+}
+
 /* ---- machines that have their time ------------------------------------------------------------------ */
 
 static bool set_life(struct scene *s, const struct world_peer *peer, uint64_t expires_at)
