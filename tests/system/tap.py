@@ -31,6 +31,11 @@ def check_in(part, whole):
     check(part in whole, f"no {part!r} in:\n{whole}")
 
 
+def skip_if_sanitized(library):
+    if "__asan_" in subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True).stdout:
+        raise Skip("this library was built for a sanitizer, whose run-time an ordinary program does not have")
+
+
 def build_dir():
     return os.environ.get("WARREN_BUILD", "build")
 
