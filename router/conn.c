@@ -159,9 +159,13 @@ static void release(struct conn *conn)
         if (conn->role == ROLE_GUEST)
             router->n_guests--;
         network_say_left(conn);
-        meta_on_leave(conn);
+        if (!conn->is_hushed)
+            meta_on_leave(conn);
     }
-    testament_read_out(conn);
+    if (conn->is_hushed)
+        testament_drop(conn);
+    else
+        testament_read_out(conn);
     if (*conn->id && map_get(router->by_id, conn_id(conn)) == conn) {
         map_remove(router->by_id, conn_id(conn));
         names_drop(router->names, VIEW_LIT("den"), conn);

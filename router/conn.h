@@ -62,6 +62,7 @@ struct conn {
     uint8_t exporter[32];
     bool has_exporter;           /* false: a proxy ended TLS, or there is none */
     bool is_json;                /* what it sends and gets is not what is read and written here */
+    bool is_hushed;              /* its end is no event: wamp.session.kill_all */
     bool is_answered_for;        /* the message that is being taken is our edge's, in its place */
     struct deadline silence;     /* of the handshake */
     struct handshake *handshake; /* until established */

@@ -318,12 +318,14 @@ static bool fits(const struct conn *conn, struct view authid, struct view authro
            (!authrole.len || view_eq_text(authrole, conn->authrole));
 }
 
-/* All but the caller. The sessions are looked for first: one that ends may end others' calls. */
+/* All but the caller. WAMP: "Closing all sessions in the realm will not generate session meta events or testament events"; in
+ * our own realm admins hear of each. */
 static bool kill_all(struct ask *ask, struct view authid, struct view authrole, struct buf *ids,
                      uint32_t *ret_n, struct err *err)
 {
     struct farewell farewell;
     struct conn *conn;
+    bool is_whole = !authid.len && !authrole.len;
     size_t cursor = 0;
     uint32_t n = 0;
 
@@ -334,6 +336,7 @@ static bool kill_all(struct ask *ask, struct view authid, struct view authrole, 
             continue;
         rpc_put_u64(ids, conn->session);
         n++;
+        conn->is_hushed = is_whole && realm_is_standard(conn->realm);
         end(ask, conn, &farewell); /* removes it from where we are walking: that is allowed */
     }
     *ret_n = n;

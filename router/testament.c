@@ -113,6 +113,14 @@ bool testament_flush(struct conn *conn, struct rpc_payload payload, struct err *
     return true;
 }
 
+void testament_drop(struct conn *conn)
+{
+    struct testament *testament;
+
+    LIST_EACH(testament, &conn->testaments, of_conn)
+        testament_free(testament);
+}
+
 static void read_out(struct conn *conn, struct testament *testament)
 {
     uint64_t publication;

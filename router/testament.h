@@ -12,3 +12,4 @@ bool testament_add(struct conn *conn, struct rpc_payload payload, struct err *er
 bool testament_flush(struct conn *conn, struct rpc_payload payload, struct err *err);
 /* The session ended: publishes them. */
 void testament_read_out(struct conn *conn);
+void testament_drop(struct conn *conn); /* or does not */

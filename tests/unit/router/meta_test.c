@@ -217,9 +217,12 @@ TEST(sessions_are_ended_by_name_by_role_and_all)
     CHECK(app_ask(s.root, "wamp.session.kill_by_authrole", put_text(&admin, "admin"), &msg));
     CHECK_U64(number(msg.result.payload), 1); /* not the caller */
     CHECK(admin2->is_closed && !s.root->is_closed);
+    CHECK_STR(try_subscribe(s.root, "wamp.session.on_leave"), "SUBSCRIBED");
     CHECK(app_ask(s.root, "wamp.session.kill_all", (struct rpc_payload){ 0 }, &msg));
     CHECK_U64(number(msg.result.payload), 1);
     CHECK(s.bob->is_closed && !s.root->is_closed);
+    wire_drop(s.bob);
+    CHECK(app_is_quiet(s.root)); /* the end of all is no event */
 }
 
 /* ---- registrations and subscriptions --------------------------------------------------------- */
