@@ -45,7 +45,7 @@ def a_reload_drops_no_session(net):
     router = start(net, "kept", "call_timeout = 60s\n")
     session = Session(router.port, "wamp.2.msgpack", REALM)
     session.register("com.example.echo")
-    config(router, (r"(?m)^call_timeout = 60s", "call_timeout = 100ms"))
+    config(router, (r"(?m)^call_timeout = 60s", "call_timeout = 1s"))
     write(router.home, "realms.conf", REALMS + "[realm app.more]\nmethods = anonymous\n")
     tap.check_in("realms=3", reload(router))
     ping(session)
