@@ -189,6 +189,9 @@ bool request_take_nonce(struct den_core *core, const struct request *request, st
 /* The record of the caller whom the router stamped: NOT_AUTHORIZED, REVOKED. */
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err);
+/* Begins a transaction in which the caller is what he was when he was read: *who is as it is now. REVOKED,
+ * NOT_AUTHORIZED, EXPIRED; WRONG_KEY when he has another key since. The caller's `_transaction_` ends it. */
+bool request_begin(struct den_core *core, struct store_identity *who, struct err *err);
 /* Counts something signed by `id`, before its signature is looked at. LIMIT. */
 bool request_take(struct den_core *core, struct view id, struct err *err);
 

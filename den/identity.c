@@ -250,7 +250,7 @@ bool identity_refresh(struct den_core *core, const struct rpc_inv *inv, struct r
 
     if (!request_open(core, inv, args, "den.identity.refresh", 64, RATE_REFRESH, &request, err))
         return false;
-    if (!store_begin(open, err) || !count_admission(core, &request.who, err) ||
+    if (!request_begin(core, &request.who, err) || !count_admission(core, &request.who, err) ||
         !audit_admission(core, "identity.refreshed", &request.who, VIEW(NULL, 0),
                          inv->invocation->source, err) ||
         !store_commit(open, err))

@@ -44,15 +44,15 @@ static uint64_t seen_at(const struct den_core *core, const struct store_identity
     return who->seen_at > core->up_at ? who->seen_at : core->up_at;
 }
 
+/* Inside a transaction, which it ends: so does note_seen(). */
 static bool end(struct den_core *core, struct store_identity *who, struct err *err)
 {
-    _transaction_ struct store *open = core->c.store;
+    struct store *open = core->c.store;
     bool is_ephemeral = who->kind == STORE_EPHEMERAL;
     const struct audit_pair pairs[] = { AUDIT_TEXT("id", who->id) };
 
     who->ended = STORE_VANISHED;
-    if (!store_begin(open, err) ||
-        !(is_ephemeral ? store_identity_set(open, who, err)
+    if (!(is_ephemeral ? store_identity_set(open, who, err)
                        : store_identity_drop(open, who->id, err)) ||
         (is_ephemeral &&
          !people_end_admissions(open, who->id, who->adm_no + 1, core_wall(core), err)) ||
@@ -67,22 +67,25 @@ static bool end(struct den_core *core, struct store_identity *who, struct err *e
 
 static bool note_seen(struct den_core *core, struct store_identity *who, struct err *err)
 {
-    _transaction_ struct store *open = core->c.store;
+    struct store *open = core->c.store;
 
     who->seen_at = core_wall(core);
-    return store_begin(open, err) && store_identity_set(open, who, err) && store_commit(open, err);
+    return store_identity_set(open, who, err) && store_commit(open, err);
 }
 
-/* As it is now: it may have come back, or changed, while the router was asked. */
+/* As it is now: it may have come back, or changed, while the router was asked; and another process may change it until
+ * the transaction has begun. */
 static bool settle(struct den_core *core, const char *id, bool is_online, struct err *err)
 {
+    _transaction_ struct store *open = core->c.store;
     struct store_identity who;
     enum store_found found = STORE_NONE;
     uint64_t now = core_wall(core);
 
-    if (!store_identity_by_id(core->c.store, view_text(id), &found, &who, err))
+    if (!store_begin(open, err) || !store_identity_by_id(open, view_text(id), &found, &who, err))
         return false;
-    if (found == STORE_NONE || who.kind == STORE_COMMITTED || who.ended != STORE_LIVES)
+    if (found == STORE_NONE || who.kind == STORE_COMMITTED || who.ended != STORE_LIVES ||
+        who.is_revoked)
         return true;
     if (is_online)
         return note_seen(core, &who, err);

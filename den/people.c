@@ -143,6 +143,20 @@ bool people_find(struct store *store, const char *typed, struct store_identity *
     return found == STORE_FOUND || err_set(err, ERR_NOT_FOUND, "there is no ID %s", id);
 }
 
+bool people_begin(struct store *store, struct store_identity *who, struct err *err)
+{
+    struct store_identity now;
+    enum store_found found = STORE_NONE;
+
+    if (!store_begin(store, err) ||
+        !store_identity_by_id(store, view_text(who->id), &found, &now, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "there is no ID %s any more", who->id);
+    *who = now;
+    return true;
+}
+
 bool people_end_admissions(struct store *open, const char *id, uint64_t below, uint64_t now,
                            struct err *err)
 {
@@ -185,29 +199,21 @@ const char *people_state_word(const struct store_identity *who, uint64_t now)
 
 static const char removed[] = "identity.removed";
 
-/* Only what an operator decides is changed: what den noted meanwhile stays. */
-static bool set(struct store *store, struct store_identity *who, const char *what,
-                const struct deed *deed, struct err *err)
+/* Inside the transaction in which `before` was read. */
+static bool set(struct store *open, const struct store_identity *before,
+                const struct store_identity *who, const char *what, const struct deed *deed,
+                struct err *err)
 {
-    _transaction_ struct store *open = store;
-    struct store_identity before;
-    enum store_found found = STORE_NONE;
     uint64_t no = 0;
 
-    if (!store_begin(open, err) ||
-        !store_identity_by_id(open, view_text(who->id), &found, &before, err) ||
-        !store_number_get(open, "people", &no, err) ||
+    if (!store_number_get(open, "people", &no, err) ||
         !store_number_raise(open, "people", no + 1, err)) /* den looks at it */
         return false;
-    if (found == STORE_NONE)
-        return err_set(err, ERR_NOT_FOUND, "there is no ID %s any more", who->id);
-    who->seen_at = before.seen_at;
-    who->adm_no = before.adm_no;
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("id", who->id),
-        AUDIT_TEXT("state_before", people_state_word(&before, deed->at)),
+        AUDIT_TEXT("state_before", people_state_word(before, deed->at)),
         AUDIT_TEXT("state", people_state_word(who, deed->at)),
-        AUDIT_TEXT("groups_before", before.groups),
+        AUDIT_TEXT("groups_before", before->groups),
         AUDIT_TEXT("groups", who->groups),
         DEED_PAIRS(deed),
     };
@@ -223,28 +229,44 @@ static bool set(struct store *store, struct store_identity *who, const char *wha
 bool people_commit(struct store *store, struct store_identity *who, const struct deed *deed,
                    struct err *err)
 {
+    _transaction_ struct store *open = store;
+    struct store_identity before;
+
+    if (!people_begin(open, who, err))
+        return false;
     if (who->kind != STORE_PROVISIONAL)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not provisional", who->id);
+    before = *who;
     who->kind = STORE_COMMITTED;
-    return set(store, who, "identity.committed", deed, err);
+    return set(open, &before, who, "identity.committed", deed, err);
 }
 
 bool people_remove(struct store *store, struct store_identity *who, const struct deed *deed,
                    struct err *err)
 {
+    _transaction_ struct store *open = store;
+    struct store_identity before;
+
+    if (!people_begin(open, who, err))
+        return false;
+    before = *who;
     who->ended = STORE_REMOVED;
     if (who->kind == STORE_PROVISIONAL) /* or its ID would be given up, and its key come back */
         who->kind = STORE_COMMITTED;
-    return set(store, who, removed, deed, err);
+    return set(open, &before, who, removed, deed, err);
 }
 
 bool people_set_groups(struct store *store, struct store_identity *who, const char *groups,
                        const struct deed *deed, struct err *err)
 {
-    if (!check_groups(groups, err))
+    _transaction_ struct store *open = store;
+    struct store_identity before;
+
+    if (!check_groups(groups, err) || !people_begin(open, who, err))
         return false;
+    before = *who;
     snprintf(who->groups, sizeof(who->groups), "%s", groups);
-    return set(store, who, "identity.groups", deed, err);
+    return set(open, &before, who, "identity.groups", deed, err);
 }
 
 /* ---- names -------------------------------------------------------------------------------------- */

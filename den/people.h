@@ -27,6 +27,10 @@ bool people_commit(struct store *store, struct store_identity *who, const struct
 /* By its ID, spaces allowed. NOT_FOUND. */
 bool people_find(struct store *store, const char *typed, struct store_identity *ret_who,
                  struct err *err);
+/* Begins a transaction and reads the row of who->id once more, into *who: another process may have changed it since
+ * it was read, and what is written back is written whole. NOT_FOUND when it is gone. The caller's
+ * `_transaction_` ends it, whatever comes back. */
+bool people_begin(struct store *store, struct store_identity *who, struct err *err);
 /* Inside a transaction: the router drops who came in with an admission below that number. */
 bool people_end_admissions(struct store *open, const char *id, uint64_t below, uint64_t now,
                            struct err *err);

@@ -120,6 +120,7 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     who.seen_at = core_wall(core);
     if (!people_end_key(core->c.store, who.id, VIEW_ARR(old_pk), core_wall(core), err) ||
         !record(core, &k, buf_view(&bytes), VIEW_ARR(sig), VIEW(NULL, 0), err) ||
+        !store_identity_unrevoke(core->c.store, who.id, err) ||
         !store_identity_set(core->c.store, &who, err) ||
         !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err))
         return false;
@@ -201,7 +202,7 @@ static bool settle_recorded(struct den_core *core, const struct change *c,
     enum store_found found = STORE_NONE;
     bool is_same;
 
-    if (!store_begin(open, err) ||
+    if (!request_begin(core, who, err) ||
         !store_rekey_find(open, who->id, c->k.rekey_no, &found, &row, err))
         return false;
     is_same = found == STORE_FOUND && is_recorded(&row, c);
@@ -235,7 +236,7 @@ static bool replace(struct den_core *core, const struct change *c, struct store_
 {
     _transaction_ struct store *open = core->c.store;
 
-    if (!check_change(core, c, who, err) || !store_begin(open, err) ||
+    if (!request_begin(core, who, err) || !check_change(core, c, who, err) ||
         !signer_move(core->c.signer, c->bytes, c->sig, c->new_sig, err) ||
         !record(core, &c->k, c->bytes, c->sig, c->new_sig, err) ||
         !store_identity_set_adm_no(open, who->id, ++who->adm_no, err) ||

@@ -5,6 +5,7 @@
 #include "den/core_in.h"
 
 #include "base/text.h"
+#include "den/people.h"
 
 bool request_caller(struct den_core *core, const struct rpc_inv *inv,
                     struct store_identity *ret_who, struct err *err)
@@ -17,6 +18,18 @@ bool request_caller(struct den_core *core, const struct rpc_inv *inv,
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_AUTHORIZED, "the caller has no ID in this network");
     return enrolment_is_alive(ret_who, core_wall(core), err);
+}
+
+bool request_begin(struct den_core *core, struct store_identity *who, struct err *err)
+{
+    uint8_t pk[KEY_SIZE];
+
+    memcpy(pk, who->pk, sizeof(pk));
+    if (!people_begin(core->c.store, who, err))
+        return false;
+    if (!view_eq_secret(VIEW_ARR(pk), VIEW_ARR(who->pk)))
+        return err_set(err, ERR_WRONG_KEY, "the key of %s was replaced meanwhile", who->id);
+    return enrolment_is_alive(who, core_wall(core), err);
 }
 
 bool request_take(struct den_core *core, struct view id, struct err *err)

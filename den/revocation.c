@@ -107,6 +107,12 @@ static bool by_id(struct store *store, const char *typed, struct store_revocatio
     return true;
 }
 
+/* Inside a transaction: an ID is revoked under the key that it has, whichever it had when it was found. */
+static bool aim(struct store *open, struct store_revocation *r, struct err *err)
+{
+    return r->kind != STORE_REVOKE_IDENTITY || by_id(open, r->id, r, err);
+}
+
 static bool read_reason(const char *typed, uint8_t *ret_reason, struct err *err)
 {
     return !typed || inventory_reason_read("reason", typed, ret_reason, err);
@@ -134,7 +140,8 @@ bool revocation_put_down(struct store *store, struct store_revocation *r, const 
     _transaction_ struct store *open = store;
     char subject[RECORD_HEX], no[24];
 
-    if (!store_begin(open, err) || !store_revocation_add(open, r, &r->no, ret_is_new, err) ||
+    if (!store_begin(open, err) || !aim(open, r, err) ||
+        !store_revocation_add(open, r, &r->no, ret_is_new, err) ||
         (r->kind == STORE_REVOKE_IDENTITY && !token_end_for(open, r->id, deed, err)))
         return false;
     if (!*ret_is_new)

@@ -26,7 +26,8 @@ struct revocation_words {
 bool revocation_resolve(struct store *store, const struct revocation_words *words, uint64_t now,
                         struct store_revocation *ret_revocation, struct err *err);
 
-/* Recorded and audited, in one transaction; `r->no` is its number, or that of the one before it. */
+/* Recorded and audited, in one transaction; `r->no` is its number, or that of the one before it. An ID is
+ * revoked under the key that it has by then, which is `r->subject` afterwards. */
 bool revocation_put_down(struct store *store, struct store_revocation *r, const struct deed *deed,
                          bool *ret_is_new, struct err *err);
 const char *revocation_kind_name(enum store_revoke kind); /* "serial" */

@@ -35,13 +35,13 @@
       " expires_at, vanish_after, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")              \
     X(IDENTITY_SET, "UPDATE identity SET role = ?, kind = ?, ended = ?, groups = ?, host = ?,"     \
                     " expires_at = ?, vanish_after = ?, seen_at = ? WHERE id = ?")                 \
-    X(IDENTITY_SET_KEY, "UPDATE identity SET pk = ?, rekey_no = ?, revoked_at = NULL"              \
-                        " WHERE id = ?")                                                           \
+    X(IDENTITY_SET_KEY, "UPDATE identity SET pk = ?, rekey_no = ? WHERE id = ?")                   \
+    X(IDENTITY_UNREVOKE, "UPDATE identity SET revoked_at = NULL WHERE id = ?")                     \
     X(IDENTITY_DROP, "DELETE FROM identity WHERE id = ?")                                          \
     X(IDENTITY_EACH, "SELECT " IDENTITY " FROM identity ORDER BY length(id), id")                  \
     X(IDENTITY_AFTER, "SELECT " IDENTITY " FROM identity WHERE id > ? ORDER BY id")                \
     X(IDENTITY_EACH_PASSING, "SELECT " IDENTITY " FROM identity WHERE kind <> 'committed'"         \
-                             " AND ended = '' ORDER BY kind, seen_at")                             \
+                             " AND ended = '' AND revoked_at IS NULL ORDER BY kind, seen_at")      \
     X(IDENTITY_SET_ADM_NO, "UPDATE identity SET adm_no = ? WHERE id = ?")                          \
     X(IDENTITY_REVOKE, "UPDATE identity SET revoked_at = coalesce(revoked_at, ?)"                  \
                        " WHERE id = ? AND pk = ?")                                                 \

@@ -70,9 +70,11 @@ bool store_identity_add(struct store *s, const struct store_identity *i,
 bool store_identity_set_adm_no(struct store *s, const char *id, uint64_t adm_no, struct err *err);
 /* Its kind, end, role, groups, host and times as `i` has them now; not its key and numbers. */
 bool store_identity_set(struct store *s, const struct store_identity *i, struct err *err);
-/* Its next key, with the number `rekey_no` that follows the one before. */
+/* Its next key, with the number `rekey_no` that follows the one before. An ID that is revoked stays it. */
 bool store_identity_set_key(struct store *s, const char *id, struct view pk, uint64_t rekey_no,
                             struct err *err);
+/* Under a key that an administrator gave it: the one before stays revoked. */
+bool store_identity_unrevoke(struct store *s, const char *id, struct err *err);
 /* It has taken that manifest; a lower number than before changes only the time. */
 bool store_identity_acknowledge(struct store *s, const char *id, uint64_t manifest_no, uint64_t at,
                                 struct err *err);
@@ -101,7 +103,7 @@ bool store_identity_revoke(struct store *s, const char *id, struct view pk, uint
                            bool *ret_is_its_key, struct err *err);
 /* How many IDs of that many digits are taken, also by those that ended; 0: of any length. */
 bool store_identity_count(struct store *s, unsigned n_digits, uint64_t *ret_n, struct err *err);
-/* Walks all, by ID; or those that may pass: provisional, and ephemeral ones that did not end. `each`
+/* Walks all, by ID; or those that may pass: provisional and ephemeral ones that did not end and are not revoked. `each`
  * returns false to stop, and changes nothing here. */
 typedef bool store_on_identity(void *user, const struct store_identity *i);
 bool store_identity_each(struct store *s, bool only_passing, store_on_identity *each, void *user,

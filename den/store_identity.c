@@ -94,6 +94,11 @@ bool store_identity_set_key(struct store *s, const char *id, struct view pk, uin
                           "identity", err);
 }
 
+bool store_identity_unrevoke(struct store *s, const char *id, struct err *err)
+{
+    return sql_change_one(s, SQL_IDENTITY_UNREVOKE, ARGS(TEXT(id)), "identity", err);
+}
+
 bool store_identity_drop(struct store *s, const char *id, struct err *err)
 {
     return sql_change_one(s, SQL_IDENTITY_DROP, ARGS(TEXT(id)), "identity", err);

@@ -22,6 +22,27 @@ bool __wrap_store_commit(struct store *s, struct err *err)
     return __real_store_commit(s, err);
 }
 
+static void (*before_begin)(void *user);
+static void *user_before_begin;
+
+void world_before_begin(void (*once)(void *user), void *user)
+{
+    before_begin = once;
+    user_before_begin = user;
+}
+
+bool __real_store_begin(struct store *s, struct err *err);
+bool __wrap_store_begin(struct store *s, struct err *err);
+bool __wrap_store_begin(struct store *s, struct err *err)
+{
+    void (*once)(void *user) = before_begin;
+
+    before_begin = NULL; /* it has transactions of its own */
+    if (once)
+        once(user_before_begin);
+    return __real_store_begin(s, err);
+}
+
 /* The log goes through here too: it is counted, and still written. */
 static struct logged {
     char event[64], newest[1024];

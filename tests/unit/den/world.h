@@ -11,6 +11,9 @@
 extern bool world_disk_is_full;
 extern size_t world_n_commits; /* that succeeded */
 
+/* So does every store_begin(): `once` is called ahead of the next one, as another process that comes in between. */
+void world_before_begin(void (*once)(void *user), void *user);
+
 /* How many lines of that event were logged by this process; `holds`, if not NULL, is in the newest. */
 size_t world_logged(const char *event, const char *holds);
 
