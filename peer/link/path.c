@@ -154,12 +154,16 @@ static struct path_carrier *best(const struct path *path)
     return found ? found->carrier : NULL;
 }
 
+static bool has_switch_to_tell(const struct path *path)
+{
+    return path->must_tell && path->is_linked && path->current && path->events.on_switch;
+}
+
 static void tell_switch(struct path *path)
 {
     uint64_t now = now_of(path);
 
-    if (!path->must_tell || !path->is_linked || !path->current || !path->events.on_switch ||
-        (path->told_at && now < path->told_at + switch_pause))
+    if (!has_switch_to_tell(path) || (path->told_at && now < path->told_at + switch_pause))
         return;
     path->must_tell = false;
     if (path->number && path->agreed == kind_of(path->current))
@@ -622,7 +626,7 @@ uint64_t path_deadline(const struct path *path)
         uint64_t slot_at = slot_deadline(path, &path->slots[i]);
         at = slot_at < at ? slot_at : at;
     }
-    if (path->must_tell && path->is_linked && path->told_at + switch_pause < at)
+    if (has_switch_to_tell(path) && path->told_at + switch_pause < at)
         at = path->told_at + switch_pause;
     return at;
 }

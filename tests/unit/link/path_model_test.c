@@ -245,8 +245,9 @@ static void live(struct end *end)
                       &(struct path_pressure){
                           is_waiting, is_waiting && w->now - end->oldest_unacked_at > LATE_MS * MS,
                           LATE_MS * MS });
-    if (path_deadline(end->path) <= w->now)
+    for (unsigned n = 0; n < 3 && path_deadline(end->path) <= w->now; n++)
         path_tick(end->path);
+    CHECK(path_deadline(end->path) > w->now); /* or its owner's clock rings for ever */
 }
 
 static void pass(struct world *w, uint64_t ms)
@@ -309,6 +310,25 @@ TEST(a_link_begins_at_the_relay_and_moves)
     begin(w, true, true);
     CHECK(w->ends[0].n_switches + w->ends[1].n_switches <= 2);
     CHECK_U64(w->ends[0].n_changed, 1);
+}
+
+TEST(without_carriers_nothing_is_due)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+
+    begin(w, true, true);
+    path_carrier_down(w->ends[0].path, &w->ends[0].ways[0].base); /* which is told, */
+    up(w, 0);
+    pass(w, 10); /* as soon as one may be again, */
+    path_carrier_down(w->ends[0].path, &w->ends[0].ways[0].base);
+    path_carrier_down(w->ends[0].path, &w->ends[0].ways[1].base); /* and of nothing now */
+    pass(w, 5000);
+    CHECK_U64(path_deadline(w->ends[0].path), UINT64_MAX);
+    cut(w, 0, false);
+    up(w, 0);
+    pass(w, 2000);
+    CHECK_U64(kind_at(w, 0), PATH_DIRECT);
+    CHECK_U64(kind_at(w, 1), PATH_DIRECT);
 }
 
 TEST(a_dead_path_is_left_within_half_a_second_and_comes_back)
