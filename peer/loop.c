@@ -28,6 +28,7 @@ struct loop {
     uint64_t set_to;        /* what it is set to; saves a system call when nothing changes */
     struct list timers;     /* those that are set, the earliest first */
     bool is_running_timers; /* the clock is set once, after them */
+    uint64_t round_at;      /* the time that they are run for */
 };
 
 struct loop_timer {
@@ -285,30 +286,30 @@ static void set_clock(struct loop *loop)
     timerfd_settime(loop->fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* The first that is due; NULL: none. What a callback sets for a time after `now` has its turn in a later
- * round, so that the loop's other sources have theirs. */
-static struct loop_timer *due_timer(const struct loop *loop, uint64_t now)
+/* The first that is due; NULL: none. */
+static struct loop_timer *due_timer(const struct loop *loop)
 {
     struct loop_timer *timer;
 
     if (list_is_empty(&loop->timers))
         return NULL;
     timer = LIST_ITEM(loop->timers.next, struct loop_timer, node);
-    return timer->at <= now ? timer : NULL;
+    return timer->at <= loop->round_at ? timer : NULL;
 }
 
 static gboolean on_clock(gint fd, GIOCondition condition, gpointer user)
 {
     struct loop *loop = user;
     struct loop_timer *timer;
-    uint64_t n_expired, now = clock_mono_ns();
+    uint64_t n_expired;
 
     (void)condition;
     if (read(fd, &n_expired, sizeof(n_expired)) != sizeof(n_expired))
         return G_SOURCE_CONTINUE; /* set anew meanwhile */
     loop->set_to = UINT64_MAX;
     loop->is_running_timers = true;
-    while ((timer = due_timer(loop, now))) {
+    loop->round_at = clock_mono_ns();
+    while ((timer = due_timer(loop))) {
         timer->at = UINT64_MAX;
         list_remove(&timer->node);
         timer->fn(timer->user); /* may free the timer, and others */
@@ -346,8 +347,11 @@ static void insert(struct loop *loop, struct loop_timer *timer)
     list_append(before->next, &timer->node);
 }
 
+/* What a callback sets, even for a time that has passed, has its turn in a later round: the loop's other sources have theirs first. */
 void loop_timer_at(struct loop_timer *timer, uint64_t mono_ns)
 {
+    if (timer->loop->is_running_timers && mono_ns <= timer->loop->round_at)
+        mono_ns = timer->loop->round_at + 1;
     if (timer->at == mono_ns)
         return;
     list_remove(&timer->node);

@@ -132,6 +132,48 @@ TEST(a_timer_may_free_and_set_others)
     loop_free(s.loop);
 }
 
+static void on_word(void *user)
+{
+    struct scene *s = user;
+
+    s->n_wanted = 1;
+    loop_quit(s->loop);
+}
+
+/* A timer that is always due, and a word that ends it. */
+static void on_always(void *user)
+{
+    struct scene *s = user;
+
+    if (s->n_run == 0)
+        loop_invoke(s->loop, on_word, s);
+    if (++s->n_run < MANY * MANY)
+        loop_timer_at(s->timer[0], 0);
+    else
+        loop_quit(s->loop); /* nobody else had a turn */
+}
+
+static void set_always(void *user)
+{
+    struct scene *s = user;
+
+    s->timer[0] = loop_timer_new(s->loop, on_always, s);
+    loop_timer_at(s->timer[0], 0);
+}
+
+TEST(a_timer_that_is_always_due_lets_others_have_their_turn)
+{
+    static struct scene s;
+    struct err err;
+
+    CHECK_OK(loop_new(&s.loop, &err), err);
+    run(&s, set_always);
+    CHECK_U64(s.n_wanted, 1);
+    CHECK(s.n_run < MANY);
+    loop_timer_free(s.timer[0]);
+    loop_free(s.loop);
+}
+
 TEST(without_descriptors_a_loop_is_an_error)
 {
     rlim_t was = set_limit(FEW_DESCRIPTORS);
