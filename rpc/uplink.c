@@ -168,6 +168,7 @@ static void replace(struct rpc_uplink *u)
     rpc_ws_set_user(u->conn, NULL);
     rpc_ws_close(u->conn, 1001, "moved");
     u->conn = NULL;
+    u->is_asking = false; /* that was about the one that is gone */
     rpc_client_closed(u->client, clock_mono_ms(), &why);
     try_later(u, &why);
     rpc_ws_timer_set(u->timer, clock_mono_ms());
@@ -180,7 +181,6 @@ static void on_doubt(void *user)
 
     if (u->conn && u->is_asking)
         replace(u);
-    u->is_asking = false;
 }
 
 static void on_pong(void *user, const struct rpc_outcome *outcome)
