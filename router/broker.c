@@ -101,7 +101,7 @@ static bool check_subscribe(struct conn *conn, const struct rpc_register *ask, s
     const struct topic *topic;
 
     if (!match_read(ask->match, &wish->kind))
-        return err_set(err, ERR_INVALID_ARGUMENT, "match: none that is served");
+        return err_set(err, ERR_INVALID_ARGUMENT, "match: neither exact, prefix nor wildcard");
     wish->uri = match_normal(conn->realm->broker->index, wish->kind, ask->uri);
     if (!conn_may_match(conn, POLICY_SUBSCRIBE, wish->kind, wish->uri, err))
         return false;

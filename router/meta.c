@@ -484,7 +484,9 @@ static bool lookup(struct ask *ask, struct err *err)
     const struct proc *proc;
     enum match_kind kind;
 
-    if (rpc_fields_more(&ask->args))
+    if (rpc_fields_more(&ask->args) && rpc_value_kind(ask->args.rest) == RPC_NIL)
+        rpc_fields_value(&ask->args, "options"); /* left out */
+    else if (rpc_fields_more(&ask->args))
         options = rpc_fields_map(&ask->args, "options");
     if (!rpc_fields_end(&ask->args, err))
         return false;

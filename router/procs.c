@@ -130,7 +130,7 @@ static bool check_register(struct conn *conn, const struct rpc_register *ask, st
                            struct err *err)
 {
     if (!match_read(ask->match, &wish->kind))
-        return err_set(err, ERR_INVALID_ARGUMENT, "match: none that is served");
+        return err_set(err, ERR_INVALID_ARGUMENT, "match: neither exact, prefix nor wildcard");
     if (!read_invoke(ask->invoke, &wish->invoke))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "invoke: neither single, roundrobin, random, first nor last");

@@ -435,6 +435,9 @@ static bool find_place(struct reading *r, struct view name, bool is_home,
     if (!rpc_uri_is_valid(name) || name.len > REALM_NAME)
         return err_set(err, ERR_BAD_CONFIG, "expected a realm's name, a URI of at most %d bytes",
                        REALM_NAME);
+    if (view_eq_text(name, "wamp") || view_starts(name, VIEW_LIT("wamp.")))
+        return err_set(err, ERR_BAD_CONFIG,
+                       "names below \"wamp.\" are the protocol's own: take another");
     for (size_t i = is_home && !r->has_home; i < r->realms->n; i++) {
         if (view_eq_text(name, r->realms->item[i]->name))
             return err_set(err, ERR_BAD_CONFIG, "given twice");

@@ -287,6 +287,7 @@ static void look(struct scene *s, const char *family, const char *members, uint6
     _buf_ one = { 0 };
     _buf_ none = { 0 };
     _buf_ options = { 0 };
+    _buf_ nil = { 0 };
 
     snprintf(name, sizeof(name), "wamp.%s.list", family);
     CHECK(app_ask(s->root, name, (struct rpc_payload){ 0 }, &msg));
@@ -294,6 +295,11 @@ static void look(struct scene *s, const char *family, const char *members, uint6
     CHECK(rpc_map_get(first(msg.result.payload), "wildcard", &list) && n_items(list) == 0);
     snprintf(name, sizeof(name), "wamp.%s.lookup", family);
     CHECK(app_ask(s->root, name, put_text(&uri, "a.b"), &msg));
+    CHECK_U64(number(msg.result.payload), exact);
+    rpc_put_array(&nil, 2); /* options that are left out */
+    rpc_put_str(&nil, "a.b");
+    rpc_put_nil(&nil);
+    CHECK(app_ask(s->root, name, rpc_args(buf_view(&nil)), &msg));
     CHECK_U64(number(msg.result.payload), exact);
     rpc_put_array(&options, 2);
     rpc_put_str(&options, "a");

@@ -98,6 +98,8 @@ TEST(bad_realms_are_refused_by_line)
         { "[realm corp.example]\nopen = wamp\n", "", "open: what is below wamp has an owner" },
         { "[realm corp.example]\nopen = app.\n", "",
           "open: \"app.\" is not a URI of at most 127 bytes" },
+        { "[realm wamp.app]\nmethods = anonymous\n", "",
+          "names below \"wamp.\" are the protocol's own: take another" },
         { "[realm app]\nmethods = anonymous\nopen = a\n", "",
           "open: in the profile standard all names are open" },
         { "[realm app]\nmethods = anonymous\nmeta = a$b\n", "",
