@@ -8,6 +8,7 @@
 #pragma once
 
 #include "ice/candidate.h"
+#include "ice/source.h"
 
 #include <gio/gio.h>
 #include <nice/agent.h>

@@ -108,11 +108,7 @@ static void wait_for_room(struct ice_agent *agent)
 
 void agent_stop_waiting(struct ice_agent *agent)
 {
-    if (!agent->writable)
-        return;
-    g_source_destroy(agent->writable);
-    g_source_unref(agent->writable);
-    agent->writable = NULL;
+    source_drop(&agent->writable);
 }
 
 /* How many of `n` messages went. One that the system refuses for its own sake (too large for the

@@ -179,8 +179,7 @@ static gboolean on_room(gint fd, GIOCondition condition, gpointer user)
 
     (void)fd;
     (void)condition;
-    g_source_destroy(s->room);
-    g_source_unref(STEAL(s->room));
+    source_drop(&s->room);
     if (!agent->is_closed && agent->events.on_writable)
         agent->events.on_writable(agent->config.user);
     return G_SOURCE_REMOVE;
@@ -286,20 +285,12 @@ size_t agent_socket_send(struct agent_socket *s, const struct view *packets, siz
 
 /* ---- life ---- */
 
-static void drop_source(GSource *source)
-{
-    if (!source)
-        return;
-    g_source_destroy(source);
-    g_source_unref(source);
-}
-
 void agent_socket_free(struct agent_socket *s)
 {
     if (!s)
         return;
-    drop_source(s->readable);
-    drop_source(s->room);
+    source_drop(&s->readable);
+    source_drop(&s->room);
     if (s->fd >= 0)
         close(s->fd);
     free(s);

@@ -55,15 +55,6 @@ struct agent_turn *agent_turn_new(struct ice_agent *agent, const struct ice_turn
     return turn;
 }
 
-static void drop_timer(struct agent_turn *turn)
-{
-    if (!turn->timer)
-        return;
-    g_source_destroy(turn->timer);
-    g_source_unref(turn->timer);
-    turn->timer = NULL;
-}
-
 void agent_turn_free(struct agent_turn *turn)
 {
     if (!turn)
@@ -72,14 +63,14 @@ void agent_turn_free(struct agent_turn *turn)
         at->turn = NULL;
     g_cancellable_cancel(turn->cancellable);
     g_object_unref(turn->cancellable);
-    drop_timer(turn);
+    source_drop(&turn->timer);
     ice_turn_wipe(&turn->config);
     free(turn);
 }
 
 static void set_timer(struct agent_turn *turn, guint ms, GSourceFunc function)
 {
-    drop_timer(turn);
+    source_drop(&turn->timer);
     turn->timer = g_timeout_source_new(ms);
     g_source_set_callback(turn->timer, function, turn, NULL);
     g_source_attach(turn->timer, turn->agent->context);
@@ -144,7 +135,7 @@ static gboolean on_later(gpointer user)
     struct agent_turn *turn = user;
     size_t n = 0;
 
-    drop_timer(turn);
+    source_drop(&turn->timer);
     if (turn->stage != TURN_ASKING_ONE)
         return G_SOURCE_REMOVE;
     turn->stage = TURN_ASKING_ALL;
@@ -208,7 +199,7 @@ static void begin(struct agent_turn *turn)
 
     if (turn->stage != TURN_RESOLVING)
         return;
-    drop_timer(turn);
+    source_drop(&turn->timer);
     turn->stage = TURN_ASKING_ONE;
     sort_places(turn);
     if (turn->n_places == 0 || !nice_agent_gather_candidates(agent->nice, agent->stream)) {

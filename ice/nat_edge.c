@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sockets below nat.c, on a GLib main context. */
 #include "ice/nat_core.h"
+#include "ice/source.h"
 
 #include "base/clock.h"
 #include "base/key.h"
@@ -28,22 +29,13 @@ struct ice_nat_probe {
     void *user;
 };
 
-static void drop(GSource **source)
-{
-    if (!*source)
-        return;
-    g_source_destroy(*source);
-    g_source_unref(*source);
-    *source = NULL;
-}
-
 void ice_nat_probe_free(struct ice_nat_probe *probe)
 {
     if (!probe)
         return;
-    drop(&probe->timer);
+    source_drop(&probe->timer);
     for (size_t i = 0; i < NAT_SOCKETS; i++) {
-        drop(&probe->ports[i].source);
+        source_drop(&probe->ports[i].source);
         if (probe->ports[i].fd >= 0)
             close(probe->ports[i].fd);
     }
@@ -84,7 +76,7 @@ static void turn(struct ice_nat_probe *probe)
         return;
     }
     at = nat_deadline(&probe->nat);
-    drop(&probe->timer);
+    source_drop(&probe->timer);
     probe->timer = g_timeout_source_new(at > now ? (guint)(at - now) : 1);
     g_source_set_callback(probe->timer, on_timer, probe, NULL);
     g_source_attach(probe->timer, probe->context);

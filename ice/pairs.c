@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "base/text.h"
 #include "ice/nat_core.h"
+#include "ice/source.h"
 
 #include <gio/gio.h>
 #include <glib-unix.h>
@@ -70,23 +71,14 @@ struct ice_pairs {
     bool is_inside, is_gone; /* a callback frees it */
 };
 
-static void drop(GSource **source)
-{
-    if (!*source)
-        return;
-    g_source_destroy(*source);
-    g_source_unref(*source);
-    *source = NULL;
-}
-
 void ice_pairs_free(struct ice_pairs *pairs)
 {
     if (!pairs)
         return;
     pairs->is_gone = true;
-    drop(&pairs->timer);
+    source_drop(&pairs->timer);
     for (size_t i = 0; i < pairs->n_spots; i++) {
-        drop(&pairs->spots[i].source);
+        source_drop(&pairs->spots[i].source);
         if (pairs->spots[i].fd >= 0)
             close(pairs->spots[i].fd);
         pairs->spots[i].fd = -1;

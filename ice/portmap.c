@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ice/portmap.h"
+#include "ice/source.h"
 
 #include "base/mem.h"
 #include "base/own.h"
@@ -93,15 +94,6 @@ struct ice_portmap {
     void *user;
 };
 
-static void drop(GSource **source)
-{
-    if (!*source)
-        return;
-    g_source_destroy(*source);
-    g_source_unref(*source);
-    *source = NULL;
-}
-
 static void ask(const struct ice_portmap *portmap, uint32_t life_s)
 {
     static const uint8_t address[2] = { 0, 0 };
@@ -119,8 +111,8 @@ void ice_portmap_free(struct ice_portmap *portmap)
         return;
     if (portmap->outer)
         ask(portmap, 0);
-    drop(&portmap->readable);
-    drop(&portmap->timer);
+    source_drop(&portmap->readable);
+    source_drop(&portmap->timer);
     close(portmap->fd);
     g_main_context_unref(portmap->context);
     free(portmap);
@@ -130,7 +122,7 @@ static gboolean on_timer(gpointer user);
 
 static void wait_for(struct ice_portmap *portmap, guint ms)
 {
-    drop(&portmap->timer);
+    source_drop(&portmap->timer);
     portmap->timer = g_timeout_source_new(ms);
     g_source_set_callback(portmap->timer, on_timer, portmap, NULL);
     g_source_attach(portmap->timer, portmap->context);
@@ -193,14 +185,13 @@ static bool read_gateway(uint8_t ret_address[4])
 }
 
 /* Only the gateway's own answers come to it. */
-static int open_socket(const char *local, uint16_t port)
+static int open_socket(const char *local)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORTMAP_PORT) }, own = { 0 },
                        wanted = { 0 };
     socklen_t len = sizeof(own);
     int fd;
 
-    (void)port;
     if (!read_gateway((uint8_t *)&to.sin_addr) ||
         inet_pton(AF_INET, local, &wanted.sin_addr) != 1 ||
         portmap_is_outer((const uint8_t *)&wanted.sin_addr))
@@ -219,7 +210,7 @@ static int open_socket(const char *local, uint16_t port)
 struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port,
                                     ice_on_portmap *on_mapped, void *user)
 {
-    int fd = open_socket(local, port);
+    int fd = open_socket(local);
     struct ice_portmap *portmap;
 
     if (fd < 0)
