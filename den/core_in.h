@@ -14,6 +14,7 @@ enum {
     CORE_MAX_OPENS = 1024, /* dials on their way, at once */
     CORE_MAX_OPENS_PER_ID = 8,
     CORE_MAX_ICE = 2048,
+    CORE_MAX_FIRST = 6144, /* bytes of the packets with which a link begins */
     CORE_MAX_REASON = 100,
     CORE_MAX_ACCEPTED_DAYS = 400,
     CORE_CALL_TIMEOUT = 10000, /* ms: what the router answers by itself */

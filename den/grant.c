@@ -78,13 +78,32 @@ static void put_rekeys(struct open *open, const struct store_identity *who, stru
         rpc_put_array(to, 0);
 }
 
+/* The two ends alone know what is in them; here counts how much. */
+static void take_packets(struct rpc_fields *f, struct buf *to)
+{
+    struct view packets = rpc_fields_more(f) ? rpc_fields_array(f, "packets") : VIEW(NULL, 0);
+
+    if (packets.len > CORE_MAX_FIRST)
+        rpc_fields_fail(f, "packets", "too long");
+    else
+        *to = buf_dup(packets);
+}
+
+static void put_packets(const struct buf *packets, struct buf *to)
+{
+    if (packets->len)
+        rpc_put_raw(to, buf_view(packets));
+    else
+        rpc_put_array(to, 0);
+}
+
 static void answer_session(struct open *open)
 {
     _buf_wipe_ args = { 0 };
     _buf_ rekeys = { 0 };
 
     put_rekeys(open, &open->b, &rekeys);
-    rpc_put_array(&args, 9);
+    rpc_put_array(&args, 10);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->accept));
@@ -94,6 +113,7 @@ static void answer_session(struct open *open)
     rpc_put_raw(&args, buf_view(&rekeys));
     rpc_put_u64(&args, open->ends_at);
     permit_put(open, &args);
+    put_packets(&open->accept_first, &args);
     core_yield(open->core, open->inv, buf_view(&args));
 }
 
@@ -140,6 +160,7 @@ static void take_accept(struct open *open, struct rpc_payload payload)
     uint64_t duration = rpc_fields_more(&fields) ? rpc_fields_u64(&fields, "duration") : 0;
     if (duration > CORE_MAX_ACCEPTED_DAYS * DAY_MS)
         rpc_fields_fail(&fields, "duration", "longer than 400 days");
+    take_packets(&fields, &open->accept_first);
     rpc_fields_skip_rest(&fields);
     if (!rpc_fields_end(&fields, &err)) {
         refuse_accept(open, &err);
@@ -253,7 +274,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     snprintf(procedure, sizeof(procedure), "peer.%s.session.offer", open->b.id);
     put_rekeys(open, &open->a, &rekeys);
     permit_make(open);
-    rpc_put_array(&args, 8);
+    rpc_put_array(&args, 9);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->dial));
@@ -262,6 +283,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     rpc_put_raw(&args, buf_view(&rekeys));
     put_turn(open, &open->b, &args);
     permit_put(open, &args);
+    put_packets(&open->first, &args);
     call(open, procedure, buf_view(&args), open->core->c.offer_timeout, true, on_offered);
 }
 
@@ -471,7 +493,9 @@ bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
     struct view sig = rpc_fields_fixed(args, "signature", SIG_SIZE);
     struct view ice = rpc_fields_bin(args, "ice", CORE_MAX_ICE);
     struct view name = rpc_fields_text_or_nil(args, "name", RPC_MAX_NAME);
+    _buf_ first = { 0 };
 
+    take_packets(args, &first);
     if (!rpc_fields_end(args, err))
         return err_wrap(err, "dial");
     if (name.len && !rpc_name_is_valid(name))
@@ -480,6 +504,7 @@ bool grant_open(struct den_core *core, const struct rpc_inv *inv, struct rpc_fie
     snprintf(open->name, sizeof(open->name), "%.*s", VIEW_FMT(name));
     if (!dial_take(open, inv, bytes, sig, ice, err))
         return err_wrap(err, "dial");
+    open->first = buf_dup(buf_view(&first));
     proof_ask(STEAL(open), RPC_W_DIAL, on_dial_proved);
     return true;
 }

@@ -30,7 +30,8 @@ struct open {
     bool wants_progress, is_ringing, is_granted, must_ask, is_live, has_left;
     struct store_identity a, b;
     struct buf dial, ice, grant, accept, accept_ice;
-    char caller[TEXT_ID]; /* as the router says */
+    struct buf first, accept_first; /* the link's first packets, each a msgpack array; or empty */
+    char caller[TEXT_ID];           /* as the router says */
     uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE], accept_sig[SIG_SIZE];
     char consent[16];
     uint64_t offline; /* ms: that the permit is for; 0: none */

@@ -77,8 +77,73 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK_U64(rpc_fields_u64(&f, "end"), 0);
     CHECK(rpc_value_kind(rpc_fields_value(&f, "permit")) == RPC_NIL);
     CHECK(rpc_value_kind(offer.permit) == RPC_NIL);
+    CHECK_U64(rpc_fields_array(&f, "packets").len, 1); /* none */
+    CHECK_U64(offer.first.len, 1);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+/* An array of one packet of `len` bytes. */
+static void put_packet(struct buf *to, size_t len)
+{
+    uint8_t bytes[8192];
+
+    memset(bytes, 0x5a, sizeof(bytes));
+    rpc_put_array(to, 1);
+    rpc_put_bin(to, VIEW(bytes, len));
+}
+
+TEST(the_first_packets_of_a_link_go_along_both_ways)
+{
+    SCENE(s);
+    _buf_ caller = { 0 }, callee = { 0 };
+    struct offer offer;
+    struct accept accept;
+    struct rpc_fields f;
+    uint64_t inv;
+
+    put_packet(&caller, 1200);
+    put_packet(&callee, 3600);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    dial.first = buf_view(&caller);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    CHECK_VIEW(offer.first, buf_view(&caller));
+    accept_begin(&accept, s.w, &offer, s.bob);
+    accept.first = buf_view(&callee);
+    scene_accept(call, &accept);
+    const struct world_answer *answer = world_answer(s.w, inv);
+    if (!CHECK(answer && answer->what == WORLD_YIELDED))
+        return;
+    rpc_fields_open(&f, buf_view(&answer->bytes));
+    for (int i = 0; i < 9; i++)
+        rpc_fields_value(&f, "what stands before");
+    CHECK_VIEW(rpc_fields_array(&f, "packets"), buf_view(&callee));
+}
+
+TEST(more_packets_than_a_beginning_has_are_refused)
+{
+    SCENE(s);
+    _buf_ many = { 0 };
+    struct offer offer;
+    struct accept accept;
+    uint64_t inv;
+
+    put_packet(&many, 6200);
+    DIAL(large, s.w, s.alice, s.bob->id);
+    large.first = buf_view(&many);
+    scene_check_refused_why(s.w, scene_dial(s.w, &large), ERR_INVALID_ARGUMENT,
+                            "dial: packets: too long");
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    accept.first = buf_view(&many);
+    scene_accept(call, &accept);
+    scene_check_refused_why(s.w, inv, ERR_INVALID_ARGUMENT, "accept: packets: too long");
+    CHECK_STR(scene_state_of(s.w, dial.sid), "failed");
 }
 
 TEST(the_grant_names_the_relays_of_the_configuration)

@@ -72,10 +72,11 @@ uint64_t scene_dial(struct world *w, const struct dial *dial)
 {
     struct buf args = { 0 };
 
-    rpc_put_array(&args, 4);
+    rpc_put_array(&args, dial->first.len ? 5 : 4);
     world_put_signed(&args, RPC_W_DIAL, &dial->d, dial->key);
     rpc_put_bin(&args, buf_view(&dial->ice));
     rpc_put_nil(&args);
+    rpc_put_raw(&args, dial->first);
     return world_handle(w, "den.session.open", "peer", dial->stamp, &args);
 }
 
@@ -124,6 +125,7 @@ bool scene_read_offer(const struct world *w, const struct world_call *call, stru
     rpc_fields_array(&f, "rekeys");
     rpc_fields_value(&f, "TURN");
     ret->permit = rpc_fields_value(&f, "permit");
+    ret->first = rpc_fields_array(&f, "packets");
     if (rpc_fields_end(&f, &err) && rpc_statement_open(RPC_W_GRANT, key_public_view(w->sign),
                                                        ret->grant, ret->grant_sig, &ret->g, &err))
         return true;
@@ -153,9 +155,14 @@ void scene_accept(struct world_call *call, const struct accept *a)
 {
     struct buf args = { 0 };
 
-    rpc_put_array(&args, 3);
+    rpc_put_array(&args, a->first.len ? 6 : 3);
     world_put_signed(&args, RPC_W_ACCEPT, &a->c, a->key);
     rpc_put_bin(&args, a->ice);
+    if (a->first.len) {
+        rpc_put_str(&args, "none");
+        rpc_put_u64(&args, 0);
+        rpc_put_raw(&args, a->first);
+    }
     world_result(call, &args);
 }
 

@@ -22,6 +22,7 @@ struct dial {
     struct rpc_dial d;
     uint8_t sid[RPC_SID], ice_hash[HASH_SIZE], beacon[RPC_BEACON];
     struct buf ice;
+    struct view first; /* the packets that go along, a msgpack array; empty: none are sent */
     const struct key *key;
     const char *stamp;
 };
@@ -46,6 +47,7 @@ struct offer {
     struct view grant, grant_sig, dial, dial_sig, ice;
     struct rpc_grant g;
     struct view permit; /* [P, signature], or nil */
+    struct view first;
 };
 
 bool scene_read_offer(const struct world *w, const struct world_call *call, struct offer *ret);
@@ -54,7 +56,7 @@ struct accept {
     struct rpc_accept c;
     uint8_t grant_hash[HASH_SIZE], ice_hash[HASH_SIZE];
     const struct key *key;
-    struct view ice;
+    struct view ice, first; /* as in a dial */
 };
 
 void accept_begin(struct accept *a, const struct world *w, const struct offer *offer,
