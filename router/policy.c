@@ -95,6 +95,7 @@ struct peer_row {
 };
 static const struct peer_row by_other[] = {
     { CALL, "session.offer", DEN, BY_ROLE },
+    { CALL, "session.packets", PEERS, BY_GRANT },
     { CALL, "session", 0, BY_ROLE },
     { CALL, "ice.update", PEERS, BY_GRANT },
     { CALL, "ice", 0, BY_ROLE },

@@ -21,6 +21,8 @@ TEST(a_grant_opens_what_it_names_both_ways)
         { false, "peer.123456.ice.update",
           "wamp.error.no_such_procedure" }, /* allowed: nobody serves it here */
         { true, "peer.456000.ice.update", "wamp.error.no_such_procedure" },
+        { false, "peer.123456.session.packets", "wamp.error.no_such_procedure" },
+        { true, "peer.456000.session.packets", "wamp.error.no_such_procedure" },
         { false, "peer.123456.chat.say", "wamp.error.no_such_procedure" },
         { true, "peer.456000.news.read", "wamp.error.no_such_procedure" },
         { true, "peer.456000.chat.say", "network.error.capability" },
@@ -30,6 +32,7 @@ TEST(a_grant_opens_what_it_names_both_ways)
         { false, "peer.123456.session.offer", "wamp.error.not_authorized" },
         { false, "peer.123456.ice.other", "wamp.error.not_authorized" },
         { false, "peer.777777.ice.update", "wamp.error.not_authorized" },
+        { false, "peer.777777.session.packets", "wamp.error.not_authorized" },
     };
     _cleanup_(world_freep) struct world *w = world_new();
     struct wire *den = join_den(w), *alice = join_peer(w, "456000"), *bob = join_peer(w, "123456"),
@@ -42,6 +45,8 @@ TEST(a_grant_opens_what_it_names_both_ways)
             check_failed(__FILE__, __LINE__, "case: %s", cases[i].procedure);
     }
     CHECK_STR(try_call(eve, "peer.123456.ice.update", VIEW_LIT("")), "wamp.error.not_authorized");
+    CHECK_STR(try_call(eve, "peer.123456.session.packets", VIEW_LIT("")),
+              "wamp.error.not_authorized");
     CHECK_STR(try_call(eve, "peer.456000.chat.say", VIEW_LIT("")), "wamp.error.not_authorized");
 }
 

@@ -82,6 +82,8 @@ static const struct {
     { POLICY_CALL, "den.unheard.of", 0 },
     { POLICY_CALL, "peer.123456.session.offer", D },
     { POLICY_CALL, "peer.123456.session.other", 0 },
+    { POLICY_CALL, "peer.123456.session.packets", 0 },
+    { POLICY_CALL, "peer.123456.session", 0 },
     { POLICY_CALL, "peer.123456.ice.update", 0 },
     { POLICY_CALL, "peer.123456.app.method", 0 },
     { POLICY_CALL, "peer.123456.app", 0 },
