@@ -91,7 +91,7 @@ struct link {
     struct sockaddr_in local, remote; /* synthetic: the one path that QUIC knows */
     ngtcp2_path path;
     uint64_t now, up_by;
-    uint64_t ahead;      /* of the owner's clock, by link_hurry() */
+    uint64_t ahead;      /* of the owner's clock, by link_hurry(); modulo 2^64: link_waited() */
     uint64_t hurried_at; /* by the owner's clock */
     uint64_t heard_at;   /* packets */
     enum link_state state;

@@ -112,6 +112,19 @@ void link_resume(struct link *link, uint64_t now_ns)
         close_repeat(link);
 }
 
+void link_waited(struct link *link, uint64_t now_ns, uint64_t most_ns)
+{
+    uint64_t waited = now_ns + link->ahead - link->now;
+
+    if (waited > most_ns)
+        link->ahead -= waited - most_ns;
+}
+
+void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE])
+{
+    memcpy(link->config.grant_hash, grant_hash, HASH_SIZE);
+}
+
 void link_tick(struct link *link, uint64_t now_ns)
 {
     link->now = now_ns + link->ahead;
@@ -172,7 +185,9 @@ uint64_t link_deadline(const struct link *link)
 
     if (at == UINT64_MAX)
         return at;
-    return at > link->ahead ? at - link->ahead : 0;
+    if ((int64_t)link->ahead > 0 && at <= link->ahead)
+        return 0;
+    return at - link->ahead; /* behind: modulo 2^64 */
 }
 
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason)

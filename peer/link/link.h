@@ -100,6 +100,11 @@ void link_resume(struct link *link, uint64_t now_ns); /* the path takes packets 
 void link_tick(struct link *link, uint64_t now_ns);   /* call at link_deadline() */
 /* A path is there again after silence: flushes, and what QUIC would probe with much later (its pauses double, RFC 9002, 6.2.1) goes now. */
 void link_hurry(struct link *link, uint64_t now_ns);
+/* Nobody could have answered its first packets before now: of the time since then no more than `most_ns` counts, as if a clock
+ * had stood still. */
+void link_waited(struct link *link, uint64_t now_ns, uint64_t most_ns);
+/* A caller's that began before it knew the grant: before it is given the callee's first packet. */
+void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE]);
 uint64_t link_deadline(const struct link *link); /* ns; UINT64_MAX: none */
 bool link_next_event(struct link *link, struct link_event *ret_event);
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason);

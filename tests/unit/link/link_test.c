@@ -25,6 +25,38 @@ TEST(link_comes_up_and_says_what_it_is)
     CHECK(facts.rtt_ns >= 10 * MS_NS && facts.rtt_ns < 100 * MS_NS);
 }
 
+/* As when a person takes half a minute to accept, and the first packets wait with the words for it. */
+TEST(time_in_which_nobody_could_answer_is_no_round_trip)
+{
+    _cleanup_(pair_freep) struct pair *pair = pair_with((struct pair_options){ 0 });
+    struct link_facts facts;
+
+    link_resume(pair->caller.link, pair->now);
+    CHECK_U64(pair->n_packets, 1);
+    pair->now += 30 * S_NS;
+    link_waited(pair->caller.link, pair->now, 100 * MS_NS);
+    CHECK(pair_up(pair));
+    link_facts(pair->caller.link, &facts);
+    CHECK(facts.rtt_ns < 150 * MS_NS);
+    CHECK(link_deadline(pair->caller.link) > pair->now); /* by the clock of its owner */
+    CHECK(link_deadline(pair->caller.link) < pair->now + 30 * S_NS);
+    struct link_stream *stream = pair_open(&pair->caller, "chat", "");
+    CHECK(stream && link_stream_write(stream, pair->now, VIEW_LIT("hello"), false) == 5);
+    CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->callee.n_bytes == 5));
+}
+
+TEST(a_caller_may_learn_the_grant_after_its_first_packet)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_with((struct pair_options){ .caller.wrong_grant = true });
+    uint8_t grant[HASH_SIZE];
+
+    memset(grant, 2, sizeof(grant));
+    link_resume(pair->caller.link, pair->now);
+    link_set_grant(pair->caller.link, grant);
+    CHECK(pair_up(pair));
+}
+
 TEST(both_ends_and_nobody_else_have_the_exporter)
 {
     _cleanup_(pair_freep) struct pair *pair = pair_with((struct pair_options){ 0 });
