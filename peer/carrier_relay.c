@@ -270,6 +270,11 @@ bool carrier_relay_is_stranded(const struct carrier_relay *carrier)
     return !carrier->conn || rpc_ws_is_stranded(carrier->conn);
 }
 
+bool carrier_relay_is_alive(const struct carrier_relay *carrier)
+{
+    return carrier->is_up && path_is_alive(carrier->path, &carrier->base);
+}
+
 void carrier_relay_new(struct path *path, const struct carrier_relay_config *config,
                        struct carrier_relay **ret_carrier)
 {

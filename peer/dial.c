@@ -73,6 +73,7 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     uint64_t ends_at = rpc_fields_more(&f) ? rpc_fields_u64(&f, "end") : 0;
     struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
+    struct view first = rpc_fields_more(&f) ? rpc_fields_array(&f, "packets") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "den's answer");
@@ -84,6 +85,7 @@ static bool read_answer(struct session *session, struct rpc_payload payload, str
     memcpy(session->grant_sig, grant_sig.data, SIG_SIZE);
     memcpy(session->accept_sig, accept_sig.data, SIG_SIZE);
     turned_take(session, turn);
+    first_take(session, first);
     if (permit.len)
         permits_take(session, permit);
     return true;
@@ -181,7 +183,8 @@ static void ask_den(struct session *session, const struct rpc_items *caps)
     dial_sign(session, caps);
     buf_clear(&session->beacons);
     note_beacon(session);
-    rpc_put_array(&args, 4);
+    first_begin(session);
+    rpc_put_array(&args, 5);
     rpc_put_bin(&args, buf_view(&session->dial));
     rpc_put_bin(&args, VIEW_ARR(session->dial_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
@@ -189,6 +192,7 @@ static void ask_den(struct session *session, const struct rpc_items *caps)
         rpc_put_text(&args, view_text(session->name));
     else
         rpc_put_nil(&args);
+    first_put(session, &args);
     session->is_known_to_den = true;
     session->call = rpc_client_call(session->core->client, clock_mono_ms(), "den.session.open",
                                     buf_view(&args), OPEN_MS, true, on_outcome, session);

@@ -25,10 +25,12 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view rekeys = rpc_fields_more(&f) ? rpc_fields_array(&f, "rekeys") : VIEW(NULL, 0);
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
+    struct view first = rpc_fields_more(&f) ? rpc_fields_array(&f, "packets") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
     turned_take(session, turn);
+    first_take(session, first);
     if (permit.len)
         permits_take(session, permit);
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
@@ -379,9 +381,11 @@ void listen_register(struct core *core)
 {
     _free_ char *offer = mem_format("peer.%s.session.offer", core->id);
     _free_ char *update = mem_format("peer.%s.ice.update", core->id);
+    _free_ char *packets = mem_format("peer.%s.session.packets", core->id);
 
     rpc_client_register(core->client, clock_mono_ms(), offer, on_offer, core);
     rpc_client_register(core->client, clock_mono_ms(), update, on_update, core);
+    rpc_client_register(core->client, clock_mono_ms(), packets, first_on_packets, core);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------ */
@@ -452,12 +456,15 @@ static bool accept_offer(struct session *session, const char *const *caps, uint6
         lan_answer(session);
         return session_connect(session, err);
     }
-    rpc_put_array(&args, 5);
+    if (!first_answer(session, err))
+        return false;
+    rpc_put_array(&args, 6);
     rpc_put_bin(&args, buf_view(&session->accept));
     rpc_put_bin(&args, VIEW_ARR(session->accept_sig));
     rpc_put_bin(&args, buf_view(&session->our_ice));
     rpc_put_str(&args, consent_word(session->must_ask ? PEER_CONSENT_ASK : PEER_CONSENT_NONE));
     rpc_put_u64(&args, duration_ms);
+    first_put(session, &args);
     if (!core->client)
         return err_set(err, ERR_NETWORK_FAILURE, "not connected to the router");
     rpc_client_yield(core->client, take_inv(session), false, buf_view(&args));

@@ -35,18 +35,31 @@ static void on_usable(void *user)
     session_pump(session);
 }
 
+/* Over the router before, and now. */
+static bool stays_relayed(const struct session *session)
+{
+    const struct peer_link_facts *facts =
+        &session->handle->facts; /* this thread alone changes them */
+    struct path_facts now;
+
+    return path_facts(session->path, &now) && now.kind == PATH_RELAY &&
+           strcmp(facts->path_kind, path_kind_name(PATH_RELAY)) == 0;
+}
+
 static void on_changed(void *user)
 {
     struct session *session = user;
     struct hub_event *event;
+    bool is_same;
 
     if (session->state != SESSION_UP)
         return;
+    is_same = stays_relayed(session);
     session_refresh(session);
     restart_soon(session);
     report_path(session);
-    if (hub_claim_path(session->core->hub,
-                       session->handle)) { /* one that waits tells of this too */
+    if (!is_same && hub_claim_path(session->core->hub,
+                                   session->handle)) { /* one that waits tells of this too */
         event = hub_event_new(PEER_EVENT_PATH);
         event->event.link = peer_link_ref(session->handle);
         hub_put(session->core->hub, event);
@@ -179,8 +192,9 @@ bool session_connect(struct session *session, struct err *err)
 
     session_set_state(session, SESSION_CONNECTING, SESSION_CONNECT_MS);
     hash_sha256(buf_view(&session->grant), session->grant_hash);
-    if (!session->is_caller && !session_make_link(session, err))
+    if (!session->is_caller && !session->link && !session_make_link(session, err))
         return false;
+    first_open(session);
     relayed_open(session);
     ok = ice_description_read(buf_view(&session->their_ice), &theirs, err) &&
          (!goes_direct(session) || ice_agent_set_remote(agent, &theirs, err));
@@ -196,6 +210,7 @@ bool session_connect(struct session *session, struct err *err)
     session_tell_candidates(session);
     turned_begin(session);
     session_look_for_path(session);
+    first_go_on(session);
     return true;
 }
 

@@ -40,6 +40,7 @@ void session_free(struct session *session)
     restart_end(session);
     turned_end(session);
     relayed_end(session);
+    first_end(session);
     path_free(session->path);
     loop_timer_free(session->timer);
     loop_timer_free(session->link_timer);
@@ -195,6 +196,8 @@ void session_over(struct session *session, const struct err *why)
     if (session->call && session->core->client)
         rpc_client_forget(session->core->client, session->call);
     session->call = 0;
+    if (session->state < SESSION_CONNECTING)
+        session_drop_link(session);
     listen_refuse(session, why);
     session_refresh(session);
     flow_free_all(session);
@@ -208,7 +211,7 @@ void session_close(struct session *session, uint64_t code, const char *reason,
 {
     if (session->state == SESSION_CLOSING)
         return;
-    if (session->link)
+    if (session->link && session->state >= SESSION_CONNECTING)
         link_close(session->link, clock_mono_ns(), code, reason);
     session_over(session, why);
     session_pump(session);

@@ -97,6 +97,7 @@ struct session {
     bool is_relay_over, has_ice_failed;
     uint64_t relay_renewed_at, relay_pause; /* relayed.c; clock_mono_ms() and ms */
     struct err relay_why;
+    struct first *first; /* first.c; NULL: the link begins over a carrier */
     struct link *link;
     struct loop_timer *link_timer;
     bool is_pumping;
@@ -182,6 +183,7 @@ void session_on_state(void *core, const struct rpc_event *event); /* den.session
 void session_put_heart(const struct core *core, struct buf *to);
 void session_set_state(struct session *session, enum session_state state, uint64_t for_ms);
 bool session_make_link(struct session *session, struct err *err);
+void session_drop_link(struct session *session); /* that nobody has heard of */
 void session_set_up(struct session *session);
 void session_on_link_event(struct session *session, const struct link_event *event);
 void session_refresh(struct session *session); /* the facts that the application reads */
@@ -218,6 +220,23 @@ void relayed_moved(struct session *session); /* the machine's addresses are othe
 void relayed_begin(struct session *session); /* connects, if policy allows it */
 void relayed_open(struct session *session);  /* the grant is there */
 void relayed_end(struct session *session);
+
+/* ---- first.c ---- */
+/* Caller, in front of its words to den: begins the link. */
+void first_begin(struct session *session);
+/* What is made to be sent goes along with the words that agree on the session; false: it does not. */
+bool first_collect(struct session *session, const struct view *packets, size_t n, size_t *ret_went);
+/* What came along: a msgpack array, or nothing. */
+void first_take(struct session *session, struct view packets);
+/* Callee, in front of its accept: answers what came. */
+bool first_answer(struct session *session, struct err *err);
+/* Appends the packets that go along: an array, maybe an empty one. */
+void first_put(const struct session *session, struct buf *to);
+void first_open(struct session *session); /* both know the grant: goes on over the router */
+void first_go_on(struct session *session);
+void first_look(struct session *session); /* now and then: whether it is needed any more */
+void first_end(struct session *session);
+void first_on_packets(void *core, const struct rpc_inv *inv); /* peer.<id>.session.packets */
 
 /* ---- changed.c ---- */
 /* known_check(), and where the key changed the statements about that (what den handed on, may be empty): taken when the old

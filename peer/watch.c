@@ -57,6 +57,7 @@ static void on_timer(void *user)
         if (session->state != SESSION_UP)
             continue;
         relayed_look(session);
+        first_look(session);
         restart_soon(session);
     }
     arm(core);

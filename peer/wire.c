@@ -102,7 +102,10 @@ static bool may_open(void *user, bool outgoing, struct view cap)
 static size_t send_packets(void *user, const struct view *packets, size_t n)
 {
     struct session *session = user;
+    size_t went;
 
+    if (first_collect(session, packets, n, &went))
+        return went;
     return session->path ? path_send(session->path, packets, n) : 0;
 }
 
@@ -162,6 +165,12 @@ bool session_make_link(struct session *session, struct err *err)
     config.heart = buf_view(&heart);
     session->link_timer = loop_timer_new(session->core->loop, on_link_timer, session);
     return link_new(&config, clock_mono_ns(), &session->link, err);
+}
+
+void session_drop_link(struct session *session)
+{
+    link_free(STEAL(session->link));
+    loop_timer_free(STEAL(session->link_timer));
 }
 
 void session_pump(struct session *session)

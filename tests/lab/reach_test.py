@@ -14,6 +14,14 @@ from network import PATIENCE  # noqa: E402
 from reach import Reach  # noqa: E402
 
 reach = Reach(tap.build_dir())
+NOTHING_NEW = """table inet nothing_new {
+  chain out {
+    type filter hook output priority 0
+    meta l4proto udp drop
+    tcp flags & (syn | ack) == syn drop
+  }
+}
+"""
 
 
 def talk(left, right, wan="20ms"):
@@ -75,6 +83,20 @@ def a_lossy_way(_):
 @tap.test
 def no_direct_way_between_two_symmetric_ones(_):
     talk("symmetric", "symmetric")
+
+
+@tap.test
+def a_link_begins_before_any_carrier_is_there(_):
+    """What is connected stays so, and nothing new gets out of bob's machine: neither ICE nor a connection to the relay."""
+    reach.up("port", "port", "20ms")
+    bob = reach.wait()
+    reach.lab.nft("right", NOTHING_NEW)
+    alice = reach.warren("alice", "chat", reach.net.ids["bob"])
+    alice.wait_line(alice.err, "^path relay")
+    say(alice, bob, "over the router")
+    tap.check(not [line for line in alice.err if line.startswith("path direct")], f"there is no other way: {alice.err}")
+    for end in (alice, bob):  # and it is no way to stay on
+        end.wait_line(end.err, "no_path")
 
 
 @tap.test
