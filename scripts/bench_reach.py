@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of finding a path: bench_reach.py BUILD --json FILE [--rounds N] [--without-matrix]. Real programs in the laboratory (tests/lab),
+"""The figures of finding a path: bench_reach.py BUILD --json FILE [--rounds N] [--without-matrix] [--only-dials]. Real programs in the laboratory (tests/lab),
 50 ms of round trip between left, right, and the servers. scripts/bench reach runs it."""
 import argparse
 import json
@@ -51,17 +51,33 @@ class Ends:
         return process
 
 
-def dial_once(ends):
-    """Milliseconds to the first byte, and to a direct path."""
-    caller = ends.ours("alice", "dial", ends.reach.net.ids["bob"])
+def dial(ends, answer, *words):
+    """The caller; what it said of its first byte from the other end; and the milliseconds in which its own first one was there."""
+    caller = ends.ours("alice", "dial", ends.reach.net.ids["bob"], *words)
     time.sleep(1)  # what comes with being there is not the dial's
     caller.write("dial\n")
     first = heard(caller, "first_byte")
+    there = heard(answer, "heard")["at"] - heard(caller, "dialled")["at"]
+    return caller, first, there / 1000
+
+
+def dial_relayed(ends):
+    """The same where nothing but the relay is used."""
+    answer = ends.ours("bob", "serve")
+    caller, first, there = dial(ends, answer, "relay")
+    for process in (caller, answer):
+        process.stop()
+    return first["ms"], there
+
+
+def dial_once(ends, answer):
+    """Milliseconds to the first byte, and to a direct path."""
+    caller, first, there = dial(ends, answer)
     try:
         direct = heard(caller, "direct", 15)["ms"]
     except Failed:
         direct = None
-    return caller, first, direct
+    return caller, first, there, direct
 
 
 def fail_over(ends, caller):
@@ -78,17 +94,22 @@ def fail_over(ends, caller):
     return gap if gap < (SILENT - 2) * 1000 else None
 
 
-def ours(reach, rounds):
+def ours(reach, rounds, only_dials):
     ends = Ends(reach)
-    found = {"dial_ms": [], "direct_ms": [], "failover_ms": []}
+    found = {name: [] for name in ("dial_ms", "dial_there_ms", "dial_relay_ms", "dial_relay_there_ms", "direct_ms", "failover_ms")}
     for number in range(rounds):
+        relayed, relayed_there = dial_relayed(ends)
         answer = ends.ours("bob", "serve")
-        caller, first, direct = dial_once(ends)
+        caller, first, there, direct = dial_once(ends, answer)
         found["dial_ms"].append(first["ms"])
+        found["dial_there_ms"].append(there)
+        found["dial_relay_ms"].append(relayed)
+        found["dial_relay_there_ms"].append(relayed_there)
         found["direct_ms"].append(direct)
-        gap = fail_over(ends, caller) if direct is not None else None
+        gap = fail_over(ends, caller) if direct is not None and not only_dials else None
         found["failover_ms"].append(gap)
-        note(f"  round {number + 1}: first byte {first['ms']:.0f} ms over {first['path']}, direct {direct} ms, silence after a cut {gap} ms")
+        note(f"  round {number + 1}: first byte there {there:.0f} ms, back {first['ms']:.0f} ms over {first['path']}; relay alone: there {relayed_there:.0f} ms, "
+             f"back {relayed:.0f} ms; direct {direct} ms, silence after a cut {gap} ms")
         for process in (caller, answer):
             process.stop()
     return found
@@ -130,11 +151,11 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def figures(rounds, folder):
+def figures(rounds, folder, only_dials):
     reach = Reach(os.environ["WARREN_BUILD"])
     try:
         reach.up("port", "port", WAN)
-        found = ours(reach, rounds)
+        found = ours(reach, rounds, only_dials)
         reach.up("open", "open", WAN)
         beside = wrtc(reach, folder, rounds) if folder else []
     finally:
@@ -162,10 +183,11 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without-matrix", action="store_true")
+    parser.add_argument("--only-dials", action="store_true", help="neither the matrix nor a path that dies")
     args = parser.parse_args()
     folder = os.environ.get("WARREN_WRTC")  # npm was asked before, where there is a network
     try:
-        found = list(figures(args.rounds, folder)) + ([] if args.without_matrix else list(whole_matrix()))
+        found = list(figures(args.rounds, folder, args.only_dials)) + ([] if args.without_matrix or args.only_dials else list(whole_matrix()))
     except (Failed, labnet.LabError) as e:
         sys.exit(f"bench: reach: {e}")
     if args.json:

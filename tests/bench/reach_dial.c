@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One end of a link, for the figures of `reach`: reach_dial STATE serve | dial ID. It says lines of JSON.
+/* One end of a link, for the figures of `reach`: reach_dial STATE serve | dial ID [relay]. It says lines of JSON; `at` in them is the machine's
+ * monotonic clock in microseconds, one for both ends.
  *
  * The serving end sends back what comes. The dialling one waits for "dial" on standard input, says when the first byte was back and over
  * which path, when the link was on a direct one, and sends a byte every 5 ms from then on. "mark" forgets what was; "gap" asks
@@ -23,10 +24,16 @@ static struct peer_link *link_up;
 static struct peer_stream *stream;
 static uint64_t dialled_us, heard_us, longest_us;
 static bool has_heard, is_direct;
+static enum peer_path path;
 
 static double since_dial(void)
 {
     return (double)(clock_mono_us() - dialled_us) / 1000;
+}
+
+static void say_at(const char *what)
+{
+    printf("{\"said\": \"%s\", \"at\": %llu}\n", what, (unsigned long long)clock_mono_us());
 }
 
 static void say_path(const char *what)
@@ -60,10 +67,14 @@ static void read_all(struct peer_stream *from)
     size_t n;
 
     while ((n = peer_stream_read(from, bytes, sizeof(bytes), &has_ended)) > 0) {
-        if (callee)
+        if (callee) {
             hear(clock_mono_us());
-        else
-            peer_stream_write(from, bytes, n); /* a byte each 5 ms: there is always room */
+            continue;
+        }
+        if (!has_heard)
+            say_at("heard");
+        has_heard = true;
+        peer_stream_write(from, bytes, n); /* a byte each 5 ms: there is always room */
     }
 }
 
@@ -72,6 +83,7 @@ static void on_up(struct peer_link *link)
     struct peer_error error;
 
     link_up = link;
+    say_at("up");
     if (!callee)
         return;
     stream = peer_stream_open(link, "chat", "", &error);
@@ -91,6 +103,7 @@ static void on_event(const struct peer_event *event)
         printf("{\"said\": \"ready\"}\n");
         break;
     case PEER_EVENT_INCOMING:
+        say_at("called");
         peer_link_accept(event->link, NULL, &error);
         break;
     case PEER_EVENT_LINK_UP:
@@ -122,8 +135,11 @@ static void obey(const char *line)
     struct peer_error error;
 
     if (strncmp(line, "dial", 4) == 0) {
+        const struct peer_dial_options options = { .size = sizeof(options), .path = path };
+
         dialled_us = clock_mono_us();
-        if (!peer_dial(peer, callee, capabilities, &error)) {
+        say_at("dialled");
+        if (!peer_dial_with(peer, callee, capabilities, &options, &error)) {
             fprintf(stderr, "reach_dial: %s\n", error.text);
             exit(1);
         }
@@ -145,12 +161,14 @@ int main(int argc, char **argv)
     char line[64];
 
     if (argc < 3 || (strcmp(argv[2], "dial") == 0 && argc < 4)) {
-        fprintf(stderr, "usage: reach_dial STATE serve | dial ID\n");
+        fprintf(stderr, "usage: reach_dial STATE serve | dial ID [relay]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     setvbuf(stdin, NULL, _IONBF, 0);
     callee = strcmp(argv[2], "dial") == 0 ? argv[3] : NULL;
+    if (callee && argc > 4 && strcmp(argv[4], "relay") == 0)
+        path = PEER_PATH_RELAY;
     config.state_dir = argv[1];
     peer = peer_new(&config, &error);
     if (!peer) {
