@@ -252,6 +252,7 @@ static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *us
         dial_failed(conn, in, len);
         return 0;
     case LWS_CALLBACK_CLIENT_CLOSED:
+    case LWS_CALLBACK_WSI_DESTROY: /* the only word of one that ends between TLS and its upgrade */
         rpc_ws_conn_lost(conn);
         return 0;
     default:
