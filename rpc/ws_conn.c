@@ -518,7 +518,8 @@ void rpc_ws_hub_tick(struct rpc_ws_hub *hub)
         if (life == RPC_WS_LIFE_DEAD)
             cut_silent(conn);
         else if (life == RPC_WS_LIFE_ASK)
-            ping(conn, VIEW(NULL, 0));
+            ping(conn,
+                 VIEW_LIT("?")); /* an answer without a byte is not told where TLS ends before us */
         if (!conn->is_closing)
             look_for_stalls(conn, hub->n_ticks);
     }
