@@ -53,6 +53,7 @@ static void on_ringing(struct session *session)
     if (session->has_rung) /* the router can say it as often as it likes */
         return;
     session->has_rung = true;
+    loop_timer_in(session->timer, OPEN_MS); /* whatever else is said meanwhile */
     event = hub_event_new(PEER_EVENT_RINGING);
     event->event.link = peer_link_ref(session->handle);
     hub_put(session->core->hub, event);

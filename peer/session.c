@@ -277,6 +277,7 @@ static void on_timer(void *user)
 
     switch (session->state) {
     case SESSION_OPENING:
+        err_set(&err, ERR_TIMEOUT, "it rang, and no answer came in time");
         break;
     case SESSION_VERIFYING:
         err_set(&err, ERR_STALE,

@@ -47,9 +47,8 @@ bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
         return false;
     if (is_there) { /* what is missing comes from den; a link that stands goes on */
         wait->last = event->error;
-    } else {
+    } else { /* the time goes on: who is cut off again and again is not made ready either */
         wait->is_online = false;
-        wait->since = 0;
     }
     cli_say("%s: %s; trying again in %.1f s", is_there ? "not ready" : "offline", event->error.text,
             (double)event->pause_ms / 1000);

@@ -114,7 +114,7 @@ class Conn:
         try:
             while True:
                 first, payload = side.frame()
-                if first & 15 > 2:  # close, ping, pong
+                if (first & 15) > 2:  # close, ping, pong
                     side.put(payload, first & 15)
                     continue
                 side.parts += payload
