@@ -42,9 +42,7 @@ struct lan {
 
 struct lan_end {
     struct session *session;
-    struct permit
-        *permit; /* a copy of what the session needs is in it; the store may drop the original */
-    uint8_t key[BOX_KEY];
+    uint8_t key[BOX_KEY]; /* the permit's, which the store may drop meanwhile */
     uint8_t dial_hash[HASH_SIZE];
     struct loop_timer *timer;
     uint64_t began_at, pause;
@@ -270,20 +268,28 @@ static void take_answer(struct lan *lan, size_t family, const union nat_address 
     }
 }
 
+/* Which of the calls that go by one permit it is about: the first word of an answer or a refusal. An
+ * old one that somebody sends again is about none. */
+static bool is_about(const struct session *session, struct view array)
+{
+    struct rpc_fields f;
+
+    rpc_fields_open(&f, array);
+    return view_eq_secret(rpc_fields_fixed(&f, "sid", RPC_SID), VIEW_ARR(session->sid));
+}
+
 static bool read_accept(struct session *session, struct view array, struct err *err)
 {
     struct rpc_accept accept;
     struct rpc_fields f;
 
     rpc_fields_open(&f, array);
-    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID),
-                bytes = rpc_fields_bin(&f, "accept", RPC_MAX_STATEMENT),
+    rpc_fields_value(&f, "sid"); /* is_about() read it */
+    struct view bytes = rpc_fields_bin(&f, "accept", RPC_MAX_STATEMENT),
                 sig = rpc_fields_fixed(&f, "accept's signature", SIG_SIZE),
                 ice = rpc_fields_bin(&f, "ice", ICE_MAX_OFFER);
     if (!rpc_fields_end(&f, err))
         return false;
-    if (!view_eq_secret(sid, VIEW_ARR(session->sid)))
-        return err_set(err, ERR_BAD_STATEMENT, "the answer is of another session");
     buf_free(&session->accept);
     buf_free(&session->their_ice);
     session->accept = buf_dup(bytes);
@@ -304,9 +310,9 @@ static void read_refusal(struct view array, struct err *err)
     struct err bad;
 
     rpc_fields_open(&f, array);
-    struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID), code = rpc_fields_text(&f, "code", 32),
+    rpc_fields_value(&f, "sid"); /* is_about() read it */
+    struct view code = rpc_fields_text(&f, "code", 32),
                 text = rpc_fields_text(&f, "text", SESSION_REASON);
-    (void)sid;
     if (!rpc_fields_end(&f, &bad))
         err_set(err, ERR_DECLINED, "declined");
     else
@@ -322,7 +328,8 @@ static void take_reply(struct lan *lan, struct view datagram)
         _buf_wipe_ array = { 0 };
 
         if (!session->lan || !session->is_caller || session->state != SESSION_OPENING ||
-            !open_boxed(session->lan->key, datagram, &array))
+            !open_boxed(session->lan->key, datagram, &array) ||
+            !is_about(session, buf_view(&array)))
             continue;
         if (datagram.data[2] == LAN_REFUSAL)
             read_refusal(buf_view(&array), &err);

@@ -25,6 +25,36 @@ with open(sys.argv[1], "wb", 0) as f:
     while True:
         f.write(s.recv(65536))
 """
+# So many calls at once to one machine; "linked" when all of them are.
+CALLS = """import sys, time
+sys.path.insert(0, sys.argv[1])
+import warren
+def fail(why): print(why, flush=True); sys.exit(1)
+with warren.Peer(sys.argv[2]) as peer:
+    ups, n = set(), int(sys.argv[4])
+    while (event := peer.next_event(60)) and event.type != warren.JOINED:
+        pass
+    links = [peer.dial(sys.argv[3], ["chat"]) for _ in range(n)]
+    while len(ups) < n:
+        event = peer.next_event(60) or fail("nothing came")
+        if event.type == warren.LINK_UP: ups.add(event.link)
+        if event.type == warren.LINK_DOWN: fail(f"{event.error}")
+    print("linked", flush=True)
+    sys.stdin.read()
+"""
+# Answers so many, the last first.
+ANSWERS = """import sys
+sys.path.insert(0, sys.argv[1])
+import warren
+calls = []
+with warren.Peer(sys.argv[2], capabilities=["chat"]) as peer:
+    for event in peer.events():
+        if event.type == warren.JOINED: print("waiting", flush=True)
+        if event.type == warren.INCOMING: calls.append(event.link)
+        if len(calls) == int(sys.argv[3]):
+            for link in reversed(calls): link.accept()
+            calls.clear()
+"""
 HOSTS = {"alice": ("left", 2), "bob": ("right", 3), "carol": ("third", 4)}
 
 
@@ -136,6 +166,19 @@ def two_find_each_other_without_router_and_den(net):
         seen = f.read()
     tap.check(b"_warren" in seen, "nothing was asked for on this network")
     tap.check(not any(peer.encode() in seen for peer in net.ids.values()), "an ID went over the wire")
+    bob.stop()
+
+
+@tap.test
+def several_at_once_between_the_same_two_are_not_confused(net):
+    tap.skip_if_sanitized(os.path.join(tap.build_dir(), "peer/libpeer.so"))
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bindings/python")
+    env = (*inside("bob"), "env", f"WARREN_LIBPEER={os.path.join(tap.build_dir(), 'peer/libpeer.so')}", sys.executable, "-c")
+    bob = net.start("bob", [*env, ANSWERS, path, net.path("bob"), "4"])
+    bob.wait_line(bob.out, "waiting")
+    alice = net.start("alice", [*inside("alice"), *env[len(inside("bob")):], CALLS, path, net.path("alice"), net.ids["bob"], "4"])
+    alice.wait_line(alice.out, "linked$")
+    alice.stop()
     bob.stop()
 
 
