@@ -239,6 +239,10 @@ static inline uint64_t enrolment_over_at(const struct store_identity *who)
 
 /* After an administrator replaced a key: the router hears at once that the one before is over. */
 void rekey_end_old(struct den_core *core);
+/* *ret_is: this is the key that the ID has by the signer's book, which a restored store has forgotten; now `who` has it again.
+ * REVOKED and what enrolment_is_alive() says. Inside a transaction. */
+bool rekey_take_back(struct den_core *core, struct view pk, struct store_identity *who,
+                     bool *ret_is, struct err *err);
 /* The ID of `token` gets the key of `in`, on an administrator's word. Inside a transaction. */
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,
                     const struct store_token *token, struct store_identity *ret_who,

@@ -341,13 +341,17 @@ bool enrolment_take_back(struct den_core *core, const struct enrolment *in,
                        VIEW_FMT(a.id));
     if (!store_identity_by_id(core->c.store, a.id, &found, &known, err))
         return false;
-    *ret_is = found == STORE_NONE;
-    return found == STORE_NONE
-               ? add_back(core, in, &a, ret_who, err)
-               : err_set(err, ERR_WRONG_KEY,
-                         "%s had another key when the database was backed up: the operator has to "
-                         "re-enrol it (warren-den peer re-enrol)",
-                         known.id);
+    *ret_is = true;
+    if (found == STORE_NONE)
+        return add_back(core, in, &a, ret_who, err);
+    if (!rekey_take_back(core, in->e.client_pk, &known, ret_is, err))
+        return false;
+    *ret_who = known;
+    return *ret_is ||
+           err_set(err, ERR_WRONG_KEY,
+                   "%s had another key when the database was backed up: the operator has to "
+                   "re-enrol it (warren-den peer re-enrol)",
+                   known.id);
 }
 
 /* ---- the decision ---------------------------------------------------------------------------- */

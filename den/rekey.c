@@ -82,6 +82,72 @@ void rekey_end_old(struct den_core *core)
 
 /* ---- on an administrator's word -------------------------------------------------------------- */
 
+/* The store takes one number after the other. Inside a transaction. */
+static bool go_to(struct store *open, struct store_identity *who, struct view pk, uint64_t no,
+                  struct err *err)
+{
+    while (who->rekey_no < no)
+        if (!store_identity_set_key(open, who->id, pk, ++who->rekey_no, err))
+            return false;
+    memcpy(who->pk, pk.data, KEY_SIZE);
+    return true;
+}
+
+/* A store that was restored from a backup may have forgotten keys that the signer's book has: `who` goes on with that one. */
+static bool take_over(struct den_core *core, struct store_identity *who, struct view pk,
+                      uint64_t no, struct err *err)
+{
+    struct store *open = core->c.store;
+    uint8_t before[KEY_SIZE];
+
+    memcpy(before, who->pk, sizeof(before));
+    const struct rpc_rekey k = {
+        .id = view_text(who->id),
+        .old_pk = VIEW_ARR(before),
+        .new_pk = pk,
+        .rekey_no = no,
+    };
+    return people_end_key(open, who->id, VIEW_ARR(before), core_wall(core), err) &&
+           audit(core, "identity.key_of_signer", &k, err) && go_to(open, who, pk, no, err);
+}
+
+bool rekey_take_back(struct den_core *core, struct view pk, struct store_identity *who,
+                     bool *ret_is, struct err *err)
+{
+    struct store *open = core->c.store;
+    enum vault_claim claim = VAULT_CLAIMED;
+    uint8_t has[KEY_SIZE];
+    char unused[STORE_ID];
+    uint64_t no;
+
+    if (!signer_who(core->c.signer, who->id, has, &no, err))
+        return false;
+    *ret_is = view_eq(pk, VIEW_ARR(has)) && no > who->rekey_no;
+    if (!*ret_is)
+        return true;
+    who->is_revoked = false; /* that was the key before: about this one the signer knows */
+    return enrolment_is_alive(who, core_wall(core), err) &&
+           signer_claim(core->c.signer, who->id, pk, &claim, unused, err) &&
+           take_over(core, who, pk, no, err) && store_identity_unrevoke(open, who->id, err) &&
+           store_identity_set_adm_no(open, who->id, ++who->adm_no, err);
+}
+
+/* The operator's order goes on from the newest key. Inside a transaction. */
+static bool follow_book(struct den_core *core, struct view next_pk, struct store_identity *who,
+                        struct err *err)
+{
+    uint8_t pk[KEY_SIZE];
+    uint64_t no;
+
+    if (!signer_who(core->c.signer, who->id, pk, &no, err))
+        return false;
+    if (no && view_eq(next_pk, VIEW_ARR(pk))) { /* den could not record it the time before */
+        no--;
+        memcpy(pk, who->pk, sizeof(pk));
+    }
+    return no <= who->rekey_no || take_over(core, who, VIEW_ARR(pk), no, err);
+}
+
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,
                     const struct store_token *token, struct store_identity *ret_who,
                     struct err *err)
@@ -97,6 +163,8 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     if (found == STORE_NONE)
         return err_set(err, ERR_BAD_TOKEN, "the token is for %s, which is not known any more",
                        token->for_id);
+    if (!follow_book(core, in->e.client_pk, &who, err))
+        return false;
     uint8_t old_pk[KEY_SIZE];
     memcpy(old_pk, who.pk, sizeof(old_pk));
     const struct rpc_rekey k = {

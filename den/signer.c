@@ -435,6 +435,24 @@ bool signer_move(struct signer *s, struct view k, struct view sig, struct view n
            err_wrap(err, "signer");
 }
 
+bool signer_who(struct signer *s, const char *id, uint8_t ret_pk[KEY_SIZE], uint64_t *ret_rekey_no,
+                struct err *err)
+{
+    _buf_ request = { 0 }, answer = { 0 };
+    struct vault_in in;
+
+    buf_put_u8(&request, VAULT_WHO);
+    vault_put_text(&request, id);
+    if (!signer_ask(s, &request, &answer, &in, err))
+        return err_wrap(err, "signer");
+    struct view pk = vault_fixed(&in, KEY_SIZE);
+    *ret_rekey_no = vault_u64(&in);
+    if (!signer_end(&in, err))
+        return false;
+    memcpy(ret_pk, pk.data, KEY_SIZE);
+    return true;
+}
+
 bool signer_re_enrol(struct signer *s, const struct rpc_rekey *k, const struct signer_proof *proof,
                      struct buf *ret_k, uint8_t ret_sig[SIG_SIZE], struct err *err)
 {

@@ -97,6 +97,9 @@ bool signer_claim(struct signer *signer, const char *id, struct view pk, enum va
 /* Its next one: K signed by both keys. */
 bool signer_move(struct signer *signer, struct view k, struct view sig, struct view new_sig,
                  struct err *err);
+/* The key that the signer's book has for the ID, and its number: newer than the store's after a restore. NOT_FOUND. */
+bool signer_who(struct signer *signer, const char *id, uint8_t ret_pk[KEY_SIZE],
+                uint64_t *ret_rekey_no, struct err *err);
 struct signer_proof { /* an enrolment with the token that an operator's order names */
     struct view bytes, sig, token_sig;
 };

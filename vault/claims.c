@@ -78,6 +78,23 @@ bool vault_claim(struct vault *v, struct vault_in *in, struct buf *answer, struc
     return true;
 }
 
+/* No secret: den knew it before its store was lost. */
+bool vault_say_who(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    struct view id = vault_bytes(in, VAULT_ID);
+    const struct vault_who *who;
+
+    if (!vault_end(in))
+        return false;
+    who = vault_book_find(v->book, id);
+    if (!who)
+        return err_set(err, ERR_NOT_FOUND, "%.*s has no key here", VIEW_FMT(id));
+    buf_put_u8(answer, VAULT_YES);
+    vault_put(answer, VIEW_ARR(who->pk));
+    buf_put_u64(answer, who->rekey_no);
+    return true;
+}
+
 /* ---- the next one ---------------------------------------------------------------------------------------- */
 
 static bool check_next(struct vault *v, const struct rpc_rekey *k, bool *ret_is_done,

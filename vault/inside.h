@@ -31,11 +31,11 @@ struct vault {
 typedef bool vault_handler(struct vault *v, struct vault_in *in, struct buf *answer,
                            struct err *err);
 
-vault_handler vault_re_sign;                                        /* statements.c */
-vault_handler vault_statements;                                     /* statements.c */
-vault_handler vault_list, vault_list_part, vault_list_sign;         /* list.c */
-vault_handler vault_apply, vault_issue, vault_ocsp_key, vault_ocsp; /* issue.c */
-vault_handler vault_claim, vault_move, vault_re_enrol;              /* claims.c */
+vault_handler vault_re_sign;                                          /* statements.c */
+vault_handler vault_statements;                                       /* statements.c */
+vault_handler vault_list, vault_list_part, vault_list_sign;           /* list.c */
+vault_handler vault_apply, vault_issue, vault_ocsp_key, vault_ocsp;   /* issue.c */
+vault_handler vault_claim, vault_say_who, vault_move, vault_re_enrol; /* claims.c */
 
 /* claims.c: the ID's key, which is this one from now on if it has none. WRONG_KEY, REVOKED. */
 bool vault_check_key(struct vault *v, struct view id, struct view pk, struct err *err);

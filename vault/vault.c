@@ -138,6 +138,7 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         [VAULT_OCSP] = { vault_ocsp, "OCSP answer" },
         [VAULT_RE_SIGN] = { vault_re_sign, "new signature" },
         [VAULT_RE_OPEN] = { re_open, "opening anew" },
+        [VAULT_WHO] = { vault_say_who, "the key of an ID" },
     };
     struct vault_in in = { .rest = request };
     uint8_t kind = vault_u8(&in);

@@ -21,10 +21,11 @@ enum vault_kind {
     VAULT_OCSP,      /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
     VAULT_RE_SIGN,   /* K, signature by an earlier den-sign key: the same by the present one */
     VAULT_RE_OPEN,   /* nothing: the folder's keys are others now */
+    VAULT_WHO,       /* id: its key as the book has it, and the number of that, u64 */
     VAULT_N_KINDS
 };
 enum {
-    VAULT_VERSION = 2,
+    VAULT_VERSION = 3,
     VAULT_HEAD = 4,
     VAULT_MAX_REQUEST = 4 * 1024 * 1024,
     VAULT_MAX_ANSWER = VAULT_MAX_REQUEST + 1024,

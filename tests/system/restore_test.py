@@ -79,6 +79,26 @@ def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
 
 
 @tap.test
+def who_had_another_key_since_the_backup_is_given_the_next_one(net):
+    """The database forgot the keys that alice and bob got since; the signer's book, which is in no backup, has them."""
+    net.start_den()
+    den(net, "backup", net.path("early"), "--plain", *conf(net))
+    for name in ("alice", "bob"):
+        run(net.warren(name, "rekey"))
+    net.den.stop()
+    den(net, "restore", net.path("early"), net.path("den"), "--replace")
+    net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback"])
+    net.den.wait_line(net.den.err, r"event=rollback\.accepted")
+    net.den.wait_line(net.den.err, r"event=online")
+    run(net.warren("alice", "rekey"))
+    run(net.warren("bob2", "join"), input=den(net, "peer", "re-enrol", net.ids["bob"], *conf(net)).stdout)
+    tap.check(net.identity("bob2")["id"] == net.ids["bob"], "the same ID: " + net.identity("bob2")["id"])
+    lines = "".join(den(net, "audit", "list", *conf(net)).stdout)
+    tap.check_in("identity.key_of_signer", lines)
+    run(net.warren("bob2", "rekey"))
+
+
+@tap.test
 def a_rollback_is_refused_and_accepted_as_the_drill_has_it(net):
     env = dict(os.environ, WARREN_R16_ISSUED="100", WARREN_BUILD=net.build)
     done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/drill/r16.py")], env=env, capture_output=True, text=True, timeout=800,

@@ -226,3 +226,98 @@ TEST(certificates_of_the_key_before_end_where_an_administrator_gave_the_next)
     CHECK(is_marked(w, peer));
     CHECK_STR(world_take_id(w, world_admit(w, next, NULL), next), peer->id);
 }
+
+/* ---- a store that was restored from a backup ------------------------------------------------------ */
+
+/* As if the store of the day before were back: the signer alone knows of that change. */
+static void move_book(struct world *w, const struct change *c)
+{
+    uint8_t sig[SIG_SIZE], new_sig[SIG_SIZE];
+    _buf_ bytes = { 0 };
+    struct err err = { 0 };
+
+    rpc_statement_sign(RPC_W_REKEY, &c->k, c->old_key, &bytes, sig);
+    key_sign(c->new_key, buf_view(&bytes), new_sig);
+    CHECK_OK(signer_move(w->signer, buf_view(&bytes), VIEW_ARR(sig), VIEW_ARR(new_sig), &err), err);
+}
+
+static void check_key(struct world *w, const struct world_peer *peer, uint64_t rekey_no)
+{
+    struct store_identity who;
+    enum store_found found;
+    struct err err = { 0 };
+
+    CHECK_OK(store_identity_by_id(w->store, view_text(peer->id), &found, &who, &err), err);
+    CHECK_VIEW(VIEW_ARR(who.pk), key_public_view(peer->key));
+    CHECK_U64(who.rekey_no, rekey_no);
+}
+
+/* The signer knows two keys more than the store. */
+struct restored {
+    struct world *w;
+    struct world_peer *peer, *second, *third, *next;
+    struct key *token;
+};
+
+static void restored_fill(struct restored *r)
+{
+    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
+    struct err err = { 0 };
+    struct change c;
+
+    r->w = world_new(POLICY);
+    r->token = key_new();
+    r->peer = world_peer_new(r->w);
+    r->second = world_stranger_new(r->w);
+    r->third = world_stranger_new(r->w);
+    r->next = world_stranger_new(r->w);
+    memcpy(r->second->id, r->peer->id, sizeof(r->second->id));
+    c = change(r->w, r->peer, r->second->key, 1);
+    move_book(r->w, &c);
+    c = change(r->w, r->second, r->third->key, 2);
+    move_book(r->w, &c);
+    snprintf(t.for_id, sizeof(t.for_id), "%s", r->peer->id);
+    memcpy(t.pk, key_public(r->token), KEY_SIZE);
+    CHECK_OK(store_begin(r->w->store, &err) && store_token_add(r->w->store, &t, &err) &&
+                 store_commit(r->w->store, &err),
+             err);
+}
+
+static void restored_deinit(struct restored *r)
+{
+    world_peer_free(r->peer);
+    world_peer_free(r->second);
+    world_peer_free(r->third);
+    world_peer_free(r->next);
+    key_free(r->token);
+    world_free(r->w);
+}
+
+TEST(an_administrator_goes_on_from_the_key_that_the_signer_knows)
+{
+    _cleanup_(restored_deinit) struct restored r = { 0 };
+    struct err err = { 0 };
+
+    restored_fill(&r);
+    CHECK_STR(world_take_id(r.w, world_admit(r.w, r.next, r.token), r.next), r.peer->id);
+    check_key(r.w, r.next, 3);
+    CHECK_U64(world_audited(r.w, "identity.key_of_signer", r.peer->id), 1);
+    world_check_refused(r.w, world_admit(r.w, r.third, NULL), ERR_REVOKED);
+    CHECK_OK(world_restart(r.w, &err), err);
+    CHECK_STR(world_take_id(r.w, world_admit(r.w, r.next, NULL), r.next), r.peer->id);
+}
+
+TEST(the_signer_went_on_and_den_could_not_record_it)
+{
+    _cleanup_(restored_deinit) struct restored r = { 0 };
+    uint64_t inv;
+
+    restored_fill(&r);
+    world_disk_is_full = true;
+    inv = world_admit(r.w, r.next, r.token);
+    world_disk_is_full = false;
+    CHECK(world_answer(r.w, inv) && world_answer(r.w, inv)->what == WORLD_REFUSED);
+    check_key(r.w, r.peer, 0);
+    CHECK_STR(world_take_id(r.w, world_admit(r.w, r.next, r.token), r.next), r.peer->id);
+    check_key(r.w, r.next, 3);
+}

@@ -90,6 +90,14 @@ static void hand_over(struct world *w, uint64_t has)
     }
 }
 
+/* den signs what it finds revoked, and the router has it, up to that number. */
+static void look(struct world *w, uint64_t no)
+{
+    while (!den_core_look(w->core))
+        continue;
+    hand_over(w, no);
+}
+
 static void put_down(struct world *w, enum store_revoke kind, const char *id, struct view subject)
 {
     struct store_revocation r = { .kind = kind, .subject_len = subject.len, .at = w->wall };
@@ -100,9 +108,7 @@ static void put_down(struct world *w, enum store_revoke kind, const char *id, st
     CHECK(store_begin(w->store, &err) && store_revocation_add(w->store, &r, &r.no, &is_new, &err) &&
           store_commit(w->store, &err));
     CHECK(is_new);
-    while (!den_core_look(w->core))
-        continue;
-    hand_over(w, r.no);
+    look(w, r.no);
 }
 
 /* A key that has an ID shows its admission, and den does not know it. */
@@ -475,6 +481,33 @@ TEST(an_id_that_only_its_admission_knows_comes_back_and_is_nobody_elses)
     _cleanup_(key_freep) struct key *token = world_token(w, "peer", 5, 0);
     _cleanup_(world_peer_freep) struct world_peer *frank = world_stranger_new(w);
     CHECK_U64(strlen(world_take_id(w, world_admit(w, frank, token), frank)), 7);
+    buf_free(&b.kept);
+    buf_free(&b.heart);
+}
+
+/* Its key is the second that it had: what the store forgot the signer's book knows, and the third one follows. */
+TEST(an_id_that_comes_back_has_the_number_of_its_key)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _buf_ old = snapshot(w);
+    _cleanup_(world_peer_freep) struct world_peer *erin = world_peer_new(w),
+                                                  *second = world_stranger_new(w),
+                                                  *third = world_stranger_new(w);
+    struct before b = { 0 };
+    uint8_t sig[SIG_SIZE];
+    _buf_ a = { 0 };
+
+    CHECK_STR(world_take_id(w, world_rekey(w, erin, second, 1), second), erin->id);
+    look(w, 1);
+    sign_admission(w, w->sign, second, 2, &a, sig);
+    world_pass(w, MINUTE_MS);
+    note(w, &b);
+    put_back(w, &old);
+    accept(w, &b);
+    struct world_peer back = { .key = second->key };
+    CHECK_STR(world_take_id(w, show_before(w, second, buf_view(&a), VIEW_ARR(sig)), &back),
+              erin->id);
+    CHECK_STR(world_take_id(w, world_rekey(w, second, third, 2), third), erin->id);
     buf_free(&b.kept);
     buf_free(&b.heart);
 }

@@ -725,6 +725,28 @@ uint64_t world_request(struct world *w, const struct world_peer *peer, const cha
     return world_handle(w, procedure, "peer", peer->id, &args);
 }
 
+uint64_t world_rekey(struct world *w, const struct world_peer *peer, const struct world_peer *next,
+                     uint64_t no)
+{
+    const struct rpc_rekey k = { .netid = rpc_trust_netid(w->trust),
+                                 .id = view_text(peer->id),
+                                 .old_pk = key_public_view(peer->key),
+                                 .new_pk = key_public_view(next->key),
+                                 .rekey_no = no,
+                                 .at = w->wall };
+    uint8_t sig[SIG_SIZE], new_sig[SIG_SIZE];
+    struct buf args = { 0 };
+    _buf_ bytes = { 0 };
+
+    rpc_statement_sign(RPC_W_REKEY, &k, peer->key, &bytes, sig);
+    key_sign(next->key, buf_view(&bytes), new_sig);
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, buf_view(&bytes));
+    rpc_put_bin(&args, VIEW_ARR(sig));
+    rpc_put_bin(&args, VIEW_ARR(new_sig));
+    return world_handle(w, "den.identity.rekey", "peer", peer->id, &args);
+}
+
 void world_check_refused(const struct world *w, uint64_t inv, enum err_code code)
 {
     const struct world_answer *a = world_answer(w, inv);

@@ -128,6 +128,9 @@ const char *world_take_id(struct world *w, uint64_t inv, struct world_peer *peer
 /* [body, R, signature] of an honest peer. */
 uint64_t world_request(struct world *w, const struct world_peer *peer, const char *procedure,
                        struct view body);
+/* den.identity.rekey: the key of `peer` names that of `next`, as number `no`. */
+uint64_t world_rekey(struct world *w, const struct world_peer *peer, const struct world_peer *next,
+                     uint64_t no);
 /* A refusal with that code. */
 void world_check_refused(const struct world *w, uint64_t inv, enum err_code code);
 /* A peer with an ID and a certificate. */

@@ -177,6 +177,23 @@ TEST(an_operator_orders_a_new_key_and_den_alone_cannot)
     check_claim(&s, "456000", s.peer, VAULT_ID_TAKEN);
 }
 
+/* After a restore den has to go on from what the book has. */
+TEST(the_book_says_which_key_an_id_has)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+
+    check_claim(&s, "456000", s.peer, VAULT_CLAIMED);
+    scene_begin(&s, VAULT_WHO);
+    vault_put_text(&s.request, "456000");
+    CHECK(scene_asked(&s));
+    CHECK_VIEW(vault_fixed(&s.in, KEY_SIZE), key_public_view(s.peer));
+    CHECK_U64(vault_u64(&s.in), 0);
+    CHECK(vault_end(&s.in));
+    scene_begin(&s, VAULT_WHO);
+    vault_put_text(&s.request, "456001");
+    CHECK_ERR(scene_asked(&s), err, ERR_NOT_FOUND);
+}
+
 /* ---- statements ------------------------------------------------------------------------------------------- */
 
 TEST(den_sign_says_its_own_words_alone)
@@ -295,7 +312,7 @@ TEST(revocations_are_one_chain_and_end_a_key)
 TEST(junk_is_noticed_as_that)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
-    static const char *const frames[] = { "",           "00",     "ff",      "0103",
+    static const char *const frames[] = { "",           "00",     "ff",      "0102",
                                           "02ffff",     "020001", "03",      "0300000001",
                                           "06ffffffff", "0700",   "09000000" };
 
