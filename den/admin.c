@@ -11,7 +11,7 @@ static const struct admin_row rows[] = {
     { "den.peer.get", "id", ADMIN_READS, admin_peer_get },
     { "den.peer.groups", "id groups", ADMIN_CHANGES, admin_peer_groups },
     { "den.peer.remove", "id", ADMIN_CHANGES, admin_peer_remove },
-    { "den.peer.re_enrol", "id key expires", ADMIN_CHANGES, admin_peer_re_enrol },
+    { "den.peer.re_enrol", "id key expires device_life", ADMIN_CHANGES, admin_peer_re_enrol },
     { "den.name.all", "after limit", ADMIN_READS, admin_name_list },
     { "den.name.assign", "name id", ADMIN_CHANGES, admin_name_assign },
     { "den.name.free", "name", ADMIN_CHANGES, admin_name_free },

@@ -248,21 +248,19 @@ bool admin_token_revoke(const struct admin *a, struct buf *to, struct err *err)
 
 bool admin_peer_re_enrol(const struct admin *a, struct buf *to, struct err *err)
 {
-    struct token_order order = { .uses = 1 };
-    char expires[ADMIN_WORD];
-    const char *typed = "24h";
+    struct token_order order = { .deed = a->deed };
+    char expires[ADMIN_WORD], life[ADMIN_WORD];
+    const char *typed = "24h", *typed_life = NULL;
     struct admin_object o = { 0 };
     struct store_identity who;
     uint8_t pk[KEY_SIZE], made[KEY_SIZE];
     _buf_wipe_ join = { 0 };
 
     if (!find_peer(a, &who, err) || !admin_word(a, "expires", expires, &typed, err) ||
+        !admin_word(a, "device_life", life, &typed_life, err) ||
         !token_read_duration("expires", typed, false, &order.life_ms, err) ||
-        !read_token_key(a, pk, &order, err))
+        !token_read_known(&who, typed_life, &order, err) || !read_token_key(a, pk, &order, err))
         return false;
-    order.for_id = who.id;
-    order.role = who.role;
-    order.groups = who.groups;
     order.ret_pk = made;
     if (!make_token(a, &order, &join, err))
         return false;

@@ -148,6 +148,21 @@ static bool follow_book(struct den_core *core, struct view next_pk, struct store
     return no <= who->rekey_no || take_over(core, who, VIEW_ARR(pk), no, err);
 }
 
+/* The device's end is the operator's: a new key alone does not move it. */
+static bool take_end(struct den_core *core, const struct store_token *token,
+                     struct store_identity *who, struct err *err)
+{
+    uint64_t now = core_wall(core);
+
+    if (token->device_life)
+        who->expires_at = now + token->device_life;
+    return !who->expires_at || who->expires_at > now ||
+           err_set(err, ERR_BAD_TOKEN,
+                   "the time of %s is over: the operator has to print another join string for it "
+                   "(warren-den peer re-enrol --device-life)",
+                   who->id);
+}
+
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,
                     const struct store_token *token, struct store_identity *ret_who,
                     struct err *err)
@@ -163,7 +178,7 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     if (found == STORE_NONE)
         return err_set(err, ERR_BAD_TOKEN, "the token is for %s, which is not known any more",
                        token->for_id);
-    if (!follow_book(core, in->e.client_pk, &who, err))
+    if (!take_end(core, token, &who, err) || !follow_book(core, in->e.client_pk, &who, err))
         return false;
     uint8_t old_pk[KEY_SIZE];
     memcpy(old_pk, who.pk, sizeof(old_pk));
@@ -184,7 +199,6 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
     who.rekey_no++;
     who.ended = STORE_LIVES;
     who.is_revoked = false;
-    who.expires_at = 0;
     who.seen_at = core_wall(core);
     if (!people_end_key(core->c.store, who.id, VIEW_ARR(old_pk), core_wall(core), err) ||
         !record(core, &k, buf_view(&bytes), VIEW_ARR(sig), VIEW(NULL, 0), err) ||

@@ -75,6 +75,22 @@ bool token_read_words(const struct token_words *words, struct token_order *order
            token_read_duration("device-life", words->device_life, false, &order->device_life, err);
 }
 
+bool token_read_known(const struct store_identity *who, const char *device_life,
+                      struct token_order *order, struct err *err)
+{
+    order->uses = 1;
+    order->for_id = who->id;
+    order->role = who->role;
+    order->groups = who->groups;
+    if (!token_read_duration("device-life", device_life, false, &order->device_life, err))
+        return false;
+    return order->device_life || !who->expires_at || who->expires_at > order->deed.at ||
+           err_set(err, ERR_INVALID_ARGUMENT,
+                   "device-life: missing: the time of %s is over, so say how long it lives from "
+                   "its joining on",
+                   who->id);
+}
+
 /* With those who wait for an approval of what it said. */
 static bool end(struct store *open, const struct store_token *token, const struct deed *deed,
                 struct err *err)

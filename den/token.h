@@ -33,6 +33,10 @@ bool token_read_words(const struct token_words *words, struct token_order *order
 /* `never` where that is a choice: 0. NULL: 0. */
 bool token_read_duration(const char *option, const char *text, bool may_be_never, uint64_t *ret_ms,
                          struct err *err);
+/* An order for a new key of that ID, whose row it borrows. `device_life`: the word of how long it lives from its joining on; NULL:
+ * its end stays, and must not have come. INVALID_ARGUMENT. */
+bool token_read_known(const struct store_identity *who, const char *device_life,
+                      struct token_order *order, struct err *err);
 /* Records the token, audited, and appends the join string that holds it: a secret, wipe it; where somebody
  * else drew it, without it. Works while den runs. */
 bool token_new(struct store *store, const struct token_order *order, struct buf *ret_join,

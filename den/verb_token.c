@@ -111,15 +111,16 @@ static bool order_signer(const char *config_path, const char *id, struct view pk
 int verb_peer_re_enrol(int argc, char **argv)
 {
     static const char *const alone_names[] = { "ID" };
-    const char *config = NULL, *expires = "24h", *out = NULL, *id = NULL;
+    const char *config = NULL, *expires = "24h", *life = NULL, *out = NULL, *id = NULL;
     const struct args_option options[] = {
         { "config", &config, true },
         { "expires", &expires, false },
+        { "device-life", &life, false },
         { "out", &out, false },
     };
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
-    struct token_order order = { .uses = 1, .deed = deed_here(clock_wall_ms()) };
+    struct token_order order = { .deed = deed_here(clock_wall_ms()) };
     uint8_t token_pk[KEY_SIZE];
     struct err err;
     int status;
@@ -129,11 +130,8 @@ int verb_peer_re_enrol(int argc, char **argv)
         return verb_misuse(&err);
     if (!verb_open_store(config, &store))
         return VERB_FAILED;
-    if (!people_find(store, id, &who, &err))
+    if (!people_find(store, id, &who, &err) || !token_read_known(&who, life, &order, &err))
         return verb_fail(&err);
-    order.for_id = who.id;
-    order.role = who.role;
-    order.groups = who.groups;
     order.ret_pk = token_pk;
     status = print_join(config, out, &order);
     if (status == VERB_DONE &&
@@ -184,7 +182,7 @@ static void put_devices(struct buf *to, const struct store_token *t)
         buf_put_text(to, " offline");
     }
     if (t->device_life) {
-        buf_put_text(to, t->vanish_after ? ", " : "");
+        buf_put_text(to, t->vanish_after || t->for_id[0] != '\0' ? ", " : "");
         put_duration(to, t->device_life);
         buf_put_text(to, " from its joining");
     }

@@ -35,7 +35,7 @@ static const struct verb verbs[] = {
       "sets the groups of an ID; \"\" for none" },
     { "peer", "remove", "den.peer.remove", "id", "", ONE, "",
       "admits it no more; its session and its links end" },
-    { "peer", "re-enrol", "den.peer.re_enrol", "id", "expires", JOIN, "",
+    { "peer", "re-enrol", "den.peer.re_enrol", "id", "expires device-life", JOIN, "",
       "a join string that gives this ID a new key" },
     { "name", "list", "den.name.all", "", "", LIST,
       "name id assigned name_no claimed_at released_at", "every name" },

@@ -455,6 +455,69 @@ static void re_enrol(struct world *w, const char *id, const struct key *token)
     CHECK_OK(token_new(w->store, &order, &join, &err), err);
 }
 
+/* Limited to so long by the token that it joined with. */
+static void join_for(struct world *w, struct world_peer *peer, uint64_t device_life)
+{
+    _cleanup_(key_freep) struct key *token =
+        add_token(w, (struct store_token){ .uses = 1, .uses_left = 1, .device_life = device_life });
+
+    world_take_id(w, world_admit(w, peer, token), peer);
+}
+
+/* As `warren-den peer re-enrol` does, the life in its words. */
+static bool order_key(struct world *w, const struct world_peer *peer, const char *life,
+                      const struct key *token, struct err *err)
+{
+    const struct store_identity who = find(w, peer);
+    struct token_order order = { .life_ms = 2 * DAY_MS,
+                                 .deed = { .by = "uid 0", .at = w->wall },
+                                 .pk = key_public(token),
+                                 .router = "router.example:443",
+                                 .trust = w->trust };
+    _buf_ join = { 0 };
+
+    return token_read_known(&who, life, &order, err) && token_new(w->store, &order, &join, err);
+}
+
+TEST(a_new_key_makes_no_limited_device_an_unending_one)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *first = world_stranger_new(w),
+                                                  *second = world_stranger_new(w),
+                                                  *third = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *keeps = key_new(), *longer = key_new();
+    struct err err = { 0 };
+    uint64_t ends_at;
+
+    join_for(w, first, 20 * DAY_MS);
+    ends_at = find(w, first).expires_at;
+    world_jump(w, HOUR_MS);
+    CHECK_OK(order_key(w, first, NULL, keeps, &err), err);
+    CHECK_STR(world_take_id(w, world_admit(w, second, keeps), second), first->id);
+    CHECK_U64(find(w, second).expires_at, ends_at);
+    CHECK_OK(order_key(w, first, "90d", longer, &err), err);
+    CHECK_STR(world_take_id(w, world_admit(w, third, longer), third), first->id);
+    CHECK_U64(find(w, third).expires_at, w->wall + 90 * DAY_MS);
+}
+
+TEST(who_gives_an_id_a_new_key_whose_time_is_over_says_for_how_long)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
+                                                  *next = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *early = key_new(), *late = key_new();
+    struct err err = { 0 };
+
+    join_for(w, peer, DAY_MS);
+    CHECK_OK(order_key(w, peer, NULL, early, &err), err);
+    world_jump(w, DAY_MS + HOUR_MS);
+    world_check_refused(w, world_admit(w, next, early), ERR_BAD_TOKEN);
+    CHECK_ERR(order_key(w, peer, NULL, late, &err), err, ERR_INVALID_ARGUMENT);
+    CHECK_OK(order_key(w, peer, "1d", late, &err), err);
+    CHECK_STR(world_take_id(w, world_admit(w, next, late), next), peer->id);
+    CHECK_U64(find(w, next).expires_at, w->wall + DAY_MS);
+}
+
 TEST(a_new_token_for_a_new_key_ends_the_one_before)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
