@@ -200,9 +200,11 @@ bool signer_list(struct signer *signer, struct store *store, const struct signer
 
 /* ---- OCSP: the key of the answers is made by the vault, and stays there ------------------------------- */
 
-/* A request for a certificate (PKI_OCSP) for a new key; it is in use from that certificate on. */
-bool signer_ocsp_csr(struct signer *signer, struct buf *ret_der, struct err *err);
+/* `issuer`: the hash of the certificate of an intermediate, UNLISTED_KEY where its key is not at hand. A request for a
+ * certificate (PKI_OCSP) for a new key; it is in use from that certificate on. */
+bool signer_ocsp_csr(struct signer *signer, struct view issuer, struct buf *ret_der,
+                     struct err *err);
 /* As pki_ocsp_write(); `request` as it came. NOT_FOUND: its signer has no certificate (any more). */
-bool signer_ocsp_answer(struct signer *signer, struct view request,
+bool signer_ocsp_answer(struct signer *signer, struct view issuer, struct view request,
                         const struct pki_ocsp_status *statuses, size_t n,
                         const struct pki_ocsp_times *times, struct buf *to, struct err *err);

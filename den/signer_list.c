@@ -197,12 +197,13 @@ bool signer_issue_crl(struct signer *s, struct store *store, const struct signer
 
 /* ---- OCSP ---------------------------------------------------------------------------------------------------- */
 
-bool signer_ocsp_csr(struct signer *s, struct buf *ret_der, struct err *err)
+bool signer_ocsp_csr(struct signer *s, struct view issuer, struct buf *ret_der, struct err *err)
 {
     _buf_ request = { 0 }, answer = { 0 };
     struct vault_in in;
 
     buf_put_u8(&request, VAULT_OCSP_KEY);
+    vault_put(&request, issuer);
     if (!signer_ask(s, &request, &answer, &in, err))
         return err_wrap(err, "signer");
     struct view der = vault_bytes(&in, PKI_MAX_CSR);
@@ -212,14 +213,15 @@ bool signer_ocsp_csr(struct signer *s, struct buf *ret_der, struct err *err)
     return true;
 }
 
-bool signer_ocsp_answer(struct signer *s, struct view der, const struct pki_ocsp_status *statuses,
-                        size_t n, const struct pki_ocsp_times *times, struct buf *to,
-                        struct err *err)
+bool signer_ocsp_answer(struct signer *s, struct view issuer, struct view der,
+                        const struct pki_ocsp_status *statuses, size_t n,
+                        const struct pki_ocsp_times *times, struct buf *to, struct err *err)
 {
     _buf_ request = { 0 }, answer = { 0 };
     struct vault_in in;
 
     buf_put_u8(&request, VAULT_OCSP);
+    vault_put(&request, issuer);
     vault_put(&request, der);
     buf_put_u64(&request, times->now);
     buf_put_u64(&request, times->holds_for);

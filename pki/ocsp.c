@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OCSP responder (RFC 6960, 4.2): what a delegated signer says about certificates of one issuer. */
+/* The OCSP responder (RFC 6960, 4.2): what a delegated signer says about certificates of its issuer. */
 #include "base/clock.h"
 #include "pki/der.h"
 #include "pki/profile.h"
@@ -10,15 +10,9 @@ static const uint8_t oid_ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 
 
 enum { SHA1_SIZE = 20 };
 
-struct issuer_hash { /* of the issuer's name and key, as requests name it */
-    uint8_t name[HASH_SIZE], key[HASH_SIZE];
-    size_t size;
-};
-
 struct pki_ocsp {
     struct pki_cert *cert;
     struct pki_key *key;
-    struct issuer_hash by[PKI_OCSP_OTHER_HASH];
     uint8_t key_sha1[SHA1_SIZE]; /* of the signer's own key: the responder's identity */
 };
 
@@ -30,37 +24,18 @@ static bool digest(const EVP_MD *md, struct view bytes, uint8_t to[HASH_SIZE], s
            pki_err(err, ERR_SYSTEM, "hashing");
 }
 
-static bool hash_issuer(struct pki_ocsp *ocsp, const struct pki_cert *issuer, struct err *err)
-{
-    const EVP_MD *const mds[] = { [PKI_OCSP_SHA1] = EVP_sha1(), [PKI_OCSP_SHA256] = EVP_sha256() };
-    const unsigned char *name;
-    size_t n_name;
-
-    if (!X509_NAME_get0_der(X509_get_subject_name(issuer->x509), &name, &n_name))
-        return pki_err(err, ERR_SYSTEM, "name of the issuer");
-    for (size_t i = 0; i < N_ELEMENTS(mds); i++) {
-        ocsp->by[i].size = (size_t)EVP_MD_get_size(mds[i]);
-        if (!digest(mds[i], VIEW(name, n_name), ocsp->by[i].name, err) ||
-            !digest(mds[i], pki_x509_point(issuer->x509), ocsp->by[i].key, err))
-            return false;
-    }
-    return true;
-}
-
-bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pki_key *key_taken,
-                  struct pki_ocsp **ret_ocsp, struct err *err)
+bool pki_ocsp_new(struct view cert_der, struct pki_key *key_taken, struct pki_ocsp **ret_ocsp,
+                  struct err *err)
 {
     _cleanup_(pki_ocsp_freep) struct pki_ocsp *ocsp = mem_new(struct pki_ocsp);
     uint8_t hash[HASH_SIZE], sha1[HASH_SIZE];
 
     ocsp->key = key_taken;
-    if (!pki_cert_read(cert_der, &ocsp->cert, err) ||
-        (key_taken && !pki_key_spki_hash(key_taken, hash, err)))
+    if (!pki_cert_read(cert_der, &ocsp->cert, err) || !pki_key_spki_hash(key_taken, hash, err))
         return false;
-    if (key_taken && !view_eq(VIEW_ARR(hash), VIEW_ARR(ocsp->cert->spki_hash)))
+    if (!view_eq(VIEW_ARR(hash), VIEW_ARR(ocsp->cert->spki_hash)))
         return err_set(err, ERR_WRONG_KEY, "the OCSP signer's key is not its certificate's");
-    if (!hash_issuer(ocsp, issuer, err) ||
-        !digest(EVP_sha1(), pki_x509_point(ocsp->cert->x509), sha1, err))
+    if (!digest(EVP_sha1(), pki_x509_point(ocsp->cert->x509), sha1, err))
         return false;
     memcpy(ocsp->key_sha1, sha1, SHA1_SIZE);
     *ret_ocsp = STEAL(ocsp);
@@ -76,15 +51,23 @@ void pki_ocsp_free(struct pki_ocsp *ocsp)
     free(ocsp);
 }
 
-bool pki_ocsp_is_ours(const struct pki_ocsp *ocsp, const struct pki_ocsp_item *item)
+/* RFC 6960, 4.1.1: hashes of the issuer's name and of its key, by the algorithm that the request chose. */
+bool pki_ocsp_is_of(const struct pki_cert *issuer, const struct pki_ocsp_item *item)
 {
-    const struct issuer_hash *by;
+    const EVP_MD *const mds[] = { [PKI_OCSP_SHA1] = EVP_sha1(), [PKI_OCSP_SHA256] = EVP_sha256() };
+    uint8_t name_hash[HASH_SIZE], key_hash[HASH_SIZE];
+    const unsigned char *name;
+    struct err unused;
+    size_t n_name, size;
 
-    if (item->hash == PKI_OCSP_OTHER_HASH)
+    if (item->hash == PKI_OCSP_OTHER_HASH ||
+        !X509_NAME_get0_der(X509_get_subject_name(issuer->x509), &name, &n_name) ||
+        !digest(mds[item->hash], VIEW(name, n_name), name_hash, &unused) ||
+        !digest(mds[item->hash], pki_x509_point(issuer->x509), key_hash, &unused))
         return false;
-    by = &ocsp->by[item->hash];
-    return view_eq(item->name_hash, VIEW(by->name, by->size)) &&
-           view_eq(item->key_hash, VIEW(by->key, by->size));
+    size = (size_t)EVP_MD_get_size(mds[item->hash]);
+    return view_eq(item->name_hash, VIEW(name_hash, size)) &&
+           view_eq(item->key_hash, VIEW(key_hash, size));
 }
 
 /* ---- the answer --------------------------------------------------------------------------- */

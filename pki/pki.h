@@ -239,15 +239,16 @@ struct pki_ocsp_request {
 /* TOO_LARGE, BAD_WIRE. Signatures and requestor names are skipped. */
 bool pki_ocsp_read(struct view der, struct pki_ocsp_request *ret_request, struct err *err);
 
-struct pki_ocsp; /* a delegated signer (profile PKI_OCSP) for certificates of one issuer */
-/* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. NULL: only to ask
- * pki_ocsp_is_ours(). */
-bool pki_ocsp_new(const struct pki_cert *issuer, struct view cert_der, struct pki_key *key_taken,
-                  struct pki_ocsp **ret_ocsp, struct err *err);
+/* Whether it is about a certificate of that issuer. */
+bool pki_ocsp_is_of(const struct pki_cert *issuer, const struct pki_ocsp_item *item);
+
+struct
+    pki_ocsp; /* a delegated signer (profile PKI_OCSP): for certificates of the issuer that its own is from */
+/* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. */
+bool pki_ocsp_new(struct view cert_der, struct pki_key *key_taken, struct pki_ocsp **ret_ocsp,
+                  struct err *err);
 void pki_ocsp_free(struct pki_ocsp *ocsp);
 OWN_FREEP(pki_ocsp, struct pki_ocsp)
-/* Whether it is about a certificate of that issuer. */
-bool pki_ocsp_is_ours(const struct pki_ocsp *ocsp, const struct pki_ocsp_item *item);
 
 struct pki_ocsp_status {
     enum { PKI_OCSP_UNKNOWN, PKI_OCSP_GOOD, PKI_OCSP_REVOKED } what;
@@ -261,7 +262,12 @@ struct pki_ocsp_times {
 bool pki_ocsp_write(const struct pki_ocsp *ocsp, const struct pki_ocsp_request *request,
                     const struct pki_ocsp_status *statuses, const struct pki_ocsp_times *times,
                     struct buf *to, struct err *err);
-enum pki_ocsp_failure { PKI_OCSP_MALFORMED = 1, PKI_OCSP_INTERNAL = 2, PKI_OCSP_TRY_LATER = 3 };
+enum pki_ocsp_failure {
+    PKI_OCSP_MALFORMED = 1,
+    PKI_OCSP_INTERNAL = 2,
+    PKI_OCSP_TRY_LATER = 3,
+    PKI_OCSP_UNAUTHORIZED = 6, /* RFC 5019, 2.2.3: nobody here may speak for that issuer */
+};
 void pki_ocsp_write_failure(enum pki_ocsp_failure why, struct buf *to); /* appends; not signed */
 
 /* ---- the one judge ---------------------------------------------------------------------- */

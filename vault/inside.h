@@ -16,10 +16,7 @@ struct vault {
     enum vault_trust trust;
     uint64_t now; /* of the request at hand */
     char report[512];
-    struct pki_key *ocsp_key;      /* made here, and never told; NULL: none yet */
-    struct pki_ocsp *ocsp;         /* it with its certificate */
-    struct pki_key *next_ocsp_key; /* waits for its certificate */
-    uint8_t next_ocsp_spki[HASH_SIZE];
+    struct vault_ocsp *ocsp;
     struct vault_serials *serials;
     struct pki_listing *listing; /* the list that is being told; NULL: none */
     struct pki_list list;
@@ -34,7 +31,8 @@ typedef bool vault_handler(struct vault *v, struct vault_in *in, struct buf *ans
 vault_handler vault_re_sign;                                          /* statements.c */
 vault_handler vault_statements;                                       /* statements.c */
 vault_handler vault_list, vault_list_part, vault_list_sign;           /* list.c */
-vault_handler vault_apply, vault_issue, vault_ocsp_key, vault_ocsp;   /* issue.c */
+vault_handler vault_apply, vault_issue;                               /* issue.c */
+vault_handler vault_ocsp_key, vault_ocsp;                             /* ocsp.c */
 vault_handler vault_claim, vault_say_who, vault_move, vault_re_enrol; /* claims.c */
 
 /* claims.c: the ID's key, which is this one from now on if it has none. WRONG_KEY, REVOKED. */
@@ -45,6 +43,15 @@ bool vault_is_den_sign(const struct vault *v, struct view pk);
 bool vault_check_beacon(struct vault *v, struct view beacon, struct err *err);
 bool vault_check_netid(struct vault *v, struct view netid, struct err *err);
 bool vault_check_now(struct vault *v, uint64_t at, const char *what, struct err *err);
+
+/* ocsp.c: a signer of answers for each listed intermediate whose key is here. Their keys are made here, and never told. */
+struct vault_ocsp *vault_ocsp_new(void);
+void vault_ocsp_free(struct vault_ocsp *ocsp);
+/* Whether the key that waits for its certificate is that one (its SPKI's hash). */
+bool vault_ocsp_waits(const struct vault *v, struct view spki);
+/* The certificate of the key that waits, from the intermediate that it was made for: answers are signed with it from now on. */
+bool vault_ocsp_issue(struct vault *v, const struct pki_csr *csr, const struct pki_order *leaf,
+                      struct buf *ret_der, struct err *err);
 
 /* A refusal worth a line of the log: whoever asks is den, or was. */
 void vault_log_refusal(struct vault *v, const char *what, const struct err *why);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates and OCSP answers. A peer's certificate is signed for the TLS key that its identity key
+/* Certificates. A peer's certificate is signed for the TLS key that its identity key
  * asked for, and for no other. */
 #include "vault/inside.h"
 
@@ -84,7 +84,7 @@ static bool check_owner(struct vault *v, const struct vault_serial *s, struct er
     case PKI_ROUTER:
         return check_router(v, VIEW_ARR(spki), err);
     case PKI_OCSP:
-        return (v->next_ocsp_key && view_eq(VIEW_ARR(spki), VIEW_ARR(v->next_ocsp_spki))) ||
+        return vault_ocsp_waits(v, VIEW_ARR(spki)) ||
                err_set(err, ERR_NOT_AUTHORIZED,
                        "the OCSP signer's key is made by the signer alone");
     }
@@ -141,18 +141,6 @@ bool vault_apply(struct vault *v, struct vault_in *in, struct buf *answer, _unus
 
 /* ---- signing ------------------------------------------------------------------------------------------ */
 
-/* From now on answers are signed with the new one. */
-static bool take_ocsp(struct vault *v, struct view der, struct err *err)
-{
-    struct pki_ocsp *ocsp;
-
-    if (!pki_ocsp_new(pki_ca_cert(v->keys.ca), der, STEAL(v->next_ocsp_key), &ocsp, err))
-        return false;
-    pki_ocsp_free(v->ocsp);
-    v->ocsp = ocsp;
-    return true;
-}
-
 struct job {
     struct view serial;
     uint64_t now, life;
@@ -179,10 +167,8 @@ static bool sign_job(struct vault *v, const struct job *job, const struct pki_or
     leaf.life_ms = job->life;
     leaf.serial_len = s->len;
     memcpy(leaf.serial, s->serial, s->len);
-    if (s->profile != PKI_OCSP)
-        return pki_ca_issue_soon(v->keys.ca, s->csr, &leaf, ret_der, err);
-    return pki_ca_issue_der(v->keys.ca, s->csr, &leaf, ret_der, err) &&
-           take_ocsp(v, buf_view(ret_der), err);
+    return s->profile == PKI_OCSP ? vault_ocsp_issue(v, s->csr, &leaf, ret_der, err)
+                                  : pki_ca_issue_soon(v->keys.ca, s->csr, &leaf, ret_der, err);
 }
 
 /* den waits for 10 s: with a slow token what is left is asked for once more. */
@@ -226,63 +212,4 @@ bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struc
     is_verified =
         pki_ca_verify(v->keys.ca, err); /* also of what came with junk: nothing may wait */
     return vault_end(in) && is_verified;
-}
-
-/* ---- OCSP --------------------------------------------------------------------------------------------------- */
-
-bool vault_ocsp_key(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
-{
-    _cleanup_(pki_key_freep) struct pki_key *key = NULL;
-    _buf_ csr = { 0 };
-
-    if (!vault_end(in) || !pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &csr, err) ||
-        !pki_key_spki_hash(key, v->next_ocsp_spki, err))
-        return false;
-    pki_key_free(v->next_ocsp_key);
-    v->next_ocsp_key = STEAL(key);
-    buf_put_u8(answer, VAULT_YES);
-    vault_put(answer, buf_view(&csr));
-    return true;
-}
-
-static bool read_statuses(struct vault_in *in, size_t n, struct pki_ocsp_status *to)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint8_t what = vault_u8(in);
-        in->is_bad = in->is_bad || what > PKI_OCSP_REVOKED;
-        to[i].what = what;
-        to[i].revoked_at = vault_u64(in);
-        to[i].reason = vault_u8(in);
-    }
-    return vault_end(in);
-}
-
-bool vault_ocsp(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
-{
-    struct view der = vault_bytes(in, PKI_MAX_OCSP);
-    struct pki_ocsp_times times = { .now = vault_u64(in) };
-    struct pki_ocsp_status statuses[PKI_OCSP_MAX_ITEMS] = { 0 };
-    struct pki_ocsp_request request;
-    _buf_ signed_answer = { 0 };
-    uint8_t n;
-
-    times.holds_for = vault_u64(in);
-    n = vault_u8(in);
-    if (n > PKI_OCSP_MAX_ITEMS)
-        in->is_bad = true;
-    if (in->is_bad || !read_statuses(in, n, statuses) || !pki_ocsp_read(der, &request, err))
-        return false;
-    if (request.n_items != n)
-        return err_set(err, ERR_BAD_WIRE, "%u answers to %zu questions", n, request.n_items);
-    if (!vault_check_now(v, times.now, "time", err))
-        return false;
-    if (times.holds_for == 0 || times.holds_for > 7 * DAY_MS)
-        return err_set(err, ERR_BAD_STATEMENT, "holds for more than 7 days");
-    if (!v->ocsp)
-        return err_set(err, ERR_NOT_FOUND, "the OCSP signer has no certificate yet");
-    if (!pki_ocsp_write(v->ocsp, &request, statuses, &times, &signed_answer, err))
-        return false;
-    buf_put_u8(answer, VAULT_YES);
-    vault_put(answer, buf_view(&signed_answer));
-    return true;
 }

@@ -135,6 +135,7 @@ bool vault_find_key(const char *dir, const char *kind, struct view pk, struct vi
 
 /* ---- the vault's --------------------------------------------------------------------------- */
 
+/* The PIN at hand is of the token that has the key in use: no other one is tried with it. */
 static bool read_token(const char *path, struct view text, const struct token_login *login,
                        struct vault_keys *keys, struct pki_key **ret_key, struct err *err)
 {
@@ -142,14 +143,20 @@ static bool read_token(const char *path, struct view text, const struct token_lo
 
     if (!token_file_read(path, text, &place, err))
         return false;
+    if (keys->ca && !(keys->place.paths && token_uri_is_same_token(&place.uri, &keys->place.uri)))
+        return err_set(err, ERR_NOT_FOUND, "%s: the key is in another token", path);
     if (!token_key_load(&place.uri, login, PKI_P256, ret_key, err))
         return err_wrap(err, "%s", path);
-    keys->token_paths = STEAL(place.paths);
+    if (!keys->ca) {
+        keys->place = place;
+        place = (struct token_place){ 0 };
+    }
     return true;
 }
 
 static bool load_ca(const char *path, const struct pki_cert *cert,
-                    const struct vault_secrets *secrets, struct vault_keys *keys, struct err *err)
+                    const struct vault_secrets *secrets, struct vault_keys *keys,
+                    struct pki_ca **ret_ca, struct err *err)
 {
     _buf_wipe_ bytes = { 0 };
     struct pki_key *key;
@@ -162,7 +169,23 @@ static bool load_ca(const char *path, const struct pki_cert *cert,
     } else if (!pki_key_read(buf_view(&bytes), VIEW(NULL, 0), &key, err)) {
         return err_wrap(err, "%s", path);
     }
-    return pki_ca_load(pki_cert_der(cert), key, &keys->ca, err) || err_wrap(err, "%s", path);
+    return pki_ca_load(pki_cert_der(cert), key, ret_ca, err) || err_wrap(err, "%s", path);
+}
+
+/* Until it is retired: what an earlier one signed is asked about by software that knows nothing of manifests. One whose key
+ * is elsewhere is no fault. */
+static void load_others(const char *dir, const struct rpc_manifest *m,
+                        const struct vault_secrets *secrets, struct vault_keys *keys)
+{
+    for (size_t i = 1; i < m->intermediates.n; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        _free_ char *key_path = NULL;
+        struct err unused;
+        if (vault_find_cert(dir, "intermediate", m->intermediates.item[i], &cert, &key_path,
+                            &unused) &&
+            load_ca(key_path, cert, secrets, keys, &keys->others[keys->n_others], &unused))
+            keys->n_others++;
+    }
 }
 
 /* Before the first rollover there is one of each. */
@@ -180,7 +203,7 @@ static bool read_first(const char *dir, const struct vault_secrets *secrets,
         return false;
     if (!pki_cert_read_pem(buf_view(&pem), &cert, err))
         return err_wrap(err, "%s", cert_path);
-    return load_ca(key_path, cert, secrets, keys, err);
+    return load_ca(key_path, cert, secrets, keys, &keys->ca, err);
 }
 
 static bool read_listed(const char *dir, const struct vault_secrets *secrets,
@@ -195,9 +218,12 @@ static bool read_listed(const char *dir, const struct vault_secrets *secrets,
         !rpc_trust_key_at(keys->trust, m->manifest_no, RPC_KEY_DEN_SIGN, &pk))
         return err_set(err, ERR_NOT_FOUND, "%s: the manifest lists no intermediate or no den-sign",
                        dir);
-    return vault_find_key(dir, "sign", pk, secrets->passphrase, &keys->sign, err) &&
-           vault_find_cert(dir, "intermediate", m->intermediates.item[0], &cert, &key_path, err) &&
-           load_ca(key_path, cert, secrets, keys, err);
+    if (!vault_find_key(dir, "sign", pk, secrets->passphrase, &keys->sign, err) ||
+        !vault_find_cert(dir, "intermediate", m->intermediates.item[0], &cert, &key_path, err) ||
+        !load_ca(key_path, cert, secrets, keys, &keys->ca, err))
+        return false;
+    load_others(dir, m, secrets, keys);
+    return true;
 }
 
 static bool read_trust(const char *dir, struct rpc_trust **ret_trust, struct err *err)
@@ -233,6 +259,8 @@ void vault_keys_deinit(struct vault_keys *keys)
     key_free(keys->sign);
     pki_ca_free(keys->ca);
     rpc_trust_free(keys->trust);
-    free(keys->token_paths);
+    for (size_t i = 0; i < keys->n_others; i++)
+        pki_ca_free(keys->others[i]);
+    token_place_deinit(&keys->place);
     *keys = (struct vault_keys){ 0 };
 }

@@ -18,6 +18,7 @@ struct vault *vault_new(struct vault_keys *keys_taken, struct vault_book *book_t
     v->book = book_taken;
     v->trust = trust;
     v->serials = vault_serials_new();
+    v->ocsp = vault_ocsp_new();
     return v;
 }
 
@@ -48,8 +49,7 @@ void vault_free(struct vault *v)
         return;
     vault_keys_deinit(&v->keys);
     vault_book_free(v->book);
-    pki_key_free(v->next_ocsp_key);
-    pki_ocsp_free(v->ocsp);
+    vault_ocsp_free(v->ocsp);
     vault_serials_free(v->serials);
     pki_listing_free(v->listing);
     free(v);
@@ -57,7 +57,7 @@ void vault_free(struct vault *v)
 
 const char *vault_token_paths(const struct vault *v)
 {
-    return v->keys.token_paths;
+    return v->keys.place.paths;
 }
 
 void vault_set_report(struct vault *v, const char *text)

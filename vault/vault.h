@@ -25,9 +25,11 @@ struct vault_secrets {        /* what opens them; borrowed */
 struct vault_keys {
     struct key *sign; /* den-sign */
     struct pki_ca *ca;
-    struct rpc_trust *trust; /* the folder's manifests; NULL: there was no rollover yet */
-    char
-        *token_paths; /* what the token's module opens while it signs; NULL: the key is in a file */
+    struct rpc_trust *trust;  /* the folder's manifests; NULL: there was no rollover yet */
+    struct token_place place; /* of the intermediate's key; no `paths`: it is in a file */
+    /* The other intermediates that the manifest lists, as far as their keys are here: they sign for OCSP alone. */
+    struct pki_ca *others[RPC_MAX_ITEMS];
+    size_t n_others;
 };
 /* Those that the folder's manifest lists first; without one sign.key, intermediate.key and intermediate.pem. EXPOSED;
  * UNLISTED_KEY when what is listed is not there; WRONG_KEY when a key and its certificate do not belong together. */

@@ -17,11 +17,11 @@ enum vault_kind {
     VAULT_LIST, /* number u64, at u64, next_update u64, n u64: a list with n bytes of entries begins */
     VAULT_LIST_PART, /* entries: the next ones */
     VAULT_LIST_SIGN, /* nothing: what stands before the entries, what behind them, the list's hash */
-    VAULT_OCSP_KEY,  /* nothing: a request for a certificate, for a new key */
-    VAULT_OCSP,      /* request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
-    VAULT_RE_SIGN,   /* K, signature by an earlier den-sign key: the same by the present one */
-    VAULT_RE_OPEN,   /* nothing: the folder's keys are others now */
-    VAULT_WHO,       /* id: its key as the book has it, and the number of that, u64 */
+    VAULT_OCSP_KEY, /* hash of an intermediate: a request for a certificate from it, for a new key */
+    VAULT_OCSP, /* hash of an intermediate, request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
+    VAULT_RE_SIGN, /* K, signature by an earlier den-sign key: the same by the present one */
+    VAULT_RE_OPEN, /* nothing: the folder's keys are others now */
+    VAULT_WHO,     /* id: its key as the book has it, and the number of that, u64 */
     VAULT_N_KINDS
 };
 enum {

@@ -208,6 +208,36 @@ def the_inventory_is_searched(net):
     check(len(lines) == len(everything), "the table has another length")
 
 
+def roll_over(net, step):
+    net.with_passphrase([net.program("warren-den"), "rollover", step, "--config", net.path("den/den.conf"), "--anyway"])
+    until(f"the network at {step}", lambda: (lambda s: s["den"] == s["router"] == s["manifest"])
+          (json.loads(den(net, "rollover", "status", "--json").stdout)))
+
+
+@test
+def an_earlier_intermediate_is_answered_for_until_it_is_retired(net):
+    net.join("carol")
+    serial = listed(net, "--id", net.ids["carol"])[0]["serial"]
+    pem_of(net, serial, "carol.pem")
+    for step in ("stage", "switch"):
+        roll_over(net, step)
+    fetch(net, "/ca", "new.der")
+    openssl(net, "x509", "-inform", "DER", "-in", "new.der", "-out", "new.pem")
+    with open(net.path("ca.pem"), "rb") as old, open(net.path("new.pem"), "rb") as new:
+        check(old.read() != new.read(), "/ca is the intermediate in use")
+    check_in("carol.pem: good", ocsp(net, "carol.pem"))
+    done = run(["ocsptool", f"--ask={URL}/ocsp", "--nonce", f"--load-issuer={net.path('ca.pem')}",
+                f"--load-cert={net.path('carol.pem')}", f"--load-trust={net.path('ca.pem')}"])
+    check(re.search(r"Certificate Status: good", done.stdout) and re.search(r"Verifying OCSP Response: Success", done.stdout), done.stdout)
+    check_in("bob.pem: revoked", ocsp(net, "bob.pem"))
+    done = openssl(net, "ocsp", "-issuer", "new.pem", "-serial", "0x0102", "-url", URL + "/ocsp", "-CAfile", "root.pem")
+    check_in("Response verify OK", done.stderr)
+    check_in("0x0102: unknown", done.stdout)
+    roll_over(net, "retire")
+    done = openssl(net, "ocsp", "-issuer", "ca.pem", "-cert", "carol.pem", "-url", URL + "/ocsp", "-CAfile", "root.pem", wanted=None)
+    check_in("unauthorized (6)", done.stdout + done.stderr)
+
+
 def configure(net):
     net.init()
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:

@@ -9,10 +9,12 @@
 #include "den/record.h"
 #include "den/rollover.h"
 #include "den/root.h"
+#include "tests/unit/den/ocsp.h"
 #include "tests/unit/den/world.h"
 #include "vault/vault.h"
 
 #include <inttypes.h>
+#include <openssl/ocsp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,6 +36,7 @@ struct member {
     struct world_peer *peer;
     struct rpc_trust *trust; /* its own: what it knows of the network */
     uint64_t awake_at, admitted_until;
+    struct buf serial, issuer; /* its newest certificate's; DER of the intermediate */
 };
 
 struct root { /* everyone that there was */
@@ -52,7 +55,7 @@ struct life {
     uint64_t dice, dice_first, step_at;
     unsigned n_changes;
     unsigned n_steps[CHANGE_STEPS], n_whats[CHANGE_WHATS], n_certificates, n_far, n_newcomers,
-        n_old_pins, n_again, n_restarts;
+        n_old_pins, n_again, n_restarts, n_asked[2];
 };
 
 static struct life *life; /* for the port, whose user is the world */
@@ -367,6 +370,15 @@ static struct pki_trust *anchors_of(const struct rpc_trust *trust)
     return set;
 }
 
+static struct view serial_in(struct view der)
+{
+    struct pki_span span;
+    struct view serial = { 0 };
+
+    CHECK(pki_cert_span(der, &serial, &span));
+    return serial;
+}
+
 /* Another one's certificate, judged by what this one trusts. */
 static void take_certificate(struct member *m)
 {
@@ -395,6 +407,34 @@ static void take_certificate(struct member *m)
     };
     CHECK_OK(pki_judge(set, chain, 2, &question, NULL, &err), err);
     life->n_certificates++;
+    buf_clear(&m->serial);
+    buf_put(&m->serial, serial_in(chain[0]));
+    buf_clear(&m->issuer);
+    buf_put(&m->issuer, chain[1]);
+}
+
+/* Software that knows nothing of manifests asks about it: whoever is listed answers, and for who is not nobody does. */
+static void ask_status(const struct member *m)
+{
+    const struct rpc_manifest *now = rpc_trust_manifest(life->w->trust);
+    uint8_t hash[HASH_SIZE];
+    bool is_listed = false;
+    int status;
+    _buf_ request = { 0 }, answer = { 0 };
+
+    if (!m->serial.len)
+        return;
+    hash_sha256(buf_view(&m->issuer), hash);
+    for (size_t i = 0; i < now->intermediates.n; i++)
+        is_listed |= view_eq(now->intermediates.item[i], VIEW_ARR(hash));
+    request = ocsp_ask(buf_view(&m->issuer), buf_view(&m->serial));
+    den_core_ocsp(life->w->core, buf_view(&request), &answer);
+    status = ocsp_says(buf_view(&answer), buf_view(&m->issuer));
+    if (is_listed)
+        CHECK(status == V_OCSP_CERTSTATUS_GOOD || status == V_OCSP_CERTSTATUS_REVOKED);
+    else
+        CHECK_U64((uint64_t)-status, OCSP_RESPONSE_STATUS_UNAUTHORIZED);
+    life->n_asked[is_listed && !view_eq(now->intermediates.item[0], VIEW_ARR(hash))]++;
 }
 
 static bool is_by_key_in_use(const struct member *m, uint64_t inv)
@@ -536,6 +576,8 @@ static void end(struct life *l)
 {
     for (size_t i = 0; i < N_PEERS; i++) {
         world_peer_free(l->members[i].peer);
+        buf_free(&l->members[i].serial);
+        buf_free(&l->members[i].issuer);
         rpc_trust_free(l->members[i].trust);
     }
     for (size_t i = 1; i < l->n_roots; i++) /* the first is the world's */
@@ -559,6 +601,8 @@ static void one_event(void)
         restart();
     if (at == life->step_at) {
         operate();
+        for (size_t i = 0; i < N_PEERS; i++)
+            ask_status(&life->members[i]);
         join_with_some_pin();
     } else {
         wake(next);
@@ -587,7 +631,7 @@ TEST(years_of_rollovers_lose_nobody)
            l.n_whats[CHANGE_ROOT], l.n_whats[CHANGE_DEN_SIGN], l.n_whats[CHANGE_DEN_LOGIN],
            l.n_certificates, l.n_far, l.n_newcomers, l.n_old_pins, l.n_restarts, l.n_again);
     CHECK(rpc_trust_manifest_no(l.w->trust) > 25 && l.n_certificates > 80 && l.n_newcomers > 15);
-    CHECK(l.n_far > 0 && l.n_old_pins > 0);
+    CHECK(l.n_far > 0 && l.n_old_pins > 0 && l.n_asked[true] > 0);
     for (size_t i = 0; i < CHANGE_WHATS; i++)
         CHECK(l.n_whats[i] > 0);
     end(&l);

@@ -29,7 +29,7 @@ static bool scene_init(struct scene *s, struct err *err)
 
     if (!net_init(&s->net, err) || !net_issue(&s->net, PKI_PEER, "456000", NULL, &s->leaf, err) ||
         !net_issue(&s->net, PKI_OCSP, "ocsp", &key, &signer, err) ||
-        !pki_ocsp_new(pki_ca_cert(s->net.intermediate), pki_cert_der(signer), key, &s->ocsp, err))
+        !pki_ocsp_new(pki_cert_der(signer), key, &s->ocsp, err))
         return false;
     s->x_leaf = as_x509(pki_cert_der(s->leaf));
     s->x_issuer = as_x509(pki_cert_der(pki_ca_cert(s->net.intermediate)));
@@ -90,7 +90,9 @@ TEST(requests_of_openssl_are_understood)
         CHECK_OK(pki_ocsp_read(buf_view(&der), &request, &err), err);
         CHECK_U64(request.n_items, 1);
         CHECK_VIEW(request.items[0].serial, pki_cert_serial(s.leaf));
-        CHECK(pki_ocsp_is_ours(s.ocsp, &request.items[0]) == cases[i].is_ours);
+        CHECK(pki_ocsp_is_of(pki_ca_cert(s.net.intermediate), &request.items[0]) ==
+              cases[i].is_ours);
+        CHECK(!pki_ocsp_is_of(pki_ca_cert(s.net.root), &request.items[0]));
         CHECK((request.nonce.len > 0) == (cases[i].nonce != 0));
     }
 }
@@ -234,8 +236,7 @@ TEST(a_signer_needs_its_own_key)
     CHECK_OK(scene_init(&s, &err), err);
     CHECK_OK(net_issue(&s.net, PKI_OCSP, "ocsp", NULL, &signer, &err), err);
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
-    CHECK_ERR(pki_ocsp_new(pki_ca_cert(s.net.intermediate), pki_cert_der(signer), key, &ocsp, &err),
-              err, ERR_WRONG_KEY);
+    CHECK_ERR(pki_ocsp_new(pki_cert_der(signer), key, &ocsp, &err), err, ERR_WRONG_KEY);
 }
 
 TEST(a_signers_certificate_signs_statuses_and_serves_nobody)
