@@ -217,13 +217,26 @@ static bool check_admission(const struct handshake *h, const struct rpc_admissio
     return true;
 }
 
+/* Who slept while den's signing key was replaced has what the key before signed, and enrols anew when it is told. */
+static bool open_admission(const struct router *router, struct view bytes, struct view sig,
+                           struct rpc_admission *ret_a, struct err *err)
+{
+    if (rpc_trust_open(router->trust, RPC_W_ADMISSION, bytes, sig, router_network_time(router),
+                       ret_a, err))
+        return true;
+    if (err->code == ERR_BAD_SIGNATURE && rpc_trust_is_by_a_den(router->trust, bytes, sig))
+        err_set(err, ERR_EXPIRED, "the key of den's that signed it was replaced since");
+    if (err->code == ERR_EXPIRED)
+        err_advise(err, "enrol anew with the same key, as libpeer does by itself");
+    return false;
+}
+
 static bool take_admission(struct handshake *h, struct view bytes, struct view sig, struct err *err)
 {
     const struct router *router = h->conn->router;
     struct rpc_admission a;
 
-    if (!rpc_trust_open(router->trust, RPC_W_ADMISSION, bytes, sig, router_network_time(router), &a,
-                        err))
+    if (!open_admission(router, bytes, sig, &a, err))
         return err_wrap(err, "admission");
     if (!check_admission(h, &a, err))
         return err_wrap(err, "admission");
@@ -329,6 +342,7 @@ bool netsign_authenticate(struct handshake *h, const struct conn_input *in, stru
 
     if (!rpc_netsign_verify(&h->netsign, false, proof->signature, err))
         return err_wrap(err, "AUTHENTICATE");
+    h->is_proved = true;
     if (is_den(h)) {
         h->role = ROLE_DEN;
         memcpy(h->authid, "den", sizeof("den"));

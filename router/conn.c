@@ -519,8 +519,9 @@ void conn_refuse(struct conn *conn, enum rpc_type type, uint64_t request, const 
     conn_refuse_as(conn, type, request, buf_cstr(&uri), why);
 }
 
-/* What an abort says about where the connection came from. What time or den decided is nobody's
- * fault there. */
+/* What an abort says about where the connection came from. What time or den decided is nobody's fault there: behind one
+ * address may be many machines, and one that was removed or revoked must not shut the others out. Who has not proved a key
+ * may be trying passwords. */
 static enum source_fault fault_of(const struct conn *conn, struct view reason,
                                   struct rpc_payload payload)
 {
@@ -541,9 +542,10 @@ static enum source_fault fault_of(const struct conn *conn, struct view reason,
     case ERR_WRONG_KEY:
     case ERR_UNLISTED_KEY:
     case ERR_REPLAYED:
+        return SOURCE_AUTHENTICATION;
     case ERR_REVOKED:
     case ERR_NOT_AUTHORIZED:
-        return SOURCE_AUTHENTICATION;
+        return handshake_has_proved_key(conn) ? conn->fault : SOURCE_AUTHENTICATION;
     default:
         return conn->fault;
     }

@@ -29,6 +29,11 @@ bool handshake_is_decided(const struct conn *conn)
            conn->handshake->is_decided;
 }
 
+bool handshake_has_proved_key(const struct conn *conn)
+{
+    return conn->handshake && conn->handshake->is_proved;
+}
+
 void handshake_put_signed(struct buf *to, struct view bytes, struct view sig)
 {
     rpc_put_array(to, 2);

@@ -25,7 +25,8 @@ struct handshake {
     uint8_t instance[16];
     struct call *asking;           /* den.identity.admit is under way */
     uint8_t enrol_hash[HASH_SIZE]; /* of the enrolment that den was asked about */
-    bool has_enrol;
+    bool has_enrol,
+        is_proved; /* is_proved: the key; what is refused then is an admission or an enrolment */
     uint64_t adm_no;
     struct buf admission, signature; /* as the peer gets it; empty for den */
 

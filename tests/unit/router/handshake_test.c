@@ -132,6 +132,29 @@ TEST(bad_admissions_are_refused)
     }
 }
 
+/* Many machines may be behind one address: what was decided about one of them is nobody's fault there. */
+TEST(who_slept_while_dens_key_was_replaced_is_not_at_fault)
+{
+    _cleanup_(world_freep) struct world *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    uint8_t sig[SIG_SIZE], forged[SIG_SIZE];
+    struct wire *sleeper, *forger;
+    _buf_ bytes = { 0 };
+
+    join_den(w);
+    world_admission(w, key, "456000", "peer", w->now.wall + DAY_MS, &bytes, sig);
+    world_roll_sign(w);
+    sleeper = challenged(w, key);
+    show_admission(sleeper, key, buf_view(&bytes), VIEW_ARR(sig));
+    CHECK_STR(answer_to(sleeper), "ABORT network.error.expired");
+    CHECK_U64(sleeper->conn->fault, SOURCE_NO_FAULT);
+    key_sign(key, buf_view(&bytes), forged);
+    forger = challenged(w, key);
+    show_admission(forger, key, buf_view(&bytes), VIEW_ARR(forged));
+    CHECK_STR(answer_to(forger), "ABORT network.error.bad_signature");
+    CHECK_U64(forger->conn->fault, SOURCE_AUTHENTICATION);
+}
+
 TEST(a_proof_is_bound_to_its_connection)
 {
     _cleanup_(world_freep) struct world *w = world_new();

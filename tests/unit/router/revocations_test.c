@@ -37,7 +37,9 @@ static const char *rejoin(struct world *w, const struct key *key, const char *id
     if (!CHECK(wire_challenge(wire)))
         return "no challenge";
     wire_authenticate(wire, key, buf_view(&extra));
-    return answer_to(wire);
+    const char *answer = answer_to(wire);
+    CHECK_U64(wire->conn->fault, SOURCE_NO_FAULT); /* others are behind that address */
+    return answer;
 }
 
 TEST(a_revoked_key_goes_and_stays_out)

@@ -159,6 +159,25 @@ static void make_manifest(struct world *w)
     MUST(pki_key_sign(pki_ca_key(w->root), buf_view(&w->manifest), &w->manifest_sig, &err));
 }
 
+void world_roll_sign(struct world *w)
+{
+    uint8_t previous[HASH_SIZE];
+    struct rpc_manifest m;
+    _buf_ bytes = { 0 }, sig = { 0 };
+
+    hash_sha256(buf_view(&w->manifest), previous);
+    MUST(rpc_statement_read(RPC_W_MANIFEST, buf_view(&w->manifest), &m, &err));
+    key_free(w->den_sign);
+    w->den_sign = key_new();
+    m.manifest_no++;
+    m.previous = VIEW_ARR(previous);
+    m.keys.item[1] = entry(RPC_KEY_DEN_SIGN, w->den_sign);
+    rpc_statement_write(RPC_W_MANIFEST, &m, &bytes);
+    MUST(pki_key_sign(pki_ca_key(w->root), buf_view(&bytes), &sig, &err));
+    struct view by_root = buf_view(&sig);
+    MUST(rpc_trust_add_manifest(w->router->trust, buf_view(&bytes), &by_root, 1, &err));
+}
+
 static struct rpc_trust *make_trust(struct world *w)
 {
     struct rpc_trust *trust = rpc_trust_new(WORLD_NETWORK, w->netid, pki_verify_by_cert);

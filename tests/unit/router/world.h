@@ -75,6 +75,8 @@ bool wire_challenge(struct wire *wire); /* reads it and checks the router's sign
 /* Signs what was challenged */
 void wire_authenticate(struct wire *wire, const struct key *key, struct view extra);
 bool wire_welcome(struct wire *wire); /* reads WELCOME */
+/* The root lists another key of den's for signing, which signs from now on. */
+void world_roll_sign(struct world *world);
 void world_admission(struct world *world, const struct key *key, const char *id, const char *role,
                      uint64_t not_after, struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE]);
 void put_admission_extra(struct buf *to, const char *what, struct view bytes, struct view sig);
