@@ -44,25 +44,24 @@ bool policy_kept_find(struct store *store, uint64_t no, enum store_found *ret, u
     return true;
 }
 
-/* From the oldest on, as long as there are too many. */
+/* From the oldest on, as long as there are too many. Numbers that were given up with a lost store have none. */
 static bool drop_old(struct store *store, uint64_t newest, struct err *err)
 {
     uint64_t first, last, keep_from = newest, at, size = 0;
-    enum store_found found = STORE_FOUND;
+    enum store_found found;
     char name[40];
 
     if (!policy_kept_range(store, &first, &last, err))
         return false;
-    for (uint64_t no = newest; no >= first && found == STORE_FOUND && newest - no < POLICY_KEPT;
-         no--) {
+    for (uint64_t no = newest; no >= first && newest - no < POLICY_KEPT; no--) {
         _buf_ text = { 0 };
         if (!policy_kept_find(store, no, &found, &at, &text, err))
             return false;
         size += text.len;
-        if (found == STORE_FOUND && (size <= POLICY_KEPT_BYTES || newest - no < 2))
-            keep_from = no;
-        else
+        if (size > POLICY_KEPT_BYTES && newest - no >= 2)
             break;
+        if (found == STORE_FOUND)
+            keep_from = no;
     }
     for (uint64_t no = first; no < keep_from; no++)
         if (!store_blob_drop(store, name_of(no, name), err))
@@ -82,6 +81,23 @@ bool policy_kept_add(struct store *store, uint64_t no, uint64_t at, struct view 
            drop_old(store, no, err);
 }
 
+bool policy_kept_go_on(struct store *store, uint64_t no, uint64_t lost_at, uint64_t now,
+                       struct err *err)
+{
+    enum store_found found;
+    uint64_t last, at;
+    _buf_ text = { 0 };
+
+    if (!store_number_get(store, last_name, &last, err) ||
+        !policy_kept_find(store, last, &found, &at, &text, err))
+        return false;
+    if (found == STORE_NONE)
+        return store_number_raise(store, last_name, no, err);
+    return (last + 1 == no || policy_kept_add(store, last + 1, lost_at, VIEW(NULL, 0), err)) &&
+           store_number_raise(store, last_name, no, err) &&
+           policy_kept_add(store, no, now, buf_view(&text), err);
+}
+
 bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct err *err)
 {
     uint64_t first, last, since;
@@ -93,11 +109,16 @@ bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct e
         _buf_ text = { 0 };
         if (!policy_kept_find(store, no, &found, &since, &text, err))
             return false;
-        if (found == STORE_NONE)
-            break;
+        if (found == STORE_NONE || since > at)
+            continue;
+        if (text.len == 0) {
+            err_set(err, ERR_NOT_FOUND,
+                    "policy: the one that was in force then was lost with the database that was "
+                    "not put back");
+            return err_advise(err, "look for policy.yaml of that time elsewhere");
+        }
         *ret_no = no;
-        if (since <= at)
-            return true;
+        return true;
     }
     err_set(err, ERR_NOT_FOUND,
             "policy: the one that was in force then is not kept any more, or there was none");

@@ -10,9 +10,14 @@ enum { POLICY_KEPT = 200, POLICY_KEPT_BYTES = 32 * 1024 * 1024 };
 /* Inside a transaction, with the number `policy_no` raised to `no` in it. */
 bool policy_kept_add(struct store *store, uint64_t no, uint64_t at, struct view text,
                      struct err *err);
+/* Inside a transaction: the store went back to an older state, and whatever was in force between the number that it has and
+ * `no` is lost with the newer one; the policy that it has goes on as number `no`. `lost_at`: the newest time that it knows. */
+bool policy_kept_go_on(struct store *store, uint64_t no, uint64_t lost_at, uint64_t now,
+                       struct err *err);
 /* 0 when there is none. */
 bool policy_kept_range(struct store *store, uint64_t *ret_first, uint64_t *ret_last,
                        struct err *err);
+/* An empty text stands for some that were lost. */
 bool policy_kept_find(struct store *store, uint64_t no, enum store_found *ret, uint64_t *ret_at,
                       struct buf *ret_text, struct err *err);
 /* The one that was in force at `at`; NOT_FOUND when it is not kept any more, or none was. */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "den/policy_kept.h"
 #include "den/record.h"
 #include "den/restored.h"
 
@@ -401,6 +402,19 @@ static bool check_list(const struct den_core *core, const struct replay *replay,
                            "--without-list: peers refuse those certificates all the same");
 }
 
+static bool go_on_with_policy(struct den_core *core, const struct reached *r, struct err *err)
+{
+    struct store_audit last = { 0 };
+    enum store_found found;
+    uint64_t known;
+
+    if (!store_audit_last(core->c.store, &found, &last, err))
+        return false;
+    known = found == STORE_FOUND ? last.at : 0;
+    buf_free(&last.bytes);
+    return policy_kept_go_on(core->c.store, r->policy_no + 1, known, core_wall(core), err);
+}
+
 /* All of it, or nothing: killed on the way, den finds the same as before. */
 static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t epoch,
                         const struct replay *replay, struct err *err)
@@ -412,9 +426,8 @@ static bool begin_epoch(struct den_core *core, const struct reached *r, uint64_t
            take_list(core, rev_no, err) && store_begin_epoch(open, epoch, core_wall(core), err) &&
            store_number_raise(open, "rev_no", rev_no, err) &&
            store_number_raise(open, "hb_no", epoch << STORE_EPOCH_HEARTBEAT, err) &&
-           store_number_raise(open, "policy_no", r->policy_no + 1, err) &&
-           audit(core, r, epoch, replay, err) && restored_settle(open, core_wall(core), err) &&
-           store_commit(open, err);
+           go_on_with_policy(core, r, err) && audit(core, r, epoch, replay, err) &&
+           restored_settle(open, core_wall(core), err) && store_commit(open, err);
 }
 
 /* The signer knows what it signed by a book of its own, which may be from a backup too: what it signs

@@ -25,6 +25,13 @@ static bool put_version(struct policy_archive *a, uint64_t no, uint64_t last, bo
         return false;
     if (found == STORE_NONE)
         return true;
+    if (!text.len && is_json)
+        return true;
+    if (!text.len) {
+        buf_printf(to, "%-8s%-22slost with the database that was not put back\n", "-",
+                   clock_text(at, since));
+        return true;
+    }
     if (!policy_parse("policy", buf_view(&text), &policy, NULL, &unread))
         policy = NULL;
     if (is_json) {
@@ -86,7 +93,7 @@ int verb_policy_show(int argc, char **argv)
     }
     if (!policy_kept_find(a.store, no, &found, &at, &text, &err))
         return verb_fail(&err);
-    if (found == STORE_NONE) {
+    if (found == STORE_NONE || !text.len) {
         err_set(&err, ERR_NOT_FOUND, "policy: there is no number %" PRIu64 " (any more)", no);
         return verb_fail(&err);
     }

@@ -191,7 +191,7 @@ bool policy_archive_number(struct policy_archive *a, uint64_t no, struct policy 
 
     if (!policy_kept_find(a->store, no, &found, ret_at, &text, err))
         return false;
-    if (found == STORE_NONE)
+    if (found == STORE_NONE || !text.len)
         return err_set(err, ERR_NOT_FOUND, "policy: there is no number %" PRIu64 " (any more)", no);
     return policy_parse(base_name(a->config.policy), buf_view(&text), ret_policy, NULL, err) ||
            err_wrap(err, "number %" PRIu64, no);

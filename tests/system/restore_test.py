@@ -99,6 +99,18 @@ def who_had_another_key_since_the_backup_is_given_the_next_one(net):
 
 
 @tap.test
+def the_policy_that_goes_on_is_known_by_its_number(net):
+    ids = net.ids["alice"], net.ids["bob"]
+    before = den(net, "policy", "list", *conf(net)).stdout.splitlines()
+    tap.check_in("in force", before[1])
+    number = before[1].split()[0]
+    with open(net.path("den/policy.yaml"), encoding="ascii") as f:
+        tap.check(den(net, "policy", "show", *conf(net)).stdout == f.read(), "policy show")
+    tap.check_in("no rule, group, tag or mark is different", den(net, "policy", "diff", *conf(net)).stdout)
+    tap.check_in(f"by policy {number}, in force since", den(net, "policy", "why", *ids, "chat", *conf(net)).stdout)
+
+
+@tap.test
 def a_rollback_is_refused_and_accepted_as_the_drill_has_it(net):
     env = dict(os.environ, WARREN_R16_ISSUED="100", WARREN_BUILD=net.build)
     done = subprocess.run([sys.executable, os.path.join(ROOT, "tests/drill/r16.py")], env=env, capture_output=True, text=True, timeout=800,

@@ -56,6 +56,43 @@ TEST(versions_are_found_by_number_and_by_time_and_the_oldest_go)
     CHECK_ERR(policy_kept_at(store, 5999, &no, &err), err, ERR_NOT_FOUND);
 }
 
+static bool go_on(struct store *store, uint64_t no, uint64_t lost_at, uint64_t now)
+{
+    _transaction_ struct store *open = store;
+
+    return store_begin(open, &err) && policy_kept_go_on(open, no, lost_at, now, &err) &&
+           store_commit(open, &err);
+}
+
+/* Numbers 3 to 6 were given up with a store that is lost; the second policy goes on as number 7. */
+TEST(the_policy_of_a_restored_store_goes_on_under_a_new_number)
+{
+    _free_ char *path = mem_format("%s/gap.sqlite", check_dir());
+    _cleanup_(store_freep) struct store *store = NULL;
+    uint64_t at, no;
+    enum store_found found;
+
+    CHECK_OK(store_create(path, &err) && store_open(path, &store, &err), err);
+    CHECK_OK(add(store, 1, 1000, VIEW_LIT("# 1\n")), err);
+    CHECK_OK(add(store, 2, 2000, VIEW_LIT("# 2\n")), err);
+    CHECK_OK(go_on(store, 7, 3000, 9000), err);
+    _buf_ text = { 0 };
+    CHECK_OK(policy_kept_find(store, 7, &found, &at, &text, &err), err);
+    CHECK(found == STORE_FOUND && at == 9000);
+    CHECK_STR(buf_cstr(&text), "# 2\n");
+    CHECK_OK(policy_kept_at(store, 9000, &no, &err), err);
+    CHECK_U64(no, 7);
+    CHECK_OK(policy_kept_at(store, 2999, &no, &err), err);
+    CHECK_U64(no, 2);
+    CHECK_ERR(policy_kept_at(store, 5000, &no, &err), err, ERR_NOT_FOUND); /* nobody knows */
+    CHECK_OK(add(store, 8, 10000, VIEW_LIT("# 8\n")), err);
+    CHECK_OK(policy_kept_at(store, 1000, &no, &err), err);
+    CHECK_U64(no, 1);                             /* those before the gap stay */
+    CHECK_OK(go_on(store, 9, 11000, 12000), err); /* none was lost */
+    CHECK_OK(policy_kept_at(store, 11500, &no, &err), err);
+    CHECK_U64(no, 8);
+}
+
 TEST(large_ones_leave_room_for_few)
 {
     _free_ char *path = mem_format("%s/large.sqlite", check_dir());

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "den/audit.h"
+#include "den/policy_kept.h"
 #include "den/restored.h"
 #include "tests/unit/den/world.h"
 
@@ -334,6 +335,10 @@ TEST(accepted_the_revoked_stay_revoked_and_nothing_is_numbered_again)
     struct rpc_heartbeat h = world_heartbeat(w);
     CHECK(h.hb_no > b.h.hb_no && h.audit_no > b.h.audit_no && h.crl_no > b.h.crl_no);
     CHECK(h.policy_no > b.h.policy_no);
+    _buf_ policy = { 0 };
+    CHECK_OK(policy_kept_find(w->store, h.policy_no, &found, &n, &policy, &err), err);
+    CHECK(found == STORE_FOUND);
+    CHECK_VIEW(buf_view(&policy), VIEW_LIT(POLICY));
     CHECK_U64(h.rev_no, b.h.rev_no);
     CHECK_VIEW(h.rev_head, b.h.rev_head);
     CHECK_OK(audit_verify(w->store, &n, &bad, &n_entries, &err), err);
