@@ -4,19 +4,7 @@
 
 bool peer_link_sas(struct peer_link *link, struct peer_error *ret_error)
 {
-    struct err err = { 0 };
-    bool is_up;
-
-    hub_lock(link->hub);
-    is_up = link->is_up;
-    hub_unlock(link->hub);
-    if (!is_up) {
-        err_set(&err, ERR_CLOSED, "the link is not up");
-        errand_put_error(&err, ret_error);
-        return false;
-    }
-    errand_send(errand_new(link->peer, link, NULL), errand_sas);
-    return true;
+    return errand_send_up(link, errand_sas, ret_error);
 }
 
 static bool may_open(const struct peer_link *link, const char *cap, const char *arg,

@@ -129,6 +129,24 @@ void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand)
     loop_invoke(errand_taken->peer->loop, run_and_free, errand_taken);
 }
 
+bool errand_send_up(struct peer_link *link, void (*run)(struct errand *errand),
+                    struct peer_error *ret_error)
+{
+    struct err err = { 0 };
+    bool is_up;
+
+    hub_lock(link->hub);
+    is_up = link->is_up;
+    hub_unlock(link->hub);
+    if (!is_up) {
+        err_set(&err, ERR_CLOSED, "the link is not up");
+        errand_put_error(&err, ret_error);
+        return false;
+    }
+    errand_send(errand_new(link->peer, link, NULL), run);
+    return true;
+}
+
 static const char *const *caps_of(const struct errand *errand)
 {
     return (const char *const *)errand->caps;

@@ -41,6 +41,9 @@ void errand_put_error(const struct err *err, struct peer_error *ret_error /* may
 struct errand *errand_new(struct peer *peer, struct peer_link *link, struct peer_stream *stream);
 void errand_copy_caps(struct errand *errand, const char *const *caps);
 void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand));
+/* What concerns a link that is up: CLOSED when it is not. */
+bool errand_send_up(struct peer_link *link, void (*run)(struct errand *errand),
+                    struct peer_error *ret_error);
 
 /* What waits for a slow connection goes on, or goes. */
 void errand_drain(void *core);

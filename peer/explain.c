@@ -386,17 +386,5 @@ static void errand_explain(struct errand *errand)
 
 bool peer_link_examine(struct peer_link *link, struct peer_error *ret_error)
 {
-    struct err err = { 0 };
-    bool is_up;
-
-    hub_lock(link->hub);
-    is_up = link->is_up;
-    hub_unlock(link->hub);
-    if (!is_up) {
-        err_set(&err, ERR_CLOSED, "the link is not up");
-        errand_put_error(&err, ret_error);
-        return false;
-    }
-    errand_send(errand_new(link->peer, link, NULL), errand_explain);
-    return true;
+    return errand_send_up(link, errand_explain, ret_error);
 }
