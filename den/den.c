@@ -329,11 +329,20 @@ static void on_down(void *user, const struct err *why)
     den_arm(den);
 }
 
+/* From a backup that is older than the rollover of that key: no router lets it in any more. */
+static const char login_remedy[] =
+    "this folder is older than the network: put the newer login.N.key here; if it is gone, "
+    "warren-den rollover replace --what den-login, then router add and warren-router accept "
+    "(warren-den(8), RESTORING)";
+
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 {
     (void)user;
     log_event(LOG_WARN, "router.retry", "in_ms=%" PRIu64 " code=%s cause=%s", pause_ms,
               err_code_name(why->code), log_quote_text(why->text));
+    if (why->code == ERR_UNLISTED_KEY)
+        log_event(LOG_ERROR, "login.unlisted", "cause=%s remedy=%s", log_quote_text(why->text),
+                  log_quote_text(login_remedy));
 }
 
 /* Manifests or the heartbeat that the router kept: numbers of ours go on from there when the

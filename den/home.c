@@ -145,6 +145,27 @@ static bool keep_trust(struct home *home, struct err *err)
     return home_save_trust(home, buf_view(&bytes), err);
 }
 
+/* What it has as it said itself. Where it can know none of the keys that are listed by that, den was told to forget those it
+ * knows, and the answer that it was given by hand (router add) is what it goes by. */
+static bool read_router_no(struct home *home, struct err *err)
+{
+    _free_ char *name = NULL;
+    enum store_found found;
+    uint64_t given;
+    _buf_ pk = { 0 };
+
+    if (!store_number_get(home->store, rollover_router, &home->router_no, err) ||
+        !store_blob_get(home->store, rollover_router_pk, &found, &pk, err))
+        return false;
+    if (keyring_has_login(home->trust, home->router_no) || found == STORE_NONE)
+        return true;
+    name = rollover_router_number(buf_view(&pk));
+    if (!store_number_get(home->store, name, &given, err))
+        return false;
+    home->router_no = given > home->router_no ? given : home->router_no;
+    return true;
+}
+
 static bool read_all(struct home *home, struct err *err)
 {
     const struct den_config *config = home->config;
@@ -158,11 +179,28 @@ static bool read_all(struct home *home, struct err *err)
 
     return config_check_secrets(config, err) && folder_lock(config, &home->lock_fd, err) &&
            open_store(config, &home->store, err) && keep_trust(home, err) &&
-           store_number_get(home->store, rollover_router, &home->router_no, err) &&
+           read_router_no(home, err) &&
            keyring_load(config, home->trust, home->router_no, NULL, &home->keys, err) &&
            read_crl_floor(home, err) &&
            home_read_router_csr(config->state, &home->router_csr, err) &&
            open_signer(home, config, &signer, err);
+}
+
+/* What is listed and not here is in a newer folder: this one is from a backup that is older than the rollover. */
+static const char sign_remedy[] =
+    "this folder is older than that manifest: put the newer sign.N.key here; if it is gone, "
+    "`warren-den rollover replace --what den-sign` (warren-den(8), RESTORING)";
+static const char intermediate_remedy[] =
+    "this folder is older than that manifest: put the newer intermediate.N.key and .pem here; if "
+    "they are gone, `warren-den rollover replace --what intermediate` (warren-den(8), RESTORING)";
+
+static bool fail_listed(const char *what, const char *remedy, const struct rpc_manifest *m,
+                        struct err *err)
+{
+    err_set(err, ERR_UNLISTED_KEY,
+            "the signer does not have the %s that manifest %" PRIu64 " lists first", what,
+            m->manifest_no);
+    return err_advise(err, remedy);
 }
 
 /* Only what the root signed counts: with a key or an authority that the manifest does not list first, den would be
@@ -178,15 +216,9 @@ static bool check_listed(const struct home *home, const struct rpc_trust *trust,
     pki_cert_hash(signer_cert(home->signer), hash);
     if (!rpc_trust_den_sign(trust, clock_wall_ms(), &pk) ||
         !view_eq(pk, signer_sign_pk(home->signer)))
-        return err_set(err, ERR_UNLISTED_KEY,
-                       "sign.key: the signer does not have the key that manifest %" PRIu64
-                       " lists first",
-                       m->manifest_no);
+        return fail_listed("den-sign key", sign_remedy, m, err);
     if (m->intermediates.n == 0 || !view_eq(m->intermediates.item[0], VIEW_ARR(hash)))
-        return err_set(err, ERR_UNLISTED_KEY,
-                       "intermediate.pem: the signer does not have the one that manifest %" PRIu64
-                       " lists first",
-                       m->manifest_no);
+        return fail_listed("intermediate", intermediate_remedy, m, err);
     return true;
 }
 

@@ -40,6 +40,17 @@ static void load_intermediates(const char *dir, const struct rpc_manifest *m, st
     }
 }
 
+bool keyring_has_login(const struct rpc_trust *trust, uint64_t router_no)
+{
+    const struct rpc_key_list *listed = &rpc_trust_manifest(trust)->keys;
+
+    for (size_t i = 0; i < listed->n; i++)
+        if (listed->item[i].role == RPC_KEY_DEN_LOGIN &&
+            rpc_trust_first_key(trust, RPC_KEY_DEN_LOGIN, listed->item[i].pk) <= router_no)
+            return true;
+    return router_no == 0;
+}
+
 /* A router that was away while den's login key changed knows only the one before. */
 static struct view login_for(const struct rpc_trust *trust, uint64_t router_no)
 {

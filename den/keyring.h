@@ -15,6 +15,8 @@ struct keyring {
     size_t n_intermediates;
 };
 void keyring_deinit(struct keyring *keys);
+/* Whether a router with that manifest (0: it never said) knows a login key of den's that is listed now. */
+bool keyring_has_login(const struct rpc_trust *trust, uint64_t router_no);
 /* `router_no`: the newest manifest that the router has; den proves to it what it knows. 0: not known. The login key is NULL when
  * it is the one `at_hand`. UNLISTED_KEY when
  * the folder lacks what is listed, EXPOSED, EXPIRED (the manifest). */

@@ -335,6 +335,15 @@ static bool is_den(const struct handshake *h)
                                router_network_time(router), &ignored);
 }
 
+/* Only den shows neither. */
+static bool refuse_stranger(const struct handshake *h, struct err *err)
+{
+    return err_set(err, ERR_UNLISTED_KEY,
+                   "AUTHENTICATE: extra: neither admission nor enrol, and manifest %" PRIu64
+                   " lists this key as none of den's",
+                   rpc_trust_manifest_no(h->conn->router->trust));
+}
+
 bool netsign_authenticate(struct handshake *h, const struct conn_input *in, struct err *err)
 {
     const struct rpc_authenticate *proof = &in->msg->authenticate;
@@ -357,5 +366,5 @@ bool netsign_authenticate(struct handshake *h, const struct conn_input *in, stru
                take_admission(h, bytes, sig, err);
     if (rpc_map_get(proof->extra, "enrol", &value))
         return ask_den(h, value, proof->extra, err);
-    return err_set(err, ERR_BAD_WIRE, "AUTHENTICATE: extra: neither admission nor enrol");
+    return refuse_stranger(h, err);
 }

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import tap
-from network import ROOT, run
+from network import PATIENCE, ROOT, run
 
 
 def den(net, *words, passphrase=None, **more):
@@ -108,6 +109,46 @@ def the_policy_that_goes_on_is_known_by_its_number(net):
         tap.check(den(net, "policy", "show", *conf(net)).stdout == f.read(), "policy show")
     tap.check_in("no rule, group, tag or mark is different", den(net, "policy", "diff", *conf(net)).stdout)
     tap.check_in(f"by policy {number}, in force since", den(net, "policy", "why", *ids, "chat", *conf(net)).stdout)
+
+
+def roll_over(net, what):
+    for step in ("stage", "switch", "retire"):
+        words = ["--what", what] if step == "stage" else ["--anyway"]
+        net.with_passphrase([net.program("warren-den"), "rollover", step, *words, *conf(net)])
+        until = time.monotonic() + PATIENCE
+        while len(set(json.loads(den(net, "rollover", "status", "--json", *conf(net)).stdout)[k] for k in ("den", "router", "manifest"))) > 1:
+            tap.check(time.monotonic() < until, "the manifest did not arrive")
+            time.sleep(0.1)
+
+
+def start_refused(net):
+    return den(net, "run", *conf(net), "--accept-rollback", "--without-list", wanted=1).stderr
+
+
+@tap.test
+def a_backup_from_before_a_rollover_says_which_keys_it_lacks(net):
+    """On a machine that has nothing but that backup, and what is printed leads on."""
+    den(net, "backup", net.path("old"), *conf(net), passphrase="some more words")
+    for what in ("intermediate", "den-login"):
+        roll_over(net, what)
+    net.den.stop()
+    os.rename(net.path("den"), net.path("lost"))
+    den(net, "restore", net.path("old"), net.path("den"), passphrase="some more words")
+    net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback", "--without-list"])
+    net.den.wait_line(net.den.err, r"event=login\.unlisted .*put the newer login\.N\.key here")
+    net.den.stop()
+    said = start_refused(net)
+    tap.check_in("the signer does not have the intermediate that manifest", said)
+    tap.check_in("put the newer intermediate.N.key and .pem here", said)
+    for what in ("intermediate", "den-login"):
+        net.with_passphrase([net.program("warren-den"), "rollover", "replace", "--what", what, *conf(net)])
+    net.router.stop()
+    den(net, "router", "add", net.path("router/router.request"), "--answer", net.path("answer"), *conf(net))
+    run([net.program("warren-router"), "accept", net.path("router"), net.path("answer")])
+    net.start_router()
+    net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback", "--without-list"])
+    net.den.wait_line(net.den.err, r"event=rollback\.accepted")
+    run(net.warren("alice", "rekey"))
 
 
 @tap.test

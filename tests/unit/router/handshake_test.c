@@ -203,7 +203,7 @@ TEST(another_keys_proof_is_refused)
     CHECK_STR(answer_to(wire), "ABORT network.error.bad_signature");
     wire = challenged(w, w->den_sign); /* den-sign is no login */
     wire_authenticate(wire, w->den_sign, buf_view(&extra));
-    CHECK_STR(answer_to(wire), "ABORT wamp.error.protocol_violation");
+    CHECK_STR(answer_to(wire), "ABORT network.error.unlisted_key");
 }
 
 /* HELLO with one thing wrong. */
