@@ -207,6 +207,8 @@ static void read_line(struct reading *r, unsigned line, struct view text)
         if (r->seen[i])
             complain(r, line, "%s: given twice", option->name);
         r->seen[i] = true;
+        if (value.len == 0 && option->fallback && !*option->fallback)
+            return; /* none, as when it is not given */
         if (!store(r->file, option, value, r->config))
             complain(r, line, "%s: expected %s, found \"%.*s\"", option->name,
                      expected[option->type], VIEW_FMT(value));

@@ -6,7 +6,7 @@
  *         X(idle_timeout, DURATION, "45s", "close a connection after this long in silence")
  *
  * Lines are `key = value`; `#` starts a comment at the start of a line or after white space; blank lines
- * are fine; a key may stand once. Every error names file, line and what
+ * are fine; a key may stand once; `key =` says nothing where nothing is the default. Every error names file, line and what
  * was expected, and all errors of a file are found in one go. */
 #pragma once
 
@@ -14,7 +14,7 @@
 #include "base/err.h"
 
 enum conf_type {
-    CONF_TEXT,     /* char *, never empty */
+    CONF_TEXT,     /* char *, never empty: NULL where the default is "" and nothing else was said */
     CONF_PATH,     /* char *; relative paths are taken from the configuration file's folder */
     CONF_NUMBER,   /* uint64_t */
     CONF_SIZE,     /* uint64_t, bytes: 64KiB, 1MiB */

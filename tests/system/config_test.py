@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemons refuse a bad configuration, exposed keys and keys that the manifest does not list, and say why."""
 import os
+import re
 import shutil
 
 import tap
@@ -43,6 +44,25 @@ def unknown_keys_and_bad_values_name_file_and_line(net):
             done = start(net, spoilt)
             tap.check_in(f"{name}:{line}: ", done.stderr)
             tap.check_in(why, done.stderr)
+
+
+@tap.test
+def every_default_is_taken_as_it_is_written(net):
+    """Line by line: what init wrote behind a #, without the #."""
+    for folder, name, program in (("router", "router.conf", ["warren-router", "--check-config"]), ("den", "den.conf", ["warren-den", "check-config"])):
+        with open(net.path(folder, name), encoding="ascii") as f:
+            text = f.read().replace("unlimited_networks = 127.0.0.0/8", "#")  # that is the test's own line
+        lines = re.findall(r"(?m)^#([a-z_0-9]+ =.*)$", text)
+        tap.check(len(lines) > 30, f"{name} has {len(lines)} defaults")
+        refused = []
+        for one in [*lines, "\n".join(lines)]:
+            with open(net.path(folder, "tried.conf"), "w", encoding="ascii") as f:
+                f.write(text + one + "\n")
+            done = run([net.program(program[0]), *program[1:], "--config", net.path(folder, "tried.conf")], wanted=None)
+            if done.returncode:
+                refused.append(f"{one}: {done.stderr}")
+        os.unlink(net.path(folder, "tried.conf"))
+        tap.check(not refused, f"{name}: {len(refused)} refused: " + "".join(refused))
 
 
 @tap.test

@@ -45,6 +45,9 @@ TEST(values_and_defaults)
     CHECK_STR(c.state, "/etc/x/keys");
     CHECK(c.url == NULL);
     conf_deinit(options, N_ELEMENTS(options), &c);
+    CHECK_OK(parse("listen = a:1\nurl =   # none\n", &c, NULL, &err), err);
+    CHECK(c.url == NULL);
+    conf_deinit(options, N_ELEMENTS(options), &c);
 }
 
 TEST(bad_lines_name_file_line_and_what_was_expected)
@@ -69,7 +72,10 @@ TEST(bad_lines_name_file_line_and_what_was_expected)
           "/etc/x/test.conf:2: count: expected a whole number, 0 or more, found \"-1\"" },
         { "listen = a:1\nnetwork = Corp\n", "/etc/x/test.conf:2: network: expected a network name "
                                             "such as corp.example, in lower case, found \"Corp\"" },
-        { "listen = a:1\nurl =\n", "/etc/x/test.conf:2: url: expected text, found \"\"" },
+        { "listen = a:1\nurl =\nurl =\n", "/etc/x/test.conf:3: url: given twice" },
+        { "listen = a:1\nstate =\n", "/etc/x/test.conf:2: state: expected a path, found \"\"" },
+        { "listen =\n", "/etc/x/test.conf:1: listen: expected HOST:PORT or [IPv6]:PORT, found "
+                        "\"\"" },
         { "listen = a:1\nnonsense\n", "/etc/x/test.conf:2: expected KEY = VALUE" },
         { "listen = a:1\nwarren-ed25519 00112233\n", "/etc/x/test.conf:2: expected KEY = VALUE" },
         { "listen = a:1\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQ==\n",
