@@ -237,11 +237,12 @@ bool admin_token_revoke(const struct admin *a, struct buf *to, struct err *err)
 {
     struct store_token token;
     char digits[ADMIN_WORD];
+    uint64_t before;
 
     if (!admin_need(a, "token", digits, err) || !token_by_name(a->store, digits, &token, err) ||
-        !token_revoke(a->store, &token, &a->deed, err))
+        !token_revoke(a->store, &token, &a->deed, &before, err))
         return false;
-    token.revoked_at = a->deed.at;
+    token.revoked_at = before ? before : a->deed.at;
     admin_put_token(&token, a->deed.at, to);
     return true;
 }

@@ -109,6 +109,8 @@ static bool add_entry(struct making *m, const char *name, struct err *err)
 
     if (lstat(path, &st) != 0)
         return errno == ENOENT || err_errno(err, "%s", path);
+    if (S_ISSOCK(st.st_mode)) /* of a den that runs */
+        return true;
     if (!S_ISREG(st.st_mode)) {
         note(m, name, "left out: no plain file; back it up apart");
         return true;

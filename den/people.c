@@ -4,7 +4,6 @@
 #include "den/policy.h"
 #include "den/record.h"
 #include "den/token.h"
-#include "den/token.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,11 +66,26 @@ const char *people_answer_word(enum store_answer answer)
     abort();
 }
 
-static bool decide(struct store *store, const struct store_waiting *w, const char *what,
-                   const struct deed *deed, struct err *err)
+struct decision {
+    enum store_answer answer;
+    const char *role,
+        *groups; /* NULL: what the machine's token says, as the operator has seen it */
+};
+
+/* It may ask with another token by now, for other things. */
+static bool is_as_seen(const struct store_waiting *seen, const struct store_waiting *is,
+                       const struct decision *d)
+{
+    return d->answer == STORE_DENIED || ((d->role || strcmp(seen->role, is->role) == 0) &&
+                                         (d->groups || strcmp(seen->groups, is->groups) == 0));
+}
+
+/* *w becomes what is recorded: the row as it is, which may have moved since it was read. */
+static bool decide(struct store *store, struct store_waiting *w, const struct decision *d,
+                   const char *what, const struct deed *deed, struct err *err)
 {
     _transaction_ struct store *open = store;
-    struct store_waiting before;
+    struct store_waiting before, after;
     enum store_found found = STORE_NONE;
     char pk[RECORD_HEX];
 
@@ -79,20 +93,33 @@ static bool decide(struct store *store, const struct store_waiting *w, const cha
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "%s waits no longer", w->code);
+    if (!is_as_seen(w, &before, d))
+        return err_set(err, ERR_STALE,
+                       "%s asks for something else by now: look at `warren-den waiting list` again",
+                       w->code);
+    after = before;
+    after.answer = d->answer;
+    if (d->role)
+        snprintf(after.role, sizeof(after.role), "%s", d->role);
+    if (d->groups)
+        snprintf(after.groups, sizeof(after.groups), "%s", d->groups);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("code", w->code),
         AUDIT_TEXT("key", record_hex(VIEW_ARR(w->pk), pk)),
         AUDIT_TEXT("state_before", people_answer_word(before.answer)),
-        AUDIT_TEXT("state", people_answer_word(w->answer)),
+        AUDIT_TEXT("state", people_answer_word(after.answer)),
         AUDIT_TEXT("role_before", before.role),
-        AUDIT_TEXT("role", w->role),
+        AUDIT_TEXT("role", after.role),
         AUDIT_TEXT("groups_before", before.groups),
-        AUDIT_TEXT("groups", w->groups),
+        AUDIT_TEXT("groups", after.groups),
         DEED_PAIRS(deed),
     };
-    return store_waiting_put(open, w, err) &&
-           audit_append(open, deed->at, what, pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
+    if (!store_waiting_put(open, &after, err) ||
+        !audit_append(open, deed->at, what, pairs, N_ELEMENTS(pairs), err) ||
+        !store_commit(open, err))
+        return false;
+    *w = after;
+    return true;
 }
 
 static bool check_groups(const char *groups, struct err *err)
@@ -113,19 +140,16 @@ bool people_approve(struct store *store, struct store_waiting *w, const char *ro
                        role);
     if (groups && !check_groups(groups, err))
         return false;
-    if (role)
-        snprintf(w->role, sizeof(w->role), "%s", role);
-    if (groups)
-        snprintf(w->groups, sizeof(w->groups), "%s", groups);
-    w->answer = STORE_APPROVED;
-    return decide(store, w, "identity.approved", deed, err);
+    const struct decision d = { STORE_APPROVED, role, groups };
+    return decide(store, w, &d, "identity.approved", deed, err);
 }
 
 bool people_deny(struct store *store, struct store_waiting *w, const struct deed *deed,
                  struct err *err)
 {
-    w->answer = STORE_DENIED;
-    return decide(store, w, "identity.denied", deed, err);
+    const struct decision d = { .answer = STORE_DENIED };
+
+    return decide(store, w, &d, "identity.denied", deed, err);
 }
 
 /* ---- identities -------------------------------------------------------------------------------- */

@@ -15,7 +15,8 @@ const char *people_state_word(const struct store_identity *who, uint64_t now);
  * fingerprint of its key. NOT_FOUND; INVALID_ARGUMENT when several fit. */
 bool people_find_waiting(struct store *store, const char *typed, struct store_waiting *ret_w,
                          struct err *err);
-/* `role`, `groups`: NULL keeps what its token says. It has its ID when it next asks. */
+/* `role`, `groups`: NULL keeps what its token says; STALE when that is no more what *w, as it was found, says. It has its
+ * ID when it next asks. *w becomes what is recorded. */
 bool people_approve(struct store *store, struct store_waiting *w, const char *role,
                     const char *groups, const struct deed *deed, struct err *err);
 bool people_deny(struct store *store, struct store_waiting *w, const struct deed *deed,

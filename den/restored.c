@@ -87,3 +87,24 @@ bool restored_settle(struct store *store, uint64_t now, struct err *err)
     return audit_append_bytes(store, now, buf_view(&entry), err) &&
            store_blob_set(store, NOTE, VIEW_LIT(""), err);
 }
+
+bool restored_check_settled(struct store *store, struct err *err)
+{
+    struct store_anchor anchor = { 0 };
+    enum store_found is_there;
+    bool is_known = true;
+    _buf_ restored_at = { 0 };
+
+    if (!restored_find(store, &restored_at, err) || !store_anchor(store, &is_there, &anchor, err) ||
+        (is_there == STORE_FOUND &&
+         !audit_knows(store, anchor.no, anchor.head, &is_known, NULL, err)))
+        return false;
+    if (!restored_at.len && is_known)
+        return true;
+    err_set(
+        err, ERR_STALE,
+        "den.db was put back to an older state, and den has not gone on with it yet: what is done "
+        "now would not hold");
+    return err_advise(err, "start den first, with --accept-rollback if it asks for that "
+                           "(warren-den(8), RESTORING)");
+}

@@ -15,5 +15,8 @@ struct restored {
 bool restored_note(struct store *store, const struct restored *what, struct err *err);
 /* *ret_at: when, as text; empty: there is no note. buf_free() */
 bool restored_find(struct store *store, struct buf *ret_at, struct err *err);
+/* For whoever changes the store beside den: STALE while den has not gone on with a store that was restored, or that is older than
+ * the anchor beside it. What was made then would not hold. */
+bool restored_check_settled(struct store *store, struct err *err);
 /* Into the audit with it. */
 bool restored_settle(struct store *store, uint64_t now, struct err *err);

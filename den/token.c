@@ -253,11 +253,18 @@ bool token_by_name(struct store *store, const char *digits, struct store_token *
 }
 
 bool token_revoke(struct store *store, const struct store_token *token, const struct deed *deed,
-                  struct err *err)
+                  uint64_t *ret_before, struct err *err)
 {
     _transaction_ struct store *open = store;
+    struct store_token now;
+    enum store_found found = STORE_NONE;
 
-    return store_begin(open, err) && end(open, token, deed, err) && store_commit(open, err);
+    if (!store_begin(open, err) || !store_token_find(open, VIEW_ARR(token->pk), &found, &now, err))
+        return false;
+    if (found == STORE_NONE)
+        return err_set(err, ERR_NOT_FOUND, "that token is not there any more");
+    *ret_before = now.revoked_at;
+    return now.revoked_at || (end(open, &now, deed, err) && store_commit(open, err));
 }
 
 struct count {

@@ -46,9 +46,9 @@ bool token_new(struct store *store, const struct token_order *order, struct buf 
 bool token_by_name(struct store *store, const char *digits, struct store_token *ret_token,
                    struct err *err);
 /* Nobody joins with it any more, who waited for an approval with it does so no longer; who joined stays.
- * Audited. */
+ * Audited. *ret_before: when that was done before (wall, ms), and nothing is changed; 0: it was not. */
 bool token_revoke(struct store *store, const struct store_token *token, const struct deed *deed,
-                  struct err *err);
+                  uint64_t *ret_before, struct err *err);
 /* In an open transaction: no token gives this ID a new key any more. Each is audited as if revoked. */
 bool token_end_for(struct store *open, const char *id, const struct deed *deed, struct err *err);
 /* How many of those ended at that time (wall, ms), to say so. */

@@ -8,6 +8,7 @@
 #include "den/deed.h"
 #include "den/folder.h"
 #include "den/record.h"
+#include "den/restored.h"
 
 #include "rpc/rpc.h"
 
@@ -73,6 +74,20 @@ bool verb_open_store(const char *path, struct store **ret_store)
     return false;
 }
 
+bool verb_open_to_change(const char *path, struct store **ret_store)
+{
+    struct err err;
+
+    if (!verb_open_store(path, ret_store))
+        return false;
+    if (restored_check_settled(*ret_store, &err))
+        return true;
+    store_free(*ret_store);
+    *ret_store = NULL;
+    verb_fail(&err);
+    return false;
+}
+
 int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
               struct store **ret_store)
 {
@@ -82,7 +97,7 @@ int verb_open(int argc, char **argv, const char *const *names, const char **word
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), names, words, n, &err))
         return verb_misuse(&err);
-    return verb_open_store(config, ret_store) ? VERB_DONE : VERB_FAILED;
+    return verb_open_to_change(config, ret_store) ? VERB_DONE : VERB_FAILED;
 }
 
 void verb_put_json(struct view map, bool is_first, struct buf *to)

@@ -20,7 +20,10 @@ bool verb_create(const char *path, struct view bytes, unsigned mode, struct err 
 /* The store alone, after verb_enter(); false after having said why not. */
 bool verb_open_store(const char *path, struct store **ret_store);
 
-/* What most verbs take: the words that `names` names, into `words`, and --config, whose store is opened.
+/* The same to change it: not while den has yet to go on with a store that was restored. */
+bool verb_open_to_change(const char *path, struct store **ret_store);
+
+/* What most verbs that change something take: the words that `names` names, into `words`, and --config, whose store is opened.
  * VERB_DONE; anything else, which was said, is the verb's own status. */
 int verb_open(int argc, char **argv, const char *const *names, const char **words, size_t n,
               struct store **ret_store);

@@ -180,7 +180,7 @@ static int revoke(const char *config, const struct revocation_words *words)
     size_t n_tokens = 0;
     struct err err;
 
-    if (!verb_open_store(config, &store))
+    if (!verb_open_to_change(config, &store))
         return VERB_FAILED;
     if (!revocation_resolve(store, words, clock_wall_ms(), &r, &err))
         return err.code == ERR_INVALID_ARGUMENT ? verb_misuse(&err) : verb_fail(&err);

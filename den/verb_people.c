@@ -124,7 +124,7 @@ int verb_approve(int argc, char **argv)
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
+    if (!verb_open_to_change(config, &store))
         return VERB_FAILED;
     if (is_id(typed) && !role && !groups)
         return approve_id(store, typed);

@@ -8,6 +8,7 @@
 #include "den/folder.h"
 #include "den/people.h"
 #include "den/record.h"
+#include "den/restored.h"
 #include "den/token.h"
 #include "den/verb.h"
 #include "vault/vault.h"
@@ -22,7 +23,8 @@ static bool make(const char *config_path, const struct den_config *config,
     _cleanup_(store_freep) struct store *store = NULL;
 
     if (!verb_enter(config_path, config, err) || !config_check_secrets(config, err) ||
-        !folder_load_trust(config, &trust, err) || !folder_open_store(config, &store, err))
+        !folder_load_trust(config, &trust, err) || !folder_open_store(config, &store, err) ||
+        !restored_check_settled(store, err))
         return false;
     order->trust = trust;
     order->router = config->join_host;
@@ -269,13 +271,19 @@ int verb_token_revoke(int argc, char **argv)
     _cleanup_(store_freep) struct store *store = NULL;
     const struct deed deed = deed_here(clock_wall_ms());
     struct store_token token;
+    char at[CLOCK_TEXT];
+    uint64_t before;
     struct err err;
     int status = verb_open(argc, argv, alone_names, &digits, 1, &store);
 
     if (status != VERB_DONE)
         return status;
-    if (!token_by_name(store, digits, &token, &err) || !token_revoke(store, &token, &deed, &err))
+    if (!token_by_name(store, digits, &token, &err) ||
+        !token_revoke(store, &token, &deed, &before, &err))
         return verb_fail(&err);
-    printf("revoked; %" PRIu64 " joined with it and stay\n", token.n_used);
+    if (before)
+        printf("was revoked before, at %s; nothing was changed\n", clock_text(before, at));
+    else
+        printf("revoked; %" PRIu64 " joined with it and stay\n", token.n_used);
     return VERB_DONE;
 }

@@ -36,6 +36,7 @@ def private_keys_are_in_a_backup_only_under_a_passphrase(net):
     tap.check_in("login.key            left out", plain)
     sealed = den(net, "backup", net.path("sealed"), *conf(net), passphrase="some more words").stdout
     tap.check_in("login.key            in", sealed)
+    tap.check("admin.socket" not in sealed, "a socket is nothing to back up: " + sealed)
     with open(net.path("den/login.key"), "rb") as f:
         key = f.read().split()[1]
     for name in ("plain", "sealed"):
@@ -88,6 +89,8 @@ def who_had_another_key_since_the_backup_is_given_the_next_one(net):
         run(net.warren(name, "rekey"))
     net.den.stop()
     den(net, "restore", net.path("early"), net.path("den"), "--replace")
+    for words in (["token", "add"], ["peer", "re-enrol", net.ids["bob"]], ["peer", "remove", net.ids["bob"]], ["revoke", "--id", net.ids["bob"]]):
+        tap.check_in("den has not gone on with it yet", den(net, *words, *conf(net), wanted=1).stderr)
     net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback"])
     net.den.wait_line(net.den.err, r"event=rollback\.accepted")
     net.den.wait_line(net.den.err, r"event=online")

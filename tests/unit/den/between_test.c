@@ -74,27 +74,6 @@ static struct store_identity find(const struct world *w, const struct world_peer
     return who;
 }
 
-static uint64_t rekey(struct world *w, const struct world_peer *peer, const struct key *next)
-{
-    const struct rpc_rekey k = { .netid = rpc_trust_netid(w->trust),
-                                 .id = view_text(peer->id),
-                                 .old_pk = key_public_view(peer->key),
-                                 .new_pk = key_public_view(next),
-                                 .rekey_no = 1,
-                                 .at = w->wall };
-    uint8_t sig[SIG_SIZE], new_sig[SIG_SIZE];
-    struct buf args = { 0 };
-    _buf_ bytes = { 0 };
-
-    rpc_statement_sign(RPC_W_REKEY, &k, peer->key, &bytes, sig);
-    key_sign(next, buf_view(&bytes), new_sig);
-    rpc_put_array(&args, 3);
-    rpc_put_bin(&args, buf_view(&bytes));
-    rpc_put_bin(&args, VIEW_ARR(sig));
-    rpc_put_bin(&args, VIEW_ARR(new_sig));
-    return world_handle(w, "den.identity.rekey", "peer", peer->id, &args);
-}
-
 /* ---- revoked, and a new key ---------------------------------------------------------------------- */
 
 TEST(whoever_was_revoked_gets_no_other_key)
@@ -106,7 +85,7 @@ TEST(whoever_was_revoked_gets_no_other_key)
     struct store_identity who;
 
     world_before_begin(revoke, &d);
-    world_check_refused(w, rekey(w, peer, next->key), ERR_REVOKED);
+    world_check_refused(w, world_rekey(w, peer, next, 1), ERR_REVOKED);
     CHECK_U64(d.n, 1);
     who = find(w, peer);
     CHECK(who.is_revoked);
@@ -146,7 +125,7 @@ TEST(an_id_is_revoked_with_the_key_that_it_has_by_then)
     CHECK_OK(store_open(w->store_path, &store, &err) &&
                  revocation_resolve(store, &words, w->wall, &r, &err),
              err);
-    world_take_id(w, rekey(w, peer, next->key), next); /* meanwhile */
+    world_take_id(w, world_rekey(w, peer, next, 1), next); /* meanwhile */
     CHECK_OK(revocation_put_down(store, &r, &deed, &is_new, &err), err);
     CHECK(is_new); /* and not "before": that was the key before */
     CHECK_VIEW(VIEW(r.subject, r.subject_len), key_public_view(next->key));
@@ -215,6 +194,53 @@ TEST(an_id_is_kept_once)
     take_away(&d);
     CHECK(!people_commit(w->store, &who, &deed, &err) && err.code == ERR_INVALID_ARGUMENT);
     CHECK(find(w, peer).ended == STORE_REMOVED);
+}
+
+/* ---- approved ------------------------------------------------------------------------------------- */
+
+static struct key *waiting_token(struct world *w, const char *groups)
+{
+    struct key *token = key_new();
+    struct store_token t = { .role = "peer", .uses = 1, .uses_left = 1, .needs_approval = true };
+    struct err err = { 0 };
+
+    snprintf(t.groups, sizeof(t.groups), "%s", groups);
+    memcpy(t.pk, key_public(token), KEY_SIZE);
+    CHECK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
+          store_commit(w->store, &err));
+    return token;
+}
+
+/* What the operator saw is what is approved; what the machine asked meanwhile stays in its row. */
+TEST(who_waits_is_let_in_for_what_the_operator_saw)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+    _cleanup_(key_freep) struct key *small = waiting_token(w, "guests"),
+                                    *large = waiting_token(w, "staff");
+    const struct deed deed = deed_of(w);
+    struct store_waiting seen, is;
+    enum store_found found;
+    char code[RPC_CODE];
+    struct err err = { 0 };
+
+    world_check_refused(w, world_admit(w, peer, small), ERR_PENDING);
+    rpc_identity_code(rpc_trust_netid(w->trust), key_public_view(peer->key), code);
+    CHECK_OK(people_find_waiting(w->store, code, &seen, &err), err);
+    world_jump(w, 2 * MINUTE_MS);
+    world_check_refused(w, world_admit(w, peer, small), ERR_PENDING);
+    world_check_refused(w, world_admit(w, peer, large), ERR_PENDING);
+    CHECK(!people_approve(w->store, &seen, NULL, NULL, &deed, &err) && err.code == ERR_STALE);
+    CHECK_OK(people_find_waiting(w->store, code, &seen, &err), err);
+    world_jump(w, 2 * MINUTE_MS);
+    world_check_refused(w, world_admit(w, peer, large), ERR_PENDING); /* it still waits */
+    CHECK_OK(people_approve(w->store, &seen, NULL, NULL, &deed, &err), err);
+    CHECK(store_waiting_find(w->store, key_public_view(peer->key), &found, &is, &err) &&
+          found == STORE_FOUND);
+    CHECK_U64(is.last_at, w->wall);
+    CHECK(is.answer == STORE_APPROVED && seen.answer == STORE_APPROVED);
+    world_take_id(w, world_admit(w, peer, large), peer);
+    CHECK_STR(find(w, peer).groups, "staff");
 }
 
 /* ---- while the router says whether it is there ------------------------------------------------------ */

@@ -63,13 +63,20 @@ TEST(a_revoked_token_lets_nobody_in_and_who_joined_stays)
     _cleanup_(world_peer_freep) struct world_peer *first = world_stranger_new(w),
                                                   *second = world_stranger_new(w);
     struct store_token t = { 0 };
+    const struct deed deed = { .by = "uid 0", .at = w->wall };
+    uint64_t before;
     struct err err;
 
     world_take_id(w, world_admit(w, first, token), first);
     memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK_OK(token_revoke(w->store, &t, &(struct deed){ .by = "uid 0", .at = w->wall }, &err), err);
+    CHECK_OK(token_revoke(w->store, &t, &deed, &before, &err), err);
+    CHECK_U64(before, 0);
     world_check_refused(w, world_admit(w, second, token), ERR_BAD_TOKEN);
     world_take_id(w, world_admit(w, first, NULL), first);
+    CHECK_OK(token_revoke(w->store, &t, &(struct deed){ .by = "uid 1", .at = w->wall + 5 }, &before,
+                          &err),
+             err);
+    CHECK_U64(before, w->wall); /* once is enough */
     CHECK_U64(world_audited(w, "token.revoked", NULL), 1);
 }
 
@@ -592,6 +599,7 @@ TEST(nobody_waits_with_a_token_that_was_revoked)
     enum store_found found;
     struct err err = { 0 };
     char code[RPC_CODE], denied_code[RPC_CODE];
+    uint64_t before;
 
     approval_code(w, peer, code);
     approval_code(w, denied, denied_code);
@@ -602,7 +610,8 @@ TEST(nobody_waits_with_a_token_that_was_revoked)
             people_deny(w->store, &w_row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
         err);
     CHECK_OK(store_token_find(w->store, key_public_view(token), &found, &row, &err) &&
-                 token_revoke(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
+                 token_revoke(w->store, &row, &(struct deed){ .by = "uid 0", .at = w->wall },
+                              &before, &err),
              err);
     CHECK(!people_find_waiting(w->store, code, &w_row, &err) && err.code == ERR_NOT_FOUND);
     world_check_refused(w, world_admit(w, peer, token), ERR_BAD_TOKEN);
