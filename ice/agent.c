@@ -5,7 +5,10 @@
 
 #include <nice/interfaces.h>
 
-enum { MAX_LOCAL_ADDRESSES = 16 };
+enum {
+    MAX_LOCAL_ADDRESSES = 16,
+    PACE_MS = 5 /* between two checks: the least of RFC 8445, 14.2 */
+};
 
 static unsigned n_closing; /* touched from several contexts: atomically */
 
@@ -132,7 +135,7 @@ static bool open_stream(struct ice_agent *agent, struct err *err)
         nice_agent_new_full(agent->context, NICE_COMPATIBILITY_RFC5245,
                             NICE_AGENT_OPTION_ICE_TRICKLE | NICE_AGENT_OPTION_CONSENT_FRESHNESS);
     g_object_set(agent->nice, "controlling-mode", (gboolean)agent->config.is_controlling, "ice-tcp",
-                 FALSE, "upnp", FALSE, "force-relay",
+                 FALSE, "stun-pacing-timer", (guint)PACE_MS, "upnp", FALSE, "force-relay",
                  (gboolean)(agent->turn && agent->config.is_controlling), NULL);
     if (agent->config.stun && agent->config.stun[0])
         g_object_set(agent->nice, "stun-server", agent->config.stun, "stun-server-port",
@@ -219,6 +222,20 @@ bool ice_agent_gather(struct ice_agent *agent, struct err *err)
     if (agent->config.maps_ports)
         agent_portmap_begin(agent);
     return true;
+}
+
+bool ice_agent_is_gathered(const struct ice_agent *agent)
+{
+    return agent->is_gathered;
+}
+
+void ice_agent_take(struct ice_agent *agent, const struct ice_config *config)
+{
+    agent->config.user = config->user;
+    if (config->events)
+        agent->events = *config->events;
+    if (config->maps_ports)
+        agent_portmap_begin(agent);
 }
 
 void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret)

@@ -103,6 +103,10 @@ void ice_agent_free(struct ice_agent *agent);
 unsigned ice_n_closing(void); /* agents of this process that were freed and are not closed yet */
 OWN_FREEP(ice_agent, struct ice_agent)
 bool ice_agent_gather(struct ice_agent *agent, struct err *err);
+bool ice_agent_is_gathered(const struct ice_agent *agent);
+/* One that gathered in advance, made without events, gets the events, the user and the port mapping of this configuration; before it is
+ * described. */
+void ice_agent_take(struct ice_agent *agent, const struct ice_config *config);
 /* Our description as it stands: credentials and the candidates gathered so far; host candidates
  * are all there when ice_agent_gather() returns, without TURN. */
 void ice_agent_describe(struct ice_agent *agent, struct ice_description *ret);

@@ -182,6 +182,7 @@ void core_end(void *user)
     stun_forget(core);
     nat_forget(core);
     watch_end(core);
+    spare_end(core);
     session_close_all(core);
     plug_free_all(core);
     core_flush(core);

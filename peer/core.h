@@ -159,6 +159,7 @@ struct core {
     char router_host[256]; /* that showed it */
 
     struct list plugs;   /* plug.c */
+    struct spare *spare; /* spare.c; NULL: there was none yet */
     struct watch *watch; /* watch.c; NULL: the thread does not run */
 
     /* talk_core.c */
@@ -178,6 +179,12 @@ uint64_t core_now(const struct core *core); /* network time */
 void watch_begin(struct core *core);
 void watch_session(struct core *core); /* there is a new one */
 void watch_end(struct core *core);
+
+/* ---- spare.c ---- */
+void spare_renew(struct core *core); /* what is known of the network is new */
+/* An ICE agent with that role that has gathered, the taker's from now on; NULL: there is none. */
+struct ice_agent *spare_take(struct core *core, bool is_controlling);
+void spare_end(struct core *core);
 
 /* ---- core.c ---- */
 

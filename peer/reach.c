@@ -158,7 +158,10 @@ bool session_gather(struct session *session, struct err *err)
     static const struct path_events path_events = { on_packets, on_usable, on_changed,
                                                     on_lost,    on_switch, now_ns };
     static const struct carrier_ice_events ice_events = { on_candidate, on_gathered, on_ice_state };
+    struct ice_agent *ready =
+        goes_direct(session) ? spare_take(session->core, session->is_caller) : NULL;
     const struct carrier_ice_config config = {
+        .ready = ready,
         .context = loop_context(session->core->loop),
         .is_controlling = session->is_caller,
         .allow_loopback = session->core->allow_loopback,
@@ -173,7 +176,7 @@ bool session_gather(struct session *session, struct err *err)
     session->path = path_new(&path_events, session->is_caller, session);
     relayed_begin(session);
     if (!carrier_ice_new(session->path, &config, &session->carrier, err) ||
-        !ice_agent_gather(carrier_ice_agent(session->carrier), err))
+        (!ready && !ice_agent_gather(carrier_ice_agent(session->carrier), err)))
         return err_wrap(err, "gathering addresses");
     ice_agent_describe(carrier_ice_agent(session->carrier), &ours);
     if (!goes_direct(session)) /* nobody is told where we are */

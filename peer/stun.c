@@ -17,6 +17,7 @@ static void on_address(void *user, const char *address)
     core->stun.lookup = NULL;
     snprintf(core->stun.host, sizeof(core->stun.host), "%s", address ? address : "");
     nat_look(core);
+    spare_renew(core);
 }
 
 void stun_forget(struct core *core)

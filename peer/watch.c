@@ -31,6 +31,7 @@ static void on_moved(void *user)
 
     if (core->uplink)
         rpc_uplink_moved(core->uplink);
+    spare_renew(core);
     LIST_EACH(session, &core->sessions, node) {
         if (session->state == SESSION_CLOSING)
             continue;

@@ -157,8 +157,12 @@ bool carrier_ice_new(struct path *path, const struct carrier_ice_config *config,
     carrier->user = config->user;
     if (config->events)
         carrier->events = *config->events;
-    if (!ice_agent_new(&ice, &carrier->agent, err))
+    if (config->ready) {
+        carrier->agent = config->ready;
+        ice_agent_take(carrier->agent, &ice);
+    } else if (!ice_agent_new(&ice, &carrier->agent, err)) {
         return false;
+    }
     *ret_carrier = STEAL(carrier);
     return true;
 }

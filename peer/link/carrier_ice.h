@@ -22,6 +22,7 @@ struct carrier_ice_config {
     const char *stun;            /* likewise */
     uint16_t stun_port;
     bool maps_ports;
+    struct ice_agent *ready; /* one that has gathered: taken; NULL: one is made */
     const struct carrier_ice_events *events;
     void *user;
 };

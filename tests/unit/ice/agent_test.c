@@ -155,6 +155,50 @@ TEST(two_agents_find_a_path_and_carry_packets)
     end(context, &a, &b);
 }
 
+static bool start_in_advance(GMainContext *context, struct side *side, bool is_controlling,
+                             struct err *err)
+{
+    const struct ice_config config = {
+        .context = context,
+        .is_controlling = is_controlling,
+        .allow_loopback = true,
+    };
+
+    return ice_agent_new(&config, &side->agent, err) && ice_agent_gather(side->agent, err);
+}
+
+static void take(struct side *side)
+{
+    const struct ice_config config = { .events = &events, .user = side };
+
+    ice_agent_take(side->agent, &config);
+}
+
+TEST(agents_that_gathered_in_advance_are_taken)
+{
+    GMainContext *context = g_main_context_new();
+    struct side a = { 0 }, b = { 0 };
+    struct err err = { 0 };
+    uint8_t bytes[1000];
+    const struct view packet = VIEW_ARR(bytes);
+
+    memset(bytes, 0x5a, sizeof(bytes));
+    CHECK_OK(start_in_advance(context, &a, true, &err) &&
+                 start_in_advance(context, &b, false, &err),
+             err);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS,
+                     ice_agent_is_gathered(a.agent) && ice_agent_is_gathered(b.agent)));
+    take(&a);
+    take(&b);
+    CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_READY && b.state == ICE_READY));
+    CHECK_U64(ice_agent_send(a.agent, &packet, 1), 1);
+    CHECK_U64(ice_agent_send(b.agent, &packet, 1), 1);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, a.n_packets == 1 && b.n_packets == 1));
+    CHECK_U64(a.n_bad + b.n_bad + a.n_candidates + b.n_candidates, 0);
+    end(context, &a, &b);
+}
+
 TEST(candidates_may_come_late)
 {
     GMainContext *context = g_main_context_new();

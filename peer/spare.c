@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ICE agents that have gathered before a session wants one: their candidates, the NAT's address among them, go with the first
+ * words. There is one to dial with and one to be called, because libnice keeps the role that an agent gathered with; they are made
+ * anew before a NAT forgets them. */
+#include "peer/session.h"
+
+enum {
+    KEEP_MS = 25000, /* some NATs forget what is silent for 30 s; RFC 4787 wants two minutes */
+    LATE_MS = 5000,  /* later than that this machine slept */
+    SOON_MS = 300,   /* after a session took one: its own start first */
+};
+
+struct spare {
+    struct core *core;
+    struct loop_timer *timer;
+    struct {
+        struct ice_agent *agent; /* NULL: none now */
+        uint64_t made_at;        /* clock_mono_ms() */
+    } of[2];                     /* the one that does not control, the one that does */
+};
+
+static bool is_wanted(const struct core *core, bool is_controlling)
+{
+    return core->is_up && !core->is_closing && core->stun.host[0] &&
+           (is_controlling || core->takes_calls) &&
+           (core->policy == PEER_PATH_AUTO || core->policy == PEER_PATH_DIRECT);
+}
+
+static void drop(struct spare *spare)
+{
+    for (size_t i = 0; i < N_ELEMENTS(spare->of); i++)
+        ice_agent_free(STEAL(spare->of[i].agent));
+}
+
+static void make(struct spare *spare, bool is_controlling)
+{
+    struct core *core = spare->core;
+    struct ice_agent **agent = &spare->of[is_controlling].agent;
+    const struct ice_config config = {
+        .context = loop_context(core->loop),
+        .is_controlling = is_controlling,
+        .allow_loopback = core->allow_loopback,
+        .stun = core->stun.host,
+        .stun_port = core->stun.port,
+    };
+    struct err ignored;
+
+    spare->of[is_controlling].made_at = clock_mono_ms();
+    ice_agent_free(STEAL(*agent));
+    if (!loop_has_descriptors() || !ice_agent_new(&config, agent, &ignored))
+        return;
+    if (!ice_agent_gather(*agent, &ignored))
+        ice_agent_free(STEAL(*agent));
+}
+
+static void on_timer(void *user)
+{
+    struct spare *spare = user;
+    uint64_t now = clock_mono_ms(), next = NEVER_MS;
+
+    for (size_t i = 0; i < N_ELEMENTS(spare->of); i++) {
+        if (!is_wanted(spare->core, i))
+            continue;
+        if (!spare->of[i].agent || now - spare->of[i].made_at >= KEEP_MS)
+            make(spare, i);
+        next = min_u64(next, KEEP_MS - min_u64(now - spare->of[i].made_at, KEEP_MS));
+    }
+    if (next == NEVER_MS)
+        drop(spare);
+    loop_timer_in(spare->timer, next);
+}
+
+void spare_renew(struct core *core)
+{
+    if (!core->spare) {
+        core->spare = mem_new(struct spare);
+        core->spare->core = core;
+        core->spare->timer = loop_timer_new(core->loop, on_timer, core->spare);
+    }
+    drop(core->spare);
+    on_timer(core->spare);
+}
+
+struct ice_agent *spare_take(struct core *core, bool is_controlling)
+{
+    struct spare *spare = core->spare;
+    struct ice_agent *agent = spare ? spare->of[is_controlling].agent : NULL;
+
+    if (!agent || !ice_agent_is_gathered(agent) ||
+        clock_mono_ms() - spare->of[is_controlling].made_at > KEEP_MS + LATE_MS)
+        return NULL;
+    loop_timer_in(spare->timer, SOON_MS);
+    return STEAL(spare->of[is_controlling].agent);
+}
+
+void spare_end(struct core *core)
+{
+    struct spare *spare = STEAL(core->spare);
+
+    if (!spare)
+        return;
+    drop(spare);
+    loop_timer_free(spare->timer);
+    free(spare);
+}
