@@ -22,6 +22,7 @@ struct first {
     struct path_carrier base; /* the calls */
     struct session *session;
     bool is_collecting, is_up;
+    bool has_other;  /* another carrier has shown that it works */
     struct buf ours; /* packets to go along, each a msgpack bin */
     size_t n_ours;
     struct buf theirs; /* that came along: a msgpack array */
@@ -249,10 +250,12 @@ void first_look(struct session *session)
 
     if (!first || !first->is_up)
         return;
-    if ((session->relay && carrier_relay_is_alive(session->relay)) ||
-        clock_mono_ms() - first->up_at >= CALLS_MS)
-        close_calls(first);
-    if (path_is_usable(session->path))
+    first->has_other |= path_has_other(session->path, &first->base);
+    if (!(session->relay && carrier_relay_is_alive(session->relay)) &&
+        clock_mono_ms() - first->up_at < CALLS_MS)
+        return;
+    close_calls(first);
+    if (first->has_other)
         return;
     session_set_no_path(session, "in time", &err);
     session_close(session, LINK_CLOSE_NORMAL, "no path", &err);

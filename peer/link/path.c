@@ -424,6 +424,15 @@ bool path_is_alive(const struct path *path, const struct path_carrier *carrier)
     return slot && !slot->is_dead;
 }
 
+bool path_has_other(const struct path *path, const struct path_carrier *carrier)
+{
+    for (size_t i = 0; i < path->n_slots; i++) {
+        if (path->slots[i].carrier != carrier && !path->slots[i].is_dead)
+            return true;
+    }
+    return false;
+}
+
 uint64_t path_dead_for(const struct path *path, enum path_kind kind)
 {
     uint64_t now = now_of(path), least = 0;

@@ -58,6 +58,8 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
                            const struct view *packets, size_t n);
 bool path_has_carrier(const struct path *path, enum path_kind kind); /* up, and alive as we know */
 bool path_is_alive(const struct path *path, const struct path_carrier *carrier); /* likewise */
+/* Another one than that is alive. */
+bool path_has_other(const struct path *path, const struct path_carrier *carrier);
 
 /* The link's owner calls these. */
 /* ns that no carrier of that kind has been alive, though there is one; 0: one is, or there is none. */

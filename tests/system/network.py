@@ -136,6 +136,8 @@ class Process:
 def found():
     """What valgrind or a sanitizer said of our programs, process by process. When all have ended."""
     for process in Process.everyone:
+        if process.process.poll() is None:
+            continue  # a laboratory's, which ends it: it says nothing more before that
         for reader in process.readers:
             reader.join(PATIENCE / 6)
     return [f"[{process.name}] {line}" for process in Process.everyone for line in process.err

@@ -244,6 +244,21 @@ TEST(silence_is_counted_while_an_answer_is_due)
     CHECK_U64(path_silent_for(path), 0);
 }
 
+TEST(whether_another_one_lives)
+{
+    struct seen seen = { 0 };
+    _cleanup_(path_freep) struct path *path = path_new(&events, true, &seen);
+    struct fake first = { { &relay_ops }, 0, 9 }, relay = { { &relay_ops }, 0, 9 },
+                direct = { { &direct_ops }, 0, 9 };
+
+    path_carrier_up(path, &first.base);
+    CHECK(!path_has_other(path, &first.base) && path_has_other(path, &relay.base));
+    path_carrier_up(path, &relay.base); /* second of its kind: it has to answer first */
+    CHECK(!path_has_other(path, &first.base));
+    path_carrier_up(path, &direct.base);
+    CHECK(path_has_other(path, &first.base));
+}
+
 TEST(kinds_have_names)
 {
     CHECK_STR(path_kind_name(PATH_DIRECT), "direct");
