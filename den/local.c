@@ -268,10 +268,12 @@ bool local_open(struct rpc_loop *loop, const char *dir, local_serve *serve, void
 
 void local_free(struct local *local)
 {
+    struct conn *conn;
+
     if (!local)
         return;
-    while (!list_is_empty(&local->conns))
-        conn_free(LIST_ITEM(local->conns.next, struct conn, node));
+    LIST_EACH(conn, &local->conns, node)
+        conn_free(conn);
     rpc_readable_free(local->readable);
     if (local->readable)
         unlinkat(local->dir_fd, LOCAL_SOCKET, 0);
@@ -290,10 +292,9 @@ static void closep(int *fd)
         close(*fd);
 }
 
-static bool connect_to(const char *dir, int *ret_fd, struct err *err)
+static bool connect_to(const char *dir, int fd, struct err *err)
 {
     _cleanup_(closep) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval patience = { .tv_sec = ANSWER_FOR / 1000 };
     struct sockaddr_un to = { 0 };
 
@@ -307,18 +308,16 @@ static bool connect_to(const char *dir, int *ret_fd, struct err *err)
         return errno == ENOENT || errno == ECONNREFUSED
                    ? err_set(err, ERR_DEN_AWAY, "no den is at work in %s", dir)
                    : err_errno(err, "%s/" LOCAL_SOCKET, dir);
-    *ret_fd = fd;
-    fd = -1;
     return true;
 }
 
 static bool exchange(const char *dir, struct view question, struct buf *answer_to, struct err *err)
 {
-    _cleanup_(closep) int fd = -1;
+    _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     uint8_t chunk[16384];
     ssize_t n;
 
-    if (!connect_to(dir, &fd, err))
+    if (!connect_to(dir, fd, err))
         return false;
     if (send(fd, question.data, question.len, MSG_NOSIGNAL) != (ssize_t)question.len)
         return err_errno(err, "asking den");

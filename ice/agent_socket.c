@@ -209,6 +209,17 @@ static size_t run_of(const struct view *packets, size_t n)
     return k;
 }
 
+/* sendmsg() only reads what struct iovec has no const for. */
+static struct iovec vector_of(struct view bytes)
+{
+    const union {
+        const void *in;
+        void *out;
+    } same = { bytes.data };
+
+    return (struct iovec){ same.out, bytes.len };
+}
+
 /* 0, or the error. */
 static int send_run(struct agent_socket *s, const struct view *packets, size_t n)
 {
@@ -226,7 +237,7 @@ static int send_run(struct agent_socket *s, const struct view *packets, size_t n
     };
 
     for (size_t i = 0; i < n; i++)
-        vectors[i] = (struct iovec){ (void *)(uintptr_t)packets[i].data, packets[i].len };
+        vectors[i] = vector_of(packets[i]);
     if (n > 1) {
         message.msg_control = &control;
         message.msg_controllen = sizeof(control);

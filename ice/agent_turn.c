@@ -17,8 +17,8 @@ enum {
 };
 
 struct place { /* an address of a server */
-    NiceAddress address;
     size_t server;
+    NiceAddress address;
     bool is_tcp, was_asked;
 };
 

@@ -120,13 +120,20 @@ void path_free(struct path *path)
     free(path);
 }
 
-static struct slot *find(const struct path *path, const struct path_carrier *carrier)
+static const struct slot *see(const struct path *path, const struct path_carrier *carrier)
 {
     for (size_t i = 0; i < path->n_slots; i++) {
         if (path->slots[i].carrier == carrier)
-            return (struct slot *)(uintptr_t)&path->slots[i];
+            return &path->slots[i];
     }
     return NULL;
+}
+
+static struct slot *find(struct path *path, const struct path_carrier *carrier)
+{
+    const struct slot *found = see(path, carrier);
+
+    return found ? &path->slots[found - path->slots] : NULL;
 }
 
 /* ---- which one ------------------------------------------------------------------------------- */
@@ -419,7 +426,7 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
 
 bool path_is_alive(const struct path *path, const struct path_carrier *carrier)
 {
-    const struct slot *slot = find(path, carrier);
+    const struct slot *slot = see(path, carrier);
 
     return slot && !slot->is_dead;
 }
@@ -608,7 +615,7 @@ void path_switched(struct path *path, uint64_t number, enum path_kind kind)
 /* When the current carrier has been silent for too long, though something was sent. */
 static uint64_t silent_at(const struct path *path)
 {
-    const struct slot *slot = path->current ? find(path, path->current) : NULL;
+    const struct slot *slot = path->current ? see(path, path->current) : NULL;
 
     if (!slot || slot->is_dead || path->n_slots < 2 || !path->pressure.is_waiting)
         return UINT64_MAX;
