@@ -4,6 +4,7 @@
  *     packets.c   packets in and out, timers        tls.c       the GnuTLS session and the judge
  *     close.c     how a link ends, in words         bind.c      the control stream and its order
  *     stream.c    streams                           datagram.c  datagrams
+ *     rate.c      pace, and how much is under way
  * Calls that make ngtcp2 read or write packets are in packets.c and close.c alone. Its callbacks
  * never make them: they note a failure (link_note_failure), which packets.c acts on when ngtcp2
  * has returned. */
@@ -52,6 +53,7 @@ enum { /* which of a stream's events wait */
 struct tls_profile {
     const char *alpn; /* NULL: none is offered */
     bool has_chain;   /* false: no certificate is shown */
+    bool is_cubic;    /* congestion control as TCP has it, and nothing of rate.c */
     ngtcp2_encrypt
         encrypt; /* instead of the right one: what it is given need not be what goes out. NULL: the right one */
 };
@@ -76,6 +78,17 @@ struct link_note { /* an event of the link as a whole, waiting */
     struct buf data;
 };
 
+struct rate {                      /* rate.c */
+    uint64_t paced_until;          /* what was sent has gone by then, at the pace */
+    size_t n_unpaced;              /* bytes sent that are not in it yet */
+    uint64_t bound;                /* bytes under way; UINT64_MAX: none but ngtcp2's own */
+    uint64_t top, started, cut_at; /* where it was cut, from, to, and when */
+    uint64_t recovery;             /* ngtcp2's, the last that was looked at */
+    uint64_t least, least_before,
+        least_since; /* round trips of this while, and of the one before */
+    uint64_t round, round_before, round_since; /* the same, of the newest two round trips */
+};
+
 struct link_out { /* packets that `send` has not taken yet */
     uint8_t bytes[LINK_BATCH][LINK_MAX_PACKET];
     struct view packets[LINK_BATCH];
@@ -94,8 +107,10 @@ struct link {
     uint64_t ahead;      /* of the owner's clock, by link_hurry(); modulo 2^64: link_waited() */
     uint64_t hurried_at; /* by the owner's clock */
     uint64_t heard_at;   /* packets */
+    uint64_t ticked_at;  /* ngtcp2's timers were looked at */
     enum link_state state;
 
+    struct rate rate;
     struct link_out *out;
     bool is_blocked; /* `send` took less than all: nothing is made until it takes the rest */
     bool needs_flush;
@@ -195,6 +210,15 @@ void packets_input(struct link *link, struct view packet);
 void packets_flush(struct link *link); /* makes and sends whatever may be sent now */
 void packets_tick(struct link *link);
 uint64_t packets_deadline(const struct link *link);
+
+/* rate.c */
+void rate_init(struct rate *rate);
+size_t rate_burst(const struct link *link); /* bytes that may go at once */
+void rate_sent(struct link *link, size_t n);
+uint64_t rate_paced_until(const struct link *link); /* UINT64_MAX: the pace holds nothing back */
+uint64_t rate_flying(const struct link *link);      /* bytes */
+void rate_heard(struct link *link, uint64_t flying_before); /* packets came */
+bool rate_has_room(const struct link *link);                /* for new bytes of streams */
 
 /* tls.c */
 bool tls_credentials_new(struct tls *tls, const struct link_config *config,

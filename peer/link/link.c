@@ -33,6 +33,7 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     link->config = *config;
     link->profile = profile;
     link->now = now_ns + link->ahead;
+    rate_init(&link->rate);
     link->out = mem_resize(NULL, 1, sizeof(struct link_out));
     link->out->first = link->out->n = 0;
     if (!check_config(config, err))
@@ -92,14 +93,19 @@ void link_free(struct link *link)
 
 void link_input(struct link *link, uint64_t now_ns, const struct view *packets, size_t n)
 {
+    uint64_t flying;
+
     link->now = now_ns + link->ahead;
     if (link->state == LINK_OVER) {
         close_repeat(link);
         return;
     }
     link->heard_at = link->now;
+    flying = link->conn ? rate_flying(link) : 0;
     for (size_t i = 0; i < n && link->state != LINK_OVER; i++)
         packets_input(link, packets[i]);
+    if (link->conn)
+        rate_heard(link, flying);
     packets_flush(link);
 }
 

@@ -7,6 +7,7 @@ enum { MAX_PIECES = 16 };
 
 /* Nobody says that a path takes packets again: then this often. */
 static const uint64_t retry_blocked = 5 * MS_NS;
+static const uint64_t grain = MS_NS; /* of ngtcp2's timers */
 
 /* ---- packets in ---- */
 
@@ -58,9 +59,9 @@ static bool send_made(struct link *link)
     return !link->is_blocked;
 }
 
-static struct link_stream *next_sending(struct link *link)
+static struct link_stream *next_sending(const struct link *link)
 {
-    if (ngtcp2_conn_get_max_data_left(link->conn) == 0)
+    if (ngtcp2_conn_get_max_data_left(link->conn) == 0 || !rate_has_room(link))
         return NULL;
     for (size_t i = 0; i < N_ELEMENTS(link->sending); i++) {
         if (!list_is_empty(&link->sending[i]))
@@ -155,11 +156,9 @@ static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8
 static ngtcp2_ssize make_packets(struct link *link)
 {
     struct link_out *out = link->out;
-    size_t size = ngtcp2_conn_get_path_max_tx_udp_payload_size(link->conn);
-    size_t most = ngtcp2_conn_get_send_quantum(link->conn) / size;
+    size_t most = rate_burst(link), made = 0;
 
-    most = most < 1 ? 1 : most > LINK_BATCH ? LINK_BATCH : most;
-    while (out->n < most) {
+    while (out->n < LINK_BATCH && made < most) {
         ngtcp2_pkt_info info = { 0 };
         ngtcp2_ssize len = write_packet(link, &info, out->bytes[out->n]);
 
@@ -169,8 +168,9 @@ static ngtcp2_ssize make_packets(struct link *link)
             break;
         out->packets[out->n] = VIEW(out->bytes[out->n], (size_t)len);
         out->n++;
+        made += (size_t)len;
     }
-    ngtcp2_conn_update_pkt_tx_time(link->conn, link->now);
+    rate_sent(link, made);
     return (ngtcp2_ssize)out->n;
 }
 
@@ -195,14 +195,25 @@ void packets_tick(struct link *link)
 {
     if (!link->conn)
         return;
-    if (ngtcp2_conn_get_expiry(link->conn) <= link->now)
+    if (ngtcp2_conn_get_expiry(link->conn) <= link->now) {
+        link->ticked_at = link->now;
         act_on(link, ngtcp2_conn_handle_expiry(link->conn, link->now));
+    }
     if (link->state != LINK_OVER && link->state != LINK_OPEN && link->up_by <= link->now) {
         struct err err = { 0 };
 
         err_set(&err, ERR_TIMEOUT, "the link was not up after %d s", LINK_UP_WITHIN_S);
         close_by_us(link, LINK_CLOSE_NORMAL, err.text, &err);
     }
+}
+
+/* ngtcp2's timers are looked at once in a millisecond (RFC 9002, 6.1.2): it would have an acknowledgement of its own for each message of an exchange that
+ * takes 100 us. */
+static uint64_t expiry(const struct link *link)
+{
+    uint64_t at = ngtcp2_conn_get_expiry(link->conn);
+
+    return at < link->ticked_at + grain ? link->ticked_at + grain : at;
 }
 
 /* A blocked path cannot be helped by ngtcp2's pacing timer, which is then in the past: it is
@@ -213,7 +224,9 @@ uint64_t packets_deadline(const struct link *link)
 
     if (!link->conn)
         return UINT64_MAX;
-    at = ngtcp2_conn_get_expiry(link->conn);
+    at = expiry(link);
+    if (next_sending(link) && rate_paced_until(link) < at)
+        at = rate_paced_until(link);
     if (link->is_blocked && at < link->blocked_until)
         at = link->blocked_until;
     if (link->state == LINK_SHAKING && link->up_by < at)

@@ -228,7 +228,8 @@ static ngtcp2_callbacks callbacks_of(const struct link *link)
 static void fill_settings(const struct link *link, ngtcp2_settings *to)
 {
     ngtcp2_settings_default(to);
-    to->cc_algo = NGTCP2_CC_ALGO_BBR; /* CUBIC falls to a fiftieth at 0.1 % loss and 50 ms */
+    /* CUBIC falls to a fiftieth at 0.1 % loss and 50 ms */
+    to->cc_algo = link->profile->is_cubic ? NGTCP2_CC_ALGO_CUBIC : NGTCP2_CC_ALGO_BBR;
     to->initial_ts = link->now;
     to->initial_rtt = link->config.initial_rtt_ns ? link->config.initial_rtt_ns : usual_rtt;
     to->max_tx_udp_payload_size = LINK_MAX_PACKET;

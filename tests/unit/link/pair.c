@@ -55,7 +55,7 @@ static void put_packet(struct pair *pair, struct pair_end *to, struct view bytes
 
 static uint64_t through_bottleneck(struct pair *pair, struct pair_end *to, size_t len)
 {
-    uint64_t *free_at = &pair->free_at[to->is_caller];
+    uint64_t *free_at = &(pair->beside ? pair->beside : pair)->free_at[to->is_caller];
     uint64_t rate = pair->wire.bytes_per_s;
 
     if (!rate)
