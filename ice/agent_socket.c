@@ -3,11 +3,12 @@
  * call, this one takes and sends them by the batch (UDP_GRO, UDP_SEGMENT).
  *
  * Both are bound with SO_REUSEPORT. A filter of the kernel's tells packets apart: STUN, by its cookie (RFC 8489, section 5), stays
- * libnice's, and so does what is shorter than 8 bytes; all else is ours. A kernel that refuses any of
- * it leaves everything with libnice: the same, and slower. */
+ * libnice's, and so does what is shorter than 8 bytes; all else is ours. Where the kernel refuses any of
+ * it, what comes is libnice's to take, and what goes goes by the batch through libnice's own socket. */
 #include "ice/agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
@@ -390,6 +391,23 @@ static struct agent_socket *open_beside(struct ice_agent *agent, const struct ag
     return s;
 }
 
+/* For sending alone. */
+static struct agent_socket *open_same(struct ice_agent *agent, const struct agent_socket *pair,
+                                      int theirs)
+{
+    struct agent_socket *s = mem_new(struct agent_socket);
+
+    *s = *pair;
+    s->agent = agent;
+    s->has_segments = true;
+    s->fd = fcntl(theirs, F_DUPFD_CLOEXEC, 0); /* it may close its own at any time */
+    if (s->fd < 0) {
+        agent_socket_free(s);
+        return NULL;
+    }
+    return s;
+}
+
 void agent_socket_follow(struct ice_agent *agent)
 {
     struct agent_socket pair = { .fd = -1 };
@@ -405,4 +423,6 @@ void agent_socket_follow(struct ice_agent *agent)
     agent_socket_free(STEAL(agent->socket));
     if (has_pair)
         agent->socket = open_beside(agent, &pair, theirs);
+    if (has_pair && !agent->socket)
+        agent->socket = open_same(agent, &pair, theirs);
 }
