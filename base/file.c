@@ -49,17 +49,39 @@ bool file_check_owner(const char *path, const struct stat *st, struct err *err)
                    (unsigned)st->st_uid);
 }
 
+/* What somebody hands to a program that he starts: standard input, and `<(...)` of a shell. */
+static bool names_descriptor(const char *path)
+{
+    return strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
+           strncmp(path, "/proc/self/fd/", 14) == 0;
+}
+
+/* A pipe that nobody writes to, or a device that never ends, would hold whoever reads it for ever. */
+static bool check_kind(const char *path, int fd, const struct stat *st, struct err *err)
+{
+    const char *kind = S_ISDIR(st->st_mode)    ? "a folder"
+                       : S_ISFIFO(st->st_mode) ? "a named pipe"
+                       : S_ISSOCK(st->st_mode) ? "a socket"
+                                               : "a device";
+
+    if (S_ISREG(st->st_mode))
+        return true;
+    if (!names_descriptor(path) || S_ISDIR(st->st_mode))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s: %s, not a file", path, kind);
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 || err_errno(err, "%s", path);
+}
+
 static bool read_checked(const char *path, size_t max, bool is_secret, struct buf *ret,
                          struct err *err)
 {
-    _cleanup_(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
 
     if (fd < 0 && errno == ENOENT)
         return err_set(err, ERR_NOT_FOUND, "%s: no such file", path);
     if (fd < 0 || fstat(fd, &st) != 0)
         return err_errno(err, "%s", path);
-    if (is_secret && !file_check_owner(path, &st, err))
+    if (!check_kind(path, fd, &st, err) || (is_secret && !file_check_owner(path, &st, err)))
         return false;
     if (is_secret && (st.st_mode & 077) != 0)
         return err_set(err, ERR_EXPOSED, "%s: mode %04o lets others at it; chmod 0600 it", path,

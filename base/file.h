@@ -5,7 +5,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* The whole file, at most `max` bytes (TOO_LARGE). NOT_FOUND when there is none. */
+/* The whole file, at most `max` bytes (TOO_LARGE). NOT_FOUND when there is none, INVALID_ARGUMENT when it is none: a pipe, a device or a
+ * folder is not read, and keeps nobody. /dev/stdin and /dev/fd/N are read whatever they are. */
 bool file_read(const char *path, size_t max, struct buf *ret_bytes, struct err *err);
 /* The same for a secret: refused (EXPOSED) when group or others may read or write it, or
  * when it belongs to somebody else than this user and root. */

@@ -3,6 +3,7 @@
 #include "tests/check.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 TEST(a_file_is_replaced_whole_and_keeps_its_mode)
@@ -109,6 +110,49 @@ TEST(reading_is_bounded_and_names_what_is_missing)
     CHECK_OK(file_read(path, 10, &back, &err), err);
     CHECK_ERR(file_read(none, 9, &back, &err), err, ERR_NOT_FOUND);
     CHECK(strstr(err.text, none) != NULL);
+}
+
+TEST(what_is_no_file_is_refused_at_once)
+{
+    _free_ char *fifo = file_path(check_dir(), "fifo");
+    const struct {
+        const char *path, *why;
+    } cases[] = {
+        { fifo, "a named pipe, not a file" },
+        { check_dir(), "a folder, not a file" },
+        { "/dev/zero", "a device, not a file" },
+    };
+    _buf_ back = { 0 };
+    struct err err;
+
+    CHECK(mkfifo(fifo, 0600) == 0);
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        CHECK_ERR(file_read(cases[i].path, 100, &back, &err), err, ERR_INVALID_ARGUMENT);
+        CHECK(strstr(err.text, cases[i].path) && strstr(err.text, cases[i].why));
+    }
+    CHECK_ERR(file_read_secret(fifo, 100, &back, &err), err, ERR_INVALID_ARGUMENT);
+}
+
+/* A shell's `<(...)`, whose writer takes its time. */
+TEST(a_pipe_that_was_handed_over_is_read_to_its_end)
+{
+    _buf_ back = { 0 };
+    struct err err;
+    int ends[2];
+
+    if (!CHECK(pipe(ends) == 0))
+        return;
+    _free_ char *path = mem_format("/dev/fd/%d", ends[0]);
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(50000);
+        _exit(write(ends[1], "slow", 4) == 4 ? 0 : 1);
+    }
+    close(ends[1]);
+    CHECK_OK(file_read(path, 100, &back, &err), err);
+    CHECK_VIEW(buf_view(&back), VIEW_LIT("slow"));
+    CHECK(waitpid(child, NULL, 0) == child);
+    close(ends[0]);
 }
 
 TEST(a_folder_is_used_by_one_process)
