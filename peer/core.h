@@ -354,3 +354,8 @@ bool rekey_take_over(struct core *core);
 /* ---- listen.c ---- */
 void listen_register(struct core *core); /* peer.<id>.session.offer, peer.<id>.ice.update; once */
 void listen_settle(struct core *core);   /* offers that waited for a list or a heartbeat */
+void listen_on_interrupt(struct core *core,
+                         uint64_t inv); /* an offer of which nobody waits for the answer */
+void listen_on_down(
+    struct core *core,
+    const struct err *why); /* what rings was offered over the connection that is gone */

@@ -291,7 +291,14 @@ static void on_down(void *user, const struct err *why)
             !core->has_enrolled && core->admission.len && blames_admission(why->code);
     core->is_up = false;
     core_publish(core);
+    listen_on_down(core, why);
     talk_on_down(core, why);
+}
+
+static void on_interrupt(void *user, uint64_t inv)
+{
+    listen_on_interrupt(user, inv);
+    talk_on_interrupt(user, inv);
 }
 
 /* What trying again does not cure, before the first admission. Afterwards a stranger in between could cause most of these, and
@@ -396,7 +403,7 @@ bool join_begin(struct core *core, struct err *err)
                     .on_down = on_down,
                     .on_trust = on_trust,
                     .on_fork = trust_on_fork,
-                    .on_interrupt = talk_on_interrupt,
+                    .on_interrupt = on_interrupt,
                     .user = core },
     };
 

@@ -328,6 +328,38 @@ void listen_refuse(struct session *session, const struct err *why)
     core_flush_soon(session->core);
 }
 
+/* Nobody waits for what is said to it: it rings no longer. */
+static void stop_ringing(struct session *session, const struct err *why)
+{
+    if (session->is_caller || session->lan || session->inv == 0 ||
+        (session->state != SESSION_VERIFYING && session->state != SESSION_ASKING))
+        return;
+    session->inv = 0;
+    session_close(session, LINK_CLOSE_NORMAL, "canceled", why);
+}
+
+void listen_on_interrupt(struct core *core, uint64_t inv)
+{
+    struct session *session;
+    struct err why;
+
+    err_set(&why, ERR_CANCELED, "the other side gave up, or den went away");
+    LIST_EACH(session, &core->sessions, node) {
+        if (session->inv == inv)
+            stop_ringing(session, &why);
+    }
+}
+
+void listen_on_down(struct core *core, const struct err *why)
+{
+    struct session *session;
+    struct err lost;
+
+    err_set(&lost, ERR_NETWORK_FAILURE, "the connection to the router was lost: %s", why->text);
+    LIST_EACH(session, &core->sessions, node)
+        stop_ringing(session, &lost);
+}
+
 static void take_candidates(struct session *session, struct view list, struct view more)
 {
     struct view path = { 0 };
@@ -437,6 +469,18 @@ static bool choose_duration(const struct session *session, uint64_t wanted, uint
     return true;
 }
 
+/* What the owner wants may have changed while it rang: what holds is what is wanted when it is accepted. */
+static bool check_consent_again(struct session *session, struct err *err)
+{
+    bool was_asked = session->must_ask;
+
+    if (!check_consent(session, err))
+        return false;
+    return was_asked || !session->must_ask ||
+           err_set(err, ERR_DECLINED,
+                   "this machine wants to be asked since it began to ring: call again");
+}
+
 static bool accept_offer(struct session *session, const char *const *caps, uint64_t wanted_ms,
                          struct err *err)
 {
@@ -444,6 +488,8 @@ static bool accept_offer(struct session *session, const char *const *caps, uint6
     uint64_t duration_ms = 0;
     _buf_ args = { 0 };
 
+    if (!check_consent_again(session, err))
+        return false;
     choose_caps(session, caps, &session->caps);
     if (!loop_has_descriptors())
         return err_set(err, ERR_BUSY, "this machine is short of descriptors");

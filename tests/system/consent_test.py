@@ -86,4 +86,48 @@ def a_caller_that_is_killed_takes_its_question_away(net):
     bob.stop()
 
 
+@tap.test
+def what_the_owner_wants_while_it_rings_holds(net):
+    bob = net.wait_chat("bob")
+    for wish, said in (("deny", "this machine takes no calls"), ("none", "linked with")):
+        seen = len(bob.err)
+        alice = net.dial_chat("alice", "bob")
+        bob.wait_line(bob.err, r"calls \(its ID is proved\)", seen)
+        consent(net, "bob", wish)
+        bob.write("y\n")
+        alice.wait_line(alice.err, said)
+        if wish == "deny":
+            tap.check(alice.wait() == 1, f"{alice.err}")
+            bob.wait_line(bob.err, "waiting for the next call", seen)
+        consent(net, "bob", "ask")
+        alice.stop()
+    bob.stop()
+    consent(net, "bob", "none")
+
+
+@tap.test
+def den_or_the_router_that_ends_takes_the_question_away(net):
+    """Nobody waits for the answer any more: it does not ring on for a minute, and the machine can be called again."""
+    consent(net, "bob", "ask")
+    bob = net.wait_chat("bob")
+    for kill, start in ((net.den.kill, net.start_den), (net.router.kill, net.start_router)):
+        seen = len(bob.err)
+        alice = net.dial_chat("alice", "bob")
+        bob.wait_line(bob.err, r"calls \(its ID is proved\)", seen)
+        online = len(net.den.err)
+        kill()
+        bob.wait_line(bob.err, "gave up|went away|connection to the router was lost", seen)
+        start()
+        tap.check(alice.wait() != 0, f"{alice.err}")
+    net.den.wait_line(net.den.err, "event=online", online)
+    bob.wait_line(bob.err, "^online", seen)
+    seen = len(bob.err)
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_line(bob.err, r"calls \(its ID is proved\)", seen)
+    bob.write("y\n")
+    alice.wait_line(alice.err, "linked with")
+    alice.stop()
+    bob.stop()
+
+
 tap.main()
