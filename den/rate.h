@@ -22,7 +22,7 @@ enum rate {
     RATE_CLONE,     /* per ID: second processes with its key that are put into the audit */
     RATE_OCSP,      /* per source: answers about certificates */
     RATE_PATH,      /* per ID: paths of its sessions that are put into the audit */
-    RATE_TURN,      /* per ID: credentials to try the TURN servers with */
+    RATE_TURN,      /* per ID: TURN servers and credentials that it asks for */
     RATE_TIME,      /* per ID or source: den.time */
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */

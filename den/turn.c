@@ -133,6 +133,27 @@ static bool read_secrets(const char *paths, struct turn *turn, struct err *err)
     return turn->n_secrets || err_set(err, ERR_BAD_CONFIG, "no file with a secret is named");
 }
 
+bool turn_check_secrets(const char *paths, const char *place, struct buf *ret_all)
+{
+    struct err err;
+    bool ok = true;
+    size_t n = 0;
+
+    for (;;) {
+        _free_ char *path = next_word(&paths);
+        _buf_wipe_ secret = { 0 };
+        if (!path)
+            break;
+        if (++n == TURN_MAX_SECRETS + 1)
+            err_set(&err, ERR_BAD_CONFIG, "more than %d secrets", TURN_MAX_SECRETS);
+        else if (n > TURN_MAX_SECRETS || read_secret(path, &secret, &err))
+            continue;
+        buf_printf(ret_all, "%s%s\n", place, err.text);
+        ok = false;
+    }
+    return ok;
+}
+
 bool turn_open(const char *uris, const char *secrets, struct turn **ret_turn, struct err *err)
 {
     _cleanup_(turn_freep) struct turn *turn = mem_new(struct turn);
@@ -151,10 +172,16 @@ static void put_username(struct view sid, const char *id, uint64_t expires_at, s
     buf_printf(to, "-%s", id);
 }
 
-static void put(const struct turn *turn, struct view sid, const char *id, uint64_t expires_at,
-                struct buf *to)
+static void name_servers(const struct turn *turn, struct rpc_turn *t)
 {
-    struct rpc_turn t = { .expires_at = expires_at };
+    for (; t->n_uris < turn->n_uris; t->n_uris++)
+        t->uris[t->n_uris] = view_text(turn->uris[t->n_uris]);
+}
+
+void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
+              struct buf *to)
+{
+    struct rpc_turn t = { .expires_at = now + TURN_CREDENTIAL_MS };
     _buf_wipe_ username = { 0 }, password = { 0 };
     uint8_t mac[PKI_SHA1];
 
@@ -168,20 +195,18 @@ static void put(const struct turn *turn, struct view sid, const char *id, uint64
     mem_wipe(mac, sizeof(mac));
     t.username = buf_view(&username);
     t.password = buf_view(&password);
-    for (; t.n_uris < turn->n_uris; t.n_uris++)
-        t.uris[t.n_uris] = view_text(turn->uris[t.n_uris]);
+    name_servers(turn, &t);
     rpc_turn_put(&t, to);
 }
 
-void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
-              struct buf *to)
+void turn_put_servers(const struct turn *turn, struct buf *to)
 {
-    put(turn, sid, id, now + TURN_CREDENTIAL_MS, to);
-}
+    struct rpc_turn t = { 0 };
 
-void turn_put_trial(const struct turn *turn, const char *id, uint64_t now, struct buf *to)
-{
-    static const uint8_t none[RPC_SID] = { 0 }; /* no session has it */
-
-    put(turn, VIEW_ARR(none), id, now + TURN_TRIAL_MS, to);
+    if (!turn) {
+        rpc_put_nil(to);
+        return;
+    }
+    name_servers(turn, &t);
+    rpc_turn_put(&t, to);
 }

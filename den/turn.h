@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000, TURN_TRIAL_MS = 60 * 1000 };
+enum { TURN_MAX_SECRETS = 8, TURN_CREDENTIAL_MS = 10 * 60 * 1000 };
 
 /* The words of `text`, "HOST[:PORT] ...", which it borrows: relays as a grant names them. INVALID_ARGUMENT names the one that is none; at most 4. */
 enum { GRANT_MAX_RELAYS = 4 };
@@ -22,6 +22,8 @@ bool turn_check_uris(const char *uris, struct err *err);
  * too: servers know them, before or after. NOT_FOUND, EXPOSED, BAD_CONFIG. */
 bool turn_open(const char *uris, const char *secrets /* paths, separated by spaces */,
                struct turn **ret_turn, struct err *err);
+/* All that is wrong with these files: appends a line for each, with `place` before it. False: there is one. */
+bool turn_check_secrets(const char *secrets, const char *place, struct buf *ret_all);
 void turn_free(struct turn *turn); /* wipes them; NULL is fine */
 OWN_FREEP(turn, struct turn)
 size_t turn_n_servers(const struct turn *turn); /* 0: none, NULL is fine */
@@ -29,5 +31,5 @@ size_t turn_n_secrets(const struct turn *turn);
 /* Appends what `id`, one of the two ends of session `sid`, is given: nil where there is no TURN. */
 void turn_put(const struct turn *turn, struct view sid, const char *id, uint64_t now,
               struct buf *to);
-/* The same to try the servers with, outside of any session: good for a minute, and for one allocation quota an ID. */
-void turn_put_trial(const struct turn *turn, const char *id, uint64_t now, struct buf *to);
+/* The servers alone, without a credential: for who looks whether they are there. */
+void turn_put_servers(const struct turn *turn, struct buf *to);

@@ -7,6 +7,7 @@
 #include "peer/core.h"
 #include "peer/finding.h"
 #include "peer/knock.h"
+#include "peer/turn_knock.h"
 
 enum examine_state { EXAMINE_NONE, EXAMINE_UNDER_WAY, EXAMINE_OVER };
 
@@ -23,15 +24,12 @@ struct examine {
     uint64_t turn_call; /* 0: none */
     struct examine_turn {
         struct examine *examine;
-        struct ice_agent *agent; /* NULL: it is over */
+        struct turn_knock *knock; /* NULL: it is over */
+        struct turn_knock_result result;
         char host[ICE_TURN_HOST];
-        char name[64];     /* "turn:192.0.2.1:3478 over UDP" */
-        uint64_t began_at; /* clock_mono_ns() */
-        bool is_good;
+        char name[64]; /* "192.0.2.1:3478 over UDP" */
     } turns[ICE_MAX_TURN];
-    size_t n_turns;
-    struct ice_turn servers; /* wiped when the last was tried */
-    size_t n_tried;
+    size_t n_turns, n_turns_told; /* in den's order */
     struct path *path;
     struct carrier_relay *carrier;
     bool relay_greeted, relay_told;
@@ -52,7 +50,7 @@ void examine_relay_end(struct examine *examine);
 
 /* ---- examine_turn.c ---- */
 void examine_turn_begin(struct examine *examine);
-bool examine_turn_done(struct examine *examine); /* tells when it was the last */
+bool examine_turn_done(const struct examine *examine);
 void examine_turn_end(struct examine *examine);
 
 /* ---- examine_nat.c ---- */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each TURN server of the network is asked for an allocation, with a credential that den makes for this. */
+/* Each TURN server of the network is asked for an allocation. den gives credentials to the ends of sessions alone, so without one: what
+ * works says that it wants one. */
 #include "peer/examine.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { CALL_MS = 5000, ALLOCATE_MS = 6000 };
+enum { CALL_MS = 5000, KNOCK_MS = 6000 };
 
 static void tell_none(const struct examine *examine, const char *why)
 {
@@ -31,128 +32,113 @@ static bool has_family(const struct examine_turn *turn)
     return addresses[0] != '\0';
 }
 
-static void tell_one(struct examine_turn *turn, bool is_good)
+static void tell_bad(struct finding *f, const struct examine_turn *turn, const char *why)
 {
-    uint64_t us = (clock_mono_ns() - turn->began_at) / 1000;
+    if (!has_family(turn)) {
+        finding_begin(f, PEER_NOTE, "turn", "%s: this machine has no address of that kind",
+                      turn->name);
+        return;
+    }
+    finding_begin(f, PEER_BAD, "turn", "%s: %s", turn->name, why);
+    finding_remedy(f, "from here it cannot be reached, or it does not run: let UDP and TCP to that "
+                      "port out, or ask the operator");
+}
+
+static void tell_one(const struct examine_turn *turn)
+{
+    const struct turn_knock_result *result = &turn->result;
     struct finding f;
 
-    if (is_good) {
-        finding_begin(&f, PEER_GOOD, "turn", "%s: an allocation in %" PRIu64 " ms", turn->name,
-                      us / 1000);
-        finding_ms(&f, "allocate_ms", us);
-    } else if (!has_family(turn)) {
-        finding_begin(&f, PEER_NOTE, "turn", "%s: this machine has no address of that kind",
+    if (result->wants_credential) {
+        finding_begin(&f, PEER_GOOD, "turn", "%s: answers in %" PRIu64 " ms", turn->name,
+                      (result->rtt_us + 500) / 1000);
+        finding_ms(&f, "rtt_ms", result->rtt_us);
+    } else if (result->is_open) {
+        finding_begin(&f, PEER_BAD, "turn", "%s: it relays for anybody, without a credential",
                       turn->name);
+        finding_remedy(&f, "tell the operator: coturn needs use-auth-secret, as in the "
+                           "turnserver.conf that comes with warren-den");
     } else {
-        finding_begin(&f, PEER_BAD, "turn", "%s: no allocation", turn->name);
-        finding_remedy(&f, "from here it cannot be reached, it does not run, or it has another "
-                           "secret than den: ask the "
-                           "operator (warren-den check)");
+        tell_bad(&f, turn, result->why);
     }
     finding_fact(&f, "server", "%s", turn->name);
     finding_tell(&f, turn->examine->core->hub, NULL);
-    ice_agent_free(STEAL(turn->agent));
-    examine_turn_page(turn->examine->core);
 }
 
-static void on_candidate(void *user, const char *line)
+static void on_knocked(void *user, const struct turn_knock_result *result)
 {
     struct examine_turn *turn = user;
+    struct examine *examine = turn->examine;
 
-    if (turn->agent && strstr(line, " typ relay"))
-        tell_one(turn, true);
+    turn->knock = NULL;
+    turn->result = *result;
+    while (examine->n_turns_told < examine->n_turns && !examine->turns[examine->n_turns_told].knock)
+        tell_one(&examine->turns[examine->n_turns_told++]);
+    examine_turn_page(examine->core);
 }
 
-static void on_gathered(void *user)
+static void try_server(struct examine *examine, const struct ice_turn_server *server)
 {
-    struct examine_turn *turn = user;
+    struct examine_turn *turn = &examine->turns[examine->n_turns++];
 
-    if (turn->agent)
-        tell_one(turn, false);
-}
-
-/* An agent each, so that each says how it went; one after the other, because a server counts what one machine holds. */
-static void try_server(struct examine *examine, const struct ice_turn *all, size_t i)
-{
-    static const struct ice_events events = { .on_candidate = on_candidate,
-                                              .on_gathered = on_gathered };
-    struct examine_turn *turn = &examine->turns[examine->n_turns];
-    struct ice_turn one = *all;
-    struct ice_description ours = { 0 };
-    struct err ignored;
-    const struct ice_config config = {
-        .context = loop_context(examine->core->loop),
-        .is_controlling = true,
-        .allow_loopback = examine->core->allow_loopback,
-        .turn = &one,
-        .events = &events,
-        .user = turn,
-    };
-
-    one.servers[0] = all->servers[i];
-    one.n_servers = 1;
     turn->examine = examine;
-    turn->began_at = clock_mono_ns();
-    snprintf(turn->host, sizeof(turn->host), "%s", one.servers[0].host);
+    memcpy(turn->host, server->host, sizeof(turn->host));
     snprintf(turn->name, sizeof(turn->name),
-             strchr(one.servers[0].host, ':') ? "[%.40s]:%u over %s" : "%.40s:%u over %s",
-             one.servers[0].host, one.servers[0].port, one.servers[0].is_tcp ? "TCP" : "UDP");
-    if (ice_agent_new(&config, &turn->agent, &ignored) && ice_agent_gather(turn->agent, &ignored)) {
-        ice_agent_describe(turn->agent, &ours); /* from now on it tells */
-        ice_description_deinit(&ours);
-    }
-    ice_turn_wipe(&one);
-    examine->n_turns += turn->agent != NULL;
+             strchr(server->host, ':') ? "[%.40s]:%u over %s" : "%.40s:%u over %s", server->host,
+             server->port, server->is_tcp ? "TCP" : "UDP");
+    turn->knock = turn_knock_new(examine->core->loop, server, KNOCK_MS, on_knocked, turn);
 }
 
-static bool read_turn(struct view value, struct ice_turn *to)
+static size_t read_servers(struct view value, struct ice_turn_server to[ICE_MAX_TURN])
 {
     struct rpc_turn_server server;
     struct rpc_turn turn;
     struct err ignored;
+    size_t n = 0;
 
-    if (rpc_value_kind(value) == RPC_NIL || !rpc_turn_read(value, &turn, &ignored))
-        return false;
-    snprintf(to->username, sizeof(to->username), "%.*s", VIEW_FMT(turn.username));
-    snprintf(to->password, sizeof(to->password), "%.*s", VIEW_FMT(turn.password));
-    for (size_t i = 0; i < turn.n_uris && to->n_servers < ICE_MAX_TURN; i++) {
-        struct ice_turn_server *at = &to->servers[to->n_servers];
+    if (rpc_value_kind(value) == RPC_NIL || !rpc_turn_read_servers(value, &turn, &ignored))
+        return 0;
+    for (size_t i = 0; i < turn.n_uris && n < ICE_MAX_TURN; i++) {
         if (!rpc_turn_uri_read(turn.uris[i], &server, &ignored))
             continue;
-        snprintf(at->host, sizeof(at->host), "%.*s", VIEW_FMT(server.host));
-        at->port = server.port;
-        at->is_tcp = server.transport == RPC_TURN_TCP;
-        to->n_servers++;
+        snprintf(to[n].host, sizeof(to[n].host), "%.*s", VIEW_FMT(server.host));
+        to[n].port = server.port;
+        to[n++].is_tcp = server.transport == RPC_TURN_TCP;
     }
-    return to->n_servers > 0;
+    return n;
+}
+
+static void try_all(struct examine *examine, struct view value)
+{
+    struct ice_turn_server servers[ICE_MAX_TURN];
+    size_t n = read_servers(value, servers);
+
+    if (n == 0)
+        tell_none(examine, "the network has no TURN server: where no direct path works, the "
+                           "router's relay is used");
+    for (size_t i = 0; i < n; i++) {
+        if (!servers[i].is_tcp)
+            nat_take_second(examine->core, servers[i].host, servers[i].port);
+        try_server(examine, &servers[i]);
+    }
 }
 
 static void on_turn(void *user, const struct rpc_outcome *outcome)
 {
     struct core *core = user;
     struct examine *examine = core->examine;
-    struct ice_turn turn = { 0 };
     struct rpc_fields f;
 
     if (!examine || outcome->what == RPC_PROGRESS)
         return;
     examine->turn_call = 0;
     if (outcome->what == RPC_FAILED) {
-        tell_none(examine,
-                  outcome->err.code == ERR_LIMIT
-                      ? "den gives credentials for this only now and then: try again in a minute"
-                      : outcome->err.text);
+        tell_none(examine, outcome->err.code == ERR_LIMIT
+                               ? "den tells the servers only now and then: try again in a minute"
+                               : outcome->err.text);
     } else {
         rpc_fields_open(&f, rpc_payload_args(outcome->payload));
-        if (!read_turn(rpc_fields_value(&f, "TURN"), &turn))
-            tell_none(examine, "the network has no TURN server: where no direct path works, the "
-                               "router's relay is used");
-        examine->servers = turn;
-        for (size_t i = 0; i < turn.n_servers; i++) {
-            if (!turn.servers[i].is_tcp)
-                nat_take_second(core, turn.servers[i].host, turn.servers[i].port);
-        }
-        ice_turn_wipe(&turn);
+        try_all(examine, rpc_fields_value(&f, "TURN"));
     }
     examine_turn_page(core);
 }
@@ -169,29 +155,17 @@ void examine_turn_begin(struct examine *examine)
     core_flush_soon(core);
 }
 
-bool examine_turn_done(struct examine *examine)
+bool examine_turn_done(const struct examine *examine)
 {
     bool is_over = examine->turn_call == 0;
 
-    while (is_over && examine->n_tried < examine->servers.n_servers &&
-           (examine->n_turns == 0 || !examine->turns[examine->n_turns - 1].agent))
-        try_server(examine, &examine->servers, examine->n_tried++);
-    if (examine->n_tried == examine->servers.n_servers) {
-        ice_turn_wipe(&examine->servers);
-        examine->n_tried = 0;
-    }
-    for (size_t i = 0; i < examine->n_turns; i++) {
-        struct examine_turn *turn = &examine->turns[i];
-        if (turn->agent && clock_mono_ns() - turn->began_at > ALLOCATE_MS * UINT64_C(1000000))
-            tell_one(turn, false);
-        is_over &= turn->agent == NULL;
-    }
-    return is_over && examine->servers.n_servers == 0;
+    for (size_t i = 0; i < examine->n_turns; i++)
+        is_over &= examine->turns[i].knock == NULL;
+    return is_over;
 }
 
 void examine_turn_end(struct examine *examine)
 {
     for (size_t i = 0; i < examine->n_turns; i++)
-        ice_agent_free(STEAL(examine->turns[i].agent));
-    ice_turn_wipe(&examine->servers);
+        turn_knock_free(STEAL(examine->turns[i].knock));
 }

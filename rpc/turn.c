@@ -156,19 +156,33 @@ static bool read_uris(struct view map, struct rpc_turn *turn, struct err *err)
     return rpc_fields_end(&f, err) || err_wrap(err, "TURN");
 }
 
+static bool check_map(struct view map, struct err *err)
+{
+    if (map.len > RPC_TURN_MAX)
+        return err_set(err, ERR_TOO_LARGE, "TURN: over %d bytes", RPC_TURN_MAX);
+    return (rpc_value_kind(map) == RPC_MAP && !rpc_map_has_duplicates(map)) ||
+           err_set(err, ERR_BAD_WIRE, "TURN: not a map, or a key twice");
+}
+
 bool rpc_turn_read(struct view map, struct rpc_turn *ret_turn, struct err *err)
 {
     struct rpc_turn turn = { 0 };
 
-    if (map.len > RPC_TURN_MAX)
-        return err_set(err, ERR_TOO_LARGE, "TURN: over %d bytes", RPC_TURN_MAX);
-    if (rpc_value_kind(map) != RPC_MAP || rpc_map_has_duplicates(map))
-        return err_set(err, ERR_BAD_WIRE, "TURN: not a map, or a key twice");
-    if (!read_text(map, "username", &turn.username, err) ||
+    if (!check_map(map, err) || !read_text(map, "username", &turn.username, err) ||
         !read_text(map, "password", &turn.password, err) || !read_uris(map, &turn, err))
         return false;
     if (!rpc_map_u64(map, "expires_at", &turn.expires_at))
         return err_set(err, ERR_BAD_WIRE, "TURN: expires_at: missing, or no number");
+    *ret_turn = turn;
+    return true;
+}
+
+bool rpc_turn_read_servers(struct view map, struct rpc_turn *ret_turn, struct err *err)
+{
+    struct rpc_turn turn = { 0 };
+
+    if (!check_map(map, err) || !read_uris(map, &turn, err))
+        return false;
     *ret_turn = turn;
     return true;
 }

@@ -35,3 +35,5 @@ struct rpc_turn { /* borrows */
 void rpc_turn_put(const struct rpc_turn *turn, struct buf *to);
 /* Of a msgpack map. An URI that is not understood is left out: another version may know more kinds. BAD_WIRE, TOO_LARGE. */
 bool rpc_turn_read(struct view map, struct rpc_turn *ret_turn, struct err *err);
+/* The same where the servers alone are wanted, whatever else is there: username and password are empty in *ret_turn. */
+bool rpc_turn_read_servers(struct view map, struct rpc_turn *ret_turn, struct err *err);

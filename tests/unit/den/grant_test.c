@@ -300,6 +300,99 @@ static uint64_t end_told(const struct world_answer *answer)
     return rpc_fields_u64(&f, "end");
 }
 
+/* The whole of den.session.turn; `by` NULL: without a session, as alice. */
+static uint64_t ask_turn(const struct scene *s, const struct world_peer *by, struct view sid)
+{
+    struct buf args = { 0 };
+    _buf_ body = { 0 };
+
+    if (!by) {
+        rpc_put_array(&args, 0);
+        return world_handle(s->w, "den.session.turn", "peer", s->alice->id, &args);
+    }
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, sid);
+    return world_request(s->w, by, "den.session.turn", buf_view(&body));
+}
+
+static void check_given(const struct scene *s, const struct world_peer *by, const struct dial *dial)
+{
+    const struct world_answer *answer = world_answer(s->w, ask_turn(s, by, VIEW_ARR(dial->sid)));
+    struct rpc_turn given;
+    _buf_ sid = { 0 };
+
+    if (!CHECK(answer && answer->what == WORLD_YIELDED) ||
+        !read_turn(buf_view(&answer->bytes), 0, &given))
+        return;
+    text_put_hex(&sid, VIEW_ARR(dial->sid));
+    _free_ char *name =
+        mem_format("%" PRIu64 ":%s-%s", given.expires_at / SECOND_MS, buf_cstr(&sid), by->id);
+    CHECK_VIEW(given.username, view_text(name));
+    CHECK_U64(given.expires_at, s->w->wall + TURN_CREDENTIAL_MS);
+    CHECK(given.password.len > 0);
+}
+
+TEST(a_credential_for_turn_needs_a_grant_that_lives)
+{
+    SCENE(s);
+    _free_ char *path = mem_format("%s/turn.secret", check_dir());
+    _cleanup_(turn_freep) struct turn *turn = NULL;
+    struct err err;
+    uint64_t inv;
+
+    CHECK_OK(file_write(path, VIEW_LIT("0123456789abcdef"), 0600, &err), err);
+    CHECK_OK(turn_open("turn:turn.corp.example", path, &turn, &err), err);
+    struct den_core_config next = s.w->config;
+    next.turn = turn;
+    den_core_adjust(s.w->core, &next);
+
+    /* Where they are, anybody is told; no more than that. */
+    const struct world_answer *answer = world_answer(s.w, ask_turn(&s, NULL, (struct view){ 0 }));
+    struct rpc_fields f;
+    struct rpc_turn servers;
+    if (!CHECK(answer && answer->what == WORLD_YIELDED))
+        return;
+    rpc_fields_open(&f, buf_view(&answer->bytes));
+    struct view map = rpc_fields_value(&f, "turn"), text = VIEW_LIT("?");
+    CHECK(!rpc_turn_read(map, &servers, &err));
+    CHECK_OK(rpc_turn_read_servers(map, &servers, &err), err);
+    CHECK_U64(servers.n_uris, 1);
+    CHECK(rpc_map_text(map, "username", &text) && text.len == 0);
+    CHECK(rpc_map_text(map, "password", &text) && text.len == 0);
+
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    static const char why[] = "turn: no such session of yours";
+    scene_check_refused(s.w, ask_turn(&s, s.alice, VIEW_ARR(dial.sid)), ERR_NOT_FOUND, why);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    struct offer offer;
+    struct accept accept;
+    if (!call || !scene_read_offer(s.w, call, &offer))
+        return;
+    check_given(&s, s.bob, &dial); /* it rings: it was granted */
+    accept_begin(&accept, s.w, &offer, s.bob);
+    scene_accept(call, &accept);
+    check_given(&s, s.alice, &dial);
+    check_given(&s, s.bob, &dial);
+    CHECK_U64(world_audited(s.w, "what=session.turn\n", s.alice->id), 3); /* in each as an end */
+    _free_ char *by = mem_format("by=%s\n", s.bob->id);
+    CHECK_U64(world_audited(s.w, "what=session.turn\n", by), 2);
+    scene_check_refused(s.w, ask_turn(&s, s.carol, VIEW_ARR(dial.sid)), ERR_NOT_FOUND, why);
+    CHECK_U64(world_audited(s.w, "what=request.refused\n", "den.session.turn"), 2);
+
+    _buf_ body = { 0 };
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, VIEW_ARR(dial.sid));
+    world_request(s.w, s.bob, "den.session.close", buf_view(&body));
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+    scene_check_refused(s.w, ask_turn(&s, s.alice, VIEW_ARR(dial.sid)), ERR_NOT_FOUND,
+                        "turn: the session is over");
+    scene_check_refused(s.w, ask_turn(&s, s.alice, VIEW("abc", 3)), ERR_INVALID_ARGUMENT,
+                        "turn: body: sid: missing, or not 16 bytes");
+    CHECK_U64(world_audited(s.w, "what=session.turn\n", NULL), 3);
+}
+
 TEST(the_called_side_says_for_how_long_and_den_ends_it_then)
 {
     SCENE(s);
