@@ -309,6 +309,18 @@ bool config_open_turn(const char *path, const struct den_config *config, struct 
                     conf_line_of(buf_view(&text), "turn_secrets"));
 }
 
+bool config_check_turn(const char *path, const struct den_config *config, struct buf *ret_all)
+{
+    _buf_ text = { 0 };
+    struct err ignored;
+
+    if (!config->turn_secrets || !file_read(path, MAX_FILE, &text, &ignored))
+        return true; /* it was said that one names none */
+    _free_ char *place =
+        mem_format("%s:%u: turn_secrets: ", path, conf_line_of(buf_view(&text), "turn_secrets"));
+    return turn_check_secrets(config->turn_secrets, place, ret_all);
+}
+
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err)
 {
     _buf_ text = { 0 };
@@ -316,8 +328,10 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
     *config = (struct den_config){ 0 };
     if (!file_read(path, MAX_FILE, &text, err))
         return err_wrap(err, "configuration");
-    if (!check_all(path, buf_view(&text), config, ret_all, err))
+    if (!check_all(path, buf_view(&text), config, ret_all, err)) {
+        resolve_secrets(path, config); /* somebody may want to hear of them too */
         return false;
+    }
     if (strlen(config->state) > 2 && strcmp(config->state + strlen(config->state) - 2, "/.") == 0)
         config->state[strlen(config->state) - 2] = '\0'; /* as people would write the default */
     if (!config->join_host)

@@ -100,6 +100,10 @@ struct turn;
 bool config_open_turn(const char *path, const struct den_config *config, struct turn **ret_turn,
                       struct err *err);
 
+/* Whether each of the secrets' files is good, also where config_read() found something else: a line for each that is not. `path` as for
+ * config_read(). */
+bool config_check_turn(const char *path, const struct den_config *config, struct buf *ret_all);
+
 /* den's state folder, for nobody else to enter. NOT_FOUND, EXPOSED. */
 bool config_check_folder(const char *dir, struct err *err);
 /* What opens the keys, as it was asked for. */

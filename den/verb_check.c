@@ -5,7 +5,6 @@
 #include "den/args.h"
 #include "den/folder.h"
 #include "den/policy.h"
-#include "den/turn.h"
 #include "den/verb.h"
 
 #include <stdio.h>
@@ -32,10 +31,12 @@ static unsigned check_policy(const struct den_config *config)
 
 static unsigned check_turn(const char *path, const struct den_config *config)
 {
-    _cleanup_(turn_freep) struct turn *turn = NULL;
-    struct err err;
+    _buf_ all = { 0 };
 
-    return config_open_turn(path, config, &turn, &err) ? 0 : say(&err);
+    if (config_check_turn(path, config, &all))
+        return 0;
+    fprintf(stderr, "%s", buf_cstr(&all));
+    return 1;
 }
 
 static unsigned check_folder(const struct den_config *config)
@@ -63,13 +64,11 @@ int verb_check_config(int argc, char **argv)
     const struct args_option options[] = { { "config", &path, true } };
     _buf_ all = { 0 };
     unsigned n_bad = 0;
-    bool is_read;
     struct err err;
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    is_read = config_read(path, &config, &all, &err);
-    if (!is_read) {
+    if (!config_read(path, &config, &all, &err)) {
         fprintf(stderr, "%s", all.len ? buf_cstr(&all) : err.text);
         fprintf(stderr, "%s", all.len ? "" : "\n");
         n_bad++;
@@ -80,8 +79,7 @@ int verb_check_config(int argc, char **argv)
     }
     if (config.policy)
         n_bad += check_policy(&config);
-    if (is_read)
-        n_bad += check_turn(path, &config);
+    n_bad += check_turn(path, &config);
     if (config.state && config.network)
         n_bad += check_folder(&config);
     if (n_bad)

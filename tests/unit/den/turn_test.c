@@ -135,3 +135,26 @@ TEST(secrets_start_from_the_configurations_folder)
     if (!CHECK(strncmp(err.text, place, strlen(place)) == 0))
         printf("# %s\n", err.text);
 }
+
+/* Each that is wrong, beside whatever else is. */
+TEST(all_secrets_are_looked_at_whatever_else_is_wrong)
+{
+    _free_ char *good = write_named("good", "0123456789abcdef", 0600);
+    _free_ char *open = write_named("open", "fedcba9876543210", 0644);
+    _free_ char *text = mem_format(LEAST "nonsense = 1\nturn = turn:a\n"
+                                         "turn_secrets = near.none good open %s/far.none\n",
+                                   check_dir());
+    _free_ char *path = write_named("several.conf", text, 0600);
+    _free_ char *wanted =
+        mem_format("%s:5: turn_secrets: %s/near.none: no such file\n"
+                   "%s:5: turn_secrets: %s: mode 0644 lets others at it; chmod 0600 it\n"
+                   "%s:5: turn_secrets: %s/far.none: no such file\n",
+                   path, check_dir(), path, open, path, check_dir());
+    _cleanup_(config_deinit) struct den_config c = { 0 };
+    _buf_ all = { 0 }, of_turn = { 0 };
+
+    CHECK(good && !config_read(path, &c, &all, &err));
+    CHECK(strstr(buf_cstr(&all), "nonsense") && !strstr(buf_cstr(&all), "turn_secrets"));
+    CHECK(!config_check_turn(path, &c, &of_turn));
+    CHECK_STR(buf_cstr(&of_turn), wanted);
+}
