@@ -34,8 +34,9 @@ const struct err *store_sickness(const struct store *s);
 bool store_commit(struct store *store, struct err *err);
 void store_rollback(struct store *store); /* harmless outside a transaction */
 /* What is read until store_look_end(), or until store_begin(), is read from one moment's state, which costs less than
- * looking for the newest each time. For less than a turn of the loop: other processes change things, too. */
-void store_look(struct store *store);
+ * looking for the newest each time. For less than a turn of the loop: other processes change things, too. False: it was so
+ * already, or a transaction is under way; it is ended by whoever began it. */
+bool store_look(struct store *store);
 void store_look_end(struct store *store);
 
 /* Outcomes of look-ups: false from the function is an error of the store itself. */

@@ -225,12 +225,14 @@ static bool settle_anchor(struct store *store, struct err *err)
     return true;
 }
 
-void store_look(struct store *store)
+bool store_look(struct store *store)
 {
     struct err ignored; /* then each is read by itself, and says why not */
 
-    if (!store->is_looking && sqlite3_get_autocommit(store->db))
-        store->is_looking = sql_run(store, SQL_LOOK, &ignored);
+    if (store->is_looking || !sqlite3_get_autocommit(store->db))
+        return false;
+    store->is_looking = sql_run(store, SQL_LOOK, &ignored);
+    return store->is_looking;
 }
 
 void store_look_end(struct store *store)

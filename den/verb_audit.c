@@ -168,6 +168,7 @@ int verb_audit_verify(int argc, char **argv)
         return verb_misuse(&err);
     if (!open_audit(path, &store))
         return VERB_FAILED;
+    store_look(store); /* the witness's entry is looked for in the same state */
     if (!audit_verify_some(store, 0, UINT64_MAX, &checked, &err))
         return verb_fail(&err);
     if (checked.is_point_bad)
