@@ -41,3 +41,12 @@ const char *clock_text(uint64_t ms, char to[CLOCK_TEXT])
         snprintf(to, CLOCK_TEXT, "-");
     return to;
 }
+
+const char *clock_text_ms(uint64_t ms, char to[CLOCK_TEXT])
+{
+    size_t len = strlen(clock_text(ms, to));
+
+    if (to[len - 1] == 'Z')
+        snprintf(to + len - 1, CLOCK_TEXT - len + 1, ".%03uZ", (unsigned)(ms % 1000));
+    return to;
+}

@@ -18,6 +18,8 @@ uint64_t clock_wall_ms(void); /* since 1970 UTC */
 #define CLOCK_TEXT 32
 /* "2026-11-20T19:03:02Z" into `to`; returns it. `ms` since 1970. */
 const char *clock_text(uint64_t ms, char to[CLOCK_TEXT]);
+/* The same with its milliseconds: "2026-11-20T19:03:02.250Z". */
+const char *clock_text_ms(uint64_t ms, char to[CLOCK_TEXT]);
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {

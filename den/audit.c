@@ -225,6 +225,8 @@ bool audit_read_time(const char *text, uint64_t now, uint64_t *ret_at)
 {
     uint64_t span;
 
+    if (strlen(text) >= 12 && text_read_u64(view_text(text), ret_at)) /* as at_ms */
+        return *ret_at <= INT64_MAX;
     if (!conf_duration(view_text(text), &span))
         return inventory_read_time(text, now, ret_at);
     *ret_at = span < now ? now - span : 0;

@@ -69,7 +69,8 @@ struct audit_checked {
 };
 bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
                        struct audit_checked *ret, struct err *err);
-/* "36h" ago, "2027-01-31" or "2027-01-31T12:00:00Z". */
+/* "36h" ago, "2027-01-31", "2027-01-31T12:00:00.250Z" or with an offset such as "+01:00" (RFC 3339), or the number that `at_ms` has in a line
+ * of the audit. */
 bool audit_read_time(const char *text, uint64_t now, uint64_t *ret_at);
 /* "what" of an entry; its other pairs one by one, as they stand there. A damaged entry gives what is left of it. */
 struct view audit_each_fact(const struct store_audit *entry,

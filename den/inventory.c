@@ -5,11 +5,11 @@
 #include "base/conf.h"
 #include "base/text.h"
 #include "den/record.h"
+#include "den/when.h"
 #include "rpc/rpc.h"
 
 #include <ctype.h>
 #include <stdio.h>
-#include <time.h>
 
 static const char *const states[INVENTORY_N_STATES] = { "valid", "expired", "revoked", "unsigned" };
 
@@ -175,18 +175,10 @@ void inventory_put_json(const struct store_certificate *c, uint64_t now, struct 
 
 bool inventory_read_time(const char *text, uint64_t now, uint64_t *ret_at)
 {
-    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d" };
     uint64_t span;
 
-    for (size_t i = 0; i < N_ELEMENTS(forms); i++) {
-        struct tm tm = { 0 };
-        const char *end = strptime(text, forms[i], &tm);
-        time_t seconds = end && !*end ? timegm(&tm) : -1;
-        if (seconds < 0)
-            continue;
-        *ret_at = (uint64_t)seconds * 1000;
+    if (when_read_instant(view_text(text), ret_at))
         return true;
-    }
     if (!conf_duration(view_text(text), &span))
         return false;
     *ret_at = now + span;

@@ -51,7 +51,7 @@ static bool read_time(const char *option, const char *text, uint64_t *ret_at, st
     return !text || audit_read_time(text, clock_wall_ms(), ret_at) ||
            err_set(err, ERR_INVALID_ARGUMENT,
                    "--%s: expected how long ago, such as 36h, a day such as 2027-01-31 or a time "
-                   "such as 2027-01-31T12:00:00Z, found \"%.64s\"",
+                   "such as 2027-01-31T12:00:00Z or 2027-01-31T13:00:00.250+01:00, found \"%.64s\"",
                    option, text);
 }
 

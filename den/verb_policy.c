@@ -41,7 +41,7 @@ static bool put_version(struct policy_archive *a, uint64_t no, uint64_t last, bo
                    text.len, policy ? policy_count(policy) : 0,
                    policy ? policy_count_tests(policy) : 0, no == last ? "true" : "false");
     } else {
-        buf_printf(to, "%-8" PRIu64 "%-22s%-8zu%-8zu%-10zu%s\n", no, clock_text(at, since),
+        buf_printf(to, "%-8" PRIu64 "%-26s%-8zu%-8zu%-10zu%s\n", no, clock_text_ms(at, since),
                    policy ? policy_count(policy) : 0, policy ? policy_count_tests(policy) : 0,
                    text.len, no == last ? "in force" : "");
     }
@@ -67,7 +67,7 @@ int verb_policy_list(int argc, char **argv)
     if (order.is_json)
         printf("[%s]\n", buf_cstr(&to));
     else
-        printf("%-8s%-22s%-8s%-8s%s\n%s", "NUMBER", "SINCE", "RULES", "TESTS", "BYTES",
+        printf("%-8s%-26s%-8s%-8s%s\n%s", "NUMBER", "SINCE", "RULES", "TESTS", "BYTES",
                buf_cstr(&to));
     return VERB_DONE;
 }

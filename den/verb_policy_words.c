@@ -55,15 +55,10 @@ int verb_policy_read(int argc, char **argv, const char *const *names, size_t lea
 
 bool verb_policy_read_time(const char *option, const char *text, uint64_t *ret_at, struct err *err)
 {
-    uint64_t now = clock_wall_ms(), ago;
-
-    if (conf_duration(view_text(text), &ago) && ago <= now) {
-        *ret_at = now - ago;
-        return true;
-    }
-    return when_read_instant(view_text(text), ret_at) ||
+    return audit_read_time(text, clock_wall_ms(), ret_at) ||
            err_set(err, ERR_INVALID_ARGUMENT,
-                   "--%s: expected an instant such as 2027-01-31T10:00Z, or how long ago, such as "
+                   "--%s: expected an instant such as 2027-01-31T10:00Z or "
+                   "2027-01-31T10:00:00.250Z, an `at_ms` of the audit, or how long ago, such as "
                    "24h; found \"%.64s\"",
                    option, text);
 }
@@ -79,7 +74,7 @@ void verb_policy_put_at(struct buf *to, const char *before, const char *name, ui
     char text[CLOCK_TEXT];
 
     if (at)
-        verb_policy_put_text(to, before, name, view_text(clock_text(at, text)));
+        verb_policy_put_text(to, before, name, view_text(clock_text_ms(at, text)));
     else
         buf_printf(to, "%s\"%s\": null", before, name);
 }

@@ -266,20 +266,42 @@ static bool take_offset(struct view *text, int64_t *ret_minutes)
     return true;
 }
 
+/* Behind the seconds: ".25", of which what is less than a millisecond does not count. */
+static bool take_fraction(struct view *text, unsigned *ret_ms)
+{
+    unsigned digit, ms = 0, weight = 100;
+
+    if (!take_char(text, '.') && !take_char(text, ','))
+        return true;
+    if (!take_number(text, 1, &digit))
+        return false;
+    do {
+        ms += digit * weight;
+        weight /= 10;
+    } while (take_number(text, 1, &digit));
+    *ret_ms = ms;
+    return true;
+}
+
+/* ":30.25", or nothing. */
+static bool take_seconds(struct view *text, unsigned *ret_seconds, unsigned *ret_ms)
+{
+    return !take_char(text, ':') ||
+           (take_number(text, 2, ret_seconds) && *ret_seconds <= 59 && take_fraction(text, ret_ms));
+}
+
 bool when_read_instant(struct view text, uint64_t *ret_at)
 {
     int64_t day, offset = 0, at;
-    unsigned minutes = 0, seconds = 0;
+    unsigned minutes = 0, seconds = 0, ms = 0;
 
     if (!take_date(&text, &day))
         return false;
-    if (text.len) {
-        if ((!take_char(&text, 'T') && !take_char(&text, ' ')) || !take_clock(&text, &minutes) ||
-            (take_char(&text, ':') && (!take_number(&text, 2, &seconds) || seconds > 59)) ||
-            !take_offset(&text, &offset) || text.len)
-            return false;
-    }
-    at = ((day * DAY_MIN + minutes - offset) * 60 + seconds) * 1000;
+    if (text.len &&
+        ((!take_char(&text, 'T') && !take_char(&text, ' ')) || !take_clock(&text, &minutes) ||
+         !take_seconds(&text, &seconds, &ms) || !take_offset(&text, &offset) || text.len))
+        return false;
+    at = ((day * DAY_MIN + minutes - offset) * 60 + seconds) * 1000 + ms;
     if (at < 0)
         return false;
     *ret_at = (uint64_t)at;

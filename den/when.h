@@ -30,5 +30,5 @@ bool when_read_days(struct view text, uint8_t *ret_days);
 bool when_read_hours(struct view text, unsigned *ret_from, unsigned *ret_until);
 /* "2026-12-31" as days since 1970. */
 bool when_read_date(struct view text, int64_t *ret_day);
-/* "2026-12-31T10:00:00Z", also with "+01:00" in the place of Z, or a date alone (midnight UTC): ms since 1970. */
+/* "2026-12-31T10:00:00Z", "2026-12-31T10:00:00.250Z" (RFC 3339), without seconds too, also with "+01:00" in the place of Z, or a date alone (midnight UTC): ms since 1970. */
 bool when_read_instant(struct view text, uint64_t *ret_at);

@@ -2,6 +2,7 @@
 #include "den/policy.h"
 #include "base/file.h"
 #include "base/key.h"
+#include "den/audit.h"
 #include "den/when.h"
 #include "tests/check.h"
 
@@ -25,6 +26,39 @@ static uint64_t instant(const char *text)
     if (!when_read_instant(view_text(text), &at))
         check_failed(__FILE__, __LINE__, "%s: no instant", text);
     return at;
+}
+
+TEST(an_instant_has_fractions_and_an_offset)
+{
+    static const struct {
+        const char *text;
+        uint64_t at; /* 0: it is none */
+    } cases[] = {
+        { "2027-01-15T08:00:00Z", 1800000000000 },
+        { "2027-01-15T08:00:00.25Z", 1800000000250 },
+        { "2027-01-15T08:00:00.001Z", 1800000000001 },
+        { "2027-01-15T08:00:00.9999999Z", 1800000000999 },
+        { "2027-01-15T09:00:00.5+01:00", 1800000000500 },
+        { "2027-01-15T08:00Z", 1800000000000 },
+        { "2027-01-15T08:00:00.Z", 0 },
+        { "2027-01-15T08:00.5Z", 0 },
+        { "2027-01-15T08:00:00.5", 0 },
+        { "2027-01-15T08:00:60.5Z", 0 },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        uint64_t at = 0, same = 0;
+        CHECK(when_read_instant(view_text(cases[i].text), &at) == (cases[i].at != 0));
+        CHECK_U64(at, cases[i].at);
+        CHECK(audit_read_time(cases[i].text, 1900000000000, &same) == (cases[i].at != 0));
+        CHECK_U64(same, at);
+    }
+    uint64_t at = 0;
+    CHECK(audit_read_time("1800000000123", 0, &at)); /* as at_ms */
+    CHECK_U64(at, 1800000000123);
+    CHECK(audit_read_time("36h", 1800000000000, &at));
+    CHECK_U64(at, 1800000000000 - 36 * 3600 * 1000ull);
+    CHECK(!audit_read_time("1234", 1800000000000, &at));
 }
 
 /* `caps` joined by ','. */
