@@ -1,16 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "den/open.h"
 
+#include <stdio.h>
+
+static bool has(const struct rpc_items *all, struct view cap)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (view_eq(cap, all->item[i]))
+            return true;
+    return false;
+}
+
 static bool is_subset(const struct rpc_items *some, const struct rpc_items *all)
 {
-    for (size_t i = 0; i < some->n; i++) {
-        bool is_there = false;
-        for (size_t j = 0; j < all->n && !is_there; j++)
-            is_there = view_eq(some->item[i], all->item[j]);
-        if (!is_there)
+    for (size_t i = 0; i < some->n; i++)
+        if (!has(all, some->item[i]))
             return false;
-    }
     return true;
+}
+
+/* In the dial's order; there is room for all of the dial's. */
+static void join_accepted(const struct rpc_items *asked, const struct rpc_items *accepted,
+                          char to[256])
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < asked->n && len < 255; i++)
+        if (has(accepted, asked->item[i]))
+            len += (size_t)snprintf(to + len, 256 - len, "%s%.*s", len ? "," : "",
+                                    VIEW_FMT(asked->item[i]));
 }
 
 bool accept_check(struct open *open, struct err *err)
@@ -29,6 +47,7 @@ bool accept_check(struct open *open, struct err *err)
         return err_set(err, ERR_BAD_STATEMENT, "of another ID or key");
     if (c.caps.n == 0 || !is_subset(&c.caps, &open->d.caps))
         return err_set(err, ERR_BAD_STATEMENT, "capabilities that were not granted");
+    join_accepted(&open->d.caps, &c.caps, open->caps_accepted);
     return open_check_hash(buf_view(&open->grant), c.grant_hash, "grant", err) &&
            open_check_hash(buf_view(&open->accept_ice), c.b_ice, "ICE description", err) &&
            open_check_spki(core, c.b_spki, open->b.id, err);

@@ -174,7 +174,8 @@ void admin_put_session(const struct store_session *x, struct buf *to)
     admin_text(&o, "from", x->a_id);
     admin_text(&o, "to", x->b_id);
     admin_text(&o, "state", x->state);
-    admin_text(&o, "capabilities", x->caps);
+    admin_text(&o, "capabilities", store_session_caps(x));
+    admin_text(&o, "asked", x->caps);
     admin_text(&o, "reason", x->reason);
     admin_time(&o, "opened_at", x->opened_at);
     admin_time(&o, "closed_at", x->closed_at);

@@ -349,6 +349,8 @@ bool live_start(struct den_core *core, struct err *err); /* what the store has o
 /* Decided in round `judged` (live_round()): when that is over, policy is asked again. */
 void live_add(struct den_core *core, const struct store_session *session, uint64_t judged);
 void live_moved(struct den_core *core, struct view sid, const char *state);
+/* What was accepted of what was asked for: policy is asked about no more than that. */
+void live_narrow(struct den_core *core, struct view sid, const char caps[256]);
 /* It ends then (wall; 0: whenever), or earlier when that was said before. */
 void live_bound(struct den_core *core, struct view sid, uint64_t ends_at);
 void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */

@@ -120,6 +120,7 @@ static void answer_session(struct open *open)
 void grant_accepted(struct open *open)
 {
     live_moved(open->core, open->d.sid, "accepted");
+    live_narrow(open->core, open->d.sid, open->caps_accepted);
     if (open->ends_at != open->rule_until) /* that one judge.c sees to, and names the rule */
         live_bound(open->core, open->d.sid, open->ends_at);
     log_event(LOG_INFO, "session.accepted", "sid=%s from=%s to=%s", open->sid, open->a.id,

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/map.h"
 
+#include <stdio.h>
+
 enum {
     MAX_POLLS = 16,        /* questions to the router under way: it allows a client 64 calls */
     MAX_ROUND = 4096,      /* ends that one round asks about */
@@ -135,7 +137,7 @@ void live_add(struct den_core *core, const struct store_session *session, uint64
     struct live *live = mem_new(struct live);
 
     memcpy(live->sid, session->sid, sizeof(live->sid));
-    memcpy(live->caps, session->caps, sizeof(live->caps));
+    snprintf(live->caps, sizeof(live->caps), "%s", store_session_caps(session));
     live->caps_back = mem_text(session->caps_back);
     live->opened_at = session->opened_at;
     live->ends_at = session->ends_at;
@@ -160,6 +162,14 @@ void live_moved(struct den_core *core, struct view sid, const char *state)
         live->is_accepted = true;
     else if (live)
         live_free(core->lives, live);
+}
+
+void live_narrow(struct den_core *core, struct view sid, const char caps[256])
+{
+    struct live *live = map_get(core->lives->by_sid, sid);
+
+    if (live)
+        memcpy(live->caps, caps, sizeof(live->caps));
 }
 
 /* The wall clock may be set: it is looked at again when the time has come by the other one. */

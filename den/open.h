@@ -40,7 +40,7 @@ struct open {
     char source[64];   /* where the caller is connected from, as the router says */
     struct rpc_dial d; /* borrows from `dial` */
     char rule[sizeof(((struct policy_decision *)NULL)->rule)];
-    char sid[RECORD_HEX], caps[256], caps_back[STORE_CAPS_BACK];
+    char sid[RECORD_HEX], caps[256], caps_back[STORE_CAPS_BACK], caps_accepted[256];
     uint64_t judged;              /* live_round() when policy was asked */
     uint64_t rule_until;          /* by policy alone; wall, 0: none, as the next ones */
     uint64_t live_until, ends_at; /* by its two machines too; by its accept too */

@@ -168,3 +168,29 @@ const char *past_groups(const struct past *past, const char *id)
 {
     return map_get(past->groups, view_text(id));
 }
+
+static void take_sealed(void *user, const char *id, const char *groups)
+{
+    const struct past *past = user;
+
+    free(map_set(past->groups, view_text(id), mem_text(groups)));
+}
+
+bool past_load(struct past *past, struct store *store, struct err *err)
+{
+    return store_sealed_groups_each(store, take_sealed, past, err) || err_wrap(err, "groups");
+}
+
+bool past_save(const struct past *past, struct store *open, struct err *err)
+{
+    size_t cursor = 0;
+    struct view id;
+    void *groups;
+
+    while (map_next(past->groups, &cursor, &id, &groups)) {
+        _free_ char *text = view_dup_text(id);
+        if (!store_sealed_groups_set(open, text, groups, err))
+            return err_wrap(err, "groups");
+    }
+    return true;
+}

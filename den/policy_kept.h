@@ -32,3 +32,6 @@ OWN_FREEP(past, struct past)
 void past_see(struct past *past, const struct store_audit *entry);
 /* NULL: the entries do not tell. */
 const char *past_groups(const struct past *past, const char *id);
+/* What they were when the audit was sealed up to there: then come the entries that stayed. */
+bool past_load(struct past *past, struct store *store, struct err *err);
+bool past_save(const struct past *past, struct store *open, struct err *err);

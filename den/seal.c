@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 static const char no_name[] = "audit_sealed", by_name[] = "audit_sealed_by",
-                  point_name[] = "audit_checkpoint";
+                  point_name[] = "audit_checkpoint", at_name[] = "audit_sealed_at";
 
 /* ---- the checkpoint ------------------------------------------------------------------------------ */
 
@@ -138,6 +138,8 @@ static bool gather(void *user, const struct store_audit *entry)
     g->last.no = entry->no;
     memcpy(g->last.head, entry->head, HASH_SIZE);
     part->from = part->n++ ? part->from : entry->no;
+    part->at = part->at > entry->at ? part->at : entry->at;
+    past_see(part->past, entry);
     audit_put_json(entry, &part->lines);
     buf_put_u8(&part->lines, '\n');
     return true;
@@ -146,6 +148,8 @@ static bool gather(void *user, const struct store_audit *entry)
 void seal_part_deinit(struct seal_part *part)
 {
     buf_free(&part->lines);
+    past_free(part->past);
+    part->past = NULL;
 }
 
 bool seal_find(struct store *store, uint64_t before, uint64_t upto, uint64_t most,
@@ -154,7 +158,7 @@ bool seal_find(struct store *store, uint64_t before, uint64_t upto, uint64_t mos
     struct gathering g = { .part = ret, .before = before, .upto = upto, .most = most };
     bool is_whole;
 
-    *ret = (struct seal_part){ 0 };
+    *ret = (struct seal_part){ .past = past_new() };
     if (!seal_point_read(store, &g.last, &is_whole, err))
         return false;
     if (!is_whole)
@@ -204,6 +208,16 @@ static bool keep_point(struct store *open, const struct seal_part *part, uint64_
            store_blob_set(open, point_name, buf_view(&bytes), err);
 }
 
+/* The wall clock may have been set back between two. */
+static bool keep_past(struct store *open, const struct seal_part *part, struct err *err)
+{
+    uint64_t at;
+
+    return store_number_get(open, at_name, &at, err) &&
+           store_number_raise(open, at_name, part->at > at ? part->at : at, err) &&
+           past_save(part->past, open, err);
+}
+
 bool seal_away(struct store *store, const struct seal_part *part, const char *file, uint64_t keep,
                uint64_t now, struct err *err)
 {
@@ -213,7 +227,8 @@ bool seal_away(struct store *store, const struct seal_part *part, const char *fi
 
     return store_begin(open, err) && say(open, part, file, keep, now, err) &&
            audit_head(open, &by, head, err) && keep_point(open, part, by, err) &&
-           store_audit_drop(open, part->to, err) && store_commit(open, err);
+           keep_past(open, part, err) && store_audit_drop(open, part->to, err) &&
+           store_commit(open, err);
 }
 
 /* ---- what is there ------------------------------------------------------------------------------- */
@@ -228,6 +243,18 @@ bool seal_oldest(struct store *store, uint64_t *ret_at, struct err *err)
 {
     *ret_at = UINT64_MAX;
     return store_audit_each(store, 0, take_time, ret_at, err);
+}
+
+/* A store that an older version sealed does not say up to which time. */
+bool seal_since(struct store *store, uint64_t *ret_since, struct err *err)
+{
+    uint64_t no, at, oldest;
+
+    if (!store_number_get(store, no_name, &no, err) ||
+        !store_number_get(store, at_name, &at, err) || !seal_oldest(store, &oldest, err))
+        return false;
+    *ret_since = no == 0 ? 0 : at ? at : oldest;
+    return true;
 }
 
 struct last {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "den/audit.h"
+#include "den/policy_kept.h"
 
 #define AUDIT_SEALED "audit.sealed"
 
@@ -21,6 +22,8 @@ bool seal_entry_read(const struct store_audit *entry, struct seal_point *ret);
 /* What is old enough to go: the entries before the first that is of `before` or later, at most `most`. */
 struct seal_part {
     uint64_t from, to, n;    /* n 0: nothing */
+    uint64_t at;             /* the latest time of them */
+    struct past *past;       /* which groups they put machines into */
     uint8_t head[HASH_SIZE]; /* of `to` */
     struct buf lines;        /* as `audit export` prints them */
 };
@@ -31,6 +34,8 @@ bool seal_find(struct store *store, uint64_t before, uint64_t upto, uint64_t mos
 /* The part is in the file named so: it goes from the store, in one transaction with the entry that says it. */
 bool seal_away(struct store *store, const struct seal_part *part, const char *file, uint64_t keep,
                uint64_t now, struct err *err);
+/* From when on the store tells who was in which groups; 0: from its beginning, nothing is sealed. */
+bool seal_since(struct store *store, uint64_t *ret_since, struct err *err);
 /* Of the oldest entry in the store; UINT64_MAX: there is none. */
 bool seal_oldest(struct store *store, uint64_t *ret_at, struct err *err);
 /* Whether the newest AUDIT_SEALED entry is about these lines, and the name of the file that it says. */

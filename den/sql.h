@@ -18,7 +18,7 @@
 #define REKEY   "id, rekey_no, old_pk, new_pk, statement, sig, new_sig"
 #define SESSION                                                                                    \
     "sid, a_id, b_id, caps, state, reason, opened_at, closed_at, path, a_sent, b_sent, ends_at,"   \
-    " caps_back"
+    " caps_back, caps_accepted"
 #define CERTIFICATE                                                                                \
     "no, serial, der, id, spki, reserved_at, not_before, not_after, revoked_at, reason"
 #define CERTIFICATE_SET_REVOKED                                                                    \
@@ -152,7 +152,10 @@
                       " FROM session WHERE rowid < ? ORDER BY rowid DESC")                         \
     X(SESSION_SET_STATE, "UPDATE session SET state = ?, reason = ?, closed_at = ? WHERE sid = ?")  \
     X(SESSION_REPORT,                                                                              \
-      "UPDATE session SET path = ?, a_sent = ?, b_sent = ?, ends_at = ? WHERE sid = ?")            \
+      "UPDATE session SET path = ?, a_sent = ?, b_sent = ?, ends_at = ?, caps_accepted = ?"        \
+      " WHERE sid = ?")                                                                            \
+    X(SEALED_GROUPS_SET, "INSERT OR REPLACE INTO sealed_groups (id, groups) VALUES (?, ?)")        \
+    X(SEALED_GROUPS_EACH, "SELECT id, groups FROM sealed_groups")                                  \
     X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
     X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \

@@ -324,14 +324,20 @@ struct store_session {
     uint64_t a_sent, b_sent;         /* bytes, likewise */
     uint64_t ends_at;                /* at the latest, from its accept on; 0: whenever */
     char caps_back[STORE_CAPS_BACK]; /* what the called side may open back, joined by ',' */
+    char caps_accepted[256];         /* of `caps`, by the called side; "": not (yet) */
 };
+/* What may be done in it, as far as is known. */
+static inline const char *store_session_caps(const struct store_session *x)
+{
+    return *x->caps_accepted ? x->caps_accepted : x->caps;
+}
 bool store_session_add(struct store *s, const struct store_session *x,
                        struct err *err); /* ALREADY_EXISTS: sid seen */
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
                         struct store_session *ret_x, struct err *err);
 bool store_session_set_state(struct store *s, struct view sid, const char *state,
                              const char *reason, uint64_t at, struct err *err);
-/* Its path, bytes and latest end as `x` has them. */
+/* Its path, bytes, latest end and what was accepted as `x` has them. */
 bool store_session_report(struct store *s, const struct store_session *x, struct err *err);
 /* Walks those that are offered or accepted; `each` returns false to stop, and changes nothing here. */
 bool store_session_each_open(struct store *s,
@@ -349,6 +355,12 @@ bool store_number_get(struct store *s, const char *name, uint64_t *ret_n,
                       struct err *err); /* 0 when never set */
 bool store_number_raise(struct store *s, const char *name, uint64_t to,
                         struct err *err); /* INTERNAL when it would fall */
+
+/* Which groups an identity was in when the audit was sealed up to there. */
+bool store_sealed_groups_set(struct store *s, const char *id, const char *groups, struct err *err);
+bool store_sealed_groups_each(struct store *s,
+                              void (*each)(void *user, const char *id, const char *groups),
+                              void *user, struct err *err);
 
 /* Bytes kept under a name: policies, the newest CRL. */
 bool store_blob_get(struct store *s, const char *name, enum store_found *ret, struct buf *ret_bytes,

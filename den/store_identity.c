@@ -459,3 +459,33 @@ bool store_waiting_after(struct store *s, uint64_t at, struct view pk, store_on_
 {
     return walk_waiting(s, SQL_WAITING_AFTER, ARGS(NUMBER(at), BLOB(pk)), each, user, err);
 }
+
+/* ---- groups, then ------------------------------------------------------------------------------- */
+
+bool store_sealed_groups_set(struct store *s, const char *id, const char *groups, struct err *err)
+{
+    return sql_change_one(s, SQL_SEALED_GROUPS_SET, ARGS(TEXT(id), TEXT(groups)), "groups", err);
+}
+
+bool store_sealed_groups_each(struct store *s,
+                              void (*each)(void *user, const char *id, const char *groups),
+                              void *user, struct err *err)
+{
+    char id[STORE_ID], groups[STORE_GROUPS];
+    _row_ row = { 0 };
+    bool is_row;
+
+    if (!sql_start(s, SQL_SEALED_GROUPS_EACH, NO_ARGS, &row, err))
+        return false;
+    for (;;) {
+        if (!sql_next(s, &row, &is_row, err))
+            return false;
+        if (!is_row)
+            return true;
+        row_text(&row, id, sizeof(id));
+        row_text(&row, groups, sizeof(groups));
+        if (!row_end(s, &row, err))
+            return false;
+        each(user, id, groups);
+    }
+}

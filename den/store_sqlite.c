@@ -30,6 +30,8 @@ static const char *const schemas[] = {
 #include "den/schema_8.sql.inc"
     ,
 #include "den/schema_9.sql.inc"
+    ,
+#include "den/schema_10.sql.inc"
 };
 enum { SCHEMA_VERSION = N_ELEMENTS(schemas) };
 
@@ -302,6 +304,7 @@ static void read_session(struct row *row, struct store_session *to)
     to->b_sent = row_number(row);
     to->ends_at = row_number(row);
     row_text(row, to->caps_back, sizeof(to->caps_back));
+    row_text(row, to->caps_accepted, sizeof(to->caps_accepted));
 }
 
 bool store_session_find(struct store *s, struct view sid, enum store_found *ret,
@@ -384,7 +387,7 @@ bool store_session_report(struct store *s, const struct store_session *x, struct
 {
     return sql_change_one(s, SQL_SESSION_REPORT,
                           ARGS(TEXT(x->path), NUMBER(x->a_sent), NUMBER(x->b_sent),
-                               NUMBER(x->ends_at), BLOB(VIEW_ARR(x->sid))),
+                               NUMBER(x->ends_at), TEXT(x->caps_accepted), BLOB(VIEW_ARR(x->sid))),
                           "session", err);
 }
 

@@ -135,23 +135,27 @@ static bool accept_session(struct open *open, struct audit_run *run, struct err 
     struct store_session report = { .ends_at = open->ends_at };
     struct store *store = open->core->c.store;
     uint64_t now = core_wall(open->core);
-    bool has_consent = *open->consent, has_end = open->ends_at != 0;
     char until[CLOCK_TEXT];
-    clock_text(open->ends_at, until);
-    const struct audit_pair pairs[] = {
+    struct audit_pair pairs[7] = {
         AUDIT_TEXT("sid", open->sid),
         AUDIT_TEXT("from", open->a.id),
         AUDIT_TEXT("to", open->b.id),
-        /* As the callee has it: it may have asked where policy does not. */
-        AUDIT_TEXT(has_consent ? "consent" : "until", has_consent ? open->consent : until),
-        AUDIT_TEXT("until", until),
+        AUDIT_TEXT("can", open->caps_accepted),
     };
+    size_t n = 4;
+
+    if (strcmp(open->caps, open->caps_accepted) != 0)
+        pairs[n++] = (struct audit_pair)AUDIT_TEXT("asked", open->caps);
+    if (*open->consent) /* as the callee has it: it may have asked where policy does not */
+        pairs[n++] = (struct audit_pair)AUDIT_TEXT("consent", open->consent);
+    if (open->ends_at)
+        pairs[n++] = (struct audit_pair)AUDIT_TEXT("until", clock_text(open->ends_at, until));
 
     memcpy(report.sid, open->d.sid.data, sizeof(report.sid));
+    memcpy(report.caps_accepted, open->caps_accepted, sizeof(report.caps_accepted));
     return store_session_set_state(store, open->d.sid, "accepted", "", now, err) &&
            store_session_report(store, &report, err) &&
-           audit_run_append(run, now, "session.accepted", pairs, (size_t)3 + has_consent + has_end,
-                            err);
+           audit_run_append(run, now, "session.accepted", pairs, n, err);
 }
 
 static bool record(struct den_core *core, struct batch *batch, struct err *err)

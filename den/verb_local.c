@@ -192,7 +192,9 @@ static bool print_session(void *user, _unused_ uint64_t no, const struct store_s
     text_put_hex(&sid, VIEW_ARR(x->sid));
     printf("%s  %-9s  %-9s  %-8s  %s  %-20s  %s%s%s\n", buf_cstr(&sid), x->a_id, x->b_id, x->state,
            clock_text(x->opened_at, from), x->closed_at ? clock_text(x->closed_at, to) : "-",
-           x->caps, *x->reason ? "  " : "", x->reason);
+           store_session_caps(x), *x->reason ? "  " : "", x->reason);
+    if (*x->caps_accepted && strcmp(x->caps_accepted, x->caps) != 0)
+        printf("    %s was asked for\n", x->caps);
     if (x->ends_at && is_open)
         printf("    until %s\n", clock_text(x->ends_at, to));
     if (*x->path)

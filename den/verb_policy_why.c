@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "den/audit.h"
+#include "den/seal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,8 +83,8 @@ static void print_why(const struct answer *x)
     verb_policy_put_decision(&to, &x->decision);
     if (x->decision.is_unattended && x->decision.verdict == POLICY_ALLOWED)
         buf_put_text(&to, ": nobody is asked, for the machine is marked as unattended");
-    buf_printf(&to, "\n  at %s by policy %" PRIu64 ", in force since %s\n", clock_text(x->at, at),
-               x->number, clock_text(x->since, since));
+    buf_printf(&to, "\n  at %s by policy %" PRIu64 ", in force since %s\n",
+               clock_text_ms(x->at, at), x->number, clock_text_ms(x->since, since));
     if (x->decision.line) {
         policy_put_rule(x->policy, x->decision.rule_no, &rule);
         buf_printf(&to, "  rule in line %u: %s\n", x->decision.line, buf_cstr(&rule));
@@ -120,19 +121,39 @@ static void print_why_json(const struct answer *x)
     printf("%s}\n", buf_cstr(&to));
 }
 
+/* Who was in which groups then: as it was when entries were last sealed, and what those that stayed say since. */
+static bool read_past(struct policy_archive *a, uint64_t at, struct past *past, struct err *err)
+{
+    struct until until = { past, at };
+    char text[CLOCK_TEXT];
+    uint64_t since;
+
+    if (!seal_since(a->store, &since, err))
+        return false;
+    if (at < since) {
+        err_set(err, ERR_NOT_FOUND,
+                "audit: who was in which groups then stands in files that the audit was sealed "
+                "into; den itself can tell from %s on",
+                clock_text_ms(since, text));
+        return err_advise(err,
+                          "ask for a later time, or look into the files in the folder `audit` of "
+                          "den's state");
+    }
+    return past_load(past, a->store, err) && store_audit_each(a->store, 1, see_until, &until, err);
+}
+
 static bool find_answer(struct policy_archive *a, const struct policy_order *order,
                         struct answer *x, struct err *err)
 {
     _cleanup_(past_freep) struct past *past = past_new();
-    struct until until = { past, x->at };
     struct view caps[POLICY_MAX_CAPS];
     struct policy_dial dial = { .caps = caps, .at = x->at };
 
+    store_look(a->store); /* den may seal meanwhile */
     if (!verb_policy_split_caps(order->word[2], caps, &dial.n_caps, err) ||
         !policy_kept_at(a->store, x->at, &x->number, err) ||
         !policy_archive_number(a, x->number, &x->policy, &x->since, err) ||
-        !store_audit_each(a->store, 1, see_until, &until, err) ||
-        !find_party(a, past, order->word[0], &x->from, err) ||
+        !read_past(a, x->at, past, err) || !find_party(a, past, order->word[0], &x->from, err) ||
         !find_party(a, past, order->word[1], &x->to, err))
         return false;
     dial.from = policy_party(x->from.id, x->from.groups);

@@ -38,7 +38,9 @@ def read(path):
 @tap.test
 def a_reload_seals_what_is_older(net):
     net.join("alice")
+    net.join("bob")
     net.waiting = net.wait_chat("alice")
+    den(net, "peer", "groups", net.ids["alice"], "helpers", "--config", net.path("den/den.conf"))
     net.heard = [json.loads(line) for line in net.audit()]
     net.den.stop()
     net.start_den(fast(net.build, 1, ahead=AHEAD))
@@ -98,6 +100,39 @@ def den_goes_on_after_a_restart_and_a_backup(net):
     tap.check_in("den.db is whole", den(net, "restore", net.path("copy"), net.path("restored")).stdout)
     tap.check_in("are sealed in files", audit(net, "verify").stdout)
     tap.check_in("sealed", den(net, "ask", "den.audit.verify", "{}", "--config", net.path("den/den.conf")).stdout)
+
+
+@tap.test
+def policy_still_knows_the_groups_of_then_or_says_that_it_does_not(net):
+    later = fast(net.build, 1, ahead=AHEAD)
+    net.waiting.stop()
+    with open(net.path("den/policy.yaml"), "w", encoding="ascii") as f:
+        f.write("rules:\n  - {from: group:helpers, to: any, can: [chat, file], consent: none}\n")
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, "event=policy.loaded", seen)
+    bob = net.wait_chat("bob", "--accept", prefix=later)
+    alice = net.dial_chat("alice", "bob", prefix=later)
+    alice.wait_line(alice.err, "linked with")
+    alice.stop()
+    bob.stop()
+
+    def policy(*words, wanted=0):
+        said = run([*later, net.program("warren-den"), "policy", *words, "--config", net.path("den/den.conf")], wanted=wanted)
+        return said.stderr if wanted else json.loads(said.stdout)
+
+    replayed = policy("replay", net.path("den/policy.yaml"), "--json")
+    upto = json.loads(read(sealed(net)[-1]).splitlines()[-1])
+    tap.check((replayed["sessions"], replayed["otherwise"], replayed["groups_unknown"]) == (1, 0, 0), f"the file that decided: {replayed}")
+    tap.check(replayed["sealed_until"] and replayed["sealed_until"][-1] == "Z", f"{replayed}")
+    why = policy("why", net.ids["alice"], net.ids["bob"], "chat", "--json")
+    tap.check(why["decision"]["verdict"] == "allow" and why["from"]["groups"] == "helpers" and why["from"]["groups_recorded"], f"{why}")
+    loaded = next(e for e in map(json.loads, net.audit()) if e["what"] == "policy.loaded")
+    tap.check(policy("why", net.ids["alice"], net.ids["bob"], "chat", "--at", str(loaded["at_ms"]), "--json")["decision"]["verdict"] == "allow", "at once")
+    before = policy("why", net.ids["alice"], net.ids["bob"], "chat", "--at", str(loaded["at_ms"] - 1), "--json")
+    tap.check(before["decision"]["verdict"] == "deny", f"a millisecond before: {before}")
+    said = policy("why", net.ids["alice"], net.ids["bob"], "chat", "--at", str(upto["at_ms"] - 1), wanted=1)
+    tap.check_in("stands in files that the audit was sealed into; den itself can tell from ", said)
 
 
 @tap.test

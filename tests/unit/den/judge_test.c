@@ -124,6 +124,46 @@ TEST(a_tightened_policy_ends_what_it_forbids_and_nothing_else)
     check_ended(&s, sid, "policy does not allow it any more", "policy.yaml:2");
 }
 
+/* The called side may take less than was asked for: no more than that goes on, and is recorded and judged. */
+TEST(what_was_not_accepted_is_not_judged)
+{
+    SCENE(s);
+    struct offer offer;
+    struct accept accept;
+    struct store_session session;
+    enum store_found found;
+    uint64_t inv;
+
+    CHECK_OK(set_policy(&s, "rules: [{from: %1, to: %2, can: [chat, file, 'tunnel:1']}]\n"), err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    dial.d.caps =
+        (struct rpc_items){ { VIEW_LIT("file"), VIEW_LIT("chat"), VIEW_LIT("tunnel:1") }, 3 };
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    accept_begin(&accept, s.w, &offer, s.bob);
+    accept.c.caps = (struct rpc_items){ { VIEW_LIT("tunnel:1"), VIEW_LIT("chat") }, 2 };
+    scene_accept(call, &accept);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "accepted");
+    CHECK_U64(world_audited(s.w, "what=session.accepted\n",
+                            "can=chat,tunnel:1\nasked=file,chat,tunnel:1\n"),
+              1);
+    CHECK_OK(store_session_find(s.w->store, VIEW_ARR(dial.sid), &found, &session, &err), err);
+    CHECK_STR(session.caps, "file,chat,tunnel:1");
+    CHECK_STR(session.caps_accepted, "chat,tunnel:1");
+    CHECK_STR(store_session_caps(&session), "chat,tunnel:1");
+    CHECK_OK(set_policy(&s, "rules: [{from: %1, to: %2, can: [chat, 'tunnel:1']}]\n"), err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "accepted");
+    CHECK_OK(world_restart(s.w, &err), err); /* it is known beyond den's end too */
+    CHECK_OK(set_policy(&s, "rules: [{from: any, to: any, can: [chat, 'tunnel:1']}]\n"), err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "accepted");
+    CHECK_OK(set_policy(&s, "rules:\n - {from: %1, to: %2, can: [file, chat]}\n"), err);
+    world_pass(s.w, 10);
+    CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
+}
+
 TEST(what_may_be_opened_back_is_judged_too)
 {
     SCENE(s);

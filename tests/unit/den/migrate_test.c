@@ -29,6 +29,8 @@ static const char *const steps[] = {
 #include "den/schema_8.sql.inc"
     ,
 #include "den/schema_9.sql.inc"
+    ,
+#include "den/schema_10.sql.inc"
 };
 enum { N_VERSIONS = N_ELEMENTS(steps), N_AUDIT = 5, N_PROCESSES = 4 };
 
@@ -211,6 +213,7 @@ static const struct wanted wanted[] = {
       "31 456000 456001 chat,file accepted  2000 0;32 456001 456000 chat closed hung up 2000 "
       "2500" },
     { 1, "SELECT path||a_sent||' '||b_sent FROM session WHERE closed_at = 0", "0 0" },
+    { 1, "SELECT count(*) FROM session WHERE caps_accepted = ''", "2" },
     { 5, "SELECT path||a_sent||' '||b_sent FROM session WHERE closed_at = 2500", "direct7 8" },
     { 1, "SELECT n FROM number WHERE name = 'crl_no'", "12" },
     { 1, "SELECT n FROM number WHERE name = 'big'", "9223372036854775807" },
@@ -404,6 +407,7 @@ TEST(what_was_ever_on_main_is_not_changed)
         "558be0ceba7aad0119a3a97292a87356e72757aa70a077e94b051640b2343476",
         "ac30ad9680acd3b27360eb52d0e93c00822f0540577fed9e0c37d4602d45b38f",
         "2fdc433823a4aa3d3cb7781cea44e3b99911bd8cc6dd4225e84c947b06317d4b",
+        "b6b1fc69fae8e169cca1d8d699172f13e9cb65cc93e23ae11d24181db46181bf",
     };
 
     for (size_t i = 0; i < N_VERSIONS; i++) {

@@ -175,6 +175,56 @@ TEST(verifying_beside_a_sealing_is_no_alarm)
     CHECK_U64(checked.sealed_no, 20);
 }
 
+static void append_groups(struct room *room, uint64_t at, const char *id, const char *groups)
+{
+    bool ok = store_begin(room->store, &err);
+
+    ok = ok &&
+         audit_append(
+             room->store, at, "identity.groups",
+             (const struct audit_pair[]){ AUDIT_TEXT("id", id), AUDIT_TEXT("groups", groups) }, 2,
+             &err) &&
+         store_commit(room->store, &err);
+    if (!ok)
+        check_failed(__FILE__, __LINE__, "%s", err.text);
+}
+
+static bool see(void *user, const struct store_audit *entry)
+{
+    past_see(user, entry);
+    return true;
+}
+
+/* Who was in which groups is still known when the entries that say so are sealed away, from the last of them on. */
+TEST(groups_of_then_outlive_the_entries)
+{
+    _room_ room = new_room();
+    _cleanup_(past_freep) struct past *past = past_new(), *older = past_new();
+    uint64_t since = 99;
+
+    HOPE(seal_since(room.store, &since, &err));
+    CHECK_U64(since, 0);
+    append_groups(&room, 31 * STEP, "456000", "staff");
+    append_groups(&room, 32 * STEP, "456001", "staff,ops");
+    append_groups(&room, 33 * STEP, "456000", "");
+    append_groups(&room, 60 * STEP, "456001", "ops");
+    CHECK_U64(run(&room, KEEP, 40, 32, 61 * STEP), 32); /* up to the second of them */
+    HOPE(seal_since(room.store, &since, &err));
+    CHECK_U64(since, 32 * STEP);
+    HOPE(past_load(older, room.store, &err));
+    CHECK_STR(past_groups(older, "456000"), "staff");
+    CHECK_STR(past_groups(older, "456001"), "staff,ops");
+    CHECK_U64(run(&room, KEEP, 40, 1000, 61 * STEP), 1);
+    HOPE(seal_since(room.store, &since, &err));
+    CHECK_U64(since, 33 * STEP);
+    HOPE(past_load(past, room.store, &err));
+    CHECK_STR(past_groups(past, "456000"), "");
+    CHECK_STR(past_groups(past, "456001"), "staff,ops");
+    HOPE(store_audit_each(room.store, 1, see, past, &err));
+    CHECK_STR(past_groups(past, "456001"), "ops");
+    CHECK(!past_groups(past, "456002"));
+}
+
 TEST(nothing_goes_before_its_time)
 {
     _room_ room = new_room();
