@@ -397,6 +397,9 @@ int main(int argc, char **argv)
                 argc < 2 ? "" : argv[1], argc < 3 ? "" : " ", argc < 3 ? "" : argv[2]);
         return misuse(&err);
     }
+    for (int i = used; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            verb_speak_json();
     int status = verb->run(argc - used, argv + used);
     if (fflush(stdout) != 0 && status == DONE) {
         err_errno(&err, "standard output");

@@ -16,14 +16,36 @@
 
 enum { VERB_MAX_ITEM = 64 * 1024, VERB_MAX_PAIRS = 8 };
 
+static bool speaks_json;
+
+void verb_speak_json(void)
+{
+    speaks_json = true;
+}
+
+static void put_error(const struct err *err, const char *remedy)
+{
+    _buf_ json = { 0 };
+
+    if (!speaks_json)
+        return;
+    buf_printf(&json, "{\"error\": {\"code\": \"%s\", \"cause\": ", err_code_name(err->code));
+    audit_put_json_text(&json, view_text(err->text));
+    buf_put_text(&json, ", \"remedy\": ");
+    audit_put_json_text(&json, view_text(remedy));
+    printf("%s}}\n", buf_cstr(&json));
+}
+
 int verb_fail(const struct err *err)
 {
+    put_error(err, err_remedy(err));
     fprintf(stderr, "warren-den: %s\n  %s\n", err->text, err_remedy(err));
     return VERB_FAILED;
 }
 
 int verb_misuse(const struct err *err)
 {
+    put_error(err, "`warren-den help` shows how it is used");
     fprintf(stderr, "warren-den: %s\n  `warren-den help` shows how it is used\n", err->text);
     return VERB_MISUSED;
 }

@@ -8,6 +8,7 @@
 
 enum { VERB_DONE = 0, VERB_FAILED = 1, VERB_MISUSED = 2 };
 
+void verb_speak_json(void); /* from now on the two below say it as JSON on standard output too */
 int verb_fail(const struct err *err);   /* says it, and what to do; VERB_FAILED */
 int verb_misuse(const struct err *err); /* says it; VERB_MISUSED */
 /* Every error of the file, not only the first. False after having said them. */

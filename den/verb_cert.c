@@ -49,6 +49,8 @@ static bool list_one(void *user, const struct store_certificate *c)
         inventory_put_json(c, l->wanted.now, &line);
     else
         inventory_put_line(c, l->wanted.now, &line);
+    if (l->is_json)
+        return printf("%s%s", l->n++ ? ",\n " : "[", buf_cstr(&line)) >= 0;
     l->n++;
     return puts(buf_cstr(&line)) >= 0;
 }
@@ -116,7 +118,9 @@ int verb_cert_list(int argc, char **argv)
         return VERB_FAILED;
     if (!list(store, &words, &listing, &err))
         return verb_fail(&err);
-    if (!listing.is_json)
+    if (listing.is_json)
+        printf("%s]\n", listing.n ? "" : "[");
+    else
         fprintf(stderr, "%" PRIu64 " certificate%s\n", listing.n, listing.n == 1 ? "" : "s");
     return VERB_DONE;
 }

@@ -186,8 +186,8 @@ static bool print_session(void *user, _unused_ uint64_t no, const struct store_s
     l->n++;
     if (l->is_json) {
         admin_put_session(x, &map);
-        verb_put_json(buf_view(&map), true, &text);
-        return puts(buf_cstr(&text)) >= 0;
+        verb_put_json(buf_view(&map), l->n == 1, &text);
+        return printf("%s%s", l->n == 1 ? "[" : "", buf_cstr(&text)) >= 0;
     }
     text_put_hex(&sid, VIEW_ARR(x->sid));
     printf("%s  %-9s  %-9s  %-8s  %s  %-20s  %s%s%s\n", buf_cstr(&sid), x->a_id, x->b_id, x->state,
@@ -219,7 +219,9 @@ int verb_session_list(int argc, char **argv)
         return VERB_FAILED;
     if (!store_session_before(store, INT64_MAX, print_session, &l, &err))
         return verb_fail(&err);
-    if (!l.n && !l.is_json)
+    if (l.is_json)
+        printf("%s]\n", l.n ? "" : "[");
+    else if (!l.n)
         printf("there is no session\n");
     return VERB_DONE;
 }

@@ -166,7 +166,7 @@ static int take_option(struct order *o, int argc, char **argv, int *i)
     if (equals)
         *equals = '\0';
     if (strcmp(word, "json") == 0 && !value) {
-        o->words.json = true;
+        o->cli->json = o->words.json = true;
         return 0;
     }
     bool is_own = has_word(o->verb->options, word, &is_flag);
@@ -273,6 +273,10 @@ static void end(struct order *o, int status)
 static void fail(struct order *o, const struct peer_error *error,
                  const struct peer_message *message)
 {
+    if (o->n_items && o->words.json && o->verb->answer == LIST) { /* some pages of it were printed */
+        printf("]\n");
+        o->cli->json = false;
+    }
     end(o, rpc_fail(o->cli, "admin", error, message));
 }
 
@@ -382,6 +386,12 @@ static void write_join(struct order *o, const char *join)
     FILE *to = stdout;
     int fd = -1;
 
+    if (o->words.json && !o->out) {
+        printf("{\"join\": \"%s.%s\"}\n", join, o->token); /* neither has a character that JSON escapes */
+        cli_say("a secret: whoever has it may join with it");
+        end(o, 0);
+        return;
+    }
     if (o->out) {
         fd = open(o->out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         to = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -396,6 +406,11 @@ static void write_join(struct order *o, const char *join)
         fprintf(stderr, "warren: admin: %s could not be written\n", o->out ? o->out : "it");
         end(o, 1);
         return;
+    }
+    if (o->words.json) {
+        fputs("{\"written\": ", stdout);
+        cli_json_text(stdout, o->out);
+        puts("}");
     }
     cli_say("a secret: whoever has it may join with it");
     end(o, 0);
@@ -447,6 +462,8 @@ static void take_verify(struct order *o, const char *json)
     last = at ? strtoull(at, NULL, 10) : 0;
     const char *is_point = admin_member(json, "checkpoint_is_bad", &stop);
 
+    if (bad_no && o->words.json)
+        printf("{\"entries\": %llu, \"bad\": %llu}\n", last, bad_no);
     if (is_point && strncmp(is_point, "true", 4) == 0) {
         fprintf(
             stderr,

@@ -119,7 +119,7 @@ def sessions_are_listed_and_closed(net):
     bob = net.wait_chat("bob", "--accept")
     alice = net.dial_chat("alice", "bob")
     alice.wait_line(alice.err, "linked with")
-    sid = json.loads(den(net, "session", "list", "--open", "--json").stdout.splitlines()[0])["sid"]
+    sid = json.loads(den(net, "session", "list", "--open", "--json").stdout)[0]["sid"]
     den(net, "session", "close", sid)
     tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
     alice.stop()
@@ -332,6 +332,38 @@ def whatever_is_administered_is_shown_by_network_and_by_socket(net):
     admin(net, "peer", "get", net.ids["alice"], "--json")
     lines = admin(net, "audit", "export").stdout
     tap.check_in("whole and in order", run([net.program("warren-den"), "audit", "check", "-"], input=lines).stdout)
+
+
+def whole(said, what):
+    """One JSON value, and nothing else."""
+    try:
+        return json.loads(said.stdout)
+    except json.JSONDecodeError:
+        raise tap.Failed(f"{what}: not JSON: {said.stdout!r} {said.stderr!r}") from None
+
+
+@tap.test
+def json_is_json_when_all_is_well_and_when_it_is_not(net):
+    alice, policy = net.ids["alice"], net.path("den/policy.yaml")
+    for verb in ("token list", "waiting list", "peer list", "name list", "rollover status", f"policy check {policy}", "policy test", "policy list", "policy show",
+                 "policy diff", f"policy why {alice} {alice} chat", f"policy replay {policy}", "cert list", "cert list --id 999999", "status", "session list",
+                 "session list --open"):
+        said = [net.program("warren-den"), *verb.split(), "--json"]
+        whole(run(said if "check" in verb else [*said, "--config", net.path("den/den.conf")]), verb)
+    for verb, status in (("policy show 999", 1), (f"policy why {alice} {alice} chat --at 2020-01-01", 1), (f"policy why {alice} x chat", 2),
+                         ("cert list --state odd", 2), ("policy diff 1 999", 1), ("policy replay /nowhere", 1), ("peer list --odd", 2)):
+        error = whole(den(net, *verb.split(), "--json", wanted=status), verb)
+        tap.check("errors" in error or {"code", "cause", "remedy"} == set(error["error"]), f"{verb}: {error}")
+    error = whole(run([net.program("warren-den"), "session", "list", "--json", "--config", "/nowhere"], wanted=1), "no configuration")
+    tap.check(error["error"]["code"] == "not_found", error)
+    for verb in ("peer get 999999", "session close 00", f"session close {32 * '0'}", f"peer groups {alice} Bad", "name assign x@y 999999", "token revoke 00000000"):
+        error = whole(admin(net, *verb.split(), "--json", wanted=None), verb)
+        tap.check(error["error"]["code"] and error["error"]["cause"], f"{verb}: {error}")
+    joins = whole(admin(net, "token", "add", "--label", "for json", "--json"), "token add")
+    tap.check(joins["join"].startswith("warren://") and "wt1" in joins["join"], "token add")
+    told = whole(admin(net, "token", "add", "--json", "--out", net.path("one.join")), "token add --out")
+    tap.check(told == {"written": net.path("one.join")}, str(told))
+    tap.check(whole(admin(net, "token", "revoke", joins["join"][-4:], "--json", wanted=None), "token revoke")["error"], "too few digits")
 
 
 @tap.test

@@ -134,8 +134,7 @@ def a_list_counts(net):
     then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400 - 120))
     net.join("bob")
     run(net.warren("bob", "export-cert", "--out", net.path("bob.pem")))
-    serial = next(json.loads(line)["serial"] for line in
-                  run([*den, "cert", "list", "--json", "--id", net.ids["alice"], *config]).stdout.splitlines())
+    serial = json.loads(run([*den, "cert", "list", "--json", "--id", net.ids["alice"], *config]).stdout)[0]["serial"]
     run([*den, "cert", "revoke", serial, *config])
     net.den.wait_line(net.den.err, r"event=revocations\.taken")
     net.join("carol")  # comes with the new list

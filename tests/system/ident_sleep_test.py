@@ -91,7 +91,7 @@ def and_so_does_one_whose_sleep_was_the_networks_too(net):
 @tap.test
 def no_serial_was_used_twice(net):
     text = run([net.program("warren-den"), "cert", "list", "--config", net.path("den/den.conf"), "--json"]).stdout
-    serials = [json.loads(line)["serial"] for line in text.splitlines()]
+    serials = [cert["serial"] for cert in json.loads(text)]
     tap.check(len(serials) == len(set(serials)) and len(serials) >= 10, str(len(serials)))
     done = run([net.program("warren-den"), "audit", "verify", "--config", net.path("den/den.conf")])
     tap.check_in("whole and in order", done.stdout)

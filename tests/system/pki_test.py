@@ -30,7 +30,7 @@ def openssl(net, *words, wanted=0):
 
 
 def listed(net, *words):
-    return [json.loads(line) for line in den(net, "cert", "list", "--json", *words).stdout.splitlines()]
+    return json.loads(den(net, "cert", "list", "--json", *words).stdout)
 
 
 def pem_of(net, serial, name):

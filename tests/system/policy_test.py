@@ -104,7 +104,7 @@ def versions_are_kept_compared_and_replayed(net):
     alice.wait_line(alice.err, "linked with")
     alice.stop()
     bob.wait_line(bob.err, "waiting for the next call")
-    listed = json.loads(run([net.program("warren-den"), "session", "list", "--config", net.path("den/den.conf"), "--json"]).stdout.splitlines()[0])
+    listed = json.loads(run([net.program("warren-den"), "session", "list", "--config", net.path("den/den.conf"), "--json"]).stdout)[0]
     tap.check(listed["state"] == "closed" and listed["path"].split()[0] in ("direct", "relay") and
               listed["sent_by_caller"] > 0 and listed["sent_by_called"] > 0, f"the session as it is listed: {listed}")
     bob.stop()
