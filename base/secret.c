@@ -95,6 +95,13 @@ static bool is_done(const char *path, bool is_sealed, struct view next)
     return secret_read(path, MAX_SECRET, next, &bytes, &ignored);
 }
 
+/* Sealing takes a while: who destroyed the file meanwhile does not find it again. */
+static bool rewrite(const char *path, struct view bytes, unsigned mode, struct err *err)
+{
+    return file_exists(path) ? file_write(path, bytes, mode, err)
+                             : err_set(err, ERR_NOT_FOUND, "%s: it was removed meanwhile", path);
+}
+
 bool secret_change(const char *path, struct view old, struct view next, struct err *err)
 {
     _buf_wipe_ bytes = { 0 };
@@ -104,7 +111,7 @@ bool secret_change(const char *path, struct view old, struct view next, struct e
     if (!secret_is_sealed(path, &is_sealed, err))
         return false;
     if (secret_read(path, MAX_SECRET, old, &bytes, &why))
-        return (!is_sealed && next.len == 0) || secret_write(path, buf_view(&bytes), next, err);
+        return (!is_sealed && next.len == 0) || put(rewrite, path, buf_view(&bytes), next, err);
     if (is_done(path, is_sealed, next))
         return true;
     *err = why;

@@ -46,12 +46,18 @@ static bool walk(const char *dir, each_key *each, void *user, struct err *err)
     return true;
 }
 
+/* den destroys what a rollover left unlisted while others look at the folder. */
+static bool is_gone(const char *path)
+{
+    return !file_exists(path);
+}
+
 static bool look(void *user, const char *path, struct err *err)
 {
     bool *are = user, is = false;
 
     if (!secret_is_sealed(path, &is, err))
-        return false;
+        return is_gone(path);
     *are |= is;
     return true;
 }
@@ -102,8 +108,10 @@ static bool change(void *user, const char *path, struct err *err)
         c->n_elsewhere++;
         return true;
     }
+    if (!secret_change(path, c->old, c->next, err))
+        return is_gone(path);
     c->n++;
-    return secret_change(path, c->old, c->next, err);
+    return true;
 }
 
 bool keys_change_passphrase(const char *dir, struct view old, struct view next, size_t *ret_n,

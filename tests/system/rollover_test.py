@@ -418,9 +418,12 @@ def start_locked_den(net):
 
 @tap.test
 def new_keys_are_sealed_as_the_others_are(net):
-    net.den.stop()
-    done = with_passphrases(den(net, "passphrase"), new_passphrase_fd="den's own words")
+    for words in (["stage", "--what", "den-sign"], ["back"]):
+        done = with_passphrases(den(net, "rollover", *words, "--root-key", root_key(net)), root_passphrase_fd=net.root_passphrase)
+        tap.check(done.returncode == 0, done.stderr)
+    done = with_passphrases(den(net, "passphrase"), new_passphrase_fd="den's own words")  # while den destroys what was staged
     tap.check(done.returncode == 0, done.stderr)
+    net.den.stop()
     before = set(glob.glob(net.path("den/*.key")))
     stage = den(net, "rollover", "stage", "--root-key", root_key(net))
     done = with_passphrases(stage, root_passphrase_fd=net.root_passphrase, passphrase_fd="others")
