@@ -81,9 +81,37 @@ static bool check_keys(const struct admin_row *row, struct view body, struct err
     return true;
 }
 
+struct ending {
+    const struct admin *a;
+    struct err *err;
+    bool ok;
+};
+
+static bool end_order(void *user, const struct store_token *token)
+{
+    struct ending *e = user;
+    const struct admin_place *place = e->a->place;
+
+    if (token->revoked_at == e->a->deed.at && token->for_id[0] != '\0')
+        e->ok = place->end_order(place->user, VIEW_ARR(token->pk), e->err);
+    return e->ok;
+}
+
+/* With a token for a new key ends the order to the signer that named it. */
+static bool end_orders(const struct admin *a, struct err *err)
+{
+    struct ending e = { a, err, true };
+
+    if (!a->place || !a->place->end_order)
+        return true;
+    return (store_token_each(a->store, end_order, &e, err) && e.ok) ||
+           err_wrap(err, "it was done, and the signer's order stands");
+}
+
 bool admin_run(const struct admin_row *row, const struct admin *a, struct buf *to, struct err *err)
 {
-    return check_keys(row, a->body, err) && row->act(a, to, err);
+    return check_keys(row, a->body, err) && row->act(a, to, err) &&
+           (row->kind != ADMIN_CHANGES || end_orders(a, err));
 }
 
 /* ---- words --------------------------------------------------------------------------------------- */

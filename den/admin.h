@@ -15,6 +15,8 @@ struct admin_place {
      * by hand. */
     bool (*order_key)(void *user, const char *id, struct view token_pk, uint64_t until,
                       struct err *err);
+    /* Takes that back. NULL with the other. */
+    bool (*end_order)(void *user, struct view token_pk, struct err *err);
     /* The policy's file, whole. NULL: it is not changed from here. */
     bool (*read_policy)(void *user, struct buf *ret_text, struct err *err);
     bool (*keep_policy)(void *user, struct view text, struct err *err);

@@ -507,6 +507,13 @@ static bool order_key(void *user, const char *id, struct view token_pk, uint64_t
     return vault_order_add(den->config->state, id, token_pk, until, err);
 }
 
+static bool end_order(void *user, struct view token_pk, struct err *err)
+{
+    struct den *den = user;
+
+    return vault_order_end(den->config->state, token_pk, err);
+}
+
 static bool read_policy_file(void *user, struct buf *ret_text, struct err *err)
 {
     struct den *den = user;
@@ -599,6 +606,7 @@ static bool make_core(struct den *den, struct err *err)
     den->place = (struct admin_place){
         .join_host = c->join_host,
         .order_key = c->signer && *c->signer ? NULL : order_key,
+        .end_order = c->signer && *c->signer ? NULL : end_order,
         .read_policy = read_policy_file,
         .keep_policy = keep_policy,
         .put_facts = put_facts,

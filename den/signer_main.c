@@ -239,6 +239,27 @@ static int verb_allow(int argc, char **argv)
     return DONE;
 }
 
+static int verb_disallow(int argc, char **argv)
+{
+    static const char *const alone_names[] = { "TOKEN" };
+    const char *folder = NULL, *typed = NULL;
+    const struct args_option options[] = { { "folder", &folder, true, NULL } };
+    uint8_t token[KEY_SIZE];
+    struct err err = { 0 };
+
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err))
+        return misuse(&err);
+    if (!text_read_hex(view_text(typed), token, sizeof(token))) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "expected the 64 digits that `warren-den-signer allow` was given");
+        return misuse(&err);
+    }
+    if (!vault_order_end(folder, VIEW_ARR(token), &err))
+        return fail(&err);
+    printf("no ID gets a new key with that token any more\n");
+    return DONE;
+}
+
 static int verb_allow_router(int argc, char **argv)
 {
     static const char *const alone_names[] = { "KEY" };
@@ -279,6 +300,7 @@ static const struct verb {
       "signs what that user's warren-den asks for, if its own book agrees" },
     { "allow", verb_allow, "ID TOKEN --folder DIR [--expires DURATION]",
       "the operator's order: whoever has that token may give this ID a new key" },
+    { "disallow", verb_disallow, "TOKEN --folder DIR", "takes that order back" },
     { "allow-router", verb_allow_router, "KEY --folder DIR",
       "the operator's order: that TLS key (SHA-256 of its SPKI) may have the router's name" },
     { "help", verb_help, "", "this" },

@@ -267,30 +267,6 @@ bool token_revoke(struct store *store, const struct store_token *token, const st
     return now.revoked_at || (end(open, &now, deed, err) && store_commit(open, err));
 }
 
-struct count {
-    const char *id;
-    uint64_t at;
-    size_t n;
-};
-
-static bool count_ended(void *user, const struct store_token *token)
-{
-    struct count *count = user;
-
-    count->n += token->revoked_at == count->at && strcmp(token->for_id, count->id) == 0;
-    return true;
-}
-
-bool token_n_ended(struct store *store, const char *id, uint64_t at, size_t *ret_n, struct err *err)
-{
-    struct count count = { .id = id, .at = at };
-
-    if (!store_token_each(store, count_ended, &count, err))
-        return false;
-    *ret_n = count.n;
-    return true;
-}
-
 const char *token_state(const struct store_token *token, uint64_t now)
 {
     if (token->revoked_at)

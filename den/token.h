@@ -51,8 +51,5 @@ bool token_revoke(struct store *store, const struct store_token *token, const st
                   uint64_t *ret_before, struct err *err);
 /* In an open transaction: no token gives this ID a new key any more. Each is audited as if revoked. */
 bool token_end_for(struct store *open, const char *id, const struct deed *deed, struct err *err);
-/* How many of those ended at that time (wall, ms), to say so. */
-bool token_n_ended(struct store *store, const char *id, uint64_t at, size_t *ret_n,
-                   struct err *err);
 /* "usable", "spent", "expired" or "revoked". */
 const char *token_state(const struct store_token *token, uint64_t now);

@@ -59,8 +59,9 @@ int verb_token_add(int argc, char **argv);
 int verb_token_list(int argc, char **argv);
 int verb_token_revoke(int argc, char **argv);
 int verb_peer_re_enrol(int argc, char **argv);
-/* To standard output, where join strings for a new key of that ID ended with what was done to it. */
-void verb_say_ended_tokens(const char *id, size_t n);
+/* Where join strings for a new key of an ID ended with what was done at that time (wall, ms): the signer's orders end too, or standard
+ * error says how to tell it; and if `id` is not NULL, standard output how many they are. VERB_DONE, VERB_FAILED. */
+int verb_end_orders(const char *config_path, struct store *store, const char *id, uint64_t at);
 
 /* verb_backup.c */
 int verb_backup(int argc, char **argv);

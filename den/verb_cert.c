@@ -181,15 +181,13 @@ static int revoke(const char *config, const struct revocation_words *words)
     const struct deed deed = deed_here(clock_wall_ms());
     struct store_revocation r = { 0 };
     bool is_new = false;
-    size_t n_tokens = 0;
     struct err err;
 
     if (!verb_open_to_change(config, &store))
         return VERB_FAILED;
     if (!revocation_resolve(store, words, clock_wall_ms(), &r, &err))
         return err.code == ERR_INVALID_ARGUMENT ? verb_misuse(&err) : verb_fail(&err);
-    if (!revocation_put_down(store, &r, &deed, &is_new, &err) ||
-        !token_n_ended(store, r.id, deed.at, &n_tokens, &err))
+    if (!revocation_put_down(store, &r, &deed, &is_new, &err))
         return verb_fail(&err);
     if (is_new)
         printf("revoked by %s, of %s: number %" PRIu64
@@ -197,8 +195,7 @@ static int revoke(const char *config, const struct revocation_words *words)
                revocation_kind_name(r.kind), r.id, r.no);
     else
         printf("was revoked before, by number %" PRIu64 "; nothing was changed\n", r.no);
-    verb_say_ended_tokens(r.id, n_tokens);
-    return VERB_DONE;
+    return verb_end_orders(config, store, r.id, deed.at);
 }
 
 int verb_revoke(int argc, char **argv)

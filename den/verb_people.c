@@ -192,25 +192,28 @@ int verb_peer_list(int argc, char **argv)
 }
 
 static int open_peer(int argc, char **argv, const char *const *alone_names, const char **alone,
-                     size_t n_alone, struct store **ret_store, struct store_identity *ret_who)
+                     size_t n_alone, const char **ret_config, struct store **ret_store,
+                     struct store_identity *ret_who)
 {
+    const struct args_option options[] = { { "config", ret_config, true } };
     struct err err;
-    int status = verb_open(argc, argv, alone_names, alone, n_alone, ret_store);
 
-    if (status != VERB_DONE)
-        return status;
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, alone, n_alone, &err))
+        return verb_misuse(&err);
+    if (!verb_open_to_change(*ret_config, ret_store))
+        return VERB_FAILED;
     return people_find(*ret_store, alone[0], ret_who, &err) ? VERB_DONE : verb_fail(&err);
 }
 
 int verb_peer_groups(int argc, char **argv)
 {
     static const char *const alone_names[] = { "ID", "GROUPS" };
-    const char *alone[2] = { 0 };
+    const char *alone[2] = { 0 }, *config = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
     const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
-    int status = open_peer(argc, argv, alone_names, alone, 2, &store, &who);
+    int status = open_peer(argc, argv, alone_names, alone, 2, &config, &store, &who);
 
     if (status != VERB_DONE)
         return status;
@@ -223,22 +226,19 @@ int verb_peer_groups(int argc, char **argv)
 int verb_peer_remove(int argc, char **argv)
 {
     static const char *const alone_names[] = { "ID" };
-    const char *alone[1] = { 0 };
+    const char *alone[1] = { 0 }, *config = NULL;
     _cleanup_(store_freep) struct store *store = NULL;
     struct store_identity who;
     const struct deed deed = deed_here(clock_wall_ms());
     struct err err;
-    int status = open_peer(argc, argv, alone_names, alone, 1, &store, &who);
+    int status = open_peer(argc, argv, alone_names, alone, 1, &config, &store, &who);
 
     if (status != VERB_DONE)
         return status;
-    size_t n_tokens = 0;
-    if (!people_remove(store, &who, &deed, &err) ||
-        !token_n_ended(store, who.id, deed.at, &n_tokens, &err))
+    if (!people_remove(store, &who, &deed, &err))
         return verb_fail(&err);
     printf("%s is admitted no more; its session and its links end\n", who.id);
-    verb_say_ended_tokens(who.id, n_tokens);
-    return VERB_DONE;
+    return verb_end_orders(config, store, who.id, deed.at);
 }
 
 /* ---- name ---------------------------------------------------------------------------------------- */

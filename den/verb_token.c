@@ -136,6 +136,8 @@ int verb_peer_re_enrol(int argc, char **argv)
         return verb_fail(&err);
     order.ret_pk = token_pk;
     status = print_join(config, out, &order);
+    if (status == VERB_DONE)
+        status = verb_end_orders(config, store, NULL, order.deed.at);
     if (status == VERB_DONE &&
         !order_signer(config, who.id, VIEW_ARR(token_pk), order.life_ms, expires))
         status = VERB_FAILED;
@@ -148,10 +150,45 @@ int verb_peer_re_enrol(int argc, char **argv)
     return status;
 }
 
-void verb_say_ended_tokens(const char *id, size_t n)
+struct ending {
+    const struct den_config *config;
+    uint64_t at;
+    size_t n;
+    bool ok;
+    struct err err;
+};
+
+static bool end_order(void *user, const struct store_token *token)
 {
-    if (n)
-        printf("join strings of peer re-enrol for %s that are no good any more: %zu\n", id, n);
+    struct ending *e = user;
+    char hex[RECORD_HEX];
+
+    if (token->revoked_at != e->at || token->for_id[0] == '\0')
+        return true;
+    e->n++;
+    if (e->config->signer && *e->config->signer)
+        fprintf(stderr,
+                "The signer has to be told too, on its own account:\n"
+                "  warren-den-signer disallow %s --folder SIGNER-FOLDER\n",
+                record_hex(VIEW_ARR(token->pk), hex));
+    else
+        e->ok = vault_order_end(e->config->state, VIEW_ARR(token->pk), &e->err);
+    return e->ok;
+}
+
+int verb_end_orders(const char *config_path, struct store *store, const char *id, uint64_t at)
+{
+    _cleanup_(config_deinit) struct den_config config = { 0 };
+    struct ending e = { .config = &config, .at = at, .ok = true };
+    struct err err;
+
+    if (!verb_load_config(config_path, &config))
+        return VERB_FAILED;
+    if (!store_token_each(store, end_order, &e, &err))
+        return verb_fail(&err);
+    if (id && e.n)
+        printf("join strings of peer re-enrol for %s that are no good any more: %zu\n", id, e.n);
+    return e.ok ? VERB_DONE : verb_fail(&e.err);
 }
 
 /* ---- list, revoke -------------------------------------------------------------------------------- */
@@ -267,17 +304,19 @@ int verb_token_list(int argc, char **argv)
 int verb_token_revoke(int argc, char **argv)
 {
     static const char *const alone_names[] = { "TOKEN" };
-    const char *digits = NULL;
+    const char *digits = NULL, *config = NULL;
+    const struct args_option options[] = { { "config", &config, true } };
     _cleanup_(store_freep) struct store *store = NULL;
     const struct deed deed = deed_here(clock_wall_ms());
     struct store_token token;
     char at[CLOCK_TEXT];
     uint64_t before;
     struct err err;
-    int status = verb_open(argc, argv, alone_names, &digits, 1, &store);
 
-    if (status != VERB_DONE)
-        return status;
+    if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &digits, 1, &err))
+        return verb_misuse(&err);
+    if (!verb_open_to_change(config, &store))
+        return VERB_FAILED;
     if (!token_by_name(store, digits, &token, &err) ||
         !token_revoke(store, &token, &deed, &before, &err))
         return verb_fail(&err);
@@ -285,5 +324,5 @@ int verb_token_revoke(int argc, char **argv)
         printf("was revoked before, at %s; nothing was changed\n", clock_text(before, at));
     else
         printf("revoked; %" PRIu64 " joined with it and stay\n", token.n_used);
-    return VERB_DONE;
+    return before ? VERB_DONE : verb_end_orders(config, store, NULL, deed.at);
 }

@@ -80,6 +80,8 @@ bool vault_book_keep_numbers(struct vault_book *book, struct err *err);
 /* Whoever proves that token may give the ID a new key, until then (wall, ms). */
 bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint64_t until,
                      struct err *err);
+/* Not any more: nothing happens where there is no such order. */
+bool vault_order_end(const char *dir, struct view token_pk, struct err *err);
 /* This TLS key (its SPKI's hash) may have the router's name. */
 bool vault_order_add_router(const char *dir, struct view spki_hash, uint64_t until,
                             struct err *err);

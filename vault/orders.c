@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MAX_ORDERS = 1 << 20 };
+enum { MAX_ORDERS = 1 << 20, MAX_FILE = 64 << 20 };
 
 static bool add(const char *dir, const struct buf *line, struct err *err)
 {
@@ -41,6 +41,25 @@ bool vault_order_add(const char *dir, const char *id, struct view token_pk, uint
     return add(dir, &line, err);
 }
 
+bool vault_order_end(const char *dir, struct view token_pk, struct err *err)
+{
+    _free_ char *path = file_path(dir, "signer.orders");
+    _buf_ line = { 0 }, hex = { 0 }, all = { 0 };
+
+    if (token_pk.len != KEY_SIZE)
+        return err_set(err, ERR_INVALID_ARGUMENT, "expected the 64 digits of a token's public key");
+    if (!file_exists(path))
+        return true;
+    if (!file_read(path, MAX_FILE, &all, err))
+        return false;
+    text_put_hex(&hex, token_pk);
+    if (!strstr(buf_cstr(&all), buf_cstr(&hex)))
+        return true;
+    put(&line, "end", VIEW(NULL, 0), token_pk);
+    buf_put_text(&line, "\n");
+    return add(dir, &line, err);
+}
+
 bool vault_order_add_router(const char *dir, struct view spki_hash, uint64_t until, struct err *err)
 {
     _buf_ line = { 0 };
@@ -66,7 +85,7 @@ static bool read_orders(int fd, struct buf *to, struct err *err)
     return true;
 }
 
-/* "re-enrol ID TOKEN UNTIL", "router SPKI UNTIL" */
+/* "re-enrol ID TOKEN UNTIL", "router SPKI UNTIL", "end TOKEN" */
 static bool is_order(struct view line, struct view wanted, uint64_t now)
 {
     uint64_t until = 0;
@@ -75,11 +94,13 @@ static bool is_order(struct view line, struct view wanted, uint64_t now)
            text_read_u64(view_sub(line, wanted.len, line.len), &until) && until > now;
 }
 
-static bool has_order(const struct vault_book *book, struct view wanted, uint64_t now,
-                      struct err *err)
+/* `ended`: the line that takes it back; empty: none does. The last word counts. */
+static bool has_order(const struct vault_book *book, struct view wanted, struct view ended,
+                      uint64_t now, struct err *err)
 {
     _buf_ all = { 0 };
     struct view rest;
+    bool has = false;
 
     if (!read_orders(vault_book_orders_fd(book), &all, err))
         return false;
@@ -89,16 +110,18 @@ static bool has_order(const struct vault_book *book, struct view wanted, uint64_
             break;
         struct view line = VIEW(rest.data, (size_t)(end - rest.data));
         if (is_order(line, wanted, now))
-            return true;
+            has = true;
+        else if (ended.len && view_starts(line, ended))
+            has = false;
         rest = view_sub(rest, line.len + 1, rest.len);
     }
-    return err_set(err, ERR_NOT_AUTHORIZED, "no operator has ordered it");
+    return has || err_set(err, ERR_NOT_AUTHORIZED, "no operator has ordered it");
 }
 
 bool vault_order_check(const struct vault_book *book, struct view id, struct view token_pk,
                        uint64_t now, struct err *err)
 {
-    _buf_ wanted = { 0 };
+    _buf_ wanted = { 0 }, ended = { 0 };
 
     if (vault_book_used(book, token_pk))
         return err_set(err, ERR_NOT_AUTHORIZED, "this token gave %.*s a new key before",
@@ -106,7 +129,8 @@ bool vault_order_check(const struct vault_book *book, struct view id, struct vie
     if (vault_book_orders_fd(book) < 0) /* in the operator's own process */
         return true;
     put(&wanted, "re-enrol", id, token_pk);
-    return has_order(book, buf_view(&wanted), now, err) ||
+    put(&ended, "end", VIEW(NULL, 0), token_pk);
+    return has_order(book, buf_view(&wanted), buf_view(&ended), now, err) ||
            (err->code == ERR_NOT_AUTHORIZED &&
             err_set(
                 err, ERR_NOT_AUTHORIZED,
@@ -121,7 +145,8 @@ bool vault_order_check_router(const struct vault_book *book, struct view spki_ha
     _buf_ wanted = { 0 }, hex = { 0 };
 
     put(&wanted, "router", VIEW(NULL, 0), spki_hash);
-    if (vault_book_orders_fd(book) >= 0 && has_order(book, buf_view(&wanted), now, err))
+    if (vault_book_orders_fd(book) >= 0 &&
+        has_order(book, buf_view(&wanted), VIEW(NULL, 0), now, err))
         return true;
     text_put_hex(&hex, spki_hash);
     return err_set(

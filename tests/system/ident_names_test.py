@@ -121,7 +121,11 @@ def the_end_of_the_key_before_ends_no_link_of_the_new_one(net):
 
 @tap.test
 def a_key_that_an_administrator_gave_is_asked_about(net):
-    text = den(net, "peer", "re-enrol", net.ids["bob"]).stdout
+    den(net, "peer", "re-enrol", net.ids["bob"])
+    text = den(net, "peer", "re-enrol", net.ids["bob"]).stdout  # which ends the one before, and the order to the signer with it
+    with open(net.path("den/signer.orders"), encoding="ascii") as f:
+        orders = f.read().splitlines()
+    tap.check([line.split()[0] for line in orders] == ["re-enrol", "end", "re-enrol"] and orders[0].split()[2] == orders[1].split()[1], str(orders))
     run(net.warren("bob2", "join"), input=text)
     # whoever still has the key before can do nothing with it, from the first moment on
     n = len(net.router.err)

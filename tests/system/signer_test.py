@@ -308,6 +308,15 @@ def a_new_key_needs_the_operators_order_there_too(net):
     run([readable(net), "allow", order.group(1), order.group(2), "--folder", net.path("signer")], **more)
     run(net.warren("dave2", "join"), input=done.stdout)
     tap.check(net.identity("dave2")["id"] == net.ids["dave"], "another ID")
+    done = den(net, "peer", "re-enrol", net.ids["dave"])
+    token = re.search(r"warren-den-signer allow \d+ ([0-9a-f]{64}) ", done.stderr).group(1)
+    run([readable(net), "allow", net.ids["dave"], token, "--folder", net.path("signer")], **more)
+    done = den(net, "token", "revoke", token[:16])
+    tap.check_in(f"warren-den-signer disallow {token} --folder", done.stderr)
+    run([readable(net), "disallow", token, "--folder", net.path("signer")], **more)
+    with open(net.path("signer/signer.orders"), encoding="ascii") as f:
+        tap.check_in(f"end {token}", f.read())
+    tap.check_in("was revoked before, at ", den(net, "token", "revoke", token[:16]).stdout)
 
 
 @tap.test

@@ -170,6 +170,10 @@ TEST(an_operator_orders_a_new_key_and_den_alone_cannot)
     CHECK_OK(vault_order_add(s.dir, "456000", key_public_view(token), NOW + DAY_MS, &err), err);
     CHECK_ERR(re_enrol(&s, token, dens), err, ERR_BAD_SIGNATURE);
     CHECK_ERR(re_enrol(&s, dens, dens), err, ERR_NOT_AUTHORIZED);
+    CHECK_OK(vault_order_end(s.dir, key_public_view(token), &err),
+             err); /* revoked before it was used */
+    CHECK_ERR(re_enrol(&s, token, token), err, ERR_NOT_AUTHORIZED);
+    CHECK_OK(vault_order_add(s.dir, "456000", key_public_view(token), NOW + DAY_MS, &err), err);
     CHECK_OK(re_enrol(&s, token, token), err);
     CHECK_OK(re_enrol(&s, token, token), err); /* the same again: den had not recorded it */
     scene_reopen(&s);
