@@ -53,16 +53,17 @@ static void pair_up(struct policy_diff *diff, size_t old, size_t new)
 /* Rules that say the same: the first of the one with the first of the other. */
 static void find_same(struct policy_diff *diff)
 {
-    _cleanup_(map_freep) struct map *next = map_new(); /* text -> where to look on from, plus one */
+    _cleanup_(map_freep) struct map *next = map_new(); /* text -> the twin to look on from */
 
     for (size_t i = 0; i < diff->before.policy->n; i++) {
         struct view text = buf_view(&diff->before.text[i]);
-        size_t from = (size_t)(uintptr_t)map_get(next, text);
-        for (size_t j = from; j < diff->after.policy->n; j++) {
+        const size_t *from = map_get(next, text);
+        for (size_t j = from ? (size_t)(from - diff->after.twin) : 0; j < diff->after.policy->n;
+             j++) {
             if (diff->after.twin[j] != SIZE_MAX || !view_eq(text, buf_view(&diff->after.text[j])))
                 continue;
             pair_up(diff, i, j);
-            map_set(next, text, (void *)(uintptr_t)(j + 1));
+            map_set(next, text, &diff->after.twin[j + 1]);
             break;
         }
     }

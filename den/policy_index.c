@@ -48,6 +48,7 @@ static uint32_t make_atom(struct policy_index *index, const struct who *who)
     if (atom)
         return atom;
     atom = (uint32_t)++index->n_atoms;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a number, which nobody follows */
     map_set(index->atoms, atom_key(who->kind, who->name, key), (void *)(uintptr_t)atom);
     return atom;
 }
