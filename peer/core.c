@@ -153,6 +153,7 @@ void core_begin(void *user)
     core->backlog_timer = loop_timer_new(core->loop, errand_drain, core);
     loop_timer_in(core->settle_timer, SETTLE_MS);
     watch_begin(core);
+    beside_begin(core);
     core_publish(core);
     if (core->alarm.code != ERR_NONE)
         core_alarm(core);
@@ -179,6 +180,7 @@ void core_end(void *user)
     acknowledge_before_end(core);
     core->is_closing = true;
     examine_end(core);
+    beside_end(core);
     stun_forget(core);
     nat_forget(core);
     watch_end(core);

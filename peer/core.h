@@ -86,6 +86,7 @@ struct core {
     struct permits permits;
     struct lan *lan;         /* NULL: no permit holds */
     struct examine *examine; /* NULL: nobody asked */
+    struct beside *beside;   /* beside.c; NULL: no other program can ask */
     enum peer_path policy;   /* of calls that are taken, and of dials that say nothing */
     struct buf serves_bytes; /* what `serves` borrows from */
     struct rpc_items serves;

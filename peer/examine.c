@@ -37,7 +37,7 @@ static void look_at_state(const struct core *core)
         finding_begin(&f, PEER_GOOD, "state", "%s: readable by its owner alone", dir);
     }
     finding_fact(&f, "folder", "%.100s", dir);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 static void look_at_addresses(const struct core *core)
@@ -57,7 +57,7 @@ static void look_at_addresses(const struct core *core)
     }
     finding_fact(&f, "ipv4", "%.100s", v4);
     finding_fact(&f, "ipv6", "%.100s", v6);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 /* ---- the door of the router, as it is without a proxy ---- */
@@ -104,7 +104,7 @@ static void tell_door(struct examine *examine)
                            "https_proxy if there is a proxy");
     }
     finding_fact(&f, "router", "%.90s:%u", core->join.hosts[0].host, core->join.hosts[0].port);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 static void on_door(void *user, const struct knock_result *result)
@@ -154,7 +154,7 @@ static void finish(struct examine *examine)
     struct core *core = examine->core;
 
     examine_end(core);
-    core_event(core, PEER_EVENT_EXAMINED);
+    beside_examined(core);
 }
 
 static bool is_ready(const struct examine *examine)
@@ -248,7 +248,7 @@ void examine_start(struct core *core)
 
 static void errand_examine(struct errand *errand)
 {
-    examine_start(errand->peer->core);
+    beside_owner_asks(errand->peer->core);
 }
 
 bool peer_examine(struct peer *peer, struct peer_error *ret_error)

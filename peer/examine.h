@@ -41,6 +41,13 @@ void examine_start(struct core *core);     /* none is under way */
 void examine_end(struct core *core);       /* what is under way, without a word */
 void examine_turn_page(struct core *core); /* something may have become known; NULL is fine */
 
+/* ---- beside.c: whom it is for, the application or another program of the owner ---- */
+void beside_begin(struct core *core);
+void beside_end(struct core *core);
+void beside_tell(const struct core *core, const struct finding *f);
+void beside_examined(struct core *core);
+void beside_owner_asks(struct core *core);
+
 /* ---- examine_router.c ---- */
 void examine_router(struct examine *examine); /* connected to it; tells */
 void examine_offline(struct examine *examine);

@@ -25,7 +25,7 @@ static void tell_udp(const struct core *core, const struct ice_nat *nat, const c
     }
     finding_fact(&f, "family", "%s", family);
     finding_fact(&f, "udp", "%s", ice_udp_name(nat->udp));
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 static void tell_nat(const struct core *core, const struct ice_nat *nat, const char *family)
@@ -46,7 +46,7 @@ static void tell_nat(const struct core *core, const struct ice_nat *nat, const c
     finding_fact(&f, "filtering", "%s", ice_filtering_name(nat->filtering));
     finding_fact(&f, "local", "%s", nat->local);
     finding_fact(&f, "mapped", "%s", nat->mapped);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 void examine_nat(const struct core *core)
@@ -66,5 +66,5 @@ void examine_nat(const struct core *core)
                   core->stun.host[0]
                       ? "the network's STUN server has no address that leads there from here"
                       : "the network has no STUN server, so nothing is known of UDP and NAT");
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }

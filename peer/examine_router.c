@@ -38,7 +38,7 @@ void examine_offline(struct examine *examine)
                            ? "try again; if it repeats, ask the operator whether the router runs"
                            : err_remedy(why));
     finding_fact(&f, "error", "%s", err_code_name(why->code));
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 static void tell_router(const struct core *core)
@@ -53,7 +53,7 @@ static void tell_router(const struct core *core)
                   host->host, host->port, core->join.network);
     finding_fact(&f, "host", "%.95s:%u", host->host, host->port);
     finding_fact(&f, "network", "%.100s", core->join.network);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 static void tell_den(const struct core *core)
@@ -70,7 +70,7 @@ static void tell_den(const struct core *core)
                       age / SECOND_MS);
     }
     finding_fact(&f, "heartbeat_age_ms", "%" PRIu64, age == UINT64_MAX ? 0 : age);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 /* ---- the clock ---- */
@@ -101,7 +101,7 @@ static void tell_clock(const struct core *core)
     finding_fact(&f, "ahead_ms", "%" PRId64, ahead);
     finding_fact(&f, "here", "%s", here);
     finding_fact(&f, "network", "%s", there);
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 /* ---- the certificate and what it stands on ---- */
@@ -119,7 +119,7 @@ static void tell_certificate(const struct core *core)
                             : "this machine has no certificate");
         finding_remedy(
             &f, "it is asked for by itself while den is there; if it repeats, ask the operator");
-        finding_tell(&f, core->hub, NULL);
+        beside_tell(core, &f);
         return;
     }
     finding_begin(&f, PEER_GOOD, "certificate",
@@ -129,7 +129,7 @@ static void tell_certificate(const struct core *core)
     finding_fact(&f, "issuer", "%.100s", facts->issuer);
     finding_fact(&f, "serial", "%.100s", facts->serial);
     finding_fact(&f, "not_after", "%s", clock_text(facts->not_after, at));
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 /* The end of what is above the leaf that comes first. */
@@ -178,7 +178,7 @@ static void tell_chain(const struct core *core)
     }
     finding_fact(&f, "manifest", "%" PRIu64, manifest->manifest_no);
     finding_fact(&f, "ends", "%s", clock_text(end, at));
-    finding_tell(&f, core->hub, NULL);
+    beside_tell(core, &f);
 }
 
 void examine_router(struct examine *examine)
@@ -279,7 +279,7 @@ bool examine_relay_done(struct examine *examine)
         finding_remedy(&f, "ask the operator: `relay` in router.conf, or a proxy before the router "
                            "that does not pass it on");
     }
-    finding_tell(&f, examine->core->hub, NULL);
+    beside_tell(examine->core, &f);
     examine_relay_end(examine);
     return true;
 }

@@ -14,7 +14,7 @@ static void tell_none(const struct examine *examine, const char *why)
     struct finding f;
 
     finding_begin(&f, PEER_NOTE, "turn", "%s", why);
-    finding_tell(&f, examine->core->hub, NULL);
+    beside_tell(examine->core, &f);
 }
 
 /* A server of a family that this machine does not have is nothing that could be mended there. */
@@ -62,7 +62,7 @@ static void tell_one(const struct examine_turn *turn)
         tell_bad(&f, turn, result->why);
     }
     finding_fact(&f, "server", "%s", turn->name);
-    finding_tell(&f, turn->examine->core->hub, NULL);
+    beside_tell(turn->examine->core, &f);
 }
 
 static void on_knocked(void *user, const struct turn_knock_result *result)

@@ -250,6 +250,10 @@ PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
  * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 15 seconds at most; it waits ten for the router. One
  * at a time. False: busy. */
 PEER_API bool peer_examine(struct peer *peer, struct peer_error *ret_error);
+/* The same by the program that uses the state folder now, for another one of its owner (peer_new() said busy), who has no event of
+ * it. A descriptor: each recv(2) gives one struct peer_finding, nothing at the end; close it. -1: busy (that program has no such door, or
+ * examines already: the descriptor then ends without a finding), not_joined. */
+PEER_API int peer_examine_beside(const char *state_dir, struct peer_error *ret_error);
 
 /* ---- links ------------------------------------------------------------------------------------------ */
 

@@ -88,6 +88,27 @@ def only_a_proxy_and_ipv6_alone(_):
 
 
 @tap.test
+def beside_a_program_that_runs(_):
+    reach.up("port", "open", "10ms")
+    bob = reach.wait()
+    alice = reach.warren("alice", "chat", reach.net.ids["bob"])
+    alice.wait_line(alice.err, "^path ")
+    for name in ("alice", "bob"):
+        status, found = doctor(name)
+        tap.check(status == 0 and verdict(found, "program") == ["note"], f"{found}")
+        for subject in ("state", "router", "den", "clock", "certificate", "chain", "relay", "tcp", "udp"):
+            tap.check(verdict(found, subject) == ["good"], f"{subject}: {found.get(subject)}")
+        tap.check(nat(found) == [NAMES["port" if name == "alice" else "open"]], f"{found['nat']}")
+    alice.write("still here\n")
+    bob.wait_line(bob.out, "still here$")
+    tap.check(not [line for line in bob.err + alice.err if "finding" in line or "relay answers" in line], "the chat was told of it")
+    for end in (alice, bob):
+        end.stop()
+    status, found = doctor("bob")
+    tap.check(status == 0 and "program" not in found, f"{found}")
+
+
+@tap.test
 def a_clock_that_is_wrong(_):
     reach.up("open", "open")
     status, found = doctor("alice", *fast(tap.build_dir(), 1, 20 * 60))
