@@ -225,20 +225,44 @@ def and_the_others(net):
     os.chown(net.path("root/root.2.key"), 0, 0)
 
 
+def by_response(net, step):
+    n = status(net)["manifest"] + 1
+    request, response = net.path(f"{n}.request"), net.path(f"{n}.response")
+    plain = [program(net, "warren-den"), "rollover", step, "--config", conf(net)]
+    words = ["--anyway"] if step == "retire" else []
+    run([*plain, "--request", request, *words])
+    tap.check(os.stat(request).st_uid == 0, "the request is not root's")
+    net.with_passphrase([program(net, "warren-den"), "root", "sign", request, "--root-key", root_key(net), "--yes", "-o", response,
+                         "--record", net.path("root/signed")])
+    run([*plain, "--response", response, *words])
+    heard(net, 0)
+    check_owners(net)
+
+
+def issuer(net, name):
+    return json.loads(run(net.warren(name, "id", "--json")).stdout)["issuer"]
+
+
 @as_root
 def by_request_and_response_too(net):
     for step in ("stage", "switch", "retire"):
-        request, response = net.path(f"{step}.request"), net.path(f"{step}.response")
-        plain = [program(net, "warren-den"), "rollover", step, "--config", conf(net)]
-        words = ["--anyway"] if step == "retire" else []
-        run([*plain, "--request", request, *words])
-        tap.check(os.stat(request).st_uid == 0, "the request is not root's")
-        net.with_passphrase([program(net, "warren-den"), "root", "sign", request, "--root-key", root_key(net), "--yes", "-o", response,
-                             "--record", net.path("root/signed")])
-        run([*plain, "--response", response, *words])
-        heard(net, 0)
-        check_owners(net)
+        by_response(net, step)
     net.join("dave")
+
+
+@as_root
+def and_back_again(net):
+    """First the switch is undone, then the stage: it ends as it began, and the signer signs with the key that it had."""
+    before, had = issuer(net, "dave"), keys(net, "den-signer")
+    for step, stage in (("stage", "staged"), ("switch", "switched"), ("back", "staged"), ("back", "none")):
+        by_response(net, step)
+        tap.check(status(net)["stage"] == stage, f"after {step}: {status(net)['stage']}")
+        run(net.warren("dave", "call", "network.whoami"))
+        heard(net, 1)
+    tap.check(issuer(net, "dave") == before, "dave's certificate is of the one that was taken back")
+    tap.check(keys(net, "den-signer") == had, f"the signer has {keys(net, 'den-signer')}")
+    net.join("dora")
+    tap.check(issuer(net, "dora") == before, "a new certificate is of the one that was taken back")
 
 
 @as_root
