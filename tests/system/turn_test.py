@@ -172,6 +172,27 @@ def the_server_takes_this_sessions_credential_alone(net):
 
 
 @tap.test
+def an_allocation_outlives_its_credential(net):
+    """A session that goes over the server for longer than den's ten minutes: what stands is refreshed, and nothing new is had."""
+    program = f"""
+import struct, sys, time
+sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
+import turnserver
+from turnclient import LIFETIME, REFRESH, Turn, attribute
+pair = turnserver.credential(sid="e" * 32, expires_in=2)
+first = Turn({TURN!r}, pair, {LEFT!r})
+print(first.allocate())
+until = int(pair[0].split(":")[0])
+while time.time() <= until + 1:
+    time.sleep(0.1)
+print(first.ask(REFRESH, attribute(LIFETIME, struct.pack("!I", 600))), first.permit({RIGHT!r}), Turn({TURN!r}, pair, {LEFT!r}).allocate())
+first.close()
+"""
+    said = run([*inside("left"), sys.executable, "-c", program]).stdout.split()
+    tap.check(said == ["0", "0", "0", "401"], f"allocation, refresh, permission, another allocation: {said}")
+
+
+@tap.test
 def without_a_server_den_gives_none_and_direct_works(net):
     turn.stop()
     tap.check_in("direct", talk(net, r"^path direct: "))

@@ -40,15 +40,17 @@ TEST(credentials_are_those_of_the_rest_scheme)
     _cleanup_(turn_freep) struct turn *turn = NULL;
     _buf_ bytes = { 0 }, other = { 0 };
 
-    CHECK_OK(turn_open("turn:a turn:a?transport=tcp", paths, &turn, &err), err);
-    CHECK_U64(turn_n_servers(turn), 2);
+    CHECK_OK(turn_open("turn:a turn:a?transport=tcp turn:[2001:db8::7]:443", paths, &turn, &err),
+             err);
+    CHECK_U64(turn_n_servers(turn), 3);
     CHECK_U64(turn_n_secrets(turn), 2);
     struct rpc_turn t = mint(turn, "456000", &bytes), u = mint(turn, "123456", &other);
     CHECK_VIEW(t.username, VIEW_LIT("1800000600:000102030405060708090a0b0c0d0e0f-456000"));
     CHECK_VIEW(t.password, VIEW_LIT("XkaAc4pEDLe2hA0uB702S2s882o="));
     CHECK_U64(t.expires_at, 1800000600000);
-    CHECK_U64(t.n_uris, 2);
+    CHECK_U64(t.n_uris, 3);
     CHECK_VIEW(t.uris[1], VIEW_LIT("turn:a?transport=tcp"));
+    CHECK_VIEW(t.uris[2], VIEW_LIT("turn:[2001:db8::7]:443"));
     CHECK(!view_eq(t.username, u.username) && !view_eq(t.password, u.password));
 }
 

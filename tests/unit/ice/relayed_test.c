@@ -5,6 +5,7 @@
 #include "tests/unit/ice/turn.h"
 
 #include <arpa/inet.h>
+#include <gio/gio.h>
 #include <glib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -228,6 +229,58 @@ TEST(the_server_may_have_a_name)
         return;
     const struct ice_turn turn = turn_at("localhost", false);
     carry(&turn);
+}
+
+/* ---- a name with several addresses -------------------------------------------------------------- */
+
+typedef GResolver Names;
+typedef GResolverClass NamesClass;
+GType names_get_type(void);
+G_DEFINE_TYPE(Names, names, G_TYPE_RESOLVER)
+
+static void names_look_up(GResolver *names, _unused_ const gchar *name, GCancellable *cancellable,
+                          GAsyncReadyCallback done, gpointer user)
+{
+    /* without a route; nobody there; silent; the server */
+    static const char *const texts[] = { "2001:db8::7", "::1", "127.0.0.77", "127.0.0.1" };
+    GTask *task = g_task_new(names, cancellable, done, user);
+    GList *all = NULL;
+
+    for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+        all = g_list_append(all, g_inet_address_new_from_string(texts[i]));
+    g_task_return_pointer(task, all, NULL);
+    g_object_unref(task);
+}
+
+static GList *names_finish(_unused_ GResolver *names, GAsyncResult *result, GError **error)
+{
+    return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+static void names_class_init(NamesClass *class)
+{
+    class->lookup_by_name_async = names_look_up;
+    class->lookup_by_name_finish = names_finish;
+}
+
+static void names_init(_unused_ Names *names)
+{
+}
+
+TEST(each_address_of_a_name_is_tried)
+{
+    GResolver *names, *usual;
+
+    if (!need_server())
+        return;
+    const struct ice_turn turn = turn_at("turn.corp.example", false);
+    usual = g_resolver_get_default();
+    names = g_object_new(names_get_type(), NULL);
+    g_resolver_set_default(names);
+    carry(&turn);
+    g_resolver_set_default(usual);
+    g_object_unref(names);
+    g_object_unref(usual);
 }
 
 TEST(a_server_that_is_silent_over_udp_is_asked_over_tcp)
