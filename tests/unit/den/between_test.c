@@ -198,26 +198,14 @@ TEST(an_id_is_kept_once)
 
 /* ---- approved ------------------------------------------------------------------------------------- */
 
-static struct key *waiting_token(struct world *w, const char *groups)
-{
-    struct key *token = key_new();
-    struct store_token t = { .role = "peer", .uses = 1, .uses_left = 1, .needs_approval = true };
-    struct err err = { 0 };
-
-    snprintf(t.groups, sizeof(t.groups), "%s", groups);
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-          store_commit(w->store, &err));
-    return token;
-}
-
 /* What the operator saw is what is approved; what the machine asked meanwhile stays in its row. */
 TEST(who_waits_is_let_in_for_what_the_operator_saw)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *small = waiting_token(w, "guests"),
-                                    *large = waiting_token(w, "staff");
+    const struct store_token t = { .groups = "guests", .needs_approval = true },
+                             u = { .groups = "staff", .needs_approval = true };
+    _cleanup_(key_freep) struct key *small = world_add_token(w, t), *large = world_add_token(w, u);
     const struct deed deed = deed_of(w);
     struct store_waiting seen, is;
     enum store_found found;
@@ -245,30 +233,11 @@ TEST(who_waits_is_let_in_for_what_the_operator_saw)
 
 /* ---- while the router says whether it is there ------------------------------------------------------ */
 
-static void answer_online(struct world *w, bool is_online)
-{
-    struct world_call *call;
-
-    while ((call = world_pending(w, "network.peer.get"))) {
-        struct buf answer = { 0 };
-        rpc_put_array(&answer, 1);
-        rpc_put_map(&answer, 1);
-        rpc_put_str(&answer, "online");
-        rpc_put_bool(&answer, is_online);
-        world_result(call, &answer);
-    }
-}
-
 static void join_for_a_while(struct world *w, struct world_peer *peer)
 {
-    _cleanup_(key_freep) struct key *token = key_new();
-    struct store_token t = { .role = "peer", .vanish_after = HOUR_MS };
-    struct err err = { 0 };
+    _cleanup_(key_freep) struct key *token =
+        world_add_token(w, (struct store_token){ .vanish_after = HOUR_MS });
 
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK_OK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-                 store_commit(w->store, &err),
-             err);
     world_take_id(w, world_admit(w, peer, token), peer);
     CHECK(find(w, peer).kind == STORE_EPHEMERAL);
 }
@@ -284,19 +253,16 @@ TEST(a_device_that_was_removed_is_not_seen_again_and_has_not_vanished)
         world_jump(w, 2 * HOUR_MS);
         CHECK(world_pending(w, "network.peer.get"));
         world_before_begin(take_away, &d);
-        answer_online(w, is_online);
+        world_answer_online(w, is_online);
         CHECK_U64(d.n, 1);
         CHECK(find(w, peer).ended == STORE_REMOVED);
         CHECK_U64(world_audited(w, "identity.vanished", peer->id), 0);
     }
 }
 
-TEST(an_id_that_was_kept_is_not_given_up)
+/* It was never used again: den asks whether it is there, before its ID is given up. */
+static void join_once(struct world *w, struct world_peer *peer)
 {
-    _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
-    struct deeds d = { w, peer, 0 };
-    size_t n_failed = world_logged("passing.failed", NULL);
     struct err err = { 0 };
 
     w->config.enrolment = DEN_OPEN;
@@ -305,8 +271,18 @@ TEST(an_id_that_was_kept_is_not_given_up)
     world_take_id(w, world_admit(w, peer, NULL), peer);
     world_jump(w, 3 * DAY_MS);
     CHECK(world_pending(w, "network.peer.get"));
+}
+
+TEST(an_id_that_was_kept_is_not_given_up)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
+    struct deeds d = { w, peer, 0 };
+    size_t n_failed = world_logged("passing.failed", NULL);
+
+    join_once(w, peer);
     world_before_begin(keep, &d);
-    answer_online(w, false);
+    world_answer_online(w, false);
     CHECK_U64(d.n, 1);
     CHECK(find(w, peer).kind == STORE_COMMITTED);
     CHECK_U64(world_logged("passing.failed", NULL), n_failed);
@@ -318,16 +294,10 @@ TEST(an_id_that_was_revoked_is_not_given_up)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
     struct deeds d = { w, peer, 0 };
-    struct err err = { 0 };
 
-    w->config.enrolment = DEN_OPEN;
-    w->config.provisional_life = DAY_MS;
-    CHECK_OK(world_restart(w, &err), err);
-    world_take_id(w, world_admit(w, peer, NULL), peer);
-    world_jump(w, 3 * DAY_MS);
-    CHECK(world_pending(w, "network.peer.get"));
+    join_once(w, peer);
     world_before_begin(revoke, &d);
-    answer_online(w, false);
+    world_answer_online(w, false);
     CHECK_U64(d.n, 1);
     CHECK(find(w, peer).is_revoked);
     world_jump(w, DAY_MS);

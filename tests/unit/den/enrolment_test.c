@@ -10,20 +10,6 @@
 
 #define POLICY "rules: [{from: group:staff, to: any, can: [chat]}]\n"
 
-static struct key *add_token(struct world *w, struct store_token t)
-{
-    struct key *token = key_new();
-    struct err err;
-
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    if (!*t.role)
-        snprintf(t.role, sizeof(t.role), "peer");
-    t.created_at = w->wall;
-    CHECK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-          store_commit(w->store, &err));
-    return token;
-}
-
 static struct store_identity find(struct world *w, const struct world_peer *peer)
 {
     struct store_identity who = { 0 };
@@ -47,7 +33,7 @@ TEST(a_reusable_token_is_never_spent_and_gives_its_groups)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(key_freep) struct key *token =
-        add_token(w, (struct store_token){ .uses = 0, .groups = "staff,night" });
+        world_add_token(w, (struct store_token){ .uses = 0, .groups = "staff,night" });
 
     for (int i = 0; i < 5; i++) {
         _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
@@ -59,7 +45,7 @@ TEST(a_reusable_token_is_never_spent_and_gives_its_groups)
 TEST(a_revoked_token_lets_nobody_in_and_who_joined_stays)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(key_freep) struct key *token = add_token(w, (struct store_token){ .uses = 0 });
+    _cleanup_(key_freep) struct key *token = world_add_token(w, (struct store_token){ .uses = 0 });
     _cleanup_(world_peer_freep) struct world_peer *first = world_stranger_new(w),
                                                   *second = world_stranger_new(w);
     struct store_token t = { 0 };
@@ -84,11 +70,11 @@ TEST(the_life_of_a_device_is_not_that_of_its_token)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(key_freep) struct key *token =
-        add_token(w, (struct store_token){ .uses = 1,
-                                           .uses_left = 1,
-                                           .expires_at = w->wall + HOUR_MS,
-                                           .device_life = 2 * DAY_MS });
-    _cleanup_(key_freep) struct key *next = add_token(w, (struct store_token){ .uses = 0 });
+        world_add_token(w, (struct store_token){ .uses = 1,
+                                                 .uses_left = 1,
+                                                 .expires_at = w->wall + HOUR_MS,
+                                                 .device_life = 2 * DAY_MS });
+    _cleanup_(key_freep) struct key *next = world_add_token(w, (struct store_token){ .uses = 0 });
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
     char id[STORE_ID];
 
@@ -106,37 +92,21 @@ TEST(an_ephemeral_device_vanishes_after_it_disconnected_and_not_before)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(key_freep) struct key *token =
-        add_token(w, (struct store_token){ .uses = 0, .vanish_after = HOUR_MS });
+        world_add_token(w, (struct store_token){ .uses = 0, .vanish_after = HOUR_MS });
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
-    struct world_call *call;
-    struct buf answer;
     char id[STORE_ID];
 
     snprintf(id, sizeof(id), "%s", world_take_id(w, world_admit(w, peer, token), peer));
     CHECK_U64(strlen(id), 9);
     for (int i = 0; i < 24; i++) { /* it is there for hours */
         world_jump(w, 10 * MINUTE_MS);
-        while ((call = world_pending(w, "network.peer.get"))) {
-            answer = (struct buf){ 0 };
-            rpc_put_array(&answer, 1);
-            rpc_put_map(&answer, 1);
-            rpc_put_str(&answer, "online");
-            rpc_put_bool(&answer, true);
-            world_result(call, &answer);
-        }
+        world_answer_online(w, true);
         CHECK(find(w, peer).ended == STORE_LIVES);
     }
     uint64_t left_at = w->wall, gone_at = 0;
     for (int i = 0; i < 12 && !gone_at; i++) {
         world_jump(w, 10 * MINUTE_MS);
-        while ((call = world_pending(w, "network.peer.get"))) {
-            answer = (struct buf){ 0 };
-            rpc_put_array(&answer, 1);
-            rpc_put_map(&answer, 1);
-            rpc_put_str(&answer, "online");
-            rpc_put_bool(&answer, false);
-            world_result(call, &answer);
-        }
+        world_answer_online(w, false);
         if (find(w, peer).ended == STORE_VANISHED)
             gone_at = w->wall;
     }
@@ -199,9 +169,9 @@ TEST(who_is_turned_away_is_told_so)
 TEST(a_token_is_the_approval_unless_it_was_made_without)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(key_freep) struct key *good = add_token(w, (struct store_token){ .uses = 0 });
+    _cleanup_(key_freep) struct key *good = world_add_token(w, (struct store_token){ .uses = 0 });
     _cleanup_(key_freep) struct key *weak =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true });
+        world_add_token(w, (struct store_token){ .uses = 0, .needs_approval = true });
     _cleanup_(world_peer_freep) struct world_peer *a = world_stranger_new(w),
                                                   *b = world_stranger_new(w);
 
@@ -217,7 +187,7 @@ TEST(a_token_made_without_the_approval_waits_in_every_network)
     for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
         _cleanup_(world_freep) struct world *w = world_new(POLICY);
         _cleanup_(key_freep) struct key *weak =
-            add_token(w, (struct store_token){ .uses = 0, .needs_approval = true });
+            world_add_token(w, (struct store_token){ .uses = 0, .needs_approval = true });
         _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
         struct store_waiting row;
         struct err err = { 0 };
@@ -253,22 +223,6 @@ TEST(the_queue_is_bounded_for_each_source)
     world_check_refused(w, world_admit(w, other, NULL), ERR_PENDING);
 }
 
-static struct world_call *answer_online(struct world *w, bool is_online)
-{
-    struct world_call *call, *last = NULL;
-
-    while ((call = world_pending(w, "network.peer.get"))) {
-        struct buf answer = { 0 };
-        rpc_put_array(&answer, 1);
-        rpc_put_map(&answer, 1);
-        rpc_put_str(&answer, "online");
-        rpc_put_bool(&answer, is_online);
-        world_result(call, &answer);
-        last = call;
-    }
-    return last;
-}
-
 TEST(a_provisional_id_is_kept_by_coming_back_on_a_later_day)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
@@ -295,7 +249,7 @@ TEST(a_provisional_id_is_kept_by_coming_back_on_a_later_day)
     CHECK(find(w, faithful).kind == STORE_COMMITTED);
     for (int i = 0; i < 40; i++) {
         world_jump(w, DAY_MS);
-        answer_online(w, false);
+        world_answer_online(w, false);
     }
     CHECK_OK(store_identity_by_id(w->store, view_text(passing->id), &found, &who, &err), err);
     CHECK(found == STORE_NONE);
@@ -308,7 +262,7 @@ TEST(half_of_the_ids_are_the_most)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *token = add_token(w, (struct store_token){ .uses = 0 });
+    _cleanup_(key_freep) struct key *token = world_add_token(w, (struct store_token){ .uses = 0 });
     struct store_identity i = { .adm_no = 1, .role = "peer" };
     struct err err = { 0 };
 
@@ -329,7 +283,7 @@ TEST(who_was_removed_stays_out_and_keeps_the_id)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
-    _cleanup_(key_freep) struct key *token = add_token(w, (struct store_token){ .uses = 0 });
+    _cleanup_(key_freep) struct key *token = world_add_token(w, (struct store_token){ .uses = 0 });
     struct store_identity who = find(w, peer);
     struct err err;
 
@@ -346,7 +300,7 @@ TEST(a_key_that_the_signer_knows_gets_the_id_that_it_had)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
                                                   *other = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *token = add_token(w, (struct store_token){ .uses = 0 });
+    _cleanup_(key_freep) struct key *token = world_add_token(w, (struct store_token){ .uses = 0 });
     enum vault_claim claim;
     char has[STORE_ID];
     struct err err;
@@ -361,14 +315,6 @@ TEST(a_key_that_the_signer_knows_gets_the_id_that_it_had)
 }
 
 /* ---- tokens for a new key ---------------------------------------------------------------------- */
-
-static struct key *add_token_for(struct world *w, const char *id)
-{
-    struct store_token t = { .uses = 1, .uses_left = 1 };
-
-    snprintf(t.for_id, sizeof(t.for_id), "%s", id);
-    return add_token(w, t);
-}
 
 static void revoke_id(struct world *w, const char *id)
 {
@@ -421,18 +367,18 @@ TEST(a_revocation_ends_the_tokens_for_a_new_key)
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
                                                   *other = world_peer_new(w),
                                                   *next = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *before = add_token_for(w, peer->id),
-                                    *others = add_token_for(w, other->id);
+    _cleanup_(key_freep) struct key *before = world_token_for(w, peer->id),
+                                    *others = world_token_for(w, other->id);
 
     revoke_id(w, peer->id);
     check_ended_tokens(w, peer->id, 1);
     CHECK_U64(world_audited(w, "token.revoked", peer->id), 1);
     world_check_refused(w, world_admit(w, next, before), ERR_BAD_TOKEN);
     CHECK(find(w, peer).is_revoked);
-    _cleanup_(key_freep) struct key *between = add_token_for(w, peer->id);
+    _cleanup_(key_freep) struct key *between = world_token_for(w, peer->id);
     revoke_id(w, peer->id); /* again: not new */
     world_check_refused(w, world_admit(w, next, between), ERR_BAD_TOKEN);
-    _cleanup_(key_freep) struct key *behind = add_token_for(w, peer->id);
+    _cleanup_(key_freep) struct key *behind = world_token_for(w, peer->id);
     CHECK_STR(world_take_id(w, world_admit(w, next, behind), next), peer->id);
     CHECK(!find(w, next).is_revoked);
     _cleanup_(world_peer_freep) struct world_peer *third = world_stranger_new(w);
@@ -444,7 +390,7 @@ TEST(a_removal_ends_the_tokens_for_a_new_key)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w),
                                                   *next = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *before = add_token_for(w, peer->id);
+    _cleanup_(key_freep) struct key *before = world_token_for(w, peer->id);
     struct store_identity who;
     struct err err;
 
@@ -452,7 +398,7 @@ TEST(a_removal_ends_the_tokens_for_a_new_key)
     check_ended_tokens(w, peer->id, 1);
     CHECK_U64(world_audited(w, "token.revoked", peer->id), 1);
     world_check_refused(w, world_admit(w, next, before), ERR_BAD_TOKEN);
-    _cleanup_(key_freep) struct key *behind = add_token_for(w, peer->id);
+    _cleanup_(key_freep) struct key *behind = world_token_for(w, peer->id);
     who = find(w, peer); /* other groups are no removal */
     CHECK_OK(people_set_groups(w->store, &who, "staff",
                                &(struct deed){ .by = "uid 0", .at = w->wall }, &err),
@@ -479,8 +425,8 @@ static void re_enrol(struct world *w, const char *id, const struct key *token)
 /* Limited to so long by the token that it joined with. */
 static void join_for(struct world *w, struct world_peer *peer, uint64_t device_life)
 {
-    _cleanup_(key_freep) struct key *token =
-        add_token(w, (struct store_token){ .uses = 1, .uses_left = 1, .device_life = device_life });
+    _cleanup_(key_freep) struct key *token = world_add_token(
+        w, (struct store_token){ .uses = 1, .uses_left = 1, .device_life = device_life });
 
     world_take_id(w, world_admit(w, peer, token), peer);
 }
@@ -569,10 +515,10 @@ static void approve(struct world *w, const char *code)
 TEST(who_waits_with_another_token_gets_what_that_one_gives)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(key_freep) struct key *high =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
-    _cleanup_(key_freep) struct key *low =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
+    _cleanup_(key_freep) struct key *high = world_add_token(
+        w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(key_freep) struct key *low = world_add_token(
+        w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
     char code[RPC_CODE];
 
@@ -588,10 +534,10 @@ TEST(who_waits_with_another_token_gets_what_that_one_gives)
 TEST(an_approval_is_of_the_token_that_it_was_given_for)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(key_freep) struct key *low =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
-    _cleanup_(key_freep) struct key *high =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(key_freep) struct key *low = world_add_token(
+        w, (struct store_token){ .uses = 0, .needs_approval = true, .groups = "low" });
+    _cleanup_(key_freep) struct key *high = world_add_token(
+        w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w);
     char code[RPC_CODE];
 
@@ -604,8 +550,8 @@ TEST(an_approval_is_of_the_token_that_it_was_given_for)
 TEST(nobody_waits_with_a_token_that_was_revoked)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
-    _cleanup_(key_freep) struct key *token =
-        add_token(w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
+    _cleanup_(key_freep) struct key *token = world_add_token(
+        w, (struct store_token){ .uses = 0, .needs_approval = true, .role = "admin" });
     _cleanup_(world_peer_freep) struct world_peer *peer = world_stranger_new(w),
                                                   *denied = world_stranger_new(w);
     struct store_token row;

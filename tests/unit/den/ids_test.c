@@ -49,14 +49,8 @@ static void answer_all(struct world *w)
 {
     struct world_call *call;
 
-    while ((call = world_pending(w, "network.peer.get"))) {
-        struct buf answer = { 0 };
-        rpc_put_array(&answer, 1);
-        rpc_put_map(&answer, 1);
-        rpc_put_str(&answer, "online");
-        rpc_put_bool(&answer, random_below(2) == 0);
-        world_result(call, &answer);
-    }
+    while ((call = world_pending(w, "network.peer.get")))
+        world_say_online(call, random_below(2) == 0);
 }
 
 static void step(struct world *w, struct machine *m, struct key *const tokens[2], struct history *h)
@@ -104,18 +98,6 @@ static void step(struct world *w, struct machine *m, struct key *const tokens[2]
         note(h, &who);
 }
 
-static struct key *reusable(struct world *w, uint64_t vanish_after)
-{
-    struct key *token = key_new();
-    struct store_token t = { .role = "peer", .vanish_after = vanish_after };
-    struct err err;
-
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-          store_commit(w->store, &err));
-    return token;
-}
-
 static bool count(void *user, _unused_ const struct store_identity *who)
 {
     ++*(size_t *)user;
@@ -136,7 +118,8 @@ TEST(no_id_ever_has_two_owners)
     h.longest = (uint32_t)min_u64(4 * DAY_MS, 300 * DAY_MS * 30 / n);
     w->config.enrolment = DEN_OPEN;
     CHECK(world_unlimited(w));
-    struct key *tokens[2] = { reusable(w, 0), reusable(w, HOUR_MS) };
+    struct key *tokens[2] = { world_add_token(w, (struct store_token){ .vanish_after = 0 }),
+                              world_add_token(w, (struct store_token){ .vanish_after = HOUR_MS }) };
     for (size_t i = 0; i < n; i++) {
         if (random_below(200) == 0) {
             CHECK_OK(world_restart(w, &err), err);
@@ -172,7 +155,8 @@ TEST(ids_are_drawn_uniformly)
         world_new("rules: [{from: any, to: any, can: any, consent: deny}]\n");
     static size_t bins[BINS], last[10];
     size_t n = n_steps("WARREN_IDS_DRAWN", 1000);
-    _cleanup_(key_freep) struct key *token = reusable(w, 0);
+    _cleanup_(key_freep) struct key *token =
+        world_add_token(w, (struct store_token){ .vanish_after = 0 });
     double chi = 0, chi_last = 0;
 
     CHECK(world_unlimited(w));

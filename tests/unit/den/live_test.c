@@ -36,12 +36,7 @@ static void pass(struct scene *s, uint64_t ms, bool is_alice_online, bool is_bob
         while ((call = world_pending(s->w, "network.peer.get"))) {
             bool is_alice =
                 memmem(call->args.data, call->args.len, s->alice->id, strlen(s->alice->id)) != NULL;
-            struct buf args = { 0 };
-            rpc_put_array(&args, 1);
-            rpc_put_map(&args, 1);
-            rpc_put_str(&args, "online");
-            rpc_put_bool(&args, is_alice ? is_alice_online : is_bob_online);
-            world_result(call, &args);
+            world_say_online(call, is_alice ? is_alice_online : is_bob_online);
         }
     }
 }

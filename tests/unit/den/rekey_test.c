@@ -112,19 +112,13 @@ TEST(an_administrator_gives_an_id_a_new_key_that_it_confirms)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
     _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *token = key_new();
-    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
+    _cleanup_(key_freep) struct key *token = world_token_for(w, peer->id);
     struct store_identity who;
     enum store_found found;
     struct err err = { 0 };
     struct buf args = { 0 };
     uint8_t new_sig[SIG_SIZE];
 
-    snprintf(t.for_id, sizeof(t.for_id), "%s", peer->id);
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK_OK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-                 store_commit(w->store, &err),
-             err);
     CHECK_STR(world_take_id(w, world_admit(w, next, token), next), peer->id);
     world_check_refused(w, world_admit(w, peer, NULL), ERR_REVOKED);
 
@@ -212,15 +206,8 @@ TEST(certificates_of_the_key_before_end_where_an_administrator_gave_the_next)
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     _cleanup_(world_peer_freep) struct world_peer *peer = world_peer_new(w);
     _cleanup_(world_peer_freep) struct world_peer *next = world_stranger_new(w);
-    _cleanup_(key_freep) struct key *token = key_new();
-    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
-    struct err err = { 0 };
+    _cleanup_(key_freep) struct key *token = world_token_for(w, peer->id);
 
-    snprintf(t.for_id, sizeof(t.for_id), "%s", peer->id);
-    memcpy(t.pk, key_public(token), KEY_SIZE);
-    CHECK_OK(store_begin(w->store, &err) && store_token_add(w->store, &t, &err) &&
-                 store_commit(w->store, &err),
-             err);
     world_take_id(w, world_admit(w, next, token), next);
     check_ended(w, peer->id, key_public_view(peer->key));
     CHECK(is_marked(w, peer));
@@ -261,12 +248,9 @@ struct restored {
 
 static void restored_fill(struct restored *r)
 {
-    struct store_token t = { .uses = 1, .uses_left = 1, .role = "peer" };
-    struct err err = { 0 };
     struct change c;
 
     r->w = world_new(POLICY);
-    r->token = key_new();
     r->peer = world_peer_new(r->w);
     r->second = world_stranger_new(r->w);
     r->third = world_stranger_new(r->w);
@@ -276,11 +260,7 @@ static void restored_fill(struct restored *r)
     move_book(r->w, &c);
     c = change(r->w, r->second, r->third->key, 2);
     move_book(r->w, &c);
-    snprintf(t.for_id, sizeof(t.for_id), "%s", r->peer->id);
-    memcpy(t.pk, key_public(r->token), KEY_SIZE);
-    CHECK_OK(store_begin(r->w->store, &err) && store_token_add(r->w->store, &t, &err) &&
-                 store_commit(r->w->store, &err),
-             err);
+    r->token = world_token_for(r->w, r->peer->id);
 }
 
 static void restored_deinit(struct restored *r)

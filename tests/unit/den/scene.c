@@ -83,15 +83,9 @@ uint64_t scene_dial(struct world *w, const struct dial *dial)
 void scene_say_online(struct world *w, bool is)
 {
     struct world_call *call = world_pending(w, "network.peer.get");
-    struct buf args = { 0 };
 
-    if (!CHECK(call))
-        return;
-    rpc_put_array(&args, 1);
-    rpc_put_map(&args, 1);
-    rpc_put_str(&args, "online");
-    rpc_put_bool(&args, is);
-    world_result(call, &args);
+    if (CHECK(call))
+        world_say_online(call, is);
 }
 
 void scene_say_installed(struct world *w)

@@ -606,6 +606,25 @@ struct rpc_heartbeat world_heartbeat(const struct world *w)
     return h;
 }
 
+void world_say_online(struct world_call *call, bool is)
+{
+    struct buf answer = { 0 };
+
+    rpc_put_array(&answer, 1);
+    rpc_put_map(&answer, 1);
+    rpc_put_str(&answer, "online");
+    rpc_put_bool(&answer, is);
+    world_result(call, &answer);
+}
+
+void world_answer_online(struct world *w, bool is)
+{
+    struct world_call *call;
+
+    while ((call = world_pending(w, "network.peer.get")))
+        world_say_online(call, is);
+}
+
 /* ---- peers --------------------------------------------------------------------------------- */
 
 struct view world_beacon(const struct world *w)
@@ -615,14 +634,29 @@ struct view world_beacon(const struct world *w)
 
 struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at)
 {
+    struct store_token t = { .uses = uses, .uses_left = uses, .expires_at = expires_at };
+
+    snprintf(t.role, sizeof(t.role), "%s", role);
+    return world_add_token(w, t);
+}
+
+struct key *world_token_for(struct world *w, const char *id)
+{
+    struct store_token t = { .uses = 1, .uses_left = 1 };
+
+    snprintf(t.for_id, sizeof(t.for_id), "%s", id);
+    return world_add_token(w, t);
+}
+
+struct key *world_add_token(struct world *w, struct store_token t)
+{
     struct key *token = key_new();
-    struct store_token t = {
-        .uses = uses, .uses_left = uses, .created_at = w->wall, .expires_at = expires_at
-    };
     struct err err;
 
     memcpy(t.pk, key_public(token), KEY_SIZE);
-    snprintf(t.role, sizeof(t.role), "%s", role);
+    if (!*t.role)
+        snprintf(t.role, sizeof(t.role), "peer");
+    t.created_at = w->wall;
     if (!store_begin(w->store, &err) || !store_token_add(w->store, &t, &err) ||
         !store_commit(w->store, &err))
         check_failed(__FILE__, __LINE__, "token: %s", err.text);

@@ -94,6 +94,9 @@ struct world_call *world_pending(struct world *w,
 void world_result(struct world_call *call, struct buf *args); /* taken and freed */
 void world_progress(struct world_call *call);
 void world_fail(struct world_call *call, enum err_code code);
+/* The router's answer to "network.peer.get"; and that to all that are pending. */
+void world_say_online(struct world_call *call, bool is);
+void world_answer_online(struct world *w, bool is);
 const struct world_event *world_last_event(const struct world *w, const char *topic);
 uint64_t world_number(struct world *w, const char *name);
 /* How many audit entries hold all of these texts (b may be NULL). */
@@ -114,6 +117,10 @@ struct world_peer {
 /* The TLS key that it asks for certificates with: superseded, as an operator puts it into the store, and den has looked. */
 void world_revoke_tls_key(struct world *w, const struct world_peer *peer);
 struct key *world_token(struct world *w, const char *role, uint64_t uses, uint64_t expires_at);
+/* Recorded as made now, for peers where `t` names no role; its key is drawn. */
+struct key *world_add_token(struct world *w, struct store_token t);
+/* One that gives that ID a new key, once. */
+struct key *world_token_for(struct world *w, const char *id);
 void world_put_signed(struct buf *args, enum rpc_word word, const void *statement,
                       const struct key *key);
 struct rpc_enrol world_enrol(const struct world *w, const struct world_peer *peer,

@@ -55,6 +55,23 @@ int __wrap_EVP_PKEY_sign(EVP_PKEY_CTX *ctx, unsigned char *sig, size_t *len,
     return ok;
 }
 
+/* A network, and a request for a peer's key. */
+struct scene {
+    struct net net;
+    struct pki_csr *csr;
+};
+
+static bool scene_init(struct scene *s, struct err *err)
+{
+    return net_init(&s->net, err) && new_csr(&s->csr, err);
+}
+
+static void scene_deinit(struct scene *s)
+{
+    pki_csr_free(s->csr);
+    net_deinit(&s->net);
+}
+
 /* By OpenSSL's own way. */
 static bool is_signed_by(const struct pki_cert *cert, const struct pki_ca *ca)
 {
@@ -89,36 +106,35 @@ TEST(serials_are_positive_and_never_the_same)
 
 TEST(a_leaf_says_what_the_order_says)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
     struct pki_order order = net_order(PKI_PEER, "123456789");
     uint8_t by_csr[HASH_SIZE], by_cert[HASH_SIZE];
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
     order.crl_url = "http://pki.corp.example/crl";
     order.ca_url = "http://pki.corp.example/"
                    "ca?with=a%20long%20name-and-more-than-a-hundred-and-twenty-seven-octets-"
                    "so-that-the-lengths-around-it-take-two-octets-each";
-    CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+    CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
     CHECK_STR(pki_cert_facts(cert)->names, "DNS:123456789.corp.example");
     CHECK_VIEW(pki_cert_serial(cert), VIEW(order.serial, order.serial_len));
-    pki_csr_spki_hash(csr, by_csr);
+    pki_csr_spki_hash(s.csr, by_csr);
     pki_cert_spki_hash(cert, by_cert);
     CHECK_VIEW(VIEW_ARR(by_cert), VIEW_ARR(by_csr));
-    CHECK_OK(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.corp.example", NET_NAME,
-                            &err),
+    CHECK_OK(pki_check_leaf(cert, pki_ca_cert(s.net.intermediate), "123456789.corp.example",
+                            NET_NAME, &err),
              err);
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456780.corp.example",
+    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(s.net.intermediate), "123456780.corp.example",
                              NET_NAME, &err),
               err, ERR_NAME_MISMATCH);
     CHECK_STR(err.text,
               "the certificate is for 123456789.corp.example, not 123456780.corp.example");
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.root), "123456789.corp.example", NET_NAME, &err),
-              err, ERR_BAD_CERTIFICATE);
-    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(net.intermediate), "123456789.else.example",
+    CHECK_ERR(
+        pki_check_leaf(cert, pki_ca_cert(s.net.root), "123456789.corp.example", NET_NAME, &err),
+        err, ERR_BAD_CERTIFICATE);
+    CHECK_ERR(pki_check_leaf(cert, pki_ca_cert(s.net.intermediate), "123456789.else.example",
                              NET_NAME, &err),
               err, ERR_INVALID_ARGUMENT);
 }
@@ -136,8 +152,7 @@ static void leave_the_curve(struct buf *der)
 
 TEST(a_point_off_the_curve_is_no_key)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL, *bent = NULL;
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     struct pki_order order = net_order(PKI_PEER, "456000");
@@ -145,15 +160,14 @@ TEST(a_point_off_the_curve_is_no_key)
     _buf_ der = { 0 }, request = { 0 };
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
-    CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
+    CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
     der = buf_dup(pki_cert_der(cert));
     leave_the_curve(&der);
     CHECK_OK(pki_cert_read(buf_view(&der), &bent, &err), err);
-    CHECK_ERR(
-        pki_check_leaf(bent, pki_ca_cert(net.intermediate), "456000.corp.example", NET_NAME, &err),
-        err, ERR_BAD_CERTIFICATE);
+    CHECK_ERR(pki_check_leaf(bent, pki_ca_cert(s.net.intermediate), "456000.corp.example", NET_NAME,
+                             &err),
+              err, ERR_BAD_CERTIFICATE);
     CHECK_STR(err.text, "the certificate has a key that is not P-256");
     CHECK_OK(pki_key_new(PKI_P256, &key, &err), err);
     CHECK_OK(pki_csr_new(key, &request, &err), err);
@@ -174,21 +188,19 @@ static size_t n_found(const struct pki_cert *cert, const char *url)
 
 TEST(a_leaf_carries_the_urls_that_are_given_and_no_others)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     static const char *const crl = "http://a.example/crl", *const ca = "http://a.example/ca",
                              *const ocsp = "http://a.example/ocsp";
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
     for (unsigned i = 0; i < 8; i++) {
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
         struct pki_order order = net_order(PKI_PEER, "456000");
         order.crl_url = i & 1 ? crl : "";
         order.ca_url = i & 2 ? ca : NULL;
         order.ocsp_url = i & 4 ? ocsp : "";
-        CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+        CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
         CHECK_U64(n_found(cert, crl), i & 1);
         CHECK_U64(n_found(cert, ca), i >> 1 & 1);
         CHECK_U64(n_found(cert, ocsp), i >> 2);
@@ -197,13 +209,11 @@ TEST(a_leaf_carries_the_urls_that_are_given_and_no_others)
 
 TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
-    const struct pki_facts *issuer = pki_cert_facts(pki_ca_cert(net.intermediate));
+    CHECK_OK(scene_init(&s, &err), err);
+    const struct pki_facts *issuer = pki_cert_facts(pki_ca_cert(s.net.intermediate));
     struct {
         uint64_t now, life, from, to;
     } cases[] = {
@@ -219,7 +229,7 @@ TEST(a_leaf_never_outlives_its_issuer_and_never_its_profile)
         struct pki_order order = net_order(PKI_PEER, "456000");
         order.now = cases[i].now;
         order.life_ms = cases[i].life;
-        CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+        CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
         CHECK_U64(pki_cert_facts(cert)->not_before, cases[i].from);
         CHECK_U64(pki_cert_facts(cert)->not_after, cases[i].to);
     }
@@ -269,12 +279,10 @@ TEST(orders_that_the_profile_forbids_are_refused)
           .code = ERR_EXPIRED,
           .why = "the intermediate is not valid now" },
     };
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct pki_order order =
             net_order(cases[i].profile, cases[i].label ? cases[i].label : "456000");
@@ -284,7 +292,7 @@ TEST(orders_that_the_profile_forbids_are_refused)
         order.now = cases[i].now ? (uint64_t)cases[i].now : order.now;
         order.serial_len = cases[i].serial_len ? cases[i].serial_len : order.serial_len;
         order.crl_url = cases[i].url;
-        CHECK_ERR(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err,
+        CHECK_ERR(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err,
                   cases[i].code ? cases[i].code : ERR_INVALID_ARGUMENT);
         CHECK_STR(err.text, cases[i].why);
     }
@@ -308,72 +316,66 @@ TEST(the_cas_own_key_gets_no_certificate)
 
 TEST(the_root_issues_no_leaf)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     struct pki_order order = net_order(PKI_PEER, "456000");
     struct pki_cert *cert = NULL;
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
     n_copies = n_signed = 0;
-    CHECK_ERR(pki_ca_issue(net.root, csr, &order, &cert, &err), err, ERR_BAD_CERTIFICATE);
+    CHECK_ERR(pki_ca_issue(s.net.root, s.csr, &order, &cert, &err), err, ERR_BAD_CERTIFICATE);
     CHECK_STR(err.text, "our own certificate: the certificate is signed by ecdsa-with-SHA384, not "
                         "by ECDSA with SHA256");
     /* a copy was signed, and looked at; the root's key was not touched */
     CHECK_U64(n_copies, 1);
     CHECK_U64(n_signed, 0);
-    CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
+    CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
     CHECK_U64(n_copies, 2);
     CHECK_U64(n_signed, 1);
-    CHECK(is_signed_by(cert, net.intermediate));
+    CHECK(is_signed_by(cert, s.net.intermediate));
     pki_cert_free(cert);
 }
 
 TEST(a_signature_that_is_wrong_does_not_leave)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     struct pki_order order = net_order(PKI_PEER, "456000");
     struct pki_cert *cert = NULL;
     struct err err = { 0 };
     _buf_ der = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
+    CHECK_OK(scene_init(&s, &err), err);
     is_faulty = true;
-    CHECK_ERR(pki_ca_issue_der(net.intermediate, csr, &order, &der, &err), err, ERR_INTERNAL);
+    CHECK_ERR(pki_ca_issue_der(s.net.intermediate, s.csr, &order, &der, &err), err, ERR_INTERNAL);
     CHECK_STR(err.text, "our own signature does not verify");
     CHECK_U64(der.len, 0);
     is_faulty = false;
     for (size_t i = 0; i < 200; i++) { /* numbers of every length */
-        CHECK_OK(pki_ca_issue(net.intermediate, csr, &order, &cert, &err), err);
-        CHECK(is_signed_by(cert, net.intermediate));
+        CHECK_OK(pki_ca_issue(s.net.intermediate, s.csr, &order, &cert, &err), err);
+        CHECK(is_signed_by(cert, s.net.intermediate));
         pki_cert_free(cert);
     }
 }
 
 TEST(of_many_that_are_verified_together_none_leaves_when_one_is_wrong)
 {
-    _cleanup_(net_deinit) struct net net = { 0 };
-    _cleanup_(pki_csr_freep) struct pki_csr *csr = NULL;
+    _cleanup_(scene_deinit) struct scene s = { 0 };
     struct pki_order order = net_order(PKI_PEER, "456000");
     struct err err = { 0 };
 
-    CHECK_OK(net_init(&net, &err), err);
-    CHECK_OK(new_csr(&csr, &err), err);
-    CHECK_OK(pki_ca_verify(net.intermediate, &err), err); /* of none */
+    CHECK_OK(scene_init(&s, &err), err);
+    CHECK_OK(pki_ca_verify(s.net.intermediate, &err), err); /* of none */
     for (size_t wrong = 0; wrong <= 5; wrong++) {
         for (size_t i = 0; i < 5; i++) {
             _buf_ der = { 0 };
             is_faulty = i == wrong;
-            CHECK_OK(pki_ca_issue_soon(net.intermediate, csr, &order, &der, &err), err);
+            CHECK_OK(pki_ca_issue_soon(s.net.intermediate, s.csr, &order, &der, &err), err);
         }
         is_faulty = false;
         if (wrong < 5)
-            CHECK_ERR(pki_ca_verify(net.intermediate, &err), err, ERR_INTERNAL);
+            CHECK_ERR(pki_ca_verify(s.net.intermediate, &err), err, ERR_INTERNAL);
         else
-            CHECK_OK(pki_ca_verify(net.intermediate, &err), err);
+            CHECK_OK(pki_ca_verify(s.net.intermediate, &err), err);
     }
 }
 
