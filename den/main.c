@@ -336,7 +336,7 @@ static const struct verb {
     { "audit", "export", verb_audit_export,
       "--config FILE [--from N] [--since WHEN] [--until WHEN]",
       "the same for programs and archives; `audit check` verifies what it prints" },
-    { "audit", "verify", verb_audit_verify, "--config FILE [--witness N:HEAD]",
+    { "audit", "verify", verb_audit_verify, "--config FILE [--witness N:HEAD] [--json]",
       "checks the whole chain; names the first bad entry" },
     { "audit", "check", verb_audit_check, "FILE [--after N:HEAD] [--witness N:HEAD]",
       "checks an export; names the first bad line" },

@@ -152,11 +152,29 @@ static int say_whole(uint64_t n, uint64_t sealed, uint64_t newest, const uint8_t
     return VERB_DONE;
 }
 
+static int say_json(const struct audit_checked *checked, const char *witness)
+{
+    bool is_whole = !checked->bad_no && !checked->is_point_bad;
+    _buf_ hex = { 0 };
+
+    text_put_hex(&hex, VIEW_ARR(checked->head));
+    printf("{\"whole\": %s, \"entries\": %" PRIu64 ", \"last\": %" PRIu64 ", \"head\": \"%s\""
+           ", \"sealed_up_to\": %" PRIu64 ", \"bad\": %" PRIu64 ", \"checkpoint_is_bad\": %s"
+           ", \"witness\": %s}\n",
+           is_whole ? "true" : "false", checked->n_entries, checked->last_no, buf_cstr(&hex),
+           checked->sealed_no, checked->bad_no, checked->is_point_bad ? "true" : "false", witness);
+    return is_whole && strcmp(witness, "\"differs\"") != 0 && strcmp(witness, "\"sealed\"") != 0
+               ? VERB_DONE
+               : VERB_FAILED;
+}
+
 int verb_audit_verify(int argc, char **argv)
 {
+    bool is_json = false;
     _cleanup_(store_freep) struct store *store = NULL;
     const char *path = NULL, *typed = NULL;
     const struct args_option options[] = { { "config", &path, true },
+                                           { "json", NULL, false, &is_json },
                                            { "witness", &typed, false } };
     struct audit_checked checked;
     struct point witness = { 0 };
@@ -171,6 +189,8 @@ int verb_audit_verify(int argc, char **argv)
     store_look(store); /* the witness's entry is looked for in the same state */
     if (!audit_verify_some(store, 0, UINT64_MAX, &checked, &err))
         return verb_fail(&err);
+    if (is_json && (checked.is_point_bad || checked.bad_no))
+        return say_json(&checked, "null");
     if (checked.is_point_bad)
         return say_bad_point(&checked);
     if (checked.bad_no) {
@@ -183,6 +203,11 @@ int verb_audit_verify(int argc, char **argv)
     }
     if (witness.is_set && !audit_knows(store, witness.no, witness.head, &agrees, &is_sealed, &err))
         return verb_fail(&err);
+    if (is_json)
+        return say_json(&checked, !witness.is_set ? "null"
+                                  : is_sealed     ? "\"sealed\""
+                                  : agrees        ? "\"agrees\""
+                                                  : "\"differs\"");
     if (is_sealed)
         return say_sealed_witness(&witness, &checked);
     return agrees ? say_whole(checked.n_entries, checked.sealed_no, checked.last_no, checked.head,
@@ -298,6 +323,16 @@ static bool take_line(struct check *check, struct view line)
     return ok;
 }
 
+static int read_failed(FILE *file, const char *path)
+{
+    struct err err;
+
+    err_errno(&err, "%s", path);
+    if (file != stdin)
+        fclose(file);
+    return verb_fail(&err);
+}
+
 static int check_file(struct check *check, const char *path)
 {
     _free_ char *line = NULL;
@@ -316,8 +351,14 @@ static int check_file(struct check *check, const char *path)
         check->line++;
         ok = is_ended && take_line(check, VIEW((const uint8_t *)line, (size_t)len - 1));
     }
+    if (ferror(file) && ok) /* a folder, a disk that fails: what there was of it is not all */
+        return read_failed(file, path);
     if (file != stdin)
         fclose(file);
+    if (ok && check->n == 0 && !check->last.is_set) {
+        err_set(&err, ERR_INVALID_ARGUMENT, "%s: it has no entry", path);
+        return verb_fail(&err);
+    }
     if (ok)
         return VERB_DONE;
     fprintf(stderr,

@@ -206,6 +206,15 @@ static int take_words(struct order *o, int argc, char **argv)
     return status == 0 && *names && !strchr(names, '?') ? misuse("missing:", names) : status;
 }
 
+static int bad_file(const struct order *o, const char *path, const char *why)
+{
+    struct peer_error error = { "invalid_argument", "", "name a file that can be read" };
+
+    snprintf(error.text, sizeof(error.text), "%.160s: %s", path, why);
+    rpc_fail(o->cli, "admin", &error, NULL);
+    return 1;
+}
+
 /* The whole file, or standard input. 0, or the exit status. */
 static int read_policy(struct order *o, const char *path)
 {
@@ -216,20 +225,20 @@ static int read_policy(struct order *o, const char *path)
     if (!text)
         abort();
     if (!from) {
-        fprintf(stderr, "warren: admin: %s: %s\n", path, strerror(errno));
         free(text);
-        return 1;
+        return bad_file(o, path, strerror(errno));
     }
     n = fread(text, 1, MAX_POLICY + 1, from);
     text[n] = '\0';
-    if (ferror(from) || n > MAX_POLICY || strlen(text) != n)
-        fprintf(stderr, "warren: admin: %s: expected a text of at most %d bytes\n", path,
-                MAX_POLICY);
-    bool is_good = !ferror(from) && n <= MAX_POLICY && strlen(text) == n;
+    o->text = text;
+    int failed = ferror(from) ? errno : 0;
     if (from != stdin)
         fclose(from);
-    o->text = text;
-    return is_good ? 0 : 1;
+    if (failed)
+        return bad_file(o, path, strerror(failed));
+    return n <= MAX_POLICY && strlen(text) == n
+               ? 0
+               : bad_file(o, path, "not a text of at most 768 KiB");
 }
 
 /* A FILE goes as its text. */
@@ -273,7 +282,8 @@ static void end(struct order *o, int status)
 static void fail(struct order *o, const struct peer_error *error,
                  const struct peer_message *message)
 {
-    if (o->n_items && o->words.json && o->verb->answer == LIST) { /* some pages of it were printed */
+    if (o->n_items && o->words.json &&
+        o->verb->answer == LIST) { /* some pages of it were printed */
         printf("]\n");
         o->cli->json = false;
     }
@@ -387,7 +397,8 @@ static void write_join(struct order *o, const char *join)
     int fd = -1;
 
     if (o->words.json && !o->out) {
-        printf("{\"join\": \"%s.%s\"}\n", join, o->token); /* neither has a character that JSON escapes */
+        printf("{\"join\": \"%s.%s\"}\n", join,
+               o->token); /* neither has a character that JSON escapes */
         cli_say("a secret: whoever has it may join with it");
         end(o, 0);
         return;

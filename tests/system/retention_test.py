@@ -63,6 +63,8 @@ def chain_file_and_export_fit_together(net):
     newest = json.loads(rest.splitlines()[-1])
     tap.check(first["no"] == 1 and json.loads(rest.splitlines()[0])["no"] == upto["no"] + 1, "something is missing, or twice")
     tap.check_in(f"those up to number {upto['no']} are sealed in files", audit(net, "verify").stdout)
+    said = json.loads(audit(net, "verify", "--witness", f"{newest['no']}:{newest['head']}", "--json").stdout)
+    tap.check(said["whole"] and said["sealed_up_to"] == upto["no"] and said["last"] == newest["no"] and said["witness"] == "agrees", str(said))
     tap.check_in("whole and in order", check(net, file).stdout)
     tap.check_in("the witness agrees", check(net, file + rest, "--after", "0:" + 64 * "0", "--witness", f"{newest['no']}:{newest['head']}").stdout)
     tap.check_in("whole and in order", check(net, rest).stdout)
@@ -142,6 +144,16 @@ def a_checkpoint_that_was_changed_is_named(net):
         db.execute("UPDATE blob SET bytes = CAST(substr(bytes, 1, 20) || x'00112233' || substr(bytes, 25) AS BLOB) WHERE name = 'audit_checkpoint'")
     db.close()
     tap.check_in("the checkpoint after entry", audit(net, "verify", wanted=1).stderr)
+    said = json.loads(audit(net, "verify", "--json", wanted=1).stdout)
+    tap.check(not said["whole"] and said["checkpoint_is_bad"], str(said))
+
+
+@tap.test
+def what_cannot_be_read_or_is_empty_is_not_whole(net):
+    tap.check_in("Is a directory", den(net, "audit", "check", net.folder, wanted=1).stderr)
+    tap.check_in("it has no entry", check(net, "", wanted=1).stderr)
+    rest = json.loads(audit(net, "export").stdout.splitlines()[-1])
+    tap.check_in("0 entries", check(net, "", "--after", f"{rest['no']}:{rest['head']}").stdout)
 
 
 tap.main()
