@@ -89,17 +89,17 @@ def a_caller_that_is_killed_takes_its_question_away(net):
 @tap.test
 def what_the_owner_wants_while_it_rings_holds(net):
     bob = net.wait_chat("bob")
-    for wish, said in (("deny", "this machine takes no calls"), ("none", "linked with")):
+    for floor, wish, said in (("ask", "deny", "this machine takes no calls"), ("none", "ask", "wants to be asked since"), ("ask", "none", "linked with")):
         seen = len(bob.err)
+        consent(net, "bob", floor)
         alice = net.dial_chat("alice", "bob")
         bob.wait_line(bob.err, r"calls \(its ID is proved\)", seen)
         consent(net, "bob", wish)
         bob.write("y\n")
         alice.wait_line(alice.err, said)
-        if wish == "deny":
+        if wish != "none":
             tap.check(alice.wait() == 1, f"{alice.err}")
             bob.wait_line(bob.err, "waiting for the next call", seen)
-        consent(net, "bob", "ask")
         alice.stop()
     bob.stop()
     consent(net, "bob", "none")
