@@ -127,6 +127,9 @@ bool den_core_admin(struct den_core *core, const char *procedure, unsigned long 
                     struct view body, struct buf *ret_value, struct err *err);
 void den_core_up(struct den_core *core); /* the router is there: publish, ask how it is */
 void den_core_down(struct den_core *core);
+/* den is about to leave its router by itself: what was done since the newest heartbeat is in a last one, so that a database that
+ * is put back is noticed by it. */
+void den_core_leave(struct den_core *core);
 /* The event network.peer.on_clone, which is the router's own. */
 void den_core_on_clone(struct den_core *core, struct rpc_payload payload);
 void den_core_trust_moved(struct den_core *core);        /* newer manifests came */

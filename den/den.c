@@ -470,6 +470,7 @@ static void on_stop(void *user, int signal_number)
         rpc_loop_stop(den->loop);
         return;
     }
+    den_core_leave(den->core);
     den->is_leaving = true; /* until the router answered, or did not in time */
     rpc_client_goodbye(client_of(den), clock_mono_ms());
     rpc_uplink_flush(den->uplink);

@@ -167,6 +167,18 @@ void heart_extra(struct den_core *core)
         beat_or_retry(core, false);
 }
 
+void den_core_leave(struct den_core *core)
+{
+    const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
+    uint8_t head[HASH_SIZE];
+    struct err unused;
+    uint64_t no;
+
+    if (core->is_up && core->has_met && h && audit_head(core->c.store, &no, head, &unused) &&
+        no > h->audit_no)
+        heart_extra(core);
+}
+
 void heart_tick(struct den_core *core)
 {
     uint64_t now = core_mono(core);

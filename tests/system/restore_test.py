@@ -81,6 +81,21 @@ def restored_with_nothing_after_it_den_goes_on_as_it_was(net):
 
 
 @tap.test
+def what_was_done_before_den_left_is_noticed_on_another_machine(net):
+    """The router alone knows of it: den was stopped before its next heartbeat."""
+    net.start_den()
+    den(net, "backup", net.path("before-carol"), *conf(net), passphrase="some more words")
+    net.join("carol")
+    net.den.stop()
+    den(net, "restore", net.path("before-carol"), net.path("elsewhere"), passphrase="some more words")
+    os.rename(net.path("den"), net.path("aside"))
+    os.rename(net.path("elsewhere"), net.path("den"))
+    tap.check_in("was taken back to an older state", den(net, "run", *conf(net), wanted=1).stderr)
+    shutil.rmtree(net.path("den"))
+    os.rename(net.path("aside"), net.path("den"))
+
+
+@tap.test
 def who_had_another_key_since_the_backup_is_given_the_next_one(net):
     """The database forgot the keys that alice and bob got since; the signer's book, which is in no backup, has them."""
     net.start_den()
