@@ -187,8 +187,10 @@ def dens_signing_key_is_rolled_over_and_revocations_hold(net):
     again = net.dial_chat("mallory", "bob")
     again.wait_line(again.err, r"revoked")
     again.kill()
-    alice = linked(net, "alice", "bob")  # whose admission is by the old key
+    alice = linked(net, "alice", "bob")  # whose admission is by the old key: she enrols at once, and is no stranger at her address
     alice.stop()
+    refused = [line for line in net.router.err if "event=refused" in line and "was replaced since" in line]
+    tap.check(not refused, "\n".join(refused))
 
 
 @tap.test
