@@ -339,6 +339,8 @@ static void add_reader(struct agent_socket *s)
 
     (void)setsockopt(s->fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
     s->readable = g_unix_fd_source_new(s->fd, G_IO_IN);
+    /* Nobody turns the loop inside a callback. GLib would take the descriptor out of its set before each one and put it back, and wake itself up for both. */
+    g_source_set_can_recurse(s->readable, TRUE);
     g_source_set_callback(s->readable, G_SOURCE_FUNC(on_readable), s, NULL);
     g_source_attach(s->readable, s->agent->context);
 }

@@ -78,7 +78,7 @@ size_t peer_stream_write(struct peer_stream *stream, const void *bytes, size_t s
     needs_pump = n > 0 && !stream->is_pump_queued;
     stream->is_pump_queued |= needs_pump;
     hub_unlock(stream->hub);
-    if (needs_pump)
+    if (needs_pump && !flow_push_here(stream))
         pump_later(stream);
     return n;
 }

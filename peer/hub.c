@@ -80,21 +80,22 @@ void hub_put(struct hub *hub, struct hub_event *event_taken)
 {
     static const uint64_t one = 1;
     bool is_datagram = event_taken->event.type == PEER_EVENT_DATAGRAM, is_dropped;
+    bool was_empty = false;
 
     hub_lock(hub);
     is_dropped = is_datagram && hub->n_datagrams >= HUB_MAX_DATAGRAMS;
     if (!is_dropped) {
-        bool was_empty = list_is_empty(&hub->events);
+        was_empty = list_is_empty(&hub->events);
         list_append(&hub->events, &event_taken->node);
         hub->n_datagrams += is_datagram;
         hub->n_calls += event_taken->event.type == PEER_EVENT_INCOMING;
         hub->n_messages += is_message(event_taken);
         hub->n_bytes += event_taken->talk ? event_taken->data.len : 0;
-        /* Cannot fail: the counter is at most one. */
-        if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
-            abort();
     }
     hub_unlock(hub);
+    /* Outside: who wakes up wants the lock. Cannot fail: the counter is small. */
+    if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
+        abort();
     if (is_dropped)
         hub_event_free(event_taken);
 }
@@ -121,18 +122,25 @@ static void settle_event(struct hub *hub, struct hub_event *event)
         stream->is_writable_queued = false;
 }
 
+/* Nothing is left. A word that is said a moment after its event was taken is taken back the next time. */
+static void take_back(struct hub *hub)
+{
+    uint64_t count;
+
+    hub->is_word_late = read(hub->fd, &count, sizeof(count)) != sizeof(count);
+}
+
 struct hub_event *hub_take(struct hub *hub)
 {
     struct hub_event *event = NULL;
-    uint64_t count;
 
     hub_lock(hub);
     if (!list_is_empty(&hub->events)) {
         event = LIST_ITEM(hub->events.next, struct hub_event, node);
         settle_event(hub, event);
-        if (list_is_empty(&hub->events) && read(hub->fd, &count, sizeof(count)) != sizeof(count))
-            abort();
     }
+    if (list_is_empty(&hub->events) && (event || hub->is_word_late))
+        take_back(hub);
     hub_unlock(hub);
     return event;
 }

@@ -45,6 +45,7 @@ struct hub {
     pthread_mutex_t lock;
     int fd; /* eventfd: readable while `events` is not empty */
     struct list events;
+    bool is_word_late;                         /* `fd` will be readable without an event */
     unsigned n_datagrams, n_calls, n_messages; /* in `events` */
     size_t n_bytes;                            /* likewise, of messages */
     size_t n_bytes_out;                        /* in errands */

@@ -20,6 +20,8 @@ struct loop {
     GMainLoop *main;
     pthread_t thread;
     bool is_started;
+    pthread_mutex_t lock; /* the thread has it while it does not wait */
+    atomic_bool is_back;  /* it wants it again: nobody else enters before */
     loop_fn *begin, *end;
     void *user;
 
@@ -58,6 +60,37 @@ static bool has_descriptor(struct err *err)
     return true;
 }
 
+/* ---- others, while the thread waits ---- */
+
+static _Thread_local struct loop *running; /* by this thread */
+
+static gint wait_apart(GPollFD *fds, guint n, gint timeout)
+{
+    struct loop *loop = running;
+    gint rc;
+
+    if (!loop || timeout == 0)
+        return g_poll(fds, n, timeout);
+    pthread_mutex_unlock(&loop->lock);
+    rc = g_poll(fds, n, timeout);
+    atomic_store(&loop->is_back, true);
+    pthread_mutex_lock(&loop->lock);
+    atomic_store(&loop->is_back, false);
+    return rc;
+}
+
+bool loop_try_enter(struct loop *loop)
+{
+    return !atomic_load(&loop->is_back) && pthread_mutex_trylock(&loop->lock) == 0;
+}
+
+void loop_leave(struct loop *loop)
+{
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* ---- life ---- */
+
 bool loop_new(struct loop **ret_loop, struct err *err)
 {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -70,12 +103,15 @@ bool loop_new(struct loop **ret_loop, struct err *err)
     }
 
     struct loop *loop = mem_new(struct loop);
+    pthread_mutex_init(&loop->lock, NULL);
     loop->context = g_main_context_new();
+    g_main_context_set_poll_func(loop->context, wait_apart);
     loop->main = g_main_loop_new(loop->context, FALSE);
     loop->fd = fd;
     loop->set_to = UINT64_MAX;
     list_init(&loop->timers);
     loop->clock = g_unix_fd_source_new(fd, G_IO_IN);
+    g_source_set_can_recurse(loop->clock, TRUE); /* nothing does, and GLib wakes itself up less */
     g_source_set_callback(loop->clock, G_SOURCE_FUNC(on_clock), loop, NULL);
     g_source_attach(loop->clock, loop->context);
     *ret_loop = loop;
@@ -103,6 +139,7 @@ void loop_free(struct loop *loop)
     close(loop->fd);
     g_main_loop_unref(loop->main);
     g_main_context_unref(loop->context);
+    pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
 
@@ -120,11 +157,14 @@ static void *run(void *user)
 {
     struct loop *loop = user;
 
+    running = loop;
+    pthread_mutex_lock(&loop->lock);
     g_main_context_push_thread_default(loop->context);
     loop->begin(loop->user);
     g_main_loop_run(loop->main);
     loop->end(loop->user);
     g_main_context_pop_thread_default(loop->context);
+    pthread_mutex_unlock(&loop->lock);
     return NULL;
 }
 
@@ -261,6 +301,7 @@ void loop_watch_set(struct loop_watch *watch, unsigned wanted)
     if (!wanted)
         return; /* with a source, a hang-up alone would keep the loop turning */
     watch->source = g_unix_fd_source_new(watch->fd, condition);
+    g_source_set_can_recurse(watch->source, TRUE);
     g_source_set_callback(watch->source, G_SOURCE_FUNC(on_watched), watch, NULL);
     g_source_attach(watch->source, watch->loop->context);
 }
@@ -274,8 +315,8 @@ static void set_clock(struct loop *loop)
 
     if (!list_is_empty(&loop->timers))
         at = LIST_ITEM(loop->timers.next, struct loop_timer, node)->at;
-    if (at == loop->set_to || loop->is_running_timers)
-        return;
+    if (loop->set_to <= at || loop->is_running_timers)
+        return; /* one that fires for nothing is cheaper than setting it with each packet */
     loop->set_to = at;
     if (at != UINT64_MAX) {
         when.it_value.tv_sec = (time_t)(at / 1000000000);

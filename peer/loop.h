@@ -23,7 +23,11 @@ void *loop_native(struct loop *loop);  /* GMainLoop: for rpc_ws */
 /* Starts the thread: `begin` runs first on it, `end` last, once loop_quit() was called. All signals are blocked there. */
 bool loop_start(struct loop *loop, loop_fn *begin, loop_fn *end, void *user, struct err *err);
 void loop_invoke(struct loop *loop, loop_fn *fn,
-                 void *user);      /* from any thread; errands run in order */
+                 void *user); /* from any thread; errands run in order */
+/* For another thread, in place of an errand: true when the thread waits, and does so until loop_leave(). What is not safe elsewhere than on the
+ * thread (libwebsockets) is not to be called in between. */
+bool loop_try_enter(struct loop *loop);
+void loop_leave(struct loop *loop);
 void loop_quit(struct loop *loop); /* from its own thread */
 void loop_join(struct loop *loop);
 /* Runs what waits until `is_done`, or for `ms`: the last words of `end`. */

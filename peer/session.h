@@ -273,6 +273,8 @@ void flow_opened(struct session *session, const struct link_event *event);
 void flow_event(struct session *session, const struct link_event *event);
 void flow_open(struct peer_stream *handle, const char *cap, const char *arg);
 void flow_pump(struct flow *flow); /* both ways, as far as there is room */
+/* On the application's thread, if the library's only waits: what was written goes out at once. False: nothing was done. */
+bool flow_push_here(struct peer_stream *handle);
 void flow_reset(struct flow *flow, uint64_t code);
 void flow_free_all(struct session *session);
 
@@ -289,3 +291,5 @@ void plug_turn(struct plug *plug); /* moves what can be moved; NULL is fine */
 void plug_free_all(struct core *core);
 /* After the link was called: its events, its timer. */
 void session_pump(struct session *session);
+/* After something was sent on an application's thread: false when the link has events too, for session_pump(). */
+bool session_settle(struct session *session);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams: the library thread moves bytes between the link's streams and the rings that the application reads and writes. A ring that
  * is full stops the side that fills it: the link's credit, or the application's write. */
-#include "peer/session.h"
+#include "peer/errand.h"
+
+enum { MOST_HERE = 8192 }; /* bytes: with more, two threads at work are quicker than one */
 
 static struct flow *flow_new(struct session *session, struct link_stream *stream,
                              struct peer_stream *handle)
@@ -145,6 +147,47 @@ void flow_pump(struct flow *flow)
     pull(flow);
     push(flow);
     plug_turn(flow->handle->plug);
+}
+
+static bool may_push_here(const struct core *core, const struct flow *flow)
+{
+    return flow && !core->is_closing && flow->session->state == SESSION_UP &&
+           !flow->session->is_pumping && flow->session->path &&
+           path_is_straight(flow->session->path);
+}
+
+static void push_here(struct flow *flow)
+{
+    struct peer_stream *handle = flow->handle;
+
+    hub_lock(handle->hub);
+    handle->is_pump_queued = false; /* what is written from now on is for another round */
+    hub_unlock(handle->hub);
+    push(flow);
+    if (!session_settle(flow->session))
+        errand_send(errand_new(handle->link->peer, handle->link, handle), errand_pump);
+}
+
+static bool is_little(struct peer_stream *handle)
+{
+    hub_lock(handle->hub);
+    bool is_little = handle->out.len <= MOST_HERE;
+    hub_unlock(handle->hub);
+    return is_little;
+}
+
+bool flow_push_here(struct peer_stream *handle)
+{
+    struct core *core = handle->link->peer->core;
+    bool may;
+
+    if (!is_little(handle) || !loop_try_enter(core->loop))
+        return false;
+    may = may_push_here(core, handle->flow);
+    if (may)
+        push_here(handle->flow);
+    loop_leave(core->loop);
+    return may;
 }
 
 void flow_opened(struct session *session, const struct link_event *event)

@@ -86,7 +86,7 @@ bool peer_stream_write_message(struct peer_stream *stream, const void *bytes, si
     needs_pump = ok && !stream->is_pump_queued;
     stream->is_pump_queued |= needs_pump;
     hub_unlock(stream->hub);
-    if (needs_pump)
+    if (needs_pump && !flow_push_here(stream))
         errand_send(errand_new(stream->link->peer, stream->link, stream), errand_pump);
     if (!ok)
         errand_put_error(&err, ret_error);

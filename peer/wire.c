@@ -173,6 +173,14 @@ void session_drop_link(struct session *session)
     loop_timer_free(STEAL(session->link_timer));
 }
 
+bool session_settle(struct session *session)
+{
+    if (link_has_event(session->link))
+        return false;
+    loop_timer_at(session->link_timer, look_at_path(session));
+    return true;
+}
+
 void session_pump(struct session *session)
 {
     struct link_event event;

@@ -114,6 +114,7 @@ struct link {
     struct link_out *out;
     bool is_blocked; /* `send` took less than all: nothing is made until it takes the rest */
     bool needs_flush;
+    size_t n_credit; /* for what was read, and not flushed yet */
     uint64_t blocked_until; /* tried again by then, should nobody say that the path takes more */
 
     bool is_confirmed, has_bind, has_sent_bind;

@@ -262,6 +262,12 @@ static bool next_while_up(struct link *link, struct link_event *ret)
     return next_note(link, ret) || stream_next_event(link, ret) || datagram_next_event(link, ret);
 }
 
+bool link_has_event(const struct link *link)
+{
+    return link->state != LINK_OPEN || !link->is_up_told || !list_is_empty(&link->notes) ||
+           !list_is_empty(&link->ready) || !list_is_empty(&link->datagrams_in);
+}
+
 bool link_next_event(struct link *link, struct link_event *ret_event)
 {
     drop_told(link);

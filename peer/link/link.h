@@ -106,6 +106,7 @@ void link_waited(struct link *link, uint64_t now_ns, uint64_t most_ns);
 /* A caller's that began before it knew the grant: before it is given the callee's first packet. */
 void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE]);
 uint64_t link_deadline(const struct link *link); /* ns; UINT64_MAX: none */
+bool link_has_event(const struct link *link);    /* link_next_event() may have one */
 bool link_next_event(struct link *link, struct link_event *ret_event);
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason);
 bool link_is_up(const struct link *link);

@@ -499,10 +499,19 @@ static struct path_carrier *other(const struct path *path)
     return found ? found->carrier : NULL;
 }
 
+static bool goes_twice(const struct path *path)
+{
+    return path->pressure.is_probing || now_of(path) < path->twice_until;
+}
+
+bool path_is_straight(const struct path *path)
+{
+    return path->current && kind_of(path->current) == PATH_DIRECT && !goes_twice(path);
+}
+
 size_t path_send(struct path *path, const struct view *packets, size_t n)
 {
-    bool is_twice = path->pressure.is_probing || now_of(path) < path->twice_until;
-    struct path_carrier *second = is_twice ? other(path) : NULL;
+    struct path_carrier *second = goes_twice(path) ? other(path) : NULL;
     size_t went, went_second;
 
     if (!path->current)

@@ -67,6 +67,8 @@ uint64_t path_dead_for(const struct path *path, enum path_kind kind);
 /* ns that the link has waited for an answer and nothing came over any carrier. */
 uint64_t path_silent_for(const struct path *path);
 bool path_is_usable(const struct path *path);
+/* Packets go over the direct carrier, and over it alone. */
+bool path_is_straight(const struct path *path);
 size_t path_send(struct path *path, const struct view *packets, size_t n); /* how many went */
 bool path_facts(const struct path *path, struct path_facts *ret); /* false when there is none */
 const char *path_kind_name(enum path_kind kind);                  /* "direct", "turn", "relay" */

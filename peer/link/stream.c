@@ -3,6 +3,8 @@
  * section 3. */
 #include "peer/link/inside.h"
 
+enum { CREDIT_AT_ONCE = 128 << 10 }; /* a quarter of what ngtcp2 waits for before it says so */
+
 struct link_stream *stream_new(struct link *link, int64_t id)
 {
     struct link_stream *stream = mem_new(struct link_stream);
@@ -254,6 +256,21 @@ void stream_received(struct link_stream *stream, struct view bytes, bool is_end)
         stream_look_at_header(stream);
 }
 
+/* Credit is worth a packet of its own when there is much; less goes along with what is sent next. Otherwise each small message would be acknowledged apart
+ * from its answer. */
+static void credit_read(struct link_stream *stream, size_t n)
+{
+    struct link *link = stream->link;
+    bool needed_flush = link->needs_flush;
+
+    give_credit(stream, n);
+    link->n_credit += n;
+    if (link->n_credit < CREDIT_AT_ONCE)
+        link->needs_flush = needed_flush;
+    else
+        link->n_credit = 0;
+}
+
 size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, size_t size,
                         bool *ret_end)
 {
@@ -262,12 +279,12 @@ size_t link_stream_read(struct link_stream *stream, uint64_t now_ns, void *to, s
 
     chunks_drop(&stream->in, n);
     *ret_end = stream->in.len == 0 && stream->has_end;
-    give_credit(stream, n);
+    credit_read(stream, n);
     if (*ret_end && !stream->is_in_done) {
         stream->is_in_done = true;
         settle(stream);
     }
-    if (link->state != LINK_OVER) {
+    if (link->state != LINK_OVER && link->needs_flush) {
         link->now = now_ns + link->ahead;
         packets_flush(link);
     }

@@ -199,3 +199,52 @@ TEST(without_descriptors_a_loop_is_an_error)
     CHECK(loop_has_descriptors());
     set_limit(was);
 }
+
+/* ---- another thread, while the loop's waits ---- */
+
+struct guarded {
+    struct loop *loop;
+    unsigned long n_there, n_here; /* not atomic: whoever is inside has it alone */
+    bool is_over;
+};
+
+enum { TURNS = 2000 };
+
+static void count(void *user)
+{
+    struct guarded *g = user;
+
+    g->n_there++;
+    if (g->is_over)
+        loop_quit(g->loop);
+}
+
+TEST(who_enters_has_the_loop_to_itself)
+{
+    struct guarded g = { 0 };
+    struct err err;
+
+    CHECK_OK(loop_new(&g.loop, &err), err);
+    CHECK_OK(loop_start(g.loop, nothing, nothing, &g, &err), err);
+    while (g.n_here < TURNS) {
+        unsigned long before, turn = g.n_here;
+
+        loop_invoke(g.loop, count, &g);
+        while (!loop_try_enter(g.loop))
+            ;
+        before = g.n_there;
+        for (volatile unsigned i = 0; i < 100; i++)
+            ;
+        CHECK(g.n_there == before);
+        g.n_here = turn + 1;
+        loop_leave(g.loop);
+    }
+    while (!loop_try_enter(g.loop))
+        ;
+    g.is_over = true;
+    loop_leave(g.loop);
+    loop_invoke(g.loop, count, &g);
+    loop_join(g.loop);
+    CHECK_U64(g.n_there, TURNS + 1);
+    loop_free(g.loop);
+}
