@@ -33,7 +33,7 @@ struct lan {
     struct lan_sockets sockets;
     struct lan_watch watches[2 * LAN_FAMILIES];
     uint8_t secret[32]; /* of the cookies */
-    uint8_t nonces[N_NONCES][MDNS_NONCE];
+    uint8_t nonces[N_NONCES][MDNS_NONCE], families[N_NONCES];
     size_t n_nonces; /* seen, modulo their count */
     uint64_t second;
     unsigned n_in_second;
@@ -458,14 +458,27 @@ static void take_hello(struct lan *lan, size_t family, const union nat_address *
     }
 }
 
-/* A question is answered once. */
-static bool is_new(struct lan *lan, const uint8_t nonce[MDNS_NONCE])
+/* A question is answered once over IPv4 and once over IPv6: one of the two answers may not find its way back. */
+static bool is_new(struct lan *lan, const uint8_t nonce[MDNS_NONCE], size_t family)
 {
+    size_t at = lan->n_nonces % N_NONCES;
+
     for (size_t i = 0; i < N_NONCES && i < lan->n_nonces; i++)
-        if (memcmp(lan->nonces[i], nonce, MDNS_NONCE) == 0)
+        if (lan->families[i] == family && memcmp(lan->nonces[i], nonce, MDNS_NONCE) == 0)
             return false;
-    memcpy(lan->nonces[lan->n_nonces++ % N_NONCES], nonce, MDNS_NONCE);
+    memcpy(lan->nonces[at], nonce, MDNS_NONCE);
+    lan->families[at] = (uint8_t)family;
+    lan->n_nonces++;
     return true;
+}
+
+/* A machine without an IPv4 address asks over IPv4 too, from 0.0.0.0: nobody is there. */
+static bool is_somewhere(const union nat_address *from)
+{
+    static const struct in6_addr none = { 0 };
+
+    return from->any.sa_family == AF_INET ? from->in.sin_addr.s_addr != 0
+                                          : memcmp(&from->in6.sin6_addr, &none, sizeof(none)) != 0;
 }
 
 static void take_question(struct lan *lan, size_t family, const union nat_address *from,
@@ -478,14 +491,14 @@ static void take_question(struct lan *lan, size_t family, const union nat_addres
     struct err ignored;
     _buf_ to = { 0 };
 
-    if (!core->takes_calls || lan->sockets.door[family] < 0 ||
+    if (!core->takes_calls || lan->sockets.door[family] < 0 || !is_somewhere(from) ||
         !mdns_read_question(message, &question))
         return;
     for (size_t i = 0; i < core->permits.n; i++) {
         const struct permit *permit = core->permits.item[i];
 
         if (permit->is_caller || !mdns_is_asked(permit->key, core_now(core), &question) ||
-            !permit_holds(core, permit, &ignored) || !is_new(lan, question.nonce))
+            !permit_holds(core, permit, &ignored) || !is_new(lan, question.nonce, family))
             continue;
         put_cookie(lan, clock_mono_ms() / MINUTE_MS, cookie);
         mdns_answer(permit->key, &question, lan_socket_port(lan->sockets.door[family]), cookie,

@@ -170,6 +170,25 @@ def two_find_each_other_without_router_and_den(net):
 
 
 @tap.test
+def the_same_over_ipv6_alone(net):
+    """No IPv4 address is left: the question goes to ff02::fb, and the answer, and the link, over IPv6."""
+    for name in ("alice", "bob"):
+        host, number = HOSTS[name]
+        sh(f"ip -n {host} addr flush dev eth0 scope global && ip -n {host} addr add fd77::{number}/64 dev eth0 nodad")
+    try:
+        bob = chat(net, "bob", "--accept")
+        bob.wait_line(bob.err, "waiting for a call")
+        said = talk(net, "alice", bob, "without IPv4")
+        tap.check(any(re.search(r"path direct: .*\[fd77::3\]", line) for line in said), f"{said}")
+        bob.stop()
+    finally:
+        for name in ("alice", "bob"):
+            host, number = HOSTS[name]
+            sh(f"ip -n {host} addr add 10.77.0.{number}/24 dev eth0 && ip -n {host} route replace default via {HUB}")
+            sh(f"ip -n {host} addr del fd77::{number}/64 dev eth0")
+
+
+@tap.test
 def several_at_once_between_the_same_two_are_not_confused(net):
     tap.skip_if_sanitized(os.path.join(tap.build_dir(), "peer/libpeer.so"))
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bindings/python")
