@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two peers whose networks do not let them reach each other meet at a real TURN server (coturn): over UDP, and over TCP where a
 network lets no UDP out. In network namespaces of its own, as namespaces_test.py."""
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -190,6 +192,27 @@ first.close()
 """
     said = run([*inside("left"), sys.executable, "-c", program]).stdout.split()
     tap.check(said == ["0", "0", "0", "401"], f"allocation, refresh, permission, another allocation: {said}")
+
+
+def doctor(net):
+    """What it says of the servers, and of which."""
+    said = run([*inside("left"), *net.warren("alice", "doctor", "--json")], wanted=None)
+    return [(f["verdict"], f["text"]) for f in json.loads(said.stdout)["findings"] if f["subject"] == "turn"]
+
+
+@tap.test
+def doctor_needs_no_credential_to_tell_what_works_and_what_is_open_to_anybody(net):
+    global turn
+    sh("ip netns exec left nft flush ruleset; ip netns exec right nft flush ruleset")
+    start = len(turn.out)
+    found = doctor(net)
+    tap.check([verdict for verdict, _ in found] == ["good", "good"] and "over UDP: answers in" in found[0][1] and "over TCP: answers in" in found[1][1], f"{found}")
+    tap.check(not turn.find(turn.out, "ALLOCATE processed, success", start), "it was given an allocation")
+    turn.stop()
+    conf = turnserver.config(TURN, TURN, net.name, change=(("use-auth-secret\n", "no-auth\n"),))
+    turn = turnserver.start(net.folder, re.sub("(?m)^static-auth-secret=.*$", "", conf), prefix=inside("turn"))
+    found = doctor(net)
+    tap.check(len(found) == 2 and all(verdict == "bad" and "relays for anybody" in text for verdict, text in found), f"{found}")
 
 
 @tap.test
