@@ -253,24 +253,33 @@ static bool knows_stun(const struct ice_pairs *pairs)
     return true;
 }
 
-bool ice_pairs_local(const struct ice_pairs *pairs, size_t i, char to[80])
+/* The one with `*left` before it; NULL: there are fewer, and so many are taken off. */
+static const union nat_address *pick(const struct ice_pairs *pairs, bool is_srflx, size_t *left)
 {
-    size_t at = 0;
-    char text[64];
-
-    for (size_t k = 0; k < 2 * pairs->n_spots;
-         k++) { /* what a NAT gave first: they are the fewer */
-        const struct spot *spot = &pairs->spots[k % pairs->n_spots];
-        bool is_srflx = k < pairs->n_spots;
+    for (size_t k = 0; k < pairs->n_spots; k++) {
+        const struct spot *spot = &pairs->spots[k];
         const union nat_address *address = is_srflx ? &spot->srflx : &spot->host;
 
-        if (!address->any.sa_family || (is_srflx && same(&spot->srflx, &spot->host)) || at++ != i)
+        if (!address->any.sa_family || (is_srflx && same(&spot->srflx, &spot->host)))
             continue;
-        nat_address_write(address, text);
-        snprintf(to, 80, "%s %s", is_srflx ? "srflx" : "host", text);
-        return i < ICE_PAIRS_REMOTE;
+        if ((*left)-- == 0)
+            return address;
     }
-    return false;
+    return NULL;
+}
+
+bool ice_pairs_local(const struct ice_pairs *pairs, size_t i, char to[80])
+{
+    size_t left = i;
+    const union nat_address *srflx = pick(pairs, true, &left), /* the fewer */
+        *address = srflx ? srflx : pick(pairs, false, &left);
+    char text[64];
+
+    if (!address)
+        return false;
+    nat_address_write(address, text);
+    snprintf(to, 80, "%s %s", srflx ? "srflx" : "host", text);
+    return i < ICE_PAIRS_REMOTE;
 }
 
 /* ---- theirs ---- */
