@@ -8,7 +8,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MAX_BODY = 512, MAX_CODE = 24, MAX_WHY = 159 };
+enum {
+    MAX_BODY = 512,
+    MAX_CODE = 24,
+    MAX_WHY = 159,
+    LATE_MS = 60000 /* the other end may have closed it meanwhile */
+};
 
 struct said {
     struct view sid, path, code, why;
@@ -46,6 +51,18 @@ static bool read_said(struct view body, struct said *ret_said, struct err *err)
     return true;
 }
 
+static bool is_closed(const struct store_session *session)
+{
+    return strcmp(session->state, "closed") == 0;
+}
+
+/* It is up, or was until just now. */
+static bool is_late(const struct den_core *core, const struct store_session *session)
+{
+    return is_closed(session) ? core_wall(core) > session->closed_at + LATE_MS
+                              : strcmp(session->state, "accepted") != 0;
+}
+
 static bool record(struct den_core *core, const struct store_session *session,
                    const struct said *said, const char *by, struct view source, struct err *err)
 {
@@ -65,7 +82,8 @@ static bool record(struct den_core *core, const struct store_session *session,
         AUDIT_TEXT("rtt_us", rtt),
     };
 
-    return store_begin(store, err) && store_session_report(store, session, err) &&
+    return store_begin(store, err) &&
+           (is_closed(session) || store_session_report(store, session, err)) &&
            audit_append(store, core_wall(core), "session.path", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(store, err);
 }
@@ -82,7 +100,7 @@ bool path_told(struct den_core *core, const struct rpc_inv *inv, struct rpc_fiel
         !read_said(request.body, &said, err) ||
         !close_find_session(core, said.sid, request.who.id, &session, err))
         return err_wrap(err, "path");
-    if (strcmp(session.state, "accepted") != 0)
+    if (is_late(core, &session))
         return err_set(err, ERR_NOT_FOUND, "path: the session is not up");
     snprintf(session.path, sizeof(session.path), "%.*s", VIEW_FMT(said.path));
     if (!record(core, &session, &said, request.who.id, inv->invocation->source, err))

@@ -16,6 +16,7 @@ void report_take(struct session *session, struct view data);
 void report_own(const struct session *session, struct why_end *ret_own);
 void report_why(const struct session *session, struct why *ret_why);
 void report_text(const struct session *session, char to[64]); /* for den's lists */
+void report_over(struct session *session); /* it ends: what den was not told yet */
 void report_end(struct session *session);
 
 /* ---- explain.c ---- */

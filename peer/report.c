@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 enum { MAX_A_MINUTE = 30, DEN_AFTER_MS = 3000, DEN_MOST = 8, DEN_CALL_MS = 10000 };
+enum { SHORT_MS = 1000 }; /* of what is over sooner, the word that closes it says enough */
 
 /* ---- to the other end ---- */
 
@@ -217,6 +218,13 @@ void report_up(struct session *session)
     session->report.up_at = clock_mono_ms();
     report_send(session);
     report_path(session);
+}
+
+void report_over(struct session *session)
+{
+    if (session->report.timer && session->report.n_told == 0 &&
+        clock_mono_ms() - session->report.up_at >= SHORT_MS)
+        tell_den(session);
 }
 
 void report_end(struct session *session)

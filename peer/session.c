@@ -198,6 +198,7 @@ void session_over(struct session *session, const struct err *why)
     session->call = 0;
     if (session->state < SESSION_CONNECTING)
         session_drop_link(session);
+    report_over(session);
     listen_refuse(session, why);
     session_refresh(session);
     flow_free_all(session);

@@ -76,6 +76,68 @@ TEST(either_end_closes_a_session_and_nobody_else)
                         "close: body: sid: missing, or not 16 bytes");
 }
 
+static uint64_t send_path(struct world *w, const struct world_peer *by, struct view sid,
+                          const char *path)
+{
+    struct buf args = { 0 };
+    _buf_ body = { 0 };
+
+    rpc_put_map(&body, 4);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, sid);
+    rpc_put_str(&body, "path");
+    rpc_put_str(&body, path);
+    rpc_put_str(&body, "code");
+    rpc_put_str(&body, "policy_here");
+    rpc_put_str(&body, "why");
+    rpc_put_str(&body, "it is wanted");
+    world_put_request(w, &args, by->key, by->id, "den.session.path", buf_view(&body));
+    return world_handle(w, "den.session.path", "peer", by->id, &args);
+}
+
+static bool is_taken(struct world *w, uint64_t inv)
+{
+    return world_answer(w, inv) && world_answer(w, inv)->what == WORLD_YIELDED;
+}
+
+static void check_path(struct world *w, struct view sid, const char *path)
+{
+    struct store_session session;
+    enum store_found found;
+    struct err err;
+
+    CHECK_OK(store_session_find(w->store, sid, &found, &session, &err), err);
+    CHECK_STR(session.path, path);
+}
+
+TEST(the_word_of_a_path_may_come_a_little_after_the_other_ends_close)
+{
+    SCENE(s);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    uint64_t inv;
+    struct offer offer;
+    struct accept accept;
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    struct view sid = VIEW_ARR(dial.sid);
+
+    if (!call || !scene_read_offer(s.w, call, &offer))
+        return;
+    scene_check_refused(s.w, send_path(s.w, s.alice, sid, "relay"), ERR_NOT_FOUND,
+                        "path: the session is not up");
+    accept_begin(&accept, s.w, &offer, s.bob);
+    scene_accept(call, &accept);
+    CHECK(is_taken(s.w, send_path(s.w, s.alice, sid, "relay (policy_here) a:443")));
+    check_path(s.w, sid, "relay (policy_here) a:443");
+    CHECK(is_taken(s.w, send_close(s.w, s.alice, sid, "done")));
+    CHECK(is_taken(s.w, send_path(s.w, s.bob, sid, "relay (policy_there) b:443")));
+    check_path(s.w, sid, "relay (policy_here) a:443"); /* as whoever closed it said */
+    scene_check_refused(s.w, send_path(s.w, s.carol, sid, "direct"), ERR_NOT_FOUND,
+                        "path: no such session of yours");
+    world_pass(s.w, 61000);
+    scene_check_refused(s.w, send_path(s.w, s.bob, sid, "relay"), ERR_NOT_FOUND,
+                        "path: the session is not up");
+}
+
 TEST(a_grant_that_the_router_could_not_be_told_to_forget_is_not_forgotten_here)
 {
     SCENE(s);
