@@ -46,7 +46,8 @@ static bool record(struct den_core *core, const struct policy *policy, struct vi
                    struct view before, const struct deed *deed, struct err *err)
 {
     _transaction_ struct store *open = core->c.store;
-    uint64_t number = core->policy_no + 1;
+    uint64_t number = core->policy_no + 1,
+             at = core_wall(core); /* one: the audit tells from when on it decided */
     struct summary now = summary_of(number, policy_count(policy), text),
                    was = summary_of(core->policy_no, core->policy ? policy_count(core->policy) : 0,
                                     before);
@@ -67,9 +68,8 @@ static bool record(struct den_core *core, const struct policy *policy, struct vi
         pairs[n++] = (struct audit_pair)AUDIT_TEXT("source", deed->source);
     }
     return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
-           policy_kept_add(open, number, core_wall(core), text, err) &&
-           audit_append(open, core_wall(core), "policy.loaded", pairs, n, err) &&
-           store_commit(open, err);
+           policy_kept_add(open, number, at, text, err) &&
+           audit_append(open, at, "policy.loaded", pairs, n, err) && store_commit(open, err);
 }
 
 bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct view text,
