@@ -378,9 +378,18 @@ bool ice_agent_add_remote(struct ice_agent *agent, struct view candidate_line, s
     return true;
 }
 
+/* Where no pair was made and all was gathered before, no timer of libnice's runs that would say so. */
 void ice_agent_end_remote(struct ice_agent *agent)
 {
+    NiceComponentState state;
+
     nice_agent_peer_candidate_gathering_done(agent->nice, agent->stream);
+    state = nice_agent_get_component_state(agent->nice, agent->stream, AGENT_COMPONENT);
+    if (!agent->is_gathered ||
+        (state != NICE_COMPONENT_STATE_DISCONNECTED && state != NICE_COMPONENT_STATE_GATHERING))
+        return;
+    agent->state = ICE_FAILED;
+    agent_wake(agent);
 }
 
 /* ---- what it came to ---- */

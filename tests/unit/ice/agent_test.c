@@ -199,6 +199,29 @@ TEST(agents_that_gathered_in_advance_are_taken)
     end(context, &a, &b);
 }
 
+TEST(an_agent_that_gathered_in_advance_says_when_there_is_nothing_to_try)
+{
+    GMainContext *context = g_main_context_new();
+    struct side a = { 0 }, b = { 0 };
+    struct err err = { 0 };
+    _cleanup_(ice_description_deinit) struct ice_description none = { 0 };
+
+    CHECK_OK(start_in_advance(context, &a, true, &err) &&
+                 start_in_advance(context, &b, false, &err),
+             err);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS,
+                     ice_agent_is_gathered(a.agent) && ice_agent_is_gathered(b.agent)));
+    take(&a);
+    take(&b);
+    ice_agent_describe(a.agent, &none);
+    for (size_t i = 0; i < none.n_candidates; i++)
+        free(STEAL(none.candidates[i]));
+    none.n_candidates = 0;
+    CHECK_OK(ice_agent_set_remote(b.agent, &none, &err), err);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS, b.state == ICE_FAILED));
+    end(context, &a, &b);
+}
+
 TEST(candidates_may_come_late)
 {
     GMainContext *context = g_main_context_new();
