@@ -57,7 +57,8 @@ static void on_changed(void *user)
     is_same = stays_relayed(session);
     session_refresh(session);
     restart_soon(session);
-    report_path(session);
+    if (!is_same)
+        report_path(session);
     if (!is_same && hub_claim_path(session->core->hub,
                                    session->handle)) { /* one that waits tells of this too */
         event = hub_event_new(PEER_EVENT_PATH);
