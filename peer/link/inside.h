@@ -86,7 +86,8 @@ struct rate {                      /* rate.c */
     uint64_t recovery;             /* ngtcp2's, the last that was looked at */
     uint64_t least, least_before,
         least_since; /* round trips of this while, and of the one before */
-    uint64_t round, round_before, round_since; /* the same, of the newest two round trips */
+    uint64_t round, round_before, round_since,
+        n_round; /* the same, of the newest two round trips */
 };
 
 struct link_out { /* packets that `send` has not taken yet */
@@ -114,7 +115,7 @@ struct link {
     struct link_out *out;
     bool is_blocked; /* `send` took less than all: nothing is made until it takes the rest */
     bool needs_flush;
-    size_t n_credit; /* for what was read, and not flushed yet */
+    size_t n_credit;        /* for what was read, and not flushed yet */
     uint64_t blocked_until; /* tried again by then, should nobody say that the path takes more */
 
     bool is_confirmed, has_bind, has_sent_bind;

@@ -17,7 +17,7 @@ static const uint64_t early = MS_NS; /* what ngtcp2 allows a packet that is pace
 static const uint64_t rtt_window = 10 * S_NS;
 static const uint64_t least_queue = 5 * MS_NS, most_queue = 25 * MS_NS;
 static const double cut = 0.7, curve = 0.4; /* RFC 9438, 4.6 and 5: beta, C */
-enum { LEAST_PACKETS = 4, PACED_PACKETS = 2 };
+enum { LEAST_PACKETS = 4, PACED_PACKETS = 2, LEAST_SAMPLES = 4 };
 
 /* ---- pace ---- */
 
@@ -103,16 +103,19 @@ static uint64_t least_rtt(struct rate *rate, uint64_t rtt, uint64_t now)
     return rate->least < rate->least_before ? rate->least : rate->least_before;
 }
 
-/* The least of this round trip and the one before: a single late one is no queue. */
+/* The least of a round trip, this one or the one before: a single late one is no queue. */
 static uint64_t standing_rtt(struct rate *rate, const ngtcp2_conn_stat *stat, uint64_t now)
 {
     if (now - rate->round_since >= stat->smoothed_rtt) {
-        rate->round_before = rate->round_since ? rate->round : stat->latest_rtt;
+        rate->round_before = rate->n_round >= LEAST_SAMPLES ? rate->round : 0;
         rate->round = stat->latest_rtt;
         rate->round_since = now;
+        rate->n_round = 0;
     }
+    rate->n_round++;
     rate->round = stat->latest_rtt < rate->round ? stat->latest_rtt : rate->round;
-    return rate->round < rate->round_before ? rate->round : rate->round_before;
+    return rate->n_round >= LEAST_SAMPLES && rate->round > rate->round_before ? rate->round
+                                                                              : rate->round_before;
 }
 
 static bool is_queued(uint64_t rtt, uint64_t least)
