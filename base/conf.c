@@ -148,6 +148,8 @@ struct reading {
     struct err *err;
     bool failed; /* this section, or the file when there are none */
     bool has_error;
+    /* `key =`, as the templates have it. Not in sections: there an empty secret is a mistake. */
+    bool takes_nothing;
 };
 
 static void complain(struct reading *r, unsigned line, const char *fmt, ...) _printf_(3, 4);
@@ -207,7 +209,7 @@ static void read_line(struct reading *r, unsigned line, struct view text)
         if (r->seen[i])
             complain(r, line, "%s: given twice", option->name);
         r->seen[i] = true;
-        if (value.len == 0 && option->fallback && !*option->fallback)
+        if (value.len == 0 && r->takes_nothing && option->fallback && !*option->fallback)
             return; /* none, as when it is not given */
         if (!store(r->file, option, value, r->config))
             complain(r, line, "%s: expected %s, found \"%.*s\"", option->name,
@@ -280,7 +282,7 @@ bool conf_parse(const char *name, struct view text, const struct conf_option *op
                 size_t n_options, void *config, struct buf *ret_all, struct err *err)
 {
     _free_ bool *seen = mem_array(bool, n_options);
-    struct reading r = { name, options, n_options, config, seen, ret_all, err, false, false };
+    struct reading r = { name, options, n_options, config, seen, ret_all, err, false, false, true };
     unsigned line = 0;
     struct view one;
 

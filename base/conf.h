@@ -6,7 +6,7 @@
  *         X(idle_timeout, DURATION, "45s", "close a connection after this long in silence")
  *
  * Lines are `key = value`; `#` starts a comment at the start of a line or after white space; blank lines
- * are fine; a key may stand once; `key =` says nothing where nothing is the default. Every error names file, line and what
+ * are fine; a key may stand once; `key =` says nothing where nothing is the default, but in sections. Every error names file, line and what
  * was expected, and all errors of a file are found in one go. */
 #pragma once
 
