@@ -49,15 +49,25 @@ static bool is_ids(struct view value)
     return rpc_fields_end(&f, &err);
 }
 
-static const char *read_mode(struct view value, struct view *ret_mode)
+/* One of three words. */
+static const char *read_word(struct view value, const char *const words[3], const char *why,
+                             struct view *ret_word)
 {
-    if (!rpc_value_text(value, ret_mode))
+    struct view text;
+
+    if (!rpc_value_text(value, &text))
         return "not text";
-    if (view_eq_text(*ret_mode, "skip") || view_eq_text(*ret_mode, "kill") ||
-        view_eq_text(*ret_mode, "killnowait"))
-        return NULL;
-    return "neither skip, kill nor killnowait";
+    for (size_t i = 0; i < 3; i++) {
+        if (view_eq_text(text, words[i])) {
+            *ret_word = text;
+            return NULL;
+        }
+    }
+    return why;
 }
+
+static const char *const matches[] = { "exact", "prefix", "wildcard" };
+static const char *const modes[] = { "skip", "kill", "killnowait" };
 
 /* One value of a dictionary. Returns what is wrong, or NULL. */
 static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, struct view value)
@@ -91,8 +101,10 @@ static const char *read_key(struct rpc_msg *msg, const struct rpc_shape *shape, 
             return "a key twice, or more than 64";
         SET(struct view) = value;
         return NULL;
+    case RPC_S_MATCH:
+        return read_word(value, matches, "neither exact, prefix nor wildcard", &SET(struct view));
     case RPC_S_MODE:
-        return read_mode(value, &SET(struct view));
+        return read_word(value, modes, "neither skip, kill nor killnowait", &SET(struct view));
     case RPC_S_IDS:
         if (!is_ids(value))
             return "not an array of ids";
@@ -414,6 +426,7 @@ static void put_key(struct buf *to, const struct rpc_msg *msg, const struct rpc_
     switch (shape->kind) {
     case RPC_S_TEXT:
     case RPC_S_LONG_TEXT:
+    case RPC_S_MATCH:
     case RPC_S_MODE:
         rpc_put_text(to, GET(struct view));
         break;

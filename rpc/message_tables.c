@@ -182,7 +182,7 @@ static const struct rpc_shape invocation[] = {
 };
 
 static const struct rpc_shape register_options[] = {
-    { RPC_S_TEXT, "match", AT(register, match), NULL },
+    { RPC_S_MATCH, "match", AT(register, match), NULL },
     { RPC_S_TEXT, "invoke", AT(register, invoke), NULL },
     { RPC_S_BOOL, "disclose_caller", AT(register, disclose_caller), NULL },
     { RPC_S_BOOL, "forward_timeout", AT(register, forward_timeout), NULL },
@@ -195,7 +195,7 @@ static const struct rpc_shape register_[] = {
     END,
 };
 static const struct rpc_shape subscribe_options[] = {
-    { RPC_S_TEXT, "match", AT(register, match), NULL },
+    { RPC_S_MATCH, "match", AT(register, match), NULL },
     { RPC_S_BOOL, "get_retained", AT(register, get_retained), NULL },
     END,
 };

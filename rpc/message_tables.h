@@ -25,6 +25,7 @@ enum rpc_shape_kind {
     RPC_S_BOOL,  /* absent is false */
     RPC_S_NOT,   /* the key says the opposite: exclude_me; absent leaves it false */
     RPC_S_TEXTS, /* an array of text, raw */
+    RPC_S_MATCH, /* exact, prefix or wildcard */
     RPC_S_IDS,   /* an array of ids, raw */
     RPC_S_MODE,  /* skip, kill or killnowait */
     RPC_S_CLIENT_ROLES,

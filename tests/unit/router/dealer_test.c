@@ -326,7 +326,6 @@ TEST(a_pattern_is_registered_only_within_the_owners_names)
         { "", "single", "peer.456000.c", "wamp.error.procedure_already_exists" },
         { "", "roundrobin", "peer.456000.c", "wamp.error.procedure_already_exists" },
         { "", "fastest", "peer.456000.d", "wamp.error.invalid_argument" },
-        { "regex", "", "peer.456000.d", "wamp.error.invalid_argument" },
     };
     _cleanup_(world_freep) struct world *w = world_new();
     struct wire *alice;
