@@ -162,16 +162,24 @@ def fast(build, rate, ahead=0):
     return ["env", "ASAN_OPTIONS=" + sanitizer, f"FASTCLOCK={rate} " + " ".join(str(origin) for origin in origins) + f" {ahead * 10**9}", "LD_PRELOAD=" + library]
 
 
+kept_ports = []  # for as long as this test runs
+
+
 def free_port():
-    """Below those that the system gives to clients: what connects meanwhile does not take it."""
+    """Below those that the system gives to clients: what connects meanwhile does not take it. No other test that runs meanwhile is given it, nor this
+    one again."""
     while True:
         port = random.randrange(12000, 32000)
-        with socket.socket() as probe:
-            try:
+        word = socket.socket(socket.AF_UNIX)
+        try:
+            word.bind(f"\0warren-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            word.close()
+            continue
+        kept_ports.append(word)
+        return port
 
 
 def yaml_rule(words):
