@@ -394,14 +394,15 @@ static bool wait_event(struct peer *peer, struct storm *s, unsigned wanted, int 
     return found;
 }
 
-static void dial(struct peer *peer, struct storm *s)
+/* den lets a machine dial so often: until it does. The link; NULL: it stood. */
+static struct peer_link *dial(struct peer *peer, struct storm *s)
 {
     struct peer_error error;
+    struct peer_link *link = NULL;
     uint64_t until = clock_mono_ms() + PATIENCE_MS;
 
     while (!s->is_up) {
-        struct peer_link *link =
-            peer_dial(peer, s->id, (const char *const[]){ "chat", NULL }, &error);
+        link = peer_dial(peer, s->id, (const char *const[]){ "chat", NULL }, &error);
         struct peer_event event;
         bool is_over = false;
 
@@ -424,22 +425,19 @@ static void dial(struct peer *peer, struct storm *s)
         if (is_over)
             poll(NULL, 0, 100);
     }
+    return link;
 }
 
 /* As any busy application would: a hundred streams at once, with something on each, there and back. */
 static void behave(struct peer *peer, struct storm *s)
 {
     struct peer_error error;
-    struct peer_link *link = peer_dial(peer, s->id, (const char *const[]){ "chat", NULL }, &error);
+    struct peer_link *link = dial(peer, s);
     struct peer_stream *streams[HONEST_STREAMS];
     size_t sent[HONEST_STREAMS] = { 0 }, back = 0;
     bool has_ended;
     char line[4096];
 
-    if (!link || !wait_event(peer, s, PEER_EVENT_LINK_UP, PATIENCE_MS)) {
-        fprintf(stderr, "storm: there is no link\n");
-        exit(2);
-    }
     for (size_t i = 0; i < HONEST_STREAMS; i++)
         streams[i] = peer_stream_open(link, "chat", "", &error);
     while (back < (size_t)HONEST_STREAMS * HONEST_BYTES) {
