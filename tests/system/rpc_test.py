@@ -270,8 +270,8 @@ def a_call_that_nobody_waits_for_ends_its_command(net):
 def a_command_that_does_not_listen_is_killed(net):
     stubborn = script(net, "stubborn", f'#!/bin/sh\ntrap "" TERM\necho $$ > {net.path("stubborn.pids")}\nwhile :; do sleep 1; done\n')
     bob = serve(net, "bob", "app.sleep", "--", stubborn)
-    tap.check(call(net, "alice", "app.sleep", "--timeout", "500ms", wanted=6), "")
-    wait_for(lambda: not is_there(pids(net, "stubborn")[0]), "its end")
+    tap.check(call(net, "alice", "app.sleep", "--timeout", "3s", wanted=6), "")  # it has begun by then
+    wait_for(lambda: pids(net, "stubborn") and not is_there(pids(net, "stubborn")[0]), "its end")
     stop(bob)
 
 
