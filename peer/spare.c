@@ -32,7 +32,7 @@ static void drop(struct spare *spare)
         ice_agent_free(STEAL(spare->of[i].agent));
 }
 
-static void make(struct spare *spare, bool is_controlling)
+static void make(struct spare *spare, bool is_controlling, uint64_t now)
 {
     struct core *core = spare->core;
     struct ice_agent **agent = &spare->of[is_controlling].agent;
@@ -45,7 +45,7 @@ static void make(struct spare *spare, bool is_controlling)
     };
     struct err ignored;
 
-    spare->of[is_controlling].made_at = clock_mono_ms();
+    spare->of[is_controlling].made_at = now;
     ice_agent_free(STEAL(*agent));
     if (!loop_has_descriptors() || !ice_agent_new(&config, agent, &ignored))
         return;
@@ -59,14 +59,14 @@ static void on_timer(void *user)
     uint64_t now = clock_mono_ms(), next = NEVER_MS;
 
     for (size_t i = 0; i < N_ELEMENTS(spare->of); i++) {
-        if (!is_wanted(spare->core, i))
+        if (!is_wanted(spare->core, i)) {
+            ice_agent_free(STEAL(spare->of[i].agent));
             continue;
+        }
         if (!spare->of[i].agent || now - spare->of[i].made_at >= KEEP_MS)
-            make(spare, i);
-        next = min_u64(next, KEEP_MS - min_u64(now - spare->of[i].made_at, KEEP_MS));
+            make(spare, i, now);
+        next = min_u64(next, spare->of[i].made_at + KEEP_MS - now);
     }
-    if (next == NEVER_MS)
-        drop(spare);
     loop_timer_in(spare->timer, next);
 }
 
