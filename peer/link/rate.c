@@ -47,18 +47,24 @@ static double pace_of(const struct link *link, const ngtcp2_conn_stat *stat)
     return bounded < pace ? bounded : pace;
 }
 
+static size_t burst_of(const struct link *link, const ngtcp2_conn_stat *stat)
+{
+    double bytes;
+
+    if (link->profile->is_cubic)
+        return stat->send_quantum;
+    bytes = pace_of(link, stat) * (double)burst;
+    if (bytes < PACED_PACKETS * (double)stat->max_tx_udp_payload_size)
+        return PACED_PACKETS * stat->max_tx_udp_payload_size;
+    return bytes < 1e9 ? (size_t)bytes : 1000000000;
+}
+
 size_t rate_burst(const struct link *link)
 {
     ngtcp2_conn_stat stat;
-    double bytes;
 
     ngtcp2_conn_get_conn_stat(link->conn, &stat);
-    if (link->profile->is_cubic)
-        return stat.send_quantum;
-    bytes = pace_of(link, &stat) * (double)burst;
-    if (bytes < PACED_PACKETS * (double)stat.max_tx_udp_payload_size)
-        return PACED_PACKETS * stat.max_tx_udp_payload_size;
-    return bytes < 1e9 ? (size_t)bytes : 1000000000;
+    return burst_of(link, &stat);
 }
 
 void rate_sent(struct link *link, size_t n)
@@ -72,9 +78,9 @@ void rate_sent(struct link *link, size_t n)
         return;
     }
     rate->n_unpaced += n;
-    if (rate->n_unpaced < rate_burst(link))
-        return;
     ngtcp2_conn_get_conn_stat(link->conn, &stat);
+    if (rate->n_unpaced < burst_of(link, &stat))
+        return;
     from = link->now - most_credit;
     from = rate->paced_until > from ? rate->paced_until : from;
     rate->paced_until = from + (uint64_t)((double)rate->n_unpaced / pace_of(link, &stat));
