@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/own.h"
 #include "ice/allocate.h"
-#include "ice/nat_core.h"
+#include "peer/connecting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,12 +17,11 @@ struct turn_knock {
     struct loop *loop;
     struct loop_timer *timer;
     struct loop_watch *watch;
-    struct ice_lookup *lookup;
+    struct connecting *connecting;
     int fd;
-    bool is_tcp, is_sent;
-    uint16_t port;
-    uint64_t began_at, ends_at, again_at, pause; /* ms */
-    uint64_t sent_at;                            /* ns, the newest */
+    bool is_tcp;
+    uint64_t ends_at, again_at, pause; /* ms */
+    uint64_t sent_at;                  /* ns, the newest */
     uint8_t txid[ALLOCATE_TXID];
     uint8_t got[ALLOCATE_MAX_ANSWER];
     size_t n_got;
@@ -35,7 +34,7 @@ void turn_knock_free(struct turn_knock *knock)
 {
     if (!knock)
         return;
-    ice_lookup_cancel(knock->lookup);
+    connecting_free(knock->connecting);
     loop_watch_free(knock->watch);
     loop_timer_free(knock->timer);
     if (knock->fd >= 0)
@@ -58,12 +57,6 @@ static void say(struct turn_knock *knock, const char *why)
     snprintf(knock->result.why, sizeof(knock->result.why), "%s", why);
 }
 
-static void fail(struct turn_knock *knock, const char *why)
-{
-    say(knock, why);
-    loop_timer_in(knock->timer, 0); /* not from inside turn_knock_new() */
-}
-
 static void await(struct turn_knock *knock)
 {
     uint64_t now = clock_mono_ms(), at = min_u64(knock->again_at, knock->ends_at);
@@ -80,30 +73,29 @@ static void ask(struct turn_knock *knock)
     knock->sent_at = clock_mono_ns();
     if (send(knock->fd, request, sizeof(request), MSG_NOSIGNAL) != (ssize_t)sizeof(request) &&
         knock->is_tcp) {
-        fail(knock, strerror(errno));
+        say(knock, strerror(errno));
+        loop_timer_in(knock->timer, 0);
         return;
     }
-    knock->is_sent = true;
     knock->again_at = knock->is_tcp ? NEVER_MS : clock_mono_ms() + knock->pause;
     knock->pause *= 2;
-    loop_watch_set(knock->watch, LOOP_READ | LOOP_GONE);
     await(knock);
 }
 
 static void on_timer(void *user)
 {
     struct turn_knock *knock = user;
+    uint64_t now = clock_mono_ms();
 
-    if (knock->result.why[0] == '\0' && clock_mono_ms() < knock->ends_at) {
-        if (knock->fd >= 0 && clock_mono_ms() >= knock->again_at)
-            ask(knock);
-        else
-            await(knock);
-        return;
+    if (knock->result.why[0] || now >= knock->ends_at) {
+        if (!knock->result.why[0])
+            say(knock, "no answer");
+        finish(knock);
+    } else if (now >= knock->again_at) {
+        ask(knock);
+    } else {
+        await(knock);
     }
-    if (knock->result.why[0] == '\0')
-        say(knock, knock->lookup ? "its name has no address in time" : "no answer");
-    finish(knock);
 }
 
 static void end_allocation(struct turn_knock *knock)
@@ -143,8 +135,10 @@ static bool take(struct turn_knock *knock)
     return true;
 }
 
-static void on_readable(struct turn_knock *knock)
+static void on_readable(void *user)
 {
+    struct turn_knock *knock = user;
+
     if (!knock->is_tcp)
         knock->n_got = 0; /* a packet is a message */
     size_t room = sizeof(knock->got) - knock->n_got;
@@ -152,7 +146,7 @@ static void on_readable(struct turn_knock *knock)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 && !knock->is_tcp && n < 0 && errno == ECONNREFUSED) {
+    if (n < 0 && !knock->is_tcp && errno == ECONNREFUSED) {
         say(knock, strerror(errno));
     } else if (n <= 0 && knock->is_tcp) {
         say(knock, n < 0 ? strerror(errno) : "it closes the connection");
@@ -164,68 +158,37 @@ static void on_readable(struct turn_knock *knock)
     finish(knock);
 }
 
-static void on_socket(void *user)
+static void on_connected(void *user, const struct connecting_result *connected)
 {
     struct turn_knock *knock = user;
-    int error = 0;
-    socklen_t len = sizeof(error);
 
-    if (knock->is_sent) {
-        on_readable(knock);
-        return;
-    }
-    getsockopt(knock->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    if (error) {
-        say(knock, strerror(error));
+    knock->connecting = NULL;
+    knock->fd = connected->fd;
+    if (knock->fd < 0) {
+        say(knock, connected->why);
         finish(knock);
         return;
     }
+    knock->watch = loop_watch_new(knock->loop, knock->fd, on_readable, knock);
+    loop_watch_set(knock->watch, LOOP_READ | LOOP_GONE);
+    knock->timer = loop_timer_new(knock->loop, on_timer, knock);
     ask(knock);
-}
-
-static void on_address(void *user, const char *address)
-{
-    struct turn_knock *knock = user;
-    union nat_address to;
-
-    knock->lookup = NULL;
-    if (!address || !nat_address_read(address, knock->port, &to)) {
-        fail(knock, "its name has no address");
-        return;
-    }
-    knock->fd =
-        socket(to.any.sa_family,
-               (knock->is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (knock->fd < 0 ||
-        (connect(knock->fd, &to.any, nat_address_size(&to)) != 0 && errno != EINPROGRESS)) {
-        fail(knock, strerror(errno));
-        return;
-    }
-    knock->watch = loop_watch_new(knock->loop, knock->fd, on_socket, knock);
-    loop_watch_set(knock->watch, LOOP_WRITE | LOOP_GONE);
 }
 
 struct turn_knock *turn_knock_new(struct loop *loop, const struct ice_turn_server *server,
                                   uint64_t ms, turn_knock_on_result *on_result, void *user)
 {
     struct turn_knock *knock = mem_new(struct turn_knock);
-    union nat_address any;
 
     knock->loop = loop;
     knock->fd = -1;
     knock->is_tcp = server->is_tcp;
-    knock->port = server->port;
     knock->on_result = on_result;
     knock->user = user;
     knock->pause = AGAIN_MS;
-    knock->again_at = NEVER_MS;
     knock->ends_at = clock_mono_ms() + ms;
     random_bytes(knock->txid, sizeof(knock->txid));
-    knock->timer = loop_timer_new(loop, on_timer, knock);
-    await(knock);
-    if (nat_address_read(server->host, server->port, &any))
-        on_address(knock, server->host);
-    else
-        knock->lookup = ice_lookup_new(loop_context(loop), server->host, on_address, knock);
+    knock->connecting = connecting_new(loop, server->is_tcp ? SOCK_STREAM : SOCK_DGRAM,
+                                       server->host, server->port, ms, on_connected, knock);
     return knock;
 }
