@@ -301,18 +301,10 @@ void first_on_packets(void *user, const struct rpc_inv *inv)
     struct view sid = rpc_fields_fixed(&f, "sid", RPC_SID),
                 packets = rpc_fields_array(&f, "packets");
     rpc_fields_skip_rest(&f);
-    if (!rpc_fields_end(&f, &err)) {
+    if (!rpc_fields_end(&f, &err) ||
+        !(session = session_with(core, sid, inv->invocation->caller_authid, &err)) ||
+        !take_packets(session, packets, &err))
         rpc_client_refuse(core->client, inv->number, "peer", &err);
-        return;
-    }
-    session = session_find(core, sid);
-    if (!session || session->state == SESSION_CLOSING ||
-        !view_eq_text(inv->invocation->caller_authid, session->remote_id)) {
-        err_set(&err, ERR_NOT_AUTHORIZED, "no such session with the caller");
-        rpc_client_refuse(core->client, inv->number, "peer", &err);
-    } else if (!take_packets(session, packets, &err)) {
-        rpc_client_refuse(core->client, inv->number, "peer", &err);
-    } else {
+    else
         rpc_client_yield(core->client, inv->number, false, VIEW(NULL, 0));
-    }
 }

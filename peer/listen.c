@@ -394,14 +394,8 @@ static void on_update(void *user, const struct rpc_inv *inv)
                 list = rpc_fields_array(&f, "candidates");
     struct view more = rpc_fields_more(&f) ? rpc_fields_map(&f, "more") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
-    if (!rpc_fields_end(&f, &err)) {
-        rpc_client_refuse(core->client, inv->number, "peer", &err);
-        return;
-    }
-    session = session_find(core, sid);
-    if (!session || session->state == SESSION_CLOSING ||
-        !view_eq_text(inv->invocation->caller_authid, session->remote_id)) {
-        err_set(&err, ERR_NOT_AUTHORIZED, "no such session with the caller");
+    if (!rpc_fields_end(&f, &err) ||
+        !(session = session_with(core, sid, inv->invocation->caller_authid, &err))) {
         rpc_client_refuse(core->client, inv->number, "peer", &err);
         return;
     }

@@ -77,6 +77,16 @@ struct session *session_find(struct core *core, struct view sid)
     return NULL;
 }
 
+struct session *session_with(struct core *core, struct view sid, struct view id, struct err *err)
+{
+    struct session *session = session_find(core, sid);
+
+    if (session && session->state != SESSION_CLOSING && view_eq_text(id, session->remote_id))
+        return session;
+    err_set(err, ERR_NOT_AUTHORIZED, "no such session with the caller");
+    return NULL;
+}
+
 static bool is_unanswered(const struct session *session)
 {
     return !session->is_caller &&

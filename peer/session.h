@@ -145,6 +145,8 @@ struct session *session_new(struct core *core, bool is_caller);
 void session_free(struct session *session);
 OWN_FREEP(session, struct session)
 struct session *session_find(struct core *core, struct view sid);
+/* The one that has not ended, whose other end is `id`, the caller of a procedure; NULL with ERR_NOT_AUTHORIZED. */
+struct session *session_with(struct core *core, struct view sid, struct view id, struct err *err);
 size_t session_count(const struct core *core, bool unanswered_only);
 /* Those that `id` called us for and that are not over. */
 size_t session_count_with(const struct core *core, const char *id, size_t *ret_unanswered);
