@@ -28,7 +28,7 @@ static bool put_version(struct policy_archive *a, uint64_t no, uint64_t last, bo
     if (!text.len && is_json)
         return true;
     if (!text.len) {
-        buf_printf(to, "%-8s%-22slost with the database that was not put back\n", "-",
+        buf_printf(to, "%-8s%-26slost with the database that was not put back\n", "-",
                    clock_text(at, since));
         return true;
     }
