@@ -242,8 +242,8 @@ bool pki_ocsp_read(struct view der, struct pki_ocsp_request *ret_request, struct
 /* Whether it is about a certificate of that issuer. */
 bool pki_ocsp_is_of(const struct pki_cert *issuer, const struct pki_ocsp_item *item);
 
-struct
-    pki_ocsp; /* a delegated signer (profile PKI_OCSP): for certificates of the issuer that its own is from */
+/* A delegated signer (profile PKI_OCSP): for what its own certificate's issuer issued. */
+struct pki_ocsp;
 /* Takes `key_taken` in success and failure alike. WRONG_KEY when it is not the certificate's. */
 bool pki_ocsp_new(struct view cert_der, struct pki_key *key_taken, struct pki_ocsp **ret_ocsp,
                   struct err *err);

@@ -3,13 +3,15 @@
  * own, also an earlier one for as long as the manifest lists it. */
 #include "vault/inside.h"
 
+enum { MAX_ISSUERS = 1 + RPC_MAX_ITEMS }; /* the intermediate in use, then keys.others */
+
 struct vault_ocsp {
-    struct pki_ocsp *of
-        [1 +
-         RPC_MAX_ITEMS]; /* the first for the intermediate in use, then keys.others; NULL: none yet */
-    struct pki_key *next; /* waits for its certificate */
-    uint8_t next_spki[HASH_SIZE];
-    size_t next_at;
+    struct pki_ocsp *of[MAX_ISSUERS]; /* NULL: none yet */
+    struct {
+        struct pki_key *key; /* waits for its certificate; NULL: none does */
+        uint8_t spki[HASH_SIZE];
+        size_t at;
+    } next;
 };
 
 struct vault_ocsp *vault_ocsp_new(void)
@@ -21,7 +23,7 @@ void vault_ocsp_free(struct vault_ocsp *ocsp)
 {
     for (size_t i = 0; i < N_ELEMENTS(ocsp->of); i++)
         pki_ocsp_free(ocsp->of[i]);
-    pki_key_free(ocsp->next);
+    pki_key_free(ocsp->next.key);
     free(ocsp);
 }
 
@@ -51,15 +53,17 @@ bool vault_ocsp_key(struct vault *v, struct vault_in *in, struct buf *answer, st
 {
     _cleanup_(pki_key_freep) struct pki_key *key = NULL;
     struct view issuer = vault_fixed(in, HASH_SIZE);
-    struct vault_ocsp *ocsp = v->ocsp;
+    uint8_t spki[HASH_SIZE];
+    size_t at = 0;
     _buf_ csr = { 0 };
 
-    if (!vault_end(in) || !find_issuer(v, issuer, &ocsp->next_at, err) ||
-        !pki_key_new(PKI_P256, &key, err) || !pki_csr_new(key, &csr, err) ||
-        !pki_key_spki_hash(key, ocsp->next_spki, err))
+    if (!vault_end(in) || !find_issuer(v, issuer, &at, err) || !pki_key_new(PKI_P256, &key, err) ||
+        !pki_csr_new(key, &csr, err) || !pki_key_spki_hash(key, spki, err))
         return false;
-    pki_key_free(ocsp->next);
-    ocsp->next = STEAL(key);
+    pki_key_free(v->ocsp->next.key);
+    v->ocsp->next.key = STEAL(key);
+    v->ocsp->next.at = at;
+    memcpy(v->ocsp->next.spki, spki, HASH_SIZE);
     buf_put_u8(answer, VAULT_YES);
     vault_put(answer, buf_view(&csr));
     return true;
@@ -67,7 +71,7 @@ bool vault_ocsp_key(struct vault *v, struct vault_in *in, struct buf *answer, st
 
 bool vault_ocsp_waits(const struct vault *v, struct view spki)
 {
-    return v->ocsp->next && view_eq(spki, VIEW_ARR(v->ocsp->next_spki));
+    return v->ocsp->next.key && view_eq(spki, VIEW_ARR(v->ocsp->next.spki));
 }
 
 bool vault_ocsp_issue(struct vault *v, const struct pki_csr *csr, const struct pki_order *leaf,
@@ -76,11 +80,11 @@ bool vault_ocsp_issue(struct vault *v, const struct pki_csr *csr, const struct p
     struct vault_ocsp *ocsp = v->ocsp;
     struct pki_ocsp *signer;
 
-    if (!pki_ca_issue_der(issuer_at(v, ocsp->next_at), csr, leaf, ret_der, err) ||
-        !pki_ocsp_new(buf_view(ret_der), STEAL(ocsp->next), &signer, err))
+    if (!pki_ca_issue_der(issuer_at(v, ocsp->next.at), csr, leaf, ret_der, err) ||
+        !pki_ocsp_new(buf_view(ret_der), STEAL(ocsp->next.key), &signer, err))
         return false;
-    pki_ocsp_free(ocsp->of[ocsp->next_at]);
-    ocsp->of[ocsp->next_at] = signer;
+    pki_ocsp_free(ocsp->of[ocsp->next.at]);
+    ocsp->of[ocsp->next.at] = signer;
     return true;
 }
 
