@@ -77,6 +77,8 @@ bool world_restart(struct world *w, struct err *err);
 /* Its two halves: den ends; it starts, and has yet to meet its router. */
 void world_close(struct world *w);
 bool world_open(struct world *w, struct err *err);
+/* world_found.c: what world_new() founds. */
+bool world_found(struct world *w, struct err *err);
 /* The same without any rate: for tests that ask for more than anybody would. */
 bool world_unlimited(struct world *w);
 bool world_set_policy(struct world *w, const char *policy, struct err *err);
