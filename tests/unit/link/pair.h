@@ -62,7 +62,7 @@ struct pair_end {
 struct pair {
     struct pair_wire wire;
     uint64_t now, seed, steps, n_packets, n_taken, free_at[2];
-    size_t largest; /* the largest datagram that went */
+    size_t largest;      /* the largest datagram that went */
     struct pair *beside; /* whose bottleneck this one goes through; NULL: its own */
     struct pair_end caller, callee;
     struct list packets; /* by time */
