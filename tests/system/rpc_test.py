@@ -51,6 +51,11 @@ def joe(net):
     return Session(net.port, "wamp.2.json", "test.warren", "ticket", authid="joe", ticket="of paper")
 
 
+def soon(seconds):
+    """Long enough to get there, also where everything is slow."""
+    return f"{seconds * PATIENCE // 60}s"
+
+
 def wait_for(condition, what):
     until = time.monotonic() + PATIENCE
     while not condition():
@@ -254,7 +259,7 @@ def a_call_that_nobody_waits_for_ends_its_command(net):
     for how, number in (("interrupt", signal.SIGINT), ("kill", signal.SIGKILL), ("timeout", 0)):
         name = "sleeper-" + how
         bob = serve(net, "bob", "app.sleep", "--", sleeper(net, name))
-        words = ["--timeout", "1s"] if how == "timeout" else []
+        words = ["--timeout", soon(1)] if how == "timeout" else []
         alice = net.start("alice", net.warren("alice", "call", "app.sleep", *words), stdin=None)
         wait_for(lambda: len(pids(net, name)) == 2, "the command")  # pylint: disable=cell-var-from-loop
         if number:
@@ -270,7 +275,7 @@ def a_call_that_nobody_waits_for_ends_its_command(net):
 def a_command_that_does_not_listen_is_killed(net):
     stubborn = script(net, "stubborn", f'#!/bin/sh\ntrap "" TERM\necho $$ > {net.path("stubborn.pids")}\nwhile :; do sleep 1; done\n')
     bob = serve(net, "bob", "app.sleep", "--", stubborn)
-    tap.check(call(net, "alice", "app.sleep", "--timeout", "3s", wanted=6), "")  # it has begun by then
+    tap.check(call(net, "alice", "app.sleep", "--timeout", soon(3), wanted=6), "")  # it has begun by then
     wait_for(lambda: pids(net, "stubborn") and not is_there(pids(net, "stubborn")[0]), "its end")
     stop(bob)
 
@@ -451,7 +456,7 @@ def all_of_it_survives_a_restart_of_the_router(net):
     carol.wait_line(carol.err, "^subscribed again$")
     command(net, "alice", "pub", "app.news", "after")
     carol.wait_line(carol.out, "after")
-    alice = net.start("alice", net.warren("alice", "call", "--timeout", "1s", "app.hold"), stdin=None)
+    alice = net.start("alice", net.warren("alice", "call", "--timeout", soon(1), "app.hold"), stdin=None)
     tap.check(alice.wait() == 6, alice.err)
     tap.check(len(pids(net, "hold")) == 4, "it is served again, and nothing was called twice")
     stop(bob)
