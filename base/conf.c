@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/text.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -455,6 +456,38 @@ void conf_swap(const struct conf_option *option, void *a, void *b)
     memcpy(kept, x, size);
     memcpy(x, y, size);
     memcpy(y, kept, size);
+}
+
+static void put_united(uint64_t n, const struct unit *units, struct buf *to)
+{
+    const struct unit *best = units;
+
+    for (; units->name; units++)
+        if (n && units->factor > best->factor && n % units->factor == 0)
+            best = units;
+    buf_printf(to, "%" PRIu64 "%s", n / best->factor, best->name);
+}
+
+void conf_put_value(const struct conf_option *option, const void *config, struct buf *to)
+{
+    const void *field = (const char *)config + option->offset;
+    const char *text = NULL;
+    uint64_t n = 0;
+
+    if (is_text(option->type))
+        memcpy(&text, field, sizeof(text));
+    else if (option->type != CONF_BOOL)
+        memcpy(&n, field, sizeof(n));
+    if (option->type == CONF_DURATION)
+        put_united(n, durations, to);
+    else if (option->type == CONF_SIZE)
+        put_united(n, sizes, to);
+    else if (option->type == CONF_NUMBER)
+        buf_printf(to, "%" PRIu64, n);
+    else if (option->type == CONF_BOOL)
+        buf_put_text(to, *(const bool *)field ? "yes" : "no");
+    else if (text)
+        buf_put_text(to, text);
 }
 
 void conf_help(const struct conf_option *options, size_t n_options, struct buf *to)

@@ -61,6 +61,8 @@ void conf_wipe(const struct conf_option *options, size_t n_options, void *config
 /* Whether one option has the same value in both configs; and the two values exchanged. */
 bool conf_is_same(const struct conf_option *option, const void *a, const void *b);
 void conf_swap(const struct conf_option *option, void *a, void *b);
+/* The value as a file would say it, in the largest unit that divides it; nothing where it has none. */
+void conf_put_value(const struct conf_option *option, const void *config, struct buf *to);
 
 /* A file of sections: "[WORD NAME]" on a line of its own begins one, and the lines up to the next
  * belong to it. */

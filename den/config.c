@@ -393,13 +393,18 @@ bool config_is_live(const char *name)
     return false;
 }
 
-bool config_reload(const char *path, struct den_config *config, struct buf *ret_taken,
-                   struct buf *ret_left, struct buf *ret_all, struct err *err)
+bool config_reload(const char *path, struct den_config *config, struct turn **ret_turn,
+                   struct buf *ret_taken, struct buf *ret_left, struct buf *ret_all,
+                   struct err *err)
 {
     _cleanup_(config_deinit) struct den_config next = { 0 };
 
     if (!config_read(path, &next, ret_all, err))
         return false;
+    if (!config_open_turn(path, &next, ret_turn, err)) {
+        config_check_turn(path, &next, ret_all);
+        return false;
+    }
     for (size_t i = 0; i < N_ELEMENTS(options); i++) {
         struct buf *to = config_is_live(options[i].name) ? ret_taken : ret_left;
         if (conf_is_same(&options[i], config, &next))
@@ -409,6 +414,16 @@ bool config_reload(const char *path, struct den_config *config, struct buf *ret_
             conf_swap(&options[i], config, &next);
     }
     return true;
+}
+
+void config_each_value(const struct den_config *config,
+                       void (*each)(void *user, const char *key, const char *value), void *user)
+{
+    for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+        _buf_ value = { 0 };
+        conf_put_value(&options[i], config, &value);
+        each(user, options[i].name, buf_cstr(&value));
+    }
 }
 
 void config_help(struct buf *to)

@@ -82,10 +82,18 @@ struct den_config {
  * line per error; config_deinit() must be called in any case. */
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
 void config_deinit(struct den_config *config);
+/* Each option as a file would say it, "" where it has no value; `value` is the caller's for the time of the call. */
+#define DEN_COUNT_OPTION(...) +1
+enum { DEN_N_OPTIONS = 0 DEN_OPTIONS(DEN_COUNT_OPTION) };
+void config_each_value(const struct den_config *config,
+                       void (*each)(void *user, const char *key, const char *value), void *user);
 /* Reads the file again: what den can take while it runs is taken, and named in *ret_taken; what needs a restart stays as it is, and
- * is named in *ret_left; both with spaces between. On failure nothing is changed. */
-bool config_reload(const char *path, struct den_config *config, struct buf *ret_taken,
-                   struct buf *ret_left, struct buf *ret_all, struct err *err);
+ * is named in *ret_left; both with spaces between. *ret_turn is the caller's, as of config_open_turn(): read anew, as a secret may be another
+ * one though its file's name is not. On failure nothing is changed. */
+struct turn;
+bool config_reload(const char *path, struct den_config *config, struct turn **ret_turn,
+                   struct buf *ret_taken, struct buf *ret_left, struct buf *ret_all,
+                   struct err *err);
 bool config_is_live(const char *name); /* taken by config_reload() */
 void config_help(struct buf *to);
 struct config_values { /* that are no defaults; NULL or empty: it is one */

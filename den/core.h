@@ -105,10 +105,13 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
 void den_core_free(struct den_core *core); /* open dials are dropped without an answer */
 OWN_FREEP(den_core, struct den_core)
 
-/* The policy from now on; policy_no rises when `text` is not what the store has. Takes
+/* The policy from now on, read from the file `path`; policy_no rises when `text` is not what the store has. Takes
  * `policy_taken` in success and failure alike; on failure the old one stays. */
 bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
-                         struct err *err);
+                         const char *path, struct err *err);
+/* For the audit: the file `path`, read anew, has errors, and what was in force stays. `what`: "policy.refused", "config.refused". */
+void den_core_note_refused(struct den_core *core, const char *what, const char *path,
+                           const struct err *why);
 /* A fresh CRL. Needs a policy. What den says is signed from the first den_core_up() on: what the router
  * kept shows then whether the store is as new as what was signed before. */
 bool den_core_start(struct den_core *core, struct err *err);

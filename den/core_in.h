@@ -144,7 +144,7 @@ core_handler grant_open, close_session;                                       /*
 struct deed;
 bool close_by_admin(struct den_core *core, struct view sid, const struct deed *deed,
                     struct view reason, struct err *err);
-/* policy_load.c: `deed` NULL when den read its file. Takes `policy_taken` in any case. */
+/* policy_load.c. Takes `policy_taken` in any case. */
 bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct view text,
                       const struct deed *deed, struct err *err);
 /* {text, trial?, replaces?} -> whether it is good, and in force now; what is wrong with it. */

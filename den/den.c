@@ -634,7 +634,7 @@ static bool start(struct den *den, struct err *err)
 {
     if (!home_open(den->config, &den->home, err) ||
         !config_open_turn(den->path, den->config, &den->turn, err) || !make_core(den, err) ||
-        !den_load_policy(den, err) || !rpc_loop_new(&den->loop, err))
+        !den_load_policy(den, err) || !den_note_config(den, err) || !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||

@@ -41,7 +41,6 @@ static bool read_kept(struct den_core *core, struct buf *ret_text, bool *ret_is_
     return true;
 }
 
-/* `deed` NULL: den read its file. */
 static bool record(struct den_core *core, const struct policy *policy, struct view text,
                    struct view before, const struct deed *deed, struct err *err)
 {
@@ -58,15 +57,14 @@ static bool record(struct den_core *core, const struct policy *policy, struct vi
     };
     size_t n = 3;
 
-    if (core->policy) { /* when den starts, none was in force before */
+    if (core->policy_no) { /* 0: there was none */
         pairs[n++] = (struct audit_pair)AUDIT_TEXT("number_before", was.no);
-        pairs[n++] = (struct audit_pair)AUDIT_TEXT("rules_before", was.rules);
         pairs[n++] = (struct audit_pair)AUDIT_TEXT("sha256_before", was.hash);
     }
-    if (deed) {
-        pairs[n++] = (struct audit_pair)AUDIT_TEXT("by", deed->by);
-        pairs[n++] = (struct audit_pair)AUDIT_TEXT("source", deed->source);
-    }
+    if (core->policy) /* when den starts it has not read the one before */
+        pairs[n++] = (struct audit_pair)AUDIT_TEXT("rules_before", was.rules);
+    pairs[n++] = (struct audit_pair)AUDIT_TEXT("by", deed->by);
+    pairs[n++] = (struct audit_pair)AUDIT_TEXT("source", deed->source);
     return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
            policy_kept_add(open, number, at, text, err) &&
            audit_append(open, at, "policy.loaded", pairs, n, err) && store_commit(open, err);
@@ -98,9 +96,24 @@ bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct
 }
 
 bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
-                         struct err *err)
+                         const char *path, struct err *err)
 {
-    return policy_load_take(core, policy_taken, text, NULL, err);
+    const struct deed deed = deed_of_file(path, core_wall(core));
+
+    return policy_load_take(core, policy_taken, text, &deed, err);
+}
+
+void den_core_note_refused(struct den_core *core, const char *what, const char *path,
+                           const struct err *why)
+{
+    const struct deed deed = deed_of_file(path, core_wall(core));
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("code", err_code_name(why->code)),
+        AUDIT_TEXT("cause", why->text),
+        DEED_PAIRS(&deed),
+    };
+
+    core_audit_refusal(core, view_text(deed.by), what, pairs, N_ELEMENTS(pairs));
 }
 
 /* ---- from afar ------------------------------------------------------------------------------- */

@@ -2,8 +2,10 @@
 /* Configuration and policy, taken anew: what is wrong with a file is said, and the old one stays. */
 #include "den/running.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "den/config_kept.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,21 +59,20 @@ bool den_load_policy(struct den *den, struct err *err)
     struct policy *policy;
 
     if (policy_read(den->config->policy, &policy, &text, &all, err))
-        return den_core_set_policy(den->core, policy, buf_view(&text), err);
+        return den_core_set_policy(den->core, policy, buf_view(&text), den->config->policy, err);
     log_errors("policy.error", buf_view(&all));
     return false;
 }
 
-/* Read anew each time: a secret may have changed, though its file's name did not. Those that cannot be read leave what was. */
-static const struct turn *renew_turn(struct den *den)
+bool den_note_config(struct den *den, struct err *err)
 {
-    struct turn *turn = NULL;
-    struct err err = { 0 };
+    const struct deed deed = deed_of_file(den->path, clock_wall_ms());
 
-    if (!config_open_turn(den->path, den->config, &turn, &err)) {
-        log_event(LOG_ERROR, "turn.refused", "cause=%s kept=old", log_quote_text(err.text));
-        return den->turn;
-    }
+    return config_kept_note(den->home->store, den->config, &deed, err);
+}
+
+static const struct turn *renew_turn(struct den *den, struct turn *turn)
+{
     den->turn_before = den->turn;
     den->turn = turn;
     if (turn || den->turn_before)
@@ -127,22 +128,26 @@ static void reload_config(struct den *den)
 {
     struct den_core_config settings = { 0 };
     _buf_ taken = { 0 }, left = { 0 }, all = { 0 };
+    struct turn *turn = NULL;
     struct err err = { 0 };
 
-    if (!config_reload(den->path, den->config, &taken, &left, &all, &err)) {
+    if (!config_reload(den->path, den->config, &turn, &taken, &left, &all, &err)) {
         if (!all.len)
             buf_put_text(&all, err.text);
         log_errors("config.refused", buf_view(&all));
+        den_core_note_refused(den->core, "config.refused", den->path, &err);
         return;
     }
     den_core_defaults(&settings);
     den_put_settings(den->config, &settings);
-    settings.turn = renew_turn(den);
+    settings.turn = renew_turn(den, turn);
     den_core_adjust(den->core, &settings);
     turn_free(den->turn_before);
     den->turn_before = NULL;
     den_set_up_log(den->config);
     take_places(den, &taken);
+    if (!den_note_config(den, &err))
+        log_event(LOG_ERROR, "audit.failed", "cause=%s", log_quote_text(err.text));
     log_event(LOG_INFO, "config.loaded", "changed=%s needs_restart=%s",
               log_quote_text(taken.len ? buf_cstr(&taken) : "none"),
               log_quote_text(left.len ? buf_cstr(&left) : "none"));
@@ -162,9 +167,11 @@ void den_on_reload(void *user, int signal_number)
         return;
     notify_reloading();
     reload_config(den);
-    if (!den_load_policy(den, &err))
+    if (!den_load_policy(den, &err)) {
         log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(err.code),
                   log_quote_text(err.text));
+        den_core_note_refused(den->core, "policy.refused", den->config->policy, &err);
+    }
     notify_say("READY=1\nSTATUS=online");
     rpc_uplink_flush(den->uplink);
     den_arm(den);

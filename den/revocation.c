@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "den/audit.h"
 #include "den/inventory.h"
+#include "den/people.h"
 #include "den/record.h"
 #include "den/token.h"
 
@@ -113,6 +114,32 @@ static bool aim(struct store *open, struct store_revocation *r, struct err *err)
     return r->kind != STORE_REVOKE_IDENTITY || by_id(open, r->id, r, err);
 }
 
+/* What it was until now, as the lists of identities and certificates have it. */
+static bool read_state(struct store *open, const struct store_revocation *r, const char **ret_word,
+                       struct err *err)
+{
+    _cleanup_(store_certificate_deinit) struct store_certificate c = { 0 };
+    struct view subject = VIEW(r->subject, r->subject_len);
+    struct store_identity who;
+    enum store_found found = STORE_NONE;
+
+    *ret_word = "";
+    if (r->kind == STORE_REVOKE_IDENTITY) {
+        if (!store_identity_by_id(open, view_text(r->id), &found, &who, err))
+            return false;
+        if (found == STORE_FOUND)
+            *ret_word = people_state_word(&who, r->at);
+        return true;
+    }
+    if (!(r->kind == STORE_REVOKE_TLS_KEY
+              ? store_certificate_by_spki(open, subject, &found, &c, err)
+              : store_certificate_by_serial(open, subject, &found, &c, err)))
+        return false;
+    if (found == STORE_FOUND)
+        *ret_word = inventory_state_name(inventory_state_of(&c, r->at));
+    return true;
+}
+
 static bool read_reason(const char *typed, uint8_t *ret_reason, struct err *err)
 {
     return !typed || inventory_reason_read("reason", typed, ret_reason, err);
@@ -139,8 +166,9 @@ bool revocation_put_down(struct store *store, struct store_revocation *r, const 
 {
     _transaction_ struct store *open = store;
     char subject[RECORD_HEX], no[24];
+    const char *before;
 
-    if (!store_begin(open, err) || !aim(open, r, err) ||
+    if (!store_begin(open, err) || !aim(open, r, err) || !read_state(open, r, &before, err) ||
         !store_revocation_add(open, r, &r->no, ret_is_new, err) ||
         (r->kind == STORE_REVOKE_IDENTITY && !token_end_for(open, r->id, deed, err)))
         return false;
@@ -152,6 +180,8 @@ bool revocation_put_down(struct store *store, struct store_revocation *r, const 
         AUDIT_TEXT("kind", kinds[r->kind]),
         AUDIT_TEXT("id", r->id),
         AUDIT_TEXT("subject", record_hex(VIEW(r->subject, r->subject_len), subject)),
+        AUDIT_TEXT("state_before", before),
+        AUDIT_TEXT("state", "revoked"),
         AUDIT_TEXT("reason", inventory_reason_name(r->reason)),
         DEED_PAIRS(deed),
     };

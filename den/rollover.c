@@ -295,23 +295,38 @@ static bool read_answer(struct rolling *r, struct err *err)
 
 /* ---- what came of it ------------------------------------------------------------------------------ */
 
-static bool record(struct rolling *r, struct err *err)
+struct manifest_words {
+    char number[24], hash[RECORD_HEX];
+};
+
+static struct manifest_words words_of(const struct rpc_trust *trust)
+{
+    struct manifest_words words;
+    uint8_t hash[HASH_SIZE];
+
+    hash_sha256(rpc_trust_manifest_bytes(trust), hash);
+    snprintf(words.number, sizeof(words.number), "%" PRIu64, rpc_trust_manifest_no(trust));
+    record_hex(VIEW_ARR(hash), words.hash);
+    return words;
+}
+
+static bool record(struct rolling *r, const struct manifest_words *was, struct err *err)
 {
     _transaction_ struct store *open = r->store;
     const struct root_order *asked = &r->asked;
-    uint64_t no = rpc_trust_manifest_no(*r->trust);
-    char number[24], manifest[RECORD_HEX], pk[RECORD_HEX], made[RECORD_HEX];
-    uint8_t hash[HASH_SIZE], made_hash[HASH_SIZE];
+    struct manifest_words is = words_of(*r->trust);
+    char pk[RECORD_HEX], made[RECORD_HEX];
+    uint8_t made_hash[HASH_SIZE];
     struct view der = buf_view(&r->answer.intermediate);
     _buf_ bytes = { 0 };
 
-    snprintf(number, sizeof(number), "%" PRIu64, no);
-    hash_sha256(rpc_trust_manifest_bytes(*r->trust), hash);
     hash_sha256(der, made_hash);
     const struct deed deed = deed_here(r->order->now);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("number", number),
-        AUDIT_TEXT("sha256", record_hex(VIEW_ARR(hash), manifest)),
+        AUDIT_TEXT("number_before", was->number),
+        AUDIT_TEXT("number", is.number),
+        AUDIT_TEXT("sha256_before", was->hash),
+        AUDIT_TEXT("sha256", is.hash),
         AUDIT_TEXT("step", change_step_name(asked->step)),
         AUDIT_TEXT("what", asked->step < CHANGE_RENEW ? change_what_name(asked->what) : ""),
         AUDIT_TEXT("reason", asked->reason),
@@ -323,7 +338,7 @@ static bool record(struct rolling *r, struct err *err)
     rpc_trust_save(*r->trust, &bytes);
     return store_begin(open, err) &&
            store_blob_set(open, rollover_manifests, buf_view(&bytes), err) &&
-           store_number_raise(open, rollover_number, no, err) &&
+           store_number_raise(open, rollover_number, rpc_trust_manifest_no(*r->trust), err) &&
            audit_append(open, r->order->now, "manifest.signed", pairs, N_ELEMENTS(pairs), err) &&
            store_commit(open, err);
 }
@@ -331,13 +346,15 @@ static bool record(struct rolling *r, struct err *err)
 /* Files first, then the store's one transaction, which is what counts. */
 static bool install(struct rolling *r, struct err *err)
 {
+    struct manifest_words was = words_of(*r->trust);
+
     if (!rolling_put_key(r, err))
         return false;
     if (!root_accept(r->trust, &r->asked, &r->answer, r->order->now, err))
         return err_wrap(err, "what the root signed");
     if (!rolling_put_cert(r, "intermediate", buf_view(&r->answer.intermediate), err) ||
         !rolling_put_cert(r, "root", buf_view(&r->answer.root), err) ||
-        !rolling_put_manifests(r, err) || !record(r, err))
+        !rolling_put_manifests(r, err) || !record(r, &was, err))
         return false;
     r->is_kept = true;
     unlink(r->pending_path);

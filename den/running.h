@@ -58,5 +58,7 @@ bool den_open_figures(struct den *den, struct err *err);
 
 /* ---- reload.c ---- */
 bool den_load_policy(struct den *den, struct err *err);
+bool den_note_config(struct den *den,
+                     struct err *err); /* for the audit: what is other than it was */
 void den_on_reload(void *den, int signal_number);
 void den_put_settings(const struct den_config *c, struct den_core_config *core);

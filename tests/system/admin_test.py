@@ -305,6 +305,47 @@ def a_policy_that_fails_changes_nothing(net):
     tap.check_in("not_authorized", admin(net, "policy", "load", net.path("good.yaml"), who="alice", wanted=4).stderr)
 
 
+def reloaded(net, event):
+    """den has read its files anew, and said so."""
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    return net.den.wait_line(net.den.err, f"event={event}", seen)
+
+
+@tap.test
+def what_den_reads_in_its_files_is_audited_with_before_and_after(net):
+    conf, policy = net.path("den/den.conf"), net.path("den/policy.yaml")
+    with open(conf, encoding="ascii") as f:
+        text = f.read()
+    policy_file(net, "den/den.conf", text + "\nleaf_life = 90m\nenrolment = approval\ncrl_url = http://crl.example/\n")
+    tap.check_in('changed="leaf_life enrolment" needs_restart=crl_url', reloaded(net, "config.loaded"))
+    facts = newest(net, "config.changed")["facts"]
+    tap.check(facts == {"leaf_life_before": "1d", "leaf_life": "90m", "enrolment_before": "token", "enrolment": "approval", "by": "file", "source": conf}, f"{facts}")
+    n = len(audit(net))
+    reloaded(net, "config.loaded")
+    tap.check(len(audit(net)) == n, "nothing changed, and the audit says something")
+    policy_file(net, "den/den.conf", text + "\nleaf_life = 80m\nturn = turn:192.0.2.7\nturn_secrets = turn.secret\n")
+    tap.check_in("turn.secret", reloaded(net, "config.refused"))  # there is none: nothing of the file counts
+    facts = newest(net, "config.refused")["facts"]
+    tap.check(facts["by"] == "file" and facts["source"] == conf and "turn.secret" in facts["cause"], f"{facts}")
+    tap.check(newest(net, "config.changed")["facts"]["leaf_life"] == "90m", "the refused file counted")
+    policy_file(net, "den/den.conf", text + "\ncrl_url = http://crl.example/\n")
+    net.den.stop()
+    net.start_den()
+    facts = newest(net, "config.changed")["facts"]
+    tap.check((facts["leaf_life_before"], facts["leaf_life"], facts["crl_url_before"], facts["crl_url"]) == ("90m", "1d", "", "http://crl.example/"), f"{facts}")
+    now = asked(net, "policy", "show")
+    policy_file(net, "den/policy.yaml", now["text"] + "colour: red\n")
+    reloaded(net, "policy.refused")
+    facts = newest(net, "policy.refused")["facts"]
+    tap.check(facts["by"] == "file" and facts["source"] == policy and "colour" in facts["cause"], f"{facts}")
+    policy_file(net, "den/policy.yaml", now["text"] + "# by hand\n")
+    net.den.stop()
+    net.start_den()
+    facts = newest(net, "policy.loaded")["facts"]
+    tap.check((facts["by"], facts["source"], facts["number_before"], facts["sha256_before"]) == ("file", policy, str(now["number"]), now["sha256"]), f"{facts}")
+
+
 @tap.test
 def root_loads_a_policy_over_the_socket(net):
     body = json.dumps({"text": GOOD})

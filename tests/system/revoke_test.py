@@ -79,6 +79,7 @@ def an_administrator_revokes_over_the_network(net):
     audit = run([net.program("warren-den"), "audit", "list", "--config", net.path("den/den.conf")]).stdout
     entry = next(json.loads(line) for line in audit.splitlines() if '"revoked"' in line and net.ids["grace"] in line)
     tap.check(entry["facts"]["by"] == net.ids["boss"] and entry["facts"]["source"], str(entry))
+    tap.check((entry["facts"]["state_before"], entry["facts"]["state"]) == ("committed", "revoked"), str(entry))
     heidi.stop()
 
 
@@ -87,6 +88,8 @@ def a_machine_revokes_what_is_its_own(net):
     serial = json.loads(run(net.warren("ivan", "id", "--json")).stdout)["serial"]
     answer = json.loads(ask(net, "ivan", f"serial={serial}", "reason=superseded").stdout)
     tap.check(answer["kind"] == "serial" and answer["id"] == net.ids["ivan"], str(answer))
+    facts = [entry["facts"] for entry in map(json.loads, net.audit()) if entry["what"] == "revoked"][-1]
+    tap.check(facts["subject"] == serial.lower().replace(":", "") and (facts["state_before"], facts["state"]) == ("valid", "revoked"), str(facts))
     answer = json.loads(ask(net, "ivan", f"id={net.ids['ivan']}", "reason=cessation-of-operation").stdout)
     tap.check(answer["kind"] == "identity", str(answer))
     net.router.wait_line(net.router.err, rf"event=revoked id={net.ids['ivan']}")

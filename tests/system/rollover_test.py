@@ -257,7 +257,8 @@ def a_stolen_intermediate_is_replaced_at_once(net):
     tap.check(issuer(net, "bob") != before, "bob's certificate")
     talk(alice, bob, "after the theft")
     alice.stop()
-    tap.check(any("key-compromise" in line and "manifest.signed" in line for line in net.audit()), "the audit")
+    facts = next(entry["facts"] for entry in map(json.loads, net.audit()) if entry["what"] == "manifest.signed" and entry["facts"]["reason"] == "key-compromise")
+    tap.check(int(facts["number"]) == int(facts["number_before"]) + 1 and facts["sha256_before"] != facts["sha256"] and facts["by"].startswith("uid "), f"{facts}")
 
 
 @tap.test

@@ -27,6 +27,31 @@ static bool parse(const char *text, struct config *config, struct buf *all, stru
                       all, err);
 }
 
+TEST(a_value_is_put_as_a_file_says_it)
+{
+    static const char *const cases[] = {
+        "listen = [::1]:443", "network = a.example", "idle = 0ms",  "idle = 1500ms",
+        "idle = 36h",         "idle = 7d",           "max = 64KiB", "max = 100",
+        "max = 3GiB",         "count = 12",          "echo = yes",  "echo = no",
+        "state = /srv",       "url = http://a/",     "url =",
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _free_ char *text = mem_format("listen = a:1\n%s\n", cases[i]);
+        struct config c;
+        struct err err;
+        CHECK_OK(parse(strncmp(cases[i], "listen", 6) == 0 ? cases[i] : text, &c, NULL, &err), err);
+        for (size_t j = 0; j < N_ELEMENTS(options); j++) {
+            _buf_ value = { 0 };
+            size_t len = strlen(options[j].name);
+            conf_put_value(&options[j], &c, &value);
+            if (strncmp(cases[i], options[j].name, len) == 0 && cases[i][len] == ' ')
+                CHECK_STR(buf_cstr(&value), cases[i] + len + 2 + (cases[i][len + 2] == ' '));
+        }
+        conf_deinit(options, N_ELEMENTS(options), &c);
+    }
+}
+
 TEST(values_and_defaults)
 {
     struct config c;

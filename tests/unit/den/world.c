@@ -298,7 +298,7 @@ bool world_set_policy(struct world *w, const char *text, struct err *err)
     struct policy *policy;
 
     if (!policy_parse("policy.yaml", view_text(text), &policy, NULL, err) ||
-        !den_core_set_policy(w->core, policy, view_text(text), err))
+        !den_core_set_policy(w->core, policy, view_text(text), "policy.yaml", err))
         return false;
     if (text != w->policy) {
         free(w->policy);
