@@ -3,7 +3,8 @@
 #include "base/key.h"
 
 enum {
-    MAX_CARRIERS = 4,
+    MAX_CARRIERS =
+        5,    /* two direct and two TURN ones while one takes the place of another, and the relay */
     SIGN = 9, /* bytes of a sign of life: QUIC has no packet as short (RFC 9001, 5.4.2) */
     ASK = 1,
     ANSWER = 2,
@@ -37,7 +38,7 @@ struct slot {
 struct path {
     struct path_events events;
     void *user;
-    bool is_caller, is_linked;
+    bool is_caller, is_linked, was_lost;
     struct slot slots[MAX_CARRIERS]; /* those that are up */
     size_t n_slots;
     struct path_carrier *current; /* the one that sends; NULL: none */
@@ -198,6 +199,9 @@ static void use(struct path *path, struct path_carrier *carrier)
         path->events.on_changed(path->user);
     else
         path->events.on_usable(path->user);
+    if (carrier && !before && path->was_lost)
+        path->events.on_changed(path->user);
+    path->was_lost |= !carrier;
 }
 
 static void choose(struct path *path)

@@ -36,8 +36,9 @@ struct path_events {
     void (*on_packets)(void *user, const struct view *packets, size_t n);
     void (*on_usable)(
         void *user); /* the first carrier is up, or sending may go on after it blocked */
-    void (*on_changed)(void *user); /* another carrier took over: path_facts() */
-    void (*on_lost)(void *user);    /* no carrier is left */
+    void (*on_changed)(
+        void *user); /* another carrier took over, maybe after a time without any: path_facts() */
+    void (*on_lost)(void *user); /* no carrier is left */
     /* To be told to the other end, reliably; NULL: it is not. */
     void (*on_switch)(void *user, uint64_t number, enum path_kind kind);
     uint64_t (*now)(void *user); /* ns of one monotonic clock; NULL: time stands still */

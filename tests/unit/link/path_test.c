@@ -151,6 +151,10 @@ TEST(the_best_carrier_carries)
     CHECK_U64(seen.n_changed, 3);
     CHECK_U64(seen.n_lost, 1);
     CHECK(!path_is_usable(path));
+
+    path_carrier_up(path, &turn.base); /* another way than before */
+    CHECK_U64(seen.n_usable, 2);
+    CHECK_U64(seen.n_changed, 4);
 }
 
 TEST(packets_are_taken_from_carriers_that_are_up_alone_and_never_followed)
