@@ -241,6 +241,7 @@ static bool on_admitted(void *user, struct view admission, struct view sig,
 static void on_up(void *user)
 {
     struct core *core = user;
+    struct session *session;
 
     core->is_up = true;
     core->has_answered = core->has_asked_time = false;
@@ -263,6 +264,8 @@ static void on_up(void *user)
     stun_ask(core);
     core_publish(core);
     core_event(core, PEER_EVENT_ONLINE);
+    LIST_EACH(session, &core->sessions, node)
+        turned_soon(session); /* what waited for den */
     core_settle(core);
 }
 

@@ -203,6 +203,9 @@ void turned_begin(struct session *session);
 void turned_update(struct session *session, struct view list, struct view more);
 bool turned_has_candidate(const struct session *session); /* a server relays for this end */
 bool turned_may_come(const struct session *session);      /* it is still tried, or up */
+void turned_look(struct session *session);                /* now and then */
+void turned_soon(struct session *session);                /* something happened */
+void turned_wish(struct session *session); /* the machine's addresses are other ones */
 void turned_end(struct session *session);
 void session_set_no_path(const struct session *session, const char *when, struct err *err);
 

@@ -1,25 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's way through the network's TURN servers: an ICE agent of its own beside the direct one, made when den's credential is
- * there, and signalled over the router. It delays nothing of the direct path, and stays ready when that one carries. */
-#include "peer/session.h"
+/* A session's way through the network's TURN servers. The first try is made with the credential that came with the session; it delays
+ * nothing of the direct path, and stays ready when that one carries. An allocation belongs to the addresses that it was made from, so
+ * another network, or a NAT that forgot, ends it: then there is another try, with a fresh credential of den's at both ends. Tries are
+ * numbered as those at a direct path are (restart.c): who hears of a higher number makes that one too. Not where a direct path is: what
+ * stands in for that one at once is the relay. */
+#include "peer/turn_try.h"
 
 #include <stdio.h>
 
-enum { TELL_CALL_MS = 10000, MAX_UFRAG = 256 };
+enum {
+    ASK_MS = 10000,
+    SETTLE_MS = 2000,   /* of what may come back by itself */
+    TRY_MS = 15000,     /* RFC 8445's checks give up before */
+    STEADY_MS = 10000,  /* who lived so long is believed again */
+    STRAGGLE_MS = 1000, /* of packets that are under way over the one before */
+    LEAST_PAUSE_MS = 10 * 1000,
+    MOST_PAUSE_MS = 900 * 1000,
+    MAX_FAILURES = 8,
+    WINDOW_MS = 60 * 1000,
+    MAX_IN_WINDOW = 4, /* that the other end makes us begin: each costs a credential */
+    MAX_JUMP = 1000000,
+};
 
 struct turned {
     struct session *session;
-    struct ice_turn config; /* wiped when the agent has it */
-    struct carrier_ice *carrier;
-    bool has_failed;
-    bool is_told;              /* our credentials are */
-    char *ours[ICE_MAX_LATER]; /* that wait for the grant, or the router */
-    size_t n_ours;
-    bool ours_ended, ours_end_told;
-    char *ufrag, *pwd;           /* theirs; NULL: not yet */
-    char *theirs[ICE_MAX_LATER]; /* that came before our agent */
-    size_t n_theirs, n_theirs_all;
-    bool theirs_ended, is_remote_set;
+    struct ice_turn first; /* wiped when the agent has it */
+    bool has_servers;
+    uint64_t number;              /* of the newest try, whichever end began it */
+    struct turn_try *current;     /* NULL: it failed */
+    struct turn_try *next;        /* under way */
+    uint64_t call;                /* den.session.turn; 0: none is under way */
+    bool is_wanted;               /* at once: the machine's network is another one */
+    bool is_first_over;           /* it came to something, or failed */
+    unsigned n_failures, n_heard; /* n_heard: since heard_since */
+    uint64_t begun_at, proved_at; /* the newest try; clock_mono_ms(), 0: it is not */
+    uint64_t lost_at, found_at;   /* a path that is as good as this one; likewise */
+    uint64_t not_before, heard_since;
+    struct loop_timer *timer;
 };
 
 static bool is_allowed(const struct session *session)
@@ -27,14 +44,26 @@ static bool is_allowed(const struct session *session)
     return session->policy == PEER_PATH_AUTO || session->policy == PEER_PATH_TURN;
 }
 
+static void on_timer(void *user)
+{
+    struct session *session = user;
+
+    turned_look(session);
+    session_pump(session);
+}
+
 /* Updates may come before den's answer: then there is nothing but them. */
 static struct turned *get(struct session *session)
 {
-    if (!session->turned) {
-        session->turned = mem_new(struct turned);
-        session->turned->session = session;
+    struct turned *turned = session->turned;
+
+    if (!turned) {
+        turned = session->turned = mem_new(struct turned);
+        turned->session = session;
+        turned->current = turn_try_new(session, 0);
+        turned->timer = loop_timer_new(session->core->loop, on_timer, session);
     }
-    return session->turned;
+    return turned;
 }
 
 void turned_end(struct session *session)
@@ -43,17 +72,19 @@ void turned_end(struct session *session)
 
     if (!turned)
         return;
-    carrier_ice_free(turned->carrier);
-    ice_turn_wipe(&turned->config);
-    for (size_t i = 0; i < ICE_MAX_LATER; i++) {
-        free(turned->ours[i]);
-        free(turned->theirs[i]);
-    }
-    free(turned->ufrag);
-    if (turned->pwd)
-        mem_wipe(turned->pwd, strlen(turned->pwd));
-    free(turned->pwd);
+    if (turned->call && session->core->client)
+        rpc_client_forget(session->core->client, turned->call);
+    turn_try_free(turned->current);
+    turn_try_free(turned->next);
+    ice_turn_wipe(&turned->first);
+    loop_timer_free(turned->timer);
     free(turned);
+}
+
+void turned_soon(struct session *session)
+{
+    if (session->turned)
+        loop_timer_in(session->turned->timer, 0);
 }
 
 /* ---- den's credential ------------------------------------------------------------------------ */
@@ -63,17 +94,15 @@ static void copy(struct view text, char *to, size_t size)
     snprintf(to, size, "%.*s", VIEW_FMT(text));
 }
 
-void turned_take(struct session *session, struct view value)
+/* False: there is none. */
+static bool read_turn(struct core *core, struct view value, struct ice_turn *to)
 {
     struct rpc_turn_server server;
     struct rpc_turn turn;
-    struct ice_turn *to;
     struct err ignored;
 
-    if (!is_allowed(session) || rpc_value_kind(value) == RPC_NIL ||
-        !rpc_turn_read(value, &turn, &ignored))
-        return; /* the session does without */
-    to = &get(session)->config;
+    if (rpc_value_kind(value) == RPC_NIL || !rpc_turn_read(value, &turn, &ignored))
+        return false;
     copy(turn.username, to->username, sizeof(to->username));
     copy(turn.password, to->password, sizeof(to->password));
     for (to->n_servers = 0; to->n_servers < turn.n_uris && to->n_servers < ICE_MAX_TURN;) {
@@ -84,201 +113,253 @@ void turned_take(struct session *session, struct view value)
         at->port = server.port;
         at->is_tcp = server.transport == RPC_TURN_TCP;
         if (!at->is_tcp)
-            nat_take_second(session->core, at->host, at->port);
+            nat_take_second(core, at->host, at->port);
         to->n_servers++;
     }
+    return to->n_servers > 0;
 }
 
-/* ---- telling the other side -------------------------------------------------------------------- */
-
-static void on_told(void *user, const struct rpc_outcome *outcome)
+void turned_take(struct session *session, struct view value)
 {
-    (void)user;
-    (void)outcome; /* without these candidates there may still be a path */
-}
+    struct ice_turn turn = { 0 };
 
-static void put_more(struct turned *turned, struct buf *to)
-{
-    bool tells_end = turned->ours_ended && !turned->ours_end_told;
-    struct ice_description d = { 0 };
-
-    ice_agent_describe(carrier_ice_agent(turned->carrier), &d);
-    rpc_put_map(to, 3 + tells_end);
-    rpc_put_str(to, "path");
-    rpc_put_str(to, "turn");
-    rpc_put_str(to, "ufrag");
-    rpc_put_str(to, d.ufrag);
-    rpc_put_str(to, "pwd");
-    rpc_put_str(to, d.pwd);
-    ice_description_deinit(&d);
-    if (tells_end) {
-        rpc_put_str(to, "end");
-        rpc_put_bool(to, true);
-        turned->ours_end_told = true;
+    if (is_allowed(session) && read_turn(session->core, value, &turn)) {
+        get(session)->first = turn;
+        session->turned->has_servers = true;
     }
+    ice_turn_wipe(&turn);
 }
 
-static void tell(struct turned *turned)
+void turned_begin(struct session *session)
+{
+    struct turned *turned = session->turned;
+
+    /* Where policy names other paths alone, what den gave is not even asked with. */
+    if (!turned || !turned->current || turn_try_has_begun(turned->current) ||
+        turned->first.n_servers == 0 || !is_allowed(session))
+        return;
+    turned->begun_at = clock_mono_ms();
+    turn_try_begin(turned->current, &turned->first);
+    ice_turn_wipe(&turned->first);
+}
+
+/* ---- another try --------------------------------------------------------------------------------- */
+
+/* It grows with each failure, and no two machines keep step. */
+static void note_failure(struct turned *turned)
+{
+    uint64_t pause = min_u64((uint64_t)LEAST_PAUSE_MS << turned->n_failures, MOST_PAUSE_MS);
+
+    turned->n_failures += turned->n_failures < MAX_FAILURES;
+    turned->not_before = clock_mono_ms() + pause - pause / 4 + random_below((uint32_t)(pause / 2));
+}
+
+static void give_up(struct turned *turned)
+{
+    turn_try_free(STEAL(turned->next));
+    note_failure(turned);
+}
+
+static void on_credential(void *user, const struct rpc_outcome *outcome)
+{
+    struct session *session = user;
+    struct turned *turned = session->turned;
+    struct ice_turn turn = { 0 };
+    struct rpc_fields f;
+
+    if (outcome->what == RPC_PROGRESS)
+        return;
+    turned->call = 0;
+    if (!turned->next || session->state != SESSION_UP)
+        return;
+    if (outcome->what != RPC_FAILED) {
+        rpc_fields_open(&f, rpc_payload_args(outcome->payload));
+        read_turn(session->core, rpc_fields_value(&f, "TURN"), &turn);
+    }
+    if (turn.n_servers)
+        turn_try_begin(turned->next, &turn);
+    else
+        give_up(turned);
+    ice_turn_wipe(&turn);
+}
+
+static bool ask_den(struct turned *turned)
 {
     struct session *session = turned->session;
-    _free_ char *procedure = mem_format("peer.%s.ice.update", session->remote_id);
-    bool tells_end = turned->ours_ended && !turned->ours_end_told;
-    _buf_wipe_ args = { 0 };
+    struct core *core = session->core;
+    _buf_ body = { 0 }, args = { 0 };
+    struct err ignored;
 
-    if (!turned->carrier || !session->core->is_up || !session->core->client ||
-        (session->state != SESSION_CONNECTING && session->state != SESSION_UP) ||
-        (turned->is_told && turned->n_ours == 0 && !tells_end))
-        return;
-    rpc_put_array(&args, 3);
-    rpc_put_bin(&args, VIEW_ARR(session->sid));
-    rpc_put_array(&args, (uint32_t)turned->n_ours);
-    for (size_t i = 0; i < turned->n_ours; i++) {
-        rpc_put_str(&args, turned->ours[i]);
-        free(STEAL(turned->ours[i]));
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "sid");
+    rpc_put_bin(&body, VIEW_ARR(session->sid));
+    if (!core->is_up || !core->client ||
+        !identity_put_request(core, "den.session.turn", buf_view(&body), &args, &ignored))
+        return false;
+    turned->call = rpc_client_call(core->client, clock_mono_ms(), "den.session.turn",
+                                   buf_view(&args), ASK_MS, false, on_credential, session);
+    core_flush_soon(core);
+    return true;
+}
+
+static void begin(struct turned *turned, uint64_t number)
+{
+    if (turned->current && turn_try_has_failed(turned->current))
+        turn_try_free(STEAL(turned->current));
+    turn_try_free(turned->next);
+    turned->next = turn_try_new(turned->session, number);
+    turned->number = number;
+    turned->is_wanted = false;
+    turned->begun_at = clock_mono_ms();
+    turned->proved_at = 0;
+    if (!turned->call && !ask_den(turned)) /* else the answer is for this one */
+        give_up(turned);
+}
+
+/* The new one is proved by both ends: it is the one now. */
+static void adopt(struct turned *turned)
+{
+    turn_try_free(turned->current);
+    turned->current = STEAL(turned->next);
+}
+
+static void look_at_next(struct turned *turned, uint64_t now)
+{
+    struct turn_try *next = turned->next;
+
+    if (turn_try_is_alive(next)) {
+        turned->proved_at = turned->proved_at ? turned->proved_at : now;
+        if (now - turned->proved_at >= STRAGGLE_MS)
+            adopt(turned);
+        else
+            loop_timer_in(turned->timer, STRAGGLE_MS);
+    } else if (turn_try_has_failed(next) || now - turned->begun_at >= TRY_MS) {
+        give_up(turned);
+    } else {
+        turn_try_tell(next);
     }
-    turned->n_ours = 0;
-    turned->is_told = true;
-    put_more(turned, &args);
-    rpc_client_call(session->core->client, clock_mono_ms(), procedure, buf_view(&args),
-                    TELL_CALL_MS, false, on_told, NULL);
-    core_flush_soon(session->core);
 }
 
-static void on_candidate(void *user, const char *line)
+/* How it stands with this path, and with a better one. */
+static void note_path(struct turned *turned, uint64_t now)
 {
-    struct turned *turned = user;
+    const struct path *path = turned->session->path;
+    uint64_t silent = path_silent_for(path) / 1000000;
 
-    if (turned->n_ours < ICE_MAX_LATER)
-        turned->ours[turned->n_ours++] = mem_text(line);
-    tell(turned);
-}
-
-static void on_gathered(void *user)
-{
-    struct turned *turned = user;
-
-    turned->ours_ended = true;
-    tell(turned);
-}
-
-static void on_state(void *user, enum ice_state state)
-{
-    struct turned *turned = user;
-
-    turned->has_failed = state == ICE_FAILED;
-    if (turned->has_failed)
-        session_look_for_path(turned->session);
-}
-
-/* ---- hearing of it ----------------------------------------------------------------------------- */
-
-static void give(struct turned *turned, const char *line)
-{
-    struct err ignored;
-
-    ice_agent_add_remote(carrier_ice_agent(turned->carrier), view_text(line), &ignored);
-}
-
-/* As far as both have come. */
-static void pair(struct turned *turned)
-{
-    struct ice_description theirs = { .ufrag = turned->ufrag, .pwd = turned->pwd };
-    struct err ignored;
-
-    if (!turned->carrier || !turned->ufrag)
-        return;
-    if (!turned->is_remote_set)
-        turned->is_remote_set =
-            ice_agent_set_remote(carrier_ice_agent(turned->carrier), &theirs, &ignored);
-    for (size_t i = 0; i < turned->n_theirs; i++) {
-        give(turned, turned->theirs[i]);
-        free(STEAL(turned->theirs[i]));
+    turned->is_first_over |= path_has_carrier(path, PATH_TURN);
+    if (silent < SETTLE_MS &&
+        (path_has_carrier(path, PATH_TURN) || path_has_carrier(path, PATH_DIRECT))) {
+        turned->lost_at = 0;
+        turned->found_at = turned->found_at ? turned->found_at : now;
+        if (now - turned->found_at >= STEADY_MS)
+            turned->n_failures = 0;
+    } else {
+        turned->found_at = 0;
+        turned->lost_at = turned->lost_at ? turned->lost_at : now - silent;
     }
-    turned->n_theirs = 0;
-    if (turned->theirs_ended)
-        ice_agent_end_remote(carrier_ice_agent(turned->carrier));
 }
 
-/* The same rules as for a description that is signed. */
-static void take_credentials(struct turned *turned, struct view more)
+/* The one that the session was opened with has time to come to something, and then to come again. */
+static bool is_first_at_it(struct turned *turned, uint64_t now)
 {
-    struct view ufrag = { 0 }, pwd = { 0 };
-    _cleanup_(ice_description_deinit) struct ice_description d = { 0 };
-    _buf_wipe_ text = { 0 };
-    struct err ignored;
+    if (turned->number > 0 || turned->is_first_over)
+        return false;
+    if (turn_try_has_begun(turned->current) && now - turned->begun_at < TRY_MS)
+        return true;
+    turned->is_first_over = true;
+    note_failure(turned);
+    return true;
+}
 
-    if (turned->ufrag || !rpc_map_text(more, "ufrag", &ufrag) || !rpc_map_text(more, "pwd", &pwd) ||
-        ufrag.len > MAX_UFRAG || pwd.len > MAX_UFRAG)
+static bool is_due(struct turned *turned, uint64_t now)
+{
+    if (!turned->session->core->is_up)
+        return false;
+    return turned->is_wanted ||
+           (!turned->next && turned->lost_at && now - turned->lost_at >= SETTLE_MS &&
+            !is_first_at_it(turned, now) && now >= turned->not_before);
+}
+
+void turned_look(struct session *session)
+{
+    struct turned *turned = session->turned;
+    uint64_t now = clock_mono_ms();
+
+    if (!turned)
         return;
-    buf_printf(&text, "ice-ufrag:%.*s\nice-pwd:%.*s\n", VIEW_FMT(ufrag), VIEW_FMT(pwd));
-    if (!ice_description_read(buf_view(&text), &d, &ignored) || d.n_candidates || d.is_complete)
+    if (turned->current)
+        turn_try_tell(turned->current);
+    if (session->state != SESSION_UP || !turned->has_servers || !is_allowed(session))
         return;
-    turned->ufrag = STEAL(d.ufrag);
-    turned->pwd = STEAL(d.pwd);
+    if (turned->next)
+        look_at_next(turned, now);
+    note_path(turned, now);
+    if (is_due(turned, now))
+        begin(turned, turned->number + 1);
+}
+
+/* The allocation was made from an address that may be gone. */
+void turned_wish(struct session *session)
+{
+    struct turned *turned = session->turned;
+    struct path_facts facts = { 0 };
+
+    if (!turned)
+        return;
+    turned->is_wanted =
+        session->state == SESSION_UP &&
+        (turned->next || (path_facts(session->path, &facts) && facts.kind == PATH_TURN));
+    turned->is_first_over = true; /* what failed in the other network says nothing of this one */
+    turned->n_failures = 0;
+    turned->not_before = 0;
+    turned_soon(session);
+}
+
+/* ---- what the other end says ----------------------------------------------------------------------- */
+
+static bool is_too_often(struct turned *turned)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (now - turned->heard_since >= WINDOW_MS) {
+        turned->heard_since = now;
+        turned->n_heard = 0;
+    }
+    return ++turned->n_heard > MAX_IN_WINDOW;
+}
+
+static bool may_begin(struct turned *turned, uint64_t number)
+{
+    const struct session *session = turned->session;
+
+    return session->state == SESSION_UP && turned->has_servers && is_allowed(session) &&
+           number - turned->number <= MAX_JUMP && !is_too_often(turned);
 }
 
 void turned_update(struct session *session, struct view list, struct view more)
 {
     struct turned *turned = get(session);
-    struct rpc_fields f;
-    struct err ignored;
+    uint64_t number = 0;
 
-    take_credentials(turned, more);
-    rpc_fields_open(&f, list);
-    while (rpc_fields_more(&f)) {
-        struct view line = rpc_fields_text(&f, "candidate", ICE_MAX_LINE);
-        if (turned->n_theirs_all == ICE_MAX_LATER || !ice_candidate_check(line, true, &ignored))
-            continue;
-        turned->theirs[turned->n_theirs++] = view_dup_text(line);
-        turned->n_theirs_all++;
-    }
-    turned->theirs_ended |= rpc_map_bool(more, "end");
-    pair(turned);
-}
-
-/* ---- the agent ----------------------------------------------------------------------------------- */
-
-void turned_begin(struct session *session)
-{
-    static const struct carrier_ice_events events = { on_candidate, on_gathered, on_state };
-    struct turned *turned = session->turned;
-    struct ice_description ours = { 0 };
-    struct err ignored;
-
-    /* Where policy names other paths alone, what den gave is not even asked with. */
-    if (!turned || turned->carrier || turned->config.n_servers == 0 ||
-        (session->policy != PEER_PATH_AUTO && session->policy != PEER_PATH_TURN))
-        return;
-    const struct carrier_ice_config config = {
-        .context = loop_context(session->core->loop),
-        .is_controlling = session->is_caller,
-        .allow_loopback = session->core->allow_loopback,
-        .turn = &turned->config,
-        .events = &events,
-        .user = turned,
-    };
-    if (carrier_ice_new(session->path, &config, &turned->carrier, &ignored) &&
-        !ice_agent_gather(carrier_ice_agent(turned->carrier), &ignored))
-        turned->has_failed = true;
-    ice_turn_wipe(&turned->config);
-    if (!turned->carrier)
-        return;
-    ice_agent_describe(carrier_ice_agent(turned->carrier), &ours); /* from now on it tells */
-    for (size_t i = 0; i < ours.n_candidates && turned->n_ours < ICE_MAX_LATER; i++)
-        turned->ours[turned->n_ours++] = mem_text(ours.candidates[i]);
-    ice_description_deinit(&ours);
-    tell(turned);
-    pair(turned);
+    rpc_map_u64(more, "try", &number);
+    if (number > turned->number && may_begin(turned, number))
+        begin(turned, number);
+    if (turned->next && turn_try_number(turned->next) == number)
+        turn_try_take(turned->next, list, more);
+    else if (turned->current && turn_try_number(turned->current) == number)
+        turn_try_take(turned->current, list, more);
+    turned_soon(session);
 }
 
 bool turned_has_candidate(const struct session *session)
 {
     const struct turned *turned = session->turned;
 
-    return turned && turned->carrier && ice_agent_has_relayed(carrier_ice_agent(turned->carrier));
+    return turned &&
+           (turn_try_has_candidate(turned->next) || turn_try_has_candidate(turned->current));
 }
 
 bool turned_may_come(const struct session *session)
 {
-    return session->turned && session->turned->carrier && !session->turned->has_failed;
+    return session->turned && turn_try_has_begun(session->turned->current);
 }

@@ -37,6 +37,7 @@ static void on_moved(void *user)
             continue;
         relayed_moved(session);
         restart_wish(session);
+        turned_wish(session);
     }
     core_flush_soon(core);
 }
@@ -60,6 +61,7 @@ static void on_timer(void *user)
         relayed_look(session);
         first_look(session);
         restart_soon(session);
+        turned_soon(session);
     }
     arm(core);
 }

@@ -353,6 +353,9 @@ class Lab:
                                "--no-cli", "--no-tls", "--no-dtls", "--log-file", "stdout", "--pidfile", self.path("coturn.pid"),
                                "--userdb", self.path("coturn.db")], "DB connection success", "turn")  # it has opened its listeners by then
 
+    def stop_coturn(self):
+        kill_all(self.netns("turn"))  # nothing else runs there
+
     # ---- down ----
 
     def remove(self):

@@ -14,6 +14,7 @@ SERVER = f"{labnet.PUBLIC4}.{labnet.ROUTER}"
 SERVER6 = f"{labnet.PUBLIC6}::{labnet.ROUTER}"
 TURN = f"{labnet.PUBLIC4}.{labnet.TURN}"
 SETTLE = 10  # seconds that a link may take to its best path
+BACK = 100  # ten times what another network may cost (R13)
 
 
 def shown_path(line):
@@ -122,3 +123,47 @@ class Reach:
         """Each end says that the other one is who it is."""
         wanted = {name: re.escape(f"verified as {self.net.ids[name]}.{self.net.name}") for name in HOSTS}
         return bool(alice.find(alice.err, wanted["bob"]) and bob.find(bob.err, wanted["alice"]))
+
+
+class Talk:
+    """Both ends of a chat that stands."""
+
+    def __init__(self, reach, left, right, *words, wan="20ms", settles="direct"):
+        reach.up(left, right, wan)
+        self.bob = reach.wait(*words)
+        self.alice = reach.warren("alice", "chat", reach.net.ids["bob"], *words)
+        self.n = 0
+        self.wait_path(settles, seen=(0, 0))
+        self.say()
+        time.sleep(1)  # both have settled
+
+    def ends(self):
+        return (self.alice, self.bob)
+
+    def seen(self):
+        return tuple(len(end.err) for end in self.ends())
+
+    def wait_path(self, kind, seen, which=("alice", "bob")):
+        for name, end, start in zip(("alice", "bob"), self.ends(), seen):
+            if name in which:
+                end.wait_line(end.err, f"^path {kind}", start, BACK)
+
+    def say(self, patience=BACK):
+        """A line each way."""
+        self.n += 1
+        text = f"line {self.n}"
+        try:
+            self.alice.write(text + "\n")
+            self.bob.wait_line(self.bob.out, text + "$", patience=patience)
+            self.bob.write(text + " back\n")
+            self.alice.wait_line(self.alice.out, text + " back$", patience=patience)
+        except Failed as e:
+            raise Failed(f"{e}\nalice said:\n  " + "\n  ".join(self.alice.err)) from e
+
+    def returns(self, event, kind="direct"):
+        """After the event what is said arrives, and both ends come to a new path of that kind."""
+        seen = self.seen()
+        event()
+        self.say()
+        self.wait_path(kind, seen)
+        self.say()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A link that is up while the network changes under it: what is said arrives, and the link is on a direct path again where there is one."""
+import functools
 import signal
 import time
 
@@ -9,56 +10,11 @@ import alone
 alone.enter()
 
 import tap  # noqa: E402
-from network import Failed  # noqa: E402
-from reach import Reach  # noqa: E402
+import reach as laboratory  # noqa: E402
 
-reach = Reach(tap.build_dir(), "survive", has_turn=False)
-BACK = 100  # ten times what NATs and addresses may cost (R13)
+reach = laboratory.Reach(tap.build_dir(), "survive", has_turn=False)
+Talk = functools.partial(laboratory.Talk, reach)
 GIVEN_UP = 12  # seconds after which ICE has given a path up
-
-
-class Talk:
-    """Both ends of a chat that stands."""
-
-    def __init__(self, left, right, *words, wan="20ms", settles="direct"):
-        reach.up(left, right, wan)
-        self.bob = reach.wait(*words)
-        self.alice = reach.warren("alice", "chat", reach.net.ids["bob"], *words)
-        self.n = 0
-        self.wait_path(settles, seen=(0, 0))
-        self.say()
-        time.sleep(1)  # both have settled
-
-    def ends(self):
-        return (self.alice, self.bob)
-
-    def seen(self):
-        return tuple(len(end.err) for end in self.ends())
-
-    def wait_path(self, kind, seen, which=("alice", "bob")):
-        for name, end, start in zip(("alice", "bob"), self.ends(), seen):
-            if name in which:
-                end.wait_line(end.err, f"^path {kind}", start, BACK)
-
-    def say(self, patience=BACK):
-        """A line each way."""
-        self.n += 1
-        text = f"line {self.n}"
-        try:
-            self.alice.write(text + "\n")
-            self.bob.wait_line(self.bob.out, text + "$", patience=patience)
-            self.bob.write(text + " back\n")
-            self.alice.wait_line(self.alice.out, text + " back$", patience=patience)
-        except Failed as e:
-            raise Failed(f"{e}\nalice said:\n  " + "\n  ".join(self.alice.err)) from e
-
-    def returns(self, event, kind="direct"):
-        """After the event what is said arrives, and both ends come to a new path of that kind."""
-        seen = self.seen()
-        event()
-        self.say()
-        self.wait_path(kind, seen)
-        self.say()
 
 
 def cut(is_cut=True):
