@@ -48,7 +48,7 @@ struct peer_link *peer_dial_with(struct peer *peer, const char *id, const char *
     char digits[RPC_MAX_NAME + 1];
     struct err err = { 0 };
 
-    if (!take_dial_options(options, &given, &err) ||
+    if (!hub_is_ours(&peer->hub, &err) || !take_dial_options(options, &given, &err) ||
         !check_dialled(peer, id, capabilities, digits, &err)) {
         errand_put_error(&err, ret_error);
         return NULL;
@@ -90,7 +90,7 @@ bool peer_link_accept_with(struct peer_link *link, const char *const *capabiliti
 
     if (!link->awaits_answer)
         err_set(&err, ERR_INVALID_ARGUMENT, "this call does not wait for an answer");
-    else
+    else if (hub_is_ours(link->hub, &err))
         take_accept_options(options, &given, &err);
     if (err.code != ERR_NONE || !errand_check_caps(capabilities, &err)) {
         errand_put_error(&err, ret_error);

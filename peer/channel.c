@@ -19,6 +19,8 @@ static bool may_open(const struct peer_link *link, const char *cap, const char *
     hub_unlock(link->hub);
     if (!cap || (arg && strlen(arg) > 1024))
         return err_set(err, ERR_INVALID_ARGUMENT, "no capability, or an argument over 1024 bytes");
+    if (!hub_is_ours(link->hub, err))
+        return false;
     if (!is_up)
         return err_set(err, ERR_CLOSED, "the link is not up");
     if (!is_ours)
@@ -72,7 +74,7 @@ size_t peer_stream_write(struct peer_stream *stream, const void *bytes, size_t s
     size_t n = 0;
 
     hub_lock(stream->hub);
-    if (!stream->is_over && !stream->wants_end && !stream->is_socket)
+    if (!stream->is_over && !stream->wants_end && !stream->is_socket && !stream->hub->is_forked)
         n = put(stream, bytes, size);
     stream->wants_room |= n < size;
     needs_pump = n > 0 && !stream->is_pump_queued;
@@ -134,22 +136,29 @@ void *peer_stream_user(const struct peer_stream *stream)
     return stream->user;
 }
 
+/* Under the lock. */
+static bool may_send(struct peer_link *link, size_t size, struct err *err)
+{
+    if (!hub_is_ours(link->hub, err))
+        return false;
+    if (!link->is_up)
+        return err_set(err, ERR_CLOSED, "the link is not up");
+    if (size > link->datagram_max)
+        return err_set(err, ERR_TOO_LARGE, "%zu bytes fit into a datagram now", link->datagram_max);
+    return link->n_datagrams_out < HUB_MAX_DATAGRAMS ||
+           err_set(err, ERR_LIMIT, "%d datagrams wait already", HUB_MAX_DATAGRAMS);
+}
+
 bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
                         struct peer_error *ret_error)
 {
     struct err err = { 0 };
 
     hub_lock(link->hub);
-    if (!link->is_up)
-        err_set(&err, ERR_CLOSED, "the link is not up");
-    else if (size > link->datagram_max)
-        err_set(&err, ERR_TOO_LARGE, "%zu bytes fit into a datagram now", link->datagram_max);
-    else if (link->n_datagrams_out >= HUB_MAX_DATAGRAMS)
-        err_set(&err, ERR_LIMIT, "%d datagrams wait already", HUB_MAX_DATAGRAMS);
-    else
-        link->n_datagrams_out++;
+    bool may = may_send(link, size, &err);
+    link->n_datagrams_out += may;
     hub_unlock(link->hub);
-    if (err.code != ERR_NONE) {
+    if (!may) {
         errand_put_error(&err, ret_error);
         return false;
     }

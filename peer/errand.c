@@ -125,6 +125,10 @@ void errand_drop_backlog(struct core *core)
 
 void errand_send(struct errand *errand_taken, void (*run)(struct errand *errand))
 {
+    if (errand_taken->peer->hub.is_forked) { /* nobody would run it */
+        errand_free(errand_taken);
+        return;
+    }
     errand_taken->run = run;
     loop_invoke(errand_taken->peer->loop, run_and_free, errand_taken);
 }
@@ -138,8 +142,9 @@ bool errand_send_up(struct peer_link *link, void (*run)(struct errand *errand),
     hub_lock(link->hub);
     is_up = link->is_up;
     hub_unlock(link->hub);
-    if (!is_up) {
+    if (hub_is_ours(link->hub, &err) && !is_up)
         err_set(&err, ERR_CLOSED, "the link is not up");
+    if (err.code != ERR_NONE) {
         errand_put_error(&err, ret_error);
         return false;
     }

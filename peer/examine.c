@@ -253,7 +253,12 @@ static void errand_examine(struct errand *errand)
 
 bool peer_examine(struct peer *peer, struct peer_error *ret_error)
 {
-    (void)ret_error;
+    struct err err = { 0 };
+
+    if (!hub_is_ours(&peer->hub, &err)) {
+        errand_put_error(&err, ret_error);
+        return false;
+    }
     errand_send(errand_new(peer, NULL, NULL), errand_examine);
     return true;
 }

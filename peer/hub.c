@@ -15,6 +15,8 @@ bool hub_init(struct hub *hub, struct err *err)
         return err_errno(err, "eventfd");
     pthread_mutex_init(&hub->lock, NULL);
     list_init(&hub->events);
+    hub->held = -1;
+    hub_watch_fork(hub);
     return true;
 }
 
@@ -22,6 +24,7 @@ void hub_deinit(struct hub *hub)
 {
     struct hub_event *event;
 
+    hub_forget_fork(hub);
     LIST_EACH(event, &hub->events, node) {
         list_remove(&event->node);
         hub_event_free(event);
@@ -130,10 +133,28 @@ static void take_back(struct hub *hub)
     hub->is_word_late = read(hub->fd, &count, sizeof(count)) != sizeof(count);
 }
 
+/* All that a child is told, once. */
+static struct hub_event *take_forked(struct hub *hub)
+{
+    struct hub_event *event;
+    struct err err = { 0 };
+
+    if (hub->is_fork_told)
+        return NULL;
+    hub->is_fork_told = true;
+    take_back(hub);
+    event = hub_event_new(PEER_EVENT_FAILED);
+    hub_is_ours(hub, &err);
+    hub_error(&err, &event->event.error);
+    return event;
+}
+
 struct hub_event *hub_take(struct hub *hub)
 {
     struct hub_event *event = NULL;
 
+    if (hub->is_forked)
+        return take_forked(hub);
     hub_lock(hub);
     if (!list_is_empty(&hub->events)) {
         event = LIST_ITEM(hub->events.next, struct hub_event, node);

@@ -43,7 +43,10 @@ struct hub_event {
 
 struct hub {
     pthread_mutex_t lock;
-    int fd; /* eventfd: readable while `events` is not empty */
+    int fd;                       /* eventfd: readable while `events` is not empty */
+    struct list in_fork;          /* fork.c: all hubs of this process */
+    int held;                     /* a descriptor that no child is to have; -1: none */
+    bool is_forked, is_fork_told; /* this process is a child: the thread is its parent's */
     struct list events;
     bool is_word_late;                         /* `fd` will be readable without an event */
     unsigned n_datagrams, n_calls, n_messages; /* in `events` */
@@ -53,6 +56,12 @@ struct hub {
 
 bool hub_init(struct hub *hub, struct err *err);
 void hub_deinit(struct hub *hub); /* frees what nobody fetched */
+/* ---- fork.c ---- */
+void hub_watch_fork(struct hub *hub);
+void hub_forget_fork(struct hub *hub);
+void hub_hold(struct hub *hub, int fd);                   /* no child is to have it; -1: none */
+bool hub_is_ours(const struct hub *hub, struct err *err); /* CLOSED: in a child of fork(2) */
+
 void hub_lock(struct hub *hub);
 void hub_unlock(struct hub *hub);
 

@@ -212,22 +212,36 @@ static void run(struct errand *errand)
     names_start(errand->peer->core, (enum name_verb)errand->code, errand->text, errand->argument);
 }
 
+static bool check_name(const char *name, struct err *err)
+{
+    const char *fault = name ? rpc_name_fault(view_text(name)) : NULL;
+
+    return (name && rpc_name_is_valid(view_text(name))) ||
+           err_set(err, ERR_INVALID_ARGUMENT, "%s", fault ? fault : "not a name");
+}
+
+static bool check_asked(const struct peer *peer, enum name_verb verb, const char *name,
+                        const char *to, char ret_id[TEXT_ID], struct err *err)
+{
+    struct peer_identity own;
+
+    if (!hub_is_ours(&peer->hub, err))
+        return false;
+    if (!peer_identity(peer, &own))
+        return err_set(err, ERR_NOT_JOINED, "this machine has no ID yet: wait for JOINED");
+    if (verb != NAME_LIST && !check_name(name, err))
+        return false;
+    return verb != NAME_TRANSFER || (to && text_read_id(to, ret_id)) ||
+           err_set(err, ERR_INVALID_ARGUMENT, "an ID has 6 to 9 digits");
+}
+
 static bool send_off(struct peer *peer, enum name_verb verb, const char *name, const char *to,
                      struct peer_error *ret_error)
 {
-    struct peer_identity own;
     struct err err = { 0 };
     char id[TEXT_ID] = "";
 
-    if (!peer_identity(peer, &own))
-        err_set(&err, ERR_NOT_JOINED, "this machine has no ID yet: wait for JOINED");
-    else if (verb != NAME_LIST && (!name || !rpc_name_is_valid(view_text(name))))
-        err_set(&err, ERR_INVALID_ARGUMENT, "%s",
-                name && rpc_name_fault(view_text(name)) ? rpc_name_fault(view_text(name))
-                                                        : "not a name");
-    else if (verb == NAME_TRANSFER && (!to || !text_read_id(to, id)))
-        err_set(&err, ERR_INVALID_ARGUMENT, "an ID has 6 to 9 digits");
-    if (err.code != ERR_NONE) {
+    if (!check_asked(peer, verb, name, to, id, &err)) {
         errand_put_error(&err, ret_error);
         return false;
     }

@@ -131,6 +131,8 @@ static bool load(struct core *core, const struct peer_config *config, struct err
 static struct peer *fail_new(struct peer *peer, const struct err *err, struct peer_error *ret_error)
 {
     errand_put_error(err, ret_error);
+    if (peer->has_hub)
+        hub_hold(&peer->hub, -1);
     core_free(peer->core);
     loop_free(peer->loop);
     if (peer->has_hub)
@@ -158,8 +160,10 @@ struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_e
     if (!loop_new(&peer->loop, &err))
         return fail_new(peer, &err, ret_error);
     peer->core = core_new(peer, &peer->hub, peer->loop);
-    if (!load(peer->core, &copy, &err) ||
-        !loop_start(peer->loop, core_begin, core_end, peer->core, &err))
+    if (!load(peer->core, &copy, &err))
+        return fail_new(peer, &err, ret_error);
+    hub_hold(&peer->hub, state_held(peer->core->state));
+    if (!loop_start(peer->loop, core_begin, core_end, peer->core, &err))
         return fail_new(peer, &err, ret_error);
     return peer;
 }
@@ -213,15 +217,20 @@ void peer_free(struct peer *peer)
 
     if (!peer)
         return;
-    settle_current(peer); /* it may send an errand */
-    loop_invoke(peer->loop, quit, peer->loop);
-    loop_join(peer->loop);
+    settle_current(peer);       /* it may send an errand */
+    if (!peer->hub.is_forked) { /* in a child, what the thread had stays as it was */
+        loop_invoke(peer->loop, quit, peer->loop);
+        loop_join(peer->loop);
+    }
     LIST_EACH(link, &peer->links, node)
         drop_link(link);
     LIST_EACH(talk, &peer->talks, node)
         talk_drop(talk);
-    core_free(peer->core);
-    loop_free(peer->loop);
+    if (!peer->hub.is_forked) {
+        hub_hold(&peer->hub, -1);
+        core_free(peer->core);
+        loop_free(peer->loop);
+    }
     hub_deinit(&peer->hub);
     free(peer);
 }

@@ -288,8 +288,9 @@ bool peer_rekey(struct peer *peer, struct peer_error *ret_error)
     struct peer_identity own;
     struct err err = { 0 };
 
-    if (!peer_identity(peer, &own)) {
+    if (hub_is_ours(&peer->hub, &err) && !peer_identity(peer, &own))
         err_set(&err, ERR_NOT_JOINED, "this machine has no ID yet: wait for JOINED");
+    if (err.code != ERR_NONE) {
         errand_put_error(&err, ret_error);
         return false;
     }

@@ -5,7 +5,7 @@
 bool peer_is_online(const struct peer *peer)
 {
     hub_lock(peer->core->hub);
-    bool is_online = peer->core->snapshot.is_online;
+    bool is_online = peer->core->snapshot.is_online && !peer->hub.is_forked;
     hub_unlock(peer->core->hub);
     return is_online;
 }

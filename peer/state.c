@@ -127,6 +127,11 @@ bool state_open(const char *dir, bool may_create, struct state **ret_state, stru
     return true;
 }
 
+int state_held(const struct state *state)
+{
+    return state->lock;
+}
+
 void state_set_passphrase(struct state *state, const char *passphrase)
 {
     buf_grow(&state->passphrase, strlen(passphrase)); /* at once: no copies behind */

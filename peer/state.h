@@ -56,6 +56,7 @@ struct state;
 bool state_default_dir(const char *dir, char **ret_dir, struct err *err);
 /* Opens and locks the folder; makes it when `may_create`. NOT_JOINED, EXPOSED, BUSY, SYSTEM. */
 bool state_open(const char *dir, bool may_create, struct state **ret_state, struct err *err);
+int state_held(const struct state *state); /* the descriptor of that lock; -1: none */
 /* Only to look: no lock, nothing is made. */
 bool state_look(const char *dir, struct state **ret_state, struct err *err);
 void state_free(struct state *state);

@@ -60,6 +60,8 @@ static bool put_message(struct peer_stream *stream, struct view bytes, struct er
                                    (uint8_t)(bytes.len >> 8), (uint8_t)bytes.len };
     size_t size = MESSAGE_HEAD + bytes.len;
 
+    if (!hub_is_ours(stream->hub, err))
+        return false;
     if (stream->is_over || stream->wants_end || stream->is_socket)
         return err_set(err, ERR_CLOSED, "nothing can be written to this stream any more");
     if (bytes.len > PEER_MAX_MESSAGE || size > stream->high)
@@ -172,6 +174,10 @@ int peer_stream_fd(struct peer_stream *stream, struct peer_error *ret_error)
     struct errand *errand;
     int pair[2];
 
+    if (!hub_is_ours(stream->hub, &err)) {
+        errand_put_error(&err, ret_error);
+        return -1;
+    }
     if (!loop_has_descriptors() || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         err_set(&err, ERR_LIMIT, "too few descriptors are left");
         errand_put_error(&err, ret_error);

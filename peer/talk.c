@@ -190,8 +190,9 @@ static bool take_options(const void *options, void *to, size_t size, struct err 
 
 static bool has_place(struct peer *peer, enum talk_kind kind, struct err *err)
 {
-    return peer->n_talks[kind] < kinds[kind].max ||
-           err_set(err, ERR_LIMIT, "%u %s are there already", kinds[kind].max, kinds[kind].name);
+    return hub_is_ours(&peer->hub, err) &&
+           (peer->n_talks[kind] < kinds[kind].max ||
+            err_set(err, ERR_LIMIT, "%u %s are there already", kinds[kind].max, kinds[kind].name));
 }
 
 static struct talk *hold(struct talk *talk)
@@ -222,6 +223,8 @@ static bool send_with(struct talk *talk, struct buf *payload, uint32_t n_values,
 {
     struct errand *errand;
 
+    if (!hub_is_ours(&talk->peer->hub, err))
+        return false;
     if (!hub_charge(&talk->peer->hub, payload->len + OVERHEAD))
         return err_set(err, ERR_LIMIT, "%d bytes wait to be sent already", HUB_MAX_BYTES_OUT);
     errand = errand_new(talk->peer, NULL, NULL);

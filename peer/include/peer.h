@@ -4,10 +4,11 @@
  *
  * When peer_fd() is readable, call peer_next_event() until it returns false. Nothing calls back into
  * the application. A thread of the library's own does the work; any one thread at a time may use a peer
- * and what belongs to it. No signal handler is set and SIGPIPE's disposition stays as it was.
+ * and what belongs to it. No signal handler is set and SIGPIPE's disposition stays as it was. In a child of
+ * fork(2) a peer fails (closed) and does nothing; its parent's goes on.
  *
  * Text is UTF-8 and NUL-terminated. Pointers in an event are valid until the next call of
- * peer_next_event() on the same peer. See peer.h(3), and one manual page per call. */
+ * peer_next_event() on the same peer. See libpeer(3), and one manual page per call. */
 #ifndef WARREN_PEER_H
 #define WARREN_PEER_H
 

@@ -6,7 +6,10 @@
 #include "tests/check.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define PIN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -107,6 +110,68 @@ TEST(without_a_router_it_keeps_trying_and_says_so)
     CHECK_STR(error.name, "exposed");
     CHECK(!peer_new(&config, &error));
     CHECK_STR(error.name, "exposed");
+}
+
+/* In a child of fork(2), with a status for each thing that may be wrong. */
+static int try_forked(struct peer *peer, const struct peer_config *config)
+{
+    struct pollfd fd = { peer_fd(peer), POLLIN, 0 };
+    struct peer_error error = { 0 };
+    struct peer_event event;
+    struct peer *own;
+
+    if (poll(&fd, 1, 0) != 1 || !peer_next_event(peer, &event))
+        return 1;
+    if (event.type != PEER_EVENT_FAILED || strcmp(event.error.name, "closed") != 0)
+        return 2;
+    if (poll(&fd, 1, 0) != 0 || peer_next_event(peer, &event))
+        return 3;
+    if (peer_dial(peer, "456000", chat, &error) || strcmp(error.name, "closed") != 0)
+        return 4;
+    if (peer_call(peer, "app.echo", NULL, NULL, &error) || peer_examine(peer, &error) ||
+        peer_rekey(peer, &error) || peer_name_list(peer, &error) || peer_is_online(peer))
+        return 5;
+    own = peer_new(config, &error); /* it may have one of its own */
+    if (!own || !next_event(own, &event) || event.type != PEER_EVENT_OFFLINE)
+        return 6;
+    peer_free(own);
+    peer_free(peer);
+    return 0;
+}
+
+TEST(in_a_child_of_fork_it_says_so_and_its_parent_goes_on)
+{
+    _free_ char *dir = file_path(check_dir(), "forks"), *other = file_path(check_dir(), "child");
+    const struct peer_config config = { .size = sizeof(config), .state_dir = dir, .join = NOWHERE };
+    const struct peer_config theirs = { .size = sizeof(theirs),
+                                        .state_dir = other,
+                                        .join = NOWHERE };
+    struct peer_error error;
+    struct peer_event event;
+    struct peer *peer = peer_new(&config, &error);
+    int status = -1, ready[2];
+    pid_t child;
+
+    if (!CHECK(peer) || !CHECK(pipe(ready) == 0))
+        return;
+    CHECK(next_event(peer, &event));
+    child = fork();
+    if (child == 0) {
+        char c = (char)try_forked(peer, &theirs);
+        _exit(write(ready[1], &c, 1) == 1 && (close(ready[1]), pause()) ? 0 : 1);
+    }
+    char said = -1;
+    CHECK(read(ready[0], &said, 1) == 1);
+    CHECK_U64((uint64_t)said, 0);
+    CHECK(next_event(peer, &event));
+    CHECK_U64(event.type, PEER_EVENT_OFFLINE);
+    peer_free(peer);
+    peer = peer_new(&config, &error); /* while the child lives */
+    CHECK(peer);
+    peer_free(peer);
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+    close(ready[0]);
+    close(ready[1]);
 }
 
 TEST(a_joined_folder_refuses_another_network)

@@ -23,21 +23,29 @@ SCENARIOS = {
     "marks": "the_high_mark_bounds_what_waits",
     "farewell": "what_has_arrived_can_be_read",
 }
+THREADS = {
+    "small": "little_and_often_by_two_threads_of_applications",
+    "ends": "links_and_streams_end_under_a_writer",
+    "leaves": "an_application_leaves_in_the_middle_of_its_writing",
+    "forks": "a_child_disturbs_its_parent_in_nothing",
+}
 
 
-def make(scenario, name):
+def make(program, scenario, name):
     def run(net):
         if not net.ids:
             net.join("alice")
             net.join("bob")
             net.allow(f"allow from {net.ids['alice']} to {net.ids['bob']} can chat,file back echo")
-        network.run([sys.argv[1], scenario, net.path("alice"), net.path("bob")])
+        network.run([program, scenario, net.path("alice"), net.path("bob")])
     run.__name__ = name
     return run
 
 
 for key, title in SCENARIOS.items():
-    tap.test(make(key, title))
+    tap.test(make(sys.argv[1], key, title))
+for key, title in THREADS.items():
+    tap.test(make(sys.argv[2], key, title))
 
 if __name__ == "__main__":
     tap.main()
