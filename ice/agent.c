@@ -3,7 +3,9 @@
 #include "ice/agent.h"
 #include "ice/portmap.h"
 
+#include <gio/gio.h>
 #include <nice/interfaces.h>
+#include <signal.h>
 
 enum {
     MAX_LOCAL_ADDRESSES = 16,
@@ -15,6 +17,23 @@ static unsigned n_closing; /* touched from several contexts: atomically */
 unsigned ice_n_closing(void)
 {
     return __atomic_load_n(&n_closing, __ATOMIC_ACQUIRE);
+}
+
+static void *begin(_unused_ void *none)
+{
+    struct sigaction before;
+
+    sigaction(SIGPIPE, NULL, &before);
+    g_type_class_unref(g_type_class_ref(G_TYPE_SOCKET));
+    sigaction(SIGPIPE, &before, NULL);
+    return NULL;
+}
+
+void ice_begin(void)
+{
+    static GOnce once = G_ONCE_INIT;
+
+    g_once(&once, begin, NULL);
 }
 
 /* ---- the wake source ---- */

@@ -95,6 +95,9 @@ struct ice_config {
     void *user;
 };
 
+/* Once a process, before all else of ice: what GLib's sockets do to SIGPIPE when there is a first one is undone, for that is the program's
+ * decision. */
+void ice_begin(void);
 bool ice_agent_new(const struct ice_config *config, struct ice_agent **ret_agent, struct err *err);
 /* Ends it; closes asynchronously and frees itself later on the context. No callback comes after,
  * and it may be called from inside one. NULL is fine. A context is iterated until

@@ -149,6 +149,7 @@ struct peer *peer_new(const struct peer_config *config, struct peer_error *ret_e
 
     list_init(&peer->links);
     list_init(&peer->talks);
+    ice_begin();
     if (!config || config->size < offsetof(struct peer_config, allow_loopback)) {
         err_set(&err, ERR_INVALID_ARGUMENT, "config.size must be sizeof(struct peer_config)");
         return fail_new(peer, &err, ret_error);

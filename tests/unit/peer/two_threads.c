@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ static const char *const caps[] = { "chat", NULL };
 static atomic_int n_failed;
 static atomic_bool is_over;
 static int n_at_start; /* descriptors that are handed on */
+static void (*signals_at_start[NSIG])(int);
 
 #define EXPECT(cond)                                                                               \
     do {                                                                                           \
@@ -276,6 +278,15 @@ static int try_forked(struct side *side)
     return 0;
 }
 
+/* Of all signals, what becomes of them in this process: NULL for the default. */
+static void read_signals(void (*ret_handlers[NSIG])(int))
+{
+    struct sigaction action;
+
+    for (int i = 1; i < NSIG; i++)
+        ret_handlers[i] = sigaction(i, NULL, &action) == 0 ? action.sa_handler : NULL;
+}
+
 /* What a program that is started by this one would have of the library's. */
 static int n_inherited(void)
 {
@@ -290,10 +301,13 @@ static int n_inherited(void)
 
 static void forks(struct side *side, const char *id)
 {
+    void (*signals[NSIG])(int) = { NULL };
     int status;
 
     dial(side, id, "");
     EXPECT(n_inherited() == n_at_start);
+    read_signals(signals);
+    EXPECT(memcmp(signals, signals_at_start, sizeof(signals)) == 0);
     for (int i = 0; i < 10; i++) {
         write_often(side, 500);
         pid_t child = fork();
@@ -338,6 +352,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], scenarios[i].name) != 0)
             continue;
         n_at_start = n_inherited();
+        read_signals(signals_at_start);
         start(&a, argv[2]);
         start(&b, argv[3]);
         EXPECT(peer_identity(b.peer, &callee));
