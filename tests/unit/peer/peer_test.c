@@ -160,6 +160,7 @@ TEST(in_a_child_of_fork_it_says_so_and_its_parent_goes_on)
         char c = (char)try_forked(peer, &theirs);
         _exit(write(ready[1], &c, 1) == 1 && (close(ready[1]), pause()) ? 0 : 1);
     }
+    close(ready[1]);
     char said = -1;
     CHECK(read(ready[0], &said, 1) == 1);
     CHECK_U64((uint64_t)said, 0);
@@ -171,7 +172,6 @@ TEST(in_a_child_of_fork_it_says_so_and_its_parent_goes_on)
     peer_free(peer);
     CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
     close(ready[0]);
-    close(ready[1]);
 }
 
 TEST(a_joined_folder_refuses_another_network)
