@@ -228,14 +228,6 @@ static gboolean on_drain_timer(gpointer user)
     return G_SOURCE_CONTINUE; /* it only makes the loop turn */
 }
 
-static void take_what_is_ready(struct loop *loop, uint64_t until)
-{
-    while (g_main_context_iteration(loop->context, FALSE))
-        if (clock_mono_ms() >= until)
-            break;
-}
-
-/* At its end once more: what was cancelled is called back, to free what it holds. */
 void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint64_t ms)
 {
     uint64_t until = clock_mono_ms() + ms;
@@ -243,10 +235,11 @@ void loop_drain(struct loop *loop, bool (*is_done)(void *user), void *user, uint
 
     g_source_set_callback(timer, on_drain_timer, NULL, NULL);
     g_source_attach(timer, loop->context);
-    take_what_is_ready(loop, until);
+    while (g_main_context_iteration(loop->context, FALSE))
+        if (clock_mono_ms() >= until)
+            break;
     while (!is_done(user) && clock_mono_ms() < until)
         g_main_context_iteration(loop->context, TRUE);
-    take_what_is_ready(loop, until);
     g_source_destroy(timer);
     g_source_unref(timer);
 }
