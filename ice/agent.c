@@ -9,7 +9,8 @@
 
 enum {
     MAX_LOCAL_ADDRESSES = 16,
-    PACE_MS = 5 /* between two checks: the least of RFC 8445, 14.2 */
+    PACE_MS = 5, /* between two checks: the least of RFC 8445, 14.2 */
+    TURNS_TO_ASK = 3
 };
 
 static unsigned n_closing; /* touched from several contexts: atomically */
@@ -118,6 +119,20 @@ static void start_closing(struct ice_agent *agent)
     g_main_context_pop_thread_default(agent->context);
 }
 
+/* libnice 0.1.21 has the STUN server's address read in two turns of the loop, and forgets what it holds for that when it is closed before. */
+static bool is_asking(struct ice_agent *agent)
+{
+    return !agent->is_gathered && agent->n_turns++ < TURNS_TO_ASK;
+}
+
+static void close_or_wait(struct ice_agent *agent)
+{
+    if (is_asking(agent))
+        agent_wake(agent);
+    else
+        start_closing(agent);
+}
+
 static gboolean on_wake(GSource *source, GSourceFunc callback, gpointer user)
 {
     struct ice_agent *agent = *(struct ice_agent **)(source + 1);
@@ -131,7 +146,7 @@ static gboolean on_wake(GSource *source, GSourceFunc callback, gpointer user)
     report_candidates(agent);
     report_gathered(agent);
     if (agent->is_closed && !agent->is_closing)
-        start_closing(agent);
+        close_or_wait(agent);
     return G_SOURCE_CONTINUE;
 }
 

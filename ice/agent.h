@@ -36,6 +36,7 @@ struct ice_agent {
     size_t n_lines, n_told, n_remote_later;
     struct ice_description theirs; /* as it was set, and what came later as far as there is room */
     bool is_described, is_gathered, is_gathered_reported, is_closed, is_closing;
+    unsigned n_turns; /* of the loop, since it was freed and not closed yet */
 
     struct agent_turn *turn; /* agent_turn.c; NULL: direct paths */
 

@@ -5,6 +5,7 @@
 #include "tests/unit/ice/turn.h"
 
 #include <glib.h>
+#include <malloc.h>
 
 enum { PATIENCE_MS = 60000 };
 
@@ -331,6 +332,32 @@ TEST(an_agent_may_be_freed_inside_its_own_callback)
     CHECK(TURN_UNTIL(context, PATIENCE_MS, ice_n_closing() == 0));
     CHECK_U64(a.n_states, n_states);
     end(context, &a, &b);
+}
+
+static size_t in_use_after(GMainContext *context, size_t n)
+{
+    const struct ice_config config = {
+        .context = context, .allow_loopback = true, .stun = "127.0.0.1", .stun_port = 9
+    };
+    struct err err = { 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        struct ice_agent *agent;
+        CHECK_OK(ice_agent_new(&config, &agent, &err) && ice_agent_gather(agent, &err), err);
+        ice_agent_free(agent);
+        CHECK(TURN_UNTIL(context, PATIENCE_MS, ice_n_closing() == 0));
+    }
+    return mallinfo2().uordblks;
+}
+
+TEST(an_agent_that_is_freed_as_it_begins_to_gather_leaves_nothing)
+{
+    enum { N = 400 };
+    GMainContext *context = g_main_context_new();
+    size_t before = in_use_after(context, N / 4), after = in_use_after(context, N);
+
+    CHECK(after <= before || after - before < (size_t)N * 16);
+    g_main_context_unref(context);
 }
 
 TEST(a_path_whose_other_end_is_gone_is_noticed)
