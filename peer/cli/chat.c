@@ -27,6 +27,7 @@ struct chat {
     size_t n_in;
     char line[LINE_MAX_BYTES]; /* received, no newline yet */
     size_t n_line;
+    char path[256]; /* as it was said last */
 };
 
 static const char *const wanted[] = { "chat", NULL };
@@ -87,7 +88,20 @@ static void write_facts(const struct chat *chat, const struct peer_link_facts *f
         cli_say("warren: chat: %s: %s", chat->cli->facts_file, strerror(errno));
 }
 
-static void say_facts(const struct chat *chat)
+/* Once: the move that an event tells may be in the facts before. */
+static void say_path_once(struct chat *chat, const struct peer_link_facts *facts)
+{
+    char path[sizeof(chat->path)];
+
+    snprintf(path, sizeof(path), "path %s: %s <-> %s", facts->path_kind, facts->path_local,
+             facts->path_remote);
+    if (strcmp(path, chat->path) == 0)
+        return;
+    memcpy(chat->path, path, sizeof(path));
+    cli_say("%s", path);
+}
+
+static void say_facts(struct chat *chat)
 {
     struct peer_link_facts facts;
     char id[24], when[CLI_TIME];
@@ -97,7 +111,8 @@ static void say_facts(const struct chat *chat)
     cli_say("linked with %s: %s %s, verified as %s", cli_show_id(facts.remote_id, id),
             facts.tls_version, facts.cipher, facts.verified_name);
     cli_say("certificate of %s, by %s", facts.remote_subject, facts.remote_issuer);
-    cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
+    chat->path[0] = '\0';
+    say_path_once(chat, &facts);
     cli_say("grant: %s", facts.grant_text);
     if (facts.ends_at)
         cli_say("it ends at %s", cli_show_time(facts.ends_at, when));
@@ -105,13 +120,13 @@ static void say_facts(const struct chat *chat)
         write_facts(chat, &facts);
 }
 
-static void say_path(const struct chat *chat, const struct peer_link *link)
+static void say_path(struct chat *chat, const struct peer_link *link)
 {
     struct peer_link_facts facts;
 
     if (link != chat->link || !peer_link_facts(link, &facts))
         return;
-    cli_say("path %s: %s <-> %s", facts.path_kind, facts.path_local, facts.path_remote);
+    say_path_once(chat, &facts);
     if (chat->cli->facts_file)
         write_facts(chat, &facts);
 }
@@ -343,7 +358,7 @@ static void on_offline(struct chat *chat, const struct peer_event *event)
 }
 
 /* What only is said. */
-static void say_event(const struct chat *chat, const struct peer_event *event)
+static void say_event(struct chat *chat, const struct peer_event *event)
 {
     char id[24];
 
