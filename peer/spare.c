@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICE agents that have gathered before a session wants one: their candidates, the NAT's address among them, go with the first
  * words. There is one to dial with and one to be called, because libnice keeps the role that an agent gathered with; they are made
- * anew before a NAT forgets them. */
+ * anew before a NAT forgets them. Who has not dialled for a while has none to dial with: most machines wait for calls, and each
+ * agent asks the network's STUN server every time. */
 #include "peer/session.h"
 
 enum {
     KEEP_MS = 25000, /* some NATs forget what is silent for 30 s; RFC 4787 wants two minutes */
     LATE_MS = 5000,  /* later than that this machine slept */
     SOON_MS = 300,   /* after a session took one: its own start first */
+    NEAR_MS = 10 * 60 * 1000, /* of the last dial, or of coming to be */
 };
 
 struct spare {
     struct core *core;
     struct loop_timer *timer;
+    uint64_t dialled_at; /* clock_mono_ms() */
     struct {
         struct ice_agent *agent; /* NULL: none now */
         uint64_t made_at;        /* clock_mono_ms() */
     } of[2];                     /* the one that does not control, the one that does */
 };
 
-static bool is_wanted(const struct core *core, bool is_controlling)
+static bool is_wanted(const struct spare *spare, bool is_controlling, uint64_t now)
 {
+    const struct core *core = spare->core;
+
     return core->is_up && !core->is_closing && core->stun.host[0] &&
-           (is_controlling || core->takes_calls) &&
+           (is_controlling ? now - spare->dialled_at < NEAR_MS : core->takes_calls) &&
            (core->policy == PEER_PATH_AUTO || core->policy == PEER_PATH_DIRECT);
 }
 
@@ -59,7 +64,7 @@ static void on_timer(void *user)
     uint64_t now = clock_mono_ms(), next = NEVER_MS;
 
     for (size_t i = 0; i < N_ELEMENTS(spare->of); i++) {
-        if (!is_wanted(spare->core, i)) {
+        if (!is_wanted(spare, i, now)) {
             ice_agent_free(STEAL(spare->of[i].agent));
             continue;
         }
@@ -75,6 +80,7 @@ void spare_renew(struct core *core)
     if (!core->spare) {
         core->spare = mem_new(struct spare);
         core->spare->core = core;
+        core->spare->dialled_at = clock_mono_ms();
         core->spare->timer = loop_timer_new(core->loop, on_timer, core->spare);
     }
     drop(core->spare);
@@ -85,11 +91,16 @@ struct ice_agent *spare_take(struct core *core, bool is_controlling)
 {
     struct spare *spare = core->spare;
     struct ice_agent *agent = spare ? spare->of[is_controlling].agent : NULL;
+    uint64_t now = clock_mono_ms();
 
-    if (!agent || !ice_agent_is_gathered(agent) ||
-        clock_mono_ms() - spare->of[is_controlling].made_at > KEEP_MS + LATE_MS)
+    if (!spare)
         return NULL;
+    if (is_controlling)
+        spare->dialled_at = now;
     loop_timer_in(spare->timer, SOON_MS);
+    if (!agent || !ice_agent_is_gathered(agent) ||
+        now - spare->of[is_controlling].made_at > KEEP_MS + LATE_MS)
+        return NULL;
     return STEAL(spare->of[is_controlling].agent);
 }
 

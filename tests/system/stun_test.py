@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The router's STUN server, asked by a client of the test's own over real sockets."""
+import contextlib
 import os
 import socket
 import sys
 import time
 import urllib.request
 
+import network
 import tap
 from network import PATIENCE, ROOT, free_port
 
@@ -78,6 +80,45 @@ def a_flood_gets_no_more_than_it_may(net):
         tap.check(counted(figures, "dropped") == 10, "what is no STUN")
         answered = counted(figures, "answered")
         tap.check(20 <= answered < 200, f"{answered} of 500 were answered")
+
+
+def udp_sockets(process):
+    """How many sockets for datagrams a process has."""
+    known = set()
+    for family in ("udp", "udp6"):
+        with open(f"/proc/net/{family}", encoding="ascii") as f:
+            known |= {line.split()[9] for line in f.readlines()[1:]}
+    names = []
+    with contextlib.suppress(FileNotFoundError):  # one that was closed meanwhile
+        for fd in os.listdir(f"/proc/{process.process.pid}/fd"):
+            names.append(os.readlink(f"/proc/{process.process.pid}/fd/{fd}"))
+    return sum(name.removeprefix("socket:[").removesuffix("]") in known for name in names)
+
+
+def settles(process, is_right):
+    """How many it has when that has been so for a moment."""
+    until, since, n = time.monotonic() + PATIENCE, time.monotonic(), -1
+    while time.monotonic() - since < 0.4 or not is_right(n):
+        tap.check(time.monotonic() < until, f"it has {n} sockets")
+        now = udp_sockets(process)
+        if now != n:
+            since, n = time.monotonic(), now
+        time.sleep(0.02)
+    return n
+
+
+@tap.test
+def who_waits_for_calls_asks_for_these_alone(net):
+    """An agent to dial with is kept for ten minutes after the last dial; the clock of the machine runs 30 times as fast."""
+    restart(net, f"stun = 127.0.0.1:{free_port()}")
+    net.join("waiting")
+    waiting = net.start("waiting", [*network.fast(tap.build_dir(), 30), *net.warren("waiting", "chat", "--loopback", "--accept")])
+    waiting.wait_line(waiting.err, "waiting for a call")
+    both = settles(waiting, lambda n: n > 0)
+    one = settles(waiting, lambda n: n < both)
+    tap.check(one * 2 == both, f"{both} sockets, then {one}")
+    waiting.end_input()
+    waiting.stop()
 
 
 @tap.test
