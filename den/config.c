@@ -14,11 +14,11 @@ enum {
     MAX_FILE = 256 * 1024,
     MAX_BURST = 1000000,
     MAX_SESSIONS = 1000000,
-    MAX_URL = 512,
+    MAX_URL = 480, /* a certificate has 32 more: of whom it is */
     MAX_SOCKET = 108
 };
 
-#define URL_EXPECTED "a web address, http:// or https://, of at most 512 characters"
+#define URL_EXPECTED "a web address, http:// or https://, of at most 480 characters"
 
 #define ROW(...) CONF_ROW(struct den_config, __VA_ARGS__)
 static const struct conf_option options[] = { DEN_OPTIONS(ROW) };

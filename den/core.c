@@ -152,7 +152,7 @@ void den_core_free(struct den_core *core)
     ocsp_free(core->ocsp);
     for (size_t i = 0; i < N_RATES; i++)
         buckets_free(core->rates[i]);
-    buf_free(&core->crl);
+    crl_deinit(core);
     free(core);
 }
 

@@ -39,6 +39,12 @@ struct den_core {
     size_t n_asked, n_looking; /* all of them; looks of another thread at some */
     struct issue *issue;       /* issue.c */
     struct buf crl;
+    char crl_digits[PKI_KEY_DIGITS + 1]; /* of the key that signed it; "": not known */
+    struct other_crl {                   /* the same list, by another intermediate that is listed */
+        char digits[PKI_KEY_DIGITS + 1];
+        struct buf der;
+    } other_crls[RPC_MAX_ITEMS];
+    size_t n_other_crls;
     uint8_t crl_hash[HASH_SIZE];
     struct signer_anchor crl_is;
     uint64_t crl_rev_no;       /* the newest revocation that it knows of */
@@ -275,6 +281,9 @@ void crl_keep(struct den_core *core); /* outside of the store: the router was me
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err);
 bool crl_tick(struct den_core *core);           /* whether there is a new one */
 bool crl_is_ready(const struct den_core *core); /* crl_tick() has one to tell of */
+/* The list as the intermediate with these digits signed it; borrowed until the core is next called. */
+bool crl_of(const struct den_core *core, struct view digits, struct view *ret_der);
+void crl_deinit(struct den_core *core);
 struct crl_making *crl_making_new(void);
 void crl_making_free(struct crl_making *making);
 

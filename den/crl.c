@@ -40,9 +40,43 @@ void crl_keep(struct den_core *core)
         log_event(LOG_WARN, "crl.not_kept", "cause=%s", log_quote_text(err.text));
 }
 
-static void take_list(struct den_core *core, const struct signer_anchor *is, uint64_t rev_no)
+static void put_whole(struct buf *to, struct view before, struct view entries, struct view behind)
 {
-    core->crl_is = *is;
+    buf_clear(to);
+    buf_put(to, before);
+    buf_put(to, entries);
+    buf_put(to, behind);
+}
+
+static void drop_others(struct den_core *core)
+{
+    for (size_t i = 0; i < core->n_other_crls; i++)
+        buf_free(&core->other_crls[i].der);
+    core->n_other_crls = 0;
+}
+
+static void take_others(struct den_core *core, const struct signer_listing *l, struct view entries)
+{
+    drop_others(core);
+    for (size_t i = 0; i < l->n_others; i++) {
+        const struct signer_frame *frame = &l->others[i];
+        struct other_crl *crl = &core->other_crls[core->n_other_crls++];
+        memcpy(crl->digits, frame->digits, sizeof(crl->digits));
+        put_whole(&crl->der, buf_view(&frame->before), entries, buf_view(&frame->behind));
+    }
+}
+
+/* Of the first `n_entries` bytes of what is revoked. */
+static void take_list(struct den_core *core, const struct signer_listing *l, size_t n_entries,
+                      uint64_t rev_no)
+{
+    struct view entries = view_sub(revoked_entries(core->revoked), 0, n_entries);
+
+    put_whole(&core->crl, buf_view(&l->before), entries, buf_view(&l->behind));
+    memcpy(core->crl_hash, l->hash, HASH_SIZE);
+    pki_cert_key_digits(signer_cert(core->c.signer), core->crl_digits);
+    take_others(core, l, entries);
+    core->crl_is = l->is;
     core->crl_rev_no = rev_no;
     if (core->has_met)
         crl_keep(core);
@@ -52,14 +86,33 @@ static void take_list(struct den_core *core, const struct signer_anchor *is, uin
 /* With waiting: at the start. */
 static bool renew(struct den_core *core, struct err *err)
 {
+    _cleanup_(signer_listing_deinit) struct signer_listing listing = { 0 };
     const struct signer_list list = list_of(core);
-    struct signer_anchor is;
 
-    if (!signer_issue_crl(core->c.signer, core->c.store, &list, &core->crl, core->crl_hash, &is,
-                          err))
+    if (!signer_list_now(core->c.signer, core->c.store, &list, &listing, err))
         return false;
-    take_list(core, &is, revoked_no(core->revoked));
+    take_list(core, &listing, list.entries.len, revoked_no(core->revoked));
     return true;
+}
+
+bool crl_of(const struct den_core *core, struct view digits, struct view *ret_der)
+{
+    if (view_eq_text(digits, core->crl_digits)) {
+        *ret_der = buf_view(&core->crl);
+        return true;
+    }
+    for (size_t i = 0; i < core->n_other_crls; i++)
+        if (view_eq_text(digits, core->other_crls[i].digits)) {
+            *ret_der = buf_view(&core->other_crls[i].der);
+            return true;
+        }
+    return false;
+}
+
+void crl_deinit(struct den_core *core)
+{
+    drop_others(core);
+    buf_free(&core->crl);
 }
 
 /* ---- while den works ------------------------------------------------------------------------ */
@@ -81,8 +134,7 @@ void crl_making_free(struct crl_making *making)
 {
     if (!making)
         return;
-    buf_free(&making->listing.before);
-    buf_free(&making->listing.behind);
+    signer_listing_deinit(&making->listing);
     free(making);
 }
 
@@ -104,12 +156,8 @@ static void on_list(void *user, struct signer_listing *listing)
         try_later(core, &listing->err);
         return;
     }
-    buf_clear(&core->crl);
-    buf_put(&core->crl, buf_view(&listing->before));
-    buf_put(&core->crl, view_sub(revoked_entries(core->revoked), 0, making->n_entries));
-    buf_put(&core->crl, buf_view(&listing->behind));
-    memcpy(core->crl_hash, listing->hash, HASH_SIZE);
-    take_list(core, &listing->is, making->rev_no);
+    take_list(core, listing, making->n_entries, making->rev_no);
+    signer_listing_deinit(listing);
     making->is_new = true;
 }
 
@@ -153,6 +201,7 @@ static void go_on_with_published(struct den_core *core)
 {
     buf_put(&core->crl, core->c.crl_kept);
     hash_sha256(core->c.crl_kept, core->crl_hash);
+    pki_cert_key_digits(signer_cert(core->c.signer), core->crl_digits);
     core->crl_rev_no = revoked_no(core->revoked);
     core->crl_due_at = NEVER_MS;
 }

@@ -224,6 +224,7 @@ static bool check_listed(const struct home *home, const struct rpc_trust *trust,
 
 bool home_take_keys(struct home *home, const struct rpc_trust *trust, struct err *err)
 {
+    const struct rpc_manifest *m = rpc_trust_manifest(trust);
     _cleanup_(keyring_deinit) struct keyring keys = { 0 };
     _buf_ csr = { 0 };
     struct err unused;
@@ -232,7 +233,8 @@ bool home_take_keys(struct home *home, const struct rpc_trust *trust, struct err
         !keyring_load(home->config, trust, home->router_no, home->keys.login, &keys, err) ||
         !signer_greet(home->signer, err) ||
         (!check_listed(home, trust, &unused) && !signer_re_open(home->signer, err)) ||
-        !check_listed(home, trust, err))
+        !check_listed(home, trust, err) ||
+        !signer_keep(home->signer, m->intermediates.item, m->intermediates.n, err))
         return false;
     buf_free(&home->router_csr);
     home->router_csr = csr;

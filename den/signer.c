@@ -230,6 +230,20 @@ bool signer_re_open(struct signer *s, struct err *err)
     return hello(s, err);
 }
 
+bool signer_keep(struct signer *s, const struct view *listed, size_t n, struct err *err)
+{
+    _buf_ request = { 0 }, answer = { 0 }, hashes = { 0 };
+    struct vault_in in;
+
+    for (size_t i = 0; i < n; i++)
+        buf_put(&hashes, listed[i]);
+    buf_put_u8(&request, VAULT_KEEP);
+    buf_put_u8(&request, (uint8_t)n);
+    vault_put(&request, buf_view(&hashes));
+    return (signer_ask(s, &request, &answer, &in, err) && signer_end(&in, err)) ||
+           err_wrap(err, "signer");
+}
+
 void signer_free(struct signer *signer)
 {
     struct flight *flight;

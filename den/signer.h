@@ -63,6 +63,9 @@ const char *signer_report(const struct signer *signer); /* on its sandbox, for t
  * signer_cert() and signer_sign_pk() gave before is gone. */
 bool signer_re_open(struct signer *signer, struct err *err);
 
+/* The intermediates that the manifest lists (hashes of certificates): it forgets the keys of others. */
+bool signer_keep(struct signer *signer, const struct view *listed, size_t n, struct err *err);
+
 /* ---- statements of den-sign ---------------------------------------------------------------------- */
 
 /* Writes and has it signed. What the vault refuses: STALE (a number fell), WRONG_KEY, REVOKED ...; BUSY when it is not
@@ -172,31 +175,36 @@ struct signer_list {
     bool (*keep)(void *user, const struct signer_anchor *anchor, struct err *err);
     void *user;
 };
-/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the one
- * before, as its thisUpdate is never earlier: neither a clock that goes back nor a store that was
- * restored from a backup moves them back. Audited. */
-bool signer_issue_crl(struct signer *signer, struct store *store, const struct signer_list *list,
-                      struct buf *ret_der, uint8_t ret_hash[HASH_SIZE],
-                      struct signer_anchor *ret_is, struct err *err);
-
-/* The same without waiting: the number is taken at once, then the entries go to the signer piece by piece, between what
- * others ask; `done` is called from signer_look(). */
+/* What stands around the entries, as another intermediate that is listed signed it. */
+struct signer_frame {
+    char digits[PKI_KEY_DIGITS + 1]; /* of its key */
+    struct buf before, behind;
+};
 struct signer_listing {
     struct signer_anchor is;
     struct view entries; /* until it is done; of those, `at` bytes were sent */
     size_t at;
-    struct buf before, behind; /* the entries, in the list; the caller's */
+    struct buf before, behind; /* the entries, in the list; the caller's, as `others` */
     uint8_t hash[HASH_SIZE];   /* of the whole */
-    struct err err;            /* code ERR_NONE: there is one */
+    struct signer_frame others[RPC_MAX_ITEMS];
+    size_t n_others;
+    struct err err; /* code ERR_NONE: there is one */
     void (*done)(void *user, struct signer_listing *listing);
     void *user;
     struct signer *signer; /* the signer's own, and what follows */
     size_t n_flights;
     bool is_all;
 };
-/* False: nothing was begun, `done` is not called. `list->entries` and `listing` stay until it is. */
+void signer_listing_deinit(struct signer_listing *listing);
+/* A list of all that is revoked. Its number is the clock in seconds, and always higher than the one before, as its thisUpdate
+ * is never earlier: neither a clock that goes back nor a store that was restored from a backup moves them back. Audited.
+ * The number is taken at once, then the entries go to the signer piece by piece, between what others ask; `done` is called
+ * from signer_look(). False: nothing was begun, `done` is not called. `list->entries` and `listing` stay until it is. */
 bool signer_list(struct signer *signer, struct store *store, const struct signer_list *list,
                  struct signer_listing *listing, struct err *err);
+/* The same with waiting: `listing` needs nothing in it. */
+bool signer_list_now(struct signer *signer, struct store *store, const struct signer_list *list,
+                     struct signer_listing *listing, struct err *err);
 
 /* ---- OCSP: the key of the answers is made by the vault, and stays there ------------------------------- */
 

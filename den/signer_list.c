@@ -54,11 +54,36 @@ static void piece_free(struct flight *flight)
 
 static void send_pieces(struct signer_listing *l);
 
+void signer_listing_deinit(struct signer_listing *l)
+{
+    for (size_t i = 0; i < l->n_others; i++) {
+        buf_free(&l->others[i].before);
+        buf_free(&l->others[i].behind);
+    }
+    l->n_others = 0;
+    buf_free(&l->before);
+    buf_free(&l->behind);
+}
+
+static void read_other(struct vault_in *in, struct signer_frame *to)
+{
+    struct view digits = vault_fixed(in, PKI_KEY_DIGITS), before = vault_bytes(in, PKI_MAX_CERT),
+                behind = vault_bytes(in, PKI_MAX_CERT);
+
+    snprintf(to->digits, sizeof(to->digits), "%.*s", VIEW_FMT(digits));
+    to->before = buf_dup(before);
+    to->behind = buf_dup(behind);
+}
+
 static void read_list(struct signer_listing *l, struct vault_in *in)
 {
     struct view before = vault_bytes(in, PKI_MAX_CERT), behind = vault_bytes(in, PKI_MAX_CERT),
                 hash = vault_fixed(in, HASH_SIZE);
+    uint8_t n = vault_u8(in);
 
+    in->is_bad = in->is_bad || n > N_ELEMENTS(l->others);
+    while (!in->is_bad && l->n_others < n)
+        read_other(in, &l->others[l->n_others++]);
     if (!signer_end(in, &l->err))
         return;
     buf_put(&l->before, before);
@@ -142,8 +167,7 @@ bool signer_list(struct signer *s, struct store *store, const struct signer_list
     l->at = l->n_flights = 0;
     l->is_all = false;
     l->err = (struct err){ 0 };
-    buf_clear(&l->before);
-    buf_clear(&l->behind);
+    signer_listing_deinit(l);
     if (!take_number(store, list, &l->is, err))
         return err_wrap(err, "revocation list");
     buf_put_u8(&request, VAULT_LIST);
@@ -162,37 +186,21 @@ static void note_done(void *user, _unused_ struct signer_listing *listing)
     *(bool *)user = true;
 }
 
-static bool finish(struct signer *s, const struct signer_list *list, struct signer_listing *l,
-                   const bool *is_done, struct buf *ret_der, struct err *err)
+bool signer_list_now(struct signer *s, struct store *store, const struct signer_list *list,
+                     struct signer_listing *l, struct err *err)
 {
-    while (!*is_done)
+    bool is_done = false;
+
+    l->done = note_done;
+    l->user = &is_done;
+    if (!signer_list(s, store, list, l, err))
+        return false;
+    while (!is_done)
         signer_wait(s);
-    if (l->err.code != ERR_NONE) {
-        *err = l->err;
-        return err_wrap(err, "revocation list");
-    }
-    buf_clear(ret_der);
-    buf_put(ret_der, buf_view(&l->before));
-    buf_put(ret_der, list->entries);
-    buf_put(ret_der, buf_view(&l->behind));
-    return true;
-}
-
-bool signer_issue_crl(struct signer *s, struct store *store, const struct signer_list *list,
-                      struct buf *ret_der, uint8_t ret_hash[HASH_SIZE],
-                      struct signer_anchor *ret_is, struct err *err)
-{
-    bool is_done = false, ok;
-    struct signer_listing l = { .done = note_done, .user = &is_done };
-
-    ok = signer_list(s, store, list, &l, err) && finish(s, list, &l, &is_done, ret_der, err);
-    if (ok) {
-        *ret_is = l.is;
-        memcpy(ret_hash, l.hash, HASH_SIZE);
-    }
-    buf_free(&l.before);
-    buf_free(&l.behind);
-    return ok;
+    if (l->err.code == ERR_NONE)
+        return true;
+    *err = l->err;
+    return err_wrap(err, "revocation list");
 }
 
 /* ---- OCSP ---------------------------------------------------------------------------------------------------- */

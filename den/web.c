@@ -23,19 +23,62 @@ static void put_der(struct web_page *page, const char *type, struct view der)
     buf_put(&page->body, der);
 }
 
-static void get_crl(struct den_core *core, struct web_page *page)
+static void put_list(struct web_page *page, struct view list)
 {
-    struct view list = den_core_crl(core);
-
     if (list.len)
         put_der(page, crl_type, list);
     else
         put_text(page, 503, "den was restored from a backup and has not met its router yet\n");
 }
 
+static void get_crl(struct den_core *core, struct web_page *page)
+{
+    put_list(page, den_core_crl(core));
+}
+
+static void put_not_listed(struct web_page *page)
+{
+    put_text(page, 404, "no intermediate whose key has these digits is in use or listed\n");
+}
+
+static void get_crl_of(struct den_core *core, struct view digits, struct web_page *page)
+{
+    struct view list;
+
+    if (crl_of(core, digits, &list))
+        put_list(page, list);
+    else
+        put_not_listed(page);
+}
+
 static void get_ca(struct den_core *core, struct web_page *page)
 {
     put_der(page, cert_type, pki_cert_der(signer_cert(core->c.signer)));
+}
+
+static bool put_if(struct web_page *page, const struct pki_cert *cert, struct view digits)
+{
+    char is[PKI_KEY_DIGITS + 1];
+
+    pki_cert_key_digits(cert, is);
+    if (!view_eq_text(digits, is))
+        return false;
+    put_der(page, cert_type, pki_cert_der(cert));
+    return true;
+}
+
+static void get_ca_of(struct den_core *core, struct view digits, struct web_page *page)
+{
+    if (put_if(page, signer_cert(core->c.signer), digits))
+        return;
+    for (size_t i = 0; i < core->c.n_intermediates; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        struct err unused;
+        if (pki_cert_read(buf_view(&core->c.intermediates[i]), &cert, &unused) &&
+            put_if(page, cert, digits))
+            return;
+    }
+    put_not_listed(page);
 }
 
 static void get_root(struct den_core *core, struct web_page *page)
@@ -144,18 +187,31 @@ static void get_ocsp(struct den_core *core, struct view encoded, struct web_page
     answer_text(core, &text, &page->body);
 }
 
+/* What stands behind the slash says of what. */
+static const struct {
+    const char *start;
+    void (*get)(struct den_core *core, struct view rest, struct web_page *page);
+} folders[] = {
+    { "/crl/", get_crl_of },
+    { "/ca/", get_ca_of },
+    { "/ocsp/", get_ocsp },
+};
+
 static void get(struct den_core *core, struct view path, struct web_page *page)
 {
-    static const struct view ocsp = { (const uint8_t *)"/ocsp/", 6 };
-
     for (size_t i = 0; i < N_ELEMENTS(files); i++)
         if (view_eq_text(path, files[i].path)) {
             files[i].get(core, page);
             return;
         }
-    if (view_starts(path, ocsp))
-        get_ocsp(core, view_sub(path, ocsp.len, path.len), page);
-    else if (view_eq_text(path, "/ocsp"))
+    for (size_t i = 0; i < N_ELEMENTS(folders); i++) {
+        struct view start = view_text(folders[i].start);
+        if (view_starts(path, start)) {
+            folders[i].get(core, view_sub(path, start.len, path.len), page);
+            return;
+        }
+    }
+    if (view_eq_text(path, "/ocsp"))
         put_text(page, 405, "OCSP: POST the request, or GET /ocsp/ and the request in base64\n");
     else
         put_text(page, 404, "there are /crl, /ca, /root, /ocsp and /health\n");

@@ -2,6 +2,7 @@
 /* A certificate (RFC 5280), parsed once, kept with its bytes and with what people want to see. */
 #include "pki/der.h"
 #include "pki/ossl.h"
+#include "pki/profile.h"
 
 #include "base/text.h"
 
@@ -288,6 +289,16 @@ void pki_cert_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE])
 void pki_cert_spki_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE])
 {
     memcpy(ret_hash, cert->spki_hash, HASH_SIZE);
+}
+
+void pki_cert_key_digits(const struct pki_cert *cert, char ret_digits[PKI_KEY_DIGITS + 1])
+{
+    uint8_t id[PKI_SKI_SIZE];
+    _buf_ hex = { 0 };
+
+    pki_ext_key_id(pki_x509_point(cert->x509), id);
+    text_put_hex(&hex, VIEW(id, PKI_KEY_DIGITS / 2));
+    memcpy(ret_digits, buf_cstr(&hex), PKI_KEY_DIGITS + 1);
 }
 
 bool pki_cert_is_by(const struct pki_cert *cert, const struct pki_cert *issuer)

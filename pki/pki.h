@@ -116,6 +116,10 @@ struct view pki_cert_serial(const struct pki_cert *cert);
 const struct pki_facts *pki_cert_facts(const struct pki_cert *cert);
 void pki_cert_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]); /* of the DER */
 void pki_cert_spki_hash(const struct pki_cert *cert, uint8_t ret_hash[HASH_SIZE]);
+/* The first 16 hexadecimal digits of its key's identifier (SKI), lower case: what the addresses end with where an
+ * intermediate and its revocation list are fetched. */
+enum { PKI_KEY_DIGITS = 16 };
+void pki_cert_key_digits(const struct pki_cert *cert, char ret_digits[PKI_KEY_DIGITS + 1]);
 /* Whether it names `issuer` as its issuer, by name and by key identifier. No signature is looked at. */
 bool pki_cert_is_by(const struct pki_cert *cert, const struct pki_cert *issuer);
 void pki_pem_put(struct buf *to, const char *label,
@@ -157,7 +161,8 @@ struct pki_order { /* what to put into a leaf; nothing but the key comes from th
     const char *network;
     uint64_t now,
         life_ms; /* notBefore is five minutes before now; notAfter never after the issuer's */
-    const char *crl_url, *ca_url, *ocsp_url; /* CRLDP and AIA where given; NULL or empty: none */
+    const char *crl_url, *ca_url,
+        *ocsp_url; /* CRLDP and AIA where given, as they are; NULL or empty: none */
     uint8_t serial[PKI_MAX_SERIAL]; /* as drawn and recorded by the caller: pki_serial_new() */
     size_t serial_len;
 };

@@ -18,7 +18,8 @@ struct vault {
     char report[512];
     struct vault_ocsp *ocsp;
     struct vault_serials *serials;
-    struct pki_listing *listing; /* the list that is being told; NULL: none */
+    /* The list that is being told, as each of vault_issuer() will sign it; the first NULL: none. The others' may be NULL. */
+    struct pki_listing *listings[1 + RPC_MAX_ITEMS];
     struct pki_list list;
     uint64_t n_logged, logged_at, n_unlogged;
 };
@@ -43,6 +44,14 @@ bool vault_is_den_sign(const struct vault *v, struct view pk);
 bool vault_check_beacon(struct vault *v, struct view beacon, struct err *err);
 bool vault_check_netid(struct vault *v, struct view netid, struct err *err);
 bool vault_check_now(struct vault *v, uint64_t at, const char *what, struct err *err);
+
+/* The intermediate in use, then the others that the manifest lists and whose keys are here. */
+struct pki_ca *vault_issuer(const struct vault *v, size_t at);
+size_t vault_n_issuers(const struct vault *v);
+void vault_give_up_list(struct vault *v); /* list.c */
+/* vault_issuer(v, at) goes, and those behind it move up. */
+void vault_list_forget(struct vault *v, size_t at); /* list.c */
+void vault_ocsp_forget(struct vault *v, size_t at); /* ocsp.c */
 
 /* ocsp.c: a signer of answers for each listed intermediate whose key is here. Their keys are made here, and never told. */
 struct vault_ocsp *vault_ocsp_new(void);

@@ -178,10 +178,22 @@ static bool check_time(uint64_t since, struct err *err)
            err_set(err, ERR_BUSY, "the token signs too slowly for so many at once: try again");
 }
 
+/* What is behind it is signed by, or is, one intermediate: so each has an address of its own. */
+static char *address_of(const struct vault *v, struct view url)
+{
+    char digits[PKI_KEY_DIGITS + 1];
+    bool has_slash = url.len && url.data[url.len - 1] == '/';
+
+    if (!url.len)
+        return mem_text("");
+    pki_cert_key_digits(pki_ca_cert(v->keys.ca), digits);
+    return mem_format("%.*s%s%s", VIEW_FMT(url), has_slash ? "" : "/", digits);
+}
+
 bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
 {
-    _free_ char *crl = view_dup_text(vault_bytes(in, MAX_URL)),
-                *ca = view_dup_text(vault_bytes(in, MAX_URL)),
+    _free_ char *crl = address_of(v, vault_bytes(in, MAX_URL)),
+                *ca = address_of(v, vault_bytes(in, MAX_URL)),
                 *ocsp = view_dup_text(vault_bytes(in, MAX_URL));
     const struct pki_order urls = { .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
     uint16_t n = vault_u16(in);

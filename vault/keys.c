@@ -5,6 +5,7 @@
 #include "vault/vault.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -144,7 +145,10 @@ static bool read_token(const char *path, struct view text, const struct token_lo
     if (!token_file_read(path, text, &place, err))
         return false;
     if (keys->ca && !(keys->place.paths && token_uri_is_same_token(&place.uri, &keys->place.uri)))
-        return err_set(err, ERR_NOT_FOUND, "%s: the key is in another token", path);
+        return err_set(
+            err, ERR_NOT_FOUND,
+            "%s: the key is in a token that has not the key in use, and a signer has one PIN",
+            path);
     if (!token_key_load(&place.uri, login, PKI_P256, ret_key, err))
         return err_wrap(err, "%s", path);
     if (!keys->ca) {
@@ -173,18 +177,21 @@ static bool load_ca(const char *path, const struct pki_cert *cert,
 }
 
 /* Until it is retired: what an earlier one signed is asked about by software that knows nothing of manifests. One whose key
- * is elsewhere is no fault. */
+ * is elsewhere is no fault, but is told. */
 static void load_others(const char *dir, const struct rpc_manifest *m,
                         const struct vault_secrets *secrets, struct vault_keys *keys)
 {
     for (size_t i = 1; i < m->intermediates.n; i++) {
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
         _free_ char *key_path = NULL;
-        struct err unused;
+        struct err why = { 0 };
         if (vault_find_cert(dir, "intermediate", m->intermediates.item[i], &cert, &key_path,
-                            &unused) &&
-            load_ca(key_path, cert, secrets, keys, &keys->others[keys->n_others], &unused))
+                            &why) &&
+            load_ca(key_path, cert, secrets, keys, &keys->others[keys->n_others], &why))
             keys->n_others++;
+        else
+            log_event(LOG_WARN, "signer.other_key_missing", "code=%s cause=%s",
+                      err_code_name(why.code), log_quote_text(why.text));
     }
 }
 

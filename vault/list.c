@@ -23,6 +23,32 @@ static bool check_list(struct vault *v, const struct pki_list *list, struct err 
     return true;
 }
 
+void vault_give_up_list(struct vault *v)
+{
+    for (size_t i = 0; i < N_ELEMENTS(v->listings); i++)
+        pki_listing_free(STEAL(v->listings[i]));
+}
+
+/* What is being told goes on without it. */
+void vault_list_forget(struct vault *v, size_t at)
+{
+    pki_listing_free(v->listings[at]);
+    for (size_t i = at; i + 1 < N_ELEMENTS(v->listings); i++)
+        v->listings[i] = v->listings[i + 1];
+    v->listings[N_ELEMENTS(v->listings) - 1] = NULL;
+}
+
+/* Software that knows nothing of manifests wants the list of whoever issued the certificate: so an intermediate that is
+ * listed and not in use signs the same. When it cannot, the list itself does not wait for it. */
+static void begin_others(struct vault *v)
+{
+    for (size_t i = 1; i < vault_n_issuers(v); i++) {
+        struct err why = { 0 };
+        if (!pki_listing_new(vault_issuer(v, i), &v->list, &v->listings[i], &why))
+            vault_log_refusal(v, "list of another intermediate", &why);
+    }
+}
+
 /* One that was begun before and not signed is given up. */
 bool vault_list(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
 {
@@ -34,24 +60,27 @@ bool vault_list(struct vault *v, struct vault_in *in, struct buf *answer, struct
     if (!vault_end(in) || !check_list(v, &list, err) ||
         !pki_listing_new(v->keys.ca, &list, &listing, err))
         return false;
-    pki_listing_free(v->listing);
-    v->listing = listing;
+    vault_give_up_list(v);
+    v->listings[0] = listing;
     v->list = list;
+    begin_others(v);
     buf_put_u8(answer, VAULT_YES);
     return true;
 }
 
 static bool has_begun(const struct vault *v, struct err *err)
 {
-    return v->listing || err_set(err, ERR_BUSY, "no list was begun: begin it anew");
+    return v->listings[0] || err_set(err, ERR_BUSY, "no list was begun: begin it anew");
 }
 
 static bool put_part(struct vault *v, struct view entries, struct err *err)
 {
-    if (pki_listing_put(v->listing, entries, err))
-        return true;
-    pki_listing_free(STEAL(v->listing));
-    return false;
+    for (size_t i = 0; i < N_ELEMENTS(v->listings); i++)
+        if (v->listings[i] && !pki_listing_put(v->listings[i], entries, err)) {
+            vault_give_up_list(v);
+            return false;
+        }
+    return true;
 }
 
 bool vault_list_part(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
@@ -64,27 +93,74 @@ bool vault_list_part(struct vault *v, struct vault_in *in, struct buf *answer, s
     return true;
 }
 
-/* Its number may have been taken since it was begun. */
-bool vault_list_sign(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
-{
-    _cleanup_(pki_listing_freep) struct pki_listing *listing = NULL;
-    struct vault_numbers *n = vault_book_numbers(v->book);
-    _buf_ before = { 0 }, behind = { 0 };
-    uint8_t hash[HASH_SIZE];
+/* ---- signed ------------------------------------------------------------------------------------------------ */
 
-    if (!vault_end(in) || !has_begun(v, err))
+static bool put_other(struct vault *v, size_t at, struct buf *answer)
+{
+    _buf_ before = { 0 }, behind = { 0 };
+    char digits[PKI_KEY_DIGITS + 1];
+    uint8_t hash[HASH_SIZE];
+    struct err why = { 0 };
+
+    if (!v->listings[at])
         return false;
-    listing = STEAL(v->listing);
-    if (!check_list(v, &v->list, err) || !pki_listing_sign(listing, &before, &behind, hash, err))
+    if (!pki_listing_sign(v->listings[at], &before, &behind, hash, &why)) {
+        vault_log_refusal(v, "list of another intermediate", &why);
         return false;
+    }
+    pki_cert_key_digits(pki_ca_cert(vault_issuer(v, at)), digits);
+    vault_put_text(answer, digits);
+    vault_put(answer, buf_view(&before));
+    vault_put(answer, buf_view(&behind));
+    return true;
+}
+
+static void put_others(struct vault *v, struct buf *answer)
+{
+    size_t n_at = answer->len;
+    uint8_t n = 0;
+
+    buf_put_u8(answer, 0);
+    for (size_t i = 1; i < vault_n_issuers(v); i++)
+        n = (uint8_t)(n + put_other(v, i, answer));
+    answer->data[n_at] = n;
+}
+
+static bool keep_number(struct vault *v, const uint8_t hash[HASH_SIZE], struct err *err)
+{
+    struct vault_numbers *n = vault_book_numbers(v->book);
+
     n->crl_no = v->list.number;
     n->crl_at = v->list.now;
     memcpy(n->crl_hash, hash, HASH_SIZE);
-    if (!vault_book_keep_numbers(v->book, err))
+    return vault_book_keep_numbers(v->book, err);
+}
+
+/* Its number may have been taken since it was begun. */
+static bool sign(struct vault *v, struct buf *answer, struct err *err)
+{
+    _buf_ before = { 0 }, behind = { 0 };
+    uint8_t hash[HASH_SIZE];
+
+    if (!check_list(v, &v->list, err) ||
+        !pki_listing_sign(v->listings[0], &before, &behind, hash, err) ||
+        !keep_number(v, hash, err))
         return false;
     buf_put_u8(answer, VAULT_YES);
     vault_put(answer, buf_view(&before));
     vault_put(answer, buf_view(&behind));
     vault_put(answer, VIEW_ARR(hash));
+    put_others(v, answer);
     return true;
+}
+
+bool vault_list_sign(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
+{
+    bool ok;
+
+    if (!vault_end(in) || !has_begun(v, err))
+        return false;
+    ok = sign(v, answer, err);
+    vault_give_up_list(v);
+    return ok;
 }

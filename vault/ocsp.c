@@ -27,9 +27,16 @@ void vault_ocsp_free(struct vault_ocsp *ocsp)
     free(ocsp);
 }
 
-static struct pki_ca *issuer_at(const struct vault *v, size_t at)
+/* A key that waits is asked for anew. */
+void vault_ocsp_forget(struct vault *v, size_t at)
 {
-    return at ? v->keys.others[at - 1] : v->keys.ca;
+    struct vault_ocsp *ocsp = v->ocsp;
+
+    pki_key_free(STEAL(ocsp->next.key));
+    pki_ocsp_free(ocsp->of[at]);
+    for (size_t i = at; i + 1 < N_ELEMENTS(ocsp->of); i++)
+        ocsp->of[i] = ocsp->of[i + 1];
+    ocsp->of[N_ELEMENTS(ocsp->of) - 1] = NULL;
 }
 
 /* By the hash of its certificate. */
@@ -37,8 +44,8 @@ static bool find_issuer(const struct vault *v, struct view hash, size_t *ret_at,
 {
     uint8_t is[HASH_SIZE];
 
-    for (size_t i = 0; i < 1 + v->keys.n_others; i++) {
-        pki_cert_hash(pki_ca_cert(issuer_at(v, i)), is);
+    for (size_t i = 0; i < vault_n_issuers(v); i++) {
+        pki_cert_hash(pki_ca_cert(vault_issuer(v, i)), is);
         if (view_eq(hash, VIEW_ARR(is))) {
             *ret_at = i;
             return true;
@@ -80,7 +87,7 @@ bool vault_ocsp_issue(struct vault *v, const struct pki_csr *csr, const struct p
     struct vault_ocsp *ocsp = v->ocsp;
     struct pki_ocsp *signer;
 
-    if (!pki_ca_issue_der(issuer_at(v, ocsp->next.at), csr, leaf, ret_der, err) ||
+    if (!pki_ca_issue_der(vault_issuer(v, ocsp->next.at), csr, leaf, ret_der, err) ||
         !pki_ocsp_new(buf_view(ret_der), STEAL(ocsp->next.key), &signer, err))
         return false;
     pki_ocsp_free(ocsp->of[ocsp->next.at]);

@@ -43,6 +43,16 @@ bool vault_unlock(const char *dir, enum vault_trust trust, const struct vault_se
     return true;
 }
 
+struct pki_ca *vault_issuer(const struct vault *v, size_t at)
+{
+    return at ? v->keys.others[at - 1] : v->keys.ca;
+}
+
+size_t vault_n_issuers(const struct vault *v)
+{
+    return 1 + v->keys.n_others;
+}
+
 void vault_free(struct vault *v)
 {
     if (!v)
@@ -51,7 +61,7 @@ void vault_free(struct vault *v)
     vault_book_free(v->book);
     vault_ocsp_free(v->ocsp);
     vault_serials_free(v->serials);
-    pki_listing_free(v->listing);
+    vault_give_up_list(v);
     free(v);
 }
 
@@ -106,6 +116,47 @@ static bool hello(struct vault *v, struct vault_in *in, struct buf *answer, stru
     return true;
 }
 
+/* ---- KEEP: what is retired -------------------------------------------------------------------------- */
+
+static bool is_among(const struct pki_ca *ca, struct view hashes)
+{
+    uint8_t hash[HASH_SIZE];
+
+    pki_cert_hash(pki_ca_cert(ca), hash);
+    for (size_t i = 0; i < hashes.len; i += HASH_SIZE)
+        if (view_eq(view_sub(hashes, i, HASH_SIZE), VIEW_ARR(hash)))
+            return true;
+    return false;
+}
+
+static void forget(struct vault *v, size_t at)
+{
+    struct vault_keys *keys = &v->keys;
+
+    vault_list_forget(v, at);
+    vault_ocsp_forget(v, at);
+    pki_ca_free(keys->others[at - 1]);
+    keys->n_others--;
+    for (size_t i = at - 1; i < keys->n_others; i++)
+        keys->others[i] = keys->others[i + 1];
+    keys->others[keys->n_others] = NULL;
+}
+
+/* Without opening the folder anew, which keys under a passphrase do not allow. */
+static bool keep(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
+{
+    uint8_t n = vault_u8(in);
+    struct view listed = vault_fixed(in, (size_t)n * HASH_SIZE);
+
+    if (!vault_end(in))
+        return false;
+    for (size_t i = vault_n_issuers(v); i-- > 1;)
+        if (!is_among(vault_issuer(v, i), listed))
+            forget(v, i);
+    buf_put_u8(answer, VAULT_YES);
+    return true;
+}
+
 static bool re_open(_unused_ struct vault *v, struct vault_in *in, struct buf *answer,
                     _unused_ struct err *err)
 {
@@ -138,6 +189,7 @@ enum vault_outcome vault_handle(struct vault *v, uint64_t now, struct view reque
         [VAULT_OCSP] = { vault_ocsp, "OCSP answer" },
         [VAULT_RE_SIGN] = { vault_re_sign, "new signature" },
         [VAULT_RE_OPEN] = { re_open, "opening anew" },
+        [VAULT_KEEP] = { keep, "what is listed" },
         [VAULT_WHO] = { vault_say_who, "the key of an ID" },
     };
     struct vault_in in = { .rest = request };

@@ -27,7 +27,8 @@ struct vault_keys {
     struct pki_ca *ca;
     struct rpc_trust *trust;  /* the folder's manifests; NULL: there was no rollover yet */
     struct token_place place; /* of the intermediate's key; no `paths`: it is in a file */
-    /* The other intermediates that the manifest lists, as far as their keys are here: they sign for OCSP alone. */
+    /* The other intermediates that the manifest lists, as far as their keys are here: they sign for software that knows
+     * nothing of manifests: the list, and who answers OCSP. */
     struct pki_ca *others[RPC_MAX_ITEMS];
     size_t n_others;
 };

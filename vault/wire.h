@@ -16,16 +16,18 @@ enum vault_kind {
     VAULT_ISSUE, /* crl_url, ca_url, ocsp_url, n u16, n * (serial, now u64, life u64) */
     VAULT_LIST, /* number u64, at u64, next_update u64, n u64: a list with n bytes of entries begins */
     VAULT_LIST_PART, /* entries: the next ones */
-    VAULT_LIST_SIGN, /* nothing: what stands before the entries, what behind them, the list's hash */
+    VAULT_LIST_SIGN, /* nothing: what stands before the entries, what behind them, the list's hash; n u8 of other
+                        intermediates, n * (16 digits of its key, what stands before, what behind) */
     VAULT_OCSP_KEY, /* hash of an intermediate: a request for a certificate from it, for a new key */
     VAULT_OCSP, /* hash of an intermediate, request, now u64, holds_for u64, n u8, n * (what u8, at u64, reason u8) */
     VAULT_RE_SIGN, /* K, signature by an earlier den-sign key: the same by the present one */
     VAULT_RE_OPEN, /* nothing: the folder's keys are others now */
     VAULT_WHO,     /* id: its key as the book has it, and the number of that, u64 */
+    VAULT_KEEP, /* n u8, n hashes in one field: the intermediates that are listed; keys of others but the one in use are forgotten */
     VAULT_N_KINDS
 };
 enum {
-    VAULT_VERSION = 3,
+    VAULT_VERSION = 4,
     VAULT_HEAD = 4,
     VAULT_MAX_REQUEST = 4 * 1024 * 1024,
     VAULT_MAX_ANSWER = VAULT_MAX_REQUEST + 1024,

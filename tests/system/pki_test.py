@@ -53,9 +53,9 @@ def ocsp(net, cert, *words):
     return done.stdout
 
 
-def list_text(net):
+def list_text(net, issuer="ca.pem"):
     fetch(net, "/crl", "list.der")
-    done = openssl(net, "crl", "-inform", "DER", "-in", "list.der", "-noout", "-text", "-CAfile", "ca.pem")
+    done = openssl(net, "crl", "-inform", "DER", "-in", "list.der", "-noout", "-text", "-CAfile", issuer)
     check_in("verify OK", done.stderr)
     return done.stdout
 
@@ -88,10 +88,25 @@ def a_leaf_names_the_urls(net):
     check(len(found) == 1 and found[0]["state"] == "valid", f"found {found}")
     pem_of(net, found[0]["serial"], "alice.pem")
     text = openssl(net, "x509", "-in", "alice.pem", "-noout", "-text").stdout
-    for part in (f"OCSP - URI:{URL}/ocsp", f"CA Issuers - URI:{URL}/ca", f"URI:{URL}/crl"):
+    digits = re.search(r"Authority Key Identifier: *\n *([0-9A-F:]+)", text).group(1).replace(":", "").lower()[:16]
+    for part in (f"OCSP - URI:{URL}/ocsp\n", f"CA Issuers - URI:{URL}/ca/{digits}\n", f"URI:{URL}/crl/{digits}\n"):
         check_in(part, text)
+    for path, as_ever in ((f"/crl/{digits}", "/crl"), (f"/ca/{digits}", "/ca")):
+        fetch(net, path, "own")
+        fetch(net, as_ever, "any")
+        with open(net.path("own"), "rb") as own, open(net.path("any"), "rb") as other:
+            check(own.read() == other.read(), f"{path} is not {as_ever}")
+    check(fetch(net, "/crl/" + "0" * 16, "none").startswith("404 "), "the list of nobody")
+    check(fetch(net, "/ca/" + "0" * 16, "none").startswith("404 "), "nobody's certificate")
+    downloaded(net, "alice.pem", "ca.pem")
     openssl(net, "verify", "-x509_strict", "-auth_level", "2", "-purpose", "sslserver", "-CAfile", "root.pem", "-untrusted", "ca.pem",
             "-crl_check", "-CRLfile", crl_pem(net), "alice.pem")
+
+
+def downloaded(net, cert, issuer, wanted=0):
+    """As software does it that knows nothing of manifests: from the list whose address is in the certificate."""
+    return openssl(net, "verify", "-x509_strict", "-CAfile", "root.pem", "-untrusted", issuer, "-crl_check", "-crl_download", cert,
+                   wanted=wanted).stderr
 
 
 def crl_pem(net):
@@ -233,7 +248,17 @@ def an_earlier_intermediate_is_answered_for_until_it_is_retired(net):
     done = openssl(net, "ocsp", "-issuer", "new.pem", "-serial", "0x0102", "-url", URL + "/ocsp", "-CAfile", "root.pem")
     check_in("Response verify OK", done.stderr)
     check_in("0x0102: unknown", done.stdout)
+    downloaded(net, "carol.pem", "ca.pem")
+    check_in("certificate revoked", downloaded(net, "bob.pem", "ca.pem", wanted=2))
+    net.join("dave")
+    pem_of(net, listed(net, "--id", net.ids["dave"])[0]["serial"], "dave.pem")
+    downloaded(net, "dave.pem", "new.pem")
+    den(net, "cert", "revoke", serial)
+    until("both lists have it", lambda: "certificate revoked" in downloaded(net, "carol.pem", "ca.pem", wanted=None))
+    check(serial_in(list_text(net, "new.pem"), serial), "the list of the intermediate in use has not")
     roll_over(net, "retire")
+    until("the retired one's list is gone", lambda: "unable to get certificate CRL" in downloaded(net, "carol.pem", "ca.pem", wanted=2))
+    downloaded(net, "dave.pem", "new.pem")
     done = openssl(net, "ocsp", "-issuer", "ca.pem", "-cert", "carol.pem", "-url", URL + "/ocsp", "-CAfile", "root.pem", wanted=None)
     check_in("unauthorized (6)", done.stdout + done.stderr)
 

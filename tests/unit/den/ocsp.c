@@ -62,3 +62,20 @@ int ocsp_says(struct view answer, struct view issuer)
     OCSP_RESPONSE_free(response);
     return status;
 }
+
+bool crl_is_signed_by(struct view der, struct view issuer)
+{
+    const unsigned char *at = der.data;
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)der.len);
+    X509 *ca = as_x509(issuer);
+    AUTHORITY_KEYID *aki =
+        crl ? X509_CRL_get_ext_d2i(crl, NID_authority_key_identifier, NULL, NULL) : NULL;
+    bool is = crl && X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(ca)) == 0 &&
+              aki && X509_check_akid(ca, aki) == X509_V_OK &&
+              X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1;
+
+    AUTHORITY_KEYID_free(aki);
+    X509_CRL_free(crl);
+    X509_free(ca);
+    return is;
+}

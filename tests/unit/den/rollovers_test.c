@@ -10,6 +10,7 @@
 #include "den/rollover.h"
 #include "den/root.h"
 #include "tests/unit/den/ocsp.h"
+#include "den/web.h"
 #include "tests/unit/den/world.h"
 #include "vault/vault.h"
 
@@ -413,6 +414,24 @@ static void take_certificate(struct member *m)
     buf_put(&m->issuer, chain[1]);
 }
 
+/* The list of its own issuer is where its certificate says, as long as that is listed. */
+static void fetch_list(const struct member *m, bool is_listed)
+{
+    struct pki_cert *issuer = NULL;
+    char digits[PKI_KEY_DIGITS + 1];
+    struct web_page page = { 0 };
+    struct err err = { 0 };
+
+    CHECK_OK(pki_cert_read(buf_view(&m->issuer), &issuer, &err), err);
+    pki_cert_key_digits(issuer, digits);
+    _free_ char *path = mem_format("/crl/%s", digits);
+    web_serve(life->w->core, false, view_text(path), VIEW(NULL, 0), VIEW_LIT("192.0.2.1"), &page);
+    CHECK_U64(page.status, is_listed ? 200 : 404);
+    CHECK(!is_listed || crl_is_signed_by(buf_view(&page.body), buf_view(&m->issuer)));
+    buf_free(&page.body);
+    pki_cert_free(issuer);
+}
+
 /* Software that knows nothing of manifests asks about it: whoever is listed answers, and for who is not nobody does. */
 static void ask_status(const struct member *m)
 {
@@ -434,6 +453,7 @@ static void ask_status(const struct member *m)
         CHECK(status == V_OCSP_CERTSTATUS_GOOD || status == V_OCSP_CERTSTATUS_REVOKED);
     else
         CHECK_U64((uint64_t)-status, OCSP_RESPONSE_STATUS_UNAUTHORIZED);
+    fetch_list(m, is_listed);
     life->n_asked[is_listed && !view_eq(now->intermediates.item[0], VIEW_ARR(hash))]++;
 }
 

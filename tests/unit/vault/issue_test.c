@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a den that was taken over may ask for, and does not get: certificates and revocation lists. */
+#include "pki/crl.h"
 #include "vault/serials.h"
 #include "tests/unit/vault/scene.h"
+
+#include <stdio.h>
 
 struct order {
     const char *label, *signed_for, *procedure;
@@ -303,6 +306,92 @@ TEST(lists_count_up)
     CHECK_OK(begin_list(&s, 1004, NOW, NOW + DAY_MS, 0), err);
     scene_reopen(&s);
     CHECK_ERR(sign_list(&s), err, ERR_BUSY); /* of the process before */
+}
+
+/* A vault that has the key of another intermediate too. */
+static void add_other(struct scene *s, struct pki_cert **ret_cert)
+{
+    struct vault_keys keys = { 0 };
+    struct vault_book *book = NULL;
+    struct pki_key *key = NULL;
+    struct pki_ca *other = NULL;
+
+    vault_free(STEAL(s->vault));
+    CHECK_OK(vault_keys_read(s->dir, &(struct vault_secrets){ 0 }, &keys, &err) &&
+                 vault_book_open(s->dir, &book, &err) && pki_key_new(PKI_P256, &key, &err) &&
+                 pki_ca_new_intermediate(s->root, NETWORK, NOW, 1000 * DAY_MS, key, &other, &err),
+             err);
+    CHECK_OK(pki_cert_read(pki_cert_der(pki_ca_cert(other)), ret_cert, &err), err);
+    keys.others[keys.n_others++] = other;
+    s->vault = vault_new(&keys, book, VAULT_ASKED_BY_DEN);
+}
+
+static bool keep(struct scene *s, struct view hashes)
+{
+    scene_begin(s, VAULT_KEEP);
+    buf_put_u8(&s->request, (uint8_t)(hashes.len / HASH_SIZE));
+    vault_put(&s->request, hashes);
+    return scene_asked(s);
+}
+
+static bool new_ocsp_key(struct scene *s, const uint8_t issuer[HASH_SIZE])
+{
+    scene_begin(s, VAULT_OCSP_KEY);
+    vault_put(&s->request, VIEW(issuer, HASH_SIZE));
+    return scene_asked(s);
+}
+
+/* How many others signed the list whose answer is here; the last one, whole, is in `to`. */
+static unsigned take_others(struct scene *s, struct view entries, char *digits, struct buf *to)
+{
+    vault_bytes(&s->in, 4096);
+    vault_bytes(&s->in, 4096);
+    vault_fixed(&s->in, HASH_SIZE);
+    unsigned n = vault_u8(&s->in);
+    for (unsigned i = 0; i < n; i++) {
+        struct view is = vault_fixed(&s->in, PKI_KEY_DIGITS);
+        snprintf(digits, PKI_KEY_DIGITS + 1, "%.*s", VIEW_FMT(is));
+        buf_clear(to);
+        buf_put(to, vault_bytes(&s->in, 4096));
+        buf_put(to, entries);
+        buf_put(to, vault_bytes(&s->in, 4096));
+    }
+    CHECK(vault_end(&s->in));
+    return n;
+}
+
+TEST(another_intermediate_that_is_listed_signs_the_same_list_until_it_is_retired)
+{
+    _cleanup_(scene_deinit) struct scene s = scene_new();
+    const struct pki_revoked revoked = { VIEW_LIT("\x05\x06\x07"), NOW, 1 };
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    _cleanup_(pki_crl_freep) struct pki_crl *crl = NULL;
+    char digits[PKI_KEY_DIGITS + 1] = "", wanted[PKI_KEY_DIGITS + 1];
+    _buf_ entries = { 0 }, whole = { 0 };
+    uint8_t hash[HASH_SIZE];
+
+    add_other(&s, &cert);
+    pki_cert_hash(cert, hash);
+    pki_cert_key_digits(cert, wanted);
+    CHECK_OK(pki_revoked_put(&entries, &revoked, &err), err);
+    CHECK_OK(begin_list(&s, 3000, NOW, NOW + DAY_MS, entries.len), err);
+    CHECK_OK(put_part(&s, buf_view(&entries)), err);
+    CHECK_OK(sign_list(&s), err);
+    CHECK_U64(take_others(&s, buf_view(&entries), digits, &whole), 1);
+    CHECK_STR(digits, wanted);
+    CHECK_OK(pki_crl_read(buf_view(&whole), &crl, &err), err);
+    CHECK_OK(pki_crl_verify(crl, cert, &err), err);
+    CHECK_U64(pki_crl_number(crl), 3000);
+
+    CHECK_OK(keep(&s, VIEW_ARR(hash)), err); /* it is listed still */
+    CHECK_OK(new_ocsp_key(&s, hash), err);
+    CHECK_OK(begin_list(&s, 3001, NOW, NOW + DAY_MS, 0), err);
+    CHECK_OK(keep(&s, VIEW(NULL, 0)), err);
+    CHECK_OK(sign_list(&s), err);
+    CHECK_U64(take_others(&s, VIEW(NULL, 0), digits, &whole), 0);
+    CHECK_ERR(new_ocsp_key(&s, hash), err, ERR_UNLISTED_KEY);
+    CHECK_OK(empty_list(&s, 3002, NOW, NOW + DAY_MS), err);
+    CHECK_U64(take_others(&s, VIEW(NULL, 0), digits, &whole), 0);
 }
 
 /* What is signed as a list has nothing in it but entries, and as many as were said. */
