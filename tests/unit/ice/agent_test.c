@@ -175,6 +175,18 @@ static void take(struct side *side)
     ice_agent_take(side->agent, &config);
 }
 
+static void take_two(GMainContext *context, struct side *a, struct side *b)
+{
+    struct err err = { 0 };
+
+    CHECK_OK(start_in_advance(context, a, true, &err) && start_in_advance(context, b, false, &err),
+             err);
+    CHECK(TURN_UNTIL(context, PATIENCE_MS,
+                     ice_agent_is_gathered(a->agent) && ice_agent_is_gathered(b->agent)));
+    take(a);
+    take(b);
+}
+
 TEST(agents_that_gathered_in_advance_are_taken)
 {
     GMainContext *context = g_main_context_new();
@@ -184,13 +196,7 @@ TEST(agents_that_gathered_in_advance_are_taken)
     const struct view packet = VIEW_ARR(bytes);
 
     memset(bytes, 0x5a, sizeof(bytes));
-    CHECK_OK(start_in_advance(context, &a, true, &err) &&
-                 start_in_advance(context, &b, false, &err),
-             err);
-    CHECK(TURN_UNTIL(context, PATIENCE_MS,
-                     ice_agent_is_gathered(a.agent) && ice_agent_is_gathered(b.agent)));
-    take(&a);
-    take(&b);
+    take_two(context, &a, &b);
     CHECK_OK(tell(&a, &b, &err) && tell(&b, &a, &err), err);
     CHECK(TURN_UNTIL(context, PATIENCE_MS, a.state == ICE_READY && b.state == ICE_READY));
     CHECK_U64(ice_agent_send(a.agent, &packet, 1), 1);
@@ -207,13 +213,7 @@ TEST(an_agent_that_gathered_in_advance_says_when_there_is_nothing_to_try)
     struct err err = { 0 };
     _cleanup_(ice_description_deinit) struct ice_description none = { 0 };
 
-    CHECK_OK(start_in_advance(context, &a, true, &err) &&
-                 start_in_advance(context, &b, false, &err),
-             err);
-    CHECK(TURN_UNTIL(context, PATIENCE_MS,
-                     ice_agent_is_gathered(a.agent) && ice_agent_is_gathered(b.agent)));
-    take(&a);
-    take(&b);
+    take_two(context, &a, &b);
     ice_agent_describe(a.agent, &none);
     for (size_t i = 0; i < none.n_candidates; i++)
         free(STEAL(none.candidates[i]));

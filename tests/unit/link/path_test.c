@@ -179,10 +179,12 @@ TEST(packets_are_taken_from_carriers_that_are_up_alone_and_never_followed)
     CHECK_U64(seen.n_usable, 2);
 }
 
+static const struct path_events timed = {
+    on_packets, on_usable, on_changed, on_lost, NULL, now_of
+};
+
 TEST(one_of_the_same_kind_takes_the_place_when_it_has_answered)
 {
-    static const struct path_events timed = { on_packets, on_usable, on_changed,
-                                              on_lost,    NULL,      now_of };
     struct seen seen = { 0 };
     _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
     struct echo before = { { &echo_ops }, path, true, 0 },
@@ -209,16 +211,27 @@ TEST(one_of_the_same_kind_takes_the_place_when_it_has_answered)
     CHECK_U64(after.n_packets, 1);
     path_carrier_down(path, &before.base);
     CHECK_U64(seen.n_changed, 1);
+}
 
-    /* What a SWITCH of the other end brings back is the one that lives. */
-    struct echo relay = { { &relay_ops }, path, true, 0 }, third = { { &echo_ops }, path, true, 0 };
+TEST(a_switch_of_the_other_end_brings_back_the_one_that_lives)
+{
+    struct seen seen = { 0 };
+    _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
+    struct echo first = { { &echo_ops }, path, true, 0 }, third = first,
+                relay = { { &relay_ops }, path, true, 0 };
+    uint8_t bytes[20] = { 0x40 };
+    struct view packet = VIEW_ARR(bytes);
+
+    now = 1000000000;
+    path_carrier_up(path, &first.base);
+    path_set_linked(path);
     path_carrier_up(path, &relay.base);
     path_switched(path, 7, PATH_RELAY);
-    CHECK(!path_is_alive(path, &after.base));
+    CHECK(!path_is_alive(path, &first.base));
     path_carrier_up(path, &third.base);
     CHECK(path_is_alive(path, &third.base));
     path_switched(path, 8, PATH_DIRECT);
-    CHECK(!path_is_alive(path, &after.base));
+    CHECK(!path_is_alive(path, &first.base));
     path_send(path, &packet, 1);
     CHECK_U64(third.n_packets, 1);
     CHECK_U64(path_dead_for(path, PATH_RELAY), 0);
@@ -229,8 +242,6 @@ TEST(one_of_the_same_kind_takes_the_place_when_it_has_answered)
 
 TEST(silence_is_counted_while_an_answer_is_due)
 {
-    static const struct path_events timed = { on_packets, on_usable, on_changed,
-                                              on_lost,    NULL,      now_of };
     struct seen seen = { 0 };
     _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
     struct fake direct = { { &direct_ops }, 0, 9 };

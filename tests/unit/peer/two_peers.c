@@ -501,6 +501,31 @@ static void closed_sockets(void)
 static const size_t sizes[] = { 0, 1, 1000, PEER_MAX_MESSAGE, 5, 200000, 200000, 3 };
 enum { N_SIZES = sizeof(sizes) / sizeof(*sizes) };
 
+/* One that does not fit, and one that ends early. */
+static void torn_messages(struct flow *flow, const uint8_t *bytes)
+{
+    struct peer_stream *theirs = b.flows[0].stream;
+    struct peer_error error;
+    bool is_end = false;
+    uint8_t got[11];
+    size_t size = 0;
+
+    EXPECT(peer_stream_write_message(flow->stream, bytes, 11, &error));
+    do
+        turn(100);
+    while (!peer_stream_read_message(theirs, got, 10, &size, &is_end, &error) &&
+           error.name[0] == '\0');
+    EXPECT(strcmp(error.name, "too_large") == 0 && size == 11);
+    EXPECT(peer_stream_read_message(theirs, got, 11, &size, &is_end, &error));
+    EXPECT(peer_stream_write(flow->stream, "\0\0\0\5four", 8) == 8);
+    peer_stream_finish(flow->stream);
+    do
+        turn(100);
+    while (!peer_stream_read_message(theirs, got, 10, &size, &is_end, &error) &&
+           error.name[0] == '\0' && !is_end);
+    EXPECT(strcmp(error.name, "bad_wire") == 0);
+}
+
 static void messages(void)
 {
     static uint8_t bytes[PEER_MAX_MESSAGE + 1], got[PEER_MAX_MESSAGE];
@@ -529,20 +554,7 @@ static void messages(void)
         }
         EXPECT(error.name[0] == '\0' && !is_end);
     }
-    EXPECT(peer_stream_write_message(flow->stream, bytes, 11, &error));
-    do
-        turn(100);
-    while (!peer_stream_read_message(b.flows[0].stream, got, 10, &size, &is_end, &error) &&
-           error.name[0] == '\0');
-    EXPECT(strcmp(error.name, "too_large") == 0 && size == 11);
-    EXPECT(peer_stream_read_message(b.flows[0].stream, got, 11, &size, &is_end, &error));
-    EXPECT(peer_stream_write(flow->stream, "\0\0\0\5four", 8) == 8);
-    peer_stream_finish(flow->stream);
-    do
-        turn(100);
-    while (!peer_stream_read_message(b.flows[0].stream, got, 10, &size, &is_end, &error) &&
-           error.name[0] == '\0' && !is_end);
-    EXPECT(strcmp(error.name, "bad_wire") == 0);
+    torn_messages(flow, bytes);
 }
 
 /* Both ask at once, or one of them: the same string at both ends, another one in another link. */
