@@ -16,7 +16,6 @@ static struct peer *peer;
 static struct peer_link *link_to; /* the caller's, once it is up */
 static const char *whom;
 static struct sockaddr_in port;
-static uv_loop_t *loop;
 
 /* ---- a pump between two descriptors; nothing of libpeer in it ---- */
 
@@ -101,8 +100,8 @@ static struct pair *pair_new(struct peer_stream *stream)
     struct peer_error error;
     int fd = stream ? peer_stream_fd(stream, &error) : -1;
 
-    uv_tcp_init(loop, &pair->tcp);
-    uv_pipe_init(loop, &pair->pipe, 0);
+    uv_tcp_init(uv_default_loop(), &pair->tcp);
+    uv_pipe_init(uv_default_loop(), &pair->pipe, 0);
     pair->out.from = pair->back.to = (uv_stream_t *)&pair->tcp;
     pair->back.from = pair->out.to = (uv_stream_t *)&pair->pipe;
     pair->out.pair = pair->back.pair = pair;
@@ -115,12 +114,10 @@ static struct pair *pair_new(struct peer_stream *stream)
 
 static void start(struct pair *pair)
 {
-    if (pair->n_ended) {
-        give_up(pair);
-        return;
-    }
     uv_read_start((uv_stream_t *)&pair->tcp, on_room, on_read);
     uv_read_start((uv_stream_t *)&pair->pipe, on_room, on_read);
+    if (pair->n_ended)
+        give_up(pair);
 }
 
 static void on_connection(uv_stream_t *from, int status)
@@ -143,10 +140,12 @@ static void on_connected(uv_connect_t *request, int status)
 
 static void handle(const struct peer_event *event)
 {
-    struct peer_error error;
+    struct peer_error error = event->error;
+    bool is_over =
+        event->type == PEER_EVENT_FAILED || (event->type == PEER_EVENT_LINK_DOWN && whom);
 
     if (event->type == PEER_EVENT_JOINED && whom)
-        peer_dial(peer, whom, capabilities, &error);
+        is_over = !peer_dial(peer, whom, capabilities, &error);
     else if (event->type == PEER_EVENT_INCOMING)
         peer_link_accept(event->link, NULL, NULL);
     else if (event->type == PEER_EVENT_LINK_UP && whom)
@@ -156,9 +155,9 @@ static void handle(const struct peer_event *event)
                        (const struct sockaddr *)&port, on_connected);
     if (event->type == PEER_EVENT_LINK_UP || event->type == PEER_EVENT_JOINED)
         fprintf(stderr, event->type == PEER_EVENT_LINK_UP ? "linked\n" : "ready\n");
-    if (event->type == PEER_EVENT_FAILED || (event->type == PEER_EVENT_LINK_DOWN && whom)) {
-        fprintf(stderr, "%s\n", event->error.text);
-        uv_stop(loop);
+    if (is_over) {
+        fprintf(stderr, "%s\n", error.text);
+        uv_stop(uv_default_loop());
     }
 }
 
@@ -186,15 +185,14 @@ int main(int argc, char **argv)
         return 1;
     }
     whom = argc > 3 ? argv[3] : NULL;
-    loop = uv_default_loop();
     uv_ip4_addr("127.0.0.1", (int)strtol(argv[2], NULL, 10), &port);
-    uv_poll_init(loop, &events, peer_fd(peer));
+    uv_poll_init(uv_default_loop(), &events, peer_fd(peer));
     uv_poll_start(&events, UV_READABLE, on_events);
-    uv_tcp_init(loop, &listener);
+    uv_tcp_init(uv_default_loop(), &listener);
     if (whom && (uv_tcp_bind(&listener, (const struct sockaddr *)&port, 0) != 0 ||
                  uv_listen((uv_stream_t *)&listener, 64, on_connection) != 0))
         return 1;
-    uv_run(loop, UV_RUN_DEFAULT);
+    uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     peer_free(peer);
     return 0;
 }

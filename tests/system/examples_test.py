@@ -177,4 +177,41 @@ def the_binding_has_the_headers_events(net):
     tap.check(names == warren._EVENTS, (names, warren._EVENTS))
 
 
+def kept_layouts():
+    """{struct: (bits, {member: its offset in bits})}, as they were kept for the ABI's test."""
+    import xml.etree.ElementTree
+    found = {}
+    for struct in xml.etree.ElementTree.parse(os.path.join(ROOT, "tests/abi/libpeer.abi")).iter("class-decl"):
+        members = {member.find("var-decl").get("name"): int(member.get("layout-offset-in-bits")) for member in struct.findall("data-member")}
+        if members:
+            found[struct.get("name")] = (int(struct.get("size-in-bits")), members)
+    return found
+
+
+@tap.test
+def the_binding_has_the_headers_structs(net):
+    tap.skip_if_sanitized(os.environ["WARREN_LIBPEER"])
+    import ctypes
+    import warren
+    layouts = kept_layouts()
+    for name in ("error", "config", "identity", "event", "link_facts", "stream_facts"):
+        ours = getattr(warren, "_" + name.title().replace("_", ""))
+        bits, members = layouts["peer_" + name]
+        for member in [field[0] for field in ours._fields_ if field[0] != "_later"]:
+            tap.check(getattr(ours, member).offset * 8 == members.get(member), f"{name}.{member}: {getattr(ours, member).offset * 8} bits, {members.get(member)} in the library")
+        tap.check("size" in members or ctypes.sizeof(ours) * 8 >= bits, f"{name}: the library writes past its end")
+
+
+@tap.test
+def each_example_can_be_read_at_once(net):
+    folder = os.path.join(ROOT, "examples")
+    programs = [name for name in os.listdir(folder) if name.endswith(".c")]
+    tap.check(len(programs) >= 3, programs)
+    for name in programs:
+        with open(os.path.join(folder, name), encoding="utf-8") as program:
+            lines = program.read().splitlines()
+        tap.check(len(lines) < 200, f"{name}: {len(lines)} lines")
+        tap.check("#include <peer.h>" in lines and not any(line.startswith('#include "') for line in lines), f"{name}: more than the public header")
+
+
 tap.main()
