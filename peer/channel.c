@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Streams and datagrams, as the application sees them. */
+/* Streams, as the application sees them. */
 #include "peer/errand.h"
 
 bool peer_link_sas(struct peer_link *link, struct peer_error *ret_error)
@@ -134,37 +134,4 @@ void peer_stream_set_user(struct peer_stream *stream, void *user)
 void *peer_stream_user(const struct peer_stream *stream)
 {
     return stream->user;
-}
-
-/* Under the lock. */
-static bool may_send(struct peer_link *link, size_t size, struct err *err)
-{
-    if (!hub_is_ours(link->hub, err))
-        return false;
-    if (!link->is_up)
-        return err_set(err, ERR_CLOSED, "the link is not up");
-    if (size > link->datagram_max)
-        return err_set(err, ERR_TOO_LARGE, "%zu bytes fit into a datagram now", link->datagram_max);
-    return link->n_datagrams_out < HUB_MAX_DATAGRAMS ||
-           err_set(err, ERR_LIMIT, "%d datagrams wait already", HUB_MAX_DATAGRAMS);
-}
-
-bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
-                        struct peer_error *ret_error)
-{
-    struct err err = { 0 };
-
-    hub_lock(link->hub);
-    bool may = may_send(link, size, &err);
-    link->n_datagrams_out += may;
-    hub_unlock(link->hub);
-    if (!may) {
-        errand_put_error(&err, ret_error);
-        return false;
-    }
-
-    struct errand *errand = errand_new(link->peer, link, NULL);
-    errand->data = buf_dup(VIEW(bytes, size));
-    errand_send(errand, errand_datagram);
-    return true;
 }

@@ -240,18 +240,3 @@ void errand_give_stream(struct errand *errand)
     link_give_stream(session->link, clock_mono_ns());
     session_pump(session);
 }
-
-void errand_datagram(struct errand *errand)
-{
-    struct session *session = errand->link->session;
-    struct err err;
-
-    hub_lock(&errand->peer->hub);
-    errand->link->n_datagrams_out--;
-    hub_unlock(&errand->peer->hub);
-    if (!session || session->state != SESSION_UP)
-        return;
-    link_datagram_send(session->link, clock_mono_ns(), buf_view(&errand->data),
-                       &err); /* lost, if it does not go */
-    session_pump(session);
-}

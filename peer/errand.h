@@ -60,5 +60,5 @@ void errand_reset(struct errand *errand);
 void errand_sas(struct errand *errand);
 void errand_plug(struct errand *errand);
 void errand_urge(struct errand *errand);
-void errand_datagram(struct errand *errand);
+void errand_datagrams(struct errand *errand);
 void errand_give_stream(struct errand *errand); /* the application is done with one of theirs */

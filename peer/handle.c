@@ -10,6 +10,7 @@ struct peer_link *peer_link_new(struct peer *peer, struct hub *hub)
     link->refs = 1;
     list_init(&link->node);
     list_init(&link->streams);
+    list_init(&link->datagrams);
     return link;
 }
 
@@ -25,6 +26,7 @@ void peer_link_unref(struct peer_link *link)
         return;
     for (size_t i = 0; i < HUB_CAPS; i++)
         free(link->outgoing[i]);
+    datagrams_drop(link);
     free(link->grant_text);
     buf_free(&link->grant);
     buf_free(&link->dial);

@@ -29,7 +29,9 @@ struct peer_link {
     /* under the hub's lock */
     bool is_up, has_facts, is_path_queued;
     struct peer_link_facts facts;
-    size_t datagram_max, n_datagrams_out;
+    size_t datagram_max, n_datagrams;
+    struct list datagrams; /* datagram.c: that wait for the thread */
+    bool is_datagram_queued;
     char *outgoing[HUB_CAPS]; /* capabilities we may open streams with; set when it comes up */
 
     /* set before LINK_UP is queued, constant afterwards */
@@ -64,6 +66,7 @@ struct peer_stream {
 struct peer_link *peer_link_new(struct peer *peer, struct hub *hub); /* one reference */
 struct peer_link *peer_link_ref(struct peer_link *link);
 void peer_link_unref(struct peer_link *link); /* NULL is fine */
+void datagrams_drop(struct peer_link *link);  /* datagram.c */
 struct peer_stream *peer_stream_new(struct peer_link *link);
 struct peer_stream *peer_stream_ref(struct peer_stream *stream);
 void peer_stream_unref(struct peer_stream *stream);

@@ -15,6 +15,7 @@ bool hub_init(struct hub *hub, struct err *err)
         return err_errno(err, "eventfd");
     pthread_mutex_init(&hub->lock, NULL);
     list_init(&hub->events);
+    list_init(&hub->datagrams);
     hub->held = -1;
     hub_watch_fork(hub);
     return true;
@@ -48,6 +49,7 @@ struct hub_event *hub_event_new(enum peer_event_type type)
     struct hub_event *event = mem_new(struct hub_event);
 
     list_init(&event->node);
+    list_init(&event->in_datagrams);
     event->event.type = type;
     return event;
 }
@@ -79,35 +81,12 @@ static bool is_message(const struct hub_event *event)
            (event->event.type == PEER_EVENT_RESULT && event->message.progress);
 }
 
-void hub_put(struct hub *hub, struct hub_event *event_taken)
-{
-    static const uint64_t one = 1;
-    bool is_datagram = event_taken->event.type == PEER_EVENT_DATAGRAM, is_dropped;
-    bool was_empty = false;
-
-    hub_lock(hub);
-    is_dropped = is_datagram && hub->n_datagrams >= HUB_MAX_DATAGRAMS;
-    if (!is_dropped) {
-        was_empty = list_is_empty(&hub->events);
-        list_append(&hub->events, &event_taken->node);
-        hub->n_datagrams += is_datagram;
-        hub->n_calls += event_taken->event.type == PEER_EVENT_INCOMING;
-        hub->n_messages += is_message(event_taken);
-        hub->n_bytes += event_taken->talk ? event_taken->data.len : 0;
-    }
-    hub_unlock(hub);
-    /* Outside: who wakes up wants the lock. Cannot fail: the counter is small. */
-    if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
-        abort();
-    if (is_dropped)
-        hub_event_free(event_taken);
-}
-
 static void settle_event(struct hub *hub, struct hub_event *event)
 {
     struct peer_stream *stream = event->event.stream;
 
     list_remove(&event->node);
+    list_remove(&event->in_datagrams);
     hub->n_datagrams -= event->event.type == PEER_EVENT_DATAGRAM;
     hub->n_calls -= event->event.type == PEER_EVENT_INCOMING;
     hub->n_messages -= is_message(event);
@@ -123,6 +102,42 @@ static void settle_event(struct hub *hub, struct hub_event *event)
         stream->is_readable_queued = false;
     if (event->event.type == PEER_EVENT_WRITABLE)
         stream->is_writable_queued = false;
+}
+
+/* Under the lock. What has to go for one more datagram; NULL: there is room. */
+static struct hub_event *take_oldest_datagram(struct hub *hub)
+{
+    struct hub_event *oldest;
+
+    if (hub->n_datagrams < HUB_MAX_DATAGRAMS)
+        return NULL;
+    oldest = LIST_ITEM(hub->datagrams.next, struct hub_event, in_datagrams);
+    settle_event(hub, oldest);
+    return oldest;
+}
+
+void hub_put(struct hub *hub, struct hub_event *event_taken)
+{
+    static const uint64_t one = 1;
+    bool is_datagram = event_taken->event.type == PEER_EVENT_DATAGRAM, was_empty;
+    struct hub_event *dropped = NULL;
+
+    hub_lock(hub);
+    was_empty = list_is_empty(&hub->events);
+    if (is_datagram) {
+        dropped = take_oldest_datagram(hub);
+        list_append(&hub->datagrams, &event_taken->in_datagrams);
+    }
+    list_append(&hub->events, &event_taken->node);
+    hub->n_datagrams += is_datagram;
+    hub->n_calls += event_taken->event.type == PEER_EVENT_INCOMING;
+    hub->n_messages += is_message(event_taken);
+    hub->n_bytes += event_taken->talk ? event_taken->data.len : 0;
+    hub_unlock(hub);
+    /* Outside: who wakes up wants the lock. Cannot fail: the counter is small. */
+    if (was_empty && write(hub->fd, &one, sizeof(one)) != sizeof(one))
+        abort();
+    hub_event_free(dropped);
 }
 
 /* Nothing is left. A word that is said a moment after its event was taken is taken back the next time. */

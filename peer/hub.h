@@ -27,7 +27,7 @@ struct talk;
 
 /* An event with all that it points to. */
 struct hub_event {
-    struct list node;
+    struct list node, in_datagrams;
     struct peer_event event;
     struct talk *talk;    /* held; NULL: none */
     struct talk *serving; /* INVOCATION: held, the registration */
@@ -43,12 +43,12 @@ struct hub_event {
 
 struct hub {
     pthread_mutex_t lock;
-    int fd;                       /* eventfd: readable while `events` is not empty */
-    struct list in_fork;          /* fork.c: all hubs of this process */
-    int held;                     /* a descriptor that no child is to have; -1: none */
-    bool is_forked, is_fork_told; /* this process is a child: the thread is its parent's */
-    struct list events;
-    bool is_word_late;                         /* `fd` will be readable without an event */
+    int fd;                        /* eventfd: readable while `events` is not empty */
+    struct list in_fork;           /* fork.c: all hubs of this process */
+    int held;                      /* a descriptor that no child is to have; -1: none */
+    bool is_forked, is_fork_told;  /* this process is a child: the thread is its parent's */
+    struct list events, datagrams; /* those of them that are one */
+    bool is_word_late;             /* `fd` will be readable without an event */
     unsigned n_datagrams, n_calls, n_messages; /* in `events` */
     size_t n_bytes;                            /* likewise, of messages */
     size_t n_bytes_out;                        /* in errands */
@@ -68,8 +68,9 @@ void hub_unlock(struct hub *hub);
 struct hub_event *hub_event_new(enum peer_event_type type);
 void hub_event_free(struct hub_event *event);
 OWN_FREEP(hub_event, struct hub_event)
-void hub_put(struct hub *hub, struct hub_event *event_taken); /* a datagram too many is dropped */
-struct hub_event *hub_take(struct hub *hub);                  /* NULL: none */
+/* With a datagram too many the oldest is dropped. */
+void hub_put(struct hub *hub, struct hub_event *event_taken);
+struct hub_event *hub_take(struct hub *hub); /* NULL: none */
 
 bool hub_is_behind(struct hub *hub); /* the application has not even heard of the last calls */
 /* Whether a PATH event of the link is to be queued now: none waits. */

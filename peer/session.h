@@ -296,5 +296,7 @@ void plug_turn(struct plug *plug); /* moves what can be moved; NULL is fine */
 void plug_free_all(struct core *core);
 /* After the link was called: its events, its timer. */
 void session_pump(struct session *session);
+/* Whether an application's thread, once it has entered the loop, may send over it. */
+bool session_takes_here(const struct session *session);
 /* After something was sent on an application's thread: false when the link has events too, for session_pump(). */
 bool session_settle(struct session *session);

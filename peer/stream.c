@@ -149,13 +149,6 @@ void flow_pump(struct flow *flow)
     plug_turn(flow->handle->plug);
 }
 
-static bool may_push_here(const struct core *core, const struct flow *flow)
-{
-    return flow && !core->is_closing && flow->session->state == SESSION_UP &&
-           !flow->session->is_pumping && flow->session->path &&
-           path_is_straight(flow->session->path);
-}
-
 static void push_here(struct flow *flow)
 {
     struct peer_stream *handle = flow->handle;
@@ -183,7 +176,7 @@ bool flow_push_here(struct peer_stream *handle)
 
     if (!is_little(handle) || !loop_try_enter(core->loop))
         return false;
-    may = may_push_here(core, handle->flow);
+    may = handle->flow && session_takes_here(handle->flow->session);
     if (may)
         push_here(handle->flow);
     loop_leave(core->loop);

@@ -173,6 +173,12 @@ void session_drop_link(struct session *session)
     loop_timer_free(STEAL(session->link_timer));
 }
 
+bool session_takes_here(const struct session *session)
+{
+    return !session->core->is_closing && session->state == SESSION_UP && !session->is_pumping &&
+           session->path && path_is_straight(session->path);
+}
+
 bool session_settle(struct session *session)
 {
     if (link_has_event(session->link))

@@ -368,7 +368,7 @@ PEER_API bool peer_stream_facts(const struct peer_stream *stream,
                                 struct peer_stream_facts *ret_facts);
 PEER_API void peer_stream_set_user(struct peer_stream *stream, void *user);
 PEER_API void *peer_stream_user(const struct peer_stream *stream);
-/* Unreliable. False: too_large for the path, limit (queue full). */
+/* Unreliable; where too many wait the oldest is dropped. False: too_large for the path, closed. */
 PEER_API bool peer_datagram_send(struct peer_link *link, const void *bytes, size_t size,
                                  struct peer_error *ret_error);
 

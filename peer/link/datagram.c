@@ -17,36 +17,41 @@ static struct datagram *datagram_new(struct view bytes)
     return datagram;
 }
 
-static bool has_room(size_t n, size_t n_bytes, size_t more)
+static struct datagram *take_first(struct datagrams *queue)
 {
-    return n < LINK_MAX_DATAGRAMS && n_bytes + more <= LINK_MAX_DATAGRAM_BYTES;
+    struct datagram *datagram = LIST_ITEM(queue->list.next, struct datagram, in_queue);
+
+    list_remove(&datagram->in_queue);
+    queue->n--;
+    queue->n_bytes -= datagram->bytes.len;
+    return datagram;
+}
+
+/* Where there is no room the oldest goes: whoever sends datagrams wants the newest to arrive. */
+static void put(struct datagrams *queue, struct view bytes)
+{
+    struct datagram *datagram = datagram_new(bytes);
+
+    while (queue->n &&
+           (queue->n == LINK_MAX_DATAGRAMS || queue->n_bytes + bytes.len > LINK_MAX_DATAGRAM_BYTES))
+        free(take_first(queue));
+    list_append(&queue->list, &datagram->in_queue);
+    queue->n++;
+    queue->n_bytes += bytes.len;
 }
 
 void datagram_received(struct link *link, struct view bytes)
 {
-    struct datagram *datagram;
-
-    if (link->state != LINK_OPEN ||
-        !has_room(link->n_datagrams_in, link->datagram_bytes_in, bytes.len))
-        return;
-    datagram = datagram_new(bytes);
-    list_append(&link->datagrams_in, &datagram->in_queue);
-    link->n_datagrams_in++;
-    link->datagram_bytes_in += bytes.len;
+    if (link->state == LINK_OPEN)
+        put(&link->datagrams_in, bytes);
 }
 
 bool datagram_next_event(struct link *link, struct link_event *ret)
 {
-    struct datagram *datagram;
-
-    if (list_is_empty(&link->datagrams_in))
+    if (link->datagrams_in.n == 0)
         return false;
-    datagram = LIST_ITEM(link->datagrams_in.next, struct datagram, in_queue);
-    list_remove(&datagram->in_queue);
-    link->n_datagrams_in--;
-    link->datagram_bytes_in -= datagram->bytes.len;
-    link->told_datagram = datagram;
-    *ret = (struct link_event){ .type = LINK_DATAGRAM, .data = datagram->bytes };
+    link->told_datagram = take_first(&link->datagrams_in);
+    *ret = (struct link_event){ .type = LINK_DATAGRAM, .data = link->told_datagram->bytes };
     return true;
 }
 
@@ -59,8 +64,6 @@ size_t link_datagram_max(const struct link *link)
 
 bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, struct err *err)
 {
-    struct datagram *datagram;
-
     if (link->state != LINK_OPEN)
         return err_set(err, ERR_CLOSED, "the link is not up");
     if (ngtcp2_conn_get_remote_transport_params(link->conn)->max_datagram_frame_size <
@@ -69,12 +72,7 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
     if (bytes.len > link_datagram_max(link))
         return err_set(err, ERR_TOO_LARGE, "a datagram of %zu bytes: the path takes %zu", bytes.len,
                        link_datagram_max(link));
-    if (!has_room(link->n_datagrams_out, link->datagram_bytes_out, bytes.len))
-        return err_set(err, ERR_LIMIT, "%zu datagrams are waiting", link->n_datagrams_out);
-    datagram = datagram_new(bytes);
-    list_append(&link->datagrams_out, &datagram->in_queue);
-    link->n_datagrams_out++;
-    link->datagram_bytes_out += bytes.len;
+    put(&link->datagrams_out, bytes);
     link->now = now_ns + link->ahead;
     packets_flush(link);
     return true;
@@ -82,26 +80,27 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
 
 struct datagram *datagram_to_send(struct link *link)
 {
-    if (list_is_empty(&link->datagrams_out))
+    if (link->datagrams_out.n == 0)
         return NULL;
-    return LIST_ITEM(link->datagrams_out.next, struct datagram, in_queue);
+    return LIST_ITEM(link->datagrams_out.list.next, struct datagram, in_queue);
 }
 
-void datagram_sent(struct link *link, struct datagram *datagram)
+void datagram_sent(struct link *link)
 {
-    list_remove(&datagram->in_queue);
-    link->n_datagrams_out--;
-    link->datagram_bytes_out -= datagram->bytes.len;
-    free(datagram);
+    free(take_first(&link->datagrams_out));
+}
+
+void datagrams_init(struct link *link)
+{
+    list_init(&link->datagrams_in.list);
+    list_init(&link->datagrams_out.list);
 }
 
 void datagrams_free(struct link *link)
 {
-    struct datagram *datagram;
-
-    LIST_EACH(datagram, &link->datagrams_in, in_queue)
-        free(datagram);
-    LIST_EACH(datagram, &link->datagrams_out, in_queue)
-        free(datagram);
+    while (link->datagrams_in.n)
+        free(take_first(&link->datagrams_in));
+    while (link->datagrams_out.n)
+        free(take_first(&link->datagrams_out));
     free(link->told_datagram);
 }

@@ -136,8 +136,10 @@ struct link {
     struct list notes;
     size_t n_notes;
     struct link_note *told; /* borrowed by the event told last */
-    struct list datagrams_in, datagrams_out;
-    size_t n_datagrams_in, n_datagrams_out, datagram_bytes_in, datagram_bytes_out;
+    struct datagrams {
+        struct list list; /* the oldest first */
+        size_t n, n_bytes;
+    } datagrams_in, datagrams_out;
     struct datagram *told_datagram;
 
     bool has_failure;       /* noted in a callback: close with failure_code */
@@ -272,5 +274,6 @@ bool stream_next_event(struct link *link, struct link_event *ret);
 void datagram_received(struct link *link, struct view bytes);
 bool datagram_next_event(struct link *link, struct link_event *ret);
 struct datagram *datagram_to_send(struct link *link); /* NULL: none */
-void datagram_sent(struct link *link, struct datagram *datagram);
+void datagram_sent(struct link *link);                /* that one */
+void datagrams_init(struct link *link);
 void datagrams_free(struct link *link);

@@ -28,8 +28,7 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
         list_init(&link->sending[i]);
     list_init(&link->ready);
     list_init(&link->notes);
-    list_init(&link->datagrams_in);
-    list_init(&link->datagrams_out);
+    datagrams_init(link);
     link->config = *config;
     link->profile = profile;
     link->now = now_ns + link->ahead;
@@ -265,7 +264,7 @@ static bool next_while_up(struct link *link, struct link_event *ret)
 bool link_has_event(const struct link *link)
 {
     return link->state != LINK_OPEN || !link->is_up_told || !list_is_empty(&link->notes) ||
-           !list_is_empty(&link->ready) || !list_is_empty(&link->datagrams_in);
+           !list_is_empty(&link->ready) || link->datagrams_in.n > 0;
 }
 
 bool link_next_event(struct link *link, struct link_event *ret_event)

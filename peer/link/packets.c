@@ -147,7 +147,7 @@ static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8
         link->conn, NULL, info, to, LINK_MAX_PACKET, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0,
         &vector, vector.len ? 1 : 0, link->now); /* it asserts on empty pieces */
     if (accepted)
-        datagram_sent(link, datagram);
+        datagram_sent(link);
     return rc == 0 ? write_streams(link, info, to) : rc;
 }
 

@@ -94,7 +94,7 @@ static void check_bounds(struct pair *pair)
 {
     const struct link *link = pair->callee.link;
     const struct link_stream *stream;
-    size_t n = 0, held = link->datagram_bytes_in;
+    size_t n = 0, held = link->datagrams_in.n_bytes;
 
     LIST_EACH(stream, &link->streams, in_streams) {
         n++;
@@ -102,7 +102,7 @@ static void check_bounds(struct pair *pair)
         if (stream->is_announced && view_eq_text(stream->cap, "forbid"))
             abort();
     }
-    if (n > 2 * LINK_MAX_STREAMS + 1 || link->n_datagrams_in > LINK_MAX_DATAGRAMS ||
+    if (n > 2 * LINK_MAX_STREAMS + 1 || link->datagrams_in.n > LINK_MAX_DATAGRAMS ||
         held > MAX_HELD || link->n_notes > LINK_MAX_EVENTS || pair->callee.n_up > 1)
         abort();
 }

@@ -32,18 +32,23 @@ TEST(the_descriptor_is_readable_while_an_event_waits)
     hub_deinit(&hub);
 }
 
-TEST(datagrams_beyond_the_limit_are_dropped)
+TEST(of_too_many_datagrams_the_oldest_are_dropped)
 {
     struct hub hub = { 0 };
     struct err err;
     size_t n = 0;
 
     CHECK_OK(hub_init(&hub, &err), err);
-    for (int i = 0; i < HUB_MAX_DATAGRAMS + 10; i++)
-        hub_put(&hub, hub_event_new(PEER_EVENT_DATAGRAM));
     hub_put(&hub, hub_event_new(PEER_EVENT_ONLINE));
-    for (struct hub_event *event; (event = hub_take(&hub)); n++)
+    for (size_t i = 0; i < HUB_MAX_DATAGRAMS + 10; i++) {
+        struct hub_event *event = hub_event_new(PEER_EVENT_DATAGRAM);
+        event->event.size = i;
+        hub_put(&hub, event);
+    }
+    for (struct hub_event *event; (event = hub_take(&hub)); n++) {
+        CHECK_U64(event->event.size, n ? n + 9 : 0);
         hub_event_free(event);
+    }
     CHECK_U64(n, HUB_MAX_DATAGRAMS + 1);
     hub_put(&hub, hub_event_new(PEER_EVENT_DATAGRAM)); /* there is room again */
     CHECK_U64(hub.n_datagrams, 1);

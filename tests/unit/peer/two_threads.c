@@ -28,7 +28,7 @@ struct side {
     struct peer *peer;
     struct peer_link *link; /* NULL: none */
     struct flow flows[STREAMS];
-    size_t n_flows, n_read, n_links;
+    size_t n_flows, n_read, n_links, n_datagrams;
     const char *argument; /* what the caller gives its streams */
     bool is_joined, is_up, echoes;
     struct peer_error error; /* of the last LINK_DOWN */
@@ -131,6 +131,12 @@ static void on_event(struct side *side, const struct peer_event *event)
 {
     if (event->stream)
         on_stream_event(side, event);
+    if (event->type == PEER_EVENT_DATAGRAM) {
+        EXPECT(event->size == 8 && memcmp(event->data, "datagram", 8) == 0);
+        side->n_datagrams++;
+        if (side->echoes)
+            peer_datagram_send(side->link, event->data, event->size, NULL);
+    }
     if (event->type == PEER_EVENT_JOINED)
         side->is_joined = true;
     if (event->type == PEER_EVENT_INCOMING)
@@ -218,6 +224,8 @@ static void write_often(struct side *side, size_t n)
     for (size_t i = 0; i < n && side->is_up; i++) {
         if (side->flows[i % STREAMS].written < side->flows[i % STREAMS].read + AHEAD)
             write_some(&side->flows[i % STREAMS], 1 + i * 31 % MOST);
+        if (side->link && i % 8 == 0)
+            peer_datagram_send(side->link, "datagram", 8, NULL);
         turn(side, i % 64 ? 0 : 1);
     }
 }
@@ -229,6 +237,7 @@ static void small(struct side *side, const char *id)
     UNTIL(side, is_all_back(side));
     for (size_t i = 0; i < STREAMS; i++)
         EXPECT(side->flows[i].read > ENOUGH);
+    EXPECT(side->n_datagrams > 100);
     peer_link_close(side->link, "done");
     UNTIL(side, !side->is_up);
 }
