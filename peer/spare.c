@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICE agents that have gathered before a session wants one: their candidates, the NAT's address among them, go with the first
  * words. There is one to dial with and one to be called, because libnice keeps the role that an agent gathered with; they are made
- * anew before a NAT forgets them. Who has not dialled for a while has none to dial with: most machines wait for calls, and each
- * agent asks the network's STUN server every time. */
+ * anew before a NAT forgets them. Who does not dial has none to dial with: most machines wait for calls, and each agent asks the
+ * network's STUN server every time. */
 #include "peer/session.h"
 
 enum {
     KEEP_MS = 25000, /* some NATs forget what is silent for 30 s; RFC 4787 wants two minutes */
     LATE_MS = 5000,  /* later than that this machine slept */
     SOON_MS = 300,   /* after a session took one: its own start first */
-    NEAR_MS = 10 * 60 * 1000, /* of the last dial, or of coming to be */
+    NEW_MS = 10 * 60 * 1000, /* a program that dials has done so by then, or once */
 };
 
 struct spare {
     struct core *core;
     struct loop_timer *timer;
-    uint64_t dialled_at; /* clock_mono_ms() */
+    uint64_t dials_until; /* clock_mono_ms() */
     struct {
         struct ice_agent *agent; /* NULL: none now */
         uint64_t made_at;        /* clock_mono_ms() */
@@ -27,7 +27,7 @@ static bool is_wanted(const struct spare *spare, bool is_controlling, uint64_t n
     const struct core *core = spare->core;
 
     return core->is_up && !core->is_closing && core->stun.host[0] &&
-           (is_controlling ? now - spare->dialled_at < NEAR_MS : core->takes_calls) &&
+           (is_controlling ? now < spare->dials_until : core->takes_calls) &&
            (core->policy == PEER_PATH_AUTO || core->policy == PEER_PATH_DIRECT);
 }
 
@@ -80,7 +80,7 @@ void spare_renew(struct core *core)
     if (!core->spare) {
         core->spare = mem_new(struct spare);
         core->spare->core = core;
-        core->spare->dialled_at = clock_mono_ms();
+        core->spare->dials_until = clock_mono_ms() + NEW_MS;
         core->spare->timer = loop_timer_new(core->loop, on_timer, core->spare);
     }
     drop(core->spare);
@@ -96,7 +96,7 @@ struct ice_agent *spare_take(struct core *core, bool is_controlling)
     if (!spare)
         return NULL;
     if (is_controlling)
-        spare->dialled_at = now;
+        spare->dials_until = now + DAY_MS;
     loop_timer_in(spare->timer, SOON_MS);
     if (!agent || !ice_agent_is_gathered(agent) ||
         now - spare->of[is_controlling].made_at > KEEP_MS + LATE_MS)

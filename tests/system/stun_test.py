@@ -109,7 +109,7 @@ def settles(process, is_right):
 
 @tap.test
 def who_waits_for_calls_asks_for_these_alone(net):
-    """An agent to dial with is kept for ten minutes after the last dial; the clock of the machine runs 30 times as fast."""
+    """Who never dialled has an agent to dial with for ten minutes; the clock of the machine runs 30 times as fast."""
     restart(net, f"stun = 127.0.0.1:{free_port()}")
     net.join("waiting")
     waiting = net.start("waiting", [*network.fast(tap.build_dir(), 30), *net.warren("waiting", "chat", "--loopback", "--accept")])
