@@ -9,6 +9,7 @@
 enum {
     OPEN_MS = 90000,
     LOOKUP_MS = 10000,
+    TELL_MS = 10000,
     MAX_TRIES = 2,
     MAX_BEACONS = 128 /* one each second while den may take its time */
 };
@@ -120,6 +121,32 @@ static bool check_answer(struct session *session, struct err *err)
                          err);
 }
 
+static void on_told(void *user, const struct rpc_outcome *outcome)
+{
+    (void)user;
+    (void)outcome; /* else it sees by itself that no link comes */
+}
+
+/* Whoever accepted waits for a link, and den cannot say that there will be none. Where there was no offer there is no grant either, and
+ * nobody is told. */
+static void tell_callee(const struct session *session, const struct err *why)
+{
+    struct core *core = session->core;
+    _free_ char *procedure = mem_format("peer.%s.ice.update", session->remote_id);
+    _buf_ args = { 0 };
+
+    if (why->code != ERR_DEN_AWAY || !session->has_rung || !core->is_up)
+        return;
+    rpc_put_array(&args, 3);
+    rpc_put_bin(&args, VIEW_ARR(session->sid));
+    rpc_put_array(&args, 0);
+    rpc_put_map(&args, 1);
+    rpc_put_str(&args, "over");
+    rpc_put_str(&args, err_code_name(why->code));
+    rpc_client_call(core->client, clock_mono_ms(), procedure, buf_view(&args), TELL_MS, false,
+                    on_told, NULL);
+}
+
 static bool is_worth_another_try(const struct session *session, const struct err *err)
 {
     /* Our beacon was overtaken while we signed; sign with the newest one. */
@@ -141,6 +168,8 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
         ask_den(session, NULL);
         return;
     }
+    if (outcome->what == RPC_FAILED)
+        tell_callee(session, &err);
     if (outcome->what == RPC_FAILED || !read_answer(session, outcome->payload, &err) ||
         !check_answer(session, &err) || !session_connect(session, &err))
         session_close(session, LINK_CLOSE_NORMAL, "refused", &err);

@@ -370,6 +370,10 @@ static void take_candidates(struct session *session, struct view list, struct vi
         restart_update(session, list, more);
         return;
     }
+    if (rpc_map_text(more, "over", &path)) {
+        session_is_over_there(session, path);
+        return;
+    }
     if (rpc_map_text(more, "path", &path)) { /* of another path than the direct one */
         if (view_eq_text(path, "turn"))
             turned_update(session, list, more);

@@ -272,7 +272,8 @@ static void on_up_timer(struct session *session)
     }
 }
 
-/* Den said that the session is closed, and no last word came over the path: the reason is the other end's code, if any. */
+/* Den, or the other end itself, said that the session is closed, and no last word came over the path: the reason is the other end's code,
+ * if any. */
 static void set_gave_up(const struct session *session, struct err *err)
 {
     const char *reason = session->den_reason;
@@ -298,7 +299,7 @@ static void on_timer(void *user)
         err_set(&err, ERR_TIMEOUT, "nobody answered the call");
         break;
     case SESSION_CONNECTING:
-        if (session->is_closed_by_den)
+        if (session->is_closed_by_den || session->den_reason[0] != '\0')
             set_gave_up(session, &err);
         else if (session->link && session->path && path_is_usable(session->path))
             err_set(&err, ERR_TIMEOUT, "a path was found, but the link did not come up");
@@ -345,6 +346,20 @@ static void end_by_den(struct session *session, struct view bytes, struct view s
     session_close(session, LINK_CLOSE_ADMIN, err.text, &err);
 }
 
+/* The other end's own last word may be under way. */
+static void gives_up_soon(struct session *session, struct view reason)
+{
+    snprintf(session->den_reason, sizeof(session->den_reason), "%.*s",
+             VIEW_FMT(view_sub(reason, 0, SESSION_REASON)));
+    loop_timer_in(session->timer, GRACE_MS);
+}
+
+void session_is_over_there(struct session *session, struct view reason)
+{
+    if (!session->is_caller && session->state == SESSION_CONNECTING)
+        gives_up_soon(session, reason);
+}
+
 void session_on_state(void *user, const struct rpc_event *event)
 {
     struct core *core = user;
@@ -374,9 +389,7 @@ void session_on_state(void *user, const struct rpc_event *event)
         return;
     session->is_closed_by_den = true;
     if (session->state == SESSION_CONNECTING) {
-        snprintf(session->den_reason, sizeof(session->den_reason), "%.*s", VIEW_FMT(reason));
-        loop_timer_in(session->timer,
-                      GRACE_MS); /* the other end's own last word may be under way */
+        gives_up_soon(session, reason);
         return;
     }
     err_set(&err, ERR_CANCELED, "the other side gave up");

@@ -182,6 +182,8 @@ void reauth_judge_all(struct core *core);                       /* other CAs are
 void revoked_tell(struct session *session, uint64_t known_no);
 void session_close_all(struct core *core);
 void session_on_state(void *core, const struct rpc_event *event); /* den.session.on_state */
+/* Its caller says that there will be no link, though it was accepted; `reason`: the code of the error. */
+void session_is_over_there(struct session *session, struct view reason);
 void session_put_heart(const struct core *core, struct buf *to);
 void session_set_state(struct session *session, enum session_state state, uint64_t for_ms);
 bool session_make_link(struct session *session, struct err *err);

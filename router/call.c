@@ -90,6 +90,7 @@ void call_finish(struct call *call, const struct dealer_answer *answer)
         msg = (struct rpc_msg){ .type = RPC_ERROR,
                                 .error = { RPC_CALL, request, answer->uri, answer->payload,
                                            answer->ppt } };
+    vigil_answered(caller);
     conn_send(caller, &msg);
 }
 

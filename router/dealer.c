@@ -556,12 +556,12 @@ bool dealer_is_awaited(const struct conn *conn)
     return false;
 }
 
-void dealer_abandon(struct conn *conn, enum err_code code, const char *cause)
+void dealer_abandon(struct conn *conn, bool also_answering, enum err_code code, const char *cause)
 {
     struct call *call;
 
     LIST_EACH(call, &conn->serving, of_callee) {
-        if (call->is_answering)
+        if (call->is_answering && !also_answering)
             continue;
         call_interrupt(call, "killnowait", "wamp.error.timeout");
         call_fail(call, code, cause);
@@ -589,8 +589,12 @@ void dealer_leave(struct conn *conn)
         call_count_end(call, VIEW_LIT("wamp.error.canceled"));
         call_free(call);
     }
-    LIST_EACH(call, &conn->serving, of_callee) /* who is told ends no other call of this list */
-        call_fail(call, ERR_CANCELED, "its server left");
+    LIST_EACH(call, &conn->serving, of_callee) { /* who is told ends no other call of this list */
+        if (conn->role == ROLE_DEN)
+            call_fail(call, ERR_DEN_AWAY, "den left before it answered");
+        else
+            call_fail(call, ERR_CANCELED, "its server left");
+    }
 }
 
 /* ---- the router's own ------------------------------------------------------------------------ */

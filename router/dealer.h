@@ -36,9 +36,9 @@ typedef void dealer_on_answer(void *user, const struct dealer_answer *answer);
 struct call *dealer_ask(struct router *router, const char *procedure, struct rpc_payload payload,
                         const char *source, dealer_on_answer *on_answer, void *user);
 void dealer_forget(struct call *call);
-/* Whether conn serves a call for which it gave no sign of progress yet; and these fail. */
+/* Whether conn serves a call for which it gave no sign of progress yet; and these fail, or all. */
 bool dealer_is_awaited(const struct conn *conn);
-void dealer_abandon(struct conn *conn, enum err_code code, const char *cause);
+void dealer_abandon(struct conn *conn, bool also_answering, enum err_code code, const char *cause);
 bool dealer_serves(const struct dealer *dealer, struct view procedure);
 /* Registrations and pending calls, for the tests. */
 size_t dealer_n_registrations(const struct dealer *dealer);

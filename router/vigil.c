@@ -27,12 +27,19 @@ static void ask(struct conn *den)
     watch(den, VIGIL_ANSWER_MS);
 }
 
+static bool is_owing(const struct vigil *vigil)
+{
+    return vigil->answered_at && vigil->heard_at <= vigil->answered_at;
+}
+
 static void give_up(struct conn *den)
 {
+    bool is_owing_now = is_owing(&den->vigil);
+
     den->vigil.is_mute = true;
     log_event(LOG_WARN, "den_silent", "for_ms=%" PRIu64,
               den->router->now.mono - den->vigil.heard_at);
-    dealer_abandon(den, ERR_DEN_AWAY, DEN_SILENT);
+    dealer_abandon(den, is_owing_now, ERR_DEN_AWAY, DEN_SILENT);
 }
 
 static void on_due(struct deadline *due)
@@ -40,7 +47,7 @@ static void on_due(struct deadline *due)
     struct vigil *vigil = CONTAINER(due, struct vigil, due);
     struct conn *den = CONTAINER(vigil, struct conn, vigil);
 
-    if (!dealer_is_awaited(den))
+    if (!dealer_is_awaited(den) && !is_owing(vigil))
         return;
     if (vigil->heard_at > vigil->since)
         start(den);
@@ -56,6 +63,13 @@ void vigil_begin(struct conn *callee)
         return;
     callee->vigil.due.on_passed = on_due;
     start(callee);
+}
+
+void vigil_answered(struct conn *caller)
+{
+    if (caller->role == ROLE_DEN)
+        caller->vigil.answered_at = caller->router->now.mono;
+    vigil_begin(caller);
 }
 
 void vigil_heard(struct conn *conn)

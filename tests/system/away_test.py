@@ -66,7 +66,7 @@ def check_back(net, who="carol"):
 
 
 def begin(net):
-    for name in ("alice", "bob", "carol", "dave"):
+    for name in ("alice", "bob", "carol", "dave", "fay"):
         net.join(name)
     net.allow("allow from * to * can chat consent none")
     net.spare = net.token("--expires", "1d")
@@ -96,6 +96,37 @@ def den_hangs_and_goes_on(net):
         net.den.process.send_signal(signal.SIGCONT)
     net.router.wait_line(net.router.err, "event=den_answers", seen)
     check_back(net)
+
+
+def answered_too_late(net, name, way):
+    """den cannot hand on that a call was accepted: both ends are told, the one that waits for a link too."""
+    run(net.warren(name, "consent", "ask"))
+    asked = net.wait_chat(name)
+    dials = net.dial_chat("carol", name)
+    dials.wait_line(dials.err, "^ringing")
+    asked.wait_line(asked.err, r"calls \(its ID is proved\)")
+    net.den.process.send_signal(signal.SIGSTOP)
+    asked.write("y\n")
+    if way == "dies":
+        time.sleep(0.5)  # what was typed has gone; if it has not, it rings no longer
+        net.den.kill()
+    tap.check(dials.wait() == 1, f"{dials.err}")
+    tap.check_in("den_away: den " + ("left before it answered" if way == "dies" else "is connected and does not answer"), "\n".join(dials.err))
+    asked.wait_line(asked.err, "den_away: the other side gave up" + ("|canceled: " if way == "dies" else ""), patience=10)  # it would wait for longer by itself
+    asked.stop()
+
+
+@tap.test
+def den_dies_over_an_answer(net):
+    answered_too_late(net, "fay", "dies")
+    net.start_den()
+    check_back(net)
+
+
+@tap.test
+def den_hangs_over_an_answer(net):
+    answered_too_late(net, "fay", "hangs")
+    net.den.process.send_signal(signal.SIGCONT)
 
 
 @tap.test

@@ -168,9 +168,19 @@ TEST(a_server_that_leaves_cancels_its_calls)
 {
     _scene_ s = scene_new();
 
+    CHECK_STR(try_register(s.alice, "peer.456000.session.offer"), "REGISTERED");
+    send_call(s.den, "peer.456000.session.offer", VIEW_ARR(one));
+    wire_drop(s.alice);
+    CHECK_STR(answer_to(s.den), "wamp.error.canceled");
+}
+
+TEST(a_den_that_leaves_is_away_for_its_calls)
+{
+    _scene_ s = scene_new();
+
     send_call(s.alice, "den.session.open", VIEW_ARR(one));
     wire_drop(s.den);
-    CHECK_STR(answer_to(s.alice), "wamp.error.canceled");
+    CHECK_STR(answer_to(s.alice), "network.error.den_away");
     CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(one)), "network.error.den_away");
     CHECK_U64(dealer_n_registrations(s.w->router->home->dealer), 0);
 }

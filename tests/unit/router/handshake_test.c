@@ -461,7 +461,7 @@ TEST(an_enrolment_waits_for_nobody)
     wire = challenged(w, key);
     wire_authenticate(wire, key, buf_view(&extra));
     wire_drop(den); /* den leaves in the middle */
-    CHECK_STR(answer_to(wire), "ABORT wamp.error.canceled");
+    CHECK_STR(answer_to(wire), "ABORT network.error.den_away");
 }
 
 TEST(an_enrolment_signed_by_another_key_does_not_reach_den)

@@ -93,6 +93,51 @@ TEST(a_dial_that_rings_waits_for_whoever_is_called)
     CHECK_STR(answer_to(s.alice), "RESULT");
 }
 
+/* Rings at bob, who has answered. */
+static uint64_t ring_and_answer(struct scene *s)
+{
+    struct wire *bob = join_peer(s->w, "123456");
+    uint64_t invocation;
+
+    CHECK_STR(try_register(bob, "peer.123456.session.offer"), "REGISTERED");
+    send_call(s->alice, "den.session.open", VIEW_ARR(none));
+    invocation = invoked(s->den);
+    yield(s->den, invocation, true);
+    send_call(s->den, "peer.123456.session.offer", VIEW_ARR(none));
+    world_pass(s->w, 20000);
+    yield(bob, invoked(bob), false);
+    CHECK_STR(answer_to(s->den), "RESULT");
+    return invocation;
+}
+
+TEST(a_den_that_hangs_when_it_was_answered_is_away)
+{
+    _scene_ s = scene_new();
+
+    ring_and_answer(&s);
+    CHECK(!wire_next(s.alice, &(struct rpc_msg){ 0 }));
+    world_pass(s.w, VIGIL_ASK_MS + VIGIL_ANSWER_MS);
+    CHECK_STR(answer_to(s.alice), "network.error.den_away");
+    CHECK_STR(answer_to(s.den), "INTERRUPT");
+    wire_answer(s.den);
+    send_call(s.alice, "den.session.open", VIEW_ARR(none));
+    yield(s.den, invoked(s.den), false);
+    CHECK_STR(answer_to(s.alice), "RESULT");
+}
+
+TEST(a_den_that_was_answered_and_lives_may_take_its_time)
+{
+    _scene_ s = scene_new();
+    uint64_t invocation = ring_and_answer(&s);
+
+    world_pass(s.w, VIGIL_ASK_MS);
+    wire_answer(s.den);
+    world_pass(s.w, 20000);
+    CHECK(!wire_next(s.alice, &(struct rpc_msg){ 0 }));
+    yield(s.den, invocation, false);
+    CHECK_STR(answer_to(s.alice), "RESULT");
+}
+
 TEST(nobody_else_is_watched)
 {
     _scene_ s = scene_new();
@@ -112,7 +157,7 @@ TEST(a_den_that_leaves_meanwhile_is_not_asked)
     invoked(s.den);
     world_pass(s.w, VIGIL_ASK_MS + 1);
     wire_drop(s.den);
-    CHECK_STR(answer_to(s.alice), "wamp.error.canceled");
+    CHECK_STR(answer_to(s.alice), "network.error.den_away");
     world_pass(s.w, 5000);
     CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(none)), "network.error.den_away");
 }
