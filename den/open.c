@@ -164,11 +164,12 @@ void open_fail(struct open *open, const char *state, const struct err *why)
     if (open->is_granted) {
         record_failure(open, state, why);
         open_remove_grant(open->core, open->d.sid);
-        if (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED)
-            open_tell_ends(open->core, open->d.sid, open->a.id, open->b.id,
-                           view_text(err_code_name(why->code)));
     }
-    core_refuse(open->core, open->inv, why);
+    core_refuse(open->core, open->inv,
+                why); /* before its caller hears that it is closed: here is why */
+    if (open->is_granted && (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED))
+        open_tell_ends(open->core, open->d.sid, open->a.id, open->b.id,
+                       view_text(err_code_name(why->code)));
     open_free(open);
 }
 

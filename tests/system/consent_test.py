@@ -3,6 +3,7 @@
 """Consent: the owner's floor, which policy cannot lower, and a question that ends with whoever asked it."""
 import json
 import re
+import signal
 
 import tap
 from network import run
@@ -84,6 +85,29 @@ def a_caller_that_is_killed_takes_its_question_away(net):
     net.den.wait_line(net.den.err, r"event=session\.failed .*state=closed code=canceled")
     tap.check(not any(re.search("linked", line) for line in bob.err), "no link")
     bob.stop()
+
+
+@tap.test
+def nobody_answers(net):
+    """Both ends hear of it, and the caller why."""
+    with open(net.path("den/den.conf"), "r+", encoding="ascii") as f:
+        text = f.read()
+        f.write("offer_timeout = 2s\n")
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, "event=config.loaded changed=offer_timeout", seen)
+    bob = net.wait_chat("bob")
+    alice = net.dial_chat("alice", "bob")
+    tap.check(alice.wait() == 1, f"{alice.err}")
+    tap.check_in("timeout: the other side did not answer", "\n".join(alice.err))
+    bob.wait_line(bob.err, "canceled: ")
+    bob.wait_line(bob.err, "waiting for the next call")
+    bob.stop()
+    with open(net.path("den/den.conf"), "w", encoding="ascii") as f:
+        f.write(text)
+    seen = len(net.den.err)
+    net.den.process.send_signal(signal.SIGHUP)
+    net.den.wait_line(net.den.err, "event=config.loaded changed=offer_timeout", seen)
 
 
 @tap.test
