@@ -107,7 +107,7 @@ static bool has_news(const struct turn_try *try)
 
 static bool is_time_to_repeat(const struct turn_try *try)
 {
-    return try->number > 0 && clock_mono_ms() - try->told_at >= TELL_AGAIN_MS &&
+    return try->number > 0 && !try->has_failed && clock_mono_ms() - try->told_at >= TELL_AGAIN_MS &&
            ice_agent_state(carrier_ice_agent(try->carrier)) != ICE_READY;
 }
 

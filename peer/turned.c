@@ -26,12 +26,12 @@ struct turned {
     struct session *session;
     struct ice_turn first; /* wiped when the agent has it */
     bool has_servers;
-    uint64_t number;              /* of the newest try, whichever end began it */
-    struct turn_try *current;     /* NULL: it failed */
-    struct turn_try *next;        /* under way */
-    uint64_t call;                /* den.session.turn; 0: none is under way */
-    bool is_wanted;               /* at once: the machine's network is another one */
-    bool is_first_over;           /* it came to something, or failed */
+    uint64_t number, before;  /* of the newest try, whichever end began it; and of the one before */
+    struct turn_try *current; /* NULL: it failed */
+    struct turn_try *next;    /* under way */
+    uint64_t call;            /* den.session.turn; 0: none is under way */
+    bool is_wanted;           /* at once: the machine's network is another one */
+    bool is_first_over;       /* it came to something, or failed */
     unsigned n_failures, n_heard; /* n_heard: since heard_since */
     uint64_t begun_at, proved_at; /* the newest try; clock_mono_ms(), 0: it is not */
     uint64_t lost_at, found_at;   /* a path that is as good as this one; likewise */
@@ -160,6 +160,14 @@ static void give_up(struct turned *turned)
     note_failure(turned);
 }
 
+/* The connection to the router went with the network: once more as soon as there is one. Nobody heard of this number. */
+static void put_off(struct turned *turned)
+{
+    turn_try_free(STEAL(turned->next));
+    turned->number = turned->before;
+    turned->is_wanted = true;
+}
+
 static void on_credential(void *user, const struct rpc_outcome *outcome)
 {
     struct session *session = user;
@@ -178,6 +186,8 @@ static void on_credential(void *user, const struct rpc_outcome *outcome)
     }
     if (turn.n_servers)
         turn_try_begin(turned->next, &turn);
+    else if (outcome->what == RPC_FAILED && outcome->err.code == ERR_NETWORK_FAILURE)
+        put_off(turned);
     else
         give_up(turned);
     ice_turn_wipe(&turn);
@@ -208,6 +218,7 @@ static void begin(struct turned *turned, uint64_t number)
         turn_try_free(STEAL(turned->current));
     turn_try_free(turned->next);
     turned->next = turn_try_new(turned->session, number);
+    turned->before = turned->number;
     turned->number = number;
     turned->is_wanted = false;
     turned->begun_at = clock_mono_ms();
@@ -273,6 +284,9 @@ static bool is_first_at_it(struct turned *turned, uint64_t now)
 
 static bool is_due(struct turned *turned, uint64_t now)
 {
+    bool has_better = turned->lost_at == 0 && path_has_carrier(turned->session->path, PATH_DIRECT);
+
+    turned->is_wanted &= !has_better;
     if (!turned->session->core->is_up)
         return false;
     return turned->is_wanted ||
