@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("WARREN_BUILD", "build"))
@@ -75,6 +77,18 @@ def every_function_has_a_page_of_its_name():
 
 
 @test
+def the_header_is_a_page():
+    page = os.path.join(BUILD, "peer/peer.h.3")
+    if not shutil.which("mandoc"):
+        raise Skip("mandoc is not installed")
+    done = subprocess.run(["mandoc", "-T", "utf8", "-W", "warning,stop", "-I", "os=x", page], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = [line.strip() for line in re.sub(".\b", "", done.stdout).splitlines()]
+    lacking = [line for line in read(os.path.join(ROOT, "peer/include/peer.h")).splitlines() if line.strip() not in shown]
+    assert not lacking, f"not as it stands in the header: {lacking[:5]}"
+
+
+@test
 def what_was_kept_is_still_exported():
     kept = set(re.findall(r"<elf-symbol name='(\w+)'", read(KEPT)))
     assert kept, "nothing was kept"
@@ -101,15 +115,39 @@ def what_was_kept_has_the_same_form():
     assert done.returncode == 0, done.stdout + done.stderr + "\nif it is meant: tests/abi/abi_test.py --keep, and CHANGES.md says it"
 
 
-def keep():
+def sizes(path):
+    """{struct: bits} of those that do not begin with their size: what fills them in cannot know how large the program's are."""
+    found = {}
+    for struct in xml.etree.ElementTree.parse(path).iter("class-decl"):
+        members = struct.findall("data-member")
+        if members and members[0].find("var-decl").get("name") != "size" and struct.get("name").startswith("peer_"):
+            found[struct.get("name")] = int(struct.get("size-in-bits"))
+    return found
+
+
+@test
+def what_a_program_has_room_for_does_not_grow():
+    if not shutil.which("abidw"):
+        raise Skip("abidw is not installed (./scripts/install-deps test)")
+    if not has_debug_information():
+        raise Skip("this build has no debug information")
+    with tempfile.NamedTemporaryFile() as now:
+        describe(now.name)
+        kept, found = sizes(KEPT), sizes(now.name)
+    assert "peer_link_facts" in kept, "nothing was kept"
+    grown = {name: (bits, found.get(name)) for name, bits in kept.items() if found.get(name) != bits}
+    assert not grown, f"bits then and now: {grown}; if it is meant: tests/abi/abi_test.py --keep, and CHANGES.md says it"
+
+
+def describe(to):
     headers = os.path.relpath(os.path.join(ROOT, "peer/include"), BUILD)
     subprocess.run(["abidw", "--headers-dir", headers, "--drop-private-types", "--exported-interfaces-only", "--no-corpus-path", "--no-comp-dir-path",
-                    "--no-show-locs", "--no-parameter-names", "--no-elf-needed", "--out-file", KEPT, LIBRARY], cwd=BUILD, check=True)
+                    "--no-show-locs", "--no-parameter-names", "--no-elf-needed", "--out-file", to, LIBRARY], cwd=BUILD, check=True)
 
 
 def main():
     if "--keep" in sys.argv:
-        keep()
+        describe(KEPT)
         return
     print(f"1..{len(TESTS)}")
     has_failed = False
