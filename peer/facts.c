@@ -97,6 +97,7 @@ static void put_link(const struct session *session, struct peer_link_facts *fact
     facts->bytes_received = found.bytes_received;
     facts->packets_sent = found.packets_sent;
     facts->packets_received = found.packets_received;
+    facts->packets_lost = found.packets_lost;
     facts->under_way = found.bytes_in_flight;
     facts->window = found.cwnd;
     facts->rate = found.delivery_rate;

@@ -310,6 +310,8 @@ struct peer_link_facts {
     char grant_key[65], dial_key[65],
         accept_key[65]; /* Ed25519 keys that made them, hex: den's, the caller's, the callee's */
     const char *grant_text; /* for people: who, whom, what, until when */
+    uint64_t
+        packets_lost; /* of ours, with bytes of streams or a datagram: those that were taken for lost (RFC 9002, 6.1) */
 };
 PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_facts *ret_facts);
 /* Asks for the link's short authentication string: both applications get SAS. Once a link; later calls do nothing. False: closed. */

@@ -286,10 +286,23 @@ bool link_is_up(const struct link *link)
     return link->state == LINK_OPEN;
 }
 
+/* Of streams that are open. */
+static uint64_t count_lost(const struct link *link)
+{
+    const struct link_stream *stream;
+    uint64_t n =
+        link->control ? ngtcp2_conn_get_stream_loss_count(link->conn, link->control->id) : 0;
+
+    LIST_EACH(stream, &link->streams, in_streams)
+        n += stream->is_quic_closed ? 0 : ngtcp2_conn_get_stream_loss_count(link->conn, stream->id);
+    return n;
+}
+
 void link_facts(const struct link *link, struct link_facts *ret_facts)
 {
     *ret_facts = link->facts;
     if (link->conn) {
+        ret_facts->packets_lost += count_lost(link);
         ngtcp2_conn_stat stat;
 
         ngtcp2_conn_get_conn_stat(link->conn, &stat);

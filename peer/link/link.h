@@ -87,7 +87,8 @@ struct link_event {
 struct link_facts { /* the handshake's result and statistics */
     char tls_version[16], cipher[40], group[24], alpn[24];
     uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd,
-        bytes_in_flight, delivery_rate; /* bytes a second */
+        bytes_in_flight, delivery_rate, /* bytes a second */
+        packets_lost; /* with bytes of streams, or a datagram, as RFC 9002, 6.1 takes them for lost */
 };
 
 bool link_new(const struct link_config *config, uint64_t now_ns, struct link **ret_link,

@@ -136,13 +136,21 @@ static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size, u
     return 0;
 }
 
+static int on_lost_datagram(ngtcp2_conn *conn, uint64_t id, void *user)
+{
+    struct link *link = user;
+
+    (void)conn, (void)id;
+    link->facts.packets_lost++;
+    return 0;
+}
+
 static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t code, void *user,
                            void *stream_user)
 {
     struct link *link = user;
 
-    (void)conn;
-    (void)id;
+    link->facts.packets_lost += ngtcp2_conn_get_stream_loss_count(conn, id);
     if (stream_user && stream_user != link->control)
         stream_was_closed(stream_user,
                           flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET ? code : 0);
@@ -212,6 +220,7 @@ static const ngtcp2_callbacks callbacks = {
     .stream_reset = on_stream_reset,
     .extend_max_stream_data = on_stream_credit,
     .recv_datagram = on_datagram,
+    .lost_datagram = on_lost_datagram,
 };
 
 /* ---- set-up ---- */

@@ -80,6 +80,42 @@ TEST(many_streams_at_once_in_both_directions)
     CHECK(!pair->caller.is_garbled && !pair->callee.is_garbled);
 }
 
+static uint64_t lost(const struct pair *pair)
+{
+    struct link_facts facts;
+
+    link_facts(pair->caller.link, &facts);
+    return facts.packets_lost;
+}
+
+TEST(what_is_lost_is_counted)
+{
+    _cleanup_(pair_freep) struct pair *pair = pair_ready((struct pair_options){ 0 });
+    struct link_stream *stream = pair_open(&pair->caller, "file", "");
+    uint64_t place = 0, of_streams;
+    struct err err = { 0 };
+
+    pair_write_pattern(pair, stream, &place, 300000);
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->callee.n_ends == 1));
+    CHECK_U64(lost(pair), 0);
+
+    pair->wire.loss_pct = 5;
+    stream = pair_open(&pair->caller, "file", "");
+    place = 0;
+    pair_write_pattern(pair, stream, &place, 300000);
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->callee.n_ends == 2));
+    of_streams = lost(pair);
+    CHECK(of_streams > 0);
+    pair_write_pattern(pair, pair->callee.last, &(uint64_t){ 0 }, 1000);
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->caller.n_closed == 1)); /* what it lost counts still */
+    CHECK(lost(pair) >= of_streams);
+
+    of_streams = lost(pair);
+    for (int i = 0; i < 200; i++)
+        CHECK_OK(link_datagram_send(pair->caller.link, pair->now, VIEW_LIT("datagram"), &err), err);
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, lost(pair) > of_streams));
+}
+
 TEST(streams_are_limited_and_the_limit_moves_on)
 {
     _cleanup_(pair_freep) struct pair *pair = pair_ready((struct pair_options){ 0 });
