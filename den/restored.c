@@ -7,8 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define NOTE "restored"
-#define WHAT "store.restored"
+#define NOTE   "restored"
+#define WHAT   "store.restored"
+#define BESIDE "backup_beside_den"
 
 struct head {
     char no[24], hash[2 * HASH_SIZE + 1];
@@ -25,15 +26,21 @@ static struct head head_text(uint64_t no, const uint8_t head[HASH_SIZE])
     return h;
 }
 
+bool restored_note_backup(struct store *store, bool has_den, struct err *err)
+{
+    return store_blob_set(store, BESIDE, view_text(has_den ? "yes" : "no"), err);
+}
+
 bool restored_note(struct store *store, const struct restored *what, struct err *err)
 {
     struct head own, replaced = { 0 };
     uint8_t head[HASH_SIZE];
     char at[CLOCK_TEXT];
-    _buf_ note = { 0 };
+    _buf_ note = { 0 }, beside = { 0 };
+    enum store_found found;
     uint64_t no;
 
-    if (!audit_head(store, &no, head, err))
+    if (!audit_head(store, &no, head, err) || !store_blob_get(store, BESIDE, &found, &beside, err))
         return false;
     own = head_text(no, head);
     if (what->replaced)
@@ -43,6 +50,7 @@ bool restored_note(struct store *store, const struct restored *what, struct err 
         AUDIT_TEXT("file", what->file),
         AUDIT_TEXT("backup_audit_no", own.no),
         AUDIT_TEXT("backup_audit_head", own.hash),
+        { BESIDE, buf_view(&beside) },
         AUDIT_TEXT("replaced_audit_no", replaced.no),
         AUDIT_TEXT("replaced_audit_head", replaced.hash),
         DEED_PAIRS(what->deed),
@@ -67,6 +75,17 @@ bool restored_find(struct store *store, struct buf *ret_at, struct err *err)
         return false;
     if (!audit_find(buf_view(&note), "restored_at", ret_at))
         buf_put(ret_at, buf_view(&note));
+    return true;
+}
+
+bool restored_had_den(struct store *store, bool *ret_had, struct err *err)
+{
+    _buf_ note = { 0 }, beside = { 0 };
+
+    if (!read_note(store, &note, err))
+        return false;
+    *ret_had =
+        audit_find(buf_view(&note), BESIDE, &beside) && view_eq_text(buf_view(&beside), "yes");
     return true;
 }
 

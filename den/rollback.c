@@ -147,24 +147,26 @@ static void stop(struct den_core *core, const struct err *why)
 }
 
 /* Restored from a backup, as `warren-den restore` noted in it: a router that knows den is asked whether
- * anything came after it. */
+ * anything came after it. Of a den that worked beside it, it knows only what the heartbeats said. */
 static bool look_at_note(struct den_core *core, struct look *look, struct err *err)
 {
     const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
     _buf_ restored_at = { 0 };
-    bool is_witnessed;
+    bool is_witnessed, had_den;
     uint64_t here;
 
     if (!restored_find(core->c.store, &restored_at, err) ||
+        !restored_had_den(core->c.store, &had_den, err) ||
         !store_number_get(core->c.store, "hb_no", &here, err))
         return false;
     is_witnessed = rpc_trust_heartbeat_age(core->c.trust, core_mono(core)) != UINT64_MAX;
-    if (!restored_at.len || look->n || (is_witnessed && h->hb_no == here))
+    if (!restored_at.len || look->n || (!had_den && is_witnessed && h->hb_no == here))
         return true;
     if (look->n++ == 0)
-        snprintf(look->first, sizeof(look->first),
-                 "it is from a backup (%.40s), and the router does not know what came after",
-                 buf_cstr(&restored_at));
+        snprintf(
+            look->first, sizeof(look->first),
+            "it is from a backup%s (restored %.40s), and the router does not know what came after",
+            had_den ? " that was made while den ran" : "", buf_cstr(&restored_at));
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "den/deed.h"
 #include "den/folder.h"
 #include "den/record.h"
+#include "den/restored.h"
 #include "den/verb.h"
 
 #include <inttypes.h>
@@ -71,6 +72,18 @@ static bool enter(const struct den_config *config, const struct backup_order *or
            owner_check_guide(order->config_path, &den, err) && acting_begin(as, &den, err);
 }
 
+/* A lock that cannot be looked at counts as taken. */
+static bool is_den_running(const struct den_config *config)
+{
+    struct err err = { 0 };
+    int fd = -1;
+    bool is = !folder_lock(config, &fd, &err);
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 /* In the audit before it is made, so that it has that itself. */
 static bool note_begin(const struct den_config *config, const struct backup_order *order,
                        bool is_sealed, struct err *err)
@@ -91,7 +104,7 @@ static bool note_begin(const struct den_config *config, const struct backup_orde
     _transaction_ struct store *open = store;
     return store_begin(open, err) &&
            audit_append(open, deed.at, "backup.begun", pairs, N_ELEMENTS(pairs), err) &&
-           store_commit(open, err);
+           restored_note_backup(open, is_den_running(config), err) && store_commit(open, err);
 }
 
 /* Before anything is asked for. */

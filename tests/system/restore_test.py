@@ -96,6 +96,22 @@ def what_was_done_before_den_left_is_noticed_on_another_machine(net):
 
 
 @tap.test
+def a_backup_just_before_a_crash_is_an_older_one(net):
+    """No heartbeat came after it: what den did meanwhile, nobody outside of its folder knows."""
+    net.start_den()
+    den(net, "backup", net.path("just-before"), *conf(net), passphrase="some more words")
+    net.join("dora")
+    net.den.process.kill()
+    net.den.process.wait()
+    den(net, "restore", net.path("just-before"), net.path("elsewhere"), passphrase="some more words")
+    os.rename(net.path("den"), net.path("aside"))
+    os.rename(net.path("elsewhere"), net.path("den"))
+    tap.check_in("was taken back to an older state", den(net, "run", *conf(net), wanted=1).stderr)
+    shutil.rmtree(net.path("den"))
+    os.rename(net.path("aside"), net.path("den"))
+
+
+@tap.test
 def who_had_another_key_since_the_backup_is_given_the_next_one(net):
     """The database forgot the keys that alice and bob got since; the signer's book, which is in no backup, has them."""
     net.start_den()

@@ -275,6 +275,38 @@ static void leave_note(struct world *w, const struct store_anchor *replaced)
              err);
 }
 
+/* The router has the heartbeat that is in the backup, and none that came after it. */
+static bool goes_on_after_backup(bool has_den)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    enum rpc_heart heart;
+    bool ok;
+
+    CHECK(store_begin(w->store, &err) && restored_note_backup(w->store, has_den, &err) &&
+          store_commit(w->store, &err));
+    world_close(w);
+    leave_note(w, NULL);
+    store_free(STEAL(w->store));
+    ok = world_open(w, &err) &&
+         rpc_trust_add_heartbeat(w->trust, rpc_trust_heartbeat_bytes(w->trust),
+                                 rpc_trust_heartbeat_sig(w->trust), w->mono, w->wall, &heart, &err);
+    if (!ok)
+        check_failed(__FILE__, __LINE__, "%s", err.text);
+    den_core_up(w->core);
+    if (!den_core_fatal(w->core))
+        return true;
+    CHECK_U64(den_core_fatal(w->core)->code, ERR_STALE);
+    CHECK(strstr(den_core_fatal(w->core)->text, "made while den ran") != NULL);
+    return false;
+}
+
+/* Between two heartbeats it gave IDs and certificates away of which the router knows nothing. */
+TEST(who_crashed_soon_after_a_backup_did_something_after_it)
+{
+    CHECK(goes_on_after_backup(false));
+    CHECK(!goes_on_after_backup(true));
+}
+
 /* ---- accepting it ------------------------------------------------------------------------------- */
 
 struct before { /* what the life that is over reached */
