@@ -51,7 +51,8 @@ static void take(struct core *core, struct view where, struct view other)
     _free_ char *host = NULL;
     uint16_t port;
 
-    if (where.len > 260 || !conf_split_address(where, 0, &host, &port))
+    if (core->is_closing /* answers still come */ || where.len > 260 ||
+        !conf_split_address(where, 0, &host, &port))
         return;
     stun_forget(core);
     core->stun.port = port;
