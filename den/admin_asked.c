@@ -88,7 +88,8 @@ bool den_core_admin(struct den_core *core, const char *procedure, unsigned long 
     size_t len;
 
     if (!row)
-        return err_set(err, ERR_NO_SUCH_PROCEDURE, "%.64s", procedure);
+        return err_set(err, ERR_NO_SUCH_PROCEDURE, "den has no administrative procedure \"%.64s\"",
+                       procedure);
     if (!rpc_walk(body, &len, err) || len != body.len || rpc_value_kind(body) != RPC_MAP ||
         rpc_map_has_duplicates(body))
         return err_set(err, ERR_INVALID_ARGUMENT, "body: expected one map");

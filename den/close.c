@@ -173,6 +173,39 @@ static void take_report(struct store_session *session, const struct said *said, 
     session->b_sent = is_caller ? said->received : said->sent;
 }
 
+/* Den or an administrator ended it: what it came to, its ends alone know. The first that tells is believed, as whoever closes one is. */
+static bool lacks_report(const struct den_core *core, const struct store_session *session,
+                         const struct said *said)
+{
+    return strcmp(session->state, "closed") == 0 && *session->caps_accepted && !session->a_sent &&
+           !session->b_sent && (said->sent || said->received) &&
+           core_wall(core) <= session->closed_at + CLOSE_LATE_MS;
+}
+
+static bool note_report(struct den_core *core, const struct store_session *session, const char *by,
+                        struct view source, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    char sid[RECORD_HEX], a_sent[24], b_sent[24];
+
+    snprintf(a_sent, sizeof(a_sent), "%" PRIu64, session->a_sent);
+    snprintf(b_sent, sizeof(b_sent), "%" PRIu64, session->b_sent);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
+        AUDIT_TEXT("from", session->a_id),
+        AUDIT_TEXT("to", session->b_id),
+        AUDIT_TEXT("by", by),
+        { "source", source },
+        AUDIT_TEXT("path", session->path),
+        AUDIT_TEXT("sent_by_caller", a_sent),
+        AUDIT_TEXT("sent_by_called", b_sent),
+    };
+
+    return store_begin(open, err) && store_session_report(open, session, err) &&
+           audit_append(open, core_wall(core), "session.reported", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
 bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_fields *args,
                    struct err *err)
 {
@@ -184,8 +217,11 @@ bool close_session(struct den_core *core, const struct rpc_inv *inv, struct rpc_
         !read_close(request.body, &said, err) ||
         !close_find_session(core, said.sid, request.who.id, &session, err))
         return err_wrap(err, "close");
+    bool is_late = lacks_report(core, &session, &said);
     take_report(&session, &said, request.who.id);
-    if (!close_it(core, &session, request.who.id, inv->invocation->source, said.reason, err))
+    if (!(is_late ? note_report(core, &session, request.who.id, inv->invocation->source, err)
+                  : close_it(core, &session, request.who.id, inv->invocation->source, said.reason,
+                             err)))
         return err_wrap(err, "close");
     answer_closed(core, inv->number);
     return true;

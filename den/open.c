@@ -149,8 +149,11 @@ static void record_failure(struct open *open, const char *state, const struct er
         AUDIT_TEXT("cause", why->text),
     };
 
-    if (open_record_state(open->core, open->d.sid, state, err_code_name(why->code), NULL, pairs,
-                          N_ELEMENTS(pairs), &err))
+    /* Whoever declines says why in words of his own. */
+    const char *reason = strcmp(state, "declined") == 0 ? why->text : err_code_name(why->code);
+
+    if (open_record_state(open->core, open->d.sid, state, reason, NULL, pairs, N_ELEMENTS(pairs),
+                          &err))
         return;
     log_event(LOG_ERROR, "audit.failed", "sid=%s cause=%s", open->sid, log_quote_text(err.text));
     live_doom(open->core, open->d.sid);

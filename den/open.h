@@ -70,10 +70,12 @@ bool open_check_hash(struct view bytes, struct view hash, const char *what, stru
 /* What the router answered to network.peer.get. */
 bool open_is_online(const struct rpc_outcome *outcome);
 
-/* A session's new state, with its audit entry and what an end reported (or NULL), durable; then it counts as that. */
+/* For so long after a session was closed its ends may still tell of it. */
+enum { CLOSE_LATE_MS = 60000 };
 /* close.c: a session of which `id` is an end; one answer for one that is not there and for one of others. NOT_FOUND. */
 bool close_find_session(struct den_core *core, struct view sid, const char *id,
                         struct store_session *ret_session, struct err *err);
+/* A session's new state, with its audit entry and what an end reported (or NULL), durable; then it counts as that. */
 bool open_record_state(struct den_core *core, struct view sid, const char *state,
                        const char *reason, const struct store_session *report,
                        const struct audit_pair *pairs, size_t n_pairs, struct err *err);

@@ -12,7 +12,6 @@ enum {
     MAX_BODY = 512,
     MAX_CODE = 24,
     MAX_WHY = 159,
-    LATE_MS = 60000 /* the other end may have closed it meanwhile */
 };
 
 struct said {
@@ -59,7 +58,7 @@ static bool is_closed(const struct store_session *session)
 /* It is up, or was until just now. */
 static bool is_late(const struct den_core *core, const struct store_session *session)
 {
-    return is_closed(session) ? core_wall(core) > session->closed_at + LATE_MS
+    return is_closed(session) ? core_wall(core) > session->closed_at + CLOSE_LATE_MS
                               : strcmp(session->state, "accepted") != 0;
 }
 

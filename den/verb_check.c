@@ -48,7 +48,7 @@ static unsigned check_folder(const struct den_config *config)
 
     if (!config_check_secrets(config, &err))
         n_bad += say(&err);
-    if (!folder_load_trust(config, &trust, &err))
+    if (config->network && !folder_load_trust(config, &trust, &err))
         n_bad += say(&err);
     if (!file_exists(db)) {
         err_set(&err, ERR_NOT_FOUND, "%s: there is none: `warren-den init` makes it", db);
@@ -80,7 +80,7 @@ int verb_check_config(int argc, char **argv)
     if (config.policy)
         n_bad += check_policy(&config);
     n_bad += check_turn(path, &config);
-    if (config.state && config.network)
+    if (config.state)
         n_bad += check_folder(&config);
     if (n_bad)
         return VERB_FAILED;

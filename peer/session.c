@@ -342,7 +342,7 @@ static void end_by_den(struct session *session, struct view bytes, struct view s
     if (!check_end(session, bytes, sig, &end, &err))
         return; /* it goes on: whoever said that may not end it */
     err_set(&err, ERR_NOT_AUTHORIZED, "the network ended this session: %.*s", VIEW_FMT(end.reason));
-    session->is_closed_by_den = true;
+    session->is_closed_by_den = session->state != SESSION_UP; /* else den hears what it came to */
     session_close(session, LINK_CLOSE_ADMIN, err.text, &err);
 }
 

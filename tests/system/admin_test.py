@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+import time
 import urllib.request
 
 import tap
@@ -114,7 +115,14 @@ def sessions_are_listed_and_closed(net):
     tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
     entry = newest(net, "session.closed")["facts"]
     tap.check(entry["by"] == net.ids["boss"] and entry["reason"] == "lunch" and entry["state_before"] == "accepted", str(entry))
-    alice.stop()
+    alice.wait()
+    bob.wait_line(bob.err, "the network ended this session")
+    until = time.monotonic() + PATIENCE
+    while not asked(net, "session", "list")[0]["sent_by_caller"] and time.monotonic() < until:
+        time.sleep(0.1)
+    row = asked(net, "session", "list")[0]  # its ends told den what it came to
+    tap.check(row["sid"] == live[0]["sid"] and row["reason"] == "lunch" and row["sent_by_caller"] > 0 and row["sent_by_called"] > 0 and row["path"], str(row))
+    tap.check(newest(net, "session.reported")["facts"]["sid"] == row["sid"], "the audit")
     bob.stop()
     bob = net.wait_chat("bob", "--accept")
     alice = net.dial_chat("alice", "bob")
@@ -203,10 +211,12 @@ def a_changed_configuration_is_taken_as_far_as_it_can(net):
     net.den.wait_line(net.den.err, r'event=config.needs_restart keys=ocsp_url remedy="restart warren-den', seen)
     tap.check_in("limit", run(net.warren("alice", "name", "claim", "alice-laptop"), wanted=1).stderr)
     with open(net.path("den/den.conf"), "a", encoding="ascii") as f:
-        f.write("colour = red\nid_digits = 4\n")
+        f.write("colour = red\nid_digits = 4\nnetwork = Nobody's\n")
+    os.chmod(net.path("den/sign.key"), 0o644)
     refused = den(net, "check-config", wanted=1).stderr
-    tap.check_in("colour", refused)
-    tap.check_in("id_digits", refused)
+    os.chmod(net.path("den/sign.key"), 0o600)
+    for word in ("colour", "id_digits", "network", "sign.key: mode 0644"):
+        tap.check_in(word, refused)
     seen = len(net.den.err)
     net.den.process.send_signal(signal.SIGHUP)
     net.den.wait_line(net.den.err, r"event=config.refused cause=.*colour.* kept=old", seen)

@@ -135,8 +135,8 @@ def check_ended(net, alice, bob, why):
         process.wait_line(process.err, f"the network ended this session: {why}")
     tap.check(alice.wait() == 1, "alice's exit status")
     net.router.wait_line(net.router.err, r"event=grant_removed")
-    ended = [json.loads(line) for line in run([net.program("warren-den"), "audit", "list", "--config", net.path("den/den.conf")]).stdout.splitlines()]
-    tap.check(ended[-1]["what"] == "session.closed" and ended[-1]["facts"]["reason"] == why, f"the audit's last: {ended[-1]}")
+    ended = [entry for entry in map(json.loads, net.audit()) if entry["what"] == "session.closed"]
+    tap.check( ended[-1]["facts"]["reason"] == why, f"the audit's last: {ended[-1]}")
 
 
 ANYBODY = "rules:\n  - {{from: any, to: any, can: [chat], back: [chat]}}\n"

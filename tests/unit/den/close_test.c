@@ -7,19 +7,33 @@ static uint8_t wrong[HASH_SIZE] = { 1 };
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
-static uint64_t send_close(struct world *w, const struct world_peer *by, struct view sid,
-                           const char *reason)
+static uint64_t send_report(struct world *w, const struct world_peer *by, struct view sid,
+                            const char *reason, uint64_t sent, uint64_t received)
 {
     struct buf args = { 0 };
     _buf_ body = { 0 };
 
-    rpc_put_map(&body, 2);
+    rpc_put_map(&body, sent || received ? 5 : 2);
     rpc_put_str(&body, "sid");
     rpc_put_bin(&body, sid);
     rpc_put_str(&body, "reason");
     rpc_put_str(&body, reason);
+    if (sent || received) {
+        rpc_put_str(&body, "path");
+        rpc_put_str(&body, "direct");
+        rpc_put_str(&body, "sent");
+        rpc_put_u64(&body, sent);
+        rpc_put_str(&body, "received");
+        rpc_put_u64(&body, received);
+    }
     world_put_request(w, &args, by->key, by->id, "den.session.close", buf_view(&body));
     return world_handle(w, "den.session.close", "peer", by->id, &args);
+}
+
+static uint64_t send_close(struct world *w, const struct world_peer *by, struct view sid,
+                           const char *reason)
+{
+    return send_report(w, by, sid, reason, 0, 0);
 }
 
 static void check_told(const struct scene *s, const char *reason)
@@ -136,6 +150,54 @@ TEST(the_word_of_a_path_may_come_a_little_after_the_other_ends_close)
     world_pass(s.w, 61000);
     scene_check_refused(s.w, send_path(s.w, s.bob, sid, "relay"), ERR_NOT_FOUND,
                         "path: the session is not up");
+}
+
+static void check_report(struct world *w, struct view sid, const char *path, uint64_t a_sent,
+                         uint64_t b_sent)
+{
+    struct store_session session;
+    enum store_found found;
+    struct err err;
+
+    CHECK_OK(store_session_find(w->store, sid, &found, &session, &err), err);
+    CHECK_STR(session.path, path);
+    CHECK_U64(session.a_sent, a_sent);
+    CHECK_U64(session.b_sent, b_sent);
+    CHECK_STR(session.reason, "policy does not allow it any more");
+}
+
+TEST(what_a_session_came_to_that_den_ended_its_ends_tell)
+{
+    SCENE(s);
+    for (unsigned late = 0; late < 2; late++) {
+        DIAL(dial, s.w, s.alice, s.bob->id);
+        struct view sid = VIEW_ARR(dial.sid);
+        uint64_t inv;
+        struct offer offer;
+        struct accept accept;
+        struct err err;
+        struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+
+        if (!call || !scene_read_offer(s.w, call, &offer))
+            return;
+        accept_begin(&accept, s.w, &offer, s.bob);
+        scene_accept(call, &accept);
+        CHECK_OK(
+            world_set_policy(s.w, "rules: [{from: any, to: any, can: any, consent: deny}]\n", &err),
+            err);
+        world_pass(s.w, late ? 61000 : 1000);
+        check_report(s.w, sid, "", 0, 0);
+        scene_check_refused(s.w, send_report(s.w, s.carol, sid, "x", 1, 2), ERR_NOT_FOUND,
+                            "close: no such session of yours");
+        CHECK(is_taken(s.w, send_report(s.w, s.bob, sid, "x", 7, 9)));
+        CHECK(is_taken(s.w, send_report(s.w, s.alice, sid, "x", 100, 200))); /* it is told */
+        check_report(s.w, sid, late ? "" : "direct", late ? 0 : 9, late ? 0 : 7);
+        CHECK_U64(world_audited(s.w, "what=session.reported", "sent_by_caller=9"), 1);
+        CHECK_U64(world_audited(s.w, "what=session.reported", NULL), 1);
+        CHECK_OK(
+            world_set_policy(s.w, "rules: [{from: any, to: any, can: any, consent: none}]\n", &err),
+            err);
+    }
 }
 
 TEST(a_grant_that_the_router_could_not_be_told_to_forget_is_not_forgotten_here)

@@ -685,6 +685,17 @@ TEST(an_accept_that_is_not_the_callees_for_this_grant_is_refused)
     }
 }
 
+/* In the list. */
+static void check_reason(struct world *w, const uint8_t sid[RPC_SID], const char *reason)
+{
+    struct store_session session;
+    enum store_found found;
+    struct err err;
+
+    CHECK_OK(store_session_find(w->store, VIEW(sid, RPC_SID), &found, &session, &err), err);
+    CHECK_STR(session.reason, reason);
+}
+
 TEST(the_callee_says_no_or_nothing)
 {
     SCENE(s);
@@ -709,6 +720,9 @@ TEST(the_callee_says_no_or_nothing)
         world_fail(call, cases[i].said);
         scene_check_refused(s.w, inv, cases[i].told, cases[i].text);
         CHECK_STR(scene_state_of(s.w, dial.sid), cases[i].state);
+        check_reason(s.w, dial.sid,
+                     strcmp(cases[i].state, "declined") == 0 ? cases[i].text
+                                                             : err_code_name(cases[i].told));
         struct world_call *removal = world_pending(s.w, "network.grant.remove");
         struct buf none = { 0 };
         if (CHECK(removal))
