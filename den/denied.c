@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the router's own table refused, for the audit: den never saw those calls. The router counts them by who and what. */
+/* What the router's own table refused, for the audit: den never saw those calls. The router counts them by who and what; and tells whom an
+ * administrator cut off there. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -48,6 +49,33 @@ static bool may_write(struct den_core *core, const struct denial *d)
     return false;
 }
 
+static bool is_kick(const struct denial *d)
+{
+    return view_eq_text(d->verb, "kick");
+}
+
+/* The URI is whom, and why. */
+static bool write_kick(struct den_core *core, struct audit_run *run, const struct denial *d,
+                       struct err *err)
+{
+    _free_ char *n = mem_format("%" PRIu64, d->n);
+    const uint8_t *space = d->uri.len ? memchr(d->uri.data, ' ', d->uri.len) : NULL;
+    struct view whom = view_sub(d->uri, 0, space ? (size_t)(space - d->uri.data) : d->uri.len);
+    char last[CLOCK_TEXT];
+    const struct audit_pair pairs[] = {
+        { "id", whom },
+        AUDIT_TEXT("state_before", "connected"),
+        AUDIT_TEXT("state", "disconnected"),
+        { "reason", view_sub(d->uri, whom.len + 1, d->uri.len) },
+        { "by", d->id },
+        { "source", d->address },
+        AUDIT_TEXT("times", n),
+        AUDIT_TEXT("last_at", clock_text(d->last_at, last)),
+    };
+
+    return audit_run_append(run, core_wall(core), "peer.kicked", pairs, N_ELEMENTS(pairs), err);
+}
+
 static bool write_one(struct den_core *core, struct audit_run *run, const struct denial *d,
                       struct err *err)
 {
@@ -81,11 +109,11 @@ static bool write_all(struct den_core *core, const struct denial *list, size_t n
     if (!store_begin(open, err) || !audit_run_start(open, &run, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!may_write(core, &list[i]))
+        if (!is_kick(&list[i]) && !may_write(core, &list[i]))
             continue;
-        if (!write_one(core, &run, &list[i], err))
+        if (!(is_kick(&list[i]) ? write_kick : write_one)(core, &run, &list[i], err))
             return false;
-        core->n_undenied = 0;
+        core->n_undenied = is_kick(&list[i]) ? core->n_undenied : 0;
     }
     if (audit_run_end(&run, err) && store_commit(open, err))
         return true;
@@ -108,7 +136,7 @@ bool denied_note(struct den_core *core, const struct rpc_inv *inv, struct rpc_fi
     if (!rpc_fields_end(&all, err) || !rpc_fields_end(args, err) || !write_all(core, list, n, err))
         return false;
     for (size_t i = 0; i < n; i++)
-        core->n_denied += list[i].n;
+        *(is_kick(&list[i]) ? &core->n_admin_acts : &core->n_denied) += list[i].n;
     rpc_put_array(&none, 0);
     core_yield(core, inv->number, buf_view(&none));
     return true;

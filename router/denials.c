@@ -204,11 +204,23 @@ void denials_note_join(struct conn *conn, enum err_code code)
               POLICY_FORBIDDEN);
 }
 
+void denials_note_kick(struct conn *by, const char *whom, struct view why)
+{
+    _buf_ text = { 0 };
+
+    buf_printf(&text, "%s ", whom);
+    buf_put(&text, why);
+    if (by->realm == by->router->home)
+        count(by, (enum policy_verb)DENIALS_KICK, buf_view(&text), POLICY_ALLOWED);
+}
+
 /* ---- telling ------------------------------------------------------------------------------------- */
 
 static void put(const struct denial *d, struct buf *to)
 {
-    static const char *const verbs[] = { "call", "register", "publish", "subscribe", "join" };
+    static const char *const verbs[] = {
+        "call", "register", "publish", "subscribe", "join", "kick"
+    };
     static const char *const verdicts[] = { "allowed", "forbidden", "no_grant", "no_capability" };
 
     rpc_put_array(to, 9);

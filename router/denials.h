@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the router's own table refused in the network's realm, for den's audit: counted by who and what, told den at the first time
- * within a second and then once a minute. What den did not acknowledge is told again. */
+ * within a second and then once a minute. What den did not acknowledge is told again. With it goes whom an administrator cut off, which
+ * den cannot know otherwise either. */
 #pragma once
 
 #include "router/conn.h"
@@ -12,7 +13,8 @@ enum {
     DENIALS_EVERY_MS = 60 * 1000,
     DENIALS_SOON_MS = 1000,
     DENIALS_AGAIN_MS = 5 * 1000,         /* den was not there */
-    DENIALS_JOIN = POLICY_SUBSCRIBE + 1, /* a verb of its own */
+    DENIALS_JOIN = POLICY_SUBSCRIBE + 1, /* verbs of their own */
+    DENIALS_KICK,
 };
 
 struct denials;
@@ -24,6 +26,8 @@ void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
 /* Somebody did not prove to be who he said. What he said is not known to be true: it counts for where he came from; the reason stands in
  * the URI's place. */
 void denials_note_join(struct conn *conn, enum err_code code);
+/* `by` ended the session of `whom`, an ID or the number of a session; in the URI's place stand that and, behind a space, why. */
+void denials_note_kick(struct conn *by, const char *whom, struct view why);
 /* The router stops: what was not told yet is told now. */
 void denials_flush(struct denials *denials);
 size_t denials_count(const struct denials *denials);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/network.h"
 #include "router/certificate.h"
+#include "router/denials.h"
 #include "router/relay.h"
 #include "router/revocations.h"
 #include "router/router.h"
@@ -323,6 +324,8 @@ static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *
     log_event(LOG_WARN, "kicked", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
               conn->session, caller->id, log_quote(why));
     _free_ char *message = view_dup_text(why);
+    _free_ char *session = mem_format("%" PRIu64, conn->session);
+    denials_note_kick(caller, conn->id[0] ? conn->id : session, why);
     conn_goodbye(conn, "network.close.kicked", message);
     rpc_put_array(to, 0);
     return true;

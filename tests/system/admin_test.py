@@ -143,6 +143,20 @@ def nobody_else_administers(net):
 
 
 @tap.test
+def whom_an_administrator_cuts_off_at_the_router_is_in_the_audit(net):
+    bob, target = net.wait_chat("bob", "--accept"), json.dumps(net.ids["bob"])
+    tap.check_in("not_authorized", run(net.warren("alice", "call", "network.peer.kick", target), wanted=4).stderr)
+    run(net.warren("boss", "call", "network.peer.kick", target, '"too loud"'))
+    bob.wait_line(bob.err, "kicked|offline")
+    until = time.monotonic() + PATIENCE
+    while not any(entry["what"] == "peer.kicked" for entry in audit(net)) and time.monotonic() < until:
+        time.sleep(0.1)
+    facts = newest(net, "peer.kicked")["facts"]
+    tap.check((facts["id"], facts["by"], facts["reason"], facts["times"]) == (net.ids["bob"], net.ids["boss"], "too loud", "1") and facts["source"].startswith("127."), f"{facts}")
+    bob.stop()
+
+
+@tap.test
 def the_socket_is_dens_own(net):
     path = net.path("den/admin.socket")
     tap.check(stat.S_IMODE(os.stat(path).st_mode) == 0o600, "its mode")

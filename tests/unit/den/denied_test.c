@@ -6,12 +6,14 @@
 
 #define POLICY "rules: [{from: any, to: any, can: any, consent: deny}]\n"
 
+static const char *said_verb = "call";
+
 static void put_one(struct world *w, const char *id, const char *uri, uint64_t n, struct buf *to)
 {
     rpc_put_array(to, 9);
     rpc_put_str(to, id);
     rpc_put_str(to, *id ? "peer" : "guest");
-    rpc_put_str(to, "call");
+    rpc_put_str(to, said_verb);
     rpc_put_str(to, uri);
     rpc_put_str(to, "forbidden");
     rpc_put_u64(to, n);
@@ -41,6 +43,20 @@ TEST(a_refusal_of_the_router_is_in_the_audit)
     CHECK_U64(world_audited(w, "router.refused", "times=3"), 1);
     tell(w, "router", "", 1, "den.token.list");
     CHECK_U64(world_audited(w, "what=router.refused", "role=guest"), 1);
+}
+
+TEST(whom_an_administrator_cut_off_is_in_the_audit)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+
+    said_verb = "kick";
+    tell(w, "router", "456000", 1, "123456 too loud today");
+    said_verb = "call";
+    CHECK_U64(world_audited(w, "what=peer.kicked", "id=123456\n"), 1);
+    CHECK_U64(world_audited(w, "what=peer.kicked", "reason=too loud today\n"), 1);
+    CHECK_U64(world_audited(w, "by=456000\n", "source=192.0.2.7\n"), 1);
+    CHECK_U64(world_audited(w, "state_before=connected\n", "state=disconnected\n"), 1);
+    CHECK_U64(world_audited(w, "what=router.refused", NULL), 0);
 }
 
 TEST(nobody_but_the_router_may_say_it)

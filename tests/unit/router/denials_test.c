@@ -135,6 +135,25 @@ TEST(each_verb_and_reason_is_its_own)
     CHECK(strstr(buf_cstr(&told.lines), "456000 peer call peer.123456.app.method no_grant 1\n"));
 }
 
+TEST(whom_an_administrator_cut_off_is_told_too)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = den_that_listens(w), *admin = join_with(w, key, "111111", "admin");
+    _buf_ args = { 0 };
+
+    join_peer(w, "456000");
+    rpc_put_array(&args, 2);
+    rpc_put_str(&args, "456000");
+    rpc_put_str(&args, "too loud");
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "RESULT");
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "network.error.not_found");
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_STR(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n");
+    acknowledge(den, told.request);
+}
+
 TEST(what_den_did_not_take_is_told_again)
 {
     _world_ *w = world_new();
