@@ -7,6 +7,7 @@
 #include "den/acting.h"
 #include "den/folder.h"
 #include "vault/token.h"
+#include "vault/vault.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,6 +62,7 @@ enum kind { PUBLIC, PRIVATE, NEVER };
 static enum kind kind_of(const char *name)
 {
     static const char *const public_ends[] = { ".pem", ".csr", ".conf", ".answer" };
+    static const char *const public_names[] = { "trust", VAULT_MANIFESTS, "policy.yaml" };
 
     if (name[0] == '.' || starts(name, "den.db") || ends(name, ".anchor") || ends(name, ".lock") ||
         ends(name, ".join") || starts(name, "signer.") || starts(name, "crl.") ||
@@ -69,7 +71,10 @@ static enum kind kind_of(const char *name)
     for (size_t i = 0; i < N_ELEMENTS(public_ends); i++)
         if (ends(name, public_ends[i]))
             return PUBLIC;
-    return strcmp(name, "trust") == 0 ? PUBLIC : PRIVATE;
+    for (size_t i = 0; i < N_ELEMENTS(public_names); i++)
+        if (strcmp(name, public_names[i]) == 0)
+            return PUBLIC;
+    return PRIVATE;
 }
 
 static void note(struct making *m, const char *name, const char *what)

@@ -67,7 +67,7 @@ class FakeDen:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(60)
         self.socket.connect(path)
-        hello = self.ask(HELLO, b"\x03")
+        hello = self.ask(HELLO, b"\x04")
         self.sign_pk, self.cert, self.netid, self.report = (hello.bytes() for _ in range(4))
         self.hb_no, self.crl_no, self.crl_at, self.n_revoked = struct.unpack(">QQQQ", hello.take(32))
 

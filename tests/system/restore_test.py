@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Backups beside a den that runs, and what is refused; then the drill R16, short."""
+import glob
 import json
 import os
 import shutil
@@ -183,6 +184,18 @@ def a_backup_from_before_a_rollover_says_which_keys_it_lacks(net):
     net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback", "--without-list"])
     net.den.wait_line(net.den.err, r"event=rollback\.accepted")
     run(net.warren("alice", "rekey"))
+
+
+@tap.test
+def an_open_backup_and_the_private_keys_are_enough_after_a_rollover(net):
+    net.den.stop()
+    said = den(net, "backup", net.path("open"), "--plain", *conf(net)).stdout
+    tap.check(said.count("policy.yaml") == 1 and "manifests            in" in said, said)
+    os.rename(net.path("den"), net.path("with-keys"))
+    den(net, "restore", net.path("open"), net.path("den"))
+    for path in glob.glob(net.path("with-keys/*.key")):
+        shutil.copy(path, net.path("den"))
+    net.start_den()
 
 
 @tap.test
