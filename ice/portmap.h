@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asking the home router for a port of its own (NAT-PMP, RFC 6886), so that even a NAT with a mapping for each destination lets a
- * direct path in. The first hop alone is asked, over two messages of 2 and 12 bytes; where it does not answer nothing is lost. */
+ * direct path in. The first hop alone is asked, over two messages of 2 and 12 bytes; where it does not answer nothing is lost.
+ *
+ * UPnP is not asked, though libnice could (by gupnp-igd; with miniupnpd in the laboratory a port was there after 222 ms, for three
+ * threads and 4 MB an agent). Anybody on the LAN may answer its multicast, and is believed so far as to be sent HTTP requests to
+ * wherever he says and to have his XML parsed, in the process that has the identity key. What it would add to NAT-PMP: 5 of the 100
+ * pairs of kinds of network could have a direct path instead of TURN (a symmetric NAT and another one that filters by port), where
+ * that router speaks UPnP alone. */
 #pragma once
 
 #include "base/buf.h"
