@@ -3,6 +3,19 @@
 #include "peer/examine.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+static void advise_udp(const struct core *core, struct finding *f)
+{
+    char remedy[256];
+
+    snprintf(remedy, sizeof(remedy),
+             "let UDP out (all ports, or at least port %u of %s and those of the TURN servers): "
+             "until then "
+             "links go over TURN on TCP or the router's relay",
+             core->stun.port, core->stun.host);
+    finding_remedy(f, remedy);
+}
 
 static void tell_udp(const struct core *core, const struct ice_nat *nat, const char *family)
 {
@@ -13,9 +26,7 @@ static void tell_udp(const struct core *core, const struct ice_nat *nat, const c
                       "%s: UDP is blocked: the network's STUN server does not answer, though the "
                       "router can be reached",
                       family);
-        finding_remedy(&f, "let UDP out (all ports, or at least the router's 3478 and the TURN "
-                           "servers'): until then links go "
-                           "over TURN on TCP or the router's relay");
+        advise_udp(core, &f);
     } else {
         finding_begin(&f, PEER_GOOD, "udp",
                       "%s: UDP works: the STUN server answers in %" PRIu64 " ms, and sees %s",

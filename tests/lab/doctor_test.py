@@ -47,6 +47,7 @@ def look_at(left, right):
             tap.check(status == (kind == "symmetric"), f"{kind}: status {status}: {found}")
         else:
             tap.check(verdict(found, "udp") == ["bad"] and "blocked" in found["udp"][0]["text"], f"{kind}: {found.get('udp')}")
+            tap.check(f"port {reach.net.port} of" in found["udp"][0]["remedy"], f"{kind}: {found['udp']}")
             tap.check(status == 1, f"{kind}: {found}")
         for subject in ("router", "den", "clock", "certificate", "chain", "relay"):
             tap.check(verdict(found, subject) == ["good"], f"{kind}: {subject}: {found.get(subject)}")
