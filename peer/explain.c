@@ -194,13 +194,14 @@ static void tell_session(const struct explain *explain)
     finding_begin(&f, path.kind == PATH_DIRECT || why.remedy[0] == '\0' ? PEER_GOOD : PEER_BAD,
                   "path", "%s, %s %s to %s %s, round trip %" PRIu64 ".%" PRIu64 " ms; %s",
                   path_kind_name(path.kind), path.local, path.local_type, path.remote,
-                  path.remote_type, link.rtt_ns / 1000000, link.rtt_ns / 100000 % 10, why.text);
+                  path.remote_type, link.least_rtt_ns / 1000000, link.least_rtt_ns / 100000 % 10,
+                  why.text);
     finding_remedy(&f, why.remedy);
     finding_fact(&f, "kind", "%s", path_kind_name(path.kind));
     finding_fact(&f, "why", "%s", why.code);
     finding_fact(&f, "local", "%s %s", path.local, path.local_type);
     finding_fact(&f, "remote", "%s %s", path.remote, path.remote_type);
-    finding_ms(&f, "rtt_ms", link.rtt_ns / 1000);
+    finding_ms(&f, "rtt_ms", link.least_rtt_ns / 1000);
     tell(explain, &f);
 }
 

@@ -168,7 +168,7 @@ static void put_path(const struct session *session, const char *text, struct buf
     rpc_put_str(to, "why");
     rpc_put_str(to, why.text);
     rpc_put_str(to, "rtt_us");
-    rpc_put_u64(to, link.rtt_ns / 1000);
+    rpc_put_u64(to, link.least_rtt_ns / 1000);
 }
 
 /* What this end signs: the path, and why no better one. */

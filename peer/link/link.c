@@ -307,6 +307,9 @@ void link_facts(const struct link *link, struct link_facts *ret_facts)
 
         ngtcp2_conn_get_conn_stat(link->conn, &stat);
         ret_facts->rtt_ns = stat.smoothed_rtt;
+        ret_facts->least_rtt_ns = stat.latest_rtt && stat.latest_rtt < stat.smoothed_rtt
+                                      ? stat.latest_rtt
+                                      : stat.smoothed_rtt;
         ret_facts->cwnd = stat.cwnd;
         ret_facts->bytes_in_flight = stat.bytes_in_flight;
         ret_facts->delivery_rate = stat.delivery_rate_sec;

@@ -86,8 +86,10 @@ struct link_event {
 
 struct link_facts { /* the handshake's result and statistics */
     char tls_version[16], cipher[40], group[24], alpn[24];
-    uint64_t rtt_ns, bytes_sent, bytes_received, packets_sent, packets_received, cwnd,
-        bytes_in_flight, delivery_rate, /* bytes a second */
+    /* The first is smoothed: of a quiet link it is that of the path before for long. The other is the newest one, if that is less. */
+    uint64_t rtt_ns, least_rtt_ns;
+    uint64_t bytes_sent, bytes_received, packets_sent, packets_received, cwnd, bytes_in_flight,
+        delivery_rate, /* bytes a second */
         packets_lost; /* with bytes of streams, or a datagram, as RFC 9002, 6.1 takes them for lost */
 };
 
