@@ -65,7 +65,7 @@ static bool is_key(const char *keys, struct view key)
 }
 
 /* A key that is misspelt would else be as if it were not there. */
-static bool check_keys(const struct admin_row *row, struct view body, struct err *err)
+bool admin_check_keys(const char *procedure, const char *keys, struct view body, struct err *err)
 {
     struct view cursor, key, value;
     uint32_t n;
@@ -73,10 +73,10 @@ static bool check_keys(const struct admin_row *row, struct view body, struct err
     if (!rpc_map_open(body, &cursor, &n))
         return err_set(err, ERR_BAD_WIRE, "body: expected a map");
     while (rpc_map_next(&cursor, &n, &key, &value)) {
-        if (!is_key(row->keys, key))
+        if (!is_key(keys, key))
             return err_set(err, ERR_INVALID_ARGUMENT, "\"%.*s\" is nothing that %s takes: %s",
-                           VIEW_FMT(view_sub(key, 0, 32)), row->procedure,
-                           *row->keys ? row->keys : "it takes nothing");
+                           VIEW_FMT(view_sub(key, 0, 32)), procedure,
+                           *keys ? keys : "it takes nothing");
     }
     return true;
 }
@@ -110,7 +110,7 @@ static bool end_orders(const struct admin *a, struct err *err)
 
 bool admin_run(const struct admin_row *row, const struct admin *a, struct buf *to, struct err *err)
 {
-    return check_keys(row, a->body, err) && row->act(a, to, err) &&
+    return admin_check_keys(row->procedure, row->keys, a->body, err) && row->act(a, to, err) &&
            (row->kind != ADMIN_CHANGES || end_orders(a, err));
 }
 

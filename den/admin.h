@@ -56,6 +56,8 @@ struct admin_row {
 };
 const struct admin_row *admin_row(size_t i); /* NULL after the last */
 const struct admin_row *admin_find(const char *procedure);
+/* INVALID_ARGUMENT for a key that is not among `keys`, which have spaces between them. */
+bool admin_check_keys(const char *procedure, const char *keys, struct view body, struct err *err);
 /* Checks the body's keys, and acts. */
 bool admin_run(const struct admin_row *row, const struct admin *a, struct buf *to, struct err *err);
 

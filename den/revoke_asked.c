@@ -3,6 +3,7 @@
  * administrator says it of anybody's. */
 #include "den/core_in.h"
 
+#include "den/admin.h"
 #include "den/revocation.h"
 
 #include <inttypes.h>
@@ -49,7 +50,8 @@ static bool read_id(struct view body, char to[MAX_WORD], const char **ret_word, 
 static bool read_words(struct view body, struct words *words, struct revocation_words *to,
                        struct err *err)
 {
-    return read_id(body, words->id, &to->id, err) &&
+    return admin_check_keys(procedure, "id serial key reason", body, err) &&
+           read_id(body, words->id, &to->id, err) &&
            read_word(body, "serial", words->serial, &to->serial, err) &&
            read_word(body, "key", words->key, &to->key, err) &&
            read_word(body, "reason", words->reason, &to->reason, err);
