@@ -45,11 +45,10 @@ bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
 
     if (is_final(wait, &event->error, is_up))
         return false;
-    if (is_there) { /* what is missing comes from den; a link that stands goes on */
-        wait->last = event->error;
-    } else { /* the time goes on: who is cut off again and again is not made ready either */
+    if (is_there || strcmp(event->error.name, "timeout") == 0)
+        wait->last = event->error; /* what is missing comes from den; a link that stands goes on */
+    if (!is_there) /* the time goes on: who is cut off again and again is not made ready either */
         wait->is_online = false;
-    }
     cli_say("%s: %s; trying again in %.1f s", is_there ? "not ready" : "offline", event->error.text,
             (double)event->pause_ms / 1000);
     return true;
