@@ -295,16 +295,31 @@ static void tell_tokens(struct restoring *r)
             "module here, or a rollover to another key\n");
 }
 
+static bool stop_at(_unused_ void *user, _unused_ const char *path)
+{
+    return false;
+}
+
+/* Or what a rollover put in its place: sign.4.key for sign.key. */
+static bool has_one(const struct restoring *r, const char *name)
+{
+    _free_ char *path = file_path(r->dir, name);
+    const char *dot = strchr(name, '.');
+
+    if (!dot)
+        return file_exists(path);
+    _free_ char *kind = mem_format("%.*s", (int)(dot - name), name);
+    return !vault_each_file(r->dir, kind, dot + 1, stop_at, NULL);
+}
+
 static void tell_missing(struct restoring *r)
 {
-    for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
-        _free_ char *path = file_path(r->dir, keys[i]);
-        if (!file_exists(path))
+    for (size_t i = 0; i < N_ELEMENTS(keys); i++)
+        if (!has_one(r, keys[i]))
             buf_printf(&r->text,
                        "  %-20s is missing: den does not start without it, or what a rollover put "
                        "in its place\n",
                        keys[i]);
-    }
 }
 
 /* It is never in a backup, as it would be an older one. */

@@ -192,9 +192,11 @@ def an_open_backup_and_the_private_keys_are_enough_after_a_rollover(net):
     said = den(net, "backup", net.path("open"), "--plain", *conf(net)).stdout
     tap.check(said.count("policy.yaml") == 1 and "manifests            in" in said, said)
     os.rename(net.path("den"), net.path("with-keys"))
-    den(net, "restore", net.path("open"), net.path("den"))
+    tap.check_in("  intermediate.key     is missing", den(net, "restore", net.path("open"), net.path("den")).stdout)
     for path in glob.glob(net.path("with-keys/*.key")):
         shutil.copy(path, net.path("den"))
+    said = den(net, "restore", net.path("open"), net.path("den"), "--replace").stdout
+    tap.check("intermediate.key     is missing" not in said, "another one is there: " + said)
     net.start_den()
 
 
