@@ -219,8 +219,10 @@ static bool read_offered(const struct state *state, const char *id, uint8_t old_
         known_key_in(buf_view(&text), id, new_pk, &is_offered);
     if (!is_offered)
         return err_set(err, ERR_NOT_FOUND, "no changed key of %s was refused here lately", id);
-    return (known_key(state, id, old_pk, &is_known) && is_known) ||
-           err_set(err, ERR_NOT_FOUND, "%s is not known here", id);
+    if (!known_key(state, id, old_pk, &is_known) || !is_known)
+        return err_set(err, ERR_NOT_FOUND, "%s is not known here", id);
+    return !view_eq(VIEW(old_pk, KEY_SIZE), VIEW(new_pk, KEY_SIZE)) ||
+           err_set(err, ERR_NOT_FOUND, "the newest key of %s is the one that is known here", id);
 }
 
 static bool open_offered(const char *state_dir, const char *typed, struct state **ret_state,

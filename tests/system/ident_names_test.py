@@ -101,6 +101,7 @@ def a_new_key_signed_by_the_old_one_is_taken_and_told(net):
     tap.check_in("# before: " + before["id"], text)
     alice, _bob = chat_once(net, "alice", "bob", net.ids["bob"])
     tap.check(not any("new identity key" in line for line in alice.err), "told twice")
+    tap.check_in("not_found", run(net.warren("alice", "known", "accept", net.ids["bob"], "--yes"), wanted=1).stderr)
 
 
 @tap.test
