@@ -33,7 +33,7 @@ void datagrams_drop(struct peer_link *link)
 {
     struct waiting *waiting;
 
-    while ((waiting = take_first(link)))
+    LIST_EACH(waiting, &link->datagrams, node)
         waiting_free(waiting);
 }
 
@@ -58,22 +58,35 @@ static struct waiting *put(struct peer_link *link, struct waiting *waiting)
     return oldest;
 }
 
+static void take_all(struct peer_link *link, struct list *to)
+{
+    struct waiting *waiting;
+
+    list_init(to);
+    hub_lock(link->hub);
+    LIST_EACH(waiting, &link->datagrams, node) {
+        list_remove(&waiting->node);
+        list_append(to, &waiting->node);
+    }
+    link->n_datagrams = 0;
+    link->is_datagram_queued = false;
+    hub_unlock(link->hub);
+}
+
 /* On the library's thread, or in its place. */
 static void hand_over(struct session *session, struct peer_link *link)
 {
     struct waiting *waiting;
+    struct list all;
     struct err err;
 
-    do {
-        hub_lock(link->hub);
-        waiting = take_first(link);
-        link->is_datagram_queued &= waiting != NULL;
-        hub_unlock(link->hub);
-        if (waiting && session && session->state == SESSION_UP)
+    take_all(link, &all);
+    LIST_EACH(waiting, &all, node) {
+        if (session && session->state == SESSION_UP)
             link_datagram_send(session->link, clock_mono_ns(), buf_view(&waiting->bytes),
                                &err); /* lost, if it does not go */
         waiting_free(waiting);
-    } while (waiting);
+    }
 }
 
 void errand_datagrams(struct errand *errand)

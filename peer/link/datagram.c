@@ -23,7 +23,6 @@ static struct datagram *take_first(struct datagrams *queue)
 
     list_remove(&datagram->in_queue);
     queue->n--;
-    queue->n_bytes -= datagram->bytes.len;
     return datagram;
 }
 
@@ -32,12 +31,10 @@ static void put(struct datagrams *queue, struct view bytes)
 {
     struct datagram *datagram = datagram_new(bytes);
 
-    while (queue->n &&
-           (queue->n == LINK_MAX_DATAGRAMS || queue->n_bytes + bytes.len > LINK_MAX_DATAGRAM_BYTES))
+    if (queue->n == LINK_MAX_DATAGRAMS)
         free(take_first(queue));
     list_append(&queue->list, &datagram->in_queue);
     queue->n++;
-    queue->n_bytes += bytes.len;
 }
 
 void datagram_received(struct link *link, struct view bytes)
@@ -98,9 +95,11 @@ void datagrams_init(struct link *link)
 
 void datagrams_free(struct link *link)
 {
-    while (link->datagrams_in.n)
-        free(take_first(&link->datagrams_in));
-    while (link->datagrams_out.n)
-        free(take_first(&link->datagrams_out));
+    struct datagram *datagram;
+
+    LIST_EACH(datagram, &link->datagrams_in.list, in_queue)
+        free(datagram);
+    LIST_EACH(datagram, &link->datagrams_out.list, in_queue)
+        free(datagram);
     free(link->told_datagram);
 }

@@ -34,8 +34,7 @@ enum {
     LINK_ROOM_AGAIN = 1 << 18, /* room that must be free before WRITABLE is told */
     LINK_MAX_STREAMS = 128,    /* opened by the other side, the control stream besides */
     LINK_MAX_EVENTS = 256,     /* hearts and revocations that wait for the owner */
-    LINK_MAX_DATAGRAMS = 256,
-    LINK_MAX_DATAGRAM_BYTES = 1 << 20,
+    LINK_MAX_DATAGRAMS = 256,  /* each of a packet's size at most */
     LINK_MAX_REASON = 200,
     LINK_UP_WITHIN_S = 20,
     LINK_IDLE_S = 25,
@@ -138,7 +137,7 @@ struct link {
     struct link_note *told; /* borrowed by the event told last */
     struct datagrams {
         struct list list; /* the oldest first */
-        size_t n, n_bytes;
+        size_t n;
     } datagrams_in, datagrams_out;
     struct datagram *told_datagram;
 

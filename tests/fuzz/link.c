@@ -94,7 +94,7 @@ static void check_bounds(struct pair *pair)
 {
     const struct link *link = pair->callee.link;
     const struct link_stream *stream;
-    size_t n = 0, held = link->datagrams_in.n_bytes;
+    size_t n = 0, held = link->datagrams_in.n * LINK_MAX_PACKET;
 
     LIST_EACH(stream, &link->streams, in_streams) {
         n++;
