@@ -88,6 +88,8 @@ void policy_put_rule(const struct policy *policy, size_t i, struct buf *to);
 unsigned policy_rule_line(const struct policy *policy, size_t i);
 /* "123456: [group:staff, tag:kiosk], unattended", a line each, in order. */
 void policy_put_machines(const struct policy *policy, struct buf *to);
+/* The same for one, without its ID and the line's end; nothing when the file says nothing of it. */
+void policy_put_machine(const struct policy *policy, const char *id, struct buf *to);
 
 /* A group's or tag's name: [a-z][a-z0-9-]*, at most 32 characters. Several: joined by ',', each once. */
 bool policy_group_is_valid(struct view group);

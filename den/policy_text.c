@@ -139,13 +139,27 @@ static int compare_machines(const void *a, const void *b)
     return strcmp((*one)->id, (*two)->id);
 }
 
+static void put_what_it_is(const struct machine *machine, struct buf *to)
+{
+    put_parties(to, &machine->is);
+    buf_put_text(to, machine->is_unattended ? ", unattended" : "");
+}
+
 static void put_machine(const struct machine *machine, struct buf *to)
 {
     if (!machine->is.n && !machine->is_unattended)
         return;
     buf_printf(to, "%s: ", machine->id);
-    put_parties(to, &machine->is);
-    buf_put_text(to, machine->is_unattended ? ", unattended\n" : "\n");
+    put_what_it_is(machine, to);
+    buf_put_text(to, "\n");
+}
+
+void policy_put_machine(const struct policy *policy, const char *id, struct buf *to)
+{
+    const struct machine *machine = map_get(policy->machines, view_text(id));
+
+    if (machine && (machine->is.n || machine->is_unattended))
+        put_what_it_is(machine, to);
 }
 
 void policy_put_machines(const struct policy *policy, struct buf *to)

@@ -52,15 +52,18 @@ static bool find_party(struct policy_archive *a, const struct past *past, const 
     return true;
 }
 
-static void put_party(struct buf *to, const struct party *party)
+static void put_party(struct buf *to, const struct policy *policy, const struct party *party)
 {
-    buf_printf(to, "  %s: %s%s%s\n", party->id,
+    _buf_ in_file = { 0 };
+
+    policy_put_machine(policy, party->id, &in_file);
+    buf_printf(to, "  %s: %s%s%s%s%s\n", party->id,
                !party->is_there   ? "there is no such ID"
                : party->groups[0] ? "groups "
                                   : "no groups of den's own",
                party->is_there ? party->groups : "",
-               party->is_recorded ? ""
-                                  : " (as they are now: what they were then was not recorded)");
+               party->is_recorded ? "" : " (as they are now: what they were then was not recorded)",
+               in_file.len ? "; in the file " : "", buf_cstr(&in_file));
 }
 
 struct answer {
@@ -91,16 +94,21 @@ static void print_why(const struct answer *x)
     } else {
         buf_put_text(&to, "  no rule matches, and what no rule allows is forbidden\n");
     }
-    put_party(&to, &x->from);
-    put_party(&to, &x->to);
+    put_party(&to, x->policy, &x->from);
+    put_party(&to, x->policy, &x->to);
     printf("%s", buf_cstr(&to));
 }
 
-static void put_party_json(struct buf *to, const char *name, const struct party *party)
+static void put_party_json(struct buf *to, const char *name, const struct policy *policy,
+                           const struct party *party)
 {
+    _buf_ in_file = { 0 };
+
+    policy_put_machine(policy, party->id, &in_file);
     buf_printf(to, ", \"%s\": {\"id\": \"%s\", \"known\": %s", name, party->id,
                party->is_there ? "true" : "false");
     verb_policy_put_text(to, ", ", "groups", view_text(party->groups));
+    verb_policy_put_text(to, ", ", "in_file", buf_view(&in_file));
     buf_printf(to, ", \"groups_recorded\": %s}", party->is_recorded ? "true" : "false");
 }
 
@@ -116,8 +124,8 @@ static void print_why_json(const struct answer *x)
     if (x->decision.line)
         policy_put_rule(x->policy, x->decision.rule_no, &rule);
     verb_policy_put_text(&to, ", ", "text", buf_view(&rule));
-    put_party_json(&to, "from", &x->from);
-    put_party_json(&to, "to", &x->to);
+    put_party_json(&to, "from", x->policy, &x->from);
+    put_party_json(&to, "to", x->policy, &x->to);
     printf("%s}\n", buf_cstr(&to));
 }
 

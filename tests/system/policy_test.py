@@ -84,6 +84,8 @@ def why_names_the_rule_and_the_line(net):
     alice, bob, carol = (net.ids[name] for name in ("alice", "bob", "carol"))
     why = as_json(net, "why", alice, bob, "chat")
     tap.check(why["decision"]["rule"] == "policy.yaml:7" and why["decision"]["consent"] == "ask" and why["policy"] == 2, f"why: {why}")
+    tap.check((why["from"]["in_file"], why["to"]["in_file"]) == ("[group:staff]", "[tag:kiosk]"), f"why: {why}")
+    tap.check_in(f"{alice}: no groups of den's own; in the file [group:staff]\n", on_den(net, "why", alice, bob, "chat").stdout)
     tap.check_in(f"deny (default)\n  at ", on_den(net, "why", carol, bob, "chat").stdout)
     run(["sleep", "1.1"])  # what was recorded is a second old then
     before = run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"]).stdout.strip()
