@@ -209,7 +209,12 @@ void denials_note_kick(struct conn *by, const char *whom, struct view why)
     _buf_ text = { 0 };
 
     buf_printf(&text, "%s ", whom);
-    buf_put(&text, why);
+    for (size_t at = 0, n; at < why.len && text.len < DENIALS_MAX_WHY; at += n) {
+        n = text_utf8_sequence(why.data + at, why.len - at);
+        if (n == 0)
+            break;
+        buf_put(&text, view_sub(why, at, n));
+    }
     if (by->realm == by->router->home)
         count(by, (enum policy_verb)DENIALS_KICK, buf_view(&text), POLICY_ALLOWED);
 }

@@ -15,6 +15,7 @@ enum {
     DENIALS_AGAIN_MS = 5 * 1000,         /* den was not there */
     DENIALS_JOIN = POLICY_SUBSCRIBE + 1, /* verbs of their own */
     DENIALS_KICK,
+    DENIALS_MAX_WHY = 240, /* of whom and why together; den takes 255 */
 };
 
 struct denials;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/meta.h"
+#include "router/denials.h"
 #include "router/router.h"
 #include "router/testament.h"
 
@@ -293,6 +294,10 @@ static void end(const struct ask *ask, struct conn *conn, const struct farewell 
 {
     log_event(LOG_WARN, "killed", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
               conn->session, ask->conn->id, farewell->reason);
+    _free_ char *session = mem_format("%" PRIu64, conn->session);
+    _free_ char *why =
+        mem_format("%s%s%s", farewell->reason, farewell->message[0] ? ": " : "", farewell->message);
+    denials_note_kick(ask->conn, conn->id[0] ? conn->id : session, view_text(why));
     conn_goodbye(conn, farewell->reason, farewell->message);
 }
 

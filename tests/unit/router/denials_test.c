@@ -152,6 +152,29 @@ TEST(whom_an_administrator_cut_off_is_told_too)
     _told_ told = hear(den);
     CHECK_STR(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n");
     acknowledge(den, told.request);
+
+    join_peer(w, "456001");
+    buf_clear(&args);
+    rpc_put_array(&args, 1);
+    rpc_put_str(&args, "456001");
+    CHECK_STR(try_call(admin, "wamp.session.kill_by_authid", buf_view(&args)), "RESULT");
+    world_pass(w, DENIALS_EVERY_MS);
+    _told_ killed = hear(den);
+    CHECK_STR(buf_cstr(&killed.lines), "111111 admin kick 456001 wamp.close.killed allowed 1\n");
+    acknowledge(den, killed.request);
+
+    _free_ char *why = mem_format("%0199d", 0);
+    memcpy(why + 100, "\xc3\xa4\xc3\xa4", 4);
+    join_peer(w, "456002");
+    buf_clear(&args);
+    rpc_put_array(&args, 2);
+    rpc_put_str(&args, "456002");
+    rpc_put_str(&args, why);
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "RESULT");
+    world_pass(w, DENIALS_EVERY_MS);
+    _told_ longest = hear(den);
+    CHECK(strstr(buf_cstr(&longest.lines), why) != NULL);
+    acknowledge(den, longest.request);
 }
 
 TEST(what_den_did_not_take_is_told_again)
