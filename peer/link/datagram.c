@@ -39,7 +39,7 @@ static void put(struct datagrams *queue, struct view bytes)
 
 void datagram_received(struct link *link, struct view bytes)
 {
-    if (link->state == LINK_OPEN)
+    if (link->state == LINK_OPEN && bytes.len <= LINK_MAX_PACKET) /* nobody honest sends more */
         put(&link->datagrams_in, bytes);
 }
 

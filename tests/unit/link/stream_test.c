@@ -401,6 +401,8 @@ TEST(datagrams_arrive_or_do_not)
     CHECK(PAIR_UNTIL(pair, 5 * S_NS, pair->caller.link->datagrams_out.n == 0));
     CHECK(PAIR_UNTIL(pair, S_NS, view_eq(buf_view(&pair->callee.datagram), VIEW(bytes, 1000))));
     CHECK(pair->callee.n_datagrams > 100 && pair->callee.n_datagrams < 2000);
+    datagram_received(pair->callee.link, VIEW(bytes, LINK_MAX_PACKET + 1));
+    CHECK_U64(pair->callee.link->datagrams_in.n, 0);
 }
 
 TEST(datagrams_pass_a_stream_that_is_full)
