@@ -71,6 +71,8 @@ void hub_event_free(struct hub_event *event)
     free(event->finding);
     free(event->capability);
     free(event->argument);
+    free(event->who_names);
+    free(event->who_groups);
     buf_free(&event->data);
     free(event);
 }

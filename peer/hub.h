@@ -34,7 +34,7 @@ struct hub_event {
     struct peer_message message;
     char *uri, *id, *role;
     char remote_id[16];
-    char *caps[HUB_CAPS], *capability, *argument;
+    char *caps[HUB_CAPS], *capability, *argument, *who_names, *who_groups;
     struct buf data;
     struct peer_name *names;
     size_t n_names;

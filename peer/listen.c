@@ -26,6 +26,10 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
     struct view first = rpc_fields_more(&f) ? rpc_fields_array(&f, "packets") : VIEW(NULL, 0);
+    struct view names =
+                    rpc_fields_more(&f) ? rpc_fields_text(&f, "names", SESSION_WHO) : VIEW(NULL, 0),
+                groups = rpc_fields_more(&f) ? rpc_fields_text(&f, "groups", SESSION_WHO)
+                                             : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
@@ -33,6 +37,8 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     first_take(session, first);
     if (permit.len)
         permits_take(session, permit);
+    snprintf(session->names, sizeof(session->names), "%.*s", VIEW_FMT(names));
+    snprintf(session->groups, sizeof(session->groups), "%.*s", VIEW_FMT(groups));
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     session->grant = buf_dup(grant);
     session->dial = buf_dup(dial);
@@ -115,6 +121,8 @@ static void ask_application(struct session *session)
             event->caps[n++] = view_dup_text(session->g.caps.item[i]);
     }
     snprintf(event->remote_id, sizeof(event->remote_id), "%.15s", session->remote_id);
+    event->who_names = mem_text(session->names);
+    event->who_groups = mem_text(session->groups);
     event->event.link = peer_link_ref(session->handle);
     event->event.must_ask = session->must_ask;
     hub_put(core->hub, event);

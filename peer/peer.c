@@ -253,6 +253,8 @@ static void hand_over(struct peer *peer, struct hub_event *event)
         to->link->awaits_answer = true;
         to->remote_id = event->remote_id;
         to->capabilities = (const char *const *)event->caps;
+        to->remote_names = event->who_names;
+        to->remote_groups = event->who_groups;
     }
     if (to->type == PEER_EVENT_NAMES) {
         to->names = event->names;

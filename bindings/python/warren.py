@@ -51,7 +51,7 @@ class _Event(Structure):
                 ("must_ask", c_bool), ("capability", c_char_p), ("argument", c_char_p), ("data", c_void_p), ("size", c_size_t), ("pause_ms", c_uint64),
                 ("error", _Error), ("call", c_void_p), ("registration", c_void_p), ("invocation", c_void_p), ("subscription", c_void_p),
                 ("publication", c_uint64), ("user", c_void_p), ("message", c_void_p), ("code", c_char_p), ("names", c_void_p), ("n_names", c_size_t),
-                ("_later", c_char * 512)]
+                ("finding", c_void_p), ("remote_names", c_char_p), ("remote_groups", c_char_p), ("_later", c_char * 512)]
 
 
 class _LinkFacts(Structure):
@@ -206,7 +206,8 @@ class Link(_Handle):
 
 
 class Event:
-    """type, and what of link, stream, remote_id, capabilities, must_ask, capability, argument, data, pause_ms, code and error (None: nothing failed)
+    """type, and what of link, stream, remote_id, remote_names, remote_groups, capabilities, must_ask, capability, argument, data, pause_ms, code and
+    error (None: nothing failed)
     the type has."""
 
     def __init__(self, peer, raw):
@@ -215,6 +216,7 @@ class Event:
         self.link = peer._link(raw.link) if raw.link else None
         self.stream = peer._stream(raw.stream, self.link) if raw.stream else None
         self.remote_id, self.capability, self.argument, self.code = map(text, (raw.remote_id, raw.capability, raw.argument, raw.code))
+        self.remote_names, self.remote_groups = map(text, (raw.remote_names, raw.remote_groups))
         self.capabilities, self.must_ask, self.pause_ms = _list(raw.capabilities), raw.must_ask, raw.pause_ms
         self.data = ctypes.string_at(raw.data, raw.size) if raw.data else b""
         self.error = Error(raw.error) if raw.error.name else None

@@ -5,11 +5,22 @@
 #include <string.h>
 #include <strings.h>
 
+static void show_known(const char *what, const char *text)
+{
+    if (!text[0])
+        return;
+    fprintf(stderr, ", %s ", what);
+    cli_put_safe(stderr, text, strlen(text));
+}
+
 void cli_show_call(const struct peer_event *event)
 {
     char id[24];
 
-    fprintf(stderr, "%s calls (its ID is proved) and asks for:", cli_show_id(event->remote_id, id));
+    fprintf(stderr, "%s calls (its ID is proved)", cli_show_id(event->remote_id, id));
+    show_known("named", event->remote_names);
+    show_known("of", event->remote_groups);
+    fprintf(stderr, " and asks for:");
     for (size_t i = 0; event->capabilities[i]; i++)
         fprintf(stderr, " %s", event->capabilities[i]);
     fputc('\n', stderr);

@@ -154,4 +154,18 @@ def den_or_the_router_that_ends_takes_the_question_away(net):
     bob.stop()
 
 
+@tap.test
+def who_is_asked_is_told_what_the_caller_is_called(net):
+    """Names and groups, beside the proved ID; a machine without them is shown by its ID alone."""
+    run(net.warren("alice", "name", "claim", "alice-laptop"))
+    run([net.program("warren-den"), "peer", "groups", net.ids["alice"], "family,work", "--config", net.path("den/den.conf")])
+    bob = net.wait_chat("bob")
+    alice = net.dial_chat("alice", "bob")
+    bob.wait_line(bob.err, r"calls \(its ID is proved\), named alice-laptop, of family,work and asks for: chat$")
+    bob.write("y\n")
+    alice.wait_line(alice.err, "linked with")
+    alice.stop()
+    bob.stop()
+
+
 tap.main()

@@ -79,8 +79,32 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK(rpc_value_kind(offer.permit) == RPC_NIL);
     CHECK_U64(rpc_fields_array(&f, "packets").len, 1); /* none */
     CHECK_U64(offer.first.len, 1);
+    CHECK_U64(offer.names.len + offer.groups.len, 0);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
+}
+
+TEST(who_is_called_hears_what_the_caller_is_called_now)
+{
+    SCENE(s);
+    struct store_name one = { .name = "alice-laptop", .skeleton = "alice-laptop", .name_no = 1 },
+                      gone = { .name = "alice-old",
+                               .skeleton = "alice-old",
+                               .name_no = 1,
+                               .released_at = 1 };
+    struct offer offer;
+    struct err err;
+    uint64_t inv;
+
+    snprintf(one.id, sizeof(one.id), "%s", s.alice->id);
+    snprintf(gone.id, sizeof(gone.id), "%s", s.alice->id);
+    CHECK_OK(store_begin(s.w->store, &err) && store_name_add(s.w->store, &one, &err) &&
+                 store_name_add(s.w->store, &gone, &err) && store_commit(s.w->store, &err),
+             err);
+    DIAL(dial, s.w, s.alice, s.bob->id);
+    struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+    if (CHECK(call && scene_read_offer(s.w, call, &offer)))
+        CHECK_VIEW(offer.names, VIEW_LIT("alice-laptop"));
 }
 
 /* An array of one packet of `len` bytes. */
