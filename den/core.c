@@ -402,7 +402,8 @@ void den_core_trust_moved(struct den_core *core)
 
 uint64_t den_core_deadline(const struct den_core *core)
 {
-    uint64_t passing_at = core->fatal.code == ERR_NONE ? core->passing_at : NEVER_MS;
+    uint64_t passing_at =
+        core->fatal.code == ERR_NONE ? min_u64(core->passing_at, core->age_at) : NEVER_MS;
 
     return min_u64(
         min_u64(min_u64(heart_deadline(core), live_deadline(core)), judge_deadline(core)),
