@@ -159,6 +159,17 @@ static void say_up(const struct line *line, struct peer_link *link)
     (void)line;
 }
 
+/* Not in the middle of a screen that another program draws, as it does over nc. */
+static void say_path(const struct line *line, struct peer_link *link)
+{
+    struct peer_link_facts facts;
+    char id[24];
+
+    if (strcmp(line->verb, "nc") != 0 && peer_link_facts(link, &facts))
+        cli_say("path %s with %s: %s <-> %s", facts.path_kind, cli_show_id(facts.remote_id, id),
+                facts.path_local, facts.path_remote);
+}
+
 static void on_ready(struct line *line)
 {
     struct peer_identity identity;
@@ -291,6 +302,9 @@ void line_event(struct line *line, const struct peer_event *event)
     case PEER_EVENT_LINK_UP:
         line->is_up |= event->link == line->link;
         say_up(line, event->link);
+        break;
+    case PEER_EVENT_PATH:
+        say_path(line, event->link);
         break;
     case PEER_EVENT_LINK_DOWN:
         on_down(line, event);
