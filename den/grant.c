@@ -28,8 +28,10 @@ static void refuse_unreachable(struct open *open, const char *reason)
 {
     struct err why = { 0 };
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("from", open->a.id), { "to", open->d.b_id },       AUDIT_TEXT("can", open->caps),
-        AUDIT_TEXT("rule", open->rule), AUDIT_TEXT("reason", reason), AUDIT_TEXT("sid", open->sid),
+        AUDIT_TEXT("from", open->a.id),     { "to", open->d.b_id },
+        AUDIT_TEXT("can", open->caps),      AUDIT_TEXT("rule", open->rule),
+        AUDIT_TEXT("reason", reason),       AUDIT_TEXT("sid", open->sid),
+        AUDIT_TEXT("source", open->source),
     };
 
     log_event(LOG_WARN, "session.refused", "from=%s to=%.*s can=%s rule=%s reason=%s", open->a.id,

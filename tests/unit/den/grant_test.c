@@ -573,6 +573,7 @@ TEST(unknown_offline_and_forbidden_are_one_answer)
         CHECK_STR(scene_state_of(s.w, dial.sid), "");
     }
     CHECK_U64(world_audited(s.w, "session.refused", "sid="), N_ELEMENTS(cases));
+    CHECK_U64(world_audited(s.w, "session.refused", "source=192.0.2.7\n"), N_ELEMENTS(cases));
     _free_ char *figure =
         mem_format("\nwarren_den_sessions_refused_total %zu\n", N_ELEMENTS(cases));
     _free_ char *all = mem_format("\nwarren_den_refused_total %zu\n", N_ELEMENTS(cases));
