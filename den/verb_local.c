@@ -189,6 +189,9 @@ static bool print_session(void *user, _unused_ uint64_t no, const struct store_s
         verb_put_json(buf_view(&map), l->n == 1, &text);
         return printf("%s%s", l->n == 1 ? "[" : "", buf_cstr(&text)) >= 0;
     }
+    if (l->n == 1)
+        printf("%-32s  %-9s  %-9s  %-8s  %-20s  %-20s  %s\n", "SESSION", "FROM", "TO", "STATE",
+               "BEGAN", "ENDED", "CAPABILITIES, REASON");
     text_put_hex(&sid, VIEW_ARR(x->sid));
     printf("%s  %-9s  %-9s  %-8s  %s  %-20s  %s%s%s\n", buf_cstr(&sid), x->a_id, x->b_id, x->state,
            clock_text(x->opened_at, from), x->closed_at ? clock_text(x->closed_at, to) : "-",

@@ -128,6 +128,9 @@ def sessions_are_listed_and_closed(net):
     alice = net.dial_chat("alice", "bob")
     alice.wait_line(alice.err, "linked with")
     sid = json.loads(den(net, "session", "list", "--open", "--json").stdout)[0]["sid"]
+    heading, first = den(net, "session", "list").stdout.splitlines()[:2]
+    tap.check(heading.split()[:4] == ["SESSION", "FROM", "TO", "STATE"] and first.split()[:4] == [sid, net.ids["alice"], net.ids["bob"], "accepted"], heading + first)
+    tap.check(den(net, "session", "list").stdout.count("SESSION") == 1, "one heading")
     den(net, "session", "close", sid)
     tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
     alice.stop()
