@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the router's own table refused, for the audit: den never saw those calls. The router counts them by who and what; and tells whom an
- * administrator cut off there. */
+ * administrator cut off there, or took a registration or subscription from. */
 #include "den/core_in.h"
 
 #include "base/log.h"
@@ -49,31 +49,58 @@ static bool may_write(struct den_core *core, const struct denial *d)
     return false;
 }
 
-static bool is_kick(const struct denial *d)
+/* What an administrator did at the router. */
+static const struct act {
+    const char *verb, *what, *before, *after;
+    bool has_uri;
+} acts[] = {
+    { "kick", "peer.kicked", "connected", "disconnected", false },
+    { "remove_callee", "registration.removed", "registered", "removed", true },
+    { "remove_subscriber", "subscription.removed", "subscribed", "removed", true },
+};
+
+static const struct act *act_of(const struct denial *d)
 {
-    return view_eq_text(d->verb, "kick");
+    for (size_t i = 0; i < N_ELEMENTS(acts); i++) {
+        if (view_eq_text(d->verb, acts[i].verb))
+            return &acts[i];
+    }
+    return NULL;
 }
 
-/* The URI is whom, and why. */
-static bool write_kick(struct den_core *core, struct audit_run *run, const struct denial *d,
-                       struct err *err)
+/* What stands before the next space, or all; *text goes on behind it. */
+static struct view take_word(struct view *text)
+{
+    const uint8_t *space = text->len ? memchr(text->data, ' ', text->len) : NULL;
+    struct view word = view_sub(*text, 0, space ? (size_t)(space - text->data) : text->len);
+
+    *text = view_sub(*text, word.len + 1, text->len);
+    return word;
+}
+
+/* The URI is whom, of what, and why. */
+static bool write_act(struct den_core *core, struct audit_run *run, const struct denial *d,
+                      struct err *err)
 {
     _free_ char *n = mem_format("%" PRIu64, d->n);
-    const uint8_t *space = d->uri.len ? memchr(d->uri.data, ' ', d->uri.len) : NULL;
-    struct view whom = view_sub(d->uri, 0, space ? (size_t)(space - d->uri.data) : d->uri.len);
+    const struct act *act = act_of(d);
+    struct view rest = d->uri, whom = take_word(&rest),
+                uri = act->has_uri ? take_word(&rest) : (struct view){ 0 };
     char last[CLOCK_TEXT];
     const struct audit_pair pairs[] = {
         { "id", whom },
-        AUDIT_TEXT("state_before", "connected"),
-        AUDIT_TEXT("state", "disconnected"),
-        { "reason", view_sub(d->uri, whom.len + 1, d->uri.len) },
+        AUDIT_TEXT("state_before", act->before),
+        AUDIT_TEXT("state", act->after),
+        { "reason", rest },
         { "by", d->id },
         { "source", d->address },
         AUDIT_TEXT("times", n),
         AUDIT_TEXT("last_at", clock_text(d->last_at, last)),
+        { "uri", uri },
     };
 
-    return audit_run_append(run, core_wall(core), "peer.kicked", pairs, N_ELEMENTS(pairs), err);
+    return audit_run_append(run, core_wall(core), act->what, pairs,
+                            N_ELEMENTS(pairs) - !act->has_uri, err);
 }
 
 static bool write_one(struct den_core *core, struct audit_run *run, const struct denial *d,
@@ -109,11 +136,12 @@ static bool write_all(struct den_core *core, const struct denial *list, size_t n
     if (!store_begin(open, err) || !audit_run_start(open, &run, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!is_kick(&list[i]) && !may_write(core, &list[i]))
+        bool is_act = act_of(&list[i]) != NULL;
+        if (!is_act && !may_write(core, &list[i]))
             continue;
-        if (!(is_kick(&list[i]) ? write_kick : write_one)(core, &run, &list[i], err))
+        if (!(is_act ? write_act : write_one)(core, &run, &list[i], err))
             return false;
-        core->n_undenied = is_kick(&list[i]) ? core->n_undenied : 0;
+        core->n_undenied = is_act ? core->n_undenied : 0;
     }
     if (audit_run_end(&run, err) && store_commit(open, err))
         return true;
@@ -136,7 +164,7 @@ bool denied_note(struct den_core *core, const struct rpc_inv *inv, struct rpc_fi
     if (!rpc_fields_end(&all, err) || !rpc_fields_end(args, err) || !write_all(core, list, n, err))
         return false;
     for (size_t i = 0; i < n; i++)
-        *(is_kick(&list[i]) ? &core->n_admin_acts : &core->n_denied) += list[i].n;
+        *(act_of(&list[i]) ? &core->n_admin_acts : &core->n_denied) += list[i].n;
     rpc_put_array(&none, 0);
     core_yield(core, inv->number, buf_view(&none));
     return true;

@@ -204,19 +204,42 @@ void denials_note_join(struct conn *conn, enum err_code code)
               POLICY_FORBIDDEN);
 }
 
+/* Whole characters, as many as den takes. */
+static void put_bounded(struct buf *to, struct view text)
+{
+    for (size_t at = 0, n; at < text.len && to->len < DENIALS_MAX_WHY; at += n) {
+        n = text_utf8_sequence(text.data + at, text.len - at);
+        if (n == 0)
+            break;
+        buf_put(to, view_sub(text, at, n));
+    }
+}
+
+static void count_act(struct conn *by, int verb, struct view text)
+{
+    if (by->realm == by->router->home)
+        count(by, (enum policy_verb)verb, text, POLICY_ALLOWED);
+}
+
 void denials_note_kick(struct conn *by, const char *whom, struct view why)
 {
     _buf_ text = { 0 };
 
     buf_printf(&text, "%s ", whom);
-    for (size_t at = 0, n; at < why.len && text.len < DENIALS_MAX_WHY; at += n) {
-        n = text_utf8_sequence(why.data + at, why.len - at);
-        if (n == 0)
-            break;
-        buf_put(&text, view_sub(why, at, n));
-    }
-    if (by->realm == by->router->home)
-        count(by, (enum policy_verb)DENIALS_KICK, buf_view(&text), POLICY_ALLOWED);
+    put_bounded(&text, why);
+    count_act(by, DENIALS_KICK, buf_view(&text));
+}
+
+void denials_note_removal(struct conn *by, bool is_callee, const char *whom, struct view uri,
+                          struct view why)
+{
+    _buf_ text = { 0 };
+
+    buf_printf(&text, "%s ", whom);
+    put_bounded(&text, uri);
+    buf_put_text(&text, " ");
+    put_bounded(&text, why);
+    count_act(by, is_callee ? DENIALS_REMOVE_CALLEE : DENIALS_REMOVE_SUBSCRIBER, buf_view(&text));
 }
 
 /* ---- telling ------------------------------------------------------------------------------------- */
@@ -224,7 +247,8 @@ void denials_note_kick(struct conn *by, const char *whom, struct view why)
 static void put(const struct denial *d, struct buf *to)
 {
     static const char *const verbs[] = {
-        "call", "register", "publish", "subscribe", "join", "kick"
+        "call", "register", "publish",       "subscribe",
+        "join", "kick",     "remove_callee", "remove_subscriber",
     };
     static const char *const verdicts[] = { "allowed", "forbidden", "no_grant", "no_capability" };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the router's own table refused in the network's realm, for den's audit: counted by who and what, told den at the first time
- * within a second and then once a minute. What den did not acknowledge is told again. With it goes whom an administrator cut off, which
- * den cannot know otherwise either. */
+ * within a second and then once a minute. What den did not acknowledge is told again. With it goes whom an administrator cut off,
+ * or took a registration or subscription from, which den cannot know otherwise either. */
 #pragma once
 
 #include "router/conn.h"
@@ -15,6 +15,8 @@ enum {
     DENIALS_AGAIN_MS = 5 * 1000,         /* den was not there */
     DENIALS_JOIN = POLICY_SUBSCRIBE + 1, /* verbs of their own */
     DENIALS_KICK,
+    DENIALS_REMOVE_CALLEE,
+    DENIALS_REMOVE_SUBSCRIBER,
     DENIALS_MAX_WHY = 240, /* of whom and why together; den takes 255 */
 };
 
@@ -29,6 +31,10 @@ void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
 void denials_note_join(struct conn *conn, enum err_code code);
 /* `by` ended the session of `whom`, an ID or the number of a session; in the URI's place stand that and, behind a space, why. */
 void denials_note_kick(struct conn *by, const char *whom, struct view why);
+/* `by` took the registration (`is_callee`) or subscription of `uri` away from `whom`; in the URI's place stand whom, a space, the URI and,
+ * behind a space, why. */
+void denials_note_removal(struct conn *by, bool is_callee, const char *whom, struct view uri,
+                          struct view why);
 /* The router stops: what was not told yet is told now. */
 void denials_flush(struct denials *denials);
 size_t denials_count(const struct denials *denials);

@@ -588,6 +588,20 @@ static bool count_members(struct ask *ask, struct err *err)
     return true;
 }
 
+/* Said before it happens: what nobody has any more is gone then. */
+static void note_removal(const struct ask *ask, const struct thing *thing, const struct conn *conn,
+                         struct view reason)
+{
+    _free_ char *session = mem_format("%" PRIu64, conn->session);
+    struct view uri = buf_view(thing->proc ? &thing->proc->uri : &thing->topic->uri);
+
+    log_event(LOG_WARN, "removed", "id=%s session=%" PRIu64 " kind=%s uri=%s by=%s reason=%s",
+              conn->id, conn->session, thing->proc ? "registration" : "subscription",
+              log_quote(uri), ask->conn->id, log_quote(reason));
+    denials_note_removal(ask->conn, thing->proc != NULL, conn->id[0] ? conn->id : session, uri,
+                         reason);
+}
+
 /* (id, session; reason): takes a registration or subscription away from one session. */
 static bool remove_member(struct ask *ask, struct err *err)
 {
@@ -605,12 +619,13 @@ static bool remove_member(struct ask *ask, struct err *err)
     if (rpc_map_get(rpc_payload_kwargs(ask->call->payload), "reason", &value) &&
         (!rpc_value_text(value, &reason) || !rpc_uri_is_valid(reason)))
         return err_set(err, ERR_INVALID_URI, "reason: not a URI");
-    if (thing.proc && procs_reg_of(conn, id))
-        procs_revoke(procs_reg_of(conn, id), reason);
-    else if (thing.topic && broker_sub_of(conn, id))
-        broker_revoke(broker_sub_of(conn, id), reason);
-    else
+    if (!(thing.proc ? (const void *)procs_reg_of(conn, id) : broker_sub_of(conn, id)))
         return err_set(err, ERR_NOT_FOUND, "session %" PRIu64 " is not part of it", conn->session);
+    note_removal(ask, &thing, conn, reason);
+    if (thing.proc)
+        procs_revoke(procs_reg_of(conn, id), reason);
+    else
+        broker_revoke(broker_sub_of(conn, id), reason);
     rpc_put_nil(ask->to);
     return true;
 }

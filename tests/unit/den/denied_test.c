@@ -59,6 +59,24 @@ TEST(whom_an_administrator_cut_off_is_in_the_audit)
     CHECK_U64(world_audited(w, "what=router.refused", NULL), 0);
 }
 
+TEST(what_an_administrator_took_away_is_in_the_audit)
+{
+    static const char *const verbs[][2] = { { "remove_callee", "what=registration.removed" },
+                                            { "remove_subscriber", "what=subscription.removed" } };
+
+    for (size_t i = 0; i < N_ELEMENTS(verbs); i++) {
+        _cleanup_(world_freep) struct world *w = world_new(POLICY);
+        said_verb = verbs[i][0];
+        tell(w, "router", "456000", 1, "123456 peer.123456.app.go app.error.late");
+        said_verb = "call";
+        CHECK_U64(world_audited(w, verbs[i][1], "\nid=123456\n"), 1);
+        CHECK_U64(world_audited(w, verbs[i][1], "\nuri=peer.123456.app.go"), 1);
+        CHECK_U64(world_audited(w, verbs[i][1], "\nreason=app.error.late\n"), 1);
+        CHECK_U64(world_audited(w, "\nby=456000\n", "\nsource=192.0.2.7\n"), 1);
+        CHECK_U64(world_audited(w, "what=router.refused", NULL), 0);
+    }
+}
+
 TEST(nobody_but_the_router_may_say_it)
 {
     static const char *const roles[] = { "guest", "peer", "admin", "script", "den", "" };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "router/denials.h"
-#include "tests/unit/router/world.h"
+#include "tests/unit/router/app.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -175,6 +175,40 @@ TEST(whom_an_administrator_cut_off_is_told_too)
     _told_ longest = hear(den);
     CHECK(strstr(buf_cstr(&longest.lines), why) != NULL);
     acknowledge(den, longest.request);
+}
+
+static const char *take_away(struct wire *by, const char *procedure, uint64_t id, uint64_t session)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 2);
+    rpc_put_u64(&args, id);
+    rpc_put_u64(&args, session);
+    return try_call(by, procedure, buf_view(&args));
+}
+
+TEST(what_an_administrator_took_away_is_told_too)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = den_that_listens(w), *admin = join_with(w, key, "111111", "admin"),
+                *peer = join_peer(w, "456000");
+    uint64_t reg = app_register(peer, "peer.456000.app.go", "", ""),
+             sub = app_subscribe(peer, "peer.456000.news", "", false);
+
+    CHECK_STR(take_away(admin, "wamp.registration.remove_callee", reg, admin->session),
+              "wamp.error.no_such_session");
+    CHECK_STR(take_away(admin, "wamp.registration.remove_callee", reg, peer->session), "RESULT");
+    CHECK_STR(take_away(admin, "wamp.subscription.remove_subscriber", sub, peer->session),
+              "RESULT");
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_U64(told.n, 2);
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin remove_callee 456000 peer.456000.app.go "
+                                        "wamp.error.canceled allowed 1\n"));
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin remove_subscriber 456000 peer.456000.news "
+                                        "wamp.error.canceled allowed 1\n"));
+    acknowledge(den, told.request);
 }
 
 TEST(what_den_did_not_take_is_told_again)
