@@ -99,32 +99,6 @@ static void put_packets(const struct buf *packets, struct buf *to)
         rpc_put_array(to, 0);
 }
 
-enum { MAX_NAMES = 512 }; /* bytes */
-
-static bool put_name(void *user, const struct store_name *n)
-{
-    struct buf *names = user;
-
-    if (n->released_at || names->len + STORE_NAME >= MAX_NAMES)
-        return true;
-    if (names->len)
-        buf_put_text(names, ",");
-    buf_put_text(names, n->name);
-    return true;
-}
-
-/* For whoever is asked: what the caller is called here, and its groups. */
-static void put_who(struct open *open, struct buf *to)
-{
-    _buf_ names = { 0 };
-    struct err unread; /* the question goes without them */
-
-    if (!store_name_each(open->core->c.store, open->a.id, put_name, &names, &unread))
-        buf_clear(&names);
-    rpc_put_str(to, buf_cstr(&names));
-    rpc_put_str(to, open->a.groups);
-}
-
 static void answer_session(struct open *open)
 {
     _buf_wipe_ args = { 0 };
@@ -303,7 +277,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     snprintf(procedure, sizeof(procedure), "peer.%s.session.offer", open->b.id);
     put_rekeys(open, &open->a, &rekeys);
     permit_make(open);
-    rpc_put_array(&args, 11);
+    rpc_put_array(&args, 10);
     rpc_put_bin(&args, buf_view(&open->grant));
     rpc_put_bin(&args, VIEW_ARR(open->grant_sig));
     rpc_put_bin(&args, buf_view(&open->dial));
@@ -313,7 +287,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     put_turn(open, &open->b, &args);
     permit_put(open, &args);
     put_packets(&open->first, &args);
-    put_who(open, &args);
+    who_put(open, &args);
     call(open, procedure, buf_view(&args), open->core->c.offer_timeout, true, on_offered);
 }
 

@@ -88,7 +88,9 @@ void open_end_ends(struct den_core *core, struct view sid, const char *a_id, con
 
 /* ---- permit.c ---------------------------------------------------------------------------------------- */
 
-void permit_make(struct open *open);                      /* where the rule says so */
+void permit_make(struct open *open); /* where the rule says so */
+/* who.c: appends what its called side is told of the caller, [bytes, signature] (RPC_W_WHO), or nil. */
+void who_put(const struct open *open, struct buf *to);
 void permit_put(const struct open *open, struct buf *to); /* [P, signature] or nil */
 
 /* ---- together.c: recorded and signed with others ---------------------------------------------------- */

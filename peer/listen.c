@@ -26,10 +26,7 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     struct view turn = rpc_fields_more(&f) ? rpc_fields_value(&f, "TURN") : VIEW(NULL, 0);
     struct view permit = rpc_fields_more(&f) ? rpc_fields_value(&f, "permit") : VIEW(NULL, 0);
     struct view first = rpc_fields_more(&f) ? rpc_fields_array(&f, "packets") : VIEW(NULL, 0);
-    struct view names =
-                    rpc_fields_more(&f) ? rpc_fields_text(&f, "names", SESSION_WHO) : VIEW(NULL, 0),
-                groups = rpc_fields_more(&f) ? rpc_fields_text(&f, "groups", SESSION_WHO)
-                                             : VIEW(NULL, 0);
+    struct view who = rpc_fields_more(&f) ? rpc_fields_value(&f, "who") : VIEW(NULL, 0);
     rpc_fields_skip_rest(&f);
     if (!rpc_fields_end(&f, err))
         return err_wrap(err, "offer");
@@ -37,8 +34,7 @@ static bool read_offer(struct session *session, struct rpc_payload payload, stru
     first_take(session, first);
     if (permit.len)
         permits_take(session, permit);
-    snprintf(session->names, sizeof(session->names), "%.*s", VIEW_FMT(names));
-    snprintf(session->groups, sizeof(session->groups), "%.*s", VIEW_FMT(groups));
+    session->who = buf_dup(view_sub(who, 0, SESSION_MAX_WHO));
     session->rekeys = buf_dup(view_sub(rekeys, 0, SESSION_MAX_REKEYS));
     session->grant = buf_dup(grant);
     session->dial = buf_dup(dial);
@@ -57,6 +53,29 @@ static bool serves_any(const struct core *core, const struct rpc_items *caps, st
     return err_set(err, ERR_DECLINED, "none of the capabilities is served here");
 }
 
+/* What den says of the caller, if it says anything. */
+static bool check_who(struct session *session, struct err *err)
+{
+    struct core *core = session->core;
+    struct view value = buf_view(&session->who);
+    struct rpc_fields f;
+    struct rpc_who who;
+
+    if (value.len == 0 || rpc_value_kind(value) == RPC_NIL)
+        return true;
+    rpc_fields_open(&f, value);
+    struct view bytes = rpc_fields_bin(&f, "who", RPC_MAX_STATEMENT);
+    struct view sig = rpc_fields_fixed(&f, "who's signature", SIG_SIZE);
+    if (!rpc_fields_end(&f, err) ||
+        !rpc_trust_open(core->trust, RPC_W_WHO, bytes, sig, core_now(core), &who, err))
+        return err_wrap(err, "who calls");
+    if (!view_eq(who.sid, session->g.sid) || !view_eq_text(who.a_id, session->remote_id))
+        return err_set(err, ERR_BAD_STATEMENT, "who calls: of another session");
+    snprintf(session->names, sizeof(session->names), "%.*s", VIEW_FMT(who.names));
+    snprintf(session->groups, sizeof(session->groups), "%.*s", VIEW_FMT(who.groups));
+    return true;
+}
+
 static bool check_offer(struct session *session, struct err *err)
 {
     struct core *core = session->core;
@@ -73,7 +92,8 @@ static bool check_offer(struct session *session, struct err *err)
     snprintf(session->remote_id, sizeof(session->remote_id), "%.*s", VIEW_FMT(dial.a_id));
     memcpy(session->remote_pk, dial.a_pk.data, KEY_SIZE);
     memcpy(session->remote_spki, dial.a_spki.data, HASH_SIZE);
-    return revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
+    return check_who(session, err) &&
+           revoked_check_key(core, session->remote_id, VIEW_ARR(session->remote_pk), err) &&
            changed_check(core, session->remote_id, session->remote_pk, buf_view(&session->rekeys),
                          err);
 }

@@ -58,6 +58,7 @@ void session_free(struct session *session)
     buf_free(&session->accept);
     buf_free(&session->their_ice);
     buf_free(&session->rekeys);
+    buf_free(&session->who);
     buf_free(&session->asked);
     buf_free(&session->our_ice);
     if (session->handle)

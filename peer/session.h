@@ -31,7 +31,7 @@ enum {
     SESSION_CONNECT_MS = 45000,      /* from the accept to the link */
     SESSION_CLOSING_MS = 1000,
     SESSION_REASON = 128,
-    SESSION_WHO = 512, /* bytes of the caller's names, and of its groups */
+    SESSION_MAX_WHO = RPC_MAX_STATEMENT + 256, /* bytes of what den says of a caller */
     SESSION_MAX_REKEYS = 16 * 1024,
 };
 
@@ -68,9 +68,10 @@ struct session {
 
     uint8_t sid[RPC_SID];
     char remote_id[TEXT_ID];
-    char names[SESSION_WHO + 1], groups[SESSION_WHO + 1]; /* callee: the caller's, as den says */
+    char names[RPC_MAX_WHO + 1], groups[RPC_MAX_WHO + 1]; /* callee: the caller's, as den signed */
     uint8_t remote_pk[KEY_SIZE], remote_spki[HASH_SIZE], grant_hash[HASH_SIZE];
     struct buf grant, dial, accept, their_ice, our_ice;
+    struct buf who;    /* callee: what den says of the caller, not looked at yet; or empty */
     struct buf rekeys; /* how the other side's key became what it is: a msgpack array, or empty */
     char name[RPC_MAX_NAME + 1]; /* caller: that was dialled; "": an ID was */
     uint8_t named_pk[KEY_SIZE];  /* whose it is, as den signed */

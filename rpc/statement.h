@@ -37,6 +37,7 @@ enum rpc_word {
     RPC_W_END,
     RPC_W_RELAY,
     RPC_W_PERMIT,
+    RPC_W_WHO,
     RPC_N_WORDS
 };
 
@@ -143,6 +144,12 @@ struct rpc_end { /* den ends a session, whatever its two ends think of it */
     uint64_t at;
     struct view reason; /* for people */
 };
+
+struct rpc_who { /* den tells whoever is called what the caller is called, and its groups */
+    struct view netid, sid, a_id;
+    struct view names, groups; /* printable ASCII with commas between; empty: none */
+};
+enum { RPC_MAX_WHO = 512 }; /* bytes of each */
 
 enum { RPC_SIDE_CALLER = 0, RPC_SIDE_CALLEE = 1 };
 struct rpc_relay { /* an end of a session, to a relay: over this connection, now */

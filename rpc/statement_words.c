@@ -231,6 +231,14 @@ static const struct rpc_field end_fields[] = {
     { "reason", RPC_F_HOST, MAX_REASON, AT(end, reason) },
 };
 
+static const struct rpc_field who_fields[] = {
+    { "netid", RPC_F_FIXED, 32, AT(who, netid) },
+    { "sid", RPC_F_FIXED, 16, AT(who, sid) },
+    { "a_id", RPC_F_ID, 0, AT(who, a_id) },
+    { "names", RPC_F_HOST, RPC_MAX_WHO, AT(who, names) },
+    { "groups", RPC_F_HOST, RPC_MAX_WHO, AT(who, groups) },
+};
+
 static const struct rpc_field relay[] = {
     { "netid", RPC_F_FIXED, 32, AT(relay, netid) },
     { "sid", RPC_F_FIXED, 16, AT(relay, sid) },
@@ -291,6 +299,7 @@ static const struct rpc_word_shape words[RPC_N_WORDS] = {
     [RPC_W_END] = SHAPE("end", end, end_fields, NULL),
     [RPC_W_RELAY] = SHAPE("relay", relay, relay, NULL),
     [RPC_W_PERMIT] = SHAPE("permit", permit, permit, check_permit),
+    [RPC_W_WHO] = SHAPE("who", who, who_fields, NULL),
 };
 
 const struct rpc_word_shape *rpc_word_shape(enum rpc_word word)

@@ -55,5 +55,6 @@ union rpc_any_statement {
     struct rpc_end end;
     struct rpc_relay relay;
     struct rpc_permit permit;
+    struct rpc_who who;
     struct view netid; /* every struct starts with it */
 };

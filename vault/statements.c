@@ -53,6 +53,13 @@ static bool check_end(struct vault *v, const void *statement, _unused_ struct vi
     return vault_check_now(v, ((const struct rpc_end *)statement)->at, "at", err);
 }
 
+/* What den says of an ID is den's to know. */
+static bool check_who(_unused_ struct vault *v, _unused_ const void *statement,
+                      _unused_ struct view bytes, _unused_ struct err *err)
+{
+    return true;
+}
+
 static bool check_permit(struct vault *v, const void *statement, _unused_ struct view bytes,
                          struct err *err)
 {
@@ -192,6 +199,7 @@ static const struct {
     [RPC_W_NAME] = { offsetof(struct rpc_name, netid), check_name },
     [RPC_W_END] = { offsetof(struct rpc_end, netid), check_end },
     [RPC_W_PERMIT] = { offsetof(struct rpc_permit, netid), check_permit },
+    [RPC_W_WHO] = { offsetof(struct rpc_who, netid), check_who },
 };
 
 static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *err)
@@ -204,6 +212,8 @@ static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *
         struct rpc_revocation r;
         struct rpc_name n;
         struct rpc_end e;
+        struct rpc_permit p;
+        struct rpc_who w;
     } any;
 
     if (word >= RPC_N_WORDS)

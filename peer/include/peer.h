@@ -245,7 +245,7 @@ struct peer_event {
     size_t n_names;
     const struct peer_finding *finding; /* FINDING */
     const char *remote_names,
-        *remote_groups; /* INCOMING: the caller's, each with commas between, as den says; "": none, or den was not in it */
+        *remote_groups; /* INCOMING: the caller's, each with commas between, as den signed them; "": none, or den was not in it */
 };
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 

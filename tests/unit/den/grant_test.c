@@ -79,7 +79,7 @@ TEST(a_dial_that_policy_allows_brings_grant_and_accept)
     CHECK(rpc_value_kind(offer.permit) == RPC_NIL);
     CHECK_U64(rpc_fields_array(&f, "packets").len, 1); /* none */
     CHECK_U64(offer.first.len, 1);
-    CHECK_U64(offer.names.len + offer.groups.len, 0);
+    CHECK(rpc_value_kind(offer.who) == RPC_NIL);
     CHECK_OK(rpc_fields_end(&f, &err), err);
     CHECK(!world_pending(s.w, "network.grant.remove"));
 }
@@ -103,8 +103,19 @@ TEST(who_is_called_hears_what_the_caller_is_called_now)
              err);
     DIAL(dial, s.w, s.alice, s.bob->id);
     struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
-    if (CHECK(call && scene_read_offer(s.w, call, &offer)))
-        CHECK_VIEW(offer.names, VIEW_LIT("alice-laptop"));
+    if (!CHECK(call && scene_read_offer(s.w, call, &offer)))
+        return;
+    struct rpc_fields f;
+    struct rpc_who who;
+    rpc_fields_open(&f, offer.who);
+    struct view bytes = rpc_fields_bin(&f, "who", RPC_MAX_STATEMENT),
+                sig = rpc_fields_fixed(&f, "signature", SIG_SIZE);
+    CHECK_OK(rpc_fields_end(&f, &err) &&
+                 rpc_statement_open(RPC_W_WHO, key_public_view(s.w->sign), bytes, sig, &who, &err),
+             err);
+    CHECK_VIEW(who.names, VIEW_LIT("alice-laptop"));
+    CHECK_VIEW(who.sid, offer.g.sid);
+    CHECK_VIEW(who.a_id, view_text(s.alice->id));
 }
 
 /* An array of one packet of `len` bytes. */

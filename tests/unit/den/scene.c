@@ -120,8 +120,7 @@ bool scene_read_offer(const struct world *w, const struct world_call *call, stru
     rpc_fields_value(&f, "TURN");
     ret->permit = rpc_fields_value(&f, "permit");
     ret->first = rpc_fields_array(&f, "packets");
-    ret->names = rpc_fields_text(&f, "names", 512);
-    ret->groups = rpc_fields_text(&f, "groups", 512);
+    ret->who = rpc_fields_value(&f, "who");
     if (rpc_fields_end(&f, &err) && rpc_statement_open(RPC_W_GRANT, key_public_view(w->sign),
                                                        ret->grant, ret->grant_sig, &ret->g, &err))
         return true;

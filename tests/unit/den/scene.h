@@ -47,7 +47,7 @@ struct offer {
     struct view grant, grant_sig, dial, dial_sig, ice;
     struct rpc_grant g;
     struct view permit; /* [P, signature], or nil */
-    struct view first, names, groups;
+    struct view first, who;
 };
 
 bool scene_read_offer(const struct world *w, const struct world_call *call, struct offer *ret);

@@ -218,6 +218,15 @@ void sample_statement(enum rpc_word word, union rpc_any_statement *ret_any)
             28800000,
         };
         return;
+    case RPC_W_WHO:
+        ret_any->who = (struct rpc_who){
+            filled(32, 1),
+            filled(16, 0x33),
+            VIEW_LIT("456000"),
+            VIEW_LIT("anna-laptop,anna@corp.example"),
+            VIEW_LIT("support,staff"),
+        };
+        return;
     case RPC_N_WORDS:
         abort();
     }
