@@ -94,6 +94,7 @@ struct order {
     bool is_over;
     int status;
     struct peer_error last;
+    unsigned long long began, until; /* cli_now(); until: for what comes before the first call */
 };
 
 /* ---- words ------------------------------------------------------------------------------------------- */
@@ -609,8 +610,11 @@ static void on_result(struct order *o, const struct peer_event *event)
 static void on_event(struct order *o, const struct peer_event *event)
 {
     if (rpc_on_connection(o->peer, event)) {
+        unsigned long long without_den = cli_ready_without_den(event, o->began);
         if (event->type == PEER_EVENT_OFFLINE)
             o->last = event->error;
+        if (without_den && !(o->words.timeout_s > 0) && without_den < o->until)
+            o->until = without_den;
         if (event->type == PEER_EVENT_OFFLINE && cli_is_for_people(&event->error))
             fail(o, &event->error, NULL);
     }
@@ -624,17 +628,18 @@ static void on_event(struct order *o, const struct peer_event *event)
 
 static void run(struct order *o)
 {
-    unsigned long long until =
-        cli_now() + (unsigned long long)((o->words.timeout_s > 0 ? o->words.timeout_s : 60) * 1000);
     struct peer_event event;
 
+    o->began = cli_now();
+    o->until =
+        o->began + (unsigned long long)((o->words.timeout_s > 0 ? o->words.timeout_s : 60) * 1000);
     while (!o->is_over) {
         unsigned long long now = cli_now();
-        if (!o->call && now >= until) {
+        if (!o->call && now >= o->until) {
             fail(o, &o->last, NULL);
             return;
         }
-        cli_wait(o->peer, -1, o->call ? -1 : (int)(until - now));
+        cli_wait(o->peer, -1, o->call ? -1 : (int)(o->until - now));
         if (cli_stopped()) {
             end(o, 128 + cli_stopped());
             return;

@@ -17,7 +17,8 @@ struct call {
     const char *procedure;
     char own_id[16], callee[16], capability[80];
     struct peer_values values;
-    unsigned long long timeout_ms, until; /* until: for what comes before the call */
+    unsigned long long timeout_ms, began, until; /* until: for what comes before the call */
+    unsigned long long without_den;              /* den is away: until then; 0: it is not */
     bool is_over, is_canceling;
     struct peer_error last; /* why we are not there yet */
     int status;
@@ -101,6 +102,8 @@ static void on_event(struct call *c, const struct peer_event *event)
     if (rpc_on_connection(c->peer, event)) {
         if (event->type == PEER_EVENT_OFFLINE)
             c->last = event->error;
+        if (!(c->words->timeout_s > 0) && !c->without_den)
+            c->without_den = cli_ready_without_den(event, c->began);
         if (event->type == PEER_EVENT_OFFLINE && cli_is_for_people(&event->error))
             fail(c, &event->error, NULL);
         if (event->type == PEER_EVENT_ONLINE && c->callee[0] == '\0')
@@ -136,9 +139,17 @@ static void on_signal(struct call *c, int number)
     c->until = cli_now() + CANCEL_PATIENCE_MS;
 }
 
+/* Until when it is waited for what comes before the call, or for its end. A link that is dialled is not den's any more. */
+static unsigned long long due(const struct call *c)
+{
+    bool is_dens = c->without_den && !c->call && !c->link;
+
+    return is_dens && c->without_den < c->until ? c->without_den : c->until;
+}
+
 static void check_time(struct call *c)
 {
-    if (c->is_over || (c->call && !c->is_canceling) || cli_now() < c->until)
+    if (c->is_over || (c->call && !c->is_canceling) || cli_now() < due(c))
         return;
     if (!c->is_canceling) {
         fail(c, &c->last, NULL);
@@ -156,7 +167,7 @@ static void run(struct call *c)
     while (!c->is_over) {
         unsigned long long now = cli_now();
         bool is_bounded = !c->call || c->is_canceling;
-        cli_wait(c->peer, -1, is_bounded ? (int)(c->until > now ? c->until - now : 0) : -1);
+        cli_wait(c->peer, -1, is_bounded ? (int)(due(c) > now ? due(c) - now : 0) : -1);
         while (!c->is_over && peer_next_event(c->peer, &event))
             on_event(c, &event);
         if (!c->is_over && (number = cli_take_stop()) != 0)
@@ -191,7 +202,8 @@ static int call_procedure(const struct cli *cli, const struct rpc_words *words,
     c.peer = rpc_open(cli, words, NULL, &status);
     if (!c.peer)
         return status;
-    c.until = cli_now() + c.timeout_ms;
+    c.began = cli_now();
+    c.until = c.began + c.timeout_ms;
     run(&c);
     peer_free(c.peer);
     return c.status;

@@ -18,6 +18,7 @@ struct cli {
     bool remove;                   /* passphrase: none any more */
     unsigned long long for_ms;     /* chat --accept: links end after so long; 0: as policy has it */
     double timeout_s;              /* join: give up after this long */
+    bool has_timeout;              /* it was given: who gave it wants to wait */
     enum peer_path path;           /* chat: over which paths */
     bool json, accept, loopback;
     bool sas;    /* chat: ask for the short authentication string */
@@ -95,7 +96,7 @@ void cli_print_identity(const struct peer_identity *identity, FILE *out);
 /* Milliseconds of a clock that never goes back. */
 unsigned long long cli_now(void);
 /* Who dials waits so long (ms) for what den has to tell before: certificate, revocations. */
-enum { CLI_READY_MS = 20000 };
+enum { CLI_READY_MS = 20000, CLI_WITHOUT_DEN_MS = 1500 };
 struct cli_ready_wait {
     bool dials; /* otherwise it serves, and waits for ever */
     bool is_online, has_joined;
@@ -108,6 +109,9 @@ void cli_ready_joined(struct cli_ready_wait *wait);
 bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
                        const struct peer_event *event, bool is_up);
 int cli_ready_left(const struct cli_ready_wait *wait); /* ms, for cli_wait(); -1: for ever */
+/* Of one question to den, by who did not ask to be kept waiting: when it is given up (cli_now()) as `event`, that den is away, came; 0:
+ * it is none. `began`: when the program did; den has a moment to come back. */
+unsigned long long cli_ready_without_den(const struct peer_event *event, unsigned long long began);
 /* It took too long: says so, with the newest reason; the exit status. */
 int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait);
 

@@ -306,6 +306,7 @@ static bool read_timeout(struct cli *cli)
     char *end;
 
     cli->timeout_s = strtod(optarg, &end);
+    cli->has_timeout = true;
     if (*end == '\0' && cli->timeout_s > 0)
         return true;
     fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n", optarg);

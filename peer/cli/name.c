@@ -14,21 +14,29 @@ struct errand {
 /* Until the answer is there, the time is up, or this machine cannot go on. */
 static int wait_answer(const struct errand *errand, struct peer *peer)
 {
-    unsigned long long until = cli_now() + (unsigned long long)(errand->cli->timeout_s * 1000);
+    unsigned long long began = cli_now(), without_den = 0, /* 0: den is not away, or was asked */
+        until = began + (unsigned long long)(errand->cli->timeout_s * 1000);
     struct peer_error last = { "timeout", "no answer came in time", "try again" };
     struct peer_event event;
+    bool was_sent = false;
     int status = 1;
 
     for (;;) {
         unsigned long long now = cli_now();
-        if (now >= until)
+        unsigned long long due = without_den && without_den < until ? without_den : until;
+        if (now >= due)
             return cli_fail(errand->cli, errand->what, &last);
-        cli_wait(peer, -1, (int)(until - now));
+        cli_wait(peer, -1, (int)(due - now));
         if (cli_stopped())
             return 128 + cli_stopped();
         while (peer_next_event(peer, &event)) {
             if (event.type == PEER_EVENT_JOINED && !errand->send(errand->cli, peer, &last))
                 return cli_fail(errand->cli, errand->what, &last);
+            was_sent |= event.type == PEER_EVENT_JOINED;
+            if (was_sent)
+                without_den = 0;
+            else if (!without_den && !errand->cli->has_timeout)
+                without_den = cli_ready_without_den(&event, began);
             if (event.type == PEER_EVENT_FAILED)
                 return cli_fail(errand->cli, errand->what, &event.error);
             if (event.type == PEER_EVENT_CLOCK)

@@ -63,6 +63,13 @@ int cli_ready_left(const struct cli_ready_wait *wait)
     return now - wait->since >= CLI_READY_MS ? 0 : (int)(wait->since + CLI_READY_MS - now);
 }
 
+unsigned long long cli_ready_without_den(const struct peer_event *event, unsigned long long began)
+{
+    if (event->type != PEER_EVENT_OFFLINE || strcmp(event->error.name, "den_away") != 0)
+        return 0;
+    return began + CLI_WITHOUT_DEN_MS;
+}
+
 int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait)
 {
     struct peer_error error = wait->last;

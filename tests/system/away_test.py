@@ -47,6 +47,17 @@ def comes_back(net, name):
     tap.check_in(net.ids[name], run(net.warren(name, "call", "network.whoami")).stdout)
 
 
+def check_errands(net):
+    """Who asks den something is not kept waiting either."""
+    for words in (("boss", "admin", "status"), ("boss", "call", "--sign", "den.status"), ("carol", "name", "list")):
+        began = time.monotonic()
+        said = run(net.warren(*words), wanted=1).stderr
+        took = time.monotonic() - began
+        tap.check_in("den_away: ", said)
+        tap.check_in("what to do: ", said)
+        tap.check(took < 10 * SOON, f"{words}: {took}")
+
+
 def check_away(net):
     net.talk.say()
     comes_back(net, "carol")
@@ -68,6 +79,8 @@ def check_back(net, who="carol"):
 def begin(net):
     for name in ("alice", "bob", "carol", "dave", "fay"):
         net.join(name)
+    with open(net.path("den/admin.join"), encoding="ascii") as f:
+        run(net.warren("boss", "join"), input=f.read())
     net.allow("allow from * to * can chat consent none")
     net.spare = net.token("--expires", "1d")
     net.waits = net.wait_chat("dave", "--accept")
@@ -81,6 +94,7 @@ def den_is_killed_and_comes_back(net):
     net.den.kill()
     net.router.wait_line(net.router.err, "event=left id=den")
     check_away(net)
+    check_errands(net)
     net.start_den()
     check_back(net)
 
@@ -91,6 +105,7 @@ def den_hangs_and_goes_on(net):
     net.den.process.send_signal(signal.SIGSTOP)
     try:
         check_away(net)
+        check_errands(net)
         net.router.wait_line(net.router.err, "event=den_silent", seen)
     finally:
         net.den.process.send_signal(signal.SIGCONT)
@@ -162,11 +177,14 @@ def whoever_waited_for_den_comes_in_when_it_is_back(net):
     joins = net.start("erin", net.warren("erin", "join", "--timeout", "120"))
     joins.write(net.spare + "\n")
     joins.end_input()
+    asks = net.start("boss", net.warren("boss", "admin", "status", "--timeout", "120"))
     time.sleep(3)
-    if joins.process.poll() is not None:
-        raise Failed(f"it did not wait: {joins.err}")
+    for waits in (joins, asks):
+        if waits.process.poll() is not None:
+            raise Failed(f"it did not wait: {waits.err}")
     net.start_den()
     tap.check(joins.wait() == 0, "\n".join(joins.err))
+    tap.check(asks.wait() == 0, "\n".join(asks.err))
     check_back(net)
 
 
