@@ -141,8 +141,14 @@ static bool has_word(const char *words, const char *word, bool *ret_is_flag)
     return false;
 }
 
-static int misuse(const char *what, const char *word)
+static int misuse(const struct cli *cli, const char *what, const char *word)
 {
+    struct peer_error error = { "invalid_argument", "",
+                                "`warren admin help` shows how it is used" };
+
+    snprintf(error.text, sizeof(error.text), "%s \"%.160s\"", what, word);
+    if (cli->json)
+        rpc_put_json_error(&error, NULL);
     fprintf(stderr, "warren: admin: %s \"%s\"; `warren admin help` shows how it is used\n", what,
             word);
     return 2;
@@ -173,12 +179,12 @@ static int take_option(struct order *o, int argc, char **argv, int *i)
     bool is_own = has_word(o->verb->options, word, &is_flag);
     if (!is_own && strcmp(word, "passphrase-fd") != 0 && strcmp(word, "timeout") != 0 &&
         !(o->verb->answer == JOIN && strcmp(word, "out") == 0))
-        return misuse("there is no option", argv[*i]);
+        return misuse(o->cli, "there is no option", argv[*i]);
     if (!is_flag && !value && ++*i >= argc)
-        return misuse("a value is missing after", argv[*i - 1]);
+        return misuse(o->cli, "a value is missing after", argv[*i - 1]);
     value = is_flag ? NULL : value ? value : argv[*i];
     if (is_own)
-        return set(o, word, value) ? 0 : misuse("too many words at", word);
+        return set(o, word, value) ? 0 : misuse(o->cli, "too many words at", word);
     if (strcmp(word, "out") == 0)
         o->out = value;
     else if (strcmp(word, "timeout") == 0)
@@ -199,12 +205,13 @@ static int take_words(struct order *o, int argc, char **argv)
             continue;
         }
         if (!*names)
-            return misuse("one word too many:", argv[i]);
+            return misuse(o->cli, "one word too many:", argv[i]);
         set(o, names, argv[i]);
         names += strcspn(names, " ");
         names += *names == ' ';
     }
-    return status == 0 && *names && !strchr(names, '?') ? misuse("missing:", names) : status;
+    return status == 0 && *names && !strchr(names, '?') ? misuse(o->cli, "missing:", names)
+                                                        : status;
 }
 
 static int bad_file(const struct order *o, const char *path, const char *why)
@@ -649,6 +656,16 @@ static void run(struct order *o)
     }
 }
 
+/* Before the words are understood: what is wrong with them is JSON too. */
+static bool asks_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    }
+    return false;
+}
+
 int cli_admin(struct cli *cli, int argc, char **argv)
 {
     struct order o = { .cli = cli,
@@ -661,9 +678,11 @@ int cli_admin(struct cli *cli, int argc, char **argv)
         print_verbs(stdout);
         return 0;
     }
+    bool had_json = cli->json;
+    cli->json |= asks_json(argc, argv);
     o.verb = find_verb(argc - 1, argv + 1, &used);
     if (!o.verb)
-        return misuse("there is no verb", argc > 1 ? argv[1] : "");
+        return misuse(cli, "there is no verb", argc > 1 ? argv[1] : "");
     status = take_words(&o, argc - 1 - used, argv + 1 + used);
     if (status == 0 && (o.verb->answer == LOAD || o.verb->answer == TRIAL))
         status = take_file(&o);
@@ -671,6 +690,7 @@ int cli_admin(struct cli *cli, int argc, char **argv)
         free(o.text);
         return status;
     }
+    cli->json = had_json || o.words.json;
     if (o.out && access(o.out, F_OK) == 0) {
         fprintf(stderr, "warren: admin: %s exists; nothing was overwritten\n", o.out);
         return 1;

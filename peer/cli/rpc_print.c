@@ -165,7 +165,7 @@ static bool has_values(const struct peer_error *error, const struct peer_message
            (message->values.args_size > 1 || message->values.kwargs_size > 1);
 }
 
-static void put_json_error(const struct peer_error *error, const struct peer_message *message)
+void rpc_put_json_error(const struct peer_error *error, const struct peer_message *message)
 {
     printf("{\"error\": {\"code\": ");
     cli_json_text(stdout, error->name);
@@ -188,7 +188,7 @@ int rpc_fail(const struct cli *cli, const char *verb, const struct peer_error *e
     char *line;
 
     if (cli->json)
-        put_json_error(error, message);
+        rpc_put_json_error(error, message);
     fprintf(stderr, "warren: %s: %s: ", verb, error->name);
     cli_put_safe(stderr, error->text, strlen(error->text));
     fputc('\n', stderr);

@@ -427,6 +427,9 @@ def json_is_json_when_all_is_well_and_when_it_is_not(net):
     for verb in ("peer get 999999", "session close 00", f"session close {32 * '0'}", f"peer groups {alice} Bad", "name assign x@y 999999", "token revoke 00000000"):
         error = whole(admin(net, *verb.split(), "--json", wanted=None), verb)
         tap.check(error["error"]["code"] and error["error"]["cause"], f"{verb}: {error}")
+    for verb in ("stauts --json", "--json peer lst", "peer list --odd --json", "peer get --json", "status --json more"):
+        error = whole(admin(net, *verb.split(), wanted=2), verb)
+        tap.check(error["error"]["code"] == "invalid_argument" and error["error"]["cause"] and error["error"]["remedy"], f"{verb}: {error}")
     error = whole(admin(net, "policy", "load", "/nowhere", "--json", wanted=1), "policy load")
     tap.check("/nowhere: No such file" in error["error"]["cause"], str(error))
     tap.check_in("Is a directory", admin(net, "policy", "load", net.folder, wanted=1).stderr)
