@@ -29,6 +29,7 @@ static const struct bucket_rule defaults[N_RATES] = {
     [RATE_AUDIT] = { .burst = 10, .every = 5 * SECOND_MS, .max_keys = MAX_IDS },
     [RATE_AUDIT_ALL] = { .burst = 200, .every = 250, .max_keys = 1 },
     [RATE_DENIED] = { .burst = 200, .every = 10 * SECOND_MS, .max_keys = MAX_IDS },
+    [RATE_ACTS] = { .burst = 20000, .every = 100, .max_keys = 1 },
     [RATE_DENIED_ALL] = { .burst = 2000, .every = SECOND_MS, .max_keys = 1 },
     [RATE_LOG] = { .burst = 20, .every = 3 * SECOND_MS, .max_keys = MAX_IDS },
 };

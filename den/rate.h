@@ -27,6 +27,7 @@ enum rate {
     RATE_AUDIT,     /* per ID or source: refusals in the audit */
     RATE_AUDIT_ALL, /* the same, of all together */
     RATE_DENIED,    /* per ID or source: what the router refused, in the audit */
+    RATE_ACTS,      /* of all together: what administrators did at the router, as it says */
     RATE_DENIED_ALL, /* the same, of all together */
     RATE_LOG,        /* per ID or source: refusals in the log */
     N_RATES

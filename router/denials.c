@@ -24,15 +24,22 @@ struct who { /* an ID; of guests, who have a new one each time, where they come 
     struct buf key;
     char id[CONN_ID];
     enum role role;
-    size_t n;
+    size_t n, n_acts; /* n_acts: of n */
 };
 
 struct denials {
     struct router *router;
     struct map *by_key, *by_who;
+    size_t n_acts;
     struct deadline due;
     struct call *asking; /* NULL: den is not being told */
 };
+
+/* What somebody did, and was not refused. */
+static bool is_act(enum policy_verb verb)
+{
+    return (int)verb >= DENIALS_KICK;
+}
 
 static void on_due(struct deadline *deadline);
 
@@ -50,7 +57,10 @@ struct denials *denials_new(struct router *router)
 static void denial_free(struct denials *all, struct denial *d)
 {
     struct who *who = d->who;
+    bool was_act = is_act(d->verb);
 
+    all->n_acts -= was_act;
+    who->n_acts -= was_act;
     map_remove(all->by_key, buf_view(&d->key));
     list_remove(&d->of_who);
     buf_free(&d->key);
@@ -126,8 +136,19 @@ static struct denial *add(struct denials *all, struct who *who, enum policy_verb
     d->key = buf_dup(key);
     list_append(&who->denials, &d->of_who);
     who->n++;
+    who->n_acts += is_act(verb);
+    all->n_acts += is_act(verb);
     map_set(all->by_key, buf_view(&d->key), d);
     return d;
+}
+
+/* Acts have room of their own: nobody hides one behind refusals. */
+static bool is_full(const struct denials *all, const struct who *who, enum policy_verb verb)
+{
+    if (is_act(verb))
+        return who->n_acts >= DENIALS_ACTS;
+    return who->n - who->n_acts >= DENIALS_PER_ID ||
+           map_count(all->by_key) - all->n_acts >= DENIALS_MAX;
 }
 
 static struct denial *find(struct denials *all, struct who *who, enum policy_verb verb,
@@ -135,26 +156,26 @@ static struct denial *find(struct denials *all, struct who *who, enum policy_ver
 {
     _buf_ key = { 0 };
     struct denial *d;
-    bool is_full;
 
     buf_printf(&key, "%d %zu ", (int)verb, who->key.len);
     buf_put(&key, buf_view(&who->key));
     buf_put(&key, uri);
     d = map_get(all->by_key, buf_view(&key));
-    is_full = who->n >= DENIALS_PER_ID || map_count(all->by_key) >= DENIALS_MAX;
-    if (d || (is_full && uri.len))
+    if (d || (uri.len && is_full(all, who, verb)))
         return d;
     return add(all, who, verb, uri, buf_view(&key));
 }
 
-/* What is full counts by caller alone, then. There are never more callers than twice DENIALS_MAX: where there are, the rest
+/* What is full counts by caller alone, then; of acts, by what was done too. There are never more callers than twice DENIALS_MAX: where there are, the rest
  * is not counted. */
 static struct denial *find_or_lump(struct denials *all, struct who *who, enum policy_verb verb,
                                    struct view uri)
 {
     struct denial *d = find(all, who, verb, uri);
 
-    if (!d && map_count(all->by_key) < 2 * DENIALS_MAX)
+    if (!d && is_act(verb))
+        return find(all, who, verb, VIEW_LIT(""));
+    if (!d && map_count(all->by_key) - all->n_acts < 2 * DENIALS_MAX)
         d = find(all, who, POLICY_CALL, VIEW_LIT(""));
     return d;
 }
@@ -255,7 +276,7 @@ static void put(const struct denial *d, struct buf *to)
     rpc_put_array(to, 9);
     rpc_put_str(to, d->who->id);
     rpc_put_str(to, role_name(d->who->role));
-    rpc_put_str(to, d->uri.len ? verbs[d->verb] : "");
+    rpc_put_str(to, d->uri.len || is_act(d->verb) ? verbs[d->verb] : "");
     rpc_put_text(to, buf_view(&d->uri));
     rpc_put_str(to, verdicts[d->verdict]);
     rpc_put_u64(to, d->n_telling);

@@ -9,6 +9,7 @@
 enum {
     DENIALS_MAX = 2048,   /* kinds that are counted apart; the others are one */
     DENIALS_PER_ID = 128, /* of one caller; its others are one */
+    DENIALS_ACTS = 4096,  /* of what one administrator did; its others are one of a kind */
     DENIALS_AT_ONCE = 64, /* in a call to den */
     DENIALS_EVERY_MS = 60 * 1000,
     DENIALS_SOON_MS = 1000,

@@ -59,6 +59,18 @@ TEST(whom_an_administrator_cut_off_is_in_the_audit)
     CHECK_U64(world_audited(w, "what=router.refused", NULL), 0);
 }
 
+TEST(what_a_router_makes_up_does_not_fill_the_audit)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+
+    said_verb = "kick";
+    for (int i = 0; i < 10; i++)
+        tell(w, "router", "999999", 64, "123456 made up");
+    said_verb = "call";
+    CHECK_U64(world_audited(w, "what=peer.kicked", NULL), 200);
+    CHECK_U64(world_audited(w, "what=peer.kicked", "told_by=router"), 200);
+}
+
 TEST(what_an_administrator_took_away_is_in_the_audit)
 {
     static const char *const verbs[][2] = { { "remove_callee", "what=registration.removed" },

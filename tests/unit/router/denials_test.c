@@ -177,6 +177,34 @@ TEST(whom_an_administrator_cut_off_is_told_too)
     acknowledge(den, longest.request);
 }
 
+TEST(nobody_hides_an_act_behind_refusals)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = den_that_listens(w), *admin = join_with(w, key, "111111", "admin");
+    bool is_told = false;
+    _buf_ args = { 0 };
+
+    join_peer(w, "456000");
+    for (unsigned i = 0; i < DENIALS_PER_ID + 10; i++) {
+        char uri[32];
+        snprintf(uri, sizeof(uri), "den.zork.n%u", i);
+        ask(admin, uri);
+    }
+    rpc_put_array(&args, 2);
+    rpc_put_str(&args, "456000");
+    rpc_put_str(&args, "too loud");
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "RESULT");
+    for (unsigned i = 0; i < 5 && !is_told; i++) {
+        world_pass(w, DENIALS_SOON_MS);
+        _told_ told = hear(den);
+        is_told = told.lines.len &&
+                  strstr(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n");
+        acknowledge(den, told.request);
+    }
+    CHECK(is_told);
+}
+
 static const char *take_away(struct wire *by, const char *procedure, uint64_t id, uint64_t session)
 {
     _buf_ args = { 0 };
