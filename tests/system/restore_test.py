@@ -183,6 +183,7 @@ def a_backup_from_before_a_rollover_says_which_keys_it_lacks(net):
     net.start_router()
     net.den = net.start("warren-den", [net.program("warren-den"), "run", *conf(net), "--accept-rollback", "--without-list"])
     net.den.wait_line(net.den.err, r"event=rollback\.accepted")
+    net.den.wait_line(net.den.err, r"event=online")
     run(net.warren("alice", "rekey"))
 
 

@@ -333,6 +333,7 @@ def it_notices_a_den_that_was_taken_back(net):
     tap.check_in("signer's numbers", done.stderr)
     net.den = net.start("warren-den", [net.program("warren-den"), "run", "--config", config(net), "--accept-rollback"])
     net.den.wait_line(net.den.err, r"event=rollback\.accepted")
+    net.den.wait_line(net.den.err, r"event=online")
     run(net.warren("gina", "name", "list"))  # who joined since is known by its key, and gets its ID again
     net.join("henry")
 
