@@ -347,9 +347,12 @@ static void end_by_den(struct session *session, struct view bytes, struct view s
     session_close(session, LINK_CLOSE_ADMIN, err.text, &err);
 }
 
-/* The other end's own last word may be under way. */
+/* The other end's own last word may be under way. Said again it puts nothing off. */
 static void gives_up_soon(struct session *session, struct view reason)
 {
+    if (session->is_given_up)
+        return;
+    session->is_given_up = true;
     snprintf(session->den_reason, sizeof(session->den_reason), "%.*s",
              VIEW_FMT(view_sub(reason, 0, SESSION_REASON)));
     loop_timer_in(session->timer, GRACE_MS);

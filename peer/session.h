@@ -87,6 +87,7 @@ struct session {
     uint64_t close_code; /* when it does */
     bool must_ask;       /* the callee: policy, or the owner, wants a person to consent */
     bool is_closed_by_den;
+    bool is_given_up;                    /* whoever knows said that it is over */
     char den_reason[SESSION_REASON + 1]; /* why, as den was told */
 
     struct cert *cert; /* ours, held */
