@@ -31,19 +31,31 @@ static void in_parent(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* An eventfd of its own under the same number, readable; and nothing that keeps the state folder in use. */
+/* An eventfd of its own under the same number, readable. Where there is no descriptor left the parent's is closed first: nothing is read
+ * out of that one. */
+static void take_own_eventfd(struct hub *hub)
+{
+    int shared = hub->fd, own = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (own < 0) {
+        close(shared);
+        own = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+    hub->fd = own;
+    if (own >= 0 && own != shared && dup3(own, shared, O_CLOEXEC) == shared) {
+        close(own);
+        hub->fd = shared;
+    }
+}
+
+/* And nothing that keeps the state folder in use. */
 static void part(struct hub *hub)
 {
-    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-
     hub->is_forked = true;
-    if (fd >= 0) {
-        dup3(fd, hub->fd, O_CLOEXEC);
-        close(fd);
-    }
     if (hub->held >= 0)
         close(hub->held);
     hub->held = -1;
+    take_own_eventfd(hub);
 }
 
 static void in_child(void)
