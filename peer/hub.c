@@ -106,14 +106,21 @@ static void settle_event(struct hub *hub, struct hub_event *event)
         stream->is_writable_queued = false;
 }
 
-/* Under the lock. What has to go for one more datagram; NULL: there is room. */
-static struct hub_event *take_oldest_datagram(struct hub *hub)
+/* Under the lock. What has to go for one more datagram of `link`; NULL: there is room. The oldest of that link's: who sends
+ * too many loses his own. */
+static struct hub_event *take_oldest_datagram(struct hub *hub, const struct peer_link *link)
 {
-    struct hub_event *oldest;
+    struct hub_event *oldest, *at;
 
     if (hub->n_datagrams < HUB_MAX_DATAGRAMS)
         return NULL;
     oldest = LIST_ITEM(hub->datagrams.next, struct hub_event, in_datagrams);
+    LIST_EACH(at, &hub->datagrams, in_datagrams) {
+        if (at->event.link == link) {
+            oldest = at;
+            break;
+        }
+    }
     settle_event(hub, oldest);
     return oldest;
 }
@@ -127,7 +134,7 @@ void hub_put(struct hub *hub, struct hub_event *event_taken)
     hub_lock(hub);
     was_empty = list_is_empty(&hub->events);
     if (is_datagram) {
-        dropped = take_oldest_datagram(hub);
+        dropped = take_oldest_datagram(hub, event_taken->event.link);
         list_append(&hub->datagrams, &event_taken->in_datagrams);
     }
     list_append(&hub->events, &event_taken->node);

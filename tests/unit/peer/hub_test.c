@@ -55,6 +55,36 @@ TEST(of_too_many_datagrams_the_oldest_are_dropped)
     hub_deinit(&hub);
 }
 
+static void put_datagrams(struct hub *hub, struct peer_link *link, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct hub_event *event = hub_event_new(PEER_EVENT_DATAGRAM);
+        event->event.link = peer_link_ref(link);
+        hub_put(hub, event);
+    }
+}
+
+TEST(who_sends_too_many_datagrams_loses_his_own)
+{
+    struct hub hub = { 0 };
+    struct err err;
+    size_t n_quiet = 0, n = 0;
+
+    CHECK_OK(hub_init(&hub, &err), err);
+    struct peer_link *quiet = peer_link_new(NULL, &hub), *loud = peer_link_new(NULL, &hub);
+    put_datagrams(&hub, quiet, 3);
+    put_datagrams(&hub, loud, HUB_MAX_DATAGRAMS * 2);
+    for (struct hub_event *event; (event = hub_take(&hub)); n++) {
+        n_quiet += event->event.link == quiet;
+        hub_event_free(event);
+    }
+    CHECK_U64(n, HUB_MAX_DATAGRAMS);
+    CHECK_U64(n_quiet, 3);
+    peer_link_unref(quiet);
+    peer_link_unref(loud);
+    hub_deinit(&hub);
+}
+
 TEST(calls_that_wait_are_counted_and_of_a_link_one_path)
 {
     struct peer_link *link;
