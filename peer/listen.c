@@ -73,6 +73,7 @@ static bool check_who(struct session *session, struct err *err)
         return err_set(err, ERR_BAD_STATEMENT, "who calls: of another session");
     snprintf(session->names, sizeof(session->names), "%.*s", VIEW_FMT(who.names));
     snprintf(session->groups, sizeof(session->groups), "%.*s", VIEW_FMT(who.groups));
+    buf_free(&session->who);
     return true;
 }
 

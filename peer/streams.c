@@ -66,7 +66,7 @@ static bool put_message(struct peer_stream *stream, struct view bytes, struct er
         return err_set(err, ERR_CLOSED, "nothing can be written to this stream any more");
     if (bytes.len > PEER_MAX_MESSAGE || size > stream->high)
         return err_set(err, ERR_TOO_LARGE, "%zu bytes; a message has at most %zu here", bytes.len,
-                       stream->high - MESSAGE_HEAD);
+                       stream->high > MESSAGE_HEAD ? stream->high - MESSAGE_HEAD : 0);
     if (stream->out.len + size > stream->high) {
         stream->wants_room = true;
         return err_set(err, ERR_LIMIT, "%zu bytes wait already", stream->out.len);

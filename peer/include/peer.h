@@ -250,8 +250,8 @@ struct peer_event {
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
 /* Looks at this machine and its way into the network: state folder, addresses, proxy, router and its certificate, clock, NAT, TURN servers,
- * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 15 seconds at most; it waits ten for the router. One
- * at a time. False: busy. */
+ * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 15 seconds at most; it waits ten for the router. Asked
+ * for again meanwhile it goes on: one EXAMINED ends both. False: closed. */
 PEER_API bool peer_examine(struct peer *peer, struct peer_error *ret_error);
 /* The same by the program that uses the state folder now, for another one of its owner (peer_new() said busy), who has no event of
  * it. A descriptor: each recv(2) gives one struct peer_finding, nothing at the end; close it. -1: busy (that program has no such door, or
@@ -319,7 +319,7 @@ PEER_API bool peer_link_facts(const struct peer_link *link, struct peer_link_fac
 /* Asks for the link's short authentication string: both applications get SAS. Once a link; later calls do nothing. False: closed. */
 PEER_API bool peer_link_sas(struct peer_link *link, struct peer_error *ret_error);
 /* Looks at a link that is up: what NAT each end has, as it says itself; every pair of addresses, tried now, with its round trip; which path is
- * used and why no better one; what would help. FINDINGs with `link`, then EXAMINED, after about four seconds. One at a time a peer. False: closed, busy. */
+ * used and why no better one; what would help. FINDINGs with `link`, then EXAMINED, after about four seconds. Asked for again meanwhile it goes on: one EXAMINED ends both. False: closed. */
 PEER_API bool peer_link_examine(struct peer_link *link, struct peer_error *ret_error);
 PEER_API void peer_link_set_user(struct peer_link *link, void *user);
 PEER_API void *peer_link_user(const struct peer_link *link);
