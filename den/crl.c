@@ -55,11 +55,29 @@ static void drop_others(struct den_core *core)
     core->n_other_crls = 0;
 }
 
+/* The signer may know one that was retired since it was started. */
+static bool is_listed(const struct den_core *core, struct view digits)
+{
+    for (size_t i = 0; i < core->c.n_intermediates; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        char is[PKI_KEY_DIGITS + 1];
+        struct err unused;
+        if (!pki_cert_read(buf_view(&core->c.intermediates[i]), &cert, &unused))
+            continue;
+        pki_cert_key_digits(cert, is);
+        if (view_eq_text(digits, is))
+            return true;
+    }
+    return false;
+}
+
 static void take_others(struct den_core *core, const struct signer_listing *l, struct view entries)
 {
     drop_others(core);
     for (size_t i = 0; i < l->n_others; i++) {
         const struct signer_frame *frame = &l->others[i];
+        if (!is_listed(core, view_text(frame->digits)))
+            continue;
         struct other_crl *crl = &core->other_crls[core->n_other_crls++];
         memcpy(crl->digits, frame->digits, sizeof(crl->digits));
         put_whole(&crl->der, buf_view(&frame->before), entries, buf_view(&frame->behind));
@@ -102,7 +120,7 @@ bool crl_of(const struct den_core *core, struct view digits, struct view *ret_de
         return true;
     }
     for (size_t i = 0; i < core->n_other_crls; i++)
-        if (view_eq_text(digits, core->other_crls[i].digits)) {
+        if (view_eq_text(digits, core->other_crls[i].digits) && is_listed(core, digits)) {
             *ret_der = buf_view(&core->other_crls[i].der);
             return true;
         }
