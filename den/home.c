@@ -11,6 +11,7 @@
 #include "den/rollover.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum { MAX_CSR_FILE = 16 * 1024, MAX_ANCHOR = 64 };
@@ -187,20 +188,31 @@ static bool read_all(struct home *home, struct err *err)
 }
 
 /* What is listed and not here is in a newer folder: this one is from a backup that is older than the rollover. */
-static const char sign_remedy[] =
-    "this folder is older than that manifest: put the newer sign.N.key here; if it is gone, "
-    "`warren-den rollover replace --what den-sign` (warren-den(8), RESTORING)";
-static const char intermediate_remedy[] =
-    "this folder is older than that manifest: put the newer intermediate.N.key and .pem here; if "
-    "they are gone, `warren-den rollover replace --what intermediate` (warren-den(8), RESTORING)";
+#define OLDER   " is older than that manifest: put the newer "
+#define RESTART ", readable for its user, and restart its service (warren-den-signer)"
+#define GONE(what)                                                                                 \
+    "; if it is gone, `warren-den rollover replace --what " what "` (warren-den(8), RESTORING)"
 
-static bool fail_listed(const char *what, const char *remedy, const struct rpc_manifest *m,
+static bool is_separate(const struct home *home)
+{
+    return home->config->signer && *home->config->signer;
+}
+
+static bool fail_listed(const struct home *home, bool is_sign, const struct rpc_manifest *m,
                         struct err *err)
 {
+    static const char *const remedies[2][2] = {
+        { "this folder" OLDER "intermediate.N.key and .pem here" GONE("intermediate"),
+          "this folder" OLDER "sign.N.key here" GONE("den-sign") },
+        { "the signer's folder" OLDER
+          "intermediate.N.key and .pem there" RESTART GONE("intermediate"),
+          "the signer's folder" OLDER "sign.N.key there" RESTART GONE("den-sign") },
+    };
+
     err_set(err, ERR_UNLISTED_KEY,
-            "the signer does not have the %s that manifest %" PRIu64 " lists first", what,
-            m->manifest_no);
-    return err_advise(err, remedy);
+            "the signer does not have the %s that manifest %" PRIu64 " lists first",
+            is_sign ? "den-sign key" : "intermediate", m->manifest_no);
+    return err_advise(err, remedies[is_separate(home)][is_sign]);
 }
 
 /* Only what the root signed counts: with a key or an authority that the manifest does not list first, den would be
@@ -216,9 +228,9 @@ static bool check_listed(const struct home *home, const struct rpc_trust *trust,
     pki_cert_hash(signer_cert(home->signer), hash);
     if (!rpc_trust_den_sign(trust, clock_wall_ms(), &pk) ||
         !view_eq(pk, signer_sign_pk(home->signer)))
-        return fail_listed("den-sign key", sign_remedy, m, err);
+        return fail_listed(home, true, m, err);
     if (m->intermediates.n == 0 || !view_eq(m->intermediates.item[0], VIEW_ARR(hash)))
-        return fail_listed("intermediate", intermediate_remedy, m, err);
+        return fail_listed(home, false, m, err);
     return true;
 }
 
@@ -271,6 +283,55 @@ void home_router_has(struct home *home, uint64_t manifest_no)
         keyring_forget(home->config->state, home->trust);
 }
 
+/* ---- at the start ------------------------------------------------------------------------------------------ */
+
+enum { SIGNER_BACK_WITHIN = 15, SIGNER_LOOK_EVERY = 50 /* ms */ };
+
+/* Whoever runs it starts it again. */
+static bool await_signer(struct home *home, uint64_t until, struct err *err)
+{
+    struct err unused;
+
+    while (!signer_link_look(home->link) || !signer_greet(home->signer, &unused)) {
+        if (clock_mono_ms() >= until) {
+            err_set(err, ERR_BUSY,
+                    "the signer was asked to open its folder anew, and is not back after %d s",
+                    SIGNER_BACK_WITHIN);
+            return err_advise(err, "start its service (warren-den-signer) again, and then den; the "
+                                   "signer's log says why it does not start");
+        }
+        poll(NULL, 0, SIGNER_LOOK_EVERY);
+    }
+    return true;
+}
+
+/* One that ran on while den was stopped has the keys of its own start: nobody told it of a rollover. */
+static bool re_open_signer(struct home *home, struct err *err)
+{
+    uint64_t until = clock_mono_ms() + SIGNER_BACK_WITHIN * SECOND_MS;
+    struct err unused;
+
+    log_event(LOG_INFO, "signer.re_open", "manifest=%" PRIu64, rpc_trust_manifest_no(home->trust));
+    /* whether it is back already is seen by looking */
+    return signer_re_open(home->signer, &unused) || await_signer(home, until, err);
+}
+
+static bool agree_with_signer(struct home *home, struct err *err)
+{
+    const struct rpc_manifest *m = rpc_trust_manifest(home->trust);
+    struct err why = { 0 };
+
+    if (!check_listed(home, home->trust, &why)) {
+        if (why.code != ERR_UNLISTED_KEY || !is_separate(home)) {
+            *err = why;
+            return false;
+        }
+        if (!re_open_signer(home, err) || !check_listed(home, home->trust, err))
+            return false;
+    }
+    return signer_keep(home->signer, m->intermediates.item, m->intermediates.n, err);
+}
+
 bool home_open(const struct den_config *config, struct home **ret_home, struct err *err)
 {
     _cleanup_(home_freep) struct home *home = mem_new(struct home);
@@ -283,7 +344,7 @@ bool home_open(const struct den_config *config, struct home **ret_home, struct e
     if (file_exists(home->list_path) &&
         !file_read(home->list_path, PKI_MAX_CRL, &home->crl_kept, err))
         return false;
-    if (!read_all(home, err) || !check_listed(home, home->trust, err))
+    if (!read_all(home, err) || !agree_with_signer(home, err))
         return false;
     if (config->passphrase)
         buf_wipe(config->passphrase);

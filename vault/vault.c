@@ -132,7 +132,10 @@ static bool is_among(const struct pki_ca *ca, struct view hashes)
 static void forget(struct vault *v, size_t at)
 {
     struct vault_keys *keys = &v->keys;
+    char digits[PKI_KEY_DIGITS + 1];
 
+    pki_cert_key_digits(pki_ca_cert(vault_issuer(v, at)), digits);
+    log_event(LOG_INFO, "signer.key.forgotten", "what=intermediate key=%s", digits);
     vault_list_forget(v, at);
     vault_ocsp_forget(v, at);
     pki_ca_free(keys->others[at - 1]);

@@ -6,14 +6,16 @@ import glob
 import json
 import os
 import pwd
+import re
 import shutil
 import struct
 import threading
 import time
 
 import tap
-from network import PATIENCE, run
+from network import PATIENCE, free_port, run
 
+HTTP = free_port()
 DEN, SIGNER = (pwd.getpwnam(name) for name in ("daemon", "nobody"))
 CALL_OPEN, CALL_RENAME, KILL = 4, 8, 255
 
@@ -72,6 +74,8 @@ def make(net):
     os.mkdir(net.path("run"))
     os.chown(net.path("run"), SIGNER.pw_uid, -1)
     net.init()
+    with open(conf(net), "a", encoding="ascii") as f:
+        f.write(f"http = 127.0.0.1:{HTTP}\n")
     os.chmod(net.path("den"), 0o700)
     os.makedirs(net.path("root"), 0o700)
     os.rename(net.path("den/root.key"), net.path("root/root.key"))  # root's own, and nobody else's
@@ -263,6 +267,71 @@ def and_back_again(net):
     tap.check(keys(net, "den-signer") == had, f"the signer has {keys(net, 'den-signer')}")
     net.join("dora")
     tap.check(issuer(net, "dora") == before, "a new certificate is of the one that was taken back")
+
+
+def beside_a_stopped_den(net, step, *words):
+    """The signer runs on: nobody but den tells it, when that starts."""
+    net.den.stop()
+    rollover(net, step, *words, "--anyway")
+    seen = len(net.signer.err)
+    start_den(net)
+    heard(net, 0)
+    run(net.warren("dora", "call", "network.whoami"))
+    return seen
+
+
+def served(net, path):
+    return run(["curl", "-sS", "-o", net.path("served"), "-w", "%{http_code}", f"http://127.0.0.1:{HTTP}{path}"]).stdout
+
+
+def key_in_use(net):
+    """The first digits of its identifier, of the intermediate that den signs with."""
+    tap.check(served(net, "/ca") == "200", "there is no /ca")
+    text = run(["openssl", "x509", "-inform", "DER", "-in", net.path("served"), "-noout", "-ext", "subjectKeyIdentifier"]).stdout
+    return re.search(r"([0-9A-F]{2}:)+[0-9A-F]{2}", text).group(0).replace(":", "").lower()[:16]
+
+
+def lists(net, *keys_of):
+    return [served(net, "/crl/" + digits) for digits in keys_of]
+
+
+@as_root
+def den_was_stopped_for_each_step(net):
+    """The signer has the keys of its own start: den has them opened anew, and forgotten, when it starts."""
+    old = key_in_use(net)
+    beside_a_stopped_den(net, "stage")
+    before = net.signer
+    beside_a_stopped_den(net, "switch")
+    before.wait_line(before.err, r"event=signer\.leaves")
+    new = key_in_use(net)
+    tap.check(new != old, "the one in use is the one before")
+    tap.check(lists(net, old, new) == ["200", "200"], f"until it is retired each has a list: {lists(net, old, new)}")
+    seen = beside_a_stopped_den(net, "retire")
+    net.signer.wait_line(net.signer.err, rf"event=signer\.key\.forgotten .*key={old}", seen)
+    tap.check(lists(net, old, new) == ["404", "200"], f"of the retired one and of the one in use: {lists(net, old, new)}")
+    for what in ("intermediate", "den-sign"):
+        beside_a_stopped_den(net, "replace", "--what", what, "--reason", "key-compromise")
+    newest = key_in_use(net)
+    tap.check(newest != new and lists(net, new, newest) == ["404", "200"], f"of the replaced one and of its next: {lists(net, new, newest)}")
+    check_owners(net)
+
+
+@as_root
+def what_to_do_is_said_when_the_signers_folder_is_older(net):
+    net.den.stop()
+    run(["cp", "-a", net.path("den-signer"), net.path("older")])
+    rollover(net, "replace", "--reason", "key-compromise")
+    os.rename(net.path("den-signer"), net.path("newer"))
+    os.rename(net.path("older"), net.path("den-signer"))
+    argv = [program(net, "warren-den"), "run", "--config", conf(net)]
+    said = run(argv, wanted=1, user=DEN.pw_uid, group=DEN.pw_gid, extra_groups=[]).stderr
+    for part in (f"the signer does not have the intermediate that manifest {status(net)['manifest']} lists first", "the signer's folder is older than that manifest",
+                 "put the newer intermediate.N.key and .pem there", "restart its service"):
+        tap.check_in(part, said)
+    run(["rm", "-rf", net.path("den-signer")])
+    os.rename(net.path("newer"), net.path("den-signer"))
+    start_den(net)
+    heard(net, 0)
 
 
 @as_root
