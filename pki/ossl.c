@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#undef pki_err
+
 /* Of a key that is elsewhere (remote.c): OpenSSL puts reasons of its own on top of it. */
 static bool take_remote(struct err *ret_err)
 {
