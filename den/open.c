@@ -48,6 +48,7 @@ void open_free(struct open *open)
     buf_free(&open->accept);
     buf_free(&open->accept_ice);
     buf_free(&open->first);
+    buf_free(&open->who);
     buf_free(&open->accept_first);
     buf_free(&open->permit);
     free(open);

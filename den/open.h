@@ -30,6 +30,8 @@ struct open {
     bool wants_progress, is_ringing, is_granted, must_ask, is_live, has_left;
     struct store_identity a, b;
     struct buf dial, ice, grant, accept, accept_ice;
+    struct buf who; /* of the caller, for the called side; or empty */
+    uint8_t who_sig[SIG_SIZE];
     struct buf first, accept_first; /* the link's first packets, each a msgpack array; or empty */
     char caller[TEXT_ID];           /* as the router says */
     uint8_t dial_sig[SIG_SIZE], grant_sig[SIG_SIZE], accept_sig[SIG_SIZE];
@@ -89,7 +91,9 @@ void open_end_ends(struct den_core *core, struct view sid, const char *a_id, con
 /* ---- permit.c ---------------------------------------------------------------------------------------- */
 
 void permit_make(struct open *open); /* where the rule says so */
-/* who.c: appends what its called side is told of the caller, [bytes, signature] (RPC_W_WHO), or nil. */
+/* who.c: what is to be signed and told to the called side of the caller (RPC_W_WHO), into open->who; false: there is nothing. Then
+ * [bytes, signature], or nil, is appended. */
+bool who_write(struct open *open);
 void who_put(const struct open *open, struct buf *to);
 void permit_put(const struct open *open, struct buf *to); /* [P, signature] or nil */
 

@@ -304,13 +304,12 @@ static bool take_sig(struct vault_in *in, uint8_t ret_sig[SIG_SIZE], struct err 
     return true;
 }
 
-static void put_statements(struct buf *request, enum rpc_word word,
-                           const struct signer_statement *items, size_t n)
+static void put_statements(struct buf *request, const struct signer_statement *items, size_t n)
 {
     buf_put_u8(request, VAULT_STATEMENTS);
     buf_put_u16(request, (uint16_t)n);
     for (size_t i = 0; i < n; i++) {
-        buf_put_u8(request, (uint8_t)word);
+        buf_put_u8(request, (uint8_t)items[i].word);
         vault_put(request, buf_view(&items[i].bytes));
     }
 }
@@ -348,8 +347,8 @@ static void signing_free(struct flight *flight)
     free(CONTAINER(flight, struct signing, flight));
 }
 
-void signer_sign_soon(struct signer *s, enum rpc_word word, struct signer_statement *items,
-                      size_t n, signer_on_signed *done, void *user)
+void signer_sign_soon(struct signer *s, struct signer_statement *items, size_t n,
+                      signer_on_signed *done, void *user)
 {
     struct signing *signing = mem_new(struct signing);
     _buf_ request = { 0 };
@@ -362,7 +361,7 @@ void signer_sign_soon(struct signer *s, enum rpc_word word, struct signer_statem
     signing->user = user;
     for (size_t i = 0; i < n; i++)
         items[i].err = (struct err){ 0 };
-    put_statements(&request, word, items, n);
+    put_statements(&request, items, n);
     signer_take_off(s, &request, &signing->flight);
 }
 
@@ -372,7 +371,9 @@ bool signer_sign_all(struct signer *s, enum rpc_word word, struct signer_stateme
     _buf_ request = { 0 }, answer = { 0 };
     struct vault_in in;
 
-    put_statements(&request, word, items, n);
+    for (size_t i = 0; i < n; i++)
+        items[i].word = word;
+    put_statements(&request, items, n);
     if (!signer_ask(s, &request, &answer, &in, err))
         return false;
     for (size_t i = 0; i < n; i++)

@@ -73,7 +73,8 @@ bool signer_keep(struct signer *signer, const struct view *listed, size_t n, str
 bool signer_sign(struct signer *signer, enum rpc_word word, const void *statement,
                  struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err);
 struct signer_statement {
-    struct buf bytes; /* the caller's */
+    enum rpc_word word; /* signer_sign_soon() */
+    struct buf bytes;   /* the caller's */
     uint8_t sig[SIG_SIZE];
     struct err err; /* signer_sign_soon(): code ERR_NONE: it was signed */
 };
@@ -84,8 +85,8 @@ bool signer_sign_all(struct signer *signer, enum rpc_word word, struct signer_st
 /* Each by itself, without waiting, at most VAULT_MAX_BATCH: `done` hears of it by signer_look(), unless the signer was made
  * to forget. The items stay until then. */
 typedef void signer_on_signed(void *user, struct signer_statement *items, size_t n);
-void signer_sign_soon(struct signer *signer, enum rpc_word word, struct signer_statement *items,
-                      size_t n, signer_on_signed *done, void *user);
+void signer_sign_soon(struct signer *signer, struct signer_statement *items, size_t n,
+                      signer_on_signed *done, void *user);
 
 /* Another signature of den-sign under a statement about a new key, which an earlier one signed. */
 bool signer_re_sign(struct signer *signer, struct view k, struct view sig,

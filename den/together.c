@@ -18,9 +18,10 @@ struct together {
 struct minting {
     struct list node;
     struct den_core *core;
-    size_t n;
-    struct signer_statement items[MAX_TOGETHER];
-    struct open *opens[MAX_TOGETHER]; /* NULL: it has failed meanwhile */
+    size_t n, n_items;
+    struct signer_statement items[2 * MAX_TOGETHER]; /* the grants, then what is said of callers */
+    struct open *opens[MAX_TOGETHER];                /* NULL: it has failed meanwhile */
+    size_t of[MAX_TOGETHER];                         /* items[n + i] is about opens[of[i]] */
 };
 
 struct together *together_new(void)
@@ -36,11 +37,11 @@ struct together *together_new(void)
 static void minting_free(struct minting *m)
 {
     list_remove(&m->node);
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 0; i < m->n; i++)
         if (m->opens[i])
             m->opens[i]->minted = NULL;
+    for (size_t i = 0; i < m->n_items; i++)
         buf_free(&m->items[i].bytes);
-    }
     free(m);
 }
 
@@ -176,10 +177,28 @@ static bool record(struct den_core *core, struct batch *batch, struct err *err)
 
 /* ---- signing -------------------------------------------------------------------------------------- */
 
+/* The call goes without what could not be signed. */
+static void take_whos(struct minting *m)
+{
+    for (size_t i = m->n; i < m->n_items; i++) {
+        struct open *open = m->opens[m->of[i - m->n]];
+        if (!open)
+            continue;
+        if (m->items[i].err.code == ERR_NONE) {
+            memcpy(open->who_sig, m->items[i].sig, SIG_SIZE);
+            continue;
+        }
+        log_event(LOG_ERROR, "who.not_signed", "sid=%s cause=%s", open->sid,
+                  log_quote_text(m->items[i].err.text));
+        buf_free(&open->who);
+    }
+}
+
 static void on_minted(void *user, _unused_ struct signer_statement *items, _unused_ size_t n)
 {
     struct minting *m = user;
 
+    take_whos(m);
     for (size_t i = 0; i < m->n; i++) {
         struct open *open = m->opens[i];
         if (!open)
@@ -202,10 +221,19 @@ static void mint(struct den_core *core, struct open *const *opens, size_t n)
     list_append(&core->together->mintings, &m->node);
     for (size_t i = 0; i < n; i++, m->n++) {
         m->opens[i] = opens[i];
+        m->items[i].word = RPC_W_GRANT;
         m->items[i].bytes = buf_dup(buf_view(&opens[i]->grant));
         opens[i]->minted = &m->opens[i];
     }
-    signer_sign_soon(core->c.signer, RPC_W_GRANT, m->items, m->n, on_minted, m);
+    m->n_items = m->n;
+    for (size_t i = 0; i < n; i++) {
+        if (!who_write(opens[i]))
+            continue;
+        m->of[m->n_items - m->n] = i;
+        m->items[m->n_items].word = RPC_W_WHO;
+        m->items[m->n_items++].bytes = buf_dup(buf_view(&opens[i]->who));
+    }
+    signer_sign_soon(core->c.signer, m->items, m->n_items, on_minted, m);
 }
 
 /* ---- and on --------------------------------------------------------------------------------------- */
