@@ -2,92 +2,27 @@
 #include "ice/portmap.h"
 #include "ice/source.h"
 
+#include "base/key.h"
 #include "base/mem.h"
 #include "base/own.h"
-#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST_MS = 250, TRIES = 5, ADDRESS_OP = 128, MAP_UDP_OP = 129, MAX_ROUTES = 65536 };
-
-/* ---- no I/O ---- */
-
-bool portmap_read(struct view d, struct portmap_answer *ret)
-{
-    struct portmap_answer a = { 0 };
-    uint8_t version, op;
-    uint16_t result;
-    uint32_t epoch;
-    struct view address;
-
-    if (!view_take_u8(&d, &version) || !view_take_u8(&d, &op) || !view_take_u16(&d, &result) ||
-        !view_take_u32(&d, &epoch) || version != 0 || result != 0)
-        return false;
-    if (op == ADDRESS_OP) {
-        a.is_address = true;
-        if (!view_take(&d, 4, &address) || d.len)
-            return false;
-        memcpy(a.address, address.data, 4);
-    } else if (op != MAP_UDP_OP || !view_take_u16(&d, &a.inner) || !view_take_u16(&d, &a.outer) ||
-               !view_take_u32(&d, &a.life_s) || d.len || a.outer == 0 || a.life_s == 0) {
-        return false;
-    }
-    *ret = a;
-    return true;
-}
-
-void portmap_write(uint16_t inner, uint16_t outer, uint32_t life_s, uint8_t to[PORTMAP_ASK])
-{
-    _buf_ bytes = { 0 };
-
-    buf_put_u16(&bytes, 1); /* version 0, map UDP */
-    buf_put_u16(&bytes, 0);
-    buf_put_u16(&bytes, inner);
-    buf_put_u16(&bytes, outer);
-    buf_put_u32(&bytes, life_s);
-    memcpy(to, bytes.data, PORTMAP_ASK);
-}
-
-/* "eth0\t00000000\t0101A8C0\t0003..." : the address as the machine's own number, in hexadecimal. */
-bool portmap_gateway(struct view text, uint8_t ret_address[4])
-{
-    _free_ char *copy = view_dup_text(text);
-    char *rest = copy, *line;
-
-    while ((line = strsep(&rest, "\n"))) {
-        unsigned to, gateway, flags;
-        char name[32];
-
-        if (sscanf(line, "%31s %x %x %x", name, &to, &gateway, &flags) != 4 || to != 0 ||
-            !(flags & 2) || gateway == 0)
-            continue;
-        memcpy(ret_address, &gateway, 4);
-        return true;
-    }
-    return false;
-}
-
-bool portmap_is_outer(const uint8_t a[4])
-{
-    return !(a[0] == 0 || a[0] == 10 || a[0] == 127 || a[0] >= 224 ||
-             (a[0] == 100 && (a[1] & 0xc0) == 64) || (a[0] == 172 && (a[1] & 0xf0) == 16) ||
-             (a[0] == 192 && a[1] == 168) || (a[0] == 169 && a[1] == 254));
-}
-
-/* ---- the socket ---- */
+enum { FIRST_MS = 250, TRIES = 6, LEAST_RENEW_S = 4, MAX_ROUTES = 65536 };
 
 struct ice_portmap {
     GMainContext *context;
     GSource *readable, *timer;
     int fd;
-    uint16_t port, outer;
-    char address[INET_ADDRSTRLEN]; /* the outer one; "": not known */
+    enum portmap_version version;    /* that is asked with */
+    bool is_settled;                 /* a port came by it; until then they take turns */
+    bool was_told;                   /* by the router that it is the wrong one */
+    struct portmap_question mapping; /* outer, outer_address: 0: not known */
     unsigned n_tries;
     guint pause;
     ice_on_portmap *on_mapped;
@@ -97,19 +32,26 @@ struct ice_portmap {
 static void ask(const struct ice_portmap *portmap, uint32_t life_s)
 {
     static const uint8_t address[2] = { 0, 0 };
-    uint8_t map[PORTMAP_ASK];
+    struct portmap_question q = portmap->mapping;
+    uint8_t bytes[PORTMAP_MAX_ASK];
+    size_t len;
 
-    portmap_write(portmap->port, life_s ? portmap->outer : 0, life_s, map);
-    if (life_s)
+    q.life_s = life_s;
+    if (!life_s) {
+        q.outer = 0;
+        memset(q.outer_address, 0, sizeof(q.outer_address));
+    } else if (portmap->version == PORTMAP_PMP) {
         (void)!send(portmap->fd, address, sizeof(address), 0);
-    (void)!send(portmap->fd, map, sizeof(map), 0);
+    }
+    len = portmap_write(portmap->version, &q, bytes);
+    (void)!send(portmap->fd, bytes, len, 0);
 }
 
 void ice_portmap_free(struct ice_portmap *portmap)
 {
     if (!portmap)
         return;
-    if (portmap->outer)
+    if (portmap->mapping.outer)
         ask(portmap, 0);
     source_drop(&portmap->readable);
     source_drop(&portmap->timer);
@@ -128,47 +70,106 @@ static void wait_for(struct ice_portmap *portmap, guint ms)
     g_source_attach(portmap->timer, portmap->context);
 }
 
+static enum portmap_version other(enum portmap_version version)
+{
+    return version == PORTMAP_PCP ? PORTMAP_PMP : PORTMAP_PCP;
+}
+
+/* Routers that do not know a version are to say so (RFC 6886, 3.5; RFC 6887, 9); those that are silent are asked with the other one. */
 static gboolean on_timer(gpointer user)
 {
     struct ice_portmap *portmap = user;
 
-    if (portmap->n_tries++ == TRIES)
+    if (portmap->n_tries == TRIES)
         return G_SOURCE_REMOVE; /* no such router */
+    if (portmap->n_tries++ > 0 && !portmap->is_settled && !portmap->was_told)
+        portmap->version = other(portmap->version);
     ask(portmap, PORTMAP_LIFE_S);
     wait_for(portmap, portmap->pause);
     portmap->pause *= 2;
     return G_SOURCE_REMOVE;
 }
 
+/* Once: whoever says it of both has none. */
+static void use_other(struct ice_portmap *portmap, enum portmap_version version)
+{
+    if (portmap->is_settled || portmap->was_told)
+        return;
+    portmap->was_told = true;
+    if (version == portmap->version)
+        return;
+    portmap->version = version;
+    portmap->n_tries = 0;
+    portmap->pause = FIRST_MS;
+    wait_for(portmap, 0);
+}
+
+static void renew_in_time(struct ice_portmap *portmap, uint32_t life_s)
+{
+    uint32_t wait_s = (life_s < PORTMAP_LIFE_S ? life_s : PORTMAP_LIFE_S) / 2;
+
+    portmap->n_tries = 0;
+    portmap->pause = FIRST_MS;
+    wait_for(portmap, (wait_s > LEAST_RENEW_S ? wait_s : LEAST_RENEW_S) * 1000);
+}
+
+/* Of the mapping that was asked for, and by the version that gave it. */
+static bool is_ours(const struct ice_portmap *portmap, const struct portmap_answer *a)
+{
+    const struct portmap_question *m = &portmap->mapping;
+
+    if (a->has_port && a->inner != m->inner)
+        return false;
+    if (a->version == PORTMAP_PCP && memcmp(a->nonce, m->nonce, PORTMAP_NONCE) != 0)
+        return false;
+    return !portmap->is_settled || a->version == portmap->version;
+}
+
+static void note(struct ice_portmap *portmap, const struct portmap_answer *a)
+{
+    struct portmap_question *m = &portmap->mapping;
+
+    if (a->has_address && portmap_is_outer(a->address))
+        memcpy(m->outer_address, a->address, sizeof(m->outer_address));
+    if (!a->has_port)
+        return;
+    portmap->is_settled = true;
+    portmap->version = a->version;
+    m->outer = a->outer;
+    m->life_s = a->life_s;
+}
+
 static void take(struct ice_portmap *portmap, const struct portmap_answer *a)
 {
-    bool was_known = portmap->outer && portmap->address[0];
-    uint16_t outer = portmap->outer;
-    char address[INET_ADDRSTRLEN];
+    const struct portmap_question before = portmap->mapping, *m = &portmap->mapping;
+    bool was_known = before.outer && before.outer_address[0];
+    char text[INET_ADDRSTRLEN];
 
-    memcpy(address, portmap->address, sizeof(address));
-    if (a->is_address && portmap_is_outer(a->address))
-        inet_ntop(AF_INET, a->address, portmap->address, sizeof(portmap->address));
-    if (!a->is_address && a->inner == portmap->port)
-        portmap->outer = a->outer;
-    if (!portmap->outer || portmap->address[0] == '\0')
+    note(portmap, a);
+    if (!m->outer || !m->outer_address[0])
         return;
-    portmap->n_tries = 0; /* it is renewed in time */
-    portmap->pause = FIRST_MS;
-    wait_for(portmap, PORTMAP_LIFE_S / 2 * 1000);
-    if (!was_known || outer != portmap->outer || strcmp(address, portmap->address) != 0)
-        portmap->on_mapped(portmap->user, portmap->address, portmap->outer);
+    if (a->has_port || !was_known) /* of two answers the address alone keeps no port */
+        renew_in_time(portmap, m->life_s);
+    if (was_known && before.outer == m->outer &&
+        memcmp(before.outer_address, m->outer_address, sizeof(m->outer_address)) == 0)
+        return;
+    inet_ntop(AF_INET, m->outer_address, text, sizeof(text));
+    portmap->on_mapped(portmap->user, text, m->outer);
 }
 
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
 {
     struct ice_portmap *portmap = user;
     struct portmap_answer answer;
-    uint8_t bytes[64];
+    uint8_t bytes[PORTMAP_MAX_ANSWER + 1];
     ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
 
     (void)condition;
-    if (n > 0 && portmap_read(VIEW(bytes, (size_t)n), &answer))
+    if (n <= 0 || !portmap_read(VIEW(bytes, (size_t)n), &answer))
+        return G_SOURCE_CONTINUE;
+    if (answer.is_other)
+        use_other(portmap, answer.version);
+    else if (is_ours(portmap, &answer))
         take(portmap, &answer);
     return G_SOURCE_CONTINUE;
 }
@@ -207,18 +208,17 @@ static int open_socket(const char *local)
     return -1;
 }
 
-struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port,
-                                    ice_on_portmap *on_mapped, void *user)
+struct ice_portmap *ice_portmap_over(void *context, int fd, const uint8_t local[4], uint16_t port,
+                                     ice_on_portmap *on_mapped, void *user)
 {
-    int fd = open_socket(local);
-    struct ice_portmap *portmap;
+    struct ice_portmap *portmap = mem_new(struct ice_portmap);
 
-    if (fd < 0)
-        return NULL;
-    portmap = mem_new(struct ice_portmap);
     portmap->context = g_main_context_ref(context);
     portmap->fd = fd;
-    portmap->port = port;
+    portmap->version = PORTMAP_PCP;
+    memcpy(portmap->mapping.local, local, 4);
+    random_bytes(portmap->mapping.nonce, PORTMAP_NONCE);
+    portmap->mapping.inner = port;
     portmap->pause = FIRST_MS;
     portmap->on_mapped = on_mapped;
     portmap->user = user;
@@ -227,4 +227,16 @@ struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t p
     g_source_attach(portmap->readable, portmap->context);
     wait_for(portmap, 0);
     return portmap;
+}
+
+struct ice_portmap *ice_portmap_new(void *context, const char *local, uint16_t port,
+                                    ice_on_portmap *on_mapped, void *user)
+{
+    uint8_t address[4];
+    int fd = open_socket(local);
+
+    if (fd < 0)
+        return NULL;
+    inet_pton(AF_INET, local, address);
+    return ice_portmap_over(context, fd, address, port, on_mapped, user);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A home router that gives ports away (NAT-PMP, by miniupnpd): between two symmetric NATs, which let no direct path through, there is one then."""
+"""A home router that gives ports away (PCP or NAT-PMP, by miniupnpd): between two symmetric NATs, which let no direct path through, there is one then."""
+import re
 import shutil
 import subprocess
 import time
@@ -47,6 +48,30 @@ secure_mode=yes
 allow 1024-65535 192.168.0.0/16 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 """
+# What it is asked: by the version that a message begins with. One that is not to be known is not heard.
+ASKED = """table inet asked {{
+  chain input {{
+    type filter hook input priority -10; policy accept;
+    iifname lan0 udp dport 5351 @th,64,8 2 counter {pcp}
+    iifname lan0 udp dport 5351 @th,64,8 0 counter {pmp}
+  }}
+}}
+"""
+
+
+def count(side, pcp=True, pmp=True):
+    reach.lab.nft(side + "nat", ASKED.format(pcp="accept" if pcp else "drop", pmp="accept" if pmp else "drop"))
+
+
+def inside_nat(side, *words):
+    return labnet.run(["nsenter", f"--net=/run/netns/{reach.lab.netns(side + 'nat')}", *words])
+
+
+def asked(side):
+    """How many messages of PCP and of NAT-PMP came; from now on they are not counted."""
+    rules = inside_nat(side, "nft", "list", "table", "inet", "asked")
+    inside_nat(side, "nft", "delete", "table", "inet", "asked")
+    return [int(n) for n in re.findall(r"counter packets (\d+)", rules)]
 
 
 def give_ports(side):
@@ -63,9 +88,24 @@ def give_ports(side):
 
 def mappings(side):
     """The rules that miniupnpd made."""
-    netns = reach.lab.netns(side + "nat")
-    rules = labnet.run(["nsenter", f"--net=/run/netns/{netns}", "nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd"])
+    rules = inside_nat(side, "nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd")
     return [line.strip() for line in rules.splitlines() if "dnat" in line]
+
+
+def over_a_port(side):
+    """A direct link over one that the router of that side gave, and takes back."""
+    bob = reach.wait()
+    alice = reach.warren("alice", "chat", reach.net.ids["bob"])
+    alice.wait_line(alice.err, "^path direct")
+    tap.check(len(mappings(side)) == 1, f"{mappings(side)}")
+    alice.write("over a port that was given\n")
+    bob.wait_line(bob.out, "that was given$")
+    alice.stop()
+    bob.stop()
+    until = time.monotonic() + 10
+    while mappings(side) and time.monotonic() < until:  # given back when the link is closed
+        time.sleep(0.2)
+    tap.check(not mappings(side), f"not given back: {mappings(side)}")
 
 
 @tap.test
@@ -76,18 +116,16 @@ def two_symmetric_ones_of_which_one_gives_a_port(_):
     tap.check(reach.talk()["last"] == "relay", "a direct path without any port")
     daemon = give_ports("left")
     try:
-        bob = reach.wait()
-        alice = reach.warren("alice", "chat", reach.net.ids["bob"])
-        alice.wait_line(alice.err, "^path direct")
-        tap.check(len(mappings("left")) == 1, f"{mappings('left')}")
-        alice.write("over a port that was given\n")
-        bob.wait_line(bob.out, "that was given$")
-        alice.stop()
-        bob.stop()
-        until = time.monotonic() + 10
-        while mappings("left") and time.monotonic() < until:  # given back when the link is closed
-            time.sleep(0.2)
-        tap.check(not mappings("left"), f"not given back: {mappings('left')}")
+        count("left")
+        over_a_port("left")
+        n_pcp, n_pmp = asked("left")
+        tap.check(n_pcp >= 2 and n_pmp == 0, f"{n_pcp} of PCP, {n_pmp} of NAT-PMP")
+        count("left", pcp=False)
+        over_a_port("left")
+        n_pcp, n_pmp = asked("left")
+        tap.check(n_pcp and n_pmp >= 3, f"PCP is dropped: {n_pcp} of it, {n_pmp} of NAT-PMP")
+        count("left", pmp=False)
+        over_a_port("left")
     finally:
         daemon.terminate()
         daemon.wait()
