@@ -207,8 +207,10 @@ static void read_line(struct reading *r, unsigned line, struct view text)
         const struct conf_option *option = &r->options[i];
         if (!view_eq_text(key, option->name))
             continue;
-        if (r->seen[i])
+        if (r->seen[i]) { /* the first one stays: what is wrong with it is told at its line */
             complain(r, line, "%s: given twice", option->name);
+            return;
+        }
         r->seen[i] = true;
         if (value.len == 0 && r->takes_nothing && option->fallback && !*option->fallback)
             return; /* none, as when it is not given */

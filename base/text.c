@@ -122,6 +122,14 @@ size_t text_utf8_sequence(const uint8_t *s, size_t len)
     return n;
 }
 
+bool text_is_printable(struct view text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < 0x20 || text.data[i] > 0x7e)
+            return false;
+    return true;
+}
+
 bool text_is_utf8(struct view text)
 {
     size_t i = 0;

@@ -15,8 +15,9 @@ void text_put_base32(struct buf *to, struct view bytes);
 bool text_read_base32(struct view text, uint8_t *to, size_t size, size_t *ret_bad_at);
 
 bool text_read_u64(struct view text,
-                   uint64_t *ret_n); /* decimal digits alone, no sign, no overflow */
-bool text_is_utf8(struct view text); /* RFC 3629, no surrogates */
+                   uint64_t *ret_n);      /* decimal digits alone, no sign, no overflow */
+bool text_is_utf8(struct view text);      /* RFC 3629, no surrogates */
+bool text_is_printable(struct view text); /* ASCII, 0x20 to 0x7e */
 /* Length of the well-formed UTF-8 sequence at the front of `len` bytes (at least one), 0 when there is none. */
 size_t text_utf8_sequence(const uint8_t *s, size_t len);
 

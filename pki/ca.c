@@ -247,11 +247,9 @@ void pki_ca_free(struct pki_ca *ca)
 {
     if (!ca)
         return;
-    pki_own_free(ca->own);
-    pki_throwaway_free(ca->throwaway);
+    pki_desk_free(ca->desk);
     pki_cert_free(ca->cert);
     pki_key_free(ca->key);
-    free(ca->network);
     free(ca);
 }
 
@@ -267,27 +265,54 @@ const struct pki_key *pki_ca_key(const struct pki_ca *ca)
 
 /* ---- leaves ----------------------------------------------------------------------------- */
 
-/* Neither changes: it is looked at once. */
-static bool check_network(struct pki_ca *ca, const char *network, struct err *err)
+struct pki_desk *pki_desk_new(const struct pki_ca *ca)
 {
-    if (ca->network && strcmp(ca->network, network) == 0)
+    struct pki_desk *desk = mem_new(struct pki_desk);
+
+    desk->ca = ca;
+    desk->own = pki_own_new(ca->key);
+    desk->throwaway = pki_throwaway_new();
+    return desk;
+}
+
+void pki_desk_free(struct pki_desk *desk)
+{
+    if (!desk)
+        return;
+    pki_own_free(desk->own);
+    pki_throwaway_free(desk->throwaway);
+    free(desk->network);
+    free(desk);
+}
+
+struct pki_desk *pki_ca_desk(struct pki_ca *ca)
+{
+    ca->desk = ca->desk ? ca->desk : pki_desk_new(ca);
+    return ca->desk;
+}
+
+/* Neither changes: it is looked at once. */
+static bool check_network(struct pki_desk *desk, const char *network, struct err *err)
+{
+    if (desk->network && strcmp(desk->network, network) == 0)
         return true;
     if (!text_is_network(view_text(network)))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s is not the name of a network", network);
-    if (!pki_ext_is_bound(ca->cert->x509, network))
+    if (!pki_ext_is_bound(desk->ca->cert->x509, network))
         return err_set(err, ERR_INVALID_ARGUMENT, "the CA is not constrained to %s", network);
-    free(ca->network);
-    ca->network = mem_text(network);
+    free(desk->network);
+    desk->network = mem_text(network);
     return true;
 }
 
-static bool check_order(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                        struct err *err)
+static bool check_order(struct pki_desk *desk, const struct pki_csr *csr,
+                        const struct pki_order *order, struct err *err)
 {
+    const struct pki_ca *ca = desk->ca;
     enum pki_shape shape = PKI_SHAPE_PEER;
     char is[PKI_SPAN_TEXT], may[PKI_SPAN_TEXT];
 
-    if (!check_network(ca, order->network, err))
+    if (!check_network(desk, order->network, err))
         return false;
     if (!pki_shape_of(view_text(order->label), &shape, err))
         return false;
@@ -324,32 +349,32 @@ static bool lint(const struct pki_ask *ask, const struct pki_draft *draft, struc
     return err_wrap(err, "our own certificate");
 }
 
-static bool make_leaf(struct pki_ca *ca, const struct pki_ask *ask, const struct pki_draft *draft,
-                      struct buf *ret_der, struct err *err)
+static bool make_leaf(struct pki_desk *desk, const struct pki_ask *ask,
+                      const struct pki_draft *draft, struct buf *ret_der, struct err *err)
 {
+    enum pki_curve curve = desk->ca->key->curve;
     _buf_ tbs = { 0 }, copy = { 0 }, sig = { 0 };
 
-    ca->own = ca->own ? ca->own : pki_own_new(ca->key);
-    ca->throwaway = ca->throwaway ? ca->throwaway : pki_throwaway_new();
     buf_put_u8(&sig, 0);
     if (!pki_tbs_write(ask, draft, &tbs, err) ||
-        !pki_throwaway_sign(ca->throwaway, buf_view(&tbs), &sig, err))
+        !pki_throwaway_sign(desk->throwaway, buf_view(&tbs), &sig, err))
         return false;
-    put_signed(&copy, buf_view(&tbs), ca->key->curve, buf_view(&sig));
+    put_signed(&copy, buf_view(&tbs), curve, buf_view(&sig));
     if (!lint(ask, draft, buf_view(&copy), err))
         return false;
     sig.len = 1;
-    if (!pki_own_sign_soon(ca->own, signed_part(buf_view(&copy)), &sig, err))
+    if (!pki_own_sign_soon(desk->own, signed_part(buf_view(&copy)), &sig, err))
         return false;
     buf_clear(ret_der);
-    put_signed(ret_der, signed_part(buf_view(&copy)), ca->key->curve, buf_view(&sig));
+    put_signed(ret_der, signed_part(buf_view(&copy)), curve, buf_view(&sig));
     return view_eq(signed_part(buf_view(ret_der)), signed_part(buf_view(&copy))) ||
            err_set(err, ERR_INTERNAL, "what was signed is not what was checked");
 }
 
-bool pki_ca_issue_soon(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                       struct buf *ret_der, struct err *err)
+bool pki_desk_issue(struct pki_desk *desk, const struct pki_csr *csr, const struct pki_order *order,
+                    struct buf *ret_der, struct err *err)
 {
+    const struct pki_ca *ca = desk->ca;
     const struct pki_facts *issuer = &ca->cert->facts;
     struct pki_ask ask = { .shape = (enum pki_shape)order->profile,
                            .issuer = ca->cert,
@@ -363,23 +388,25 @@ bool pki_ca_issue_soon(struct pki_ca *ca, const struct pki_csr *csr, const struc
                                .signer = ca->key,
                                .spki = buf_view(&csr->spki) };
 
-    if (!check_order(ca, csr, order, err))
+    if (!check_order(desk, csr, order, err))
         return false;
     draft.not_before = from > issuer->not_before ? from : issuer->not_before;
     draft.not_after = min_u64(order->now + order->life_ms, issuer->not_after);
     draft.not_after = min_u64(draft.not_after, draft.not_before + pki_shapes[ask.shape].max_life);
-    return make_leaf(ca, &ask, &draft, ret_der, err);
+    return make_leaf(desk, &ask, &draft, ret_der, err);
 }
 
-bool pki_ca_verify(struct pki_ca *ca, struct err *err)
+bool pki_desk_verify(struct pki_desk *desk, struct err *err)
 {
-    return !ca->own || pki_own_verify(ca->own, err);
+    return pki_own_verify(desk->own, err);
 }
 
 bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
                       struct buf *ret_der, struct err *err)
 {
-    if (pki_ca_issue_soon(ca, csr, order, ret_der, err) && pki_ca_verify(ca, err))
+    struct pki_desk *desk = pki_ca_desk(ca);
+
+    if (pki_desk_issue(desk, csr, order, ret_der, err) && pki_desk_verify(desk, err))
         return true;
     buf_clear(ret_der);
     return false;

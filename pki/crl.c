@@ -3,6 +3,7 @@
 #include "pki/crl.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "pki/der.h"
 #include "pki/own.h"
 #include "pki/profile.h"
@@ -159,7 +160,7 @@ bool pki_listing_new(struct pki_ca *ca, const struct pki_list *list, struct pki_
 
     if (!check_list(list, err))
         return false;
-    ca->own = ca->own ? ca->own : pki_own_new(ca->key);
+    pki_ca_desk(ca);
     l->ca = ca;
     l->n_left = list->n_entries;
     l->n_sig = ca->key->curve == PKI_P256 ? 71 : 103;
@@ -229,7 +230,7 @@ bool pki_listing_sign(struct pki_listing *l, struct buf *ret_before, struct buf 
     if (!hash_on(l->tbs, view_sub(buf_view(&l->behind), 0, l->n_tbs_behind)) ||
         EVP_DigestFinal_ex(l->tbs, hash, &len) != 1)
         return pki_err(err, ERR_SYSTEM, "hashing a list");
-    if (!pki_own_sign_hash(l->ca->own, VIEW(hash, len), l->n_sig, &sig, err))
+    if (!pki_own_sign_hash(l->ca->desk->own, VIEW(hash, len), l->n_sig, &sig, err))
         return false;
     if (!hash_on(l->all, buf_view(&l->behind)) || !hash_on(l->all, buf_view(&sig)) ||
         EVP_DigestFinal_ex(l->all, ret_hash, &len) != 1)
@@ -413,6 +414,17 @@ bool pki_crl_is_by(const struct pki_crl *crl, const struct pki_cert *issuer)
     return view_eq(buf_view(&wanted),
                    VIEW(ASN1_STRING_get0_data(octets), (size_t)ASN1_STRING_length(octets))) &&
            X509_NAME_cmp(X509_CRL_get_issuer(crl->crl), X509_get_subject_name(issuer->x509)) == 0;
+}
+
+void pki_crl_key_digits(const struct pki_crl *crl, char ret_digits[PKI_KEY_DIGITS + 1])
+{
+    AUTHORITY_KEYID *of = X509_CRL_get_ext_d2i(crl->crl, NID_authority_key_identifier, NULL, NULL);
+    _buf_ hex = { 0 };
+
+    if (of && of->keyid && ASN1_STRING_length(of->keyid) >= PKI_KEY_DIGITS / 2)
+        text_put_hex(&hex, VIEW(ASN1_STRING_get0_data(of->keyid), PKI_KEY_DIGITS / 2));
+    memcpy(ret_digits, buf_cstr(&hex), hex.len + 1);
+    AUTHORITY_KEYID_free(of);
 }
 
 bool pki_crl_verify(struct pki_crl *crl, const struct pki_cert *issuer, struct err *err)

@@ -37,10 +37,17 @@ struct pki_cert {
 struct pki_ca {
     struct pki_cert *cert;
     struct pki_key *key;
-    struct pki_own *own;             /* of leaves; NULL: none was signed yet */
-    struct pki_throwaway *throwaway; /* signs copies of leaves, which are only looked at */
-    char *network; /* that it was found to be constrained to; NULL: not looked at yet */
+    struct pki_desk *desk; /* pki_ca_desk() */
 };
+
+struct pki_desk {
+    const struct pki_ca *ca;
+    struct pki_own *own;
+    struct pki_throwaway *throwaway; /* signs copies of leaves, which are only looked at */
+    char *network; /* that the CA was found to be constrained to; NULL: not looked at yet */
+};
+/* The CA's own, made when it is first asked for. */
+struct pki_desk *pki_ca_desk(struct pki_ca *ca);
 
 OWN_FREEP(X509, X509)
 OWN_FREEP(X509_REQ, X509_REQ)

@@ -176,11 +176,18 @@ bool pki_ca_issue(struct pki_ca *ca, const struct pki_csr *csr, const struct pki
 bool pki_ca_issue_der(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
                       struct buf *ret_der, struct err *err);
 
-/* For whoever makes many: their signatures are verified together, which is cheaper. None may leave before pki_ca_verify(),
- * nor when it fails: INTERNAL. */
-bool pki_ca_issue_soon(struct pki_ca *ca, const struct pki_csr *csr, const struct pki_order *order,
-                       struct buf *ret_der, struct err *err);
-bool pki_ca_verify(struct pki_ca *ca, struct err *err);
+/* For whoever makes many: their signatures are verified together, which is cheaper, and each thread has a desk of its own.
+ * None may leave before pki_desk_verify(), nor when it fails: INTERNAL. */
+struct pki_desk;
+/* Of a CA that outlives it. Takes some milliseconds. */
+struct pki_desk *pki_desk_new(const struct pki_ca *ca);
+void pki_desk_free(struct pki_desk *desk);
+OWN_FREEP(pki_desk, struct pki_desk)
+/* pki_ca_issue_der(), not verified yet. */
+bool pki_desk_issue(struct pki_desk *desk, const struct pki_csr *csr, const struct pki_order *order,
+                    struct buf *ret_der, struct err *err);
+/* All that were issued since the last time. */
+bool pki_desk_verify(struct pki_desk *desk, struct err *err);
 
 /* SHA-256 by OpenSSL, which uses the processor's instructions, several times as fast as hash_sha256(): for lists of
  * megabytes, and where there is much to hash for everybody. */
@@ -221,6 +228,8 @@ bool pki_crl_read(struct view der, struct pki_crl **ret_crl, struct err *err);
 void pki_crl_free(struct pki_crl *crl);
 OWN_FREEP(pki_crl, struct pki_crl)
 uint64_t pki_crl_number(const struct pki_crl *crl);
+/* Of the key that it says it was signed with (AKI), as pki_cert_key_digits(). */
+void pki_crl_key_digits(const struct pki_crl *crl, char ret_digits[PKI_KEY_DIGITS + 1]);
 /* Its entries, in their order; `each` returns false to stop. */
 typedef bool pki_on_revoked(void *user, const struct pki_revoked *revoked);
 void pki_crl_each(const struct pki_crl *crl, pki_on_revoked *each, void *user);

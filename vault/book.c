@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum { MAX_BOOK = 1 << 30, MAX_LINE = 512, SEAL_HEX = 16, SLOT = 512, N_SLOTS = 2 };
+enum { LAST_WRITTEN = 1 << 20 }; /* bytes: more than one request writes */
 enum { LOCK_TRIES = 150, LOCK_PAUSE = 20 /* ms */ };
 
 static const char head_word[] = "warren-signer-book/1", numbers_word[] = "warren-signer-numbers/1";
@@ -634,6 +635,19 @@ static bool open_files(struct vault_book *book, const char *paths[3], struct err
     return true;
 }
 
+/* The process before may have ended because the disk did not take what it wrote. That is read here all the same, out of memory, and the
+ * system has said so once: a sync alone would succeed (fsync(2)). So what it wrote last is written once more. */
+static bool settle(struct vault_book *book, struct view all, const char *path, struct err *err)
+{
+    size_t from = book->len > LAST_WRITTEN ? (size_t)book->len - LAST_WRITTEN : 0;
+
+    if (book->len < all.len && ftruncate(book->fd, (off_t)book->len) != 0)
+        return err_errno(err, "%s", path);
+    return (write_at(book->fd, view_sub(all, from, (size_t)book->len - from), from) &&
+            fdatasync(book->fd) == 0) ||
+           err_errno(err, "%s", path);
+}
+
 bool vault_book_open(const char *dir, struct vault_book **ret_book, struct err *err)
 {
     _free_ char *path = file_path(dir, book_name), *numbers = file_path(dir, numbers_name),
@@ -648,10 +662,9 @@ bool vault_book_open(const char *dir, struct vault_book **ret_book, struct err *
         return false;
     buf_free(&all); /* its rights are checked; it is read when nobody else writes */
     if (!open_files(book, paths, err) || !file_read_fd(book->fd, MAX_BOOK, &all, err) ||
-        !read_lines(book, buf_view(&all), path, err) || !read_numbers(book, numbers, err))
+        !read_lines(book, buf_view(&all), path, err) || !read_numbers(book, numbers, err) ||
+        !settle(book, buf_view(&all), path, err))
         return false;
-    if (book->len < all.len && ftruncate(book->fd, (off_t)book->len) != 0)
-        return err_errno(err, "%s", path);
     *ret_book = STEAL(book);
     return true;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "rpc/rpc.h"
 #include "vault/serials.h"
 #include "vault/vault.h"
@@ -10,12 +11,17 @@
 /* Of the clock that den goes by: both run on one machine. */
 #define VAULT_SKEW (10 * MINUTE_MS)
 
+enum { VAULT_MAX_DESKS = 1 + VAULT_MAX_HELPERS };
+
 struct vault {
     struct vault_keys keys;
     struct vault_book *book;
     enum vault_trust trust;
     uint64_t now; /* of the request at hand */
     char report[512];
+    struct crew *crew;                       /* NULL: nobody helps */
+    struct pki_desk *desks[VAULT_MAX_DESKS]; /* of keys.ca, one for each of the crew */
+    size_t n_desks;
     struct vault_ocsp *ocsp;
     struct vault_serials *serials;
     /* The list that is being told, as each of vault_issuer() will sign it; the first NULL: none. The others' may be NULL. */
@@ -45,6 +51,7 @@ bool vault_check_beacon(struct vault *v, struct view beacon, struct err *err);
 bool vault_check_netid(struct vault *v, struct view netid, struct err *err);
 bool vault_check_now(struct vault *v, uint64_t at, const char *what, struct err *err);
 
+void vault_open_desks(struct vault *v);
 /* The intermediate in use, then the others that the manifest lists and whose keys are here. */
 struct pki_ca *vault_issuer(const struct vault *v, size_t at);
 size_t vault_n_issuers(const struct vault *v);

@@ -9,13 +9,17 @@
 #include <stdio.h>
 
 enum { MAX_BODY = PKI_MAX_CSR + 256, MAX_URL = 512 };
-#define MOST_OF_A_FRAME (5 * SECOND_MS)
+#define MOST_OF_A_FRAME 500 /* ms */
 
 struct application {
     uint8_t profile;
     char label[VAULT_LABEL + 1];
     struct view csr;                    /* of a router, or of our own OCSP signer */
     struct view body, request, sig, pk; /* of a peer: what it signed; the key that den has for it */
+
+    struct rpc_request r; /* of a peer, if `why` has none */
+    uint8_t body_hash[HASH_SIZE];
+    struct err why;
 };
 
 static void read_application(struct vault_in *in, struct application *a)
@@ -34,21 +38,33 @@ static void read_application(struct vault_in *in, struct application *a)
 
 /* ---- who may have one ------------------------------------------------------------------------------- */
 
+/* Of whatever thread: it touches this application alone. */
+static void open_request(void *user, _unused_ unsigned who, size_t at)
+{
+    struct application *a = (struct application *)user + at;
+
+    if (a->profile != PKI_PEER)
+        return;
+    pki_hash(a->body, a->body_hash);
+    if (!rpc_statement_open(RPC_W_REQUEST, a->pk, a->request, a->sig, &a->r, &a->why))
+        err_wrap(&a->why, "request");
+}
+
 /* R is of the key that the book has for this ID, about this body, and was made lately. */
 static bool check_request(struct vault *v, const struct application *a, struct err *err)
 {
     struct view id = view_text(a->label);
-    struct rpc_request r;
-    uint8_t hash[HASH_SIZE];
+    const struct rpc_request *r = &a->r;
 
-    if (!rpc_statement_open(RPC_W_REQUEST, a->pk, a->request, a->sig, &r, err))
-        return err_wrap(err, "request");
-    pki_hash(a->body, hash);
-    if (!vault_check_netid(v, r.netid, err) || !vault_is_den_sign(v, r.den_pk) ||
-        !view_eq(r.id, id) || !view_eq_text(r.procedure, "den.ca.sign") ||
-        !view_eq(r.body_hash, VIEW_ARR(hash)))
+    if (a->why.code != ERR_NONE) {
+        *err = a->why;
+        return false;
+    }
+    if (!vault_check_netid(v, r->netid, err) || !vault_is_den_sign(v, r->den_pk) ||
+        !view_eq(r->id, id) || !view_eq_text(r->procedure, "den.ca.sign") ||
+        !view_eq(r->body_hash, VIEW_ARR(a->body_hash)))
         return err_set(err, ERR_BAD_STATEMENT, "request of %s: about something else", a->label);
-    return vault_check_beacon(v, r.beacon, err) && vault_check_key(v, id, a->pk, err);
+    return vault_check_beacon(v, r->beacon, err) && vault_check_key(v, id, a->pk, err);
 }
 
 static bool read_body(struct view body, struct view *ret_csr, struct err *err)
@@ -114,20 +130,22 @@ static const struct vault_serial *apply_one(struct vault *v, const struct applic
 bool vault_apply(struct vault *v, struct vault_in *in, struct buf *answer, _unused_ struct err *err)
 {
     uint16_t n = vault_u16(in);
+    _free_ struct application *all = NULL;
 
     if (in->is_bad || n > VAULT_MAX_BATCH) {
         in->is_bad = true;
         return false;
     }
+    all = mem_array(struct application, n + 1);
+    for (uint16_t i = 0; i < n; i++)
+        read_application(in, &all[i]);
+    if (!vault_end(in))
+        return false;
+    crew_run(v->crew, open_request, all, n);
     buf_put_u8(answer, VAULT_YES);
     for (uint16_t i = 0; i < n; i++) {
-        const struct vault_serial *s;
-        struct application a = { 0 };
         struct err why = { 0 };
-        read_application(in, &a);
-        if (in->is_bad)
-            return false;
-        s = apply_one(v, &a, &why);
+        const struct vault_serial *s = apply_one(v, &all[i], &why);
         if (s) {
             buf_put_u8(answer, VAULT_YES);
             vault_put(answer, VIEW(s->serial, s->len));
@@ -136,7 +154,7 @@ bool vault_apply(struct vault *v, struct vault_in *in, struct buf *answer, _unus
         vault_log_refusal(v, "certificate request", &why);
         vault_put_refusal(answer, &why);
     }
-    return vault_end(in);
+    return true;
 }
 
 /* ---- signing ------------------------------------------------------------------------------------------ */
@@ -144,38 +162,71 @@ bool vault_apply(struct vault *v, struct vault_in *in, struct buf *answer, _unus
 struct job {
     struct view serial;
     uint64_t now, life;
+    struct vault_serial *drawn; /* what it was drawn for */
+    struct pki_order leaf;
+    struct buf der;
+    struct err why;
 };
 
-/* Whatever comes of it, the serial is used up. */
-static bool sign_job(struct vault *v, const struct job *job, const struct pki_order *urls,
-                     struct buf *ret_der, struct err *err)
-{
-    _cleanup_(vault_serial_freep) struct vault_serial *s =
-        vault_serials_use(v->serials, job->serial, v->now);
-    struct pki_order leaf = *urls;
+struct jobs {
+    struct vault *v;
+    struct pki_order urls;
+    uint64_t since; /* mono */
+    struct job *all;
+    size_t n;
+};
 
-    if (!s)
-        return err_set(err, ERR_BUSY,
-                       "this serial number was not drawn by den's signer lately, or is used: ask "
-                       "once more");
-    if (!vault_check_now(v, job->now, "time", err) || !check_owner(v, s, err))
-        return false;
-    leaf.profile = s->profile;
-    leaf.label = s->label;
-    leaf.network = vault_book_network(v->book);
-    leaf.now = job->now;
-    leaf.life_ms = job->life;
-    leaf.serial_len = s->len;
-    memcpy(leaf.serial, s->serial, s->len);
-    return s->profile == PKI_OCSP ? vault_ocsp_issue(v, s->csr, &leaf, ret_der, err)
-                                  : pki_ca_issue_soon(v->keys.ca, s->csr, &leaf, ret_der, err);
+static void jobs_deinit(struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->n; i++) {
+        vault_serial_free(jobs->all[i].drawn);
+        buf_free(&jobs->all[i].der);
+    }
+    free(jobs->all);
 }
 
-/* den waits for 10 s: with a slow token what is left is asked for once more. */
+/* Whatever comes of it, the serial is used up. */
+static void take_job(const struct jobs *jobs, struct job *job)
+{
+    struct vault *v = jobs->v;
+    struct vault_serial *s = vault_serials_use(v->serials, job->serial, v->now);
+    struct pki_order *leaf = &job->leaf;
+
+    job->drawn = s;
+    if (!s)
+        err_set(&job->why, ERR_BUSY,
+                "this serial number was not drawn by den's signer lately, or is used: ask once "
+                "more");
+    if (!s || !vault_check_now(v, job->now, "time", &job->why) || !check_owner(v, s, &job->why))
+        return;
+    *leaf = jobs->urls;
+    leaf->profile = s->profile;
+    leaf->label = s->label;
+    leaf->network = vault_book_network(v->book);
+    leaf->now = job->now;
+    leaf->life_ms = job->life;
+    leaf->serial_len = s->len;
+    memcpy(leaf->serial, s->serial, s->len);
+    if (s->profile == PKI_OCSP)
+        vault_ocsp_issue(v, s->csr, leaf, &job->der, &job->why);
+}
+
+/* den waits for a second: with a slow token, or processor, what is left is asked for once more. */
 static bool check_time(uint64_t since, struct err *err)
 {
     return clock_mono_ms() < since + MOST_OF_A_FRAME ||
-           err_set(err, ERR_BUSY, "the token signs too slowly for so many at once: try again");
+           err_set(err, ERR_BUSY, "the signer signs too slowly for so many at once: try again");
+}
+
+/* At the desk of the thread that does it. */
+static void sign_job(void *user, unsigned who, size_t at)
+{
+    const struct jobs *jobs = user;
+    struct job *job = &jobs->all[at];
+
+    if (job->why.code == ERR_NONE && job->drawn->profile != PKI_OCSP &&
+        check_time(jobs->since, &job->why))
+        pki_desk_issue(jobs->v->desks[who], job->drawn->csr, &job->leaf, &job->der, &job->why);
 }
 
 /* What is behind it is signed by, or is, one intermediate: so each has an address of its own. */
@@ -190,38 +241,88 @@ static char *address_of(const struct vault *v, struct view url)
     return mem_format("%.*s%s%s", VIEW_FMT(url), has_slash ? "" : "/", digits);
 }
 
+static void sign_jobs(struct jobs *jobs)
+{
+    struct vault *v = jobs->v;
+
+    jobs->since = clock_mono_ms();
+    for (size_t i = 0; i < jobs->n; i++)
+        take_job(jobs, &jobs->all[i]);
+    crew_run(vault_token_paths(v) ? NULL : v->crew, sign_job, jobs, jobs->n);
+}
+
+struct verdicts {
+    struct vault *v;
+    struct err of[VAULT_MAX_DESKS];
+};
+
+static void verify_at(void *user, _unused_ unsigned who, size_t at)
+{
+    struct verdicts *verdicts = user;
+
+    pki_desk_verify(verdicts->v->desks[at], &verdicts->of[at]);
+}
+
+/* Nothing may wait at a desk, whoever asked for it. */
+static bool verify(struct vault *v, struct err *err)
+{
+    struct verdicts verdicts = { .v = v };
+
+    crew_run(v->crew, verify_at, &verdicts, v->n_desks);
+    for (size_t i = 0; i < v->n_desks; i++)
+        if (verdicts.of[i].code != ERR_NONE) {
+            *err = verdicts.of[i];
+            return false;
+        }
+    return true;
+}
+
+static bool read_jobs(struct vault_in *in, struct jobs *jobs, size_t n)
+{
+    jobs->all = mem_array(struct job, n + 1);
+    jobs->n = n;
+    for (size_t i = 0; i < n; i++) {
+        jobs->all[i].serial = vault_bytes(in, PKI_MAX_SERIAL);
+        jobs->all[i].now = vault_u64(in);
+        jobs->all[i].life = vault_u64(in);
+    }
+    return vault_end(in);
+}
+
+static void put_jobs(const struct jobs *jobs, struct buf *answer)
+{
+    buf_put_u8(answer, VAULT_YES);
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct job *job = &jobs->all[i];
+        if (job->why.code == ERR_NONE) {
+            buf_put_u8(answer, VAULT_YES);
+            vault_put(answer, buf_view(&job->der));
+            continue;
+        }
+        vault_log_refusal(jobs->v, "certificate", &job->why);
+        vault_put_refusal(answer, &job->why);
+    }
+}
+
 bool vault_issue(struct vault *v, struct vault_in *in, struct buf *answer, struct err *err)
 {
     _free_ char *crl = address_of(v, vault_bytes(in, MAX_URL)),
                 *ca = address_of(v, vault_bytes(in, MAX_URL)),
                 *ocsp = view_dup_text(vault_bytes(in, MAX_URL));
-    const struct pki_order urls = { .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
+    _cleanup_(jobs_deinit) struct jobs jobs = { .v = v };
     uint16_t n = vault_u16(in);
-    uint64_t since = clock_mono_ms();
-    bool is_verified;
-    _buf_ der = { 0 };
 
+    jobs.urls = (struct pki_order){ .crl_url = crl, .ca_url = ca, .ocsp_url = ocsp };
     if (in->is_bad || n > VAULT_MAX_BATCH) {
         in->is_bad = true;
         return false;
     }
-    buf_put_u8(answer, VAULT_YES);
-    for (uint16_t i = 0; i < n; i++) {
-        struct job job = { .serial = vault_bytes(in, PKI_MAX_SERIAL) };
-        struct err why = { 0 };
-        job.now = vault_u64(in);
-        job.life = vault_u64(in);
-        if (in->is_bad)
-            break;
-        if (check_time(since, &why) && sign_job(v, &job, &urls, &der, &why)) {
-            buf_put_u8(answer, VAULT_YES);
-            vault_put(answer, buf_view(&der));
-            continue;
-        }
-        vault_log_refusal(v, "certificate", &why);
-        vault_put_refusal(answer, &why);
-    }
-    is_verified =
-        pki_ca_verify(v->keys.ca, err); /* also of what came with junk: nothing may wait */
-    return vault_end(in) && is_verified;
+    if (!read_jobs(in, &jobs, n))
+        return false;
+    vault_open_desks(v);
+    sign_jobs(&jobs);
+    if (!verify(v, err))
+        return false;
+    put_jobs(&jobs, answer);
+    return true;
 }

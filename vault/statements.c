@@ -228,32 +228,60 @@ static bool check(struct vault *v, uint8_t word, struct view bytes, struct err *
            err_wrap(err, "%s", rpc_word_name((enum rpc_word)word));
 }
 
+struct asked {
+    const struct key *key;
+    struct view bytes;
+    struct err why; /* refused */
+    uint8_t sig[SIG_SIZE];
+};
+
+static void sign_one(void *user, _unused_ unsigned who, size_t at)
+{
+    struct asked *asked = (struct asked *)user + at;
+
+    if (asked->why.code == ERR_NONE)
+        key_sign(asked->key, asked->bytes, asked->sig);
+}
+
+/* What is left behind them is the caller's to judge. */
+static bool read_asked(struct vault *v, struct vault_in *in, struct asked *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t word = vault_u8(in);
+        all[i].key = v->keys.sign;
+        all[i].bytes = vault_bytes(in, RPC_MAX_STATEMENT);
+        if (in->is_bad)
+            return false;
+        if (!check(v, word, all[i].bytes, &all[i].why))
+            vault_log_refusal(v, "statement", &all[i].why);
+    }
+    return vault_end(in);
+}
+
 bool vault_statements(struct vault *v, struct vault_in *in, struct buf *answer,
                       _unused_ struct err *err)
 {
     uint16_t n = vault_u16(in);
+    _free_ struct asked *all = NULL;
 
     if (in->is_bad || n > VAULT_MAX_BATCH) {
         in->is_bad = true;
         return false;
     }
+    all = mem_array(struct asked, n + 1);
+    if (!read_asked(v, in, all, n))
+        return false;
+    crew_run(v->crew, sign_one, all, n);
     buf_put_u8(answer, VAULT_YES);
-    for (uint16_t i = 0; i < n; i++) {
-        uint8_t word = vault_u8(in), sig[SIG_SIZE];
-        struct view bytes = vault_bytes(in, RPC_MAX_STATEMENT);
-        struct err why = { 0 };
-        if (in->is_bad)
-            return false;
-        if (!check(v, word, bytes, &why)) {
-            vault_log_refusal(v, "statement", &why);
-            vault_put_refusal(answer, &why);
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].why.code != ERR_NONE) {
+            vault_put_refusal(answer, &all[i].why);
             continue;
         }
-        key_sign(v->keys.sign, bytes, sig);
         buf_put_u8(answer, VAULT_YES);
-        vault_put(answer, VIEW_ARR(sig));
+        vault_put(answer, VIEW_ARR(all[i].sig));
     }
-    return vault_end(in);
+    return true;
 }
 
 /* ---- a new key of den's ------------------------------------------------------------------------------------ */

@@ -57,17 +57,35 @@ void vault_free(struct vault *v)
 {
     if (!v)
         return;
+    for (size_t i = 0; i < v->n_desks; i++)
+        pki_desk_free(v->desks[i]);
     vault_keys_deinit(&v->keys);
     vault_book_free(v->book);
     vault_ocsp_free(v->ocsp);
     vault_serials_free(v->serials);
     vault_give_up_list(v);
+    crew_free(v->crew);
     free(v);
 }
 
 const char *vault_token_paths(const struct vault *v)
 {
     return v->keys.place.paths;
+}
+
+void vault_set_helpers(struct vault *v, unsigned n)
+{
+    crew_free(v->crew);
+    v->crew = n ? crew_new(n < VAULT_MAX_HELPERS ? n : VAULT_MAX_HELPERS) : NULL;
+}
+
+/* Late: most vaults are opened for one question, and a desk takes some milliseconds. */
+void vault_open_desks(struct vault *v)
+{
+    size_t n = vault_token_paths(v) ? 1 : crew_size(v->crew); /* a token does one after the other */
+
+    for (; v->n_desks < n; v->n_desks++)
+        v->desks[v->n_desks] = pki_desk_new(v->keys.ca);
 }
 
 void vault_set_report(struct vault *v, const char *text)
@@ -102,8 +120,9 @@ static bool hello(struct vault *v, struct vault_in *in, struct buf *answer, stru
     if (!vault_end(in))
         return false;
     if (version != VAULT_VERSION)
-        return err_set(err, ERR_BAD_WIRE, "version %u was asked for; this signer speaks %d",
-                       version, VAULT_VERSION);
+        return err_set(err, ERR_BAD_WIRE,
+                       "version %u was asked for; this signer speaks %d: %s is the older one",
+                       version, VAULT_VERSION, version < VAULT_VERSION ? "den" : "the signer");
     buf_put_u8(answer, VAULT_YES);
     vault_put(answer, key_public_view(v->keys.sign));
     vault_put(answer, pki_cert_der(pki_ca_cert(v->keys.ca)));

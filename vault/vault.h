@@ -71,6 +71,9 @@ bool vault_unlock(const char *dir, enum vault_trust trust, const struct vault_se
 const char *vault_token_paths(const struct vault *vault);
 void vault_free(struct vault *vault);
 OWN_FREEP(vault, struct vault)
+enum { VAULT_MAX_HELPERS = 3 }; /* what cannot be spread is as much as four do of the rest */
+/* Signatures of one request are verified, and made, by so many threads beside the caller's. */
+void vault_set_helpers(struct vault *vault, unsigned n);
 /* One line about the sandbox that it runs in, for its first answer. "" before. */
 void vault_set_report(struct vault *vault, const char *text);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/text.h"
 #include "pki/own.h"
 #include "tests/unit/pki/net.h"
@@ -17,7 +18,7 @@ static bool new_csr(struct pki_csr **ret_csr, struct err *err)
 }
 
 /* The linker leads through here what signs copies of leaves, and what signs leaves. */
-static size_t n_copies, n_signed;
+static _Atomic size_t n_copies, n_signed;
 bool __real_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
                                struct err *err);
 bool __wrap_pki_throwaway_sign(struct pki_throwaway *t, struct view bytes, struct buf *ret_sig,
@@ -360,22 +361,75 @@ TEST(a_signature_that_is_wrong_does_not_leave)
 TEST(of_many_that_are_verified_together_none_leaves_when_one_is_wrong)
 {
     _cleanup_(scene_deinit) struct scene s = { 0 };
+    _cleanup_(pki_desk_freep) struct pki_desk *desk = NULL;
     struct pki_order order = net_order(PKI_PEER, "456000");
     struct err err = { 0 };
 
     CHECK_OK(scene_init(&s, &err), err);
-    CHECK_OK(pki_ca_verify(s.net.intermediate, &err), err); /* of none */
+    desk = pki_desk_new(s.net.intermediate);
+    CHECK_OK(pki_desk_verify(desk, &err), err); /* of none */
     for (size_t wrong = 0; wrong <= 5; wrong++) {
         for (size_t i = 0; i < 5; i++) {
             _buf_ der = { 0 };
             is_faulty = i == wrong;
-            CHECK_OK(pki_ca_issue_soon(s.net.intermediate, s.csr, &order, &der, &err), err);
+            CHECK_OK(pki_desk_issue(desk, s.csr, &order, &der, &err), err);
         }
         is_faulty = false;
         if (wrong < 5)
-            CHECK_ERR(pki_ca_verify(s.net.intermediate, &err), err, ERR_INTERNAL);
+            CHECK_ERR(pki_desk_verify(desk, &err), err, ERR_INTERNAL);
         else
-            CHECK_OK(pki_ca_verify(s.net.intermediate, &err), err);
+            CHECK_OK(pki_desk_verify(desk, &err), err);
+    }
+}
+
+/* ---- several threads ------------------------------------------------------------------------------- */
+
+enum { N_DESKS = 4, N_LEAVES = 400 };
+
+struct office {
+    struct scene *scene;
+    struct pki_desk *desks[N_DESKS];
+    uint8_t serials[N_LEAVES][PKI_MAX_SERIAL];
+    struct buf leaves[N_LEAVES];
+    struct err errs[N_LEAVES];
+};
+
+static void issue_at(void *user, unsigned who, size_t at)
+{
+    struct office *office = user;
+    struct pki_order order = net_order(PKI_PEER, "456000");
+
+    memcpy(order.serial, office->serials[at], order.serial_len);
+    pki_desk_issue(office->desks[who], office->scene->csr, &order, &office->leaves[at],
+                   &office->errs[at]);
+}
+
+TEST(each_thread_issues_at_a_desk_of_its_own)
+{
+    _cleanup_(scene_deinit) struct scene s = { 0 };
+    _cleanup_(crew_freep) struct crew *crew = crew_new(N_DESKS - 1);
+    struct pki_order order = { 0 };
+    static struct office office;
+    struct err err = { 0 };
+
+    CHECK_OK(scene_init(&s, &err), err);
+    office.scene = &s;
+    for (size_t i = 0; i < N_DESKS; i++)
+        office.desks[i] = pki_desk_new(s.net.intermediate);
+    for (size_t i = 0; i < N_LEAVES; i++)
+        pki_serial_new(office.serials[i], &order.serial_len);
+    crew_run(crew, issue_at, &office, N_LEAVES);
+    for (size_t i = 0; i < N_DESKS; i++) {
+        CHECK_OK(pki_desk_verify(office.desks[i], &err), err);
+        pki_desk_free(office.desks[i]);
+    }
+    for (size_t i = 0; i < N_LEAVES; i++) {
+        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+        CHECK_OK(office.errs[i].code == ERR_NONE, office.errs[i]);
+        CHECK_OK(pki_cert_read(buf_view(&office.leaves[i]), &cert, &err), err);
+        CHECK(is_signed_by(cert, s.net.intermediate));
+        CHECK_VIEW(pki_cert_serial(cert), VIEW(office.serials[i], order.serial_len));
+        buf_free(&office.leaves[i]);
     }
 }
 

@@ -145,7 +145,7 @@ TEST(a_serial_is_signed_once_and_soon_and_by_who_drew_it)
     CHECK(!cert);
 }
 
-/* den gives a signer up that answers nothing for 10 s. */
+/* den gives a signer up that answers nothing for a second. */
 TEST(what_a_slow_token_has_no_time_for_is_asked_for_again)
 {
     _cleanup_(scene_deinit) struct scene s = scene_new();
@@ -168,7 +168,8 @@ TEST(what_a_slow_token_has_no_time_for_is_asked_for_again)
         buf_put_u64(&s.request, s.now);
         buf_put_u64(&s.request, DAY_MS);
     }
-    scene_signing_takes = 2 * SECOND_MS;
+    vault_set_helpers(s.vault, 0);
+    scene_signing_takes = SECOND_MS / 5;
     CHECK(scene_asked(&s));
     scene_signing_takes = 0;
     for (size_t i = 0; i < N_ELEMENTS(numbers); i++) {
@@ -324,6 +325,7 @@ static void add_other(struct scene *s, struct pki_cert **ret_cert)
     CHECK_OK(pki_cert_read(pki_cert_der(pki_ca_cert(other)), ret_cert, &err), err);
     keys.others[keys.n_others++] = other;
     s->vault = vault_new(&keys, book, VAULT_ASKED_BY_DEN);
+    vault_set_helpers(s->vault, 2);
 }
 
 static bool keep(struct scene *s, struct view hashes)

@@ -48,6 +48,7 @@ void scene_reopen(struct scene *s)
 {
     vault_free(STEAL(s->vault));
     CHECK_OK(vault_open(s->dir, VAULT_ASKED_BY_DEN, &s->vault, &err), err);
+    vault_set_helpers(s->vault, 1);
 }
 
 static void found(struct scene *s)
