@@ -1,45 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "router/denials.h"
+#include "router/denials_in.h"
 #include "router/dealer.h"
 #include "router/router.h"
 
 #include <stdio.h>
-
-struct denial {
-    struct list of_who;
-    struct who *who;
-    struct buf key; /* who, what and how */
-    char address[64];
-    enum policy_verb verb;
-    enum policy_verdict verdict;
-    struct buf uri;             /* empty: what is not counted apart */
-    uint64_t n, n_telling;      /* since den was told; that are being told */
-    uint64_t first_at, last_at; /* network time, of `n`; since it was told last */
-    uint64_t telling_since;     /* first_at of those that are being told */
-    uint64_t told_at;           /* mono; 0: never */
-};
-
-struct who { /* an ID; of guests, who have a new one each time, where they come from */
-    struct list denials;
-    struct buf key;
-    char id[CONN_ID];
-    enum role role;
-    size_t n, n_acts; /* n_acts: of n */
-};
-
-struct denials {
-    struct router *router;
-    struct map *by_key, *by_who;
-    size_t n_acts;
-    struct deadline due;
-    struct call *asking; /* NULL: den is not being told */
-};
-
-/* What somebody did, and was not refused. */
-static bool is_act(enum policy_verb verb)
-{
-    return (int)verb >= DENIALS_KICK;
-}
 
 static void on_due(struct deadline *deadline);
 
@@ -57,7 +21,7 @@ struct denials *denials_new(struct router *router)
 static void denial_free(struct denials *all, struct denial *d)
 {
     struct who *who = d->who;
-    bool was_act = is_act(d->verb);
+    bool was_act = denials_is_act(d->verb);
 
     all->n_acts -= was_act;
     who->n_acts -= was_act;
@@ -87,6 +51,7 @@ void denials_free(struct denials *all)
         denial_free(all, d);
     map_free(all->by_key);
     map_free(all->by_who);
+    buf_free(&all->unkept);
     free(all);
 }
 
@@ -97,32 +62,33 @@ size_t denials_count(const struct denials *all)
 
 /* ---- counting ------------------------------------------------------------------------------------ */
 
-static void put_who(const struct conn *conn, struct buf *to)
-{
-    buf_printf(to, "%d ", (int)conn->role);
-    if (conn->role != ROLE_GUEST)
-        buf_put(to, conn_id(conn));
-    else if (conn->has_near)
-        buf_put(to, VIEW_ARR(conn->near));
-}
-
-static struct who *find_who(struct denials *all, const struct conn *conn)
+struct who *denials_who(struct denials *all, enum role role, struct view id, struct view near)
 {
     _buf_ key = { 0 };
     struct who *who;
 
-    put_who(conn, &key);
+    buf_printf(&key, "%d ", (int)role);
+    buf_put(&key, role == ROLE_GUEST ? near : id);
     who = map_get(all->by_who, buf_view(&key));
     if (who)
         return who;
     who = mem_new(struct who);
     list_init(&who->denials);
     who->key = buf_dup(buf_view(&key));
-    who->role = conn->role;
-    if (conn->role != ROLE_GUEST)
-        snprintf(who->id, sizeof(who->id), "%s", conn->id);
+    who->role = role;
+    if (role != ROLE_GUEST)
+        snprintf(who->id, sizeof(who->id), "%.*s", VIEW_FMT(id));
     map_set(all->by_who, buf_view(&who->key), who);
     return who;
+}
+
+void denials_forget_if_new(struct denials *all, struct who *who)
+{
+    if (who->n)
+        return;
+    map_remove(all->by_who, buf_view(&who->key));
+    buf_free(&who->key);
+    free(who);
 }
 
 static struct denial *add(struct denials *all, struct who *who, enum policy_verb verb,
@@ -136,8 +102,8 @@ static struct denial *add(struct denials *all, struct who *who, enum policy_verb
     d->key = buf_dup(key);
     list_append(&who->denials, &d->of_who);
     who->n++;
-    who->n_acts += is_act(verb);
-    all->n_acts += is_act(verb);
+    who->n_acts += denials_is_act(verb);
+    all->n_acts += denials_is_act(verb);
     map_set(all->by_key, buf_view(&d->key), d);
     return d;
 }
@@ -145,7 +111,7 @@ static struct denial *add(struct denials *all, struct who *who, enum policy_verb
 /* Acts have room of their own: nobody hides one behind refusals. */
 static bool is_full(const struct denials *all, const struct who *who, enum policy_verb verb)
 {
-    if (is_act(verb))
+    if (denials_is_act(verb))
         return who->n_acts >= DENIALS_ACTS;
     return who->n - who->n_acts >= DENIALS_PER_ID ||
            map_count(all->by_key) - all->n_acts >= DENIALS_MAX;
@@ -168,19 +134,19 @@ static struct denial *find(struct denials *all, struct who *who, enum policy_ver
 
 /* What is full counts by caller alone, then; of acts, by what was done too. There are never more callers than twice DENIALS_MAX: where there are, the rest
  * is not counted. */
-static struct denial *find_or_lump(struct denials *all, struct who *who, enum policy_verb verb,
-                                   struct view uri)
+struct denial *denials_find(struct denials *all, struct who *who, enum policy_verb verb,
+                            struct view uri)
 {
     struct denial *d = find(all, who, verb, uri);
 
-    if (!d && is_act(verb))
+    if (!d && denials_is_act(verb))
         return find(all, who, verb, VIEW_LIT(""));
     if (!d && map_count(all->by_key) - all->n_acts < 2 * DENIALS_MAX)
         d = find(all, who, POLICY_CALL, VIEW_LIT(""));
     return d;
 }
 
-static void arm(struct denials *all, uint64_t at)
+void denials_arm(struct denials *all, uint64_t at)
 {
     if (!all->due.place || all->due.at > at)
         deadline_set(&all->router->deadlines, &all->due, at);
@@ -191,22 +157,22 @@ static void count(struct conn *conn, enum policy_verb verb, struct view uri,
 {
     struct denials *all = conn->router->denials;
     uint64_t mono = conn->router->now.mono;
-    struct who *who = find_who(all, conn);
-    struct denial *d = find_or_lump(all, who, verb, uri);
+    struct who *who = denials_who(all, conn->role, conn_id(conn),
+                                  conn->has_near ? VIEW_ARR(conn->near) : (struct view){ 0 });
+    struct denial *d = denials_find(all, who, verb, uri);
 
-    if (!d && !who->n) {
-        map_remove(all->by_who, buf_view(&who->key));
-        buf_free(&who->key);
-        free(who);
-    }
-    if (!d)
+    if (!d) {
+        denials_forget_if_new(all, who);
         return;
+    }
     d->verdict = verdict;
     d->last_at = router_network_time(conn->router);
     d->first_at = d->n ? d->first_at : d->last_at;
     d->n++;
     snprintf(d->address, sizeof(d->address), "%s", conn->address);
-    arm(all, d->told_at ? d->told_at + DENIALS_EVERY_MS : mono + DENIALS_SOON_MS);
+    if (denials_is_act(verb))
+        denials_put_record(&all->unkept, d, false, 1, d->last_at);
+    denials_arm(all, d->told_at ? d->told_at + DENIALS_EVERY_MS : mono + DENIALS_SOON_MS);
 }
 
 void denials_note(struct conn *conn, enum policy_verb verb, struct view uri,
@@ -223,6 +189,11 @@ void denials_note_join(struct conn *conn, enum err_code code)
     if (is_telling && conn->realm == conn->router->home && conn->role == ROLE_GUEST)
         count(conn, (enum policy_verb)DENIALS_JOIN, view_text(err_code_name(code)),
               POLICY_FORBIDDEN);
+}
+
+void denials_note_nobody(struct conn *by, struct view procedure)
+{
+    denials_note(by, POLICY_CALL, procedure, (enum policy_verdict)DENIALS_NOT_FOUND);
 }
 
 /* Whole characters, as many as den takes. */
@@ -267,16 +238,14 @@ void denials_note_removal(struct conn *by, bool is_callee, const char *whom, str
 
 static void put(const struct denial *d, struct buf *to)
 {
-    static const char *const verbs[] = {
-        "call", "register", "publish",       "subscribe",
-        "join", "kick",     "remove_callee", "remove_subscriber",
+    static const char *const verdicts[] = {
+        "allowed", "forbidden", "no_grant", "no_capability", "not_found",
     };
-    static const char *const verdicts[] = { "allowed", "forbidden", "no_grant", "no_capability" };
 
     rpc_put_array(to, 9);
     rpc_put_str(to, d->who->id);
     rpc_put_str(to, role_name(d->who->role));
-    rpc_put_str(to, d->uri.len || is_act(d->verb) ? verbs[d->verb] : "");
+    rpc_put_str(to, d->uri.len || denials_is_act(d->verb) ? denials_verbs[d->verb] : "");
     rpc_put_text(to, buf_view(&d->uri));
     rpc_put_str(to, verdicts[d->verdict]);
     rpc_put_u64(to, d->n_telling);
@@ -295,11 +264,16 @@ static void settle(struct denials *all, bool was_told)
         struct denial *d = item;
         if (!d->n_telling)
             continue;
+        if (was_told && denials_is_act(d->verb))
+            denials_put_record(&all->unkept, d, true, d->n_telling, d->telling_since);
         d->told_at = was_told ? all->router->now.mono : d->told_at;
         d->n += was_told ? 0 : d->n_telling;
         d->first_at = was_told ? d->first_at : d->telling_since;
         d->n_telling = 0;
     }
+    if (all->unkept.len && all->router->outside.keep_acts)
+        denials_write(all, !denials_has_untold(all));
+    buf_free(&all->unkept);
 }
 
 static void on_told(void *user, const struct dealer_answer *answer)
@@ -308,7 +282,8 @@ static void on_told(void *user, const struct dealer_answer *answer)
 
     all->asking = NULL;
     settle(all, !answer->is_error);
-    arm(all, all->router->now.mono + (answer->is_error ? DENIALS_AGAIN_MS : DENIALS_SOON_MS));
+    denials_arm(all,
+                all->router->now.mono + (answer->is_error ? DENIALS_AGAIN_MS : DENIALS_SOON_MS));
 }
 
 static uint64_t due_of(const struct denial *d)
@@ -353,7 +328,7 @@ static void tell(struct denials *all, bool is_last)
         return;
     if (!dealer_serves(router->home->dealer, VIEW_LIT("den.refusal.note"))) {
         if (map_count(all->by_key))
-            arm(all, router->now.mono + DENIALS_AGAIN_MS);
+            denials_arm(all, router->now.mono + DENIALS_AGAIN_MS);
         return;
     }
     next = collect(all, is_last, &items, &n);
@@ -367,7 +342,7 @@ static void tell(struct denials *all, bool is_last)
     if (n && !all->asking)
         settle(all, false);
     if (next != NEVER_MS && !all->asking)
-        arm(all, next);
+        denials_arm(all, next);
 }
 
 static void on_due(struct deadline *deadline)

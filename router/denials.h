@@ -18,6 +18,9 @@ enum {
     DENIALS_KICK,
     DENIALS_REMOVE_CALLEE,
     DENIALS_REMOVE_SUBSCRIBER,
+    DENIALS_NOT_FOUND = POLICY_NO_CAPABILITY + 1, /* a verdict of its own */
+    DENIALS_MAX_KEPT =
+        4 * 1024 * 1024,   /* bytes of acts on the disk; what is more is in memory alone */
     DENIALS_MAX_WHY = 240, /* of whom and why together; den takes 255 */
 };
 
@@ -36,6 +39,12 @@ void denials_note_kick(struct conn *by, const char *whom, struct view why);
  * behind a space, why. */
 void denials_note_removal(struct conn *by, bool is_callee, const char *whom, struct view uri,
                           struct view why);
+/* `by` might have ended something by that procedure, and nothing was there: a refusal for that reason. */
+void denials_note_nobody(struct conn *by, struct view procedure);
+/* What acts were noted is on the disk: before whoever acted is told that it is done. */
+void denials_keep(struct denials *denials);
+/* What denials_keep() left on the disk, of which den was not told everything. */
+void denials_load(struct denials *denials, struct view acts);
 /* The router stops: what was not told yet is told now. */
 void denials_flush(struct denials *denials);
 size_t denials_count(const struct denials *denials);

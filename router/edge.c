@@ -232,6 +232,13 @@ static bool keep_netkeys(void *user, struct view records, struct err *err)
     return state_keep_netkeys(edge->config->state, records, err);
 }
 
+static bool keep_acts(void *user, struct view records, bool is_all, struct err *err)
+{
+    const struct edge *edge = user;
+
+    return state_keep_acts(edge->config->state, records, is_all, err);
+}
+
 static bool install_chain(void *user, const struct view *chain, size_t n, struct err *err)
 {
     struct edge *edge = user;
@@ -550,7 +557,7 @@ static void arm_of(void *user)
 }
 
 static void make_core(struct edge *edge, struct state *state, struct realms *realms,
-                      struct netkeys *netkeys)
+                      struct netkeys *netkeys, struct view acts)
 {
     struct router_setup setup = {
         .config = edge->config,
@@ -559,10 +566,11 @@ static void make_core(struct edge *edge, struct state *state, struct realms *rea
         .trust = STEAL(state->trust),
         .revoked = STEAL(state->revoked),
         .netkeys = netkeys,
+        .acts = acts,
         .certificate_not_after = state->not_after,
         .outside = { send_out, queued, close_wire, trusted, save_trust, keep_revocations,
                      read_revocations, install_chain, edge, send_event, established, keep_netkeys,
-                     ask },
+                     keep_acts, ask },
     };
 
     memcpy(setup.tls_spki, state->tls_spki, sizeof(setup.tls_spki));
@@ -582,6 +590,7 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view p
     _cleanup_(realms_freep) struct realms *realms = NULL;
     _cleanup_(netkeys_freep) struct netkeys *netkeys = NULL;
     _free_ char *lock = file_path(config->state, STATE_LOCK);
+    _buf_ acts = { 0 };
     uint64_t max_connections = raise_files(config->max_connections);
 
     edge->config = config;
@@ -597,6 +606,7 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view p
         return false;
     if (!file_lock(lock, &edge->lock_fd, err) ||
         !state_open_netkeys(config->state, &netkeys, err) ||
+        !state_read_acts(config->state, &acts, err) ||
         (realms && !netkeys_check_realms(netkeys, realms, NULL, err)) ||
         !rpc_ws_new(RPC_WS_UV, rpc_loop_native(loop), &edge->ws, err))
         return false;
@@ -605,7 +615,7 @@ bool edge_new(struct rpc_loop *loop, struct router_config *config, struct view p
     edge->tls_key = buf_dup(buf_view(&state.tls_key));
     edge->key = STEAL(state.key);
     edge->saver = saver_new(loop, config->state, on_unsaved, edge);
-    make_core(edge, &state, STEAL(realms), STEAL(netkeys));
+    make_core(edge, &state, STEAL(realms), STEAL(netkeys), buf_view(&acts));
     if (!listen_on(edge, &state, max_connections, err) ||
         !listen_plain(edge, loop, max_connections, err))
         return false;

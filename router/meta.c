@@ -313,6 +313,7 @@ static bool session_kill(struct ask *ask, struct err *err)
     if (!read_farewell(ask, &farewell, err))
         return false;
     end(ask, conn, &farewell);
+    denials_keep(ask->conn->router->denials);
     rpc_put_nil(ask->to);
     return true;
 }
@@ -344,6 +345,9 @@ static bool kill_all(struct ask *ask, struct view authid, struct view authrole, 
         conn->is_hushed = is_whole && realm_is_standard(conn->realm);
         end(ask, conn, &farewell); /* removes it from where we are walking: that is allowed */
     }
+    denials_keep(ask->conn->router->denials);
+    if (n == 0)
+        denials_note_nobody(ask->conn, ask->call->procedure);
     *ret_n = n;
     return true;
 }
@@ -622,6 +626,7 @@ static bool remove_member(struct ask *ask, struct err *err)
     if (!(thing.proc ? (const void *)procs_reg_of(conn, id) : broker_sub_of(conn, id)))
         return err_set(err, ERR_NOT_FOUND, "session %" PRIu64 " is not part of it", conn->session);
     note_removal(ask, &thing, conn, reason);
+    denials_keep(ask->conn->router->denials);
     if (thing.proc)
         procs_revoke(procs_reg_of(conn, id), reason);
     else
@@ -635,11 +640,12 @@ static bool remove_member(struct ask *ask, struct err *err)
 static const struct {
     const char *procedure;
     meta_action *act;
+    bool is_deed; /* it ends what others have */
 } services[] = {
     { "wamp.session.count", session_count },
     { "wamp.session.list", session_list },
     { "wamp.session.get", session_get },
-    { "wamp.session.kill", session_kill },
+    { "wamp.session.kill", session_kill, true },
     { "wamp.session.kill_by_authid", session_kill_by_authid },
     { "wamp.session.kill_by_authrole", session_kill_by_authrole },
     { "wamp.session.kill_all", session_kill_all },
@@ -651,14 +657,14 @@ static const struct {
     { "wamp.registration.get", get },
     { "wamp.registration.list_callees", list_members },
     { "wamp.registration.count_callees", count_members },
-    { "wamp.registration.remove_callee", remove_member },
+    { "wamp.registration.remove_callee", remove_member, true },
     { "wamp.subscription.list", list },
     { "wamp.subscription.lookup", lookup },
     { "wamp.subscription.match", match },
     { "wamp.subscription.get", get },
     { "wamp.subscription.list_subscribers", list_members },
     { "wamp.subscription.count_subscribers", count_members },
-    { "wamp.subscription.remove_subscriber", remove_member },
+    { "wamp.subscription.remove_subscriber", remove_member, true },
 };
 
 static bool serve(struct ask *ask, struct err *err)
@@ -667,7 +673,11 @@ static bool serve(struct ask *ask, struct err *err)
         if (!view_eq_text(ask->call->procedure, services[i].procedure))
             continue;
         rpc_fields_open(&ask->args, rpc_payload_args(ask->call->payload));
-        return services[i].act(ask, err) || err_wrap(err, "%s", services[i].procedure);
+        if (services[i].act(ask, err))
+            return true;
+        if (services[i].is_deed && err->code == ERR_NOT_FOUND)
+            denials_note_nobody(ask->conn, ask->call->procedure);
+        return err_wrap(err, "%s", services[i].procedure);
     }
     return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s",
                    VIEW_FMT(ask->call->procedure));

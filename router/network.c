@@ -316,6 +316,7 @@ static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *
     if (!rpc_fields_end(args, err))
         return false;
     if (!conn) {
+        denials_note_nobody(caller, VIEW_LIT("network.peer.kick"));
         *err = absent;
         return false;
     }
@@ -326,6 +327,7 @@ static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *
     _free_ char *message = view_dup_text(why);
     _free_ char *session = mem_format("%" PRIu64, conn->session);
     denials_note_kick(caller, conn->id[0] ? conn->id : session, why);
+    denials_keep(caller->router->denials);
     conn_goodbye(conn, "network.close.kicked", message);
     rpc_put_array(to, 0);
     return true;

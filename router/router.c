@@ -73,6 +73,7 @@ struct router *router_new(const struct router_setup *setup, struct moment now)
     router->over = LIMIT_N;
     router->lookups = lookups_new(router->config);
     router->denials = denials_new(router);
+    denials_load(router->denials, setup->acts);
     router->grants = grants_new(router->trust);
     grants_set_max(router->grants, (size_t)router->config->max_grants);
     router->realms_config =

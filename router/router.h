@@ -39,6 +39,9 @@ struct router_outside {
     void (*established)(void *wire);
     /* Adds records to those that are kept (netkeys_load). NULL: memory alone. */
     bool (*keep_netkeys)(void *user, struct view records, struct err *err);
+    /* Adds records of acts that den was not told yet (denials_load) to those that are kept, durably, or puts them (`is_all`) in the place
+     * of all. NULL: memory alone. */
+    bool (*keep_acts)(void *user, struct view records, bool is_all, struct err *err);
     /* A ping: router_answered() when the pong to it comes. NULL: nobody is ever asked. */
     void (*ask)(void *wire, uint64_t nonce);
 };
@@ -55,6 +58,7 @@ struct router_setup {
     struct rpc_trust *trust;            /* taken */
     struct rpc_revoked *revoked;        /* taken; NULL: nothing */
     struct netkeys *netkeys;            /* taken; NULL: none */
+    struct view acts;                   /* borrowed: what keep_acts() kept */
     uint8_t tls_spki[HASH_SIZE];
     uint64_t certificate_not_after;
     struct router_outside outside;

@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "router/certificate.h"
 #include "router/config.h"
+#include "router/denials.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ enum {
     MAX_CHAIN_FILE = 128 * 1024,
     MAX_TRUST_FILE = 1024 * 1024,
     MAX_REVOCATIONS_FILE = 1024 * 1024 * 1024,
+    MAX_ACTS_FILE = 2 * DENIALS_MAX_KEPT,
     MAX_NETKEYS_FILE = NETKEYS_HASH * (NETKEYS_MAX + 2)
 };
 
@@ -295,6 +297,21 @@ bool state_keep_netkeys(const char *dir, struct view records, struct err *err)
     _free_ char *path = file_path(dir, STATE_NETKEYS);
 
     return file_append(path, records, err);
+}
+
+bool state_read_acts(const char *dir, struct buf *ret_file, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_ACTS);
+
+    return !file_exists(path) || file_read(path, MAX_ACTS_FILE, ret_file, err);
+}
+
+bool state_keep_acts(const char *dir, struct view records, bool is_all, struct err *err)
+{
+    _free_ char *path = file_path(dir, STATE_ACTS);
+
+    return is_all || !file_exists(path) ? file_write(path, records, 0600, err)
+                                        : file_append(path, records, err);
 }
 
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err)

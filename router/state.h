@@ -14,6 +14,7 @@
 #define STATE_TRUST       "trust"       /* rpc_trust_save() */
 #define STATE_REVOCATIONS "revocations" /* rpc_revoked_load() */
 #define STATE_NETKEYS     "netkeys"     /* netkeys_load() */
+#define STATE_ACTS        "acts"        /* denials_load() */
 #define STATE_REQUEST     "router.request"
 #define STATE_LOCK        "lock"
 
@@ -50,6 +51,10 @@ bool state_read_netkeys(const char *dir, struct netkeys **ret_keys, struct err *
 /* The same for who will add to them: the file is there then, and whole. */
 bool state_open_netkeys(const char *dir, struct netkeys **ret_keys, struct err *err);
 bool state_keep_netkeys(const char *dir, struct view records, struct err *err);
+/* Empty when there are none. */
+bool state_read_acts(const char *dir, struct buf *ret_file, struct err *err);
+/* struct router_outside's keep_acts() */
+bool state_keep_acts(const char *dir, struct view records, bool is_all, struct err *err);
 bool state_save_chain(const char *dir, const struct view *chain, size_t n, struct err *err);
 /* Whether one of the two keys is kept under a passphrase; false too where they cannot be read. */
 bool state_is_sealed(const char *dir);

@@ -66,7 +66,7 @@ void rpc_error_put_payload(const struct err *what, struct buf *to)
     /* text is cut at a size, perhaps inside a character */
     rpc_put_str(to, text_is_utf8(view_text(what->text)) ? what->text : err_code_line(what->code));
     rpc_put_str(to, "remedy");
-    rpc_put_str(to, err_code_remedy(what->code));
+    rpc_put_str(to, err_remedy(what));
 }
 
 /* The code in "<one component>.error.<code>"; ERR_NONE when it has another form or none of our

@@ -8,6 +8,7 @@ void rpc_retry_up(struct rpc_retry *retry, uint64_t now)
 {
     if (!retry->up_at)
         retry->up_at = now;
+    retry->was_up = true;
 }
 
 static uint64_t draw(uint32_t from, uint32_t to)
@@ -24,8 +25,17 @@ static uint64_t draw_pause(unsigned n_failures)
     return draw(RPC_RETRY_ROUND_MS - RPC_RETRY_JITTER_MS, RPC_RETRY_ROUND_MS + RPC_RETRY_JITTER_MS);
 }
 
+bool rpc_retry_pass(struct rpc_retry *retry)
+{
+    if (++retry->n_passed >= retry->n_hosts)
+        return false;
+    retry->host = (retry->host + 1) % retry->n_hosts;
+    return true;
+}
+
 uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked)
 {
+    retry->n_passed = 0;
     if (retry->up_at && now - retry->up_at >= RPC_RETRY_STEADY_MS)
         retry->n_failures = 0;
     else if (!retry->up_at)
@@ -35,7 +45,10 @@ uint64_t rpc_retry_lost(struct rpc_retry *retry, uint64_t now, uint64_t asked)
         retry->n_failures = retry->n_failures ? retry->n_failures : 1;
         return min_u64(asked, RPC_RETRY_MAX_ASKED_MS);
     }
-    return draw_pause(retry->n_failures++);
+    retry->n_failures++;
+    if (!retry->was_up && ++retry->n_tried < retry->n_hosts)
+        return 0;
+    return draw_pause(retry->n_failures - 1);
 }
 
 uint64_t rpc_retry_patience(enum err_code why)

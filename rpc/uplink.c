@@ -105,7 +105,6 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
     struct rpc_uplink *u = user;
     struct err told;
 
-    (void)conn;
     if (!u)
         return;
     u->conn = NULL;
@@ -114,7 +113,7 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
         why = rpc_client_why(u->client);
     told = *why;
     rpc_client_closed(u->client, clock_mono_ms(), why);
-    if (changes_binding(u, &told))
+    if (changes_binding(u, &told) || (rpc_ws_had_no_route(conn) && rpc_retry_pass(&u->retry)))
         connect_now(u);
     else
         try_later(u, &told);

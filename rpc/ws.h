@@ -151,6 +151,8 @@ bool rpc_ws_is_resumed(const struct rpc_ws_conn *conn);
  * dial's, from opened() on. */
 bool rpc_ws_certificate(const struct rpc_ws_conn *conn, uint8_t ret_hash[32]);
 uint16_t rpc_ws_close_code(const struct rpc_ws_conn *conn); /* the other side's; 0: it said none */
+/* It ended before anything was sent: this machine has no route to the host, or there is no such host. */
+bool rpc_ws_had_no_route(const struct rpc_ws_conn *conn);
 const char *rpc_ws_address(const struct rpc_ws_conn *conn); /* of the other side, without port */
 /* A dial's: it is from another address than the system would use now, or there is no way at all. So it may be dead, and TCP may
  * need minutes to say so. */

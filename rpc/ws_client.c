@@ -38,6 +38,7 @@ static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
 
     err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host,
             conn->dial->port, VIEW_FMT(text));
+    conn->had_no_route = !in && !conn->dial->local[0];
     rpc_ws_conn_end(conn, &why);
 }
 

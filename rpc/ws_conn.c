@@ -160,6 +160,11 @@ void rpc_ws_set_events(struct rpc_ws_conn *conn, const struct rpc_ws_events *eve
     conn->user = user;
 }
 
+bool rpc_ws_had_no_route(const struct rpc_ws_conn *conn)
+{
+    return conn->had_no_route;
+}
+
 uint16_t rpc_ws_close_code(const struct rpc_ws_conn *conn)
 {
     return conn->close_code;

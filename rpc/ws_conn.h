@@ -73,6 +73,7 @@ struct rpc_ws_conn {
     struct rpc_ws_reader reader;
     struct rpc_ws_in in;
     struct rpc_ws_out out;
+    bool had_no_route;
 };
 
 struct rpc_ws_conn *rpc_ws_conn_new(struct rpc_ws_hub *hub, const struct rpc_ws_events *events,

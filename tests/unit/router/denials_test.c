@@ -150,7 +150,9 @@ TEST(whom_an_administrator_cut_off_is_told_too)
     CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "network.error.not_found");
     world_pass(w, DENIALS_SOON_MS);
     _told_ told = hear(den);
-    CHECK_STR(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n");
+    CHECK_U64(told.n, 2);
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n"));
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin call network.peer.kick not_found 1\n"));
     acknowledge(den, told.request);
 
     join_peer(w, "456001");
@@ -158,9 +160,14 @@ TEST(whom_an_administrator_cut_off_is_told_too)
     rpc_put_array(&args, 1);
     rpc_put_str(&args, "456001");
     CHECK_STR(try_call(admin, "wamp.session.kill_by_authid", buf_view(&args)), "RESULT");
+    CHECK_STR(try_call(admin, "wamp.session.kill_by_authid", buf_view(&args)), "RESULT");
     world_pass(w, DENIALS_EVERY_MS);
     _told_ killed = hear(den);
-    CHECK_STR(buf_cstr(&killed.lines), "111111 admin kick 456001 wamp.close.killed allowed 1\n");
+    CHECK_U64(killed.n, 2);
+    CHECK(
+        strstr(buf_cstr(&killed.lines), "111111 admin kick 456001 wamp.close.killed allowed 1\n"));
+    CHECK(strstr(buf_cstr(&killed.lines),
+                 "111111 admin call wamp.session.kill_by_authid not_found 1\n"));
     acknowledge(den, killed.request);
 
     _free_ char *why = mem_format("%0199d", 0);
@@ -231,12 +238,134 @@ TEST(what_an_administrator_took_away_is_told_too)
               "RESULT");
     world_pass(w, DENIALS_SOON_MS);
     _told_ told = hear(den);
-    CHECK_U64(told.n, 2);
+    CHECK_U64(told.n, 3);
+    CHECK(strstr(buf_cstr(&told.lines),
+                 "111111 admin call wamp.registration.remove_callee not_found 1\n"));
     CHECK(strstr(buf_cstr(&told.lines), "111111 admin remove_callee 456000 peer.456000.app.go "
                                         "wamp.error.canceled allowed 1\n"));
     CHECK(strstr(buf_cstr(&told.lines), "111111 admin remove_subscriber 456000 peer.456000.news "
                                         "wamp.error.canceled allowed 1\n"));
     acknowledge(den, told.request);
+}
+
+static void kick(struct wire *admin, const char *id, const char *why)
+{
+    _buf_ args = { 0 };
+
+    rpc_put_array(&args, 2);
+    rpc_put_str(&args, id);
+    rpc_put_str(&args, why);
+    CHECK_STR(try_call(admin, "network.peer.kick", buf_view(&args)), "RESULT");
+}
+
+TEST(what_den_was_not_told_when_the_router_was_killed_is_told_by_the_next)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = join_den(w), *admin = join_with(w, key, "111111", "admin");
+
+    den->is_alive = true;
+    join_peer(w, "456000");
+    join_peer(w, "456001");
+    kick(admin, "456000", "too loud");
+    kick(admin, "456001", "too late");
+    CHECK(w->kept_acts.len > 0);             /* before it was answered */
+    buf_put_text(&w->kept_acts, "\x99torn"); /* killed while it wrote a third */
+    world_restart(w);
+
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_U64(told.n, 2);
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin kick 456000 too loud allowed 1\n"));
+    CHECK(strstr(buf_cstr(&told.lines), "111111 admin kick 456001 too late allowed 1\n"));
+    world_restart(w); /* it was asked, and did not answer */
+
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ again = hear(den);
+    CHECK_U64(again.n, 2);
+    acknowledge(den, again.request);
+    CHECK_U64(w->kept_acts.len, 0);
+    world_restart(w);
+
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_EVERY_MS);
+    _told_ no_more = hear(den);
+    CHECK_U64(no_more.request, 0);
+}
+
+TEST(of_what_den_took_some_the_rest_is_told_by_the_next)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = join_den(w), *admin = join_with(w, key, "111111", "admin");
+    char id[16];
+
+    den->is_alive = true;
+    for (unsigned i = 0; i < DENIALS_AT_ONCE + 3; i++) {
+        snprintf(id, sizeof(id), "456%03u", i);
+        join_peer(w, id);
+        kick(admin, id, "out");
+    }
+    CHECK_STR(try_register(den, "den.refusal.note"), "REGISTERED");
+    world_pass(w, DENIALS_AGAIN_MS);
+    _told_ first = hear(den);
+    CHECK_U64(first.n, DENIALS_AT_ONCE);
+    acknowledge(den, first.request);
+    world_restart(w);
+
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ rest = hear(den);
+    CHECK_U64(rest.n, 3);
+    acknowledge(den, rest.request);
+    CHECK_U64(w->kept_acts.len, 0);
+}
+
+TEST(an_act_that_the_disk_did_not_take_is_written_with_the_next)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = join_den(w), *admin = join_with(w, key, "111111", "admin");
+
+    join_peer(w, "456000");
+    join_peer(w, "456001");
+    log_open("test", LOG_ERROR + 1);
+    w->fails_to_save = true;
+    kick(admin, "456000", "too loud");
+    CHECK_U64(w->kept_acts.len, 0);
+    w->fails_to_save = false;
+    kick(admin, "456001", "too loud");
+    world_restart(w);
+
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_U64(told.n, 2);
+    acknowledge(den, told.request);
+}
+
+TEST(acts_on_the_disk_have_a_bound)
+{
+    _world_ *w = world_new();
+    _cleanup_(key_freep) struct key *key = key_new();
+    struct wire *den = join_den(w), *admin = join_with(w, key, "111111", "admin");
+    _free_ char *why = mem_format("%0200d", 0);
+    size_t most = 0;
+
+    for (unsigned i = 0; i < 20000; i++) { /* 5 MiB of the same */
+        denials_note_kick(admin->conn, "456000", view_text(why));
+        denials_keep(w->router->denials);
+        most = w->kept_acts.len > most ? w->kept_acts.len : most;
+    }
+    CHECK(most > DENIALS_MAX_KEPT / 2 && most <= DENIALS_MAX_KEPT);
+    world_restart(w);
+    den = den_that_listens(w);
+    world_pass(w, DENIALS_SOON_MS);
+    _told_ told = hear(den);
+    CHECK_U64(told.n, 1);
+    CHECK(strstr(buf_cstr(&told.lines), " allowed 20000\n"));
 }
 
 TEST(what_den_did_not_take_is_told_again)

@@ -95,6 +95,19 @@ static bool fake_keep_netkeys(void *user, struct view records, struct err *err)
     return true;
 }
 
+static bool fake_keep_acts(void *user, struct view records, bool is_all, struct err *err)
+{
+    struct world *w = user;
+
+    if (w->fails_to_save)
+        return err_set(err, ERR_SYSTEM, "acts: No space left on device");
+    if (is_all)
+        buf_clear(&w->kept_acts);
+    buf_put(&w->kept_acts, records);
+    w->n_acts_kept++;
+    return true;
+}
+
 static bool fake_save(void *user, struct view bytes, struct err *err)
 {
     struct world *world = user;
@@ -214,15 +227,17 @@ static struct netkeys *load_netkeys(struct world *w)
 
 static void start(struct world *w, struct rpc_trust *trust)
 {
+    _buf_ acts = buf_dup(buf_view(&w->kept_acts));
     struct router_setup setup = {
         .config = &w->config,
         .key = w->router_key,
         .trust = trust,
         .revoked = load_revoked(w, trust),
         .netkeys = load_netkeys(w),
+        .acts = buf_view(&acts),
         .outside = { fake_send, fake_queued, fake_close, fake_trusted, fake_save, fake_keep,
                      fake_read, fake_install, w, fake_send_event, NULL, fake_keep_netkeys,
-                     fake_ask },
+                     fake_keep_acts, fake_ask },
     };
 
     if (w->realms)
@@ -304,6 +319,7 @@ void world_free(struct world *w)
     buf_free(&w->saved);
     buf_free(&w->kept_revocations);
     buf_free(&w->kept_netkeys);
+    buf_free(&w->kept_acts);
     free(w->wires);
     free(w->realms);
     free(w);

@@ -40,8 +40,9 @@ struct world {
     uint8_t netid[HASH_SIZE], beacon[RPC_BEACON];
     uint64_t hb_no;
     struct buf saved; /* what save_trust() was given last */
-    struct buf kept_revocations, kept_netkeys;
-    uint64_t rev_no; /* of den's newest, and its hash: what heartbeats say */
+    struct buf kept_revocations, kept_netkeys, kept_acts;
+    unsigned n_acts_kept; /* how often */
+    uint64_t rev_no;      /* of den's newest, and its hash: what heartbeats say */
     uint8_t rev_head[HASH_SIZE];
     unsigned n_saved, n_installed;
     bool fails_to_save;

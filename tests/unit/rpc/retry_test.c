@@ -42,6 +42,22 @@ TEST(who_lost_only_a_connection_is_back_at_once)
         CHECK(back_at(0, 0) <= RPC_RETRY_FIRST_MS);
 }
 
+/* The others may be of another kind of address than this machine has. */
+TEST(who_was_not_connected_yet_tries_each_host_before_it_waits)
+{
+    struct rpc_retry retry = { .n_hosts = 3 };
+
+    for (size_t i = 1; i <= 6; i++) {
+        uint64_t pause = rpc_retry_lost(&retry, 1000 * i, 0);
+        CHECK_U64(retry.host, i % 3);
+        CHECK((pause == 0) == (i < 3));
+    }
+    rpc_retry_up(&retry, 10000);
+    CHECK(rpc_retry_lost(&retry, 20000, 0) >= RPC_RETRY_LEAST_MS); /* with all the others */
+    retry = (struct rpc_retry){ .n_hosts = 2 };
+    CHECK(rpc_retry_lost(&retry, 1, 700) == 700); /* the router said so */
+}
+
 TEST(after_a_crash_all_are_back_soon_and_evenly)
 {
     static const uint64_t away[] = { 500, 750, 1000, 2000, 4000, 6000, 7000, 20000, 60000 };
@@ -75,6 +91,25 @@ TEST(a_session_that_ends_at_once_is_a_failure)
     CHECK_U64(retry.host, 1); /* it answered */
     CHECK_U64(retry.n_failures, 2);
     CHECK(rpc_retry_lost(&retry, 30, 0) >= RPC_RETRY_ROUND_MS - RPC_RETRY_JITTER_MS);
+}
+
+/* A host that this machine has no route to costs the others nothing. */
+TEST(a_host_that_cannot_be_reached_from_here_is_passed_over)
+{
+    struct rpc_retry retry = { .n_hosts = 2 };
+
+    rpc_retry_up(&retry, 1);
+    for (unsigned i = 0; i < 3; i++) { /* the second is of no use */
+        rpc_retry_lost(&retry, 10 + i, 0);
+        if (retry.host == 1)
+            CHECK(rpc_retry_pass(&retry));
+        CHECK_U64(retry.host, 0);
+    }
+    CHECK(!rpc_retry_pass(&retry)); /* nor the other one: a cable is pulled */
+    CHECK(rpc_retry_lost(&retry, 20, 0) >= RPC_RETRY_LEAST_MS);
+    CHECK(rpc_retry_pass(&retry));
+    retry = (struct rpc_retry){ .n_hosts = 1 };
+    CHECK(!rpc_retry_pass(&retry));
 }
 
 /* One try a minute where somebody has to do something first. */
