@@ -387,6 +387,9 @@ bool admin_session_close(const struct admin *a, struct buf *to, struct err *err)
         return err_set(err, ERR_INVALID_ARGUMENT, "sid: expected 32 hexadecimal digits");
     if (strlen(why) > 100)
         return err_set(err, ERR_TOO_LARGE, "reason: over 100 bytes");
+    if (!text_is_printable(view_text(why)))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "reason: expected printable ASCII, for both ends are told it as it is");
     if (!a->den)
         return err_set(err, ERR_DEN_AWAY, "a session is closed by a den at work, and none answers");
     if (!a->den->close(a->den->user, VIEW_ARR(sid), &a->deed, view_text(why), err) ||

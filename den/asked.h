@@ -21,6 +21,7 @@ struct asked {
     bool is_keyed;    /* it is the one that stands for this key */
     struct list same; /* others that wait for the same certificate: stages */
     struct signer_job job;
+    uint64_t sent_at; /* mono: the last time to the signer */
     struct buf found; /* the certificate that this key has already */
 };
 

@@ -336,7 +336,7 @@ bool audit_verify_some(struct store *store, uint64_t after, uint64_t most,
 bool audit_verify(struct store *store, uint64_t *ret_newest, uint64_t *ret_bad_no, uint64_t *ret_n,
                   struct err *err)
 {
-    struct audit_checked checked;
+    struct audit_checked checked = { 0 };
 
     if (!audit_verify_some(store, 0, UINT64_MAX, &checked, err))
         return false;

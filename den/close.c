@@ -79,12 +79,8 @@ static bool close_now(struct den_core *core, const struct store_session *session
     snprintf(a_sent, sizeof(a_sent), "%" PRIu64, session->a_sent);
     snprintf(b_sent, sizeof(b_sent), "%" PRIu64, session->b_sent);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
-        AUDIT_TEXT("from", session->a_id),
-        AUDIT_TEXT("to", session->b_id),
+        SESSION_PAIRS(session, sid, by, source),
         AUDIT_TEXT("state_before", session->state),
-        AUDIT_TEXT("by", by),
-        { "source", source },
         { "reason", reason },
         AUDIT_TEXT("path", session->path),
         AUDIT_TEXT("sent_by_caller", a_sent),
@@ -114,6 +110,11 @@ static void answer_closed(struct den_core *core, uint64_t inv)
     core_yield(core, inv, buf_view(&args));
 }
 
+static bool is_live(const struct store_session *session)
+{
+    return strcmp(session->state, "offered") == 0 || strcmp(session->state, "accepted") == 0;
+}
+
 /* Of an end, or of an administrator; what is over stays over. */
 static bool close_it(struct den_core *core, const struct store_session *session, const char *by,
                      struct view source, struct view reason, struct err *err)
@@ -126,7 +127,7 @@ static bool close_it(struct den_core *core, const struct store_session *session,
         open_fail(open, "closed", &canceled);
         return true;
     }
-    if (strcmp(session->state, "offered") != 0 && strcmp(session->state, "accepted") != 0)
+    if (!is_live(session))
         return true;
     return close_now(core, session, by, source, reason, err);
 }
@@ -149,6 +150,24 @@ static bool note_cancel(struct den_core *core, struct view sid, const struct dee
            store_commit(open, err);
 }
 
+/* It was over before: nothing changes, and who asked for it stands in the audit all the same. */
+static bool note_over(struct den_core *core, const struct store_session *session,
+                      const struct deed *deed, struct view reason, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    char sid[RECORD_HEX];
+    const struct audit_pair pairs[] = {
+        SESSION_PAIRS(session, sid, deed->by, view_text(deed->source)),
+        AUDIT_TEXT("state_before", session->state),
+        AUDIT_TEXT("state", session->state),
+        { "reason", reason },
+    };
+
+    return store_begin(open, err) &&
+           audit_append(open, deed->at, "session.closed", pairs, N_ELEMENTS(pairs), err) &&
+           store_commit(open, err);
+}
+
 bool close_by_admin(struct den_core *core, struct view sid, const struct deed *deed,
                     struct view reason, struct err *err)
 {
@@ -159,6 +178,12 @@ bool close_by_admin(struct den_core *core, struct view sid, const struct deed *d
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "there is no such session");
+    if (!find_open(core, sid) && !is_live(&session)) {
+        if (!note_over(core, &session, deed, reason, err))
+            return false;
+        open_end_ends(core, sid, session.a_id, session.b_id, reason); /* whatever they think */
+        return true;
+    }
     if (find_open(core, sid) && !note_cancel(core, sid, deed, reason, err))
         return false;
     return close_it(core, &session, deed->by, view_text(deed->source), reason, err);
@@ -191,11 +216,7 @@ static bool note_report(struct den_core *core, const struct store_session *sessi
     snprintf(a_sent, sizeof(a_sent), "%" PRIu64, session->a_sent);
     snprintf(b_sent, sizeof(b_sent), "%" PRIu64, session->b_sent);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
-        AUDIT_TEXT("from", session->a_id),
-        AUDIT_TEXT("to", session->b_id),
-        AUDIT_TEXT("by", by),
-        { "source", source },
+        SESSION_PAIRS(session, sid, by, source),
         AUDIT_TEXT("path", session->path),
         AUDIT_TEXT("sent_by_caller", a_sent),
         AUDIT_TEXT("sent_by_called", b_sent),

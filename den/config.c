@@ -93,23 +93,37 @@ static bool is_within(const struct limit *limit, const struct den_config *config
     return false;
 }
 
+static const char *default_of(const char *key)
+{
+    for (size_t i = 0; i < N_ELEMENTS(options); i++)
+        if (strcmp(options[i].name, key) == 0 && options[i].fallback)
+            return options[i].fallback;
+    return "";
+}
+
+/* What the file does not set has no line: its default does not go with something else that is there. */
 static bool refuse(const char *path, struct view text, const struct limit *limit,
                    struct buf *ret_all, struct err *err)
 {
-    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, conf_line_of(text, limit->name),
-            limit->name, limit->expected);
+    unsigned line = conf_line_of(text, limit->name);
+
+    if (line)
+        err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: expected %s", path, line, limit->name,
+                limit->expected);
+    else
+        err_set(err, ERR_BAD_CONFIG, "%s: %s: expected %s; it is not set, and its default is %s",
+                path, limit->name, limit->expected, default_of(limit->name));
     if (ret_all)
         buf_printf(ret_all, "%s\n", err->text);
     return false;
 }
 
-/* A line that could not even be read is not looked at again; nor is what the file does not set, while others are bad: defaults are
- * good. */
+/* A line that could not even be read is not looked at again. */
 static bool is_told(const char *path, unsigned line, struct buf *all)
 {
     _free_ char *place = mem_format("%s:%u: ", path, line);
 
-    return all->len && (line == 0 || strstr(buf_cstr(all), place));
+    return line && all->len && strstr(buf_cstr(all), place);
 }
 
 static bool check_limits(const char *path, struct view text, const struct den_config *config,
@@ -165,6 +179,22 @@ static bool check_keep(const char *path, struct view text, const struct den_conf
            refuse(path, text, &limit, ret_all, err);
 }
 
+/* Whether the first that is opened there leaves nothing to the second. */
+static bool is_one_place(const char *a, const char *b)
+{
+    static const char *const any[] = { "0.0.0.0", "::", "*" };
+    _free_ char *host_a = NULL, *host_b = NULL;
+    uint16_t port_a, port_b;
+
+    if (!a || !b || !conf_split_address(view_text(a), 0, &host_a, &port_a) ||
+        !conf_split_address(view_text(b), 0, &host_b, &port_b) || port_a != port_b)
+        return false;
+    for (size_t i = 0; i < N_ELEMENTS(any); i++)
+        if (strcmp(host_a, any[i]) == 0 || strcmp(host_b, any[i]) == 0)
+            return true;
+    return strcmp(host_a, host_b) == 0;
+}
+
 /* What certificates would carry, and where den would listen: wrong, they would only show later. */
 static bool check_web(const char *path, struct view text, const struct den_config *config,
                       struct buf *ret_all, struct err *err)
@@ -193,6 +223,12 @@ static bool check_web(const char *path, struct view text, const struct den_confi
         refuse(path, text, &rows[i].limit, ret_all, ok ? err : &one);
         ok = false;
     }
+    if (is_one_place(config->http, config->metrics)) {
+        static const struct limit apart = { "metrics",
+                                            .expected = "another ADDRESS:PORT than that of http" };
+        refuse(path, text, &apart, ret_all, ok ? err : &one);
+        ok = false;
+    }
     return ok;
 }
 
@@ -218,6 +254,43 @@ static bool check_token(const char *path, struct view text, const struct den_con
     return false;
 }
 
+static void refuse_value(const char *path, struct view text, const char *key, const char *why,
+                         struct buf *ret_all, struct err *err)
+{
+    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", path, conf_line_of(text, key), key, why);
+    if (ret_all)
+        buf_printf(ret_all, "%s\n", err->text);
+}
+
+/* Each that is bad, of some with spaces between them; `err` is the first. */
+static bool check_words(const char *path, struct view text, const char *key, const char *words,
+                        bool (*check)(struct view word, struct err *err), struct buf *ret_all,
+                        struct err *err)
+{
+    struct err one, why = { 0 };
+    bool ok = true;
+
+    for (;;) {
+        words += strspn(words, " \t");
+        struct view word = VIEW(words, strcspn(words, " \t"));
+        if (word.len == 0)
+            return ok;
+        words += word.len;
+        if (check(word, &why))
+            continue;
+        err_wrap(&why, "%.*s", (int)(word.len < 100 ? word.len : 100), word.data);
+        refuse_value(path, text, key, why.text, ret_all, ok ? err : &one);
+        ok = false;
+    }
+}
+
+static bool check_turn_word(struct view word, struct err *err)
+{
+    struct rpc_turn_server server;
+
+    return rpc_turn_uri_read(word, &server, err);
+}
+
 /* The files themselves are looked at when they are read. */
 static bool check_turn(const char *path, struct view text, const struct den_config *config,
                        struct buf *ret_all, struct err *err)
@@ -225,6 +298,9 @@ static bool check_turn(const char *path, struct view text, const struct den_conf
     const char *wrong = NULL;
     struct err why = { 0 };
 
+    if (config->turn && !is_told(path, conf_line_of(text, "turn"), ret_all) &&
+        !check_words(path, text, "turn", config->turn, check_turn_word, ret_all, err))
+        return false;
     if (config->turn && !turn_check_uris(config->turn, &why)) {
         wrong = "turn";
     } else if (config->turn && !config->turn_secrets) {
@@ -236,10 +312,18 @@ static bool check_turn(const char *path, struct view text, const struct den_conf
     }
     if (!wrong || is_told(path, conf_line_of(text, wrong), ret_all))
         return true;
-    err_set(err, ERR_BAD_CONFIG, "%s:%u: %s: %s", path, conf_line_of(text, wrong), wrong, why.text);
-    if (ret_all)
-        buf_printf(ret_all, "%s\n", err->text);
+    refuse_value(path, text, wrong, why.text, ret_all, err);
     return false;
+}
+
+static bool check_relay_word(struct view word, struct err *err)
+{
+    _free_ char *host = NULL;
+    uint16_t port;
+
+    return rpc_join_check_host(word, err) &&
+           (conf_split_address(word, 0, &host, &port) ||
+            err_set(err, ERR_INVALID_ARGUMENT, "expected HOST:PORT or [IPv6]:PORT"));
 }
 
 static bool check_relay(const char *path, struct view text, const struct den_config *config,
@@ -248,12 +332,13 @@ static bool check_relay(const char *path, struct view text, const struct den_con
     struct rpc_items items = { 0 };
     struct err why = { 0 };
 
-    if (!config->relay || grant_read_relays(config->relay, &items, &why) ||
-        is_told(path, conf_line_of(text, "relay"), ret_all))
+    if (!config->relay || is_told(path, conf_line_of(text, "relay"), ret_all))
         return true;
-    err_set(err, ERR_BAD_CONFIG, "%s:%u: relay: %s", path, conf_line_of(text, "relay"), why.text);
-    if (ret_all)
-        buf_printf(ret_all, "%s\n", err->text);
+    if (!check_words(path, text, "relay", config->relay, check_relay_word, ret_all, err))
+        return false;
+    if (grant_read_relays(config->relay, &items, &why))
+        return true;
+    refuse_value(path, text, "relay", why.text, ret_all, err);
     return false;
 }
 
@@ -338,6 +423,35 @@ bool config_read(const char *path, struct den_config *config, struct buf *ret_al
         config->join_host = mem_text(config->router);
     resolve_secrets(path, config);
     return true;
+}
+
+/* Something behind the last slash that a file would be called, or a query: nothing can stand below that. */
+static bool names_a_file(const char *url)
+{
+    const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL,
+               *last = path ? strrchr(path, '/') : NULL;
+
+    return last && strpbrk(last, ".?#");
+}
+
+void config_doubts(const char *path, const struct den_config *config, struct buf *to)
+{
+    const struct {
+        const char *key, *url;
+    } rows[] = { { "crl_url", config->crl_url }, { "ca_url", config->ca_url } };
+    _buf_ text = { 0 };
+    struct err unused;
+
+    if (!file_read(path, MAX_FILE, &text, &unused))
+        return;
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+        if (rows[i].url && names_a_file(rows[i].url))
+            buf_printf(
+                to,
+                "%s:%u: warning: %s: certificates will name %s/DIGITS, an address below what "
+                "looks like a file: give the folder in which there is one for each issuer "
+                "(den.conf(5))\n",
+                path, conf_line_of(buf_view(&text), rows[i].key), rows[i].key, rows[i].url);
 }
 
 void config_deinit(struct den_config *config)

@@ -81,6 +81,8 @@ struct den_config {
 /* Reads and checks the file. On failure err holds the first error with file, line and what was expected, *ret_all one
  * line per error; config_deinit() must be called in any case. */
 bool config_read(const char *path, struct den_config *config, struct buf *ret_all, struct err *err);
+/* What is good and hardly meant so: a line for each, with its place. `config` as it was read from `path`. */
+void config_doubts(const char *path, const struct den_config *config, struct buf *to);
 void config_deinit(struct den_config *config);
 /* Each option as a file would say it, "" where it has no value; `value` is the caller's for the time of the call. */
 #define DEN_COUNT_OPTION(...) +1

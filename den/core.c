@@ -30,28 +30,30 @@ static const struct procedure {
     const char *name;
     unsigned by;
     core_handler *handle;
+    enum parked_need need; /* of the signer */
 } procedures[] = {
-    { "den.identity.admit", BY_ROUTER | BY_GUEST | BY_PEER, identity_admit },
-    { "den.identity.refresh", BY_PEER, identity_refresh },
-    { "den.identity.rekey", BY_PEER, rekey_replace },
+    { "den.identity.admit", BY_ROUTER | BY_GUEST | BY_PEER, identity_admit, PARKED_NEEDS },
+    { "den.identity.refresh", BY_PEER, identity_refresh, PARKED_NEEDS },
+    { "den.identity.rekey", BY_PEER, rekey_replace, PARKED_NEEDS },
     { "den.identity.keys", BY_PEER, rekey_count },
     { "den.identity.unsigned", BY_PEER, rekey_unsigned },
-    { "den.name.claim", BY_PEER, name_claim },
-    { "den.name.release", BY_PEER, name_release },
-    { "den.name.transfer", BY_PEER, name_transfer },
+    { "den.name.claim", BY_PEER, name_claim, PARKED_NEEDS },
+    { "den.name.release", BY_PEER, name_release, PARKED_NEEDS },
+    { "den.name.transfer", BY_PEER, name_transfer, PARKED_NEEDS },
     { "den.name.list", BY_PEER, name_list },
-    { "den.directory.lookup", BY_PEER, name_lookup },
+    { "den.directory.lookup", BY_PEER, name_lookup, PARKED_NEEDS },
     { "den.ca.chain", BY_ALL, issue_chain },
-    { "den.ca.sign", BY_PEER, asked_sign },
+    { "den.ca.sign", BY_PEER, asked_sign, PARKED_AT_ONCE },
     { "den.ca.crl", BY_ALL, issue_crl },
-    { "den.session.open", BY_PEER, grant_open },
-    { "den.session.close", BY_PEER, close_session },
+    { "den.session.open", BY_PEER, grant_open, PARKED_AT_ONCE },
+    { "den.session.close", BY_PEER, close_session, PARKED_WANTS },
     { "den.session.path", BY_PEER, path_told },
+    { "den.session.mine", BY_PEER, mine_told, PARKED_WANTS },
     { "den.session.turn", BY_PEER, turn_asked },
     { "den.ca.revocations", BY_ALL, revoke_list },
     { "den.ca.revoke", BY_PEER, revoke_asked },
     { "den.ca.acknowledge", BY_PEER, roll_acknowledge },
-    { "den.time", BY_ALL, time_now },
+    { "den.time", BY_ALL, time_now, PARKED_NEEDS },
     { "den.refusal.note", BY_ROUTER, denied_note },
 };
 
@@ -87,14 +89,17 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     list_init(&core->asked);
     list_init(&core->opens);
     list_init(&core->proofs);
+    list_init(&core->parked);
     list_init(&core->ungrants);
     list_init(&core->askings);
     core->passing_at = core->meet_at = NEVER_MS;
     core->lives = lives_new(core);
+    list_init(&core->untold);
     core->together = together_new();
     core->issue = issue_new();
     core->revoked = revoked_new();
     core->making = crl_making_new();
+    core->beating = heart_beating_new();
     core->ocsp = ocsp_new();
     if (!store_number_get(config->store, "policy_no", &core->policy_no, err) ||
         !store_number_get(config->store, "epoch", &core->epoch, err))
@@ -137,6 +142,7 @@ void den_core_free(struct den_core *core)
     if (!core)
         return;
     assert(core->n_looking == 0); /* the port's work is finished before */
+    parked_drop_all(core);
     asked_drop_all(core);
     rollback_down(core);
     open_drop_all(core);
@@ -146,9 +152,11 @@ void den_core_free(struct den_core *core)
     fresh_free(core->fresh);
     policy_free(core->policy);
     lives_free(core->lives);
+    untold_free_all(core);
     issue_free(core->issue);
     revoked_free(core->revoked);
     crl_making_free(core->making);
+    heart_beating_free(core->beating);
     ocsp_free(core->ocsp);
     for (size_t i = 0; i < N_RATES; i++)
         buckets_free(core->rates[i]);
@@ -276,6 +284,29 @@ void core_audit_refusal(struct den_core *core, struct view caller, const char *w
     core->n_unaudited = 0;
 }
 
+void core_audit_left_out(struct den_core *core)
+{
+    _free_ char *requests = mem_format("%" PRIu64, core->n_unaudited),
+                *at_router = mem_format("%" PRIu64, core->n_undenied);
+    _transaction_ struct store *open = core->c.store;
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("requests", requests),
+        AUDIT_TEXT("at_router", at_router),
+        AUDIT_TEXT("why", "den was stopped"),
+    };
+    struct err err = { 0 };
+
+    if (!core->n_unaudited && !core->n_undenied)
+        return;
+    if (!store_begin(open, &err) ||
+        !audit_append(open, core_wall(core), "refusals.left_out", pairs, N_ELEMENTS(pairs), &err) ||
+        !store_commit(open, &err)) {
+        log_event(LOG_ERROR, "audit.failed", "cause=%s", log_quote_text(err.text));
+        return;
+    }
+    core->n_unaudited = core->n_undenied = 0;
+}
+
 /* Whoever asks much and wrongly does not write den's log: what was left out of it is counted. */
 static void log_refusal(struct den_core *core, struct view caller, const char *procedure,
                         struct view id, struct view source, const struct err *why)
@@ -330,29 +361,44 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
     core_refuse(core, inv->number, why);
 }
 
-void den_core_handle(struct den_core *core, const char *procedure, const struct rpc_inv *inv)
+void core_go(struct den_core *core, const char *procedure, const struct rpc_inv *inv)
 {
     const struct procedure *p = find_procedure(procedure);
     struct rpc_fields args;
     struct err err = { 0 };
-    bool is_done;
 
     rpc_fields_open(&args, rpc_payload_args(inv->invocation->payload));
+    if (!(p ? p->handle(core, inv, &args, &err) : admin_asked(core, procedure, inv, &args, &err)))
+        core_refuse_inv(core, procedure, inv, &err);
+}
+
+static bool may_call(const char *procedure, const struct procedure *p, const struct rpc_inv *inv,
+                     struct err *err)
+{
     if (!p && !admin_find(procedure))
-        is_done = err_set(&err, ERR_NO_SUCH_PROCEDURE, "%s", procedure);
-    else if (!(role_bit(inv->invocation->caller_authrole) & (p ? p->by : BY_ADMIN)))
-        is_done = err_set(&err, ERR_NOT_AUTHORIZED, "this role may not call %s", procedure);
-    else if (p)
-        is_done = p->handle(core, inv, &args, &err);
-    else
-        is_done = admin_asked(core, procedure, inv, &args, &err);
-    if (!is_done)
+        return err_set(err, ERR_NO_SUCH_PROCEDURE, "%s", procedure);
+    return (role_bit(inv->invocation->caller_authrole) & (p ? p->by : BY_ADMIN)) ||
+           err_set(err, ERR_NOT_AUTHORIZED, "this role may not call %s", procedure);
+}
+
+void den_core_handle(struct den_core *core, const char *procedure, const struct rpc_inv *inv)
+{
+    const struct procedure *p = find_procedure(procedure);
+    enum parked_turn turn = PARKED_REFUSED;
+    struct err err = { 0 };
+
+    if (may_call(procedure, p, inv, &err))
+        turn = parked_take(core, p ? p->need : PARKED_WANTS, p ? p->name : procedure, inv, &err);
+    if (turn == PARKED_GO)
+        core_go(core, procedure, inv);
+    else if (turn == PARKED_REFUSED)
         core_refuse_inv(core, procedure, inv, &err);
 }
 
 /* What else den does for a caller is done before it returns. */
 void den_core_interrupt(struct den_core *core, uint64_t inv)
 {
+    parked_interrupt(core, inv);
     open_interrupt(core, inv);
 }
 
@@ -390,6 +436,7 @@ void den_core_down(struct den_core *core)
     core->is_up = false;
     rollback_down(core);
     core->renew_at = core->passing_at = NEVER_MS;
+    parked_drop_all(core);
     asked_down(core);
     open_down(core);
     live_down(core);
@@ -412,11 +459,32 @@ uint64_t den_core_deadline(const struct den_core *core)
                                                                           proof_deadline(core))))));
 }
 
+bool core_may_ask(struct den_core *core)
+{
+    struct err unused;
+    enum signer_mood mood = signer_mood(core->c.signer, &unused);
+
+    core->look_waits |= mood == SIGNER_ASKED;
+    return mood == SIGNER_ANSWERS;
+}
+
+/* What the signer has answered, and what was waiting for it to answer at all. */
+static void take_answers(struct den_core *core)
+{
+    issue_tick(core);
+    parked_tick(core);
+    if (!core->look_waits)
+        return;
+    core->look_waits = false;
+    if (core_may_ask(core))
+        den_core_look(core);
+}
+
 void den_core_tick(struct den_core *core)
 {
     proof_tick(core);
     together_tick(core);
-    issue_tick(core);
+    take_answers(core);
     rollback_tick(core);
     heart_tick(core);
     renew_tick(core);
@@ -429,9 +497,8 @@ void den_core_tick(struct den_core *core)
 
 void den_core_signer(struct den_core *core)
 {
-    issue_tick(core);
-    if (crl_is_ready(core))
-        heart_tick(core);
+    take_answers(core);
+    heart_signer(core);
 }
 
 bool den_core_is_at_work(const struct den_core *core)

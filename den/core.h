@@ -109,6 +109,8 @@ OWN_FREEP(den_core, struct den_core)
  * `policy_taken` in success and failure alike; on failure the old one stays. */
 bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
                          const char *path, struct err *err);
+/* The newest that is kept, for a file that cannot be taken: *ret_is false where none is. `name`: the file's, for its rules. */
+bool den_core_keep_policy(struct den_core *core, const char *name, bool *ret_is, struct err *err);
 /* For the audit: the file `path`, read anew, has errors, and what was in force stays. `what`: "policy.refused", "config.refused". */
 void den_core_note_refused(struct den_core *core, const char *what, const char *path,
                            const struct err *why);
@@ -153,6 +155,8 @@ bool den_core_ocsp(struct den_core *core, struct view request, struct buf *to);
 
 /* What is wrong with it, a line each, for whoever watches it; nothing: all is well. */
 void den_core_health(struct den_core *core, struct buf *to);
+/* The same, and what an operator should see to though den does its work. */
+void den_core_warnings(struct den_core *core, struct buf *to);
 /* den met its router in this life, and the store is as new as what was signed before: what is written down is written for good. */
 bool den_core_is_at_work(const struct den_core *core);
 /* Something after which den must not go on: the store is behind what den signed before. NULL:

@@ -25,6 +25,7 @@ struct den_core {
     struct fresh *fresh;
     struct policy *policy;
     uint64_t policy_no;
+    struct err policy_refused; /* why its file is not in force; ERR_NONE: it is */
     struct buckets *rates[N_RATES];
     uint64_t left_out_at; /* mono: when to say what the log left out, at the next tick */
     uint64_t n_refused, n_admin_acts, n_issued, n_granted, n_not_granted; /* in this process */
@@ -64,7 +65,7 @@ struct den_core {
     struct err
         uncertified; /* why the newest certificate could not be signed, for now; ERR_NONE: it was */
     uint64_t uncertified_at; /* mono */
-    bool is_up;
+    bool is_up, is_leaving;
     bool has_met;     /* the router, in this process: den signs */
     uint64_t meet_at; /* mono: when it is tried again */
     /* The store is an older one, or from a backup: nothing is signed before the router was met. */
@@ -77,7 +78,9 @@ struct den_core {
         judge_at; /* mono: when all sessions are judged again; NEVER_MS: when something changes */
     uint64_t people_no; /* as judge_look() saw it last */
 
-    struct list opens; /* struct open of open.h */
+    struct list opens;  /* struct open of open.h */
+    struct list untold; /* untold.c */
+    size_t n_untold;
     size_t n_opens;
     struct list proofs; /* struct open: proof.c */
     size_t n_proofs;
@@ -85,6 +88,12 @@ struct den_core {
     struct lives *lives;       /* live.c */
     struct list ungrants;      /* struct ungrant of ungrant.c */
     size_t n_ungrants;
+
+    struct list parked; /* struct parked of parked.c: what waits for a sign of life of the signer */
+    size_t n_parked, parked_bytes;
+    bool beat_waits, look_waits; /* for the same */
+    bool beat_missed;            /* the signer is away */
+    struct beating *beating;     /* heart.c */
 
     struct list askings; /* passing.c: the router is asked whether they are there */
     size_t n_askings;
@@ -130,6 +139,8 @@ struct view core_caller(const struct rpc_inv *inv, uint8_t to[RATE_KEY]);
  * refusal stands anyway. */
 void core_audit_refusal(struct den_core *core, struct view caller, const char *what,
                         const struct audit_pair *pairs, size_t n_pairs);
+/* Those that were too many for it, counted, and which nothing would tell any more: den stops. */
+void core_audit_left_out(struct den_core *core);
 
 /* rollback.c: what to do when the store was taken back to an older state. */
 extern const char rollback_remedy[];
@@ -166,6 +177,7 @@ bool status_count(struct den_core *core, struct status_counts *ret, struct err *
 void status_put(struct den_core *core, struct admin_object *to);
 core_handler time_now;    /* time.c */
 core_handler path_told;   /* path.c */
+core_handler mine_told;   /* mine.c */
 core_handler turn_asked;  /* turn_asked.c */
 core_handler denied_note; /* denied.c */
 
@@ -264,10 +276,35 @@ void passing_up(struct den_core *core);
 void passing_tick(struct den_core *core);
 void passing_drop_all(struct den_core *core);
 
+/* ---- parked.c: what has to ask the signer, and is begun when that answers ----------------------- */
+
+enum parked_need {
+    PARKED_NOTHING,
+    PARKED_AT_ONCE, /* it is asked without waiting: refused while it is away */
+    PARKED_NEEDS,   /* waited for; refused when it does not answer */
+    PARKED_WANTS,   /* waited for; done without it when it does not answer */
+};
+enum parked_turn { PARKED_GO, PARKED_WAITS, PARKED_REFUSED };
+/* Whether an invocation that may be made goes on now; PARKED_WAITS: core_go() is called for it. */
+enum parked_turn parked_take(struct den_core *core, enum parked_need need, const char *procedure,
+                             const struct rpc_inv *inv, struct err *err);
+void parked_tick(struct den_core *core);
+void untold_tick(struct den_core *core); /* untold.c: often */
+void untold_free_all(struct den_core *core);
+void parked_interrupt(struct den_core *core, uint64_t inv);
+void parked_drop_all(struct den_core *core);
+/* core.c: what was parked is done. */
+void core_go(struct den_core *core, const char *procedure, const struct rpc_inv *inv);
+/* For what is looked at again and again: false: not now; den_core_look() comes when the signer answers. */
+bool core_may_ask(struct den_core *core);
+
 /* ---- heart.c ------------------------------------------------------------------------------- */
 
+struct beating *heart_beating_new(void);
+void heart_beating_free(struct beating *beating);
 bool heart_start(struct den_core *core, struct err *err); /* the first of this process */
 void heart_tick(struct den_core *core);
+void heart_signer(struct den_core *core); /* it may answer (again): what waited for that */
 /* Something changed that every peer should know of at once: an extra heartbeat, under the same
  * beacon. */
 void heart_extra(struct den_core *core);
@@ -281,6 +318,8 @@ void crl_keep(struct den_core *core); /* outside of the store: the router was me
 bool crl_restart(struct den_core *core, const struct signer_anchor *floor, struct err *err);
 bool crl_tick(struct den_core *core);           /* whether there is a new one */
 bool crl_is_ready(const struct den_core *core); /* crl_tick() has one to tell of */
+/* The certificate of a listed intermediate with these digits; pki_cert_free(). */
+bool crl_find_listed(const struct den_core *core, struct view digits, struct pki_cert **ret_cert);
 /* The list as the intermediate with these digits signed it; borrowed until the core is next called. */
 bool crl_of(const struct den_core *core, struct view digits, struct view *ret_der);
 void crl_deinit(struct den_core *core);
@@ -330,7 +369,9 @@ uint64_t issue_deadline(const struct den_core *core);
 void open_drop_all(struct den_core *core);
 /* The dial of that invocation, if there is one, is over; who is being asked is told. */
 void open_interrupt(struct den_core *core, uint64_t inv);
-void open_down(struct den_core *core);     /* those that wait for nothing of the router */
+void open_down(struct den_core *core); /* those that wait for nothing of the router */
+/* Why a dial ends without an answer when den has no router any more, or is stopped itself. */
+void open_cut(const struct den_core *core, struct err *ret_why);
 void ungrant_again(struct den_core *core); /* what the router was not there to hear */
 void ungrant_drop_all(struct den_core *core);
 void renew_tick(struct den_core *core);
@@ -362,6 +403,10 @@ void live_moved(struct den_core *core, struct view sid, const char *state);
 void live_narrow(struct den_core *core, struct view sid, const char caps[256]);
 /* It ends then (wall; 0: whenever), or earlier when that was said before. */
 void live_bound(struct den_core *core, struct view sid, uint64_t ends_at);
+/* Its end counts, after live_add() of one that was accepted before. */
+void live_bound_again(struct den_core *core, struct view sid);
+/* The reason of what was ended because both its ends were away. */
+extern const char live_lost[];
 void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */
 bool live_has_room(const struct den_core *core, const char *a_id, const char *b_id,
                    struct err *err); /* LIMIT */

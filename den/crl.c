@@ -55,8 +55,7 @@ static void drop_others(struct den_core *core)
     core->n_other_crls = 0;
 }
 
-/* The signer may know one that was retired since it was started. */
-static bool is_listed(const struct den_core *core, struct view digits)
+bool crl_find_listed(const struct den_core *core, struct view digits, struct pki_cert **ret_cert)
 {
     for (size_t i = 0; i < core->c.n_intermediates; i++) {
         _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
@@ -65,10 +64,20 @@ static bool is_listed(const struct den_core *core, struct view digits)
         if (!pki_cert_read(buf_view(&core->c.intermediates[i]), &cert, &unused))
             continue;
         pki_cert_key_digits(cert, is);
-        if (view_eq_text(digits, is))
-            return true;
+        if (!view_eq_text(digits, is))
+            continue;
+        *ret_cert = STEAL(cert);
+        return true;
     }
     return false;
+}
+
+/* The signer may know one that was retired since it was started. */
+static bool is_listed(const struct den_core *core, struct view digits)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *unused = NULL;
+
+    return crl_find_listed(core, digits, &unused);
 }
 
 static void take_others(struct den_core *core, const struct signer_listing *l, struct view entries)
@@ -115,7 +124,7 @@ static bool renew(struct den_core *core, struct err *err)
 
 bool crl_of(const struct den_core *core, struct view digits, struct view *ret_der)
 {
-    if (view_eq_text(digits, core->crl_digits)) {
+    if (digits.len && view_eq_text(digits, core->crl_digits)) {
         *ret_der = buf_view(&core->crl);
         return true;
     }
@@ -196,11 +205,25 @@ static void make(struct den_core *core)
         try_later(core, &err);
 }
 
+/* No number is taken for what cannot be signed. */
+static bool may_make(struct den_core *core)
+{
+    struct err unused;
+    enum signer_mood mood = signer_mood(core->c.signer, &unused);
+
+    if (mood == SIGNER_ASKED)
+        core->beat_waits = true;
+    else if (mood == SIGNER_AWAY)
+        core->crl_due_at = core_mono(core) + RETRY_FOR;
+    return mood == SIGNER_ANSWERS;
+}
+
 bool crl_tick(struct den_core *core)
 {
     bool is_new;
 
-    if (core_mono(core) >= core->crl_due_at && !core->making->is_on && !core->is_behind)
+    if (core_mono(core) >= core->crl_due_at && !core->making->is_on && !core->is_behind &&
+        may_make(core))
         make(core);
     while (core->making->is_on && signer_look(core->c.signer))
         ; /* a signer in this process has answered */
@@ -217,9 +240,13 @@ bool crl_is_ready(const struct den_core *core)
 /* What was published last stays that, until rollback.c knows how this store goes on. */
 static void go_on_with_published(struct den_core *core)
 {
+    _cleanup_(pki_crl_freep) struct pki_crl *kept = NULL;
+    struct err unused;
+
     buf_put(&core->crl, core->c.crl_kept);
     hash_sha256(core->c.crl_kept, core->crl_hash);
-    pki_cert_key_digits(signer_cert(core->c.signer), core->crl_digits);
+    if (pki_crl_read(core->c.crl_kept, &kept, &unused)) /* another one may be in use by now */
+        pki_crl_key_digits(kept, core->crl_digits);
     core->crl_rev_no = revoked_no(core->revoked);
     core->crl_due_at = NEVER_MS;
 }
@@ -274,9 +301,13 @@ static bool look_at_manifests(struct den_core *core, struct err *err)
 {
     bool is_all = true;
 
-    if (!roll_look(core, err) || (core->is_resigning && !resign_more(core, &is_all, err)))
+    if (!roll_look(core, err))
         return err_wrap(err, "rollover");
-    core->is_resigning = core->is_resigning && !is_all;
+    if (!core->is_resigning || !core_may_ask(core))
+        return true;
+    if (!resign_more(core, &is_all, err))
+        return err_wrap(err, "rollover");
+    core->is_resigning = !is_all;
     return true;
 }
 
@@ -287,17 +318,20 @@ bool den_core_look(struct den_core *core)
     bool is_all = true;
 
     judge_look(core);
+    untold_tick(core);
     if (!look_at_manifests(core, &err)) {
         log_event(LOG_ERROR, "rollover.failed", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));
         return true;
     }
     if (core->is_resigning)
-        return false;
+        return core->look_waits || signer_is_away(core->c.signer, &err);
     if (core->making->is_on) /* of the entries that are there */
         return true;
-    if (!store_revocation_last(core->c.store, &last, &err) ||
-        (last > core->rev_no && !revoke_look(core, &err)) ||
+    if (store_revocation_last(core->c.store, &last, &err) && last > core->rev_no && core->has_met &&
+        !core_may_ask(core))
+        return true;
+    if (err.code != ERR_NONE || (last > core->rev_no && !revoke_look(core, &err)) ||
         !take_more(core, last, &is_all, &err)) {
         log_event(LOG_ERROR, "revocations.failed", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));

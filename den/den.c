@@ -182,6 +182,9 @@ void den_arm(struct den *den)
     if (den->is_leaving)
         return;
     watch_signer(den);
+    if (den_core_is_at_work(
+            den->core)) /* before, nobody else is held up: its first heartbeat may take its time */
+        signer_link_turn(den->home->link);
     if (den_core_fatal(den->core))
         rpc_loop_stop(den->loop);
     rpc_timer_set(den->timer, den_core_deadline(den->core));
@@ -225,13 +228,13 @@ static void on_answers(void *user)
 
 static void look_at_signer(struct den *den)
 {
-    struct err err = { 0 };
-
-    if (signer_link_is_over(den->home->link, &den->over))
+    if (signer_link_is_over(den->home->link, &den->over)) {
         rpc_loop_stop(den->loop);
-    else if (signer_link_look(den->home->link) && !signer_greet(den->home->signer, &err))
-        log_event(LOG_ERROR, "signer.unusable", "code=%s cause=%s", err_code_name(err.code),
-                  log_quote_text(err.text));
+        return;
+    }
+    if (signer_link_look(den->home->link))
+        signer_greet_soon(den->home->signer);
+    signer_watch(den->home->signer);
 }
 
 /* The router knows den's new login key: from now on den comes with it. */
@@ -244,6 +247,7 @@ static void login_anew(struct den *den)
     log_event(LOG_INFO, "login.key", "used=new");
     rpc_uplink_free(den->uplink);
     den->uplink = NULL;
+    den->is_up = false;
     den_core_down(den->core);
     if (connect_router(den, &err)) {
         register_procedures(den);
@@ -278,11 +282,23 @@ static void on_look(void *user)
 
 /* ---- the router ---------------------------------------------------------------------------- */
 
+/* When den serves: the router may know that this store is behind, and what is to be taken back from it comes first. */
+static void say_online(struct den *den)
+{
+    if (!den->is_up || den->has_said_online || !den_core_is_at_work(den->core))
+        return;
+    den->has_said_online = true;
+    notify_say("STATUS=online");
+    log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network,
+              den->config->router, rpc_client_session(client_of(den)));
+}
+
 /* Whatever happened in it, what is due now is not slept over. */
 static void on_turn(void *user)
 {
     struct den *den = user;
 
+    say_online(den);
     store_look_end(den->home->store);
     den_arm(den);
 }
@@ -291,7 +307,6 @@ static void on_inv(void *user, const struct rpc_inv *inv)
 {
     struct served *served = user;
 
-    store_look(served->den->home->store); /* many come in one turn */
     den_core_handle(served->den->core, served->procedure, inv);
     den_arm(served->den);
 }
@@ -308,10 +323,10 @@ static void on_up(void *user)
 {
     struct den *den = user;
 
+    den->is_up = true;
+    den->has_said_online = false;
     den_core_up(den->core);
-    notify_say("STATUS=online");
-    log_event(LOG_INFO, "online", "network=%s router=%s session=%" PRIu64, den->config->network,
-              den->config->router, rpc_client_session(client_of(den)));
+    say_online(den);
     den_arm(den);
 }
 
@@ -319,6 +334,7 @@ static void on_down(void *user, const struct err *why)
 {
     struct den *den = user;
 
+    den->is_up = false;
     den_core_down(den->core);
     if (den->is_leaving) {
         rpc_loop_stop(den->loop);
@@ -466,11 +482,12 @@ static void on_stop(void *user, int signal_number)
 
     notify_say("STOPPING=1");
     log_event(LOG_INFO, "stopping", "signal=%d", signal_number);
+    if (!den->is_leaving)
+        den_core_leave(den->core);
     if (den->is_leaving || !rpc_client_is_up(client_of(den))) {
         rpc_loop_stop(den->loop);
         return;
     }
-    den_core_leave(den->core);
     den->is_leaving = true; /* until the router answered, or did not in time */
     rpc_client_goodbye(client_of(den), clock_mono_ms());
     rpc_uplink_flush(den->uplink);
@@ -565,6 +582,7 @@ static void ask_stats(struct den *den)
 static void put_facts(void *user, struct admin_object *to)
 {
     struct den *den = user;
+    struct err why = { 0 };
     struct statvfs disk;
 
     admin_text(to, "router", den->config->router);
@@ -572,6 +590,8 @@ static void put_facts(void *user, struct admin_object *to)
     admin_text(to, "signer",
                den->config->signer && *den->config->signer ? den->config->signer : "own process");
     admin_bool(to, "signer_is_there", signer_link_is_there(den->home->link));
+    if (signer_is_away(den->home->signer, &why))
+        admin_text(to, "signer_cause", why.text);
     if (statvfs(den->config->state, &disk) == 0) {
         admin_number(to, "disk_free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize);
         admin_number(to, "disk_bytes", (uint64_t)disk.f_blocks * disk.f_frsize);
@@ -634,7 +654,7 @@ static bool start(struct den *den, struct err *err)
 {
     if (!home_open(den->config, &den->home, err) ||
         !config_open_turn(den->path, den->config, &den->turn, err) || !make_core(den, err) ||
-        !den_load_policy(den, err) || !den_note_config(den, err) || !rpc_loop_new(&den->loop, err))
+        !den_start_policy(den, err) || !den_note_config(den, err) || !rpc_loop_new(&den->loop, err))
         return false;
     den->timer = rpc_timer_new(den->loop, on_timer, den);
     if (!rpc_ws_new(RPC_WS_UV, rpc_loop_native(den->loop), &den->ws, err) ||
@@ -700,7 +720,9 @@ bool den_run(const char *path, struct den_config *config, bool accepts_rollback,
     file_forbid_dumps();
     if (!start(&den, err))
         return false;
+    store_look_by_turns(den.home->store, true);
     rpc_loop_run(den.loop);
+    store_look_by_turns(den.home->store, false);
     if (den_core_fatal(den.core))
         den.over = *den_core_fatal(den.core);
     *err = den.over;

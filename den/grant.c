@@ -237,6 +237,20 @@ static void take_refusal(struct open *open, const struct err *said)
     open_fail(open, "failed", &why);
 }
 
+/* Nobody answered no: den has nobody to ask any more. */
+static bool is_cut(const struct rpc_outcome *outcome)
+{
+    return outcome->what == RPC_FAILED && !outcome->uri.len && outcome->err.code != ERR_TIMEOUT;
+}
+
+static void fail_cut(struct open *open)
+{
+    struct err why = { 0 };
+
+    open_cut(open->core, &why);
+    open_fail(open, "failed", &why);
+}
+
 static void on_offered(void *user, const struct rpc_outcome *outcome)
 {
     struct open *open = user;
@@ -251,7 +265,10 @@ static void on_offered(void *user, const struct rpc_outcome *outcome)
         return;
     case RPC_FAILED:
         open->call = 0;
-        take_refusal(open, &outcome->err);
+        if (is_cut(outcome))
+            fail_cut(open);
+        else
+            take_refusal(open, &outcome->err);
         return;
     }
 }
@@ -268,6 +285,10 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
+    if (is_cut(outcome)) {
+        fail_cut(open);
+        return;
+    }
     if (outcome->what == RPC_FAILED) {
         struct err why = outcome->err;
         err_wrap(&why, "the router did not take the grant");
@@ -441,6 +462,10 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
+    if (is_cut(outcome)) {
+        fail_cut(open);
+        return;
+    }
     is_read = read_ends(open, &found, &err);
     decide(open, &decision);
     if (!is_read)

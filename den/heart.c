@@ -11,6 +11,30 @@
 
 enum { RETRY_FOR = 2000 /* ms, when the store did not take the number */ };
 
+/* One that is at the signer, or was answered and not taken up yet. */
+struct beating {
+    struct signer_statement item;
+    uint8_t beacon[RPC_BEACON];
+    uint64_t manifest_no;
+    bool is_tick;
+    bool is_asked, is_answered;
+    bool is_dropped; /* a newer one was signed meanwhile */
+};
+
+struct beating *heart_beating_new(void)
+{
+    return mem_new(struct beating);
+}
+
+/* The signer was made to forget what it is asked. */
+void heart_beating_free(struct beating *beating)
+{
+    if (!beating)
+        return;
+    buf_free(&beating->item.bytes);
+    free(beating);
+}
+
 /* The numbers of the next heartbeat: durable when this returns true. */
 static bool take_numbers(struct den_core *core, struct rpc_heartbeat *h,
                          uint8_t audit_head_to[HASH_SIZE], struct err *err)
@@ -70,8 +94,8 @@ static bool note_rollback(struct den_core *core, struct err *err)
     return false;
 }
 
-static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACON], bool is_tick,
-                           struct buf *ret_bytes, uint8_t ret_sig[SIG_SIZE], struct err *err)
+static bool write_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACON], bool is_tick,
+                            struct buf *ret_bytes, struct err *err)
 {
     uint8_t head[HASH_SIZE];
     struct rpc_heartbeat h = {
@@ -91,8 +115,8 @@ static bool sign_heartbeat(struct den_core *core, const uint8_t beacon[RPC_BEACO
 
     if (!take_numbers(core, &h, head, err))
         return false;
-    return signer_sign(core->c.signer, RPC_W_HEARTBEAT, &h, ret_bytes, ret_sig, err) ||
-           note_rollback(core, err);
+    rpc_statement_write(RPC_W_HEARTBEAT, &h, ret_bytes);
+    return true;
 }
 
 static void publish(struct den_core *core)
@@ -114,28 +138,51 @@ bool core_save_trust(struct den_core *core, struct err *err)
     return core->c.port->save_trust(core->c.port->user, buf_view(&bytes), err);
 }
 
-static bool beat(struct den_core *core, bool is_tick, struct err *err)
+static void choose_beacon(struct den_core *core, bool is_tick, uint8_t beacon_to[RPC_BEACON])
 {
-    uint8_t beacon[RPC_BEACON], sig[SIG_SIZE];
-    _buf_ bytes = { 0 };
-
     if (is_tick)
-        random_bytes(beacon, sizeof(beacon));
+        random_bytes(beacon_to, RPC_BEACON);
     else
-        memcpy(beacon, fresh_beacon(core->fresh).data, sizeof(beacon));
-    if (!sign_heartbeat(core, beacon, is_tick, &bytes, sig, err) ||
-        !move_trust(core, buf_view(&bytes), VIEW_ARR(sig), err) || !core_save_trust(core, err))
+        memcpy(beacon_to, fresh_beacon(core->fresh).data, RPC_BEACON);
+}
+
+/* It was signed: it is den's newest, and leaves. */
+static bool take_up(struct den_core *core, const struct signer_statement *item, bool is_tick,
+                    const uint8_t beacon[RPC_BEACON], struct err *err)
+{
+    if (!move_trust(core, buf_view(&item->bytes), VIEW_ARR(item->sig), err) ||
+        !core_save_trust(core, err))
         return err_wrap(err, "heartbeat");
     if (is_tick) {
         fresh_turn(core->fresh, beacon);
         core->tick_at = core_mono(core) + core->c.beat_every;
     }
-    core->beat_at = NEVER_MS;
     if (core->is_up)
         publish(core);
     if (core->is_up && is_tick)
         revoke_again(core);
     return true;
+}
+
+/* With waiting: at the start and at the end, and where the signer is in this process. */
+static bool beat(struct den_core *core, bool is_tick, struct err *err)
+{
+    struct signer_statement item = { 0 };
+    uint8_t beacon[RPC_BEACON];
+    bool ok;
+
+    core->beating->is_dropped = true;
+    choose_beacon(core, is_tick, beacon);
+    ok = write_heartbeat(core, beacon, is_tick, &item.bytes, err) &&
+         (signer_sign_all(core->c.signer, RPC_W_HEARTBEAT, &item, 1, err) ||
+          note_rollback(core, err));
+    if (ok)
+        core->beat_at = NEVER_MS;
+    else
+        err_wrap(err, "heartbeat");
+    ok = ok && take_up(core, &item, is_tick, beacon, err);
+    buf_free(&item.bytes);
+    return ok;
 }
 
 bool heart_start(struct den_core *core, struct err *err)
@@ -144,20 +191,110 @@ bool heart_start(struct den_core *core, struct err *err)
     return revoke_sign(core, err) && beat(core, true, err);
 }
 
+static void retry(struct den_core *core, bool is_tick, uint64_t after)
+{
+    if (is_tick)
+        core->tick_at = core_mono(core) + after;
+    else
+        core->beat_at = core_mono(core) + after;
+}
+
+static void say_failed(struct den_core *core, bool is_tick, const struct err *err)
+{
+    core->unbeaten = *err;
+    log_event(LOG_ERROR, "heartbeat.failed", "code=%s cause=%s", err_code_name(err->code),
+              log_quote_text(err->text));
+    retry(core, is_tick, RETRY_FOR);
+}
+
+/* When the signer is back it is asked at once. */
+static void wait_for_signer(struct den_core *core, bool is_tick, const struct err *why)
+{
+    core->unbeaten = *why;
+    core->beat_missed = true;
+    retry(core, is_tick, RETRY_FOR);
+}
+
+/* ---- while den works: nobody waits for it ------------------------------------------------------------- */
+
+/* Taken up when the core's turn comes: whoever takes in the signer's answers may be in the midst of something. */
+static void on_signed(void *user, _unused_ struct signer_statement *items, _unused_ size_t n)
+{
+    struct den_core *core = user;
+
+    core->beating->is_answered = true;
+}
+
+static void ask(struct den_core *core, bool is_tick)
+{
+    struct beating *b = core->beating;
+    struct err err = { 0 };
+
+    choose_beacon(core, is_tick, b->beacon);
+    buf_clear(&b->item.bytes);
+    if (!write_heartbeat(core, b->beacon, is_tick, &b->item.bytes, &err)) {
+        err_wrap(&err, "heartbeat");
+        say_failed(core, is_tick, &err);
+        return;
+    }
+    b->item.word = RPC_W_HEARTBEAT;
+    b->manifest_no = rpc_trust_manifest(core->c.trust)->manifest_no;
+    b->is_tick = is_tick;
+    b->is_dropped = b->is_answered = false;
+    b->is_asked = true;
+    core->beat_at = NEVER_MS;
+    signer_sign_soon(core->c.signer, &b->item, 1, on_signed, core);
+}
+
+static void take_up_answer(struct den_core *core)
+{
+    struct beating *b = core->beating;
+    struct err err = b->item.err;
+
+    if (err.code == ERR_NONE && b->manifest_no != rpc_trust_manifest(core->c.trust)->manifest_no) {
+        retry(core, b->is_tick, 0); /* den's keys may be others now */
+        return;
+    }
+    if (err.code == ERR_BUSY) { /* it hangs, or ended */
+        wait_for_signer(core, b->is_tick, &err);
+        return;
+    }
+    if (err.code != ERR_NONE)
+        note_rollback(core, &err);
+    if (err.code == ERR_NONE && take_up(core, &b->item, b->is_tick, b->beacon, &err))
+        core->unbeaten = (struct err){ 0 };
+    else
+        say_failed(core, b->is_tick, &err);
+}
+
+static void look_at_answer(struct den_core *core)
+{
+    struct beating *b = core->beating;
+
+    if (!b->is_answered)
+        return;
+    b->is_asked = b->is_answered = false;
+    if (!b->is_dropped && core->fatal.code == ERR_NONE)
+        take_up_answer(core);
+}
+
+/* A signer that hangs does not hold den up, and no numbers are used up meanwhile. */
 static void beat_or_retry(struct den_core *core, bool is_tick)
 {
     struct err err = { 0 };
-    bool is_done = core->fatal.code != ERR_NONE || beat(core, is_tick, &err);
 
-    core->unbeaten = is_done ? (struct err){ 0 } : err;
-    if (is_done)
+    if (core->fatal.code != ERR_NONE)
         return;
-    log_event(LOG_ERROR, "heartbeat.failed", "code=%s cause=%s", err_code_name(err.code),
-              log_quote_text(err.text));
-    if (is_tick)
-        core->tick_at = core_mono(core) + RETRY_FOR;
+    if (core->beating->is_asked)
+        retry(core, is_tick, 0); /* behind that one */
+    else if (signer_is_away(core->c.signer, &err))
+        wait_for_signer(core, is_tick, &err);
+    else if (!signer_is_here(core->c.signer))
+        ask(core, is_tick);
+    else if (beat(core, is_tick, &err))
+        core->unbeaten = (struct err){ 0 };
     else
-        core->beat_at = core_mono(core) + RETRY_FOR;
+        say_failed(core, is_tick, &err);
 }
 
 void heart_extra(struct den_core *core)
@@ -174,18 +311,23 @@ void den_core_leave(struct den_core *core)
     struct err unused;
     uint64_t no;
 
+    core->is_leaving = true;
+    if (core->has_met)
+        core_audit_left_out(core);
     if (core->is_up && core->has_met && h && audit_head(core->c.store, &no, head, &unused) &&
-        no > h->audit_no)
-        heart_extra(core);
+        no > h->audit_no && core->tick_at != NEVER_MS && core->fatal.code == ERR_NONE)
+        (void)beat(core, false, &unused); /* there is no later */
 }
 
 void heart_tick(struct den_core *core)
 {
     uint64_t now = core_mono(core);
 
+    core->beat_waits = false;
+    look_at_answer(core);
     if (crl_tick(core) && core->tick_at != NEVER_MS)
         core->beat_at = now;
-    if (core->tick_at == NEVER_MS)
+    if (core->tick_at == NEVER_MS || core->beating->is_asked)
         return;
     if (now >= core->tick_at)
         beat_or_retry(core, true);
@@ -193,9 +335,26 @@ void heart_tick(struct den_core *core)
         beat_or_retry(core, false);
 }
 
+void heart_signer(struct den_core *core)
+{
+    struct err unused;
+
+    if (core->beat_missed && !signer_is_away(core->c.signer, &unused)) {
+        core->beat_missed = false;
+        core->tick_at = core_mono(core);
+        core->beat_waits = true;
+    }
+    if (core->beat_waits || core->beating->is_answered || crl_is_ready(core))
+        heart_tick(core);
+}
+
 uint64_t heart_deadline(const struct den_core *core)
 {
-    if (core->fatal.code != ERR_NONE)
+    if (core->fatal.code != ERR_NONE || core->beat_waits) /* the signer's answer is awaited */
         return NEVER_MS;
+    if (core->beating->is_answered)
+        return 0;
+    if (core->beating->is_asked)
+        return core->crl_due_at;
     return min_u64(core->tick_at, min_u64(core->beat_at, core->crl_due_at));
 }

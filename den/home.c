@@ -43,7 +43,7 @@ static bool open_store(const struct den_config *config, struct store **ret_store
     uint8_t head[HASH_SIZE];
     uint64_t number;
 
-    if (!folder_open_store(config, &store, err))
+    if (!folder_open_store(config, &store, err) || !store_settle(store, err))
         return false;
     if (!audit_head(store, &number, head, err))
         return err_wrap(err, "audit");
@@ -122,6 +122,7 @@ static bool open_signer(struct home *home, const struct den_config *config,
                                 .free = signer_link_free_any,
                                 .may_leave = signer_link_may_leave,
                                 .has_left = signer_link_has_left,
+                                .is_away = signer_link_is_away,
                                 .generation = signer_link_generation };
     bool is_new = false;
 

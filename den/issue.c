@@ -10,7 +10,7 @@
 /* So many are recorded in one transaction, and asked of the signer in one frame: some three milliseconds. So many frames
  * are on their way at once, that it has work while den waits for the disk; whoever has a question for it that cannot
  * wait, waits for those. */
-enum { MAX_BATCH = 256, MAX_FRAME = 32, MAX_FRAMES = 4 };
+enum { MAX_BATCH = 256, MAX_FRAME = 32, MAX_FRAMES = 4, QUICK = 50, SLOW = 200 /* ms */ };
 
 /* ---- keys of authorities: what the manifest and the signer have ------------------------- */
 
@@ -35,6 +35,8 @@ struct stage {
 struct issue {
     struct stage applying, ready, certifying, made;
     uint64_t first_at, last_at; /* mono: of what waits for a transaction */
+    size_t n_frame;             /* so many certificates are asked for at once */
+    uint64_t landed_at;         /* mono: the newest answer about some */
     struct map *keys;           /* struct asked from `ready` on, by the hash of its TLS key */
     struct ca_keys ca_keys;
 };
@@ -190,6 +192,7 @@ struct issue *issue_new(void)
     list_init(&issue->certifying.all);
     list_init(&issue->made.all);
     issue->keys = map_new();
+    issue->n_frame = 1;
     return issue;
 }
 
@@ -272,10 +275,24 @@ static void on_applied(_unused_ void *user, struct signer_job *const *jobs, size
     }
 }
 
+/* A token may take a hundred times as long for a signature as a file does: what is asked for at once is answered within a
+ * moment, so that one that is slow is not taken for one that hangs. */
+static void pace(struct issue *issue, const struct asked *first, uint64_t now)
+{
+    uint64_t began = first->sent_at > issue->landed_at ? first->sent_at : issue->landed_at;
+
+    issue->landed_at = now;
+    if (now - began > SLOW && issue->n_frame > 1)
+        issue->n_frame /= 2;
+    else if (now - began < QUICK && issue->n_frame < MAX_FRAME)
+        issue->n_frame *= 2;
+}
+
 static void on_certified(void *user, struct signer_job *const *jobs, size_t n)
 {
     struct den_core *core = user;
 
+    pace(core->issue, CONTAINER(jobs[0], struct asked, job), core_mono(core));
     for (size_t i = 0; i < n; i++) {
         struct asked *asked = CONTAINER(jobs[i], struct asked, job);
         if (!asked->job.der.len) {
@@ -297,11 +314,13 @@ static void push(struct den_core *core)
         struct signer_job *jobs[MAX_FRAME];
         struct asked *some[MAX_FRAME];
         size_t n = leave_some(is_certifying ? &issue->certifying : &issue->applying, some,
-                              MAX_FRAME, !is_certifying);
+                              is_certifying ? issue->n_frame : MAX_FRAME, !is_certifying);
         if (n == 0)
             return;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             jobs[i] = &some[i]->job;
+            some[i]->sent_at = core_mono(core);
+        }
         if (is_certifying)
             signer_certify(core->c.signer, jobs, n, on_certified, core);
         else

@@ -17,6 +17,8 @@ enum {
     HURRY = 1000,          /* ms until the next ones */
 };
 
+const char live_lost[] = "lost";
+
 struct end {          /* an ID with at least one session */
     struct list node; /* in lives->ends: who is asked about next comes first */
     struct list sides;
@@ -191,6 +193,14 @@ void live_bound(struct den_core *core, struct view sid, uint64_t ends_at)
     expect_end(core, live);
 }
 
+void live_bound_again(struct den_core *core, struct view sid)
+{
+    const struct live *live = map_get(core->lives->by_sid, sid);
+
+    if (live)
+        expect_end(core, live);
+}
+
 void live_doom(struct den_core *core, struct view sid)
 {
     struct live *live = map_get(core->lives->by_sid, sid);
@@ -246,10 +256,10 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
     log_event(LOG_INFO, "session.ended", "sid=%s from=%s to=%s state=%s reason=%s", sid, a_id, b_id,
               state, log_quote_text(reason));
     open_remove_grant(core, VIEW_ARR(copy.sid));
-    if (core->is_up && !rule) /* a link that may be there yet goes on by itself */
-        open_tell_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
-    else if (core->is_up)
+    if (rule)
         open_end_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
+    else if (core->is_up) /* a link that may be there yet goes on by itself */
+        open_tell_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
     return true;
 }
 
@@ -354,7 +364,7 @@ static void end_lost(struct den_core *core)
             core->lives->tick_at = core_mono(core) + HURRY;
             return;
         }
-        if (end_session(core, live, "closed", "lost", NULL, &err))
+        if (end_session(core, live, "closed", live_lost, NULL, &err))
             continue;
         log_event(LOG_ERROR, "session.not_ended", "cause=%s", log_quote_text(err.text));
         return;

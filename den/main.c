@@ -329,12 +329,12 @@ static const struct verb {
       "lists sessions, present and past, the newest first" },
     { "session", "close", verb_session_close, "SID --config FILE [--reason TEXT]",
       "ends a session at both its ends" },
-    { "ask", NULL, verb_ask, "PROCEDURE BODY --config FILE",
+    { "ask", NULL, verb_ask, "PROCEDURE BODY --config FILE [--json]",
       "any administrative procedure of the den at work, for scripts: JSON in, JSON out" },
-    { "audit", "list", verb_audit_list, "--config FILE [--from N]",
+    { "audit", "list", verb_audit_list, "--config FILE [--from N] [--json]",
       "prints the audit, a JSON object a line" },
     { "audit", "export", verb_audit_export,
-      "--config FILE [--from N] [--since WHEN] [--until WHEN]",
+      "--config FILE [--from N] [--since WHEN] [--until WHEN] [--json]",
       "the same for programs and archives; `audit check` verifies what it prints" },
     { "audit", "verify", verb_audit_verify, "--config FILE [--witness N:HEAD] [--json]",
       "checks the whole chain; names the first bad entry" },
@@ -392,14 +392,14 @@ int main(int argc, char **argv)
     umask(077);
     if (!key_init(&err))
         return fail(&err);
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            verb_speak_json();
     if (!verb) {
         err_set(&err, ERR_INVALID_ARGUMENT, "expected a verb, found \"%.64s%s%.64s\"",
                 argc < 2 ? "" : argv[1], argc < 3 ? "" : " ", argc < 3 ? "" : argv[2]);
         return misuse(&err);
     }
-    for (int i = used; i < argc; i++)
-        if (strcmp(argv[i], "--json") == 0)
-            verb_speak_json();
     int status = verb->run(argc - used, argv + used);
     if (fflush(stdout) != 0 && status == DONE) {
         err_errno(&err, "standard output");

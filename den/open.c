@@ -99,7 +99,7 @@ static struct view sayable(struct view reason, char to[CORE_MAX_REASON])
     return len ? VIEW(to, len) : VIEW_LIT("an administrator closed it");
 }
 
-void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+bool open_sign_end(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                    struct view reason)
 {
     char text[CORE_MAX_REASON];
@@ -117,9 +117,20 @@ void open_end_ends(struct den_core *core, struct view sid, const char *a_id, con
 
     if (!signer_sign(core->c.signer, RPC_W_END, &e, &bytes, sig, &err)) {
         log_event(LOG_ERROR, "session.end_not_signed", "cause=%s", log_quote_text(err.text));
-        buf_clear(&bytes);
+        return false;
     }
     tell(core, sid, a_id, b_id, reason, buf_view(&bytes), sig);
+    return true;
+}
+
+void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                   struct view reason)
+{
+    if (core->is_up && open_sign_end(core, sid, a_id, b_id, reason))
+        return;
+    untold_keep(core, sid, a_id, b_id, reason);
+    if (core->is_up) /* what is not up yet ends by that already */
+        open_tell_ends(core, sid, a_id, b_id, reason);
 }
 
 /* ---- the record ---------------------------------------------------------------------------- */
@@ -177,12 +188,18 @@ void open_fail(struct open *open, const char *state, const struct err *why)
     open_free(open);
 }
 
+void open_cut(const struct den_core *core, struct err *ret_why)
+{
+    err_set(ret_why, ERR_CLOSED, "%s before the answer of whoever was called was recorded",
+            core->is_leaving ? "den was stopped" : "the router went away");
+}
+
 void open_down(struct den_core *core)
 {
     struct err why = { 0 };
     struct open *open;
 
-    err_set(&why, ERR_CLOSED, "the router went away before the callee's answer was recorded");
+    open_cut(core, &why);
     LIST_EACH(open, &core->opens, node) {
         if (open->call) /* which fails by itself */
             continue;

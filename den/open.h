@@ -84,9 +84,16 @@ bool open_record_state(struct den_core *core, struct view sid, const char *state
 void open_remove_grant(struct den_core *core, struct view sid);
 void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                     struct view reason);
-/* The same with den's signature, for which they close a link that is up. */
+/* The same with den's signature, for which they close a link that is up; later, where signer or router are away. */
 void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                    struct view reason);
+/* Now, or not at all: false, and logged. */
+bool open_sign_end(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                   struct view reason);
+
+/* untold.c */
+void untold_keep(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+                 struct view reason);
 
 /* ---- permit.c ---------------------------------------------------------------------------------------- */
 

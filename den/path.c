@@ -70,11 +70,7 @@ static bool record(struct den_core *core, const struct store_session *session,
 
     snprintf(rtt, sizeof(rtt), "%" PRIu64, said->rtt_us);
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
-        AUDIT_TEXT("from", session->a_id),
-        AUDIT_TEXT("to", session->b_id),
-        AUDIT_TEXT("by", by),
-        { "source", source },
+        SESSION_PAIRS(session, sid, by, source),
         { "path", said->path },
         { "code", said->code },
         { "why", said->why },

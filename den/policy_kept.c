@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "den/audit.h"
+#include "den/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -123,6 +124,98 @@ bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct e
     err_set(err, ERR_NOT_FOUND,
             "policy: the one that was in force then is not kept any more, or there was none");
     return err_advise(err, "`warren-den policy list` shows since when each was in force");
+}
+
+struct kept_check {
+    char no[24], hash[RECORD_HEX];
+    uint64_t at, bad_no; /* the entry that says otherwise; 0: none */
+    bool is_otherwise_of_time;
+};
+
+static bool says(struct view bytes, const char *key, const char *value)
+{
+    _buf_ found = { 0 };
+
+    return audit_find(bytes, key, &found) && view_eq_text(buf_view(&found), value);
+}
+
+/* One that was loaded again has an entry for that too, with its own time. */
+static bool compare_loaded(void *user, const struct store_audit *entry)
+{
+    struct kept_check *c = user;
+    struct view bytes = buf_view(&entry->bytes);
+
+    if (!view_starts(bytes, VIEW_LIT("what=policy.loaded\n")) || !says(bytes, "number", c->no))
+        return true;
+    c->is_otherwise_of_time = says(bytes, "sha256", c->hash);
+    if (!c->is_otherwise_of_time || (entry->at != c->at && !says(bytes, "number_before", c->no)))
+        c->bad_no = entry->no;
+    return !c->bad_no;
+}
+
+bool policy_kept_check(struct store *store, uint64_t no, uint64_t at, struct view text,
+                       struct err *err)
+{
+    struct kept_check c = { .at = at };
+    uint8_t hash[HASH_SIZE];
+
+    hash_sha256(text, hash);
+    record_hex(VIEW_ARR(hash), c.hash);
+    snprintf(c.no, sizeof(c.no), "%" PRIu64, no);
+    if (!store_audit_each(store, 1, compare_loaded, &c, err))
+        return false;
+    if (!c.bad_no)
+        return true;
+    err_set(err, ERR_SYSTEM,
+            "policy: number %" PRIu64 " was changed where it is kept: its %s is another one than "
+            "that in entry %" PRIu64 " of the audit",
+            no, c.is_otherwise_of_time ? "time" : "SHA-256", c.bad_no);
+    return err_advise(err, "have the audit checked (warren-den audit verify), and look for the "
+                           "policy of that time in a backup");
+}
+
+/* ---- an order ------------------------------------------------------------------------------------ */
+
+static const char order_name[] =
+    "policy_ordered"; /* the text's SHA-256, by, source: of a struct deed, whole */
+
+bool policy_order_note(struct store *store, struct view text, const struct deed *deed,
+                       struct err *err)
+{
+    uint8_t hash[HASH_SIZE];
+    _buf_ bytes = { 0 };
+
+    hash_sha256(text, hash);
+    buf_put(&bytes, VIEW_ARR(hash));
+    buf_put(&bytes, VIEW(deed->by, sizeof(deed->by)));
+    buf_put(&bytes, VIEW(deed->source, sizeof(deed->source)));
+    return store_blob_set(store, order_name, buf_view(&bytes), err);
+}
+
+bool policy_order_find(struct store *store, struct view text, enum policy_ordered *ret,
+                       struct deed *deed, struct err *err)
+{
+    uint8_t hash[HASH_SIZE];
+    enum store_found found;
+    _buf_ bytes = { 0 };
+
+    if (!store_blob_get(store, order_name, &found, &bytes, err))
+        return err_wrap(err, "policy");
+    hash_sha256(text, hash);
+    *ret = found == STORE_NONE ? POLICY_NO_ORDER : POLICY_OTHER_ORDERED;
+    if (bytes.len != HASH_SIZE + sizeof(deed->by) + sizeof(deed->source) ||
+        memcmp(bytes.data, hash, HASH_SIZE) != 0)
+        return true;
+    snprintf(deed->by, sizeof(deed->by), "%s", (const char *)bytes.data + HASH_SIZE);
+    snprintf(deed->source, sizeof(deed->source), "%s",
+             (const char *)bytes.data + HASH_SIZE + sizeof(deed->by));
+    *ret = POLICY_ORDERED;
+    return true;
+}
+
+bool policy_order_end(struct store *store, struct err *err)
+{
+    return store_blob_drop(store, order_name, err);
 }
 
 /* ---- groups, then -------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * POLICY_KEPT_BYTES; the two newest always. And who was in which groups, as the audit tells. */
 #pragma once
 
+#include "den/deed.h"
 #include "den/store.h"
 
 enum { POLICY_KEPT = 200, POLICY_KEPT_BYTES = 32 * 1024 * 1024 };
@@ -22,6 +23,24 @@ bool policy_kept_find(struct store *store, uint64_t no, enum store_found *ret, u
                       struct buf *ret_text, struct err *err);
 /* The one that was in force at `at`; NOT_FOUND when it is not kept any more, or none was. */
 bool policy_kept_at(struct store *store, uint64_t at, uint64_t *ret_no, struct err *err);
+
+/* Whether the audit says of number `no` that it came at `at` and was this text; nothing to compare where its entry is sealed
+ * in a file, or a rollback gave the number. SYSTEM: somebody changed what is kept. */
+bool policy_kept_check(struct store *store, uint64_t no, uint64_t at, struct view text,
+                       struct err *err);
+
+/* ---- an order ------------------------------------------------------------------------------- */
+
+/* Who has the policy's file say what: noted before the file is replaced, so that whichever of both is the last that was done,
+ * the audit names whoever ordered it. In a transaction each. */
+bool policy_order_note(struct store *store, struct view text, const struct deed *deed,
+                       struct err *err);
+/* POLICY_ORDERED: *deed is now whose order it was; its time stays. */
+enum policy_ordered { POLICY_NO_ORDER, POLICY_OTHER_ORDERED, POLICY_ORDERED };
+bool policy_order_find(struct store *store, struct view text, enum policy_ordered *ret,
+                       struct deed *deed, struct err *err);
+/* It was carried out, or came to nothing. */
+bool policy_order_end(struct store *store, struct err *err);
 
 /* ---- groups, then --------------------------------------------------------------------------- */
 

@@ -29,16 +29,23 @@ static struct summary summary_of(uint64_t number, size_t rules, struct view text
     return s;
 }
 
-static bool read_kept(struct den_core *core, struct buf *ret_text, bool *ret_is_there,
-                      struct err *err)
+static bool read_kept_at(struct den_core *core, struct buf *ret_text, uint64_t *ret_at,
+                         bool *ret_is_there, struct err *err)
 {
     enum store_found found;
-    uint64_t at;
 
-    if (!policy_kept_find(core->c.store, core->policy_no, &found, &at, ret_text, err))
+    if (!policy_kept_find(core->c.store, core->policy_no, &found, ret_at, ret_text, err))
         return false;
     *ret_is_there = core->policy_no > 0 && found == STORE_FOUND;
     return true;
+}
+
+static bool read_kept(struct den_core *core, struct buf *ret_text, bool *ret_is_there,
+                      struct err *err)
+{
+    uint64_t at;
+
+    return read_kept_at(core, ret_text, &at, ret_is_there, err);
 }
 
 static bool record(struct den_core *core, const struct policy *policy, struct view text,
@@ -67,7 +74,8 @@ static bool record(struct den_core *core, const struct policy *policy, struct vi
     pairs[n++] = (struct audit_pair)AUDIT_TEXT("source", deed->source);
     return store_begin(open, err) && store_number_raise(open, "policy_no", number, err) &&
            policy_kept_add(open, number, at, text, err) &&
-           audit_append(open, at, "policy.loaded", pairs, n, err) && store_commit(open, err);
+           audit_append(open, at, "policy.loaded", pairs, n, err) && policy_order_end(open, err) &&
+           store_commit(open, err);
 }
 
 bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct view text,
@@ -87,6 +95,7 @@ bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct
     }
     policy_free(core->policy);
     core->policy = STEAL(policy);
+    core->policy_refused = (struct err){ 0 };
     judge_all(core);
     log_event(LOG_INFO, "policy.loaded", "number=%" PRIu64 " rules=%zu changed=%s", core->policy_no,
               policy_count(core->policy), is_kept ? "no" : "yes");
@@ -95,12 +104,63 @@ bool policy_load_take(struct den_core *core, struct policy *policy_taken, struct
     return true;
 }
 
+/* It was in force already: that somebody loaded it stands in the audit all the same. */
+static bool note_unchanged(struct den_core *core, struct view text, const struct deed *deed,
+                           struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+    struct summary is = summary_of(core->policy_no, policy_count(core->policy), text);
+    const struct audit_pair pairs[] = {
+        AUDIT_TEXT("number", is.no),          AUDIT_TEXT("rules", is.rules),
+        AUDIT_TEXT("sha256", is.hash),        AUDIT_TEXT("number_before", is.no),
+        AUDIT_TEXT("sha256_before", is.hash), DEED_PAIRS(deed),
+    };
+
+    return store_begin(open, err) &&
+           audit_append(open, core_wall(core), "policy.loaded", pairs, N_ELEMENTS(pairs), err) &&
+           policy_order_end(open, err) && store_commit(open, err);
+}
+
+/* An order that nothing came of is for no later text. */
+static bool forget_order(struct den_core *core, struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+
+    return store_begin(open, err) && policy_order_end(open, err) && store_commit(open, err);
+}
+
+/* What the file says may be what an administrator ordered, just before den ended. */
 bool den_core_set_policy(struct den_core *core, struct policy *policy_taken, struct view text,
                          const char *path, struct err *err)
 {
-    const struct deed deed = deed_of_file(path, core_wall(core));
+    _cleanup_(policy_freep) struct policy *policy = policy_taken;
+    struct deed deed = deed_of_file(path, core_wall(core));
+    uint64_t number = core->policy_no;
+    enum policy_ordered order;
 
-    return policy_load_take(core, policy_taken, text, &deed, err);
+    if (!policy_order_find(core->c.store, text, &order, &deed, err) ||
+        !policy_load_take(core, STEAL(policy), text, &deed, err))
+        return false;
+    if (order == POLICY_NO_ORDER || core->policy_no != number)
+        return true;
+    return order == POLICY_ORDERED ? note_unchanged(core, text, &deed, err)
+                                   : forget_order(core, err);
+}
+
+bool den_core_keep_policy(struct den_core *core, const char *name, bool *ret_is, struct err *err)
+{
+    const struct deed none = deed_of_file(name, core_wall(core)); /* nothing is recorded */
+    struct policy *policy;
+    _buf_ text = { 0 };
+    uint64_t at;
+
+    if (!read_kept_at(core, &text, &at, ret_is, err))
+        return false;
+    *ret_is = *ret_is && text.len;
+    return !*ret_is ||
+           (policy_kept_check(core->c.store, core->policy_no, at, buf_view(&text), err) &&
+            policy_parse(name, buf_view(&text), &policy, NULL, err) &&
+            policy_load_take(core, policy, buf_view(&text), &none, err));
 }
 
 void den_core_note_refused(struct den_core *core, const char *what, const char *path,
@@ -114,6 +174,8 @@ void den_core_note_refused(struct den_core *core, const char *what, const char *
     };
 
     core_audit_refusal(core, view_text(deed.by), what, pairs, N_ELEMENTS(pairs));
+    if (strcmp(what, "policy.refused") == 0)
+        core->policy_refused = *why;
 }
 
 /* ---- from afar ------------------------------------------------------------------------------- */
@@ -174,6 +236,16 @@ static bool check_place(struct den_core *core, const struct order *o, struct err
                            "`warren admin policy show` prints");
 }
 
+static bool note_order(struct den_core *core, struct view text, const struct deed *deed,
+                       struct err *err)
+{
+    _transaction_ struct store *open = core->c.store;
+
+    return store_begin(open, err) && policy_order_note(open, text, deed, err) &&
+           store_commit(open, err);
+}
+
+/* The order, the file, then what is in force, with the audit: killed between any two, den finishes when it starts. */
 static bool load(struct den_core *core, const struct order *o, struct policy **policy_taken,
                  const struct deed *deed, struct err *err)
 {
@@ -182,11 +254,17 @@ static bool load(struct den_core *core, const struct order *o, struct policy **p
     _buf_ before = { 0 };
 
     if (!check_place(core, o, err) || !place->read_policy(place->user, &before, err) ||
-        !place->keep_policy(place->user, o->text, err))
+        !note_order(core, o->text, deed, err))
         return false;
+    if (!place->keep_policy(place->user, o->text, err)) {
+        forget_order(core, &unused);
+        return false;
+    }
+    const uint64_t number = core->policy_no;
     if (policy_load_take(core, STEAL(*policy_taken), o->text, deed, err))
-        return true;
-    place->keep_policy(place->user, buf_view(&before), &unused);
+        return core->policy_no != number || note_unchanged(core, o->text, deed, err);
+    if (place->keep_policy(place->user, buf_view(&before), &unused))
+        forget_order(core, &unused);
     return false;
 }
 

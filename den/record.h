@@ -26,3 +26,11 @@ static inline const char *record_hex(struct view bytes, char to[RECORD_HEX])
     to[hex.len] = '\0';
     return to;
 }
+
+/* Five pairs about a session: `sid` is a char[RECORD_HEX] of the caller's, `x` a const struct store_session *. */
+#define SESSION_PAIRS(x, sid, by_, source_)                                                        \
+    AUDIT_TEXT("sid", record_hex(VIEW_ARR((x)->sid), sid)), AUDIT_TEXT("from", (x)->a_id),         \
+        AUDIT_TEXT("to", (x)->b_id), AUDIT_TEXT("by", by_),                                        \
+    {                                                                                              \
+        "source", source_                                                                          \
+    }

@@ -43,25 +43,60 @@ void den_put_settings(const struct den_config *c, struct den_core_config *core)
 }
 
 /* A line for each error, where there are several. */
-static void log_errors(const char *event, struct view all)
+static void log_errors(const char *event, struct view all, const char *kept)
 {
     while (all.len) {
         const uint8_t *end = memchr(all.data, '\n', all.len);
         struct view one = view_sub(all, 0, end ? (size_t)(end - all.data) : all.len);
-        log_event(LOG_ERROR, event, "cause=%s kept=old", log_quote(one));
+        log_event(LOG_ERROR, event, "cause=%s kept=%s", log_quote(one), kept);
         all = view_sub(all, one.len + 1, all.len);
     }
 }
 
-bool den_load_policy(struct den *den, struct err *err)
+static bool load_policy(struct den *den, struct err *err)
 {
     _buf_ text = { 0 }, all = { 0 };
     struct policy *policy;
 
     if (policy_read(den->config->policy, &policy, &text, &all, err))
         return den_core_set_policy(den->core, policy, buf_view(&text), den->config->policy, err);
-    log_errors("policy.error", buf_view(&all));
+    log_errors("policy.error", buf_view(&all), "old");
     return false;
+}
+
+static void say_refused(struct den *den, const struct err *why)
+{
+    log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(why->code),
+              log_quote_text(why->text));
+    den_core_note_refused(den->core, "policy.refused", den->config->policy, why);
+}
+
+/* The last good one decides on: a network does not stand still for a file. */
+static bool start_with_kept(struct den *den, struct view errors, const struct err *why,
+                            struct err *err)
+{
+    const char *path = den->config->policy, *slash = strrchr(path, '/');
+    bool is_kept;
+
+    if (!den_core_keep_policy(den->core, slash ? slash + 1 : path, &is_kept, err))
+        return err_wrap(err, "the policy's file cannot be taken, and of those before");
+    log_errors("policy.error", errors, is_kept ? "old" : "none");
+    if (is_kept)
+        say_refused(den, why);
+    else
+        *err = *why;
+    return is_kept;
+}
+
+bool den_start_policy(struct den *den, struct err *err)
+{
+    _buf_ text = { 0 }, all = { 0 };
+    struct err why = { 0 };
+    struct policy *policy;
+
+    return policy_read(den->config->policy, &policy, &text, &all, &why)
+               ? den_core_set_policy(den->core, policy, buf_view(&text), den->config->policy, err)
+               : start_with_kept(den, buf_view(&all), &why, err);
 }
 
 bool den_note_config(struct den *den, struct err *err)
@@ -134,7 +169,7 @@ static void reload_config(struct den *den)
     if (!config_reload(den->path, den->config, &turn, &taken, &left, &all, &err)) {
         if (!all.len)
             buf_put_text(&all, err.text);
-        log_errors("config.refused", buf_view(&all));
+        log_errors("config.refused", buf_view(&all), "old");
         den_core_note_refused(den->core, "config.refused", den->path, &err);
         return;
     }
@@ -167,11 +202,8 @@ void den_on_reload(void *user, int signal_number)
         return;
     notify_reloading();
     reload_config(den);
-    if (!den_load_policy(den, &err)) {
-        log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(err.code),
-                  log_quote_text(err.text));
-        den_core_note_refused(den->core, "policy.refused", den->config->policy, &err);
-    }
+    if (!load_policy(den, &err))
+        say_refused(den, &err);
     notify_say("READY=1\nSTATUS=online");
     rpc_uplink_flush(den->uplink);
     den_arm(den);

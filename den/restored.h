@@ -11,7 +11,8 @@ struct restored {
     const struct store_anchor
         *replaced; /* the newest entry of the store that was there; NULL: none */
 };
-/* In the transaction of the store that begins a backup, so that the copy has it: whether den ran. */
+/* In the transaction of the store that begins a backup, so that the copy has it: whether den ran. And in den's first one: a
+ * copy that has more of it has that, too. */
 bool restored_note_backup(struct store *store, bool has_den, struct err *err);
 /* All inside a transaction of the store that was restored. */
 bool restored_note(struct store *store, const struct restored *what, struct err *err);

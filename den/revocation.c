@@ -172,7 +172,8 @@ bool revocation_put_down(struct store *store, struct store_revocation *r, const 
         !store_revocation_add(open, r, &r->no, ret_is_new, err) ||
         (r->kind == STORE_REVOKE_IDENTITY && !token_end_for(open, r->id, deed, err)))
         return false;
-    if (!*ret_is_new)
+    if (!*ret_is_new &&
+        strcmp(deed->by, r->id) == 0) /* its own, again: that is no administrator's act */
         return store_commit(open, err);
     snprintf(no, sizeof(no), "%" PRIu64, r->no);
     const struct audit_pair pairs[] = {

@@ -95,6 +95,8 @@ bool roll_look(struct den_core *core, struct err *err)
     if (no <= rpc_trust_manifest_no(core->c.trust) ||
         (no == core->refused_manifest && core_mono(core) < core->refused_until))
         return true;
+    if (!core_may_ask(core))
+        return true;
     return adopt(core, err) || refuse(core, no, err->code);
 }
 

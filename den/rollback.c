@@ -175,11 +175,11 @@ static bool settle_note(struct den_core *core, struct err *err)
     _transaction_ struct store *open = core->c.store;
     _buf_ restored_at = { 0 };
 
-    if (!restored_find(open, &restored_at, err))
-        return false;
-    return !restored_at.len ||
-           (store_begin(open, err) && restored_settle(open, core_wall(core), err) &&
-            store_commit(open, err));
+    return restored_find(open, &restored_at, err) && store_begin(open, err) &&
+           (!restored_at.len || restored_settle(open, core_wall(core), err)) &&
+           restored_note_backup(open, true,
+                                err) && /* one that was begun before has it from here on */
+           store_commit(open, err);
 }
 
 static bool take_up_list(struct den_core *core, struct err *err)

@@ -263,8 +263,8 @@ static bool put_json_behind(void *user, const struct store_behind *b)
     struct json_list *l = user;
     char seen[CLOCK_TEXT];
 
-    buf_printf(l->to, "%s\n  {\"id\": \"%s\", \"manifest\": %" PRIu64 ", \"seen_at\": \"%s\"}",
-               l->has_one ? "," : "", b->id, b->manifest_no, clock_text(b->seen_at, seen));
+    buf_printf(l->to, "%s{\"id\": \"%s\", \"manifest\": %" PRIu64 ", \"seen_at\": \"%s\"}",
+               l->has_one ? ", " : "", b->id, b->manifest_no, clock_text(b->seen_at, seen));
     l->has_one = true;
     return true;
 }
@@ -279,7 +279,7 @@ static bool put_json(struct status *s, struct err *err)
 
     buf_printf(s->to,
                "{\"manifest\": %" PRIu64 ", \"not_after\": \"%s\", \"stage\": \"%s\", "
-               "\"what\": \"%s\", \"router\": %" PRIu64 ",\n \"machines\": %" PRIu64
+               "\"what\": \"%s\", \"router\": %" PRIu64 ", \"machines\": %" PRIu64
                ", \"acknowledged\": %" PRIu64 ", \"unheard\": %" PRIu64
                ", \"unheard_seen_within_a_day\": %" PRIu64 ", \"longest_silent_since\": \"%s\", "
                "\"waits_for_root\": %s, \"den\": %" PRIu64
@@ -291,7 +291,7 @@ static bool put_json(struct status *s, struct err *err)
                s->is_waiting ? "true" : "false", s->taken_no, s->is_running ? "true" : "false",
                waits_for_restart(s) ? "true" : "false");
     if (s->order->lists_unheard) {
-        buf_put_text(s->to, ",\n \"who\": [");
+        buf_put_text(s->to, ", \"who\": [");
         is_ok = store_identity_each_behind(s->store, m->manifest_no, s->order->now, put_json_behind,
                                            &list, err);
         buf_put_text(s->to, "]");

@@ -46,7 +46,8 @@ struct den {
         const char *procedure;
     } served[DEN_MAX_PROCEDURES];
     bool is_leaving;
-    struct err over; /* code ERR_NONE: it may go on */
+    bool is_up, has_said_online; /* at the router; since it was up */
+    struct err over;             /* code ERR_NONE: it may go on */
 };
 
 void den_arm(
@@ -57,7 +58,7 @@ bool den_open_http(struct den *den, struct err *err);
 bool den_open_figures(struct den *den, struct err *err);
 
 /* ---- reload.c ---- */
-bool den_load_policy(struct den *den, struct err *err);
+bool den_start_policy(struct den *den, struct err *err);
 bool den_note_config(struct den *den,
                      struct err *err); /* for the audit: what is other than it was */
 void den_on_reload(void *den, int signal_number);

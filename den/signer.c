@@ -24,12 +24,12 @@ static bool hello(struct signer *s, struct err *err);
 /* One that was started anew says first who it is. */
 bool signer_greet(struct signer *s, struct err *err)
 {
-    uint64_t is = s->road.generation ? s->road.generation(s->road.user) : 0;
+    return signer_generation(s) == s->generation || hello(s, err);
+}
 
-    if (is == s->generation)
-        return true;
-    s->generation = is;
-    return hello(s, err);
+uint64_t signer_generation(const struct signer *s)
+{
+    return s->road.generation ? s->road.generation(s->road.user) : 0;
 }
 
 /* What others asked before is answered before: it is kept for signer_look(). */
@@ -45,6 +45,7 @@ bool signer_ask(struct signer *s, const struct buf *request, struct buf *answer,
     signer_land(s, FLIGHTS_WAIT);
     if (!s->road.receive(s->road.user, true, answer, &is_there, err))
         return false;
+    s->heard_at = clock_mono_ms();
     *ret_in = (struct vault_in){ .rest = buf_view(answer) };
     return vault_take_outcome(ret_in, err);
 }
@@ -75,19 +76,39 @@ static bool read_hello(struct signer *s, struct vault_in *in, struct err *err)
     return true;
 }
 
+void signer_write_hello(struct buf *request)
+{
+    buf_put_u8(request, VAULT_HELLO);
+    buf_put_u8(request, VAULT_VERSION);
+}
+
+/* It runs since before an upgrade, or den does: no file is damaged. */
+bool signer_is_strange(struct err *err)
+{
+    if (err->code == ERR_BAD_WIRE)
+        err_advise(err, "den and its signer are of two versions: install both from one, restart "
+                        "the signer's service (warren-den-signer), then den");
+    return err_wrap(err, "signer");
+}
+
+bool signer_take_hello(struct signer *s, struct vault_in *in, struct err *err)
+{
+    if (!read_hello(s, in, err))
+        return err_wrap(err, "signer");
+    s->generation = signer_generation(s);
+    if (*s->report)
+        log_event(LOG_INFO, "signer.ready", "%s", s->report);
+    return true;
+}
+
 static bool hello(struct signer *s, struct err *err)
 {
     _buf_ request = { 0 }, answer = { 0 };
     struct vault_in in;
 
-    buf_put_u8(&request, VAULT_HELLO);
-    buf_put_u8(&request, VAULT_VERSION);
-    if (!signer_ask(s, &request, &answer, &in, err) || !read_hello(s, &in, err))
-        return err_wrap(err, "signer");
-    s->generation = s->road.generation ? s->road.generation(s->road.user) : 0;
-    if (*s->report)
-        log_event(LOG_INFO, "signer.ready", "%s", s->report);
-    return true;
+    signer_write_hello(&request);
+    return signer_ask(s, &request, &answer, &in, err) ? signer_take_hello(s, &in, err)
+                                                      : signer_is_strange(err);
 }
 
 /* ---- a vault in this process --------------------------------------------------------------------------- */
@@ -319,6 +340,8 @@ struct signing {
     struct flight flight;
     struct signer_statement *items;
     size_t n;
+    struct signer *signer;
+    bool is_heartbeat;
     signer_on_signed *done;
     void *user;
 };
@@ -344,7 +367,10 @@ static void signing_landed(struct flight *flight, struct vault_in *in, const str
 
 static void signing_free(struct flight *flight)
 {
-    free(CONTAINER(flight, struct signing, flight));
+    struct signing *s = CONTAINER(flight, struct signing, flight);
+
+    s->signer->n_heartbeats -= s->is_heartbeat;
+    free(s);
 }
 
 void signer_sign_soon(struct signer *s, struct signer_statement *items, size_t n,
@@ -359,6 +385,9 @@ void signer_sign_soon(struct signer *s, struct signer_statement *items, size_t n
     signing->n = n;
     signing->done = done;
     signing->user = user;
+    signing->signer = s;
+    signing->is_heartbeat = n == 1 && items[0].word == RPC_W_HEARTBEAT;
+    s->n_heartbeats += signing->is_heartbeat;
     for (size_t i = 0; i < n; i++)
         items[i].err = (struct err){ 0 };
     put_statements(&request, items, n);

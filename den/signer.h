@@ -40,6 +40,8 @@ struct signer_road {
     /* Whether it can be started again when it ends to read its keys anew; and that it ended so. NULL: it does not end. */
     bool (*may_leave)(void *user, struct err *err);
     void (*has_left)(void *user);
+    /* It hangs, or is not there: whatever is asked would fail at once. NULL: it never does. */
+    bool (*is_away)(const void *user, struct err *ret_why);
     void *user;
 };
 bool signer_new_on(const struct signer_road *road, const struct signer_config *config,
@@ -49,6 +51,22 @@ OWN_FREEP(signer, struct signer)
 
 /* One that was started anew is asked who it is, without waiting for a question. BUSY and others. */
 bool signer_greet(struct signer *signer, struct err *err);
+/* The same without waiting for the answer, either: signer_look() takes it. */
+void signer_greet_soon(struct signer *signer);
+
+/* Whoever is about to ask and to wait for the answer asks this first, where others would have to wait with him. */
+enum signer_mood {
+    SIGNER_ANSWERS, /* it did a moment ago */
+    SIGNER_ASKED,   /* it was asked whether it does: come again after signer_look() */
+    SIGNER_AWAY,    /* whatever is asked fails at once: *ret_why, BUSY */
+};
+enum signer_mood signer_mood(struct signer *signer, struct err *ret_why);
+/* In this process: it answers while it is asked. */
+bool signer_is_here(const struct signer *signer);
+/* Without asking it anything. */
+bool signer_is_away(const struct signer *signer, struct err *ret_why);
+/* Often: one of whom nothing was heard for a second is asked whether it answers. */
+void signer_watch(struct signer *signer);
 
 const struct pki_cert *signer_cert(const struct signer *signer);
 struct view signer_sign_pk(const struct signer *signer); /* den-sign */

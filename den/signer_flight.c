@@ -2,6 +2,8 @@
 /* Questions to the signer that nobody waits for: they are answered in their order, and ended by signer_look(). */
 #include "den/signer_in.h"
 
+#include "base/clock.h"
+
 void signer_land(struct signer *s, enum flights how)
 {
     struct flight *flight;
@@ -16,6 +18,8 @@ void signer_land(struct signer *s, enum flights how)
             err_set(&flight->err, ERR_INTERNAL, "the signer gave no answer");
         if (!is_there)
             return;
+        if (flight->err.code == ERR_NONE)
+            s->heard_at = clock_mono_ms();
         flight->is_answered = true;
         s->n_answered++;
     }
@@ -83,9 +87,10 @@ void signer_forget(struct signer *s)
 
 void signer_take_off(struct signer *s, const struct buf *request, struct flight *flight)
 {
-    bool is_sent = signer_greet(s, &flight->err) && /* before it is one of those that wait */
-                   s->road.send(s->road.user, buf_view(request), &flight->err);
+    bool is_sent;
 
+    signer_greet_soon(s); /* before it is one of those that wait */
+    is_sent = s->road.send(s->road.user, buf_view(request), &flight->err);
     list_append(&s->flights, &flight->node);
     s->n_flights++;
     if (is_sent)

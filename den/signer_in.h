@@ -16,15 +16,24 @@ struct signer {
     uint8_t sign_pk[KEY_SIZE], netid[HASH_SIZE];
     char report[200];
     struct signer_numbers numbers;
-    uint64_t generation;
-    struct list flights; /* struct flight: in the order in which they were asked */
+    uint64_t generation, greeted; /* that it was, and that it is being asked who it is */
+    uint64_t heard_at;            /* mono: its newest answer; 0: none yet */
+    bool is_tried;                /* it was asked whether it answers */
+    struct list flights;          /* struct flight: in the order in which they were asked */
     size_t n_flights, n_answered;
+    size_t n_heartbeats; /* at the signer */
 };
 
 /* Asks and waits. A refusal is the error; else *ret_in is at what follows in `answer`. */
 bool signer_ask(struct signer *s, const struct buf *request, struct buf *answer,
                 struct vault_in *ret_in, struct err *err);
 bool signer_end(const struct vault_in *in, struct err *err); /* the answer has nothing more */
+void signer_write_hello(struct buf *request);
+/* Takes its answer: it is who it says from now on, and greeted. */
+bool signer_take_hello(struct signer *s, struct vault_in *in, struct err *err);
+/* False; with what to do about what was answered instead. */
+bool signer_is_strange(struct err *err);
+uint64_t signer_generation(const struct signer *s);
 
 /* ---- signer_flight.c: what is asked without waiting ------------------------------------------------ */
 

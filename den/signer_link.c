@@ -19,12 +19,17 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE = 10000, /* ms, for an answer */
+    PATIENCE = 10000,   /* ms, for an answer, while nothing else is held up by that */
+    TURNING_FOR = 1000, /* the same while den's loop turns: then it is taken to hang */
+    REMEMBERED = 60000, /* how slow it was; so long one that is just slow is given twice of that */
+    STUCK_FOR = 10000,  /* a child of ours that hangs so long is ended, and started again */
     LEAST_PAUSE = 100,
     MOST_PAUSE = 30000,
     MOST_TO_REACH = 1000, /* of one that somebody else starts: asking costs nothing */
     CALM = 60000,         /* after so long the next pause is the least again */
     REAP_FOR = 500,
+    REAP_TURNING_FOR =
+        100, /* the same while the loop turns: then it is looked for again and again */
     CHILD_FD = 3,
     PASSPHRASE_FD = 4,
     PIN_FD = 5,
@@ -39,10 +44,16 @@ struct signer_link {
     uint64_t generation, opened_at, retry_at, pause; /* mono */
     struct buf passphrase, pin;                      /* for the first one */
     bool is_sealed, has_pin;
-    struct buf out, in; /* not sent yet; came, and not taken yet */
-    size_t n_asked;     /* over this connection, their answers not taken yet */
-    size_t n_lost;      /* over earlier ones: they have no answer */
-    uint64_t waits_at;  /* mono: since when the next answer is awaited */
+    struct buf out, in;           /* not sent yet; came, and not taken yet */
+    size_t n_asked;               /* over this connection, their answers not taken yet */
+    size_t n_lost;                /* over earlier ones: they have no answer */
+    uint64_t waits_at;            /* mono: since when the next answer is awaited */
+    uint64_t slowest, slowest_at; /* ms that an answer took of late; mono: when */
+    bool is_turning;              /* den's loop: nobody may wait for long */
+    bool hangs;        /* its connection is there, and what was asked is not waited for any more */
+    size_t n_skipped;  /* questions of those, whose answers may still come: nobody wants them */
+    uint64_t hangs_at; /* mono: since when it gave no answer */
+    pid_t ending;      /* a child that was killed, and that the kernel still has; 0: none */
 };
 
 struct signer_link *signer_link_new(const struct signer_place *place)
@@ -79,22 +90,47 @@ static void say_status(int status, char *to, size_t size)
         snprintf(to, size, "it ended with status %d", WEXITSTATUS(status));
 }
 
-/* A child that hung up ends by itself; one that does not is made to. */
-static void reap(struct signer_link *l, char *why, size_t size)
+static pid_t await_end(pid_t pid, uint64_t wait_for, int *ret_status)
 {
-    uint64_t until = clock_mono_ms() + REAP_FOR;
-    int status = 0;
+    uint64_t until = clock_mono_ms() + wait_for;
     pid_t done;
 
-    while ((done = waitpid(l->pid, &status, WNOHANG)) == 0 && clock_mono_ms() < until)
-        poll(NULL, 0, 5);
+    while ((done = waitpid(pid, ret_status, WNOHANG)) == 0 && clock_mono_ms() < until)
+        poll(NULL, 0, 1);
+    return done;
+}
+
+/* A child that hung up ends by itself; one that does not is made to. One that cannot be killed yet (it is in a disk or a
+ * device that does not answer) is not waited for while the loop turns. */
+static void reap(struct signer_link *l, char *why, size_t size)
+{
+    uint64_t wait_for = l->is_turning ? REAP_TURNING_FOR : REAP_FOR;
+    int status = 0;
+    pid_t done = l->hangs ? 0 : await_end(l->pid, wait_for, &status);
+
     if (done == 0) {
         kill(l->pid, SIGKILL);
-        done = waitpid(l->pid, &status, 0);
+        done = await_end(l->pid, wait_for, &status);
     }
-    if (done == l->pid)
+    if (done == l->pid && !l->hangs)
         say_status(status, why, size);
+    if (done == 0)
+        l->ending = l->pid;
     l->pid = 0;
+}
+
+/* It has its book until then: another one could not open that. */
+static bool has_ended(struct signer_link *l, struct err *err)
+{
+    int status;
+
+    if (l->ending && waitpid(l->ending, &status, WNOHANG) == 0)
+        return err_set(err, ERR_BUSY,
+                       "den's signer (process %d) was killed and does not end: what it waits for, "
+                       "a disk or a token, does not answer",
+                       (int)l->ending);
+    l->ending = 0;
+    return true;
 }
 
 static void hang_up(struct signer_link *l)
@@ -103,7 +139,8 @@ static void hang_up(struct signer_link *l)
         close(l->fd);
     l->fd = -1;
     l->n_lost += l->n_asked;
-    l->n_asked = 0;
+    l->n_asked = l->n_skipped = 0;
+    l->hangs = false;
     buf_clear(&l->out);
     buf_clear(&l->in);
 }
@@ -114,9 +151,11 @@ static void lost(struct signer_link *l, const char *what)
     uint64_t now = clock_mono_ms();
 
     snprintf(why, sizeof(why), "%s", what);
-    hang_up(l);
+    close(l->fd); /* a child sees that, and ends */
+    l->fd = -1;
     if (l->pid)
         reap(l, why, sizeof(why));
+    hang_up(l);
     if (now - l->opened_at >= CALM)
         l->pause = LEAST_PAUSE;
     l->retry_at = now + l->pause;
@@ -131,17 +170,100 @@ static bool is_locked(const struct signer_link *l)
     return l->is_sealed || l->has_pin;
 }
 
+/* False; with what whoever starts den has to bring. */
+static bool say_bring(const struct signer_link *l, struct err *err)
+{
+    return err_advise(
+        err,
+        l->is_sealed && l->has_pin
+            ? "give both: --passphrase-fd N and --pin-fd N, at a terminal, or as the credentials "
+              "warren-den.passphrase and warren-den.pin"
+        : l->is_sealed
+            ? "give it: --passphrase-fd N, at a terminal, or as the credential "
+              "warren-den.passphrase"
+            : "give the PIN: --pin-fd N, at a terminal, or as the credential warren-den.pin");
+}
+
 static const char *lock_of(const struct signer_link *l)
 {
     return l->is_sealed ? "under a passphrase" : "in a token with a PIN";
+}
+
+/* ---- one that hangs --------------------------------------------------------------------------------------- */
+
+static bool may_restart(const struct signer_link *l)
+{
+    return l->pid && !is_locked(l);
+}
+
+static const char *remedy_of(const struct signer_link *l)
+{
+    if (l->socket)
+        return "see what its process waits for (stopped? a disk or a token that does not answer?), "
+               "or restart its service (warren-den-signer)";
+    return may_restart(l) ? "see what its process waits for (stopped? a disk or a token that does "
+                            "not answer?); den starts another one when it stays so"
+                          : "see what its process waits for (stopped? a disk or a token that does "
+                            "not answer?), or start den again, with what opens the keys";
+}
+
+static bool say_hangs(const struct signer_link *l, struct err *err)
+{
+    uint64_t s = (clock_mono_ms() - l->hangs_at) / SECOND_MS;
+
+    err_set(err, ERR_BUSY,
+            "den's signer has not answered for %" PRIu64
+            " s; den's log says what to do (signer.hangs)",
+            s);
+    return err_advise(err, remedy_of(l));
+}
+
+/* What was asked has failed; nothing more is asked until all of it was answered, for nobody. So the answers that come then
+ * tell that it goes on, and none is taken for another one's. */
+static void give_up(struct signer_link *l)
+{
+    l->hangs = true;
+    l->hangs_at = l->waits_at;
+    l->n_skipped = l->n_asked;
+    l->n_lost += l->n_asked;
+    l->n_asked = 0;
+    log_event(LOG_ERROR, "signer.hangs", "no_answer_for_ms=%" PRIu64 " questions=%zu remedy=%s",
+              clock_mono_ms() - l->hangs_at, l->n_skipped, log_quote_text(remedy_of(l)));
+}
+
+static bool say_not_there(const struct signer_link *l, struct err *err)
+{
+    err_set(err, ERR_BUSY, "den's signer is not there; it is awaited");
+    return l->socket ? err_advise(err, "start its service (warren-den-signer); its log, or "
+                                       "signer.not_there in den's, says why it is not there")
+                     : false;
+}
+
+bool signer_link_is_away(const void *link, struct err *ret_why)
+{
+    const struct signer_link *l = link;
+    bool is_awaited = l->fd < 0 && clock_mono_ms() < l->retry_at;
+
+    if (l->hangs)
+        say_hangs(l, ret_why);
+    else if (is_awaited)
+        say_not_there(l, ret_why);
+    return l->hangs || is_awaited;
+}
+
+void signer_link_turn(struct signer_link *l)
+{
+    l->is_turning = true;
 }
 
 bool signer_link_may_leave(void *link, struct err *err)
 {
     const struct signer_link *l = link;
 
-    return l->socket || !is_locked(l) ||
-           err_set(err, ERR_LOCKED, "den's keys are %s: start warren-den anew with it", lock_of(l));
+    if (l->socket || !is_locked(l))
+        return true;
+    err_set(err, ERR_LOCKED, "den's keys are %s: start warren-den anew with it", lock_of(l));
+    return say_bring(l, err);
 }
 
 void signer_link_has_left(void *link)
@@ -162,6 +284,7 @@ void signer_link_free(struct signer_link *l)
 
     if (!l)
         return;
+    l->is_turning = false;
     hang_up(l);
     if (l->pid)
         reap(l, why, sizeof(why));
@@ -246,8 +369,10 @@ static bool put_secret(struct buf *secret, int *ret_fd, struct err *err)
 
 static bool put_secrets(struct signer_link *l, int fds[N_CHILD_FDS], struct err *err)
 {
-    if ((l->is_sealed && !l->passphrase.len) || (l->has_pin && !l->pin.len))
-        return err_set(err, ERR_LOCKED, "den's signer ended, and its keys are %s", lock_of(l));
+    if ((l->is_sealed && !l->passphrase.len) || (l->has_pin && !l->pin.len)) {
+        err_set(err, ERR_LOCKED, "den's signer ended, and its keys are %s", lock_of(l));
+        return say_bring(l, err);
+    }
     return (!l->is_sealed || put_secret(&l->passphrase, &fds[1], err)) &&
            (!l->has_pin || put_secret(&l->pin, &fds[2], err));
 }
@@ -331,8 +456,8 @@ static bool open_link(struct signer_link *l, struct err *err)
     uint64_t now = clock_mono_ms();
 
     if (now < l->retry_at)
-        return err_set(err, ERR_BUSY, "den's signer is not there; it is awaited");
-    if (!(l->socket ? reach(l, err) : start(l, err))) {
+        return say_not_there(l, err);
+    if (!has_ended(l, err) || !(l->socket ? reach(l, err) : start(l, err))) {
         l->retry_at = now + l->pause;
         l->pause = min_u64(2 * l->pause, l->socket ? MOST_TO_REACH : MOST_PAUSE);
         return false;
@@ -401,18 +526,47 @@ static bool is_too_large(const struct signer_link *l)
     return view_take_u32(&rest, &len) && len > VAULT_MAX_ANSWER;
 }
 
+static void note_pace(struct signer_link *l, uint64_t took)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (!l->is_turning || took > PATIENCE) /* it starts, or it did hang */
+        return;
+    if (took >= l->slowest || now >= l->slowest_at + REMEMBERED)
+        l->slowest = took;
+    if (2 * took >= l->slowest)
+        l->slowest_at = now;
+}
+
+/* For what nobody stands and waits for. One that answers, but slowly (a disk that takes its time to keep what it signed),
+ * would never have anything signed if each of its answers came too late. */
+static uint64_t patience_of(const struct signer_link *l)
+{
+    bool is_slow = clock_mono_ms() < l->slowest_at + REMEMBERED;
+
+    if (!l->is_turning)
+        return PATIENCE;
+    return min_u64(PATIENCE,
+                   is_slow && 2 * l->slowest > TURNING_FOR ? 2 * l->slowest : TURNING_FOR);
+}
+
 /* Only a whole answer counts: one that comes a byte at a time would hold up everybody else's. */
+static uint64_t overdue_at(const struct signer_link *l)
+{
+    return l->waits_at + patience_of(l);
+}
+
 static bool is_overdue(const struct signer_link *l)
 {
     uint32_t len;
 
-    return l->n_asked && !is_whole(l, &len) && clock_mono_ms() >= l->waits_at + PATIENCE;
+    return l->n_asked && !is_whole(l, &len) && clock_mono_ms() >= overdue_at(l);
 }
 
-static void wait_for_more(struct signer_link *l)
+static void wait_for_more(struct signer_link *l, uint64_t until)
 {
     struct pollfd p = { .fd = l->fd, .events = (short)(POLLIN | (l->out.len ? POLLOUT : 0)) };
-    uint64_t now = clock_mono_ms(), until = l->waits_at + PATIENCE;
+    uint64_t now = clock_mono_ms();
 
     poll(&p, 1, now < until ? (int)(until - now) : 0);
 }
@@ -420,18 +574,24 @@ static void wait_for_more(struct signer_link *l)
 /* Whether an answer is there to be taken; not without waiting for it, if need be as long as it may take. */
 static bool look_for_one(struct signer_link *l, bool waits, uint32_t *ret_len)
 {
+    uint64_t held_until = clock_mono_ms() + (l->is_turning ? TURNING_FOR : PATIENCE);
+
     while (l->n_asked && !is_whole(l, ret_len)) {
         if (!move(l))
             return false;
         if (is_whole(l, ret_len))
             break;
-        if (is_too_large(l) || is_overdue(l)) {
-            lost(l, is_too_large(l) ? "its answer is too large" : "it gave no answer");
+        if (is_too_large(l)) {
+            lost(l, "its answer is too large");
+            return false;
+        }
+        if (is_overdue(l) || (waits && clock_mono_ms() >= held_until)) {
+            give_up(l);
             return false;
         }
         if (!waits)
             return false;
-        wait_for_more(l);
+        wait_for_more(l, min_u64(overdue_at(l), held_until));
     }
     return l->n_asked != 0;
 }
@@ -440,6 +600,8 @@ bool signer_link_send(void *link, struct view request, struct err *err)
 {
     struct signer_link *l = link;
 
+    if (l->hangs)
+        return say_hangs(l, err);
     if (l->fd < 0 && !open_link(l, err))
         return false;
     if (l->n_asked++ == 0)
@@ -473,12 +635,13 @@ bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_i
         buf_put(answer, view_sub(buf_view(&l->in), VAULT_HEAD, len));
         buf_drop_front(&l->in, VAULT_HEAD + len);
         l->n_asked--;
+        note_pace(l, clock_mono_ms() - l->waits_at);
         l->waits_at = clock_mono_ms();
         return true;
     }
     if (l->n_lost) {
         l->n_lost--;
-        return say_ended(l, err);
+        return l->hangs ? say_hangs(l, err) : say_ended(l, err);
     }
     *ret_is_there = false;
     return true;
@@ -489,17 +652,46 @@ int signer_link_fd(const struct signer_link *l)
     return l->fd;
 }
 
+/* The answers that nobody waits for any more. */
+static void skip(struct signer_link *l)
+{
+    uint32_t len;
+
+    while (l->n_skipped && move(l) && is_whole(l, &len)) {
+        buf_drop_front(&l->in, VAULT_HEAD + len);
+        l->n_skipped--;
+        note_pace(l, clock_mono_ms() - l->waits_at);
+        l->waits_at = clock_mono_ms();
+    }
+    if (l->hangs && is_too_large(l))
+        lost(l, "its answer is too large");
+    if (!l->hangs || l->n_skipped)
+        return;
+    l->hangs = false;
+    log_event(LOG_INFO, "signer.back", "after_ms=%" PRIu64, clock_mono_ms() - l->hangs_at);
+}
+
+static void look_at_hanging(struct signer_link *l)
+{
+    skip(l);
+    if (l->hangs && may_restart(l) && clock_mono_ms() >= l->hangs_at + STUCK_FOR)
+        lost(l, "it hangs");
+}
+
 bool signer_link_look(struct signer_link *l)
 {
-    struct pollfd p = { .fd = l->fd, .events = POLLIN };
     struct err err = { 0 };
 
     if (l->fd >= 0 && is_overdue(l) && move(l) && is_overdue(l))
-        lost(l, "it gave no answer");
-    if (l->fd >= 0 && !l->n_asked && poll(&p, 1, 0) > 0) /* whatever it is, it is its end */
+        give_up(l);
+    if (l->hangs)
+        look_at_hanging(l);
+    struct pollfd p = { .fd = l->fd, .events = POLLIN };
+    if (l->fd >= 0 && !l->n_asked && !l->hangs &&
+        poll(&p, 1, 0) > 0) /* whatever it is, it is its end */
         lost(l, "it hung up");
     if (l->fd >= 0)
-        return true;
+        return !l->hangs;
     if (clock_mono_ms() < l->retry_at)
         return false;
     if (open_link(l, &err))
@@ -515,10 +707,11 @@ bool signer_link_is_over(const struct signer_link *l, struct err *ret_why)
         return false;
     err_set(ret_why, ERR_LOCKED, "den's signer ended, and its keys are %s: start den again with it",
             lock_of(l));
+    say_bring(l, ret_why);
     return true;
 }
 
 bool signer_link_is_there(const struct signer_link *link)
 {
-    return link->fd >= 0;
+    return link->fd >= 0 && !link->hangs;
 }

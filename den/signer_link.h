@@ -23,6 +23,12 @@ OWN_FREEP(signer_link, struct signer_link)
 bool signer_link_send(void *link, struct view request, struct err *err);
 bool signer_link_receive(void *link, bool waits, struct buf *answer, bool *ret_is_there,
                          struct err *err);
+/* It is not there, or it hangs: it is there, and did not answer in time. Nothing is sent to that one, and what was asked
+ * before has failed, until it has answered all of that. */
+bool signer_link_is_away(const void *link, struct err *ret_why);
+/* From now on others are held up by whoever waits for an answer: that is for a second at most, before, and for verbs, for ten. What
+ * nobody waits for has a second too, or twice of what an answer took in the last minute, up to ten seconds. */
+void signer_link_turn(struct signer_link *link);
 /* Readable when answers come, and at its end. -1: not there. It is the link's, which may close it at any call. */
 int signer_link_fd(const struct signer_link *link);
 /* Rises each time that it was reached anew. */

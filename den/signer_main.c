@@ -2,6 +2,7 @@
 /* warren-den-signer: the process that has the authority's keys. warren-den-signer(8). */
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/crew.h"
 #include "base/file.h"
 #include "base/listen_fds.h"
 #include "base/log.h"
@@ -174,6 +175,7 @@ static bool run(const struct words *words, struct err *err)
         return false;
     buf_printf(&report, " keys=%s", is_guarded ? "locked" : "not_locked(see_ulimit_-l)");
     vault_set_report(vault, buf_cstr(&report));
+    vault_set_helpers(vault, crew_spare(VAULT_MAX_HELPERS));
     log_event(is_guarded ? LOG_INFO : LOG_WARN, "signer.sandbox", "%s", buf_cstr(&report));
     return vault_serve(vault, &place) ||
            err_set(err, ERR_SYSTEM, "what has to be written before it is signed was not written");

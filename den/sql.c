@@ -30,6 +30,8 @@ static void note_sickness(struct store *store)
 bool sql_err(struct store *store, struct err *err)
 {
     note_sickness(store);
+    if (sqlite3_extended_errcode(store->db) == SQLITE_FULL)
+        store->is_full = true;
     switch (sqlite3_extended_errcode(store->db)) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_UNIQUE:
@@ -154,6 +156,8 @@ bool sql_ask(struct store *store, enum sql which, const struct arg *args, size_t
 {
     bool is_row;
 
+    if (store->looks_by_turns)
+        store_look(store);
     if (!sql_start(store, which, args, n_args, row, err) || !sql_next(store, row, &is_row, err))
         return false;
     *ret = is_row ? STORE_FOUND : STORE_NONE;

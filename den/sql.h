@@ -184,7 +184,10 @@ struct store {
     struct store_anchor pending; /* the newest audit entry, until it stands in the anchor */
     bool has_pending, is_pending_committed;
     bool is_looking; /* store_look(): a transaction that reads alone */
-    int anchor_fd;   /* -1: not open */
+    bool looks_by_turns;
+    bool is_unsettled; /* its log may not be on the disk: store_settle.c */
+    bool is_full;      /* there was no room for the last change */
+    int anchor_fd;     /* -1: not open */
     bool is_anchor_writable;
 };
 
@@ -193,6 +196,12 @@ bool sql_mark_revoked(struct store *s, const struct store_revocation *r, uint64_
                       struct err *err);
 /* store_anchor.c: writes what is pending, if it is newer than what stands there. */
 bool sql_keep_anchor(struct store *s, struct err *err);
+
+/* ---- store_settle.c: in the transaction of whoever writes first */
+bool sql_settle(struct store *s, struct err *err);
+/* Before a store is opened; and whether SQLite found its log as somebody left it who did not close it. */
+void sql_hear_of_recovery(void);
+bool sql_has_recovered(void);
 
 enum arg_type { ARG_NUMBER, ARG_TEXT, ARG_BLOB };
 struct arg {

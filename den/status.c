@@ -163,7 +163,7 @@ static void put_health(struct den_core *core, struct texts *warnings)
     _buf_ text = { 0 };
     struct view rest, line;
 
-    den_core_health(core, &text);
+    den_core_warnings(core, &text);
     rest = buf_view(&text);
     while (rest.len) {
         const uint8_t *end = memchr(rest.data, '\n', rest.len);

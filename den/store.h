@@ -29,6 +29,10 @@ OWN_FREEP(store, struct store)
 /* Takes the write lock now (BEGIN IMMEDIATE). Refused for good, SYSTEM, once the disk has not kept what
  * was written to it: what it still has is not known then, and a later success would hide that. */
 bool store_begin(struct store *store, struct err *err);
+/* Whoever had it before may have ended because the disk failed: what it left in the log is put on the disk (again), so that
+ * what follows does not stand behind a hole. store_begin() does that by itself in a process that finds the store as a killed one left
+ * it. SYSTEM: it could not; nothing was begun. */
+bool store_settle(struct store *store, struct err *err);
 /* NULL: all is well; else why no transaction begins any more. */
 const struct err *store_sickness(const struct store *s);
 bool store_commit(struct store *store, struct err *err);
@@ -38,6 +42,9 @@ void store_rollback(struct store *store); /* harmless outside a transaction */
  * already, or a transaction is under way; it is ended by whoever began it. */
 bool store_look(struct store *store);
 void store_look_end(struct store *store);
+/* From now on the first look-up begins one by itself, for whoever calls store_look_end() in every turn of its loop; or no
+ * longer. */
+void store_look_by_turns(struct store *store, bool does);
 
 /* Outcomes of look-ups: false from the function is an error of the store itself. */
 enum store_found { STORE_NONE, STORE_FOUND };

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { BUSY_FOR_MS = 5000 };
@@ -61,19 +62,42 @@ static bool pragma(struct store *store, const char *sql, uint64_t *ret_n, struct
 }
 
 /* Pages in the log: each is written to its place once in so many, the ones that change all the time too. */
-enum { CHECKPOINT_AT = 4000 };
+enum { CHECKPOINT_AT = 4000, FRAME = 4096 + 24 /* bytes of one in the log */ };
 
 /* SQLite's own would let a disk that does not keep what it was given go unnoticed: nobody looks at the
  * outcome. */
-static int on_wal(void *user, sqlite3 *db, const char *name, int n_pages)
+static void checkpoint(struct store *store)
 {
-    struct store *store = user;
     struct err ignored;
 
-    if (n_pages >= CHECKPOINT_AT &&
-        sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) !=
+        SQLITE_OK)
         sql_err(store, &ignored);
+}
+
+/* The log takes from the disk what its pages need when they are written to their places. */
+static bool is_scarce(const struct store *store, uint64_t n_pages)
+{
+    struct statvfs disk;
+
+    return statvfs(store->path, &disk) == 0 &&
+           n_pages * FRAME > (uint64_t)disk.f_bavail * disk.f_frsize / 2;
+}
+
+static int on_wal(void *user, _unused_ sqlite3 *db, _unused_ const char *name, int n_pages)
+{
+    struct store *store = user;
+
+    if (n_pages >= CHECKPOINT_AT || is_scarce(store, (uint64_t)n_pages))
+        checkpoint(store);
     return SQLITE_OK; /* the transaction is committed */
+}
+
+/* A log whose pages are all in their places begins anew, in the room that it has. */
+static void make_room(struct store *store)
+{
+    store->is_full = false; /* unless the checkpoint says so too */
+    checkpoint(store);
 }
 
 /* What each connection must ask for again: SQLite does not keep these in the file. The cache (32 MB) holds the inner
@@ -84,6 +108,7 @@ static bool connect_db(const char *path, struct store **ret_store, struct err *e
 
     store->path = mem_text(path);
     store->anchor_fd = -1;
+    sql_hear_of_recovery();
     if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
         return err_set(err, ERR_SYSTEM, "%s: %s", path,
@@ -135,7 +160,8 @@ static bool migrate(struct store *store, struct err *err)
 {
     if (!exec(store, "BEGIN IMMEDIATE", err))
         return false;
-    if (take_steps(store, err) && exec(store, "COMMIT", err))
+    if ((!store->is_unsettled || sql_settle(store, err)) && take_steps(store, err) &&
+        exec(store, "COMMIT", err))
         return true;
     store_rollback(store);
     return false;
@@ -191,6 +217,7 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
         return false;
     if (version == 0)
         return err_set(err, ERR_BAD_CONFIG, "%s: not a store that warren-den made", path);
+    store->is_unsettled = sql_has_recovered();
     if (version < SCHEMA_VERSION && !migrate(store, err))
         return err_wrap(err, "%s: migrating the store", path);
     *ret_store = STEAL(store);
@@ -246,6 +273,13 @@ void store_look_end(struct store *store)
     store->is_looking = false;
 }
 
+void store_look_by_turns(struct store *store, bool does)
+{
+    store->looks_by_turns = does;
+    if (!does)
+        store_look_end(store);
+}
+
 bool store_begin(struct store *store, struct err *err)
 {
     store_look_end(store);
@@ -253,7 +287,14 @@ bool store_begin(struct store *store, struct err *err)
         *err = store->sick;
         return false;
     }
-    return settle_anchor(store, err) && sql_run(store, SQL_BEGIN, err);
+    if (store->is_full)
+        make_room(store);
+    if (!settle_anchor(store, err) || !sql_run(store, SQL_BEGIN, err))
+        return false;
+    if (!store->is_unsettled || sql_settle(store, err))
+        return true;
+    store_rollback(store);
+    return false;
 }
 
 bool store_commit(struct store *store, struct err *err)

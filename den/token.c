@@ -91,16 +91,12 @@ bool token_read_known(const struct store_identity *who, const char *device_life,
                    who->id);
 }
 
-/* With those who wait for an approval of what it said. */
-static bool end(struct store *open, const struct store_token *token, const struct deed *deed,
-                struct err *err)
+/* `n`: how many waited for an approval of what it said. */
+static bool note_end(struct store *open, const struct store_token *token, int n,
+                     const struct deed *deed, struct err *err)
 {
     char pk[RECORD_HEX], waited[24];
-    int n = 0;
 
-    if (!store_token_revoke(open, VIEW_ARR(token->pk), deed->at, err) ||
-        !store_waiting_drop_token(open, VIEW_ARR(token->pk), &n, err))
-        return false;
     snprintf(waited, sizeof(waited), "%d", n);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("token", record_hex(VIEW_ARR(token->pk), pk)),
@@ -112,6 +108,17 @@ static bool end(struct store *open, const struct store_token *token, const struc
         DEED_PAIRS(deed),
     };
     return audit_append(open, deed->at, "token.revoked", pairs, N_ELEMENTS(pairs), err);
+}
+
+/* With those who wait for it. */
+static bool end(struct store *open, const struct store_token *token, const struct deed *deed,
+                struct err *err)
+{
+    int n = 0;
+
+    return store_token_revoke(open, VIEW_ARR(token->pk), deed->at, err) &&
+           store_waiting_drop_token(open, VIEW_ARR(token->pk), &n, err) &&
+           note_end(open, token, n, deed, err);
 }
 
 bool token_end_for(struct store *open, const char *id, const struct deed *deed, struct err *err)
@@ -264,7 +271,8 @@ bool token_revoke(struct store *store, const struct store_token *token, const st
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "that token is not there any more");
     *ret_before = now.revoked_at;
-    return now.revoked_at || (end(open, &now, deed, err) && store_commit(open, err));
+    return (now.revoked_at ? note_end(open, &now, 0, deed, err) : end(open, &now, deed, err)) &&
+           store_commit(open, err);
 }
 
 const char *token_state(const struct store_token *token, uint64_t now)

@@ -46,11 +46,7 @@ static bool record(struct den_core *core, const struct store_session *session, c
     _transaction_ struct store *store = core->c.store;
     char sid[RECORD_HEX], until[CLOCK_TEXT];
     const struct audit_pair pairs[] = {
-        AUDIT_TEXT("sid", record_hex(VIEW_ARR(session->sid), sid)),
-        AUDIT_TEXT("from", session->a_id),
-        AUDIT_TEXT("to", session->b_id),
-        AUDIT_TEXT("by", by),
-        { "source", source },
+        SESSION_PAIRS(session, sid, by, source),
         AUDIT_TEXT("until", clock_text(core_wall(core) + TURN_CREDENTIAL_MS, until)),
     };
 

@@ -127,7 +127,7 @@ void verb_put_json(struct view map, bool is_first, struct buf *to)
     struct err err;
 
     if (!is_first)
-        buf_put_text(to, ",\n ");
+        buf_put_text(to, ", ");
     if (!rpc_json_from_msgpack(map, VERB_MAX_ITEM, to, &err))
         abort(); /* all of it is ours */
 }

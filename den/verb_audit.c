@@ -66,10 +66,12 @@ int verb_audit_export(int argc, char **argv)
 {
     _cleanup_(store_freep) struct store *store = NULL;
     const char *path = NULL, *from = "0", *since = NULL, *until = NULL;
+    bool is_json = false; /* it always is; then errors are, too */
     const struct args_option options[] = { { "config", &path, true },
                                            { "from", &from, false },
                                            { "since", &since, false },
-                                           { "until", &until, false } };
+                                           { "until", &until, false },
+                                           { "json", NULL, false, &is_json } };
     struct span span = { 0 };
     struct err err;
     uint64_t no;

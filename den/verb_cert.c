@@ -50,7 +50,7 @@ static bool list_one(void *user, const struct store_certificate *c)
     else
         inventory_put_line(c, l->wanted.now, &line);
     if (l->is_json)
-        return printf("%s%s", l->n++ ? ",\n " : "[", buf_cstr(&line)) >= 0;
+        return printf("%s%s", l->n++ ? ", " : "[", buf_cstr(&line)) >= 0;
     l->n++;
     return puts(buf_cstr(&line)) >= 0;
 }

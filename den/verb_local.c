@@ -93,6 +93,16 @@ static void print_warnings(struct view list)
     }
 }
 
+static void print_signer(struct view s)
+{
+    struct view cause = VIEW_LIT("");
+    bool has_cause = rpc_map_text(s, "signer_cause", &cause);
+
+    printf("signer        %.*s: %s%s%.*s\n", VIEW_FMT(text_of(s, "signer")),
+           rpc_map_bool(s, "signer_is_there") ? "there" : "away", has_cause ? ": " : "",
+           VIEW_FMT(cause));
+}
+
 static void print_status(struct view s)
 {
     struct view peers = map_of(s, "peers"), sessions = map_of(s, "sessions"),
@@ -103,8 +113,7 @@ static void print_status(struct view s)
            VIEW_FMT(text_of(s, "at")));
     printf("router        %.*s: %.*s\n", VIEW_FMT(text_of(s, "router")),
            VIEW_FMT(text_of(s, "state")));
-    printf("signer        %.*s: %s\n", VIEW_FMT(text_of(s, "signer")),
-           rpc_map_bool(s, "signer_is_there") ? "there" : "away");
+    print_signer(s);
     printf("manifest      %" PRIu64 ", until %.*s\n", number_of(manifest, "number"),
            VIEW_FMT(text_of(manifest, "not_after")));
     print_authorities(map_of(s, "authorities"));
@@ -154,7 +163,9 @@ int verb_ask(int argc, char **argv)
 {
     static const char *const alone_names[] = { "PROCEDURE", "BODY" };
     const char *config = NULL, *alone[2] = { 0 };
-    const struct args_option options[] = { { "config", &config, true } };
+    bool is_json = false; /* it always is; then errors are, too */
+    const struct args_option options[] = { { "config", &config, true },
+                                           { "json", NULL, false, &is_json } };
     _buf_wipe_ value = { 0 };
     _buf_ body = { 0 };
     struct err err;

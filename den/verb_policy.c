@@ -35,7 +35,7 @@ static bool put_version(struct policy_archive *a, uint64_t no, uint64_t last, bo
     if (!policy_parse("policy", buf_view(&text), &policy, NULL, &unread))
         policy = NULL;
     if (is_json) {
-        buf_printf(to, "%s{\"number\": %" PRIu64, to->len ? ",\n " : "", no);
+        buf_printf(to, "%s{\"number\": %" PRIu64, to->len ? ", " : "", no);
         verb_policy_put_at(to, ", ", "since", at);
         buf_printf(to, ", \"bytes\": %zu, \"rules\": %zu, \"tests\": %zu, \"in_force\": %s}",
                    text.len, policy ? policy_count(policy) : 0,
@@ -97,6 +97,8 @@ int verb_policy_show(int argc, char **argv)
         err_set(&err, ERR_NOT_FOUND, "policy: there is no number %" PRIu64 " (any more)", no);
         return verb_fail(&err);
     }
+    if (!policy_kept_check(a.store, no, at, buf_view(&text), &err))
+        return verb_fail(&err);
     if (!order.is_json)
         return fwrite(text.data, 1, text.len, stdout) == text.len ? VERB_DONE : VERB_FAILED;
     buf_printf(&json, "{\"number\": %" PRIu64, no);

@@ -65,7 +65,7 @@ static void put_otherwise(struct replay *r, const struct store_audit *entry,
 
     audit_find(buf_view(&entry->bytes), "can", &can);
     if (r->is_json) {
-        verb_policy_put_at(&r->text, r->text.len ? ",\n {" : "{", "at", entry->at);
+        verb_policy_put_at(&r->text, r->text.len ? ", {" : "{", "at", entry->at);
         buf_printf(&r->text, ", \"audit\": %" PRIu64, entry->no);
         verb_policy_put_text(&r->text, ", ", "from", dial->from.id);
         verb_policy_put_text(&r->text, ", ", "to", dial->to.id);

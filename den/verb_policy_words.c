@@ -141,20 +141,26 @@ bool verb_policy_split_caps(const char *text, struct view caps[POLICY_MAX_CAPS],
 
 void verb_policy_print_errors(struct view all, bool is_json)
 {
-    _buf_ json = { 0 };
+    _buf_ json = { 0 }, first = { 0 };
 
-    if (!is_json) {
-        fprintf(stderr, "%.*s", VIEW_FMT(all));
+    fprintf(stderr, "%.*s", VIEW_FMT(all));
+    if (!is_json)
         return;
-    }
     while (all.len) {
         const uint8_t *end = memchr(all.data, '\n', all.len);
         struct view line = view_sub(all, 0, end ? (size_t)(end - all.data) : all.len);
         buf_put_text(&json, json.len ? ", " : "");
         audit_put_json_text(&json, line);
+        if (!first.len)
+            audit_put_json_text(&first, line);
         all = view_sub(all, line.len + 1, all.len);
     }
-    printf("{\"ok\": false, \"errors\": [%s]}\n", buf_cstr(&json));
+    printf("{\"ok\": false, \"errors\": [%s], \"error\": {\"code\": \"%s\", \"cause\": %s, "
+           "\"remedy\": ",
+           buf_cstr(&json), err_code_name(ERR_BAD_CONFIG), buf_cstr(&first));
+    buf_clear(&json);
+    audit_put_json_text(&json, view_text(err_code_remedy(ERR_BAD_CONFIG)));
+    printf("%s}}\n", buf_cstr(&json));
 }
 
 /* ---- a den's policies -------------------------------------------------------------------------- */
@@ -188,6 +194,8 @@ bool policy_archive_number(struct policy_archive *a, uint64_t no, struct policy 
         return false;
     if (found == STORE_NONE || !text.len)
         return err_set(err, ERR_NOT_FOUND, "policy: there is no number %" PRIu64 " (any more)", no);
+    if (!policy_kept_check(a->store, no, *ret_at, buf_view(&text), err))
+        return false;
     return policy_parse(base_name(a->config.policy), buf_view(&text), ret_policy, NULL, err) ||
            err_wrap(err, "number %" PRIu64, no);
 }

@@ -41,12 +41,23 @@ static void put_not_listed(struct web_page *page)
     put_text(page, 404, "no intermediate whose key has these digits is in use or listed\n");
 }
 
+static bool is_known(struct den_core *core, struct view digits)
+{
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    char in_use[PKI_KEY_DIGITS + 1];
+
+    pki_cert_key_digits(signer_cert(core->c.signer), in_use);
+    return view_eq_text(digits, in_use) || crl_find_listed(core, digits, &cert);
+}
+
 static void get_crl_of(struct den_core *core, struct view digits, struct web_page *page)
 {
     struct view list;
 
     if (crl_of(core, digits, &list))
         put_list(page, list);
+    else if (core->is_behind && is_known(core, digits))
+        put_list(page, VIEW(NULL, 0)); /* it is made when that is over */
     else
         put_not_listed(page);
 }
@@ -56,29 +67,18 @@ static void get_ca(struct den_core *core, struct web_page *page)
     put_der(page, cert_type, pki_cert_der(signer_cert(core->c.signer)));
 }
 
-static bool put_if(struct web_page *page, const struct pki_cert *cert, struct view digits)
-{
-    char is[PKI_KEY_DIGITS + 1];
-
-    pki_cert_key_digits(cert, is);
-    if (!view_eq_text(digits, is))
-        return false;
-    put_der(page, cert_type, pki_cert_der(cert));
-    return true;
-}
-
 static void get_ca_of(struct den_core *core, struct view digits, struct web_page *page)
 {
-    if (put_if(page, signer_cert(core->c.signer), digits))
-        return;
-    for (size_t i = 0; i < core->c.n_intermediates; i++) {
-        _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
-        struct err unused;
-        if (pki_cert_read(buf_view(&core->c.intermediates[i]), &cert, &unused) &&
-            put_if(page, cert, digits))
-            return;
-    }
-    put_not_listed(page);
+    _cleanup_(pki_cert_freep) struct pki_cert *cert = NULL;
+    char in_use[PKI_KEY_DIGITS + 1];
+
+    pki_cert_key_digits(signer_cert(core->c.signer), in_use);
+    if (view_eq_text(digits, in_use))
+        get_ca(core, page);
+    else if (crl_find_listed(core, digits, &cert))
+        put_der(page, cert_type, pki_cert_der(cert));
+    else
+        put_not_listed(page);
 }
 
 static void get_root(struct den_core *core, struct web_page *page)

@@ -256,11 +256,17 @@ void carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_hos
     connect_now(carrier);
 }
 
-void carrier_relay_renew(struct carrier_relay *carrier)
+const struct rpc_join_host *carrier_relay_host(const struct carrier_relay *carrier)
+{
+    return &carrier->config.host;
+}
+
+void carrier_relay_renew(struct carrier_relay *carrier, const struct rpc_join_host *host)
 {
     if (carrier->is_over || carrier->is_idle || carrier->is_held)
         return;
     disconnect(carrier);
+    carrier->config.host = *host;
     carrier->pause = 0;
     connect_now(carrier);
 }

@@ -42,7 +42,8 @@ void carrier_relay_free(struct carrier_relay *carrier);
 OWN_FREEP(carrier_relay, struct carrier_relay)
 void carrier_relay_open(struct carrier_relay *carrier); /* put_opening() will have what it needs */
 /* What it has is dead, or from an address that is gone: another connection, at once. Nothing happens when the relay told us to stay away. */
-void carrier_relay_renew(struct carrier_relay *carrier);
+void carrier_relay_renew(struct carrier_relay *carrier, const struct rpc_join_host *host);
+const struct rpc_join_host *carrier_relay_host(const struct carrier_relay *carrier);
 /* Up, and it has shown that it works. */
 bool carrier_relay_is_alive(const struct carrier_relay *carrier);
 /* It has no connection, or one from another address than the system would use now. */

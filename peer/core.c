@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/errand.h"
 #include "peer/examine.h"
+#include "peer/told.h"
 
 #include <stdio.h>
 
@@ -20,6 +21,7 @@ static const struct {
     [STEP_REKEY] = { rekey_is_needed, rekey_go_on, false },
     [STEP_ADMISSION] = { follow_needs_admission, follow_fetch_admission, false },
     [STEP_ACKNOWLEDGE] = { acknowledge_is_needed, acknowledge_send, false },
+    [STEP_SESSIONS] = { told_is_needed, told_send, false },
 };
 
 struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
@@ -31,6 +33,7 @@ struct core *core_new(struct peer *peer, struct hub *hub, struct loop *loop)
     core->loop = loop;
     random_bytes(core->instance, sizeof(core->instance));
     list_init(&core->sessions);
+    list_init(&core->untold);
     core->revoked = rpc_revoked_new();
     list_init(&core->talks);
     list_init(&core->plugs);
@@ -54,6 +57,7 @@ void core_free(struct core *core)
         return;
     stun_forget(core);
     nat_forget(core);
+    told_free(core);
     snapshot_deinit(&core->snapshot);
     permits_free(&core->permits);
     cert_unref(core->cert);

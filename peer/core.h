@@ -51,6 +51,7 @@ enum step {
     STEP_REKEY,
     STEP_ADMISSION,
     STEP_ACKNOWLEDGE,
+    STEP_SESSIONS,
     CORE_STEPS
 }; /* what is fetched from den, in this order */
 
@@ -66,6 +67,9 @@ struct core {
     uint64_t epoch; /* restored.c: of the newest heartbeat */
     bool has_epoch, is_restoring, is_known_again;
     uint8_t restored_hash[HASH_SIZE];
+    struct list untold; /* told.c: sessions that ended, and den has not taken that */
+    size_t n_untold;
+    bool has_asked_sessions;
     struct rpc_proxy proxy;
     bool allow_loopback, takes_calls;
     struct {
@@ -101,7 +105,8 @@ struct core {
     uint8_t enrol_hash[HASH_SIZE]; /* of the E that went out last */
     bool has_enrolled;             /* in this connection */
     bool must_enrol;               /* the admission we carry was refused */
-    bool has_pending_rekey;        /* STATE_REKEY is there */
+    bool has_rekey_file;           /* STATE_REKEY was there when we began */
+    bool has_pending_rekey;        /* STATE_REKEY is there, with a key that den may not have yet */
     bool wants_rekey;              /* the application asked for it */
     uint64_t rekey_no;             /* how often our key was replaced, as den said */
     bool may_be_unsigned;          /* a token gave us this ID: it may have been another key's */
@@ -351,6 +356,10 @@ bool rekey_is_needed(const struct core *core);
 void rekey_go_on(struct core *core);
 /* den no longer takes the key that we have: the one that was under way is the one now. */
 bool rekey_take_over(struct core *core);
+/* What STATE_REKEY says: whether it is still to be done, or this machine's key is its key already. */
+void rekey_load(struct core *core);
+/* The key that we have is the one before: no connection is made with it any more. */
+void rekey_stop(struct core *core);
 
 /* ---- listen.c ---- */
 void listen_register(struct core *core); /* peer.<id>.session.offer, peer.<id>.ice.update; once */

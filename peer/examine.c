@@ -73,6 +73,31 @@ static const char *proxy_kind(const struct core *core)
     return core->proxy.kind == RPC_PROXY_HTTP ? "HTTP CONNECT" : "SOCKS5";
 }
 
+/* What the way through it came to: a proxy that speaks another protocol may be silent for longer than this waits. */
+static void tell_proxy(const struct core *core, bool is_open, struct finding *f)
+{
+    static const char by_itself[] = "the proxy ";
+    const char *why = strstr(core->offline.text, by_itself);
+
+    if (core->is_up) {
+        finding_begin(f, PEER_GOOD, "proxy",
+                      is_open ? "%s through %.100s:%u, though the router answers without it too"
+                              : "%s through %.100s:%u: nothing else leads to the router from here",
+                      proxy_kind(core), core->proxy.host, core->proxy.port);
+    } else {
+        finding_begin(f, PEER_BAD, "proxy", "%s through %.100s:%u leads nowhere: %s",
+                      proxy_kind(core), core->proxy.host, core->proxy.port,
+                      why ? why : "no answer in time");
+        finding_remedy(f, is_open
+                              ? "take it away (https_proxy, all_proxy), or name the router in "
+                                "no_proxy: it answers without the proxy"
+                              : "look at its address, port and kind (https_proxy, all_proxy), and "
+                                "whether it lets CONNECT to the router's port through");
+    }
+    finding_fact(f, "kind", "%s", proxy_kind(core));
+    finding_fact(f, "only", "%s", is_open ? "no" : "yes");
+}
+
 static void tell_door(struct examine *examine)
 {
     const struct core *core = examine->core;
@@ -80,13 +105,7 @@ static void tell_door(struct examine *examine)
     struct finding f;
 
     if (uses_proxy(core)) {
-        finding_begin(&f, PEER_GOOD, "proxy",
-                      door->is_open
-                          ? "%s through %.100s:%u, though the router answers without it too"
-                          : "%s through %.100s:%u: nothing else leads to the router from here",
-                      proxy_kind(core), core->proxy.host, core->proxy.port);
-        finding_fact(&f, "kind", "%s", proxy_kind(core));
-        finding_fact(&f, "only", "%s", door->is_open ? "no" : "yes");
+        tell_proxy(core, door->is_open, &f);
     } else if (door->is_open) {
         finding_begin(&f, door->mtu && door->mtu < LEAST_MTU ? PEER_BAD : PEER_GOOD, "tcp",
                       "%s answers in %llu ms; path MTU %u", door->remote,

@@ -48,8 +48,8 @@ static void tell_nat(const struct core *core, const struct ice_nat *nat, const c
         return;
     finding_begin(&f, is_hard ? PEER_BAD : PEER_GOOD, "nat", "%s: %s", family, ice_nat_name(nat));
     if (is_hard)
-        finding_remedy(&f, "let the NAT keep one mapping for all destinations (RFC 4787), forward "
-                           "a UDP port, or use IPv6: "
+        finding_remedy(&f, "let the NAT keep one mapping for all destinations (RFC 4787), switch "
+                           "on its PCP or NAT-PMP, or use IPv6: "
                            "with many others only TURN or the relay works");
     finding_fact(&f, "family", "%s", family);
     finding_fact(&f, "name", "%s", ice_nat_name(nat));

@@ -230,9 +230,11 @@ static void tell_end(const struct explain *explain, const struct why_end *end, c
         finding_begin(&f, nat->udp == ICE_UDP_BLOCKED || is_hard ? PEER_BAD : PEER_GOOD, subject,
                       "%s, %s: %s", whose, families[i], ice_nat_name(nat));
         if (f.it.verdict == PEER_BAD)
-            finding_remedy(&f, is_hard ? "a NAT that keeps one mapping for all destinations, a "
-                                         "forwarded UDP port, or IPv6"
-                                       : "let UDP out");
+            finding_remedy(
+                &f, is_hard
+                        ? "a NAT that keeps one mapping for all destinations, one that gives ports "
+                          "(switch on its PCP or NAT-PMP), or IPv6"
+                        : "let UDP out");
         finding_fact(&f, "family", "%s", families[i]);
         finding_fact(&f, "name", "%s", ice_nat_name(nat));
         finding_fact(&f, "udp", "%s", ice_udp_name(nat->udp));
@@ -359,12 +361,11 @@ static void on_timer(void *user)
     loop_timer_in(explain->timer, LOOK_MS);
 }
 
-void explain_start(struct session *session, struct peer_link *link)
+void explain_start(struct session *session)
 {
     struct core *core = session->core;
     struct explain *explain;
 
-    (void)link;
     if (session->explain && session->explain->is_asking)
         return;
     explain_end(session);
@@ -382,7 +383,7 @@ static void errand_explain(struct errand *errand)
     struct session *session = errand->link->session;
 
     if (session && session->state == SESSION_UP)
-        explain_start(session, errand->link);
+        explain_start(session);
 }
 
 bool peer_link_examine(struct peer_link *link, struct peer_error *ret_error)

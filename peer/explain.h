@@ -20,6 +20,6 @@ void report_over(struct session *session); /* it ends: what den was not told yet
 void report_end(struct session *session);
 
 /* ---- explain.c ---- */
-void explain_start(struct session *session, struct peer_link *link); /* FINDINGs, EXAMINED */
+void explain_start(struct session *session);                   /* FINDINGs, EXAMINED */
 void explain_take(struct session *session, struct view pairs); /* the other end's member `pairs` */
 void explain_end(struct session *session);

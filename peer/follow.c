@@ -181,8 +181,11 @@ static void on_admission(void *user, const struct rpc_outcome *outcome)
 {
     struct core *core = user;
     struct err err = outcome->err;
-    bool ok = outcome->what == RPC_RESULTED && take_admission(core, outcome->payload, &err);
+    bool ok;
 
+    if (core->has_failed) /* the key may be the one before */
+        return;
+    ok = outcome->what == RPC_RESULTED && take_admission(core, outcome->payload, &err);
     if (!ok)
         err_wrap(&err, "admission");
     core_step_done(core, STEP_ADMISSION, ok ? NULL : &err);

@@ -2,6 +2,7 @@
 /* The connection to the router: proving the key, receiving the ID, and coming back after a loss. */
 #include "peer/session.h"
 #include "peer/talk.h"
+#include "peer/told.h"
 
 #include <stdio.h>
 
@@ -20,13 +21,15 @@ bool join_load(struct core *core, struct err *err)
         !rpc_statement_read(RPC_W_ADMISSION, statement, &a, err))
         return err_set(err, ERR_BAD_CONFIG, "%s: not an admission",
                        state_path(core->state, STATE_ADMISSION));
-    if (!view_eq(a.client_pk, key_public_view(core->key)) && core->has_pending_rekey) {
+    if (!view_eq(a.client_pk, key_public_view(core->key)) && core->has_rekey_file) {
         snprintf(core->id, sizeof(core->id), "%.*s", VIEW_FMT(a.id)); /* of the key before */
         core->has_pending_rekey = false; /* the file goes when the new admission is there */
         return true;
     }
     if (!view_eq(a.client_pk, key_public_view(core->key)))
-        return err_set(err, ERR_BAD_CONFIG, "%s: is for another key than identity.key",
+        return err_set(err, ERR_BAD_CONFIG,
+                       "%s: is for another key than identity.key (without this file, the network "
+                       "gives the key that it knows a new one)",
                        state_path(core->state, STATE_ADMISSION));
     core->admission = buf_dup(statement);
     core->admission_sig = buf_dup(sig);
@@ -213,6 +216,8 @@ static bool on_admitted(void *user, struct view admission, struct view sig,
         .carried = buf_view(&core->admission),
     };
 
+    if (core->has_failed)
+        return err_set(err, ERR_CLOSED, "this peer is over"); /* its key may be the one before */
     if (!enrol_check(&wanted, admission, a, err))
         return false;
     if (a->not_after <= core_now(core))
@@ -245,6 +250,7 @@ static void on_up(void *user)
 
     core->is_up = true;
     core->has_answered = core->has_asked_time = false;
+    told_up(core);
     for (size_t i = 0; i < CORE_STEPS; i++)
         core->steps[i].not_before = core->steps[i].failures = 0;
     if (!core->has_registered) {
@@ -264,8 +270,10 @@ static void on_up(void *user)
     stun_ask(core);
     core_publish(core);
     core_event(core, PEER_EVENT_ONLINE);
-    LIST_EACH(session, &core->sessions, node)
+    LIST_EACH(session, &core->sessions, node) {
+        relayed_up(session);
         turned_soon(session); /* what waited for den */
+    }
     core_settle(core);
 }
 
@@ -354,6 +362,8 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
     struct core *core = user;
     struct err ignored;
 
+    if (core->has_failed)
+        rekey_stop(core); /* or it is stopped already */
     if (core->is_closing || core->has_failed)
         return;
     core->offline = *why;

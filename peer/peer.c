@@ -116,7 +116,7 @@ static bool load(struct core *core, const struct peer_config *config, struct err
         state_set_passphrase(core->state, config->passphrase);
     if (!state_identity(core->state, has_join, &core->key, err) || !load_trust(core, err))
         return false;
-    core->has_pending_rekey = file_exists(state_path(core->state, STATE_REKEY));
+    rekey_load(core);
     /* An ID that ended comes back with a token alone; one that did not stays as it is, and its token unused. */
     core->must_enrol = has_join && core->join.has_token;
     copy_served(core, config->capabilities);

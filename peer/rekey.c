@@ -71,8 +71,20 @@ static bool make_pending(struct core *core, struct err *err)
     return ok;
 }
 
+static void stop_uplink(void *user)
+{
+    join_end(user);
+}
+
+void rekey_stop(struct core *core)
+{
+    loop_invoke(core->loop, stop_uplink, core); /* not from inside its own callback */
+}
+
+/* Nothing is begun any more with the key before: it would be refused. What came in is still answered. */
 static void tell(struct core *core)
 {
+    core->has_failed = true;
     core_event(core, PEER_EVENT_REKEYED); /* no remote_id: ours */
 }
 
@@ -86,16 +98,17 @@ static void fail_step(struct core *core, const struct err *err)
     core_step_done(core, STEP_REKEY, err);
 }
 
-/* The key first: an admission that does not fit it is fetched anew while `rekey` is there. */
+/* The key first: an admission that does not fit it is fetched anew while `rekey` is there, which therefore goes last. Without an
+ * admission it stays: the one that comes with the next connection removes it. */
 static bool settle(struct core *core, const struct pending *p, struct view signed_admission,
                    struct err *err)
 {
     if (!state_replace_identity(core->state, p->seed, err))
         return false;
-    if (signed_admission.len && !state_write(core->state, STATE_ADMISSION, signed_admission, err))
-        return false;
     core->has_pending_rekey = false;
-    return state_remove(core->state, STATE_REKEY, err);
+    return signed_admission.len == 0 ||
+           (state_write(core->state, STATE_ADMISSION, signed_admission, err) &&
+            state_remove(core->state, STATE_REKEY, err));
 }
 
 static bool take_answer(struct core *core, struct rpc_payload payload, struct err *err)
@@ -273,7 +286,21 @@ bool rekey_take_over(struct core *core)
         !settle(core, &p, VIEW(NULL, 0), &err))
         return false;
     tell(core);
+    rekey_stop(core);
     return true;
+}
+
+void rekey_load(struct core *core)
+{
+    _cleanup_(pending_deinit) struct pending p = { 0 };
+    _cleanup_(key_freep) struct key *next = NULL;
+    struct err unused; /* of a damaged one: whoever goes on with it says it */
+
+    core->has_rekey_file = file_exists(state_path(core->state, STATE_REKEY));
+    if (core->has_rekey_file && read_pending(core, &p, &unused))
+        next = key_from_seed(p.seed);
+    core->has_pending_rekey = core->has_rekey_file &&
+                              !(next && view_eq(key_public_view(next), key_public_view(core->key)));
 }
 
 /* ---- the application's side ---------------------------------------------------------------------------- */

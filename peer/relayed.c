@@ -3,7 +3,11 @@
  * at once, and kept beside a better path for when that one dies. */
 #include "peer/session.h"
 
-enum { LEAST_PAUSE_MS = 4000, MOST_PAUSE_MS = 30000 };
+enum {
+    LEAST_PAUSE_MS = 4000,
+    SILENT_PAUSE_MS = 6000, /* at most, while no path lives: the link has 25 s */
+    MOST_PAUSE_MS = 30000,
+};
 static const uint64_t DEAD_NS = UINT64_C(3000000000);
 
 static bool on_judge(void *user, const char *host, const struct view *chain, size_t n,
@@ -123,9 +127,31 @@ static bool is_dead(const struct session *session)
     return (silent > dead ? silent : dead) >= DEAD_NS;
 }
 
+static bool is_same(const struct rpc_join_host *a, const struct rpc_join_host *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* A relay that the grant names is at one place. The router has several addresses, of which this one may not be reached from here any
+ * more, as the machine is in another network: then where it is reached now. */
+static const struct rpc_join_host *other_host(const struct session *session)
+{
+    const struct core *core = session->core;
+
+    return session->g.relay.n || !core->is_up || !core->uplink ? carrier_relay_host(session->relay)
+                                                               : rpc_uplink_host(core->uplink);
+}
+
+static void renew(struct session *session)
+{
+    const struct rpc_join_host host = *other_host(session); /* it may be the carrier's own */
+
+    carrier_relay_renew(session->relay, &host);
+}
+
 void relayed_look(struct session *session)
 {
-    uint64_t now = clock_mono_ms();
+    uint64_t now = clock_mono_ms(), most = MOST_PAUSE_MS;
 
     if (!session->relay || session->is_relay_over || !session->path)
         return;
@@ -133,19 +159,29 @@ void relayed_look(struct session *session)
         session->relay_pause = 0;
         return;
     }
-    if (now - session->relay_renewed_at < session->relay_pause)
+    if (path_silent_for(session->path) >= DEAD_NS)
+        most = SILENT_PAUSE_MS;
+    if (now - session->relay_renewed_at < min_u64(session->relay_pause, most))
         return;
     session->relay_renewed_at = now;
     session->relay_pause =
         session->relay_pause ? min_u64(2 * session->relay_pause, MOST_PAUSE_MS) : LEAST_PAUSE_MS;
-    carrier_relay_renew(session->relay);
+    renew(session);
 }
 
 void relayed_moved(struct session *session)
 {
     session->relay_pause = 0;
     if (session->relay && !session->is_relay_over && carrier_relay_is_stranded(session->relay))
-        carrier_relay_renew(session->relay);
+        renew(session);
+}
+
+void relayed_up(struct session *session)
+{
+    if (session->relay && !session->is_relay_over && session->state == SESSION_UP &&
+        !carrier_relay_is_alive(session->relay) &&
+        !is_same(other_host(session), carrier_relay_host(session->relay)))
+        renew(session);
 }
 
 void relayed_end(struct session *session)

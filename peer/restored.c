@@ -91,8 +91,11 @@ static void on_answer(void *user, const struct rpc_outcome *outcome)
 {
     struct core *core = user;
     struct err err = outcome->err;
-    bool ok = outcome->what == RPC_RESULTED && take_answer(core, outcome->payload, &err);
+    bool ok;
 
+    if (core->has_failed) /* the key may be the one before */
+        return;
+    ok = outcome->what == RPC_RESULTED && take_answer(core, outcome->payload, &err);
     core->is_known_again |= ok;
     if (!ok)
         err_wrap(&err, "after den came back from a backup");

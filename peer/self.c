@@ -75,12 +75,10 @@ const char *peer_version(void)
 
 /* ---- without connecting ---- */
 
-/* That it is there; under a passphrase it is not opened: what it would show stands in the admission. */
-static bool check_identity(struct state *state, struct err *err)
+/* That it is there; under a passphrase it is not opened (NULL): what it would show stands in the admission. */
+static bool check_identity(struct state *state, struct key **ret_key, struct err *err)
 {
-    _cleanup_(key_freep) struct key *key = NULL;
-
-    return state_identity(state, false, &key, err) || err->code == ERR_LOCKED;
+    return state_identity(state, false, ret_key, err) || err->code == ERR_LOCKED;
 }
 
 static bool load_identity(const char *state_dir, struct peer_identity *ret_identity,
@@ -88,6 +86,7 @@ static bool load_identity(const char *state_dir, struct peer_identity *ret_ident
 {
     _cleanup_(state_freep) struct state *state = NULL;
     _cleanup_(pki_cert_freep) struct pki_cert *leaf = NULL;
+    _cleanup_(key_freep) struct key *key = NULL;
     _buf_ bytes = { 0 }, pem = { 0 };
     struct view admission, sig;
     struct rpc_admission a;
@@ -95,7 +94,7 @@ static bool load_identity(const char *state_dir, struct peer_identity *ret_ident
     struct err none;
 
     if (!key_init(err) || !state_default_dir(state_dir, &dir, err) ||
-        !state_look(dir, &state, err) || !check_identity(state, err))
+        !state_look(dir, &state, err) || !check_identity(state, &key, err))
         return false;
     if (!state_read(state, STATE_ADMISSION, &bytes, err))
         return err->code == ERR_NOT_FOUND ? err_set(err, ERR_NOT_JOINED, "%s has no ID yet", dir)
@@ -108,7 +107,8 @@ static bool load_identity(const char *state_dir, struct peer_identity *ret_ident
         pki_cert_read_pem(buf_view(&pem), &leaf, &none);
 
     _free_ char *id = view_dup_text(a.id), *network = view_dup_text(a.network);
-    identity_describe(a.client_pk, id, network, leaf, ret_identity);
+    /* the admission may be the one before, of the key before */
+    identity_describe(key ? key_public_view(key) : a.client_pk, id, network, leaf, ret_identity);
     return true;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "peer/explain.h"
+#include "peer/told.h"
 
 #include <stdio.h>
 
-enum { CLOSE_CALL_MS = 10000, GRACE_MS = 1000, LOOK_MS = 30000 };
+enum { GRACE_MS = 1000, LOOK_MS = 30000 };
 
 /* LOOK_MS: the clock may have moved on while the machine slept. */
 static void on_timer(void *user);
@@ -129,12 +130,6 @@ void session_set_state(struct session *session, enum session_state state, uint64
 
 /* ---- the end -------------------------------------------------------------------------------------- */
 
-static void on_closed_at_den(void *user, const struct rpc_outcome *outcome)
-{
-    (void)user;
-    (void)outcome; /* the other end may have been first */
-}
-
 /* With what den's operator wants to know of a session: over which path, and how much. */
 static void put_last_words(const struct session *session, const char *reason, struct buf *to)
 {
@@ -167,22 +162,13 @@ static void put_last_words(const struct session *session, const char *reason, st
 /* Tells den, so that the router forgets the grant and the other end hears of it even if no path leads there. */
 static void close_at_den(struct session *session, const char *reason)
 {
-    struct core *core = session->core;
-    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
-    struct rpc_request context = { .netid = rpc_trust_netid(core->trust),
-                                   .id = view_text(core->id) };
-    _buf_ body = { 0 }, args = { 0 };
+    _buf_ body = { 0 };
 
-    if (!session->is_known_to_den || session->is_closed_by_den || !core->is_up || !heart ||
-        !rpc_trust_den_sign(core->trust, core_now(core), &context.den_pk))
+    if (!session->is_known_to_den || session->is_closed_by_den)
         return;
     session->is_closed_by_den = true;
-    context.beacon = heart->beacon;
     put_last_words(session, reason, &body);
-    rpc_request_put(&args, core->key, &context, "den.session.close", buf_view(&body));
-    rpc_client_call(core->client, clock_mono_ms(), "den.session.close", buf_view(&args),
-                    CLOSE_CALL_MS, false, on_closed_at_den, NULL);
-    core_flush_soon(core);
+    told_over(session->core, buf_view(&body));
 }
 
 static void tell_down(struct session *session, const struct err *why)
@@ -266,6 +252,8 @@ static void on_up_timer(struct session *session)
                 session->close_code == LINK_CLOSE_EXPIRED
                     ? "the other side's certificate ran out"
                     : "the time that it was allowed for is over");
+        if (session->close_code == LINK_CLOSE_LIVE_UNTIL)
+            err_advise(&err, link_over_remedy);
         session_close(session, session->close_code, err.text, &err);
     } else {
         session_refresh(session);

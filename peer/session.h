@@ -228,6 +228,7 @@ void restart_end(struct session *session);
 /* ---- relayed.c ---- */
 void relayed_look(struct session *session);  /* now and then: one that is dead is connected anew */
 void relayed_moved(struct session *session); /* the machine's addresses are other ones */
+void relayed_up(struct session *session);    /* the router is reached, maybe elsewhere */
 void relayed_begin(struct session *session); /* connects, if policy allows it */
 void relayed_open(struct session *session);  /* the grant is there */
 void relayed_end(struct session *session);

@@ -77,27 +77,37 @@ static void on_told(void *user, const struct rpc_outcome *outcome)
     (void)outcome; /* without these candidates there may still be a path */
 }
 
+static void put_flag(struct buf *to, const char *name)
+{
+    rpc_put_str(to, name);
+    rpc_put_bool(to, true);
+}
+
+/* A map with `n_more` pairs behind these. */
+static void put_which(const struct turn_try *try, uint32_t n_more, struct buf *to)
+{
+    rpc_put_map(to, 1u + (try->number > 0) + n_more);
+    rpc_put_str(to, "path");
+    rpc_put_str(to, "turn");
+    if (try->number > 0) {
+        rpc_put_str(to, "try");
+        rpc_put_u64(to, try->number);
+    }
+}
+
 static void put_more(const struct turn_try *try, struct buf *to)
 {
     struct ice_description d = { 0 };
 
     ice_agent_describe(carrier_ice_agent(try->carrier), &d);
-    rpc_put_map(to, 3u + (try->number > 0) + try->ours_ended);
-    rpc_put_str(to, "path");
-    rpc_put_str(to, "turn");
+    put_which(try, 2u + try->ours_ended, to);
     rpc_put_str(to, "ufrag");
     rpc_put_str(to, d.ufrag);
     rpc_put_str(to, "pwd");
     rpc_put_str(to, d.pwd);
     ice_description_deinit(&d);
-    if (try->number > 0) {
-        rpc_put_str(to, "try");
-        rpc_put_u64(to, try->number);
-    }
-    if (try->ours_ended) {
-        rpc_put_str(to, "end");
-        rpc_put_bool(to, true);
-    }
+    if (try->ours_ended)
+        put_flag(to, "end");
 }
 
 static bool has_news(const struct turn_try *try)
@@ -122,27 +132,55 @@ static void put_candidates(struct turn_try *try, struct buf *to)
     try->n_told = try->n_ours;
 }
 
+static bool can_tell(const struct session *session)
+{
+    return session->core->is_up && session->core->client &&
+           (session->state == SESSION_CONNECTING || session->state == SESSION_UP);
+}
+
+static void put_sid(const struct turn_try *try, struct buf *to)
+{
+    rpc_put_array(to, 3);
+    rpc_put_bin(to, VIEW_ARR(try->session->sid));
+}
+
+static void tell(const struct turn_try *try, struct view args)
+{
+    struct core *core = try->session->core;
+    _free_ char *procedure = mem_format("peer.%s.ice.update", try->session->remote_id);
+
+    rpc_client_call(core->client, clock_mono_ms(), procedure, args, TELL_CALL_MS, false, on_told,
+                    NULL);
+    core_flush_soon(core);
+}
+
 void turn_try_tell(struct turn_try *try)
 {
-    struct session *session = try->session;
-    struct core *core = session->core;
-    _free_ char *procedure = mem_format("peer.%s.ice.update", session->remote_id);
     _buf_wipe_ args = { 0 };
 
-    if (!try->carrier || !core->is_up || !core->client ||
-        (session->state != SESSION_CONNECTING && session->state != SESSION_UP) ||
-        !(has_news(try) || is_time_to_repeat(try)))
+    if (!try->carrier || !can_tell(try->session) || !(has_news(try) || is_time_to_repeat(try)))
         return;
-    rpc_put_array(&args, 3);
-    rpc_put_bin(&args, VIEW_ARR(session->sid));
+    put_sid(try, &args);
     put_candidates(try, &args);
     put_more(try, &args);
     try->is_told = true;
     try->ours_end_told = try->ours_ended;
     try->told_at = clock_mono_ms();
-    rpc_client_call(core->client, clock_mono_ms(), procedure, buf_view(&args), TELL_CALL_MS, false,
-                    on_told, NULL);
-    core_flush_soon(core);
+    tell(try, buf_view(&args));
+}
+
+void turn_try_tell_failed(const struct turn_try *try)
+{
+    bool is_known_there = try->is_told || try->ufrag;
+    _buf_ args = { 0 };
+
+    if (try->number == 0 || !is_known_there || !can_tell(try->session))
+        return;
+    put_sid(try, &args);
+    rpc_put_array(&args, 0);
+    put_which(try, 1, &args);
+    put_flag(&args, "failed");
+    tell(try, buf_view(&args));
 }
 
 static void on_candidate(void *user, const char *line)

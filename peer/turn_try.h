@@ -15,6 +15,8 @@ void turn_try_begin(struct turn_try *try, const struct ice_turn *servers);
 void turn_try_take(struct turn_try *try, struct view list, struct view more);
 /* Tells what the other end was not told, or, of a later try that found no pair, all of it every other second: it may not have been there. */
 void turn_try_tell(struct turn_try *try);
+/* That nothing will come of it: who began it, or heard of it from here, need not wait. Not of the first one. */
+void turn_try_tell_failed(const struct turn_try *try);
 uint64_t turn_try_number(const struct turn_try *try);
 bool turn_try_has_begun(const struct turn_try *try); /* there is an agent, which has not failed */
 bool turn_try_has_failed(const struct turn_try *try);

@@ -15,6 +15,7 @@ enum {
     STEADY_MS = 10000,  /* who lived so long is believed again */
     STRAGGLE_MS = 1000, /* of packets that are under way over the one before */
     LEAST_PAUSE_MS = 10 * 1000,
+    LEAST_AGAIN_MS = 1000,
     MOST_PAUSE_MS = 900 * 1000,
     MAX_FAILURES = 8,
     WINDOW_MS = 60 * 1000,
@@ -26,13 +27,15 @@ struct turned {
     struct session *session;
     struct ice_turn first; /* wiped when the agent has it */
     bool has_servers;
-    uint64_t number, before;  /* of the newest try, whichever end began it; and of the one before */
+    uint64_t number;          /* of the newest try, whichever end began it */
     struct turn_try *current; /* NULL: it failed */
     struct turn_try *next;    /* under way */
     uint64_t call;            /* den.session.turn; 0: none is under way */
     bool is_wanted;           /* at once: the machine's network is another one */
     bool is_first_over;       /* it came to something, or failed */
-    unsigned n_failures, n_heard; /* n_heard: since heard_since */
+    uint64_t not_wanted_before;
+    unsigned n_failures, n_lost,
+        n_heard;                  /* n_lost: questions in a row; n_heard: since heard_since */
     uint64_t begun_at, proved_at; /* the newest try; clock_mono_ms(), 0: it is not */
     uint64_t lost_at, found_at;   /* a path that is as good as this one; likewise */
     uint64_t not_before, heard_since;
@@ -146,26 +149,49 @@ void turned_begin(struct session *session)
 /* ---- another try --------------------------------------------------------------------------------- */
 
 /* It grows with each failure, and no two machines keep step. */
-static void note_failure(struct turned *turned)
+static uint64_t pause_after(uint64_t least, unsigned n_failures)
 {
-    uint64_t pause = min_u64((uint64_t)LEAST_PAUSE_MS << turned->n_failures, MOST_PAUSE_MS);
+    uint64_t pause = min_u64(least << n_failures, MOST_PAUSE_MS);
 
-    turned->n_failures += turned->n_failures < MAX_FAILURES;
-    turned->not_before = clock_mono_ms() + pause - pause / 4 + random_below((uint32_t)(pause / 2));
+    return pause - pause / 4 + random_below((uint32_t)(pause / 2));
 }
 
-static void give_up(struct turned *turned)
+static void note_failure(struct turned *turned)
+{
+    turned->not_before = clock_mono_ms() + pause_after(LEAST_PAUSE_MS, turned->n_failures);
+    turned->n_failures += turned->n_failures < MAX_FAILURES;
+}
+
+static void drop_next(struct turned *turned)
 {
     turn_try_free(STEAL(turned->next));
     note_failure(turned);
 }
 
-/* The connection to the router went with the network: once more as soon as there is one. Nobody heard of this number. */
+static void give_up(struct turned *turned)
+{
+    turn_try_tell_failed(turned->next);
+    drop_next(turned);
+}
+
+/* The connection to the router went with the network: once more, under the same number, as soon as there is one. Where that does not
+ * help it is asked ever more rarely: what is asked may be why the connection goes. */
 static void put_off(struct turned *turned)
 {
     turn_try_free(STEAL(turned->next));
-    turned->number = turned->before;
+    turned->number--;
     turned->is_wanted = true;
+    turned->not_wanted_before = 0;
+    if (turned->n_lost > 0)
+        turned->not_wanted_before =
+            clock_mono_ms() + pause_after(LEAST_AGAIN_MS, turned->n_lost - 1);
+    turned->n_lost += turned->n_lost < MAX_FAILURES;
+}
+
+/* Nobody answered, because the connection ended. */
+static bool is_lost(const struct rpc_outcome *outcome)
+{
+    return outcome->what == RPC_FAILED && outcome->uri.len == 0 && outcome->err.code != ERR_TIMEOUT;
 }
 
 static void on_credential(void *user, const struct rpc_outcome *outcome)
@@ -178,6 +204,7 @@ static void on_credential(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     turned->call = 0;
+    turned->n_lost = is_lost(outcome) ? turned->n_lost : 0;
     if (!turned->next || session->state != SESSION_UP)
         return;
     if (outcome->what != RPC_FAILED) {
@@ -186,7 +213,7 @@ static void on_credential(void *user, const struct rpc_outcome *outcome)
     }
     if (turn.n_servers)
         turn_try_begin(turned->next, &turn);
-    else if (outcome->what == RPC_FAILED && outcome->err.code == ERR_NETWORK_FAILURE)
+    else if (is_lost(outcome))
         put_off(turned);
     else
         give_up(turned);
@@ -218,7 +245,6 @@ static void begin(struct turned *turned, uint64_t number)
         turn_try_free(STEAL(turned->current));
     turn_try_free(turned->next);
     turned->next = turn_try_new(turned->session, number);
-    turned->before = turned->number;
     turned->number = number;
     turned->is_wanted = false;
     turned->begun_at = clock_mono_ms();
@@ -289,9 +315,10 @@ static bool is_due(struct turned *turned, uint64_t now)
     turned->is_wanted &= !has_better;
     if (!turned->session->core->is_up)
         return false;
-    return turned->is_wanted ||
-           (!turned->next && turned->lost_at && now - turned->lost_at >= SETTLE_MS &&
-            !is_first_at_it(turned, now) && now >= turned->not_before);
+    if (turned->is_wanted)
+        return now >= turned->not_wanted_before;
+    return !turned->next && turned->lost_at && now - turned->lost_at >= SETTLE_MS &&
+           !is_first_at_it(turned, now) && now >= turned->not_before;
 }
 
 void turned_look(struct session *session)
@@ -324,8 +351,8 @@ void turned_wish(struct session *session)
         session->state == SESSION_UP &&
         (turned->next || (path_facts(session->path, &facts) && facts.kind == PATH_TURN));
     turned->is_first_over = true; /* what failed in the other network says nothing of this one */
-    turned->n_failures = 0;
-    turned->not_before = 0;
+    turned->n_failures = turned->n_lost = 0;
+    turned->not_before = turned->not_wanted_before = 0;
     turned_soon(session);
 }
 
@@ -350,12 +377,23 @@ static bool may_begin(struct turned *turned, uint64_t number)
            number - turned->number <= MAX_JUMP && !is_too_often(turned);
 }
 
+/* What is left of it here finds nobody. */
+static void they_gave_up(struct turned *turned, uint64_t number)
+{
+    if (turned->next && turn_try_number(turned->next) == number)
+        drop_next(turned);
+}
+
 void turned_update(struct session *session, struct view list, struct view more)
 {
     struct turned *turned = get(session);
     uint64_t number = 0;
 
     rpc_map_u64(more, "try", &number);
+    if (rpc_map_bool(more, "failed")) {
+        they_gave_up(turned, number);
+        return;
+    }
     if (number > turned->number && may_begin(turned, number))
         begin(turned, number);
     if (turned->next && turn_try_number(turned->next) == number)

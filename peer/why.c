@@ -66,7 +66,8 @@ static void say_nats(const struct why_end *ours, const struct why_end *theirs, s
 {
     if (ice_nat_punch(&ours->nat[family], &theirs->nat[family]) == ICE_PUNCH_FAILS) {
         say(why, "nats", "",
-            "IPv6 at both ends, a forwarded UDP port, or a NAT that keeps one mapping for all "
+            "IPv6 at both ends, a home router that gives ports (switch on its PCP or NAT-PMP), or "
+            "a NAT that keeps one mapping for all "
             "destinations (RFC 4787)");
         snprintf(why->text, sizeof(why->text),
                  "the two NATs let no direct path through: %s here, %s there",

@@ -52,32 +52,33 @@ class Ends:
 
 
 def dial(ends, answer, *words):
-    """The caller; what it said of its first byte from the other end; and the milliseconds in which its own first one was there."""
+    """The caller; what it said of its first byte that was back; the milliseconds in which that was there; and those after which it had
+    the first one of the other end's own, which speaks as soon as the link is up."""
     caller = ends.ours("alice", "dial", ends.reach.net.ids["bob"], *words)
     time.sleep(1)  # what comes with being there is not the dial's
     caller.write("dial\n")
     first = heard(caller, "first_byte")
     there = heard(answer, "heard")["at"] - heard(caller, "dialled")["at"]
-    return caller, first, there / 1000
+    return caller, first, there / 1000, heard(caller, "greeted")["ms"]
 
 
 def dial_relayed(ends):
     """The same where nothing but the relay is used."""
     answer = ends.ours("bob", "serve")
-    caller, first, there = dial(ends, answer, "relay")
+    caller, first, there, greeted = dial(ends, answer, "relay")
     for process in (caller, answer):
         process.stop()
-    return first["ms"], there
+    return first["ms"], there, greeted
 
 
 def dial_once(ends, answer):
     """Milliseconds to the first byte, and to a direct path."""
-    caller, first, there = dial(ends, answer)
+    caller, first, there, greeted = dial(ends, answer)
     try:
         direct = heard(caller, "direct", 15)["ms"]
     except Failed:
         direct = None
-    return caller, first, there, direct
+    return caller, first, there, greeted, direct
 
 
 def fail_over(ends, caller):
@@ -96,11 +97,14 @@ def fail_over(ends, caller):
 
 def ours(reach, rounds, only_dials):
     ends = Ends(reach)
-    found = {name: [] for name in ("dial_ms", "dial_there_ms", "dial_relay_ms", "dial_relay_there_ms", "direct_ms", "failover_ms")}
+    found = {name: [] for name in ("dial_first_ms", "dial_relay_first_ms", "dial_ms", "dial_there_ms", "dial_relay_ms", "dial_relay_there_ms", "direct_ms",
+                               "failover_ms")}
     for number in range(rounds):
-        relayed, relayed_there = dial_relayed(ends)
+        relayed, relayed_there, relayed_greeted = dial_relayed(ends)
         answer = ends.ours("bob", "serve")
-        caller, first, there, direct = dial_once(ends, answer)
+        caller, first, there, greeted, direct = dial_once(ends, answer)
+        found["dial_first_ms"].append(greeted)
+        found["dial_relay_first_ms"].append(relayed_greeted)
         found["dial_ms"].append(first["ms"])
         found["dial_there_ms"].append(there)
         found["dial_relay_ms"].append(relayed)
@@ -108,7 +112,8 @@ def ours(reach, rounds, only_dials):
         found["direct_ms"].append(direct)
         gap = fail_over(ends, caller) if direct is not None and not only_dials else None
         found["failover_ms"].append(gap)
-        note(f"  round {number + 1}: first byte there {there:.0f} ms, back {first['ms']:.0f} ms over {first['path']}; relay alone: there {relayed_there:.0f} ms, "
+        note(f"  round {number + 1}: the other end's first byte {greeted:.0f} ms, over the relay alone {relayed_greeted:.0f} ms; "
+             f"ours there {there:.0f} ms, back {first['ms']:.0f} ms over {first['path']}; relay alone: there {relayed_there:.0f} ms, "
              f"back {relayed:.0f} ms; direct {direct} ms, silence after a cut {gap} ms")
         for process in (caller, answer):
             process.stop()

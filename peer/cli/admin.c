@@ -59,7 +59,9 @@ static const struct verb verbs[] = {
     { "revoke", NULL, "den.cert.revoke", "id?", "id serial key reason", ONE, "",
       "revokes an identity with all its certificates, a certificate, or a key" },
     { "session", "list", "den.session.list", "", "id open!", LIST,
-      "sid from to state opened_at closed_at capabilities reason", "sessions, the newest first" },
+      "sid from to state opened_at closed_at capabilities path sent_by_caller sent_by_called "
+      "reason",
+      "sessions, the newest first" },
     { "session", "close", "den.session.end", "sid", "reason", ONE, "",
       "ends a session at both its ends" },
     { "policy", "show", "den.policy.show", "", "", TEXT, "text", "the policy in force" },
@@ -141,17 +143,10 @@ static bool has_word(const char *words, const char *word, bool *ret_is_flag)
     return false;
 }
 
-static int misuse(const struct cli *cli, const char *what, const char *word)
+static int misuse(const char *what, const char *word)
 {
-    struct peer_error error = { "invalid_argument", "",
-                                "`warren admin help` shows how it is used" };
-
-    snprintf(error.text, sizeof(error.text), "%s \"%.160s\"", what, word);
-    if (cli->json)
-        rpc_put_json_error(&error, NULL);
-    fprintf(stderr, "warren: admin: %s \"%s\"; `warren admin help` shows how it is used\n", what,
-            word);
-    return 2;
+    return cli_misuse("`warren admin help` shows how it is used", "admin: %s \"%.160s\"", what,
+                      word);
 }
 
 static bool set(struct order *o, const char *key, const char *value)
@@ -161,6 +156,16 @@ static bool set(struct order *o, const char *key, const char *value)
     o->keys[o->n] = key;
     o->values[o->n++] = value;
     return true;
+}
+
+static int read_timeout(struct order *o, const char *value)
+{
+    char *end;
+
+    o->words.timeout_s = strtod(value, &end);
+    return end != value && *end == '\0' && o->words.timeout_s > 0 && o->words.timeout_s <= 86400
+               ? 0
+               : misuse("--timeout: expected a number of seconds, found", value);
 }
 
 /* `--name VALUE`, `--name=VALUE` or a flag; *i moves on. 0, or the exit status. */
@@ -179,16 +184,16 @@ static int take_option(struct order *o, int argc, char **argv, int *i)
     bool is_own = has_word(o->verb->options, word, &is_flag);
     if (!is_own && strcmp(word, "passphrase-fd") != 0 && strcmp(word, "timeout") != 0 &&
         !(o->verb->answer == JOIN && strcmp(word, "out") == 0))
-        return misuse(o->cli, "there is no option", argv[*i]);
-    if (!is_flag && !value && ++*i >= argc)
-        return misuse(o->cli, "a value is missing after", argv[*i - 1]);
+        return misuse("there is no option", argv[*i]);
+    if (!is_flag && !value && (++*i >= argc || strncmp(argv[*i], "--", 2) == 0))
+        return misuse("a value is missing after", argv[*i - 1]); /* --NAME=--VALUE has one */
     value = is_flag ? NULL : value ? value : argv[*i];
     if (is_own)
-        return set(o, word, value) ? 0 : misuse(o->cli, "too many words at", word);
+        return set(o, word, value) ? 0 : misuse("too many words at", word);
     if (strcmp(word, "out") == 0)
         o->out = value;
     else if (strcmp(word, "timeout") == 0)
-        o->words.timeout_s = strtod(value, NULL);
+        return read_timeout(o, value);
     else
         o->cli->passphrase_fd = value;
     return 0;
@@ -205,13 +210,12 @@ static int take_words(struct order *o, int argc, char **argv)
             continue;
         }
         if (!*names)
-            return misuse(o->cli, "one word too many:", argv[i]);
+            return misuse("one word too many:", argv[i]);
         set(o, names, argv[i]);
         names += strcspn(names, " ");
         names += *names == ' ';
     }
-    return status == 0 && *names && !strchr(names, '?') ? misuse(o->cli, "missing:", names)
-                                                        : status;
+    return status == 0 && *names && !strchr(names, '?') ? misuse("missing:", names) : status;
 }
 
 static int bad_file(const struct order *o, const char *path, const char *why)
@@ -223,6 +227,17 @@ static int bad_file(const struct order *o, const char *path, const char *why)
     return 1;
 }
 
+/* 1 */
+static int cannot_write(const struct order *o, const char *code, const char *why)
+{
+    struct peer_error error = { .remedy = "name a file that can be made anew" };
+
+    snprintf(error.name, sizeof(error.name), "%s", code);
+    snprintf(error.text, sizeof(error.text), "%.160s: %s", o->out ? o->out : "standard output",
+             why);
+    return cli_fail(o->cli, "admin", &error);
+}
+
 /* The whole file, or standard input. 0, or the exit status. */
 static int read_policy(struct order *o, const char *path)
 {
@@ -230,6 +245,8 @@ static int read_policy(struct order *o, const char *path)
     char *text = malloc(MAX_POLICY + 2);
     size_t n;
 
+    if (from == stdin)
+        cli_only_once();
     if (!text)
         abort();
     if (!from) {
@@ -287,15 +304,32 @@ static void end(struct order *o, int status)
     o->status = status;
 }
 
-static void fail(struct order *o, const struct peer_error *error,
-                 const struct peer_message *message)
+/* What to do is den's to say: it knows which of the errors with that code this is. */
+static void take_remedy(const struct peer_message *message, struct peer_error *error)
 {
-    if (o->n_items && o->words.json &&
-        o->verb->answer == LIST) { /* some pages of it were printed */
+    struct peer_error unused;
+    char *kwargs =
+        message && message->values.kwargs_size
+            ? peer_json_from_msgpack(message->values.kwargs, message->values.kwargs_size, &unused)
+            : NULL;
+    char *remedy = kwargs && strncmp(message->uri, "den.error.", 10) == 0
+                       ? admin_text_member(kwargs, "remedy")
+                       : NULL;
+
+    if (remedy && strlen(remedy) < sizeof(error->remedy))
+        snprintf(error->remedy, sizeof(error->remedy), "%s", remedy);
+    free(remedy);
+    free(kwargs);
+}
+
+static void fail(struct order *o, const struct peer_error *why, const struct peer_message *message)
+{
+    struct peer_error error = *why;
+
+    take_remedy(message, &error);
+    if (o->n_items && o->words.json && o->verb->answer == LIST) /* some pages of it were printed */
         printf("]\n");
-        o->cli->json = false;
-    }
-    end(o, rpc_fail(o->cli, "admin", error, message));
+    end(o, rpc_fail(o->cli, "admin", &error, message));
 }
 
 static void put_key(FILE *to, const char *key, bool is_first)
@@ -356,6 +390,7 @@ static void ask(struct order *o)
     free(json);
     values.kwargs = body;
     values.kwargs_size = body ? size : 0;
+    cli_only_once();
     o->call = body ? peer_call(o->peer, o->verb->procedure, &values, &options, &error) : NULL;
     free(body);
     if (!o->call)
@@ -384,7 +419,7 @@ static void take_list(struct order *o, const char *json)
         o->n_items += admin_print_json_items(items, "", "\n");
         putchar('\n');
     } else if (o->words.json) {
-        o->n_items += admin_print_json_items(items, o->n_items ? ",\n " : "[", ",\n ");
+        o->n_items += admin_print_json_items(items, o->n_items ? ", " : "[", ", ");
     } else if (!is_lines) {
         admin_print_items(items, o->verb->columns, o->n_items == 0);
         o->n_items += items[1] != ']';
@@ -416,14 +451,12 @@ static void write_join(struct order *o, const char *join)
         to = fd >= 0 ? fdopen(fd, "w") : NULL;
     }
     if (!to) {
-        fprintf(stderr, "warren: admin: %s cannot be made; the token is lost: revoke it\n", o->out);
-        end(o, 1);
+        end(o, cannot_write(o, "system", "cannot be made; the token is lost: revoke it"));
         return;
     }
     fprintf(to, "%s.%s\n", join, o->token);
     if ((o->out ? fclose(to) : fflush(to)) != 0) {
-        fprintf(stderr, "warren: admin: %s could not be written\n", o->out ? o->out : "it");
-        end(o, 1);
+        end(o, cannot_write(o, "system", "could not be written; the token is lost: revoke it"));
         return;
     }
     if (o->words.json) {
@@ -469,6 +502,13 @@ static void take_text(struct order *o, const char *json)
     end(o, 0);
 }
 
+static bool is_true(const char *json, const char *member)
+{
+    const char *stop, *value = admin_member(json, member, &stop);
+
+    return value && strncmp(value, "true", 4) == 0;
+}
+
 static void take_verify(struct order *o, const char *json)
 {
     const char *stop, *bad = admin_member(json, "bad", &stop),
@@ -479,11 +519,12 @@ static void take_verify(struct order *o, const char *json)
     char after[24];
 
     last = at ? strtoull(at, NULL, 10) : 0;
-    const char *is_point = admin_member(json, "checkpoint_is_bad", &stop);
+    bool is_bad_point = is_true(json, "checkpoint_is_bad");
 
-    if (bad_no && o->words.json)
-        printf("{\"entries\": %llu, \"bad\": %llu}\n", last, bad_no);
-    if (is_point && strncmp(is_point, "true", 4) == 0) {
+    if (o->words.json && (bad_no || is_bad_point))
+        printf("{\"entries\": %llu, \"bad\": %llu, \"checkpoint_is_bad\": %s}\n", last, bad_no,
+               is_bad_point ? "true" : "false");
+    if (is_bad_point) {
         fprintf(
             stderr,
             "warren: admin: the checkpoint of the audit after entry %llu, up to which entries are "
@@ -521,13 +562,6 @@ static void print_errors(const char *errors)
         cli_put_safe(stderr, line, (size_t)(end - line));
         fputc('\n', stderr);
     }
-}
-
-static bool is_true(const char *json, const char *member)
-{
-    const char *stop, *value = admin_member(json, member, &stop);
-
-    return value && strncmp(value, "true", 4) == 0;
 }
 
 static int number_of(const char *json, const char *member)
@@ -614,6 +648,13 @@ static void on_result(struct order *o, const struct peer_event *event)
     free(json);
 }
 
+/* It cannot say what a link needs to be made, and may do what is asked here all the same. */
+static bool is_den_listening(const struct order *o, const struct peer_event *event)
+{
+    return event->type == PEER_EVENT_OFFLINE && strcmp(event->error.name, "busy") == 0 &&
+           peer_is_online(o->peer);
+}
+
 static void on_event(struct order *o, const struct peer_event *event)
 {
     if (rpc_on_connection(o->peer, event)) {
@@ -625,7 +666,7 @@ static void on_event(struct order *o, const struct peer_event *event)
         if (event->type == PEER_EVENT_OFFLINE && cli_is_for_people(&event->error))
             fail(o, &event->error, NULL);
     }
-    if (event->type == PEER_EVENT_JOINED && !o->call)
+    if ((event->type == PEER_EVENT_JOINED || is_den_listening(o, event)) && !o->call)
         ask(o);
     else if (event->type == PEER_EVENT_RESULT)
         on_result(o, event);
@@ -651,19 +692,9 @@ static void run(struct order *o)
             end(o, 128 + cli_stopped());
             return;
         }
-        while (!o->is_over && peer_next_event(o->peer, &event))
+        while (!o->is_over && cli_next_event(o->peer, &event))
             on_event(o, &event);
     }
-}
-
-/* Before the words are understood: what is wrong with them is JSON too. */
-static bool asks_json(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            return true;
-    }
-    return false;
 }
 
 int cli_admin(struct cli *cli, int argc, char **argv)
@@ -678,11 +709,9 @@ int cli_admin(struct cli *cli, int argc, char **argv)
         print_verbs(stdout);
         return 0;
     }
-    bool had_json = cli->json;
-    cli->json |= asks_json(argc, argv);
     o.verb = find_verb(argc - 1, argv + 1, &used);
     if (!o.verb)
-        return misuse(cli, "there is no verb", argc > 1 ? argv[1] : "");
+        return misuse("there is no verb", argc > 1 ? argv[1] : "");
     status = take_words(&o, argc - 1 - used, argv + 1 + used);
     if (status == 0 && (o.verb->answer == LOAD || o.verb->answer == TRIAL))
         status = take_file(&o);
@@ -690,11 +719,8 @@ int cli_admin(struct cli *cli, int argc, char **argv)
         free(o.text);
         return status;
     }
-    cli->json = had_json || o.words.json;
-    if (o.out && access(o.out, F_OK) == 0) {
-        fprintf(stderr, "warren: admin: %s exists; nothing was overwritten\n", o.out);
-        return 1;
-    }
+    if (o.out && access(o.out, F_OK) == 0)
+        return cannot_write(&o, "already_exists", "it exists; nothing was overwritten");
     if (o.verb->answer == JOIN)
         peer_token_new(o.token, o.public_key);
     o.peer = rpc_open(cli, &o.words, NULL, &status);

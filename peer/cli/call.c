@@ -50,6 +50,7 @@ static void call_now(struct call *c)
 
     if (c->call || c->is_over)
         return;
+    cli_only_once();
     c->call = peer_call(c->peer, c->procedure, &c->values, &options, &error);
     if (!c->call)
         fail(c, &error, NULL);
@@ -168,7 +169,7 @@ static void run(struct call *c)
         unsigned long long now = cli_now();
         bool is_bounded = !c->call || c->is_canceling;
         cli_wait(c->peer, -1, is_bounded ? (int)(due(c) > now ? due(c) - now : 0) : -1);
-        while (!c->is_over && peer_next_event(c->peer, &event))
+        while (!c->is_over && cli_next_event(c->peer, &event))
             on_event(c, &event);
         if (!c->is_over && (number = cli_take_stop()) != 0)
             on_signal(c, number);
@@ -193,12 +194,10 @@ static int call_procedure(const struct cli *cli, const struct rpc_words *words,
                                         : DEFAULT_TIMEOUT_MS;
     if (rpc_name_split(procedure, c.callee, app))
         snprintf(c.capability, sizeof(c.capability), "call:%s", app);
-    if (strcmp(c.callee, own_id) == 0) {
-        fprintf(
-            stderr,
-            "warren: call: invalid_argument: a machine cannot call itself through the network\n");
-        return 2;
-    }
+    if (strcmp(c.callee, own_id) == 0)
+        return cli_misuse(
+            "call another machine",
+            "call: invalid_argument: a machine cannot call itself through the network");
     c.peer = rpc_open(cli, words, NULL, &status);
     if (!c.peer)
         return status;

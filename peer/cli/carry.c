@@ -88,7 +88,7 @@ static void turn(struct carry *carry)
     }
     if (w.question < w.listener && w.fds[w.question].revents)
         line_answer(&carry->line);
-    while (!carry->line.is_over && peer_next_event(carry->line.peer, &event))
+    while (!carry->line.is_over && cli_next_event(carry->line.peer, &event))
         on_event(carry, &event);
     turn_pumps(carry, &w);
     for (unsigned long i = w.listener; i < first_pump && !carry_is_full(carry); i++) {

@@ -459,6 +459,8 @@ static void read_input(struct chat *chat)
         chat->input_ended = true;
     else
         chat->n_in += (size_t)n;
+    if (n > 0 && !isatty(STDIN_FILENO))
+        cli_only_once(); /* a script's words are not said twice, nor by halves */
     if (!chat->is_asking)
         return;
     newline = memchr(chat->in, '\n', chat->n_in);
@@ -488,7 +490,7 @@ static void run(struct chat *chat)
                      cli_ready_left(&chat->ready)) &
             CLI_INPUT)
             read_input(chat);
-        while (!chat->is_over && peer_next_event(chat->peer, &event))
+        while (!chat->is_over && cli_next_event(chat->peer, &event))
             on_event(chat, &event);
         send_typed(chat);
         close_if_done(chat);

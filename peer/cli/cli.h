@@ -52,6 +52,20 @@ bool cli_read_path(const char *text,
 int cli_export(const struct cli *cli);
 int cli_import(const struct cli *cli);
 
+/* ---- misuse.c: what is wrong, for people and for programs ---- */
+
+/* From now on every error is an object on standard output too: --json stands among the words, whatever else is wrong with them. */
+void cli_speak_json(void);
+bool cli_speaks_json(void);
+/* The object alone, in its line. */
+void cli_put_error(const struct peer_error *error);
+/* The same of what is no error of the library's, when errors are objects. */
+void cli_put_cause(const char *code, const char *remedy, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The words are wrong: says how and what is right; 2, for `return cli_misuse(...)`. */
+int cli_misuse(const char *remedy, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same of what getopt_long() gave '?' or ':' for, whose own words are for people alone. */
+int cli_bad_option(char **argv, int c, const char *verb, const char *remedy);
 /* Says what failed and what to do about it; returns 1, for `return cli_fail(...)`. */
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error);
 /* Whether somebody has to do something before the next try can succeed: who was asked for one thing gives up. */
@@ -61,6 +75,9 @@ enum { CLI_WHOM = 130 };
 int cli_whom(const struct cli *cli, const char *verb, const char *word, char ret_whom[CLI_WHOM]);
 /* One line about how it goes, to standard error. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "in 2.5 s", "at once". */
+enum { CLI_WHEN = 32 };
+const char *cli_when(uint64_t ms, char to[CLI_WHEN]);
 /* "500ms", "45s", "30m", "2h", "7d": at most 400 days. False: it is none of these. */
 bool cli_read_duration(const char *text, unsigned long long *ret_ms);
 void cli_show_duration(unsigned long long ms, char to[24]); /* likewise */
@@ -81,8 +98,9 @@ int cli_poll(struct pollfd *fds, unsigned long n, int ms);
 /* One line without echo from the terminal, or from the descriptor `fd` when it is not NULL. Asked for twice when it is
  * `is_new`. False after having said what was wrong. Wipe it. */
 bool cli_passphrase(const char *fd, bool is_new, char *to, size_t size);
-/* peer_new(), with the passphrase when the key needs one. NULL after having said why. */
+/* peer_new(), with the passphrase when the key needs one, which is asked for once. NULL after having said why. */
 struct peer *cli_open(const struct cli *cli, const char *what, struct peer_config *config);
+void cli_forget_passphrase(void);
 /* "2027-01-31T12:00:00Z", "2027-01-31T12:00:00.5+01:00" (RFC 3339), "2027-01-31": its first moment in UTC; seconds since 1970. */
 bool cli_read_time(const char *text, uint64_t *ret_ms);
 int cli_change_passphrase(const struct cli *cli);
@@ -114,6 +132,15 @@ int cli_ready_left(const struct cli_ready_wait *wait); /* ms, for cli_wait(); -1
 unsigned long long cli_ready_without_den(const struct peer_event *event, unsigned long long began);
 /* It took too long: says so, with the newest reason; the exit status. */
 int cli_ready_over(const struct cli *cli, const char *what, const struct cli_ready_wait *wait);
+
+/* ---- anew.c: this machine's identity key is replaced in the middle ---- */
+
+/* peer_next_event(). This machine's own new key comes as FAILED: the verb ends, and is run again from its words when cli_goes_on(). */
+bool cli_next_event(struct peer *peer, struct peer_event *ret_event);
+/* From here on what is done cannot be repeated: a request went out, or input was read. The verb ends with an error then. */
+void cli_only_once(void);
+bool cli_goes_on(void);   /* nothing failed: cli_fail() says nothing */
+bool cli_take_anew(void); /* whether to run it again; once */
 
 /* ---- answer.c: the question before a call is taken ---- */
 

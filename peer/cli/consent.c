@@ -28,10 +28,9 @@ static bool take_word(const char *word, enum peer_consent *floor, bool *is_unatt
         *floor = (enum peer_consent)i;
         return true;
     }
-    fprintf(
-        stderr,
-        "warren: consent: expected none, ask or deny, attended or unattended, found \"%.64s\"\n",
-        word);
+    cli_misuse("try: warren --help",
+               "consent: expected none, ask or deny, attended or unattended, found \"%.64s\"",
+               word);
     return false;
 }
 
@@ -62,11 +61,10 @@ static int set_longest(const struct cli *cli, const char *word)
     unsigned long long ms = 0;
 
     if (!word || (strcmp(word, "none") != 0 && !cli_read_duration(word, &ms))) {
-        fprintf(
-            stderr,
-            "warren: consent longest: expected a duration such as 30m or 2h, or none%s%.64s%s\n",
+        return cli_misuse(
+            "usage: warren consent longest DURATION|none",
+            "consent longest: expected a duration such as 30m or 2h, or none%s%.64s%s",
             word ? ", found \"" : "", word ? word : "", word ? "\"" : "");
-        return 2;
     }
     return peer_consent_set_longest(cli->state_dir, ms, &error) ? 0
                                                                 : cli_fail(cli, "consent", &error);

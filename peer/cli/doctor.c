@@ -17,13 +17,14 @@ static void examine(struct findings *findings, struct peer *peer)
         return;
     }
     for (;;) {
-        while (peer_next_event(peer, &event)) {
+        while (cli_next_event(peer, &event)) {
             if (event.type == PEER_EVENT_FINDING && !event.link)
                 findings_put(findings, event.finding);
             if (event.type == PEER_EVENT_EXAMINED && !event.link)
                 return;
             if (event.type == PEER_EVENT_FAILED) {
-                findings_put_error(findings, "router", &event.error);
+                findings_put_error(findings, cli_goes_on() ? "identity" : "router", &event.error);
+                cli_only_once(); /* half of it was said */
                 return;
             }
             if (event.type == PEER_EVENT_CLONED)

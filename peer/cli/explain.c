@@ -19,7 +19,7 @@ struct explain {
 /* What the line has to say of a dial that failed is a finding too. */
 static void fail(struct explain *explain, const struct peer_error *error)
 {
-    if (!explain->is_over)
+    if (!explain->is_over && !cli_goes_on())
         findings_put_error(&explain->findings, "session", error);
     explain->is_over = true;
 }
@@ -53,6 +53,7 @@ static void ask(struct explain *explain)
     struct peer_error error;
 
     explain->is_asked = true;
+    cli_only_once();
     if (!peer_link_examine(explain->line.link, &error))
         fail(explain, &error);
 }
@@ -72,7 +73,7 @@ static int run(struct explain *explain)
     struct peer_event event;
 
     while (!explain->is_over && !line->is_over && !cli_stopped()) {
-        while (!explain->is_over && !line->is_over && peer_next_event(line->peer, &event))
+        while (!explain->is_over && !line->is_over && cli_next_event(line->peer, &event))
             on_event(explain, &event);
         if (explain->is_over || line->is_over)
             break;
@@ -90,6 +91,9 @@ static int run(struct explain *explain)
     return -1;
 }
 
+static const char usage[] =
+    "usage: warren explain ID|NAME [--can CAPABILITY]... [--path WHICH] [--json]";
+
 static int read_words(struct explain *explain, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -105,7 +109,8 @@ static int read_words(struct explain *explain, int argc, char **argv)
     struct cli *cli = explain->line.cli;
     int c, n = 0;
 
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         switch (c) {
         case 's':
             cli->state_dir = optarg;
@@ -131,7 +136,7 @@ static int read_words(struct explain *explain, int argc, char **argv)
         case 'h':
             return -1;
         default:
-            return 2;
+            return cli_bad_option(argv, c, "explain", usage);
         }
     }
     if (n == 0)
@@ -143,23 +148,30 @@ static int read_words(struct explain *explain, int argc, char **argv)
 
 int cli_explain(struct cli *cli, int argc, char **argv)
 {
-    static const char usage[] = "explain ID|NAME [--can CAPABILITY]... [--path WHICH] [--json]";
-    struct explain explain = { .line = { .cli = cli, .verb = "explain", .usage = usage } };
+    struct explain explain = {
+        .line = { .cli = cli, .verb = "explain", .usage = usage + strlen("usage: warren ") }
+    };
+    struct line fresh;
     int status;
 
     explain.line.caps = explain.caps;
     status = read_words(&explain, argc, argv);
     if (status)
         return status;
+    fresh = explain.line;
     if (!line_open(&explain.line))
         return explain.line.status;
     findings_begin(&explain.findings, cli->json);
     status = run(&explain);
-    if (status >= 0 && cli->json &&
-        explain.findings.n == 0) { /* cli_fail() wrote JSON of its own */
-        peer_free(explain.line.peer);
-        return status;
-    }
     peer_free(explain.line.peer);
+    if (cli_take_anew()) { /* here: the list is begun */
+        explain.line = fresh;
+        explain.up_at = 0;
+        explain.is_over = false;
+        status = line_open(&explain.line) ? run(&explain) : 1;
+        peer_free(explain.line.peer);
+    }
+    if (status >= 0 && cli->json && explain.findings.n == 0)
+        return status; /* cli_fail() wrote JSON of its own */
     return status >= 0 ? status : findings_end(&explain.findings);
 }

@@ -25,7 +25,7 @@ void findings_begin(struct findings *findings, bool json)
 
 static void put_json(const struct findings *findings, const struct peer_finding *finding)
 {
-    printf("%s\n {\"subject\": ", findings->n ? "," : "");
+    printf("%s{\"subject\": ", findings->n ? ", " : "");
     cli_json_text(stdout, finding->subject);
     printf(", \"verdict\": ");
     cli_json_text(stdout, verdict_name(finding->verdict));
@@ -75,7 +75,7 @@ void findings_put_error(struct findings *findings, const char *subject,
 int findings_end(struct findings *findings)
 {
     if (findings->json)
-        printf("\n],\n \"bad\": %u}\n", findings->n_bad);
+        printf("], \"bad\": %u}\n", findings->n_bad);
     else if (findings->n_bad)
         printf("%u of %u lines are bad\n", findings->n_bad, findings->n);
     else

@@ -93,7 +93,8 @@ static bool read_join(const struct cli *cli, char *to, size_t size)
     if (cli->join_file && strcmp(cli->join_file, "-") != 0) {
         file = fopen(cli->join_file, "re");
         if (!file) {
-            fprintf(stderr, "warren: join: %s: %s\n", cli->join_file, strerror(errno));
+            cli_misuse("name a file that can be read", "join: %s: %s", cli->join_file,
+                       strerror(errno));
             return false;
         }
         setvbuf(file, NULL, _IONBF, 0); /* no copy of a token in a stream's buffer */
@@ -106,8 +107,9 @@ static bool read_join(const struct cli *cli, char *to, size_t size)
         ok = read_line(stdin, to, size) && at_end(stdin);
     }
     if (!ok)
-        fprintf(stderr, "warren: join: expected one line, a join string of at most 512 characters "
-                        "(warren://host/network#...)\n");
+        cli_misuse("ask the network's operator for a join string",
+                   "join: expected one line, a join string of at most 512 characters "
+                   "(warren://host/network#...)");
     return ok;
 }
 
@@ -183,7 +185,7 @@ static int wait_joined(const struct cli *cli, struct peer *peer, const char *id_
             cli_say("not joined%s", is_waiting ? "; `warren join --resume` waits on" : "");
             return 128 + cli_stopped();
         }
-        while (peer_next_event(peer, &event)) {
+        while (cli_next_event(peer, &event)) {
             if (event.type == PEER_EVENT_JOINED && peer_identity(peer, &identity)) {
                 cli_say("joined");
                 cli_print_identity(&identity, stdout);
@@ -201,11 +203,11 @@ static int wait_joined(const struct cli *cli, struct peer *peer, const char *id_
                 cli_say("%s: %s\nwhat to do: %s", event.error.name, event.error.text,
                         event.error.remedy);
             if (event.type == PEER_EVENT_OFFLINE) {
+                char when[CLI_WHEN];
                 last = event.error;
                 if (cli_is_for_people(&last))
                     return say_outcome(cli, id_before, &last);
-                cli_say("%s; trying again in %.1f s", event.error.text,
-                        (double)event.pause_ms / 1000);
+                cli_say("%s; trying again %s", event.error.text, cli_when(event.pause_ms, when));
             }
         }
     }
@@ -229,12 +231,12 @@ int cli_join(const struct cli *cli)
     if (!peer_identity_load(cli->state_dir, &before, &unused) || !strchr(join, '#') ||
         !strchr(strchr(join, '#'), '.')) /* without a token it asks for nothing new */
         before.id[0] = '\0';
-    peer = cli_open(cli, "join", &config);
+    do {
+        peer = cli_open(cli, "join", &config);
+        cli_catch_signals(); /* prompts have their own way with them */
+        status = peer ? wait_joined(cli, peer, before.id) : 1;
+        peer_free(peer);
+    } while (cli_take_anew());
     wipe(join, sizeof(join));
-    if (!peer)
-        return 1;
-    cli_catch_signals(); /* prompts have their own way with them */
-    status = wait_joined(cli, peer, before.id);
-    peer_free(peer);
     return status;
 }

@@ -15,13 +15,16 @@
 
 int line_usage(const struct line *line, const char *fmt, ...)
 {
+    char remedy[512], *cause;
     va_list args;
 
-    fprintf(stderr, "warren: %s: invalid_argument: ", line->verb);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    if (vasprintf(&cause, fmt, args) < 0)
+        abort();
     va_end(args);
-    fprintf(stderr, "\nusage: warren %s\n", line->usage);
+    snprintf(remedy, sizeof(remedy), "usage: warren %s", line->usage);
+    cli_misuse(remedy, "%s: invalid_argument: %s", line->verb, cause);
+    free(cause);
     return 2;
 }
 
@@ -32,10 +35,12 @@ int line_words(struct line *line, int argc, char **argv)
         { "json", no_argument, NULL, 'J' },   { "passphrase-fd", required_argument, NULL, 'p' },
         { "help", no_argument, NULL, 'h' },   { NULL, 0, NULL, 0 },
     };
+    char remedy[512];
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         switch (c) {
         case 'a':
             line->cli->accept = true;
@@ -52,8 +57,8 @@ int line_words(struct line *line, int argc, char **argv)
         case 'h':
             return -1;
         default:
-            fprintf(stderr, "usage: warren %s\n", line->usage);
-            return 2;
+            snprintf(remedy, sizeof(remedy), "usage: warren %s", line->usage);
+            return cli_bad_option(argv, c, line->verb, remedy);
         }
     }
     if (line->cli->accept && !line->takes_calls)
@@ -80,8 +85,7 @@ bool line_port(const char *text, bool takes_none, unsigned *ret_port)
 
 static int bad_whom(const char *verb, const char *why)
 {
-    fprintf(stderr, "warren: %s: invalid_argument: %s\n", verb, why);
-    return 2;
+    return cli_misuse("give its ID or its name", "%s: invalid_argument: %s", verb, why);
 }
 
 int cli_whom(const struct cli *cli, const char *verb, const char *word, char ret_whom[CLI_WHOM])

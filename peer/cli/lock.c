@@ -9,6 +9,9 @@
 
 enum { PASSPHRASE_MAX = 1025 };
 
+static char
+    given[PASSPHRASE_MAX]; /* for the case that the peer is made anew; "": none was needed */
+
 /* systemd's LoadCredential=warren.passphrase:FILE; -1: there is none. */
 static int open_credential(void)
 {
@@ -42,13 +45,18 @@ struct peer *cli_open(const struct cli *cli, const char *what, struct peer_confi
     struct peer *peer = NULL;
     bool is_read = true;
 
-    if (!cli->passphrase_fd)
+    if (!cli->passphrase_fd && given[0] == '\0')
         peer = peer_new(config, &error);
-    if (!peer && (cli->passphrase_fd || strcmp(error.name, "locked") == 0)) {
-        is_read = read_passphrase(cli, passphrase);
+    if (!peer && (cli->passphrase_fd || given[0] != '\0' || strcmp(error.name, "locked") == 0)) {
+        if (given[0] != '\0')
+            memcpy(passphrase, given, sizeof(passphrase));
+        else
+            is_read = read_passphrase(cli, passphrase);
         config->passphrase = passphrase;
         peer = is_read ? peer_new(config, &error) : NULL;
         config->passphrase = NULL;
+        if (peer)
+            memcpy(given, passphrase, sizeof(given));
         explicit_bzero(passphrase, sizeof(passphrase));
     }
     if (!peer && is_read)
@@ -57,6 +65,11 @@ struct peer *cli_open(const struct cli *cli, const char *what, struct peer_confi
         cli_say("one program at a time uses a state folder: give this one another with --state, "
                 "joined with an ID of its own");
     return peer;
+}
+
+void cli_forget_passphrase(void)
+{
+    explicit_bzero(given, sizeof(given));
 }
 
 /* ---- warren passphrase ---------------------------------------------------------------------------------- */
@@ -95,10 +108,9 @@ int cli_change_passphrase(const struct cli *cli)
     struct passphrases p = { "", "" };
     int status;
 
-    if (cli->remove && cli->new_passphrase_fd) {
-        fprintf(stderr, "warren: passphrase: --remove and --new-passphrase-fd: one of the two\n");
-        return 2;
-    }
+    if (cli->remove && cli->new_passphrase_fd)
+        return cli_misuse("give one of the two",
+                          "passphrase: --remove and --new-passphrase-fd are both given");
     status = change(cli, &p);
     explicit_bzero(&p, sizeof(p));
     return status;

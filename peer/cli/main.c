@@ -117,6 +117,14 @@ static void usage(FILE *out)
         "  --help, --version\n");
 }
 
+const char *cli_when(uint64_t ms, char to[CLI_WHEN])
+{
+    if (ms == 0)
+        return "at once";
+    snprintf(to, CLI_WHEN, "in %.1f s", (double)ms / 1000);
+    return to;
+}
+
 void cli_say(const char *fmt, ...)
 {
     va_list args;
@@ -130,15 +138,10 @@ void cli_say(const char *fmt, ...)
 
 int cli_fail(const struct cli *cli, const char *what, const struct peer_error *error)
 {
-    if (cli->json) {
-        printf("{\"error\": {\"code\": ");
-        cli_json_text(stdout, error->name);
-        printf(", \"cause\": ");
-        cli_json_text(stdout, error->text);
-        printf(", \"remedy\": ");
-        cli_json_text(stdout, error->remedy);
-        printf("}}\n");
-    }
+    if (cli_goes_on())
+        return 1;
+    if (cli->json || cli_speaks_json())
+        cli_put_error(error);
     fprintf(stderr, "warren: %s: %s: ", what, error->name);
     cli_put_safe(stderr, error->text, strlen(error->text));
     fprintf(stderr, "\nwhat to do: %s\n", error->remedy);
@@ -186,7 +189,7 @@ void cli_catch_signals(void)
         sigaddset(&mask, stop_signals[i]);
         sigaction(stop_signals[i], &action, NULL);
     }
-    sigprocmask(SIG_BLOCK, &mask, &mask_before);
+    sigprocmask(SIG_BLOCK, &mask, are_caught ? NULL : &mask_before);
     are_caught = true;
 }
 
@@ -224,6 +227,8 @@ enum cli_ready cli_wait(const struct peer *peer, int input, int ms)
     return (enum cli_ready)ready;
 }
 
+static const char try_help[] = "try: warren --help";
+
 bool cli_read_path(const char *text, enum peer_path *ret_path)
 {
     static const char *const names[] = { [PEER_PATH_AUTO] = "auto",
@@ -237,7 +242,7 @@ bool cli_read_path(const char *text, enum peer_path *ret_path)
             return true;
         }
     }
-    fprintf(stderr, "warren: --path: expected auto, direct, relay or turn, found \"%s\"\n", text);
+    cli_misuse(try_help, "--path: expected auto, direct, relay or turn, found \"%.64s\"", text);
     return false;
 }
 
@@ -296,8 +301,7 @@ static bool read_duration(struct cli *cli)
 {
     if (cli_read_duration(optarg, &cli->for_ms))
         return true;
-    fprintf(stderr, "warren: --for: expected a duration such as 30m or 2h, found \"%.64s\"\n",
-            optarg);
+    cli_misuse(try_help, "--for: expected a duration such as 30m or 2h, found \"%.64s\"", optarg);
     return false;
 }
 
@@ -309,7 +313,7 @@ static bool read_timeout(struct cli *cli)
     cli->has_timeout = true;
     if (*end == '\0' && cli->timeout_s > 0)
         return true;
-    fprintf(stderr, "warren: --timeout: expected a number of seconds, found \"%s\"\n", optarg);
+    cli_misuse(try_help, "--timeout: expected a number of seconds, found \"%.64s\"", optarg);
     return false;
 }
 
@@ -338,7 +342,10 @@ static bool read_options(int argc, char **argv, struct cli *cli, char *given, bo
 {
     int c;
 
-    while (!*ret_done && (c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    opterr = 0;
+    while (!*ret_done && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (c == '?' || c == ':')
+            return cli_bad_option(argv, c, "", try_help) == 0;
         if (strlen(given) < MAX_GIVEN)
             given[strlen(given)] = (char)c;
         if (!take_option(cli, c, ret_done))
@@ -356,14 +363,22 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
+static int refuse_usage(const struct verb *verb, const char *why, const char *word)
+{
+    char remedy[512];
+
+    snprintf(remedy, sizeof(remedy), "usage: warren %s%s", verb->run_own ? "[--state DIR] " : "",
+             verb->usage);
+    return word ? cli_misuse(remedy, "%s: %s: \"%.64s\"", verb->name, why, word)
+                : cli_misuse(remedy, "%s: %s", verb->name, why);
+}
+
 /* An option that the verb does not know is named, not passed over. */
 static bool check_given(const struct verb *verb, const char *given)
 {
     for (; *given != '\0'; given++) {
         if (*given != 's' && !strchr(verb->options, *given)) {
-            fprintf(stderr,
-                    "warren: %s: an option is given that it does not have; usage: warren %s\n",
-                    verb->name, verb->usage);
+            refuse_usage(verb, "an option is given that it does not have", NULL);
             return false;
         }
     }
@@ -423,7 +438,16 @@ static int run_own(struct cli *cli, const struct verb *verb, int argc, char **ar
     return flushed(status < 0 ? 0 : status);
 }
 
-int main(int argc, char **argv)
+/* Before the words are understood: what is wrong with them is JSON too. Behind "--" stand the words of another command. */
+static void find_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            cli_speak_json();
+    }
+}
+
+static int run_words(int argc, char **argv)
 {
     struct cli cli = { .timeout_s = 60 };
     const struct verb *verb;
@@ -431,43 +455,64 @@ int main(int argc, char **argv)
     bool is_done = false;
     int at, status;
 
-    hold_standard();
-    forbid_dumps();
+    optind = 0; /* getopt_long() begins anew */
     if (cli_pki(argc, argv, &status))
         return flushed(status);
     verb = find_own(&cli, argc, argv, &at);
     if (verb)
         return run_own(&cli, verb, argc - at, argv + at);
-    if (!read_options(argc, argv, &cli, given, &is_done)) {
-        fprintf(stderr, "try: warren --help\n");
-        return 2;
-    }
+    if (!read_options(argc, argv, &cli, given, &is_done))
+        return flushed(2);
     if (is_done)
         return flushed(0);
     if (optind >= argc) {
+        cli_put_cause("invalid_argument", try_help, "expected a verb");
         usage(stderr);
-        return 2;
+        return flushed(2);
     }
     verb = find_verb(argv[optind]);
-    if (!verb) {
-        fprintf(stderr, "warren: there is no verb \"%s\"; try: warren --help\n", argv[optind]);
-        return 2;
-    }
+    if (!verb)
+        return flushed(cli_misuse(try_help, "there is no verb \"%.64s\"", argv[optind]));
     for (int i = 0; i < verb->n_arguments && optind + 1 < argc; i++) {
         const char **to = i == 0 ? &cli.argument : &cli.more[i - 1];
         *to = argv[++optind];
     }
-    if (optind + 1 < argc) {
-        fprintf(stderr, "warren: %s: one argument too many: \"%s\"; usage: warren %s\n", verb->name,
-                argv[optind + 1], verb->usage);
-        return 2;
-    }
-    if (verb->run_own) {
-        fprintf(stderr, "warren: %s: its options follow the verb; usage: warren [--state DIR] %s\n",
-                verb->name, verb->usage);
-        return 2;
-    }
+    if (optind + 1 < argc)
+        return flushed(refuse_usage(verb, "one argument too many", argv[optind + 1]));
+    if (verb->run_own)
+        return flushed(refuse_usage(verb, "its options follow the verb", NULL));
     if (!check_given(verb, given))
-        return 2;
+        return flushed(2);
     return flushed(verb->run(&cli));
+}
+
+/* Reading them changes them. */
+static char **copy_words(int argc, char **argv)
+{
+    char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+    for (int i = 0; copy && i < argc; i++) {
+        copy[i] = strdup(argv[i]);
+        if (!copy[i])
+            abort();
+    }
+    return copy ? copy : (abort(), NULL);
+}
+
+int main(int argc, char **argv)
+{
+    char **copy = copy_words(argc, argv);
+    int status;
+
+    hold_standard();
+    forbid_dumps();
+    find_json(argc, argv);
+    status = run_words(argc, argv);
+    if (cli_take_anew())
+        status = run_words(argc, copy);
+    cli_forget_passphrase();
+    for (int i = 0; i < argc; i++)
+        free(copy[i]);
+    free(copy);
+    return status;
 }

@@ -55,6 +55,9 @@ static bool prompt(int tty, const char *text, char *to, size_t size)
     return ok;
 }
 
+static const char give_fd[] =
+    "give it with --passphrase-fd N, for example: --passphrase-fd 3 3< FILE";
+
 static bool ask_person(bool is_new, char *to, size_t size)
 {
     char again[PASSPHRASE_MAX] = "";
@@ -62,17 +65,16 @@ static bool ask_person(bool is_new, char *to, size_t size)
     bool ok;
 
     if (tty < 0) {
-        fprintf(
-            stderr,
-            "warren: there is no terminal to ask for the passphrase\n"
-            "what to do: give it with --passphrase-fd N, for example: --passphrase-fd 3 3< FILE\n");
+        cli_put_cause("locked", give_fd, "there is no terminal to ask for the passphrase");
+        fprintf(stderr, "warren: there is no terminal to ask for the passphrase\nwhat to do: %s\n",
+                give_fd);
         return false;
     }
     ok = prompt(tty, is_new ? "New passphrase: " : "Passphrase: ", to, size);
     if (ok && is_new && *to != '\0') {
         ok = prompt(tty, "The same again: ", again, sizeof(again)) && strcmp(to, again) == 0;
         if (!ok)
-            fprintf(stderr, "warren: the two passphrases differ\n");
+            cli_misuse("type the same twice", "the two passphrases differ");
     }
     explicit_bzero(again, sizeof(again));
     close(tty);
@@ -86,14 +88,14 @@ bool cli_passphrase(const char *fd, bool is_new, char *to, size_t size)
     bool ok;
 
     if (fd && (end == fd || *end != '\0' || number < 0 || number > 65535)) {
-        fprintf(stderr, "warren: --passphrase-fd: expected the number of an open file\n");
+        cli_misuse(give_fd, "--passphrase-fd: expected the number of an open file");
         return false;
     }
     ok = fd ? read_line((int)number, to, size) : ask_person(is_new, to, size);
     if (!ok && fd)
-        fprintf(stderr, "warren: --passphrase-fd: could not be read, or longer than 1024 bytes\n");
+        cli_misuse(give_fd, "--passphrase-fd: could not be read, or longer than 1024 bytes");
     if (ok && *to == '\0') {
-        fprintf(stderr, "warren: the passphrase is empty\n");
+        cli_misuse(give_fd, "the passphrase is empty");
         return false;
     }
     return ok;
@@ -122,12 +124,9 @@ static int move(const struct cli *cli, const char *what, bool is_export)
     struct peer_error error;
     bool ok;
 
-    if (!cli->argument) {
-        fprintf(stderr,
-                "warren: %s: a file is missing; usage: warren %s FILE [--passphrase-fd N]\n", what,
-                what);
-        return 2;
-    }
+    if (!cli->argument)
+        return cli_misuse("usage: warren export|import FILE [--passphrase-fd N]",
+                          "%s: a file is missing", what);
     if (!cli_passphrase(cli->passphrase_fd, is_export, passphrase, sizeof(passphrase))) {
         explicit_bzero(passphrase, sizeof(passphrase));
         return 2;
@@ -172,10 +171,8 @@ int cli_known(const struct cli *cli)
     char before[65], now[65], id[24];
     struct peer_error error;
 
-    if (!cli->argument || strcmp(cli->argument, "accept") != 0 || !cli->more[0] || cli->more[1]) {
-        fprintf(stderr, "warren: known: expected accept ID\n");
-        return 2;
-    }
+    if (!cli->argument || strcmp(cli->argument, "accept") != 0 || !cli->more[0] || cli->more[1])
+        return cli_misuse("usage: warren known accept ID [--yes]", "known: expected accept ID");
     if (!peer_known_offered(cli->state_dir, cli->more[0], before, now, &error))
         return cli_fail(cli, "known", &error);
     cli_say("%s had the key with the fingerprint\n  %s\nand came with\n  %s",

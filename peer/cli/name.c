@@ -9,6 +9,7 @@ struct errand {
     const char *what;
     bool (*send)(const struct cli *cli, struct peer *peer, struct peer_error *error);
     bool (*is_answer)(const struct cli *cli, const struct peer_event *event, int *ret_status);
+    bool (*next_event)(struct peer *peer, struct peer_event *ret_event);
 };
 
 /* Until the answer is there, the time is up, or this machine cannot go on. */
@@ -29,7 +30,7 @@ static int wait_answer(const struct errand *errand, struct peer *peer)
         cli_wait(peer, -1, (int)(due - now));
         if (cli_stopped())
             return 128 + cli_stopped();
-        while (peer_next_event(peer, &event)) {
+        while (errand->next_event(peer, &event)) {
             if (event.type == PEER_EVENT_JOINED && !errand->send(errand->cli, peer, &last))
                 return cli_fail(errand->cli, errand->what, &last);
             was_sent |= event.type == PEER_EVENT_JOINED;
@@ -80,9 +81,16 @@ static bool send_name(const struct cli *cli, struct peer *peer, struct peer_erro
     return peer_name_list(peer, error);
 }
 
+static bool send_name_once(const struct cli *cli, struct peer *peer, struct peer_error *error)
+{
+    if (strcmp(cli->argument, "list") != 0)
+        cli_only_once();
+    return send_name(cli, peer, error);
+}
+
 static void print_json(const struct peer_name *name, bool is_first)
 {
-    printf("%s{\"name\": ", is_first ? "" : ",\n ");
+    printf("%s{\"name\": ", is_first ? "" : ", ");
     cli_json_text(stdout, name->name);
     printf(", \"id\": ");
     cli_json_text(stdout, name->id);
@@ -133,15 +141,15 @@ int cli_name(const struct cli *cli)
         const char *word;
         int n;
     } words[] = { { "list", 0 }, { "claim", 1 }, { "release", 1 }, { "transfer", 2 } };
-    const struct errand errand = { cli, "name", send_name, is_name_answer };
+    const struct errand errand = { cli, "name", send_name_once, is_name_answer, cli_next_event };
     int n = (cli->more[0] != NULL) + (cli->more[1] != NULL);
 
     for (size_t i = 0; cli->argument && i < sizeof(words) / sizeof(*words); i++) {
         if (strcmp(cli->argument, words[i].word) == 0 && n == words[i].n)
             return run(&errand);
     }
-    fprintf(stderr, "warren: name: expected list, claim NAME, release NAME or transfer NAME ID\n");
-    return 2;
+    return cli_misuse("try: warren --help",
+                      "name: expected list, claim NAME, release NAME or transfer NAME ID");
 }
 
 /* ---- rekey --------------------------------------------------------------------------------------------- */
@@ -175,7 +183,7 @@ static bool is_rekey_answer(const struct cli *cli, const struct peer_event *even
 
 int cli_rekey(const struct cli *cli)
 {
-    const struct errand errand = { cli, "rekey", send_rekey, is_rekey_answer };
+    const struct errand errand = { cli, "rekey", send_rekey, is_rekey_answer, peer_next_event };
 
     return run(&errand);
 }

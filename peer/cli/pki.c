@@ -24,8 +24,7 @@ struct own_verb {
 
 static int misused(const char *why, const char *what)
 {
-    fprintf(stderr, "warren: %s%s; try: warren --help\n", why, what);
-    return 2;
+    return cli_misuse("try: warren --help", "%s%s", why, what);
 }
 
 /* ---- files ---- */
@@ -60,8 +59,11 @@ static bool read_file(const char *path, struct bytes *to)
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     bool ok = file && read_all(file, to);
 
+    int why = errno;
     if (!ok)
-        fprintf(stderr, "warren: %s: %s\n", path, strerror(errno));
+        cli_put_cause("not_found", "name a file that can be read", "%s: %s", path, strerror(why));
+    if (!ok)
+        fprintf(stderr, "warren: %s: %s\n", path, strerror(why));
     if (file && file != stdin)
         fclose(file);
     return ok;
@@ -102,7 +104,16 @@ static int say_bad(const struct words *words, const struct peer_error *error)
         cli_json_text(stdout, error->name);
         printf(", \"reason\": ");
         cli_json_text(stdout, error->text);
-        printf("}\n");
+        printf(is_judged ? "}\n" : ", ");
+        if (!is_judged) {
+            printf("\"error\": {\"code\": ");
+            cli_json_text(stdout, error->name);
+            printf(", \"cause\": ");
+            cli_json_text(stdout, error->text);
+            printf(", \"remedy\": ");
+            cli_json_text(stdout, error->remedy);
+            printf("}}\n");
+        }
         return is_judged ? 1 : NOT_JUDGED;
     }
     printf("bad: %s: ", error->name);
@@ -168,10 +179,9 @@ static bool read_passphrase(const char *fd_text, char to[MAX_PASSPHRASE])
     to[used] = '\0';
     if (!*end && n >= 0 && used > 0 && used < MAX_PASSPHRASE - 1)
         return true;
-    fprintf(stderr,
-            "warren: --passphrase-fd: expected the number of an open file with a line of up to %d "
-            "bytes\n",
-            MAX_PASSPHRASE - 2);
+    cli_misuse("try: warren --help",
+               "--passphrase-fd: expected the number of an open file with a line of up to %d bytes",
+               MAX_PASSPHRASE - 2);
     return false;
 }
 
@@ -249,14 +259,15 @@ static bool read_words(int argc, char **argv, const struct own_verb *verb, struc
     };
     int c;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == '?')
-            return false;
-        if (!strchr(verb->options, c)) {
-            fprintf(stderr, "warren: %s: not with this option; usage: warren %s\n", verb->name,
-                    verb->usage);
-            return false;
-        }
+    char remedy[512];
+
+    snprintf(remedy, sizeof(remedy), "usage: warren %s", verb->usage);
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        if (c == '?' || c == ':')
+            return cli_bad_option(argv, c, verb->name, remedy) == 0;
+        if (!strchr(verb->options, c))
+            return cli_misuse(remedy, "%s: not with this option", verb->name) == 0;
         switch (c) {
         case 's':
             words->state = optarg;
@@ -296,7 +307,7 @@ static bool read_words(int argc, char **argv, const struct own_verb *verb, struc
     if (optind < argc)
         words->alone = argv[optind++];
     if (optind < argc)
-        fprintf(stderr, "warren: %s: one argument too many: \"%s\"\n", verb->name, argv[optind]);
+        cli_misuse(remedy, "%s: one argument too many: \"%.64s\"", verb->name, argv[optind]);
     return optind >= argc;
 }
 

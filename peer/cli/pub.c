@@ -58,6 +58,7 @@ static bool publish(struct pub *p, const struct peer_values *values)
             fail(p, &error);
         return false;
     }
+    cli_only_once();
     p->n_sent++;
     p->n_open++;
     return true;
@@ -133,6 +134,7 @@ static void read_lines(struct pub *p)
         p->has_ended = true;
     else
         p->n_in += (size_t)n;
+    cli_only_once(); /* what was read is read */
     if (p->n_in == LINE && !memchr(p->in, '\n', p->n_in))
         end_input(p, &too_long);
 }
@@ -199,7 +201,7 @@ static void run(struct pub *p)
             read_lines(p);
         if (ready & CLI_PEER)
             p->until = cli_now() + patience;
-        while (!p->is_over && peer_next_event(p->peer, &event))
+        while (!p->is_over && cli_next_event(p->peer, &event))
             on_event(p, &event);
         go_on(p);
         if (!p->is_over && is_waiting(p) && cli_now() >= p->until)

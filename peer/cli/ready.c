@@ -42,6 +42,7 @@ bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
                        const struct peer_event *event, bool is_up)
 {
     const bool is_there = peer_is_online(peer);
+    char when[CLI_WHEN];
 
     if (is_final(wait, &event->error, is_up))
         return false;
@@ -49,8 +50,8 @@ bool cli_ready_offline(struct cli_ready_wait *wait, const struct peer *peer,
         wait->last = event->error; /* what is missing comes from den; a link that stands goes on */
     if (!is_there) /* the time goes on: who is cut off again and again is not made ready either */
         wait->is_online = false;
-    cli_say("%s: %s; trying again in %.1f s", is_there ? "not ready" : "offline", event->error.text,
-            (double)event->pause_ms / 1000);
+    cli_say("%s: %s; trying again %s", is_there ? "not ready" : "offline", event->error.text,
+            cli_when(event->pause_ms, when));
     return true;
 }
 
@@ -65,7 +66,8 @@ int cli_ready_left(const struct cli_ready_wait *wait)
 
 unsigned long long cli_ready_without_den(const struct peer_event *event, unsigned long long began)
 {
-    if (event->type != PEER_EVENT_OFFLINE || strcmp(event->error.name, "den_away") != 0)
+    if (event->type != PEER_EVENT_OFFLINE ||
+        (strcmp(event->error.name, "den_away") != 0 && strcmp(event->error.name, "busy") != 0))
         return 0;
     return began + CLI_WITHOUT_DEN_MS;
 }

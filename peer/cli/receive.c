@@ -341,7 +341,7 @@ static void run(struct receive *r)
     while (!line->is_over && !cli_stopped()) {
         if (cli_wait(line->peer, line_question(line), -1) & CLI_INPUT)
             line_answer(line);
-        while (!line->is_over && peer_next_event(line->peer, &event))
+        while (!line->is_over && cli_next_event(line->peer, &event))
             on_event(r, &event);
     }
     if (!line->is_over)

@@ -11,12 +11,14 @@
 int rpc_usage(const struct rpc_words *words, const char *fmt, ...)
 {
     va_list args;
+    char *cause;
 
-    fprintf(stderr, "warren: %s: ", words->verb);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    if (vasprintf(&cause, fmt, args) < 0)
+        abort();
     va_end(args);
-    fprintf(stderr, "; try: warren --help\n");
+    cli_misuse("try: warren --help", "%s: %s", words->verb, cause);
+    free(cause);
     return 2;
 }
 
@@ -422,6 +424,7 @@ bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
 {
     bool is_notice = event->type == PEER_EVENT_CLONED || event->type == PEER_EVENT_CLOCK ||
                      event->type == PEER_EVENT_NAME_MOVED;
+    char when[CLI_WHEN];
 
     if (is_notice)
         cli_say("%s: %s\nwhat to do: %s", event->error.name, event->error.text,
@@ -432,6 +435,6 @@ bool rpc_on_connection(const struct peer *peer, const struct peer_event *event)
         return true;
     fprintf(stderr, "offline: ");
     cli_put_safe(stderr, event->error.text, strlen(event->error.text));
-    cli_say("; trying again in %.1f s", (double)event->pause_ms / 1000);
+    cli_say("; trying again %s", cli_when(event->pause_ms, when));
     return true;
 }

@@ -54,8 +54,6 @@ char *rpc_json_text(const char *from, const char *end, size_t *ret_size);
 /* Prints the error, with URI and arguments where it has some, and gives the exit status that stands for it. */
 int rpc_fail(const struct cli *cli, const char *verb, const struct peer_error *error,
              const struct peer_message *message);
-/* The error alone, as an object; `message` may be NULL. */
-void rpc_put_json_error(const struct peer_error *error, const struct peer_message *message);
 /* What this machine may use, if policy is what failed. `what`: "register", "publish", "subscribe". */
 void rpc_help_names(const struct peer_error *error, const char *id, const char *what);
 

@@ -165,7 +165,7 @@ static bool has_values(const struct peer_error *error, const struct peer_message
            (message->values.args_size > 1 || message->values.kwargs_size > 1);
 }
 
-void rpc_put_json_error(const struct peer_error *error, const struct peer_message *message)
+static void put_json_error(const struct peer_error *error, const struct peer_message *message)
 {
     printf("{\"error\": {\"code\": ");
     cli_json_text(stdout, error->name);
@@ -187,8 +187,10 @@ int rpc_fail(const struct cli *cli, const char *verb, const struct peer_error *e
 {
     char *line;
 
-    if (cli->json)
-        rpc_put_json_error(error, message);
+    if (cli_goes_on())
+        return 1;
+    if (cli->json || cli_speaks_json())
+        put_json_error(error, message);
     fprintf(stderr, "warren: %s: %s: ", verb, error->name);
     cli_put_safe(stderr, error->text, strlen(error->text));
     fputc('\n', stderr);
@@ -208,7 +210,9 @@ int rpc_fail(const struct cli *cli, const char *verb, const struct peer_error *e
         fputc('\n', stderr);
         free(line);
     }
-    fprintf(stderr, "what to do: %s\n", error->remedy);
+    fprintf(stderr, "what to do: ");
+    cli_put_safe(stderr, error->remedy, strlen(error->remedy));
+    fputc('\n', stderr);
     if (!message && strcmp(error->name, "invalid_argument") == 0)
         return 2; /* it was not even sent */
     return status_of(error);

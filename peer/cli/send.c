@@ -133,6 +133,8 @@ static void on_said(struct send *s)
         fprintf(stderr, ": the other side does not take it: ");
         cli_put_safe(stderr, text + 3, strlen(text + 3));
         fputc('\n', stderr);
+        cli_put_cause("declined", "ask the person at the other end",
+                      "%s: the other side does not take it: %s", s->name, text + 3);
         line_end(&s->line, 1);
     } else if (s->stage == STAGE_ASKED && strncmp(text, "at ", 3) == 0) {
         on_at(s, text + 3);
@@ -247,7 +249,7 @@ static int run(struct send *s)
         return line->status;
     while (!line->is_over && !cli_stopped()) {
         cli_wait(line->peer, -1, line_left(line));
-        while (!line->is_over && peer_next_event(line->peer, &event))
+        while (!line->is_over && cli_next_event(line->peer, &event))
             on_event(s, &event);
         pump(s);
         line_check(line);

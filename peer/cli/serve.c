@@ -406,7 +406,7 @@ static void run(struct serve *s)
 
     while (!s->is_over) {
         turn(s);
-        while (!s->is_over && peer_next_event(s->peer, &event))
+        while (!s->is_over && cli_next_event(s->peer, &event))
             on_event(s, &event);
         if (!s->is_over && cli_take_stop())
             on_signal(s);

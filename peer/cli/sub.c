@@ -36,6 +36,8 @@ static void print(struct sub *s, const struct peer_message *message)
            message->retained ? "true" : "false");
     rpc_print_members(stdout, &message->values);
     printf("}\n");
+    if (s->words->has_count)
+        cli_only_once(); /* so many, not more */
     if (s->words->has_count && ++s->n >= s->words->count)
         end(s, 0);
 }
@@ -72,7 +74,7 @@ static void run(struct sub *s)
 
     while (!s->is_over && !cli_stopped()) {
         cli_wait(s->peer, -1, -1);
-        while (!s->is_over && peer_next_event(s->peer, &event))
+        while (!s->is_over && cli_next_event(s->peer, &event))
             on_event(s, &event);
         if (fflush(stdout) != 0 && !s->is_over) /* at once, when there is no more at once */
             end(s, 1);                          /* main() says why */

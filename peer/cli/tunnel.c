@@ -123,6 +123,8 @@ static void on_event(struct carry *carry, const struct peer_event *event)
         carry->listens = t->has_been_up = true;
         t->is_dialling = false;
         if (t->is_nc)
+            cli_only_once();
+        if (t->is_nc)
             start(t, STDIN_FILENO, STDOUT_FILENO, t->caps[0], false);
     }
     if (event->type == PEER_EVENT_STREAM)

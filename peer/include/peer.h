@@ -153,8 +153,8 @@ enum peer_event_type {
     PEER_EVENT_WAITING, /* join: an operator has to let this machine in: code, error (pending), pause_ms. It goes on by
                              * itself, also after a restart with config.join NULL */
     PEER_EVENT_REKEYED, /* remote_id has a new identity key, its old one signed for it: known_peers has it now. With
-                             * remote_id NULL: this machine's own key changed; free the peer and make it anew. Or error: it did not
-                             * (yet); it is tried again */
+                             * remote_id NULL: this machine's own key changed (also of a peer_rekey() of an earlier run); this peer begins
+                             * nothing more: free it and make it anew. Or error: it did not (yet); it is tried again */
     PEER_EVENT_NAMES,  /* the outcome of peer_name_...(): names, or error */
     PEER_EVENT_CLONED, /* another process came with this machine's key and was refused: error (clone). Once a minute at most. The
                              * other one has OFFLINE with the same error */

@@ -23,6 +23,9 @@ static const struct {
       "the other side closed the link: the session's time is over" },
 };
 
+const char link_over_remedy[] =
+    "nothing is wrong: policy, or whoever was called, allowed it for so long; dial again to go on";
+
 void close_say(uint64_t code, struct view reason, struct err *err)
 {
     reason = view_sub(reason, 0, LINK_MAX_REASON);
@@ -30,6 +33,8 @@ void close_say(uint64_t code, struct view reason, struct err *err)
         if (codes[i].code == code) {
             err_set(err, codes[i].err, reason.len ? "%s: %.*s" : "%s", codes[i].text,
                     VIEW_FMT(reason));
+            if (code == LINK_CLOSE_LIVE_UNTIL)
+                err_advise(err, link_over_remedy);
             return;
         }
     err_set(err, ERR_CLOSED, "the other side closed the link with code %llu: %.*s",

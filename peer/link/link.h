@@ -34,6 +34,7 @@ enum link_close {
     LINK_CLOSE_ADMIN = 0x14, /* den or the peer's operator ended the session */
     LINK_CLOSE_LIVE_UNTIL = 0x15,
 };
+extern const char link_over_remedy[]; /* of that last: err_advise() */
 
 struct link_config {
     bool is_caller;                               /* the QUIC client */

@@ -2,9 +2,11 @@
 #include "peer/link/path.h"
 #include "base/key.h"
 
+#include <assert.h>
+
 enum {
-    MAX_CARRIERS =
-        5,    /* two direct and two TURN ones while one takes the place of another, and the relay */
+    /* Two direct and two TURN ones while one takes the place of another, the relay, and the calls that a link begins over. */
+    MAX_CARRIERS = 6,
     SIGN = 9, /* bytes of a sign of life: QUIC has no packet as short (RFC 9001, 5.4.2) */
     ASK = 1,
     ANSWER = 2,
@@ -352,8 +354,7 @@ void path_carrier_up(struct path *path, struct path_carrier *carrier)
         choose(path);
         return;
     }
-    if (path->n_slots == MAX_CARRIERS)
-        return;
+    assert(path->n_slots < MAX_CARRIERS);
     /* One that is to take a living one's place: when the other end has it too, which an answer shows. */
     path->slots[path->n_slots] = (struct slot){
         .carrier = carrier,

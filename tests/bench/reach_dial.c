@@ -2,9 +2,9 @@
 /* One end of a link, for the figures of `reach`: reach_dial STATE serve | dial ID [relay]. It says lines of JSON; `at` in them is the machine's
  * monotonic clock in microseconds, one for both ends.
  *
- * The serving end sends back what comes. The dialling one waits for "dial" on standard input, says when the first byte was back and over
- * which path, when the link was on a direct one, and sends a byte every 5 ms from then on. "mark" forgets what was; "gap" asks
- * for the longest time without an answer since. */
+ * The serving end speaks first, as a screen does that is looked at, and sends back what comes. The dialling one waits for "dial" on standard
+ * input, says when the other's first byte was there, when its own was back and over which path, when the link was on a direct one, and sends a
+ * byte every 5 ms from then on. "mark" forgets what was; "gap" asks for the longest time without an answer since. */
 #include "base/clock.h"
 #include "peer.h"
 
@@ -67,10 +67,16 @@ static void read_all(struct peer_stream *from)
     size_t n;
 
     while ((n = peer_stream_read(from, bytes, sizeof(bytes), &has_ended)) > 0) {
-        if (callee) {
+        if (callee && from == stream) {
             hear(clock_mono_us());
             continue;
         }
+        if (callee) {
+            printf("{\"said\": \"greeted\", \"ms\": %.1f}\n", since_dial());
+            continue;
+        }
+        if (from == stream)
+            continue;
         if (!has_heard)
             say_at("heard");
         has_heard = true;
@@ -84,8 +90,6 @@ static void on_up(struct peer_link *link)
 
     link_up = link;
     say_at("up");
-    if (!callee)
-        return;
     stream = peer_stream_open(link, "chat", "", &error);
     if (!stream) {
         fprintf(stderr, "reach_dial: %s\n", error.text);
@@ -181,7 +185,7 @@ int main(int argc, char **argv)
             return 1;
         while (peer_next_event(peer, &event))
             on_event(&event);
-        if (stream && has_heard)
+        if (callee && stream && has_heard)
             peer_stream_write(stream, "x", 1);
         if (fds[1].revents && !fgets(line, sizeof(line), stdin))
             break;

@@ -18,7 +18,7 @@ from drill import built  # noqa: E402
 from network import PATIENCE, Failed, Process, free_port, run  # noqa: E402
 
 WRITE, SYNC, OPEN, RENAME, TRUNCATE, READ = 1, 2, 4, 8, 16, 32
-KILL, HALF = 255, 254  # instead of an error number
+KILL, HALF, SLOW = 255, 254, 253  # instead of an error number; SLOW: `after` is how many ms
 PEERS = 16
 
 
@@ -45,6 +45,10 @@ class Faults:
     def n_failed(self):
         with open(self.path, "rb") as f:
             return struct.unpack("<6I", f.read(24))[5]
+
+    def n_seen(self):
+        with open(self.path, "rb") as f:
+            return struct.unpack("<6I", f.read(24))[4]
 
 
 class Churn:

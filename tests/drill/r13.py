@@ -161,7 +161,7 @@ class Weather:
 
     def __init__(self, talk, rng):
         self.talk, self.rng = talk, rng
-        self.undo = []
+        self.undo, self.was, self.began = [], [], time.monotonic()
 
     def calm(self):
         while self.undo:
@@ -170,6 +170,7 @@ class Weather:
     def happen(self):
         side = self.rng.choice(("left", "right"))
         kind = self.rng.choice(("cut", "router", "rebind", "renumber", "inside", "pull", "stop", "lossy"))
+        self.was = [*self.was[-24:], f"{time.monotonic() - self.began:.1f}:{kind}:{side}"]
         if len(self.undo) >= 2:
             self.calm()
         if kind == "cut":
@@ -213,7 +214,10 @@ def at_random():
         try:
             worst = max(worst, talk.say())
         except Failed as e:
-            drill.say(f"after event {number}: {str(e)[:600]}")
+            drill.say(f"after event {number}: {str(e)[:300]}")
+            drill.say(f"the last events: {' '.join(weather.was)}")
+            for name, end in (("caller", talk.alice), ("callee", talk.bob)):
+                drill.say(f"the {name}, {'running' if end.process.poll() is None else 'gone'}, said: {' | '.join(end.err[-20:])}")
             stuck += 1
             talk.stop()
             talk = weather.talk = Talk("port", "port")

@@ -89,6 +89,19 @@ def only_a_proxy_and_ipv6_alone(_):
 
 
 @tap.test
+def a_proxy_that_is_none(_):
+    """Nothing listens there, or something else; or it is one, and the router answers without it too."""
+    reach.up("proxy", "open", "10ms")
+    for name, proxy, only, why in (("alice", "http://192.168.1.1:3129", "yes", "refused"), ("alice", "socks5://192.168.1.1:3128", "yes", "no answer"),
+                                   ("bob", "http://127.0.0.1:9", "no", "refused")):
+        status, found = doctor(name, "env", f"https_proxy={proxy}", f"HTTPS_PROXY={proxy}")
+        tap.check(status == 1 and verdict(found, "proxy") == ["bad"], f"{proxy}: {found.get('proxy')}")
+        tap.check(why in found["proxy"][0]["text"] and found["proxy"][0]["facts"]["only"] == only, f"{found['proxy']}")
+        tap.check(("no_proxy" in found["proxy"][0]["remedy"]) == (only == "no"), f"{found['proxy']}")
+        tap.check(verdict(found, "router") == ["bad"], f"{proxy}: {found.get('router')}")
+
+
+@tap.test
 def beside_a_program_that_runs(_):
     reach.up("port", "open", "10ms")
     bob = reach.wait()

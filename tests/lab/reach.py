@@ -54,7 +54,7 @@ class Reach:
             self.start("open", "open", "")
             for name in HOSTS:
                 self.join(name)
-            self.net.allow(f"allow from {self.net.ids['alice']} to {self.net.ids['bob']} can chat,file")
+            self.net.allow(f"allow from {self.net.ids['alice']} to {self.net.ids['bob']} can chat,file back chat")
             self.down()
         self.start(left, right, wan)
 

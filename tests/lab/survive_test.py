@@ -117,6 +117,16 @@ def nothing_but_the_relay_is_there(_):
 
 
 @tap.test
+def the_router_is_reached_at_its_other_address_alone(_):
+    """As from Wi-Fi with IPv4 to a network that has IPv6 alone: the relay goes along."""
+    talk = Talk("open", "port", "--path", "relay", settles="relay")
+    reach.lab.sh("leftnat", "ip -6 addr add 2001:db8:1:1::1/64 dev lan0 nodad")
+    reach.lab.sh("left", "ip -4 addr flush dev eth0 scope global; ip -6 addr add 2001:db8:1:1::5/64 dev eth0 nodad; "
+                 "ip -6 route replace default via 2001:db8:1:1::1")
+    talk.say()
+
+
+@tap.test
 def without_the_servers(_):
     """The direct path lives when router and den are gone, and comes back by itself though nobody carries the words of another try."""
     talk = Talk("port", "port")

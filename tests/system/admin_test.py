@@ -111,6 +111,9 @@ def sessions_are_listed_and_closed(net):
     alice.wait_line(alice.err, "linked with")
     live = asked(net, "session", "list", "--open")
     tap.check(len(live) == 1 and live[0]["from"] == net.ids["alice"], str(live))
+    for close in (admin, den):
+        tap.check_in("reason: expected printable ASCII", close(net, "session", "close", live[0]["sid"], "--reason", "später", wanted=1).stderr)
+    tap.check([one["sid"] for one in asked(net, "session", "list", "--open")] == [live[0]["sid"]], "it goes on")
     admin(net, "session", "close", live[0]["sid"], "--reason", "lunch")
     tap.check(asked(net, "session", "list", "--open") == [], "no session is left")
     entry = newest(net, "session.closed")["facts"]
@@ -123,6 +126,8 @@ def sessions_are_listed_and_closed(net):
     row = asked(net, "session", "list")[0]  # its ends told den what it came to
     tap.check(row["sid"] == live[0]["sid"] and row["reason"] == "lunch" and row["sent_by_caller"] > 0 and row["sent_by_called"] > 0 and row["path"], str(row))
     tap.check(newest(net, "session.reported")["facts"]["sid"] == row["sid"], "the audit")
+    line = [line for line in admin(net, "session", "list").stdout.splitlines() if row["sid"] in line][0]
+    tap.check(row["path"] in line and str(row["sent_by_caller"]) in line and str(row["sent_by_called"]) in line, line)
     bob.stop()
     bob = net.wait_chat("bob", "--accept")
     alice = net.dial_chat("alice", "bob")
@@ -156,6 +161,23 @@ def whom_an_administrator_cuts_off_at_the_router_is_in_the_audit(net):
         time.sleep(0.1)
     facts = newest(net, "peer.kicked")["facts"]
     tap.check((facts["id"], facts["by"], facts["reason"], facts["times"]) == (net.ids["bob"], net.ids["boss"], "too loud", "1") and facts["source"].startswith("127."), f"{facts}")
+    bob.stop()
+
+
+@tap.test
+def what_a_router_that_was_killed_had_not_told_is_told_by_the_next(net):
+    bob, target = net.wait_chat("bob", "--accept"), json.dumps(net.ids["bob"])
+    net.den.stop()
+    run(net.warren("boss", "call", "network.peer.kick", target, '"den is away"'))
+    net.router.process.kill()
+    net.router.process.wait()
+    net.start_router()
+    net.start_den()
+    until = time.monotonic() + PATIENCE
+    while newest(net, "peer.kicked")["facts"]["reason"] != "den is away" and time.monotonic() < until:
+        time.sleep(0.1)
+    told = [entry["facts"] for entry in audit(net) if entry["facts"].get("reason") == "den is away"]
+    tap.check(len(told) == 1 and told[0]["by"] == net.ids["boss"] and told[0]["id"] == net.ids["bob"], str(told))
     bob.stop()
 
 
@@ -308,6 +330,20 @@ def a_policy_is_loaded_over_the_network(net):
 
 
 @tap.test
+def den_says_itself_what_to_do(net):
+    policy = net.path("den/policy.yaml")
+    with open(policy, encoding="ascii") as f:
+        before = f.read()
+    with open(policy, "a", encoding="ascii") as f:
+        f.write("# by hand\n")
+    tap.check_in("what to do: have den read it first", admin(net, "policy", "load", policy, wanted=1).stderr)
+    tap.check_in("have den read it first", json.loads(admin(net, "policy", "load", policy, "--json", wanted=1).stdout)["error"]["remedy"])
+    with open(policy, "w", encoding="ascii") as f:
+        f.write(before)
+    admin(net, "policy", "load", policy)
+
+
+@tap.test
 def a_policy_that_fails_changes_nothing(net):
     now = asked(net, "policy", "show")
     bad = policy_file(net, "bad.yaml", GOOD.replace("expect: allow", "expect: deny") + "colour: red\n")
@@ -438,6 +474,34 @@ def json_is_json_when_all_is_well_and_when_it_is_not(net):
     told = whole(admin(net, "token", "add", "--json", "--out", net.path("one.join")), "token add --out")
     tap.check(told == {"written": net.path("one.join")}, str(told))
     tap.check(whole(admin(net, "token", "revoke", joins["join"][-4:], "--json", wanted=None), "token revoke")["error"], "too few digits")
+
+
+@tap.test
+def an_act_that_changes_nothing_is_an_act(net):
+    """Asked for again, each stands in the audit again, by whom and from where, with the same before and after."""
+    boss, alice, policy = net.ids["boss"], net.ids["alice"], net.path("den/policy.yaml")
+    net.join("gus")
+    net.join("hal")
+    gus, hal = net.ids["gus"], net.ids["hal"]
+    token = asked(net, "token", "list")[0]["token"]
+    over = [session for session in asked(net, "session", "list") if session["state"] == "closed"][0]["sid"]
+    serial = [cert["serial"] for cert in asked(net, "cert", "list", "--id", alice) if cert["state"] == "valid"][0]
+    for words, what, before, after in (
+            (f"peer groups {gus} quiet", "identity.groups", ("groups_before", "quiet"), ("groups", "quiet")),
+            (f"name assign gus@example.org {gus}", "name.assigned", ("id_before", gus), ("id", gus)),
+            (f"peer remove {gus}", "identity.removed", ("state_before", "removed"), ("state", "removed")),
+            (f"token revoke {token}", "token.revoked", ("state_before", "revoked"), ("state", "revoked")),
+            (f"revoke {hal}", "revoked", ("state_before", "revoked"), ("state", "revoked")),
+            (f"cert revoke {serial}", "revoked", ("state_before", "revoked"), ("state", "revoked")),
+            (f"session close {over}", "session.closed", ("state_before", "closed"), ("state", "closed")),
+            (f"policy load {policy}", "policy.loaded", ("number_before", None), ("number", None))):
+        admin(net, *words.split())
+        known = len(audit(net))
+        admin(net, *words.split())
+        new = [entry["facts"] for entry in audit(net)[known:] if entry["what"] == what]
+        tap.check(len(new) == 1 and new[0]["by"] == boss and new[0]["source"] == "127.0.0.1", f"{words}: {new}")
+        tap.check(new[0][before[0]] == new[0][after[0]] and before[1] in (None, new[0][before[0]]), f"{words}: {new}")
+    tap.check(len([session for session in asked(net, "session", "list") if session["sid"] == over and session["state"] == "closed"]) == 1, "it is what it was")
 
 
 @tap.test

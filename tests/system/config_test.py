@@ -34,8 +34,59 @@ def spoil(net, folder, name, text):
 
 
 @tap.test
-def unknown_keys_and_bad_values_name_file_and_line(net):
+def addresses_below_which_nothing_can_be_are_warned_of(net):
     net.init()
+    for key, url, is_doubted in (("crl_url", "http://pki.example/warren.crl", True), ("ca_url", "http://pki.example/ca?name=warren", True),
+                                 ("crl_url", "http://pki.example", False), ("crl_url", "http://pki.example/v1.2/crl", False),
+                                 ("crl_url", "http://pki.example/crl/", False), ("crl_url", "http://a/" + 471 * "x", False)):
+        spoilt, line = spoil(net, "den", "den.conf", f"{key} = {url}\n")
+        done = run([net.program("warren-den"), "check-config", "--config", net.path(spoilt, "den.conf")])
+        tap.check((f"den.conf:{line}: warning: {key}: certificates will name {url}/DIGITS" in done.stderr) == is_doubted, f"{url}: {done.stderr}")
+        tap.check(is_doubted or not done.stderr, done.stderr)
+    for key in ("crl_url", "ca_url"):  # with the digits a certificate has no room for it
+        spoilt, line = spoil(net, "den", "den.conf", f"{key} = http://a/{472 * 'x'}\n")
+        done = run([net.program("warren-den"), "check-config", "--config", net.path(spoilt, "den.conf")], wanted=1)
+        tap.check_in(f"den.conf:{line}: {key}: expected a web address, http:// or https://, of at most 480 characters", done.stderr)
+
+
+@tap.test
+def what_den_would_not_start_with_is_said_before(net):
+    check = lambda folder, wanted: run([net.program("warren-den"), "check-config", "--config", net.path(folder, "den.conf")], wanted=wanted)
+    tap.check(not check("den", 0).stderr, "a good folder")
+    for name in ("intermediate.key", "sign.key", "login.key", "intermediate.pem", "den.db"):
+        for text in (None, "garbage\n"):
+            folder = os.path.basename(copied(net, "den"))
+            os.remove(net.path(folder, name))
+            if text:
+                with open(net.path(folder, name), "w", encoding="ascii") as f:
+                    f.write(text)
+                os.chmod(net.path(folder, name), 0o600)
+            said = check(folder, 1).stderr
+            tap.check_in(f"{folder}", said)
+            tap.check(name in said or "no " + name.replace(".", "*.") in said, f"{name}, {text}: {said}")
+            tap.check(den(net, folder).returncode != 0, f"den starts with {name}: {text}")
+    for name, text, said in (("root.pem", "garbage\n", "root.pem: holds no certificate"), ("den.conf", None, "signer: /nowhere/socket: no socket is there")):
+        folder = os.path.basename(copied(net, "den"))
+        if text is None:
+            spoilt, _ = spoil(net, "den", name, "signer = /nowhere/socket\n")
+            folder = spoilt
+        else:
+            with open(net.path(folder, name), "w", encoding="ascii") as f:
+                f.write(text)
+        tap.check_in("warning: ", check(folder, 0).stderr)
+        tap.check_in(said, check(folder, 0).stderr)
+
+
+@tap.test
+def a_den_without_an_older_policy_does_not_start_with_a_bad_one(net):
+    spoilt, line = spoil(net, "den", "policy.yaml", "colour: red\n")
+    said = den(net, spoilt).stderr
+    tap.check_in(f"policy.yaml:{line}:1: ", said)
+    tap.check_in("kept=none", said)
+
+
+@tap.test
+def unknown_keys_and_bad_values_name_file_and_line(net):
     for folder, name, start in (("router", "router.conf", router), ("den", "den.conf", den)):
         for text, why in (("colour = red\n", 'unknown key "colour"'), ("log_level\n", "expected KEY = VALUE"),
                           ("call_timeout = soon\n" if folder == "router" else "leaf_life = soon\n",

@@ -134,15 +134,20 @@ def den_or_the_router_that_ends_takes_the_question_away(net):
     """Nobody waits for the answer any more: it does not ring on for a minute, and the machine can be called again."""
     consent(net, "bob", "ask")
     bob = net.wait_chat("bob")
-    for kill, start in ((net.den.kill, net.start_den), (net.router.kill, net.start_router)):
+    for kill, start, cause in ((lambda: net.den.kill(), net.start_den, None),
+                               (lambda: net.den.stop(), net.start_den, "den was stopped before"),
+                               (lambda: net.router.kill(), net.start_router, "the router went away before")):
         seen = len(bob.err)
         alice = net.dial_chat("alice", "bob")
         bob.wait_line(bob.err, r"calls \(its ID is proved\)", seen)
         online = len(net.den.err)
         kill()
+        net.den.wait_line(net.den.err, "event=session.failed", online) if cause else None
         bob.wait_line(bob.err, "gave up|went away|connection to the router was lost", seen)
         start()
         tap.check(alice.wait() != 0, f"{alice.err}")
+        failed = [entry["facts"] for entry in map(json.loads, net.audit()) if entry["what"] == "session.failed"][-1]
+        tap.check(not cause or (failed["code"], failed["cause"][:len(cause)]) == ("closed", cause), f"audit: {failed}")
     net.den.wait_line(net.den.err, "event=online", online)
     bob.wait_line(bob.err, "^online", seen)
     seen = len(bob.err)

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -26,9 +27,10 @@ enum {
 };
 
 struct faults {
-    uint32_t calls;  /* which: bits */
-    uint32_t number; /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write */
-    uint32_t after;  /* so many of them go well first */
+    uint32_t calls; /* which: bits */
+    uint32_t
+        number; /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write, 253: it takes its time */
+    uint32_t after;            /* so many of them go well first; 253: ms */
     uint32_t how_many;         /* fail then; 0: all */
     uint32_t n_seen, n_failed; /* counted here */
 };
@@ -82,6 +84,10 @@ static int fails(uint32_t call, int *half)
     if (!faults || !(faults->calls & call))
         return 0;
     n = __atomic_fetch_add(&faults->n_seen, 1, __ATOMIC_SEQ_CST);
+    if (faults->number == 253) {
+        poll(NULL, 0, (int)faults->after); /* a sandbox allows it */
+        return 0;
+    }
     if (!faults->number || n < faults->after ||
         (faults->how_many && n >= faults->after + faults->how_many))
         return 0;

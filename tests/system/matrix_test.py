@@ -30,7 +30,7 @@ TABLE = [
     ({GUEST, PEER, ADMIN}, "den.identity.admit"),
     (PEERS, "den.identity.refresh den.identity.rekey den.identity.keys den.identity.unsigned den.directory.lookup den.name.claim den.name.release "
             "den.name.transfer den.name.list den.ca.sign den.ca.acknowledge den.ca.revoke den.session.open den.session.close den.session.path "
-            "den.session.turn"),
+            "den.session.turn den.session.mine"),
     (ALL, "den.ca.chain den.ca.crl den.ca.revocations den.time"),
     ({ADMIN}, "den.peer.list den.peer.get den.peer.groups den.peer.remove den.peer.re_enrol den.name.all den.name.assign den.name.free "
               "den.token.list den.token.add den.token.revoke den.waiting.list den.waiting.approve den.waiting.deny den.cert.list den.cert.show "

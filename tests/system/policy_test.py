@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The policy's file: what it takes, what it refuses, what the verbs say about it, now and later."""
+import hashlib
 import json
 import os
 import signal
+import sqlite3
+import sys
 
-import tap
-from network import run
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "drill"))
+import crash  # noqa: E402
+import tap  # noqa: E402
+from network import PATIENCE, run  # noqa: E402
 
 RULES = """
 groups:
@@ -80,6 +85,23 @@ def a_file_that_fails_its_tests_is_not_taken(net):
 
 
 @tap.test
+def a_file_that_fails_when_den_starts_leaves_the_last_good_one_in_force(net):
+    put(net, RULES + "colour: red\n")
+    net.den.stop()
+    net.start_den()
+    net.den.wait_line(net.den.err, r"event=policy\.error .*policy\.yaml:11:1: .* kept=old")
+    net.den.wait_line(net.den.err, r"event=policy\.refused .*kept=old")
+    tap.check(as_json(net, "list")[0]["number"] == 2 and on_den(net, "show").stdout == RULES.format(**net.ids), "the old one is in force")
+    refused = [entry["facts"] for entry in map(json.loads, net.audit()) if entry["what"] == "policy.refused"][-1]
+    tap.check_in("policy.yaml:11:1: ", refused["cause"])
+    status = lambda: run([net.program("warren-den"), "status", "--config", net.path("den/den.conf")]).stdout
+    tap.check_in("the policy's file is not in force, policy 2 is: policy.yaml:11:1", status())
+    put(net, RULES)
+    reload(net, r"event=policy\.loaded number=2 .*changed=no")
+    tap.check("not in force" not in status(), "it is again")
+
+
+@tap.test
 def why_names_the_rule_and_the_line(net):
     alice, bob, carol = (net.ids[name] for name in ("alice", "bob", "carol"))
     why = as_json(net, "why", alice, bob, "chat")
@@ -130,6 +152,28 @@ def versions_are_kept_compared_and_replayed(net):
     tap.check(as_json(net, "diff")["rules"] == [], "the file is in force")
     tap.check_in("~ line 7: ", on_den(net, "diff", "2", "3").stdout)
     tap.check_in("there is no number 9", on_den(net, "show", "9", wanted=1).stderr)
+
+
+@tap.test
+def a_kept_version_that_was_changed_is_not_believed(net):
+    """Its text, then its time: the audit knows both."""
+    alice, bob = net.ids["alice"], net.ids["bob"]
+    net.den.stop()
+    db = sqlite3.connect(net.path("den/den.db"))
+    kept = db.execute("SELECT bytes FROM blob WHERE name = 'policy/2'").fetchone()[0]
+    for changed, why in ((kept[:8] + kept[8:].replace(b"can: [chat]", b"can: [file]"), "SHA-256"),
+                         ((int.from_bytes(kept[:8], "big") + 1).to_bytes(8, "big") + kept[8:], "time")):
+        with db:
+            db.execute("UPDATE blob SET bytes = ? WHERE name = 'policy/2'", (changed,))
+        then = str(int.from_bytes(changed[:8], "big") + 1)
+        for words in (("why", alice, bob, "chat", "--at", then), ("diff", "2", "3"), ("show", "2")):
+            tap.check_in(f"number 2 was changed where it is kept: its {why} is another one", on_den(net, *words, wanted=1).stderr)
+        on_den(net, "show", "3")
+    with db:
+        db.execute("UPDATE blob SET bytes = ? WHERE name = 'policy/2'", (kept,))
+    db.close()
+    on_den(net, "show", "2")
+    net.start_den()
 
 
 def check_ended(net, alice, bob, why):
@@ -184,7 +228,45 @@ def the_longest_duration_ends_a_session_by_itself(net):
     alice = linked(net)
     alice.wait_line(alice.err, "the time that it was allowed for is over")
     bob.wait_line(bob.err, "the time that it was allowed for is over")
+    for end in (alice, bob):
+        end.wait_line(end.err, "what to do: nothing is wrong: .*dial again")
     bob.stop()
+
+
+def killed_loading(net, n):
+    """den, killed at the n-th call that changes the disk while root has it take another policy. What that was; whether it died."""
+    body = {"text": ANYBODY.format() + f"# kill {n}\n"}
+    net.den.stop()
+    net.faults.clear()
+    net.start_den(net.faults.prefix())
+    net.faults.set(crash.WRITE | crash.SYNC | crash.RENAME, crash.KILL, after=n, how_many=1)
+    done = run([net.program("warren-den"), "ask", "den.policy.load", json.dumps(body), "--config", net.path("den/den.conf")], wanted=None)
+    is_dead = done.returncode != 0  # else the call that it ended with, if any, came after the answer, or was the signer's
+    if is_dead:
+        net.den.process.wait(PATIENCE)
+    net.faults.clear()
+    return body["text"], is_dead
+
+
+@tap.test
+def killed_while_an_administrator_loads_one_the_audit_says_whose_order_it_was(net):
+    crash.built(net.build, "tests/system/libfaults.so")
+    net.faults = crash.Faults(net.build, net.path("faults"), net.path("den"))
+    n, n_finished, n_missed = 0, 0, 0
+    while n_missed < 3:  # the signer's own writes count too, and some of them it is that dies
+        text, is_dead = killed_loading(net, n)
+        net.start_den() if is_dead else None
+        with open(net.path("den/policy.yaml"), encoding="ascii") as f:
+            is_taken = f.read() == text
+        tap.check((on_den(net, "show").stdout == text) == is_taken, f"call {n}: file and policy in force differ")
+        newest = [entry["facts"] for entry in map(json.loads, net.audit()) if entry["what"] == "policy.loaded"][-1]
+        hashed = hashlib.sha256(text.encode()).hexdigest()
+        tap.check((newest["sha256"] == hashed) == is_taken, f"call {n}: the audit's newest is {newest}")
+        tap.check(not is_taken or (newest["by"], newest["source"]) == (f"uid {os.getuid()}", "local"), f"call {n}: {newest}")
+        n_finished += is_dead and is_taken
+        n_missed = 0 if is_dead else n_missed + 1
+        n += is_dead
+    tap.check(n_finished > 0, f"{n} calls, and never killed between the file and the audit")
 
 
 tap.main()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import struct
+import threading
 
 import tap
 from fakeden import FakeDen, attacks
@@ -336,6 +337,45 @@ def it_notices_a_den_that_was_taken_back(net):
     net.den.wait_line(net.den.err, r"event=online")
     run(net.warren("gina", "name", "list"))  # who joined since is known by its key, and gets its ID again
     net.join("henry")
+
+
+def speak_as_older(path):
+    """A signer from before an upgrade; it sends its one den away."""
+    def put(text):
+        return struct.pack(">I", len(text)) + text
+
+    def work():
+        conn, _ = listener.accept()
+        conn.recv(64)
+        answer = b"\x01" + put(b"bad_wire") + put(b"version 4 was asked for; this signer speaks 3")
+        conn.sendall(struct.pack(">I", len(answer)) + answer)
+        conn.recv(64)
+        conn.close()
+        listener.close()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(1)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+@tap.test
+def one_of_another_version_is_said_with_what_to_do(net):
+    net.den.stop()
+    with open(config(net), encoding="ascii") as f:
+        before = f.read()
+    with open(config(net), "w", encoding="ascii") as f:
+        f.write(re.sub(r"(?m)^signer = .*$", f"signer = {net.path('older-signer')}", before))
+    older = speak_as_older(net.path("older-signer"))
+    done = run([net.program("warren-den"), "run", "--config", config(net)], wanted=1)
+    older.join()
+    tap.check_in("this signer speaks 3", done.stderr)
+    tap.check_in("install both from one, restart the signer's service (warren-den-signer), then den", done.stderr)
+    tap.check("restore" not in done.stderr, done.stderr)
+    with open(config(net), "w", encoding="ascii") as f:
+        f.write(before)
+    net.start_den()
 
 
 @tap.test

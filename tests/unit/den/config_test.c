@@ -96,6 +96,12 @@ TEST(errors_name_file_line_and_what_was_expected)
         { "crl_url = http://a b\n",
           "3: crl_url: expected a web address, http:// or https://, of at most 480 characters" },
         { "http = 127.0.0.1\n", "3: http: expected ADDRESS:PORT" },
+        { "http = 127.0.0.1:80\nmetrics = 127.0.0.1:80\n",
+          "4: metrics: expected another ADDRESS:PORT than that of http" },
+        { "metrics = 127.0.0.1:80\nhttp = [::]:80\n",
+          "3: metrics: expected another ADDRESS:PORT than that of http" },
+        { "relay = x\n", "3: relay: x: expected HOST:PORT or [IPv6]:PORT" },
+        { "relay = a.example:1 b\n", "3: relay: b: expected HOST:PORT or [IPv6]:PORT" },
         { "ocsp_life = 8d\n", "3: ocsp_life: expected 1m to 7d" },
         { "csr_every = 2d\n", "3: csr_every: expected 1ms to 1d" },
         { "offer_timeout = 999ms\n", "3: offer_timeout: expected 1s to 10m" },
@@ -123,6 +129,38 @@ TEST(errors_name_file_line_and_what_was_expected)
         _cleanup_(config_deinit) struct den_config c = { 0 };
         CHECK_ERR(config_read(path, &c, NULL, &err), err, ERR_BAD_CONFIG);
         CHECK_STR(err.text, why);
+    }
+}
+
+/* All of a value's words, and a bad value whose key comes again. */
+TEST(no_error_hides_another)
+{
+    static const struct {
+        const char *more, *why[4];
+    } cases[] = {
+        { "turn = turn:bar:99999 turn:\nturn_secrets = s\n",
+          { ":3: turn: turn:bar:99999: ", ":3: turn: turn:: " } },
+        { "relay = :1 x a.example:1\n", { ":3: relay: :1: ", ":3: relay: x: " } },
+        { "id_digits = 3\nid_digits = 6\n",
+          { ":4: id_digits: given twice", ":3: id_digits: expected 6 to 9" } },
+        { "turn = turn:\nturn = turn:bar:1\nturn_secrets = s\n",
+          { ":4: turn: given twice", ":3: turn: turn:: " } },
+        { "heartbeat_interval = 10m\nid_digits = 3\n",
+          { ": heartbeat_bound: expected 10s to 30d, and at least twice heartbeat_interval; it is "
+            "not set, and its default is 10m\n",
+            ":4: id_digits: expected 6 to 9" } },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        _free_ char *path = write_config(cases[i].more);
+        _cleanup_(config_deinit) struct den_config c = { 0 };
+        _buf_ all = { 0 };
+        CHECK_ERR(config_read(path, &c, &all, &err), err, ERR_BAD_CONFIG);
+        for (size_t n = 0; n < N_ELEMENTS(cases[i].why) && cases[i].why[n]; n++) {
+            _free_ char *wanted = mem_format("%s%s", path, cases[i].why[n]);
+            if (!strstr(buf_cstr(&all), wanted))
+                check_failed(__FILE__, __LINE__, "no \"%s\" in: %s", wanted, buf_cstr(&all));
+        }
     }
 }
 

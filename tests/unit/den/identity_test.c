@@ -320,6 +320,20 @@ TEST(refusals_are_audited_but_bounded)
     CHECK_U64(world_audited(w, "request.refused", "left_out_before=190"), 1);
 }
 
+TEST(refusals_that_were_left_out_are_told_when_den_stops)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+
+    for (size_t i = 0; i < 200; i++) {
+        struct buf args = { 0 };
+        world_handle(w, "den.identity.admit", "guest", "", &args);
+    }
+    den_core_leave(w->core);
+    CHECK_U64(world_audited(w, "what=refusals.left_out", "requests=190"), 1);
+    den_core_leave(w->core);
+    CHECK_U64(world_audited(w, "what=refusals.left_out", NULL), 1);
+}
+
 TEST(what_could_not_be_written_was_not_given_out)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);

@@ -143,15 +143,16 @@ TEST(an_end_that_the_store_did_not_take_is_told_again)
     CHECK_STR(scene_state_of(s.w, dial.sid), "closed");
 }
 
-/* ---- how many ------------------------------------------------------------------------------ */
+/* ---- found again ---------------------------------------------------------------------------- */
 
-static uint64_t dial_online(struct scene *s)
+static uint64_t ask_mine(const struct scene *s, const struct world_peer *by, struct view sids)
 {
-    DIAL(dial, s->w, s->alice, s->bob->id);
-    uint64_t inv = scene_dial(s->w, &dial);
+    _buf_ body = { 0 };
 
-    scene_say_online(s->w, true);
-    return inv;
+    rpc_put_map(&body, 1);
+    rpc_put_str(&body, "sids");
+    rpc_put_bin(&body, sids);
+    return world_request(s->w, by, "den.session.mine", buf_view(&body));
 }
 
 static void close_one(struct world *w, const struct world_peer *by, const uint8_t sid[RPC_SID])
@@ -164,6 +165,84 @@ static void close_one(struct world *w, const struct world_peer *by, const uint8_
     rpc_put_bin(&body, VIEW(sid, RPC_SID));
     world_put_request(w, &args, by->key, by->id, "den.session.close", buf_view(&body));
     world_handle(w, "den.session.close", "peer", by->id, &args);
+}
+
+static size_t n_ends_signed(const struct world *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->n_events; i++) {
+        struct rpc_fields f;
+        if (strcmp(w->events[i].topic, "den.session.on_state") != 0)
+            continue;
+        rpc_fields_open(&f, buf_view(&w->events[i].args));
+        rpc_fields_fixed(&f, "sid", RPC_SID);
+        rpc_fields_text(&f, "state", 32);
+        rpc_fields_text(&f, "reason", 256);
+        n += rpc_fields_more(&f);
+    }
+    return n;
+}
+
+TEST(what_was_lost_is_found_by_an_end_that_has_it)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    const struct world_answer *answer;
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    pass(&s, 6 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    ask_mine(&s, s.carol, VIEW_ARR(sid)); /* it is not hers */
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK_U64(n_ends_signed(s.w), 0);
+    answer = world_answer(s.w, ask_mine(&s, s.bob, VIEW_ARR(sid)));
+    CHECK(answer && answer->what == WORLD_YIELDED);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    CHECK_U64(world_audited(s.w, "session.found", s.bob->id), 1);
+    ask_mine(&s, s.alice, VIEW_ARR(sid));
+    CHECK_U64(world_audited(s.w, "session.found", NULL), 1);
+    pass(&s, 6 * MINUTE_MS, false, false); /* it counts as any other */
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+}
+
+TEST(what_was_ended_is_told_again_to_an_end_that_has_it)
+{
+    SCENE(s);
+    uint8_t sids[3 * RPC_SID] = { 0 }; /* the last is of no session */
+
+    if (!CHECK(connect_two(&s, sids)) || !CHECK(connect_two(&s, sids + RPC_SID)))
+        return;
+    close_one(s.w, s.alice, sids);
+    CHECK_U64(n_ends_signed(s.w), 0);
+    ask_mine(&s, s.bob, VIEW_ARR(sids));
+    CHECK_U64(n_ends_signed(s.w), 1);
+    CHECK_STR(scene_state_of(s.w, sids), "closed");
+    CHECK_STR(scene_state_of(s.w, sids + RPC_SID), "accepted");
+}
+
+TEST(who_asks_about_too_much_is_refused)
+{
+    SCENE(s);
+    static uint8_t sids[257 * RPC_SID];
+    static const char why[] = "sessions: body: sids: missing, or not 16 bytes each, at most 256 "
+                              "of them";
+
+    scene_check_refused(s.w, ask_mine(&s, s.bob, VIEW(sids, RPC_SID - 1)), ERR_INVALID_ARGUMENT,
+                        why);
+    scene_check_refused(s.w, ask_mine(&s, s.bob, VIEW_ARR(sids)), ERR_INVALID_ARGUMENT, why);
+}
+
+/* ---- how many ------------------------------------------------------------------------------ */
+
+static uint64_t dial_online(struct scene *s)
+{
+    DIAL(dial, s->w, s->alice, s->bob->id);
+    uint64_t inv = scene_dial(s->w, &dial);
+
+    scene_say_online(s->w, true);
+    return inv;
 }
 
 static void check_limit(uint64_t per_pair, uint64_t per_id, size_t most, const char *why)

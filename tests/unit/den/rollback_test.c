@@ -7,6 +7,7 @@
 #include "den/audit.h"
 #include "den/policy_kept.h"
 #include "den/restored.h"
+#include "den/web.h"
 #include "tests/unit/den/world.h"
 
 #include <stdio.h>
@@ -276,7 +277,7 @@ static void leave_note(struct world *w, const struct store_anchor *replaced)
 }
 
 /* The router has the heartbeat that is in the backup, and none that came after it. */
-static bool goes_on_after_backup(bool has_den)
+static bool goes_on_after_backup(bool has_den, bool starts_meanwhile)
 {
     _cleanup_(world_freep) struct world *w = world_new(POLICY);
     enum rpc_heart heart;
@@ -284,6 +285,11 @@ static bool goes_on_after_backup(bool has_den)
 
     CHECK(store_begin(w->store, &err) && restored_note_backup(w->store, has_den, &err) &&
           store_commit(w->store, &err));
+    if (starts_meanwhile) {
+        CHECK(world_restart(w, &err));
+        den_core_up(w->core);
+        CHECK(den_core_is_at_work(w->core));
+    }
     world_close(w);
     leave_note(w, NULL);
     store_free(STEAL(w->store));
@@ -303,8 +309,9 @@ static bool goes_on_after_backup(bool has_den)
 /* Between two heartbeats it gave IDs and certificates away of which the router knows nothing. */
 TEST(who_crashed_soon_after_a_backup_did_something_after_it)
 {
-    CHECK(goes_on_after_backup(false));
-    CHECK(!goes_on_after_backup(true));
+    CHECK(goes_on_after_backup(false, false));
+    CHECK(!goes_on_after_backup(true, false));
+    CHECK(!goes_on_after_backup(false, true)); /* before it was copied */
 }
 
 /* ---- accepting it ------------------------------------------------------------------------------- */
@@ -613,6 +620,37 @@ TEST(without_the_newest_list_it_is_refused)
     }
     buf_free(&b.kept);
     buf_free(&b.heart);
+}
+
+/* The page's status, and 1000 more where it is not `list`. */
+static unsigned list_of(struct world *w, const struct pki_cert *issuer, struct view list)
+{
+    char digits[PKI_KEY_DIGITS + 1];
+    struct web_page page = { 0 };
+    bool is_same;
+
+    pki_cert_key_digits(issuer, digits);
+    _free_ char *path = mem_format("/crl/%s", digits);
+    web_serve(w->core, false, view_text(path), VIEW(NULL, 0), VIEW_LIT("192.0.2.1"), &page);
+    is_same = view_eq(buf_view(&page.body), list);
+    buf_free(&page.body);
+    return is_same ? page.status : page.status + 1000;
+}
+
+/* Until the router was met there is the list that was published last, and it may be of an intermediate before. */
+TEST(the_list_that_was_published_is_of_who_signed_it)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY), *earlier = world_new(POLICY);
+    _buf_ old = snapshot(w), list = { 0 }, empty = { 0 };
+
+    buf_put(&list, den_core_crl(earlier->core));
+    world_pass(w, MINUTE_MS);
+    put_back(w, &old);
+    w->config.accepts_rollback = true;
+    w->config.crl_kept = buf_view(&list);
+    CHECK_OK(world_restart(w, &err), err);
+    CHECK_U64(list_of(w, signer_cert(earlier->signer), buf_view(&list)), 200);
+    CHECK_U64(list_of(w, signer_cert(w->signer), buf_view(&empty)), 1503);
 }
 
 TEST(a_router_that_lacks_some_of_them_is_waited_for)

@@ -92,3 +92,60 @@ TEST(only_a_whole_answer_is_one)
     stop(&slow);
     stop(&quick);
 }
+
+/* Answers the first question when it is let go on, with A, and the next one with B. */
+static void play_hanging(struct signer_played *s, int *ret_go)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), go[2];
+    uint8_t question[64], answer[VAULT_HEAD + 1] = { [VAULT_HEAD - 1] = 1 };
+
+    snprintf(s->path, sizeof(s->path), "%s/hanging", check_dir());
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", s->path);
+    CHECK(bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 1) == 0);
+    CHECK(pipe(go) == 0);
+    fflush(NULL);
+    s->pid = fork();
+    if (s->pid == 0) {
+        int conn = accept(fd, NULL, NULL);
+        close(go[1]);
+        (void)!read(go[0], question, 1);
+        for (uint8_t what = 'A'; recv(conn, question, VAULT_HEAD + 1, MSG_WAITALL) > 0; what++) {
+            answer[VAULT_HEAD] = what;
+            (void)!send(conn, answer, sizeof(answer), MSG_NOSIGNAL);
+        }
+        _exit(0);
+    }
+    close(go[0]);
+    close(fd);
+    *ret_go = go[1];
+}
+
+/* What was given up is nobody's answer: the next question gets its own. */
+TEST(a_late_answer_is_dropped)
+{
+    struct signer_played hanging;
+    int go;
+    play_hanging(&hanging, &go);
+    _cleanup_(signer_link_freep) struct signer_link *link = ask(&hanging);
+    _buf_ answer = { 0 };
+    struct err err = { 0 }, why = { 0 };
+    bool is_there = false;
+
+    signer_link_turn(link);
+    CHECK(!signer_link_is_away(link, &why));
+    CHECK(!signer_link_receive(link, true, &answer, &is_there, &err));
+    CHECK(is_there && err.code == ERR_BUSY && strstr(err.text, "has not answered"));
+    CHECK(signer_link_is_away(link, &why) && why.code == ERR_BUSY);
+    CHECK(!signer_link_look(link) && !signer_link_is_there(link));
+    CHECK(!signer_link_send(link, VIEW_LIT("?"), &err)); /* not even asked */
+    close(go);
+    while (!signer_link_look(link))
+        usleep(1000);
+    CHECK(signer_link_is_there(link) && !signer_link_is_away(link, &why));
+    CHECK(signer_link_generation(link) == 1); /* the same connection */
+    CHECK(signer_link_send(link, VIEW_LIT("?"), &err));
+    CHECK(signer_link_receive(link, true, &answer, &is_there, &err));
+    CHECK(is_there && view_eq_text(buf_view(&answer), "B"));
+    stop(&hanging);
+}

@@ -127,6 +127,32 @@ TEST(a_look_sees_one_moment_and_ends_with_a_transaction)
     CHECK_OK(store_begin(other, &err) && store_commit(other, &err), err);
 }
 
+TEST(who_looks_by_turns_sees_one_moment_in_each)
+{
+    _free_ char *path = NULL;
+    _cleanup_(store_freep) struct store *store = new_store(&path), *other = NULL;
+    struct store_identity i = identity("456000", 1), j = identity("456001", 2);
+
+    CHECK_OK(store_open(path, &other, &err), err);
+    store_look_by_turns(store, true);
+    CHECK(!is_known(store, "456000"));
+    CHECK_OK(store_begin(other, &err) && store_identity_add(other, &i, &err) &&
+                 store_commit(other, &err),
+             err);
+    CHECK(!is_known(store, "456000"));
+    store_look_end(store);
+    CHECK(is_known(store, "456000"));
+    CHECK_OK(store_begin(store, &err) && store_identity_add(store, &j, &err) &&
+                 store_commit(store, &err),
+             err);
+    CHECK(is_known(store, "456001"));
+    store_look_by_turns(store, false);
+    CHECK_OK(store_begin(other, &err) && store_identity_set_adm_no(other, "456000", 2, &err) &&
+                 store_commit(other, &err),
+             err);
+    CHECK(is_known(store, "456000"));
+}
+
 TEST(identities_are_found_by_key_and_by_id_and_survive_reopening)
 {
     _free_ char *path = NULL;

@@ -411,14 +411,24 @@ void world_progress(struct world_call *call)
     call->on_outcome(call->user, &outcome);
 }
 
-void world_fail(struct world_call *call, enum err_code code)
+static void fail(struct world_call *call, enum err_code code, const char *uri)
 {
-    struct rpc_outcome outcome = { .what = RPC_FAILED };
+    struct rpc_outcome outcome = { .what = RPC_FAILED, .uri = view_text(uri) };
 
     err_set(&outcome.err, code, "as the test wants it");
     call->is_done = true;
     call->on_outcome(call->user, &outcome);
     end_turn(call->w);
+}
+
+void world_fail(struct world_call *call, enum err_code code)
+{
+    fail(call, code, "as.the.test.wants.it");
+}
+
+void world_cut(struct world_call *call)
+{
+    fail(call, ERR_CLOSED, "");
 }
 
 const struct world_event *world_last_event(const struct world *w, const char *topic)

@@ -96,6 +96,7 @@ struct world_call *world_pending(struct world *w,
 void world_result(struct world_call *call, struct buf *args); /* taken and freed */
 void world_progress(struct world_call *call);
 void world_fail(struct world_call *call, enum err_code code);
+void world_cut(struct world_call *call); /* the connection went: nobody answered */
 /* The router's answer to "network.peer.get"; and that to all that are pending. */
 void world_say_online(struct world_call *call, bool is);
 void world_answer_online(struct world *w, bool is);

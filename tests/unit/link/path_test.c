@@ -274,6 +274,33 @@ TEST(whether_another_one_lives)
     CHECK(path_has_other(path, &first.base));
 }
 
+/* Two of each kind: the calls that a link begins over and the relay, and whatever takes the place of another one. */
+TEST(all_that_a_session_has_at_once_are_taken)
+{
+    struct seen seen = { 0 };
+    _cleanup_(path_freep) struct path *path = path_new(&timed, true, &seen);
+    struct echo like = { { NULL }, path, true, 0 }, all[6];
+    static const struct path_carrier_ops turn_echo = { PATH_TURN, echo_send, fake_facts, NULL },
+                                         relay_echo = { PATH_RELAY, echo_send, fake_facts, NULL };
+    static const struct path_carrier_ops *const ops[6] = { &relay_echo, &relay_echo, &turn_echo,
+                                                           &turn_echo,  &echo_ops,   &echo_ops };
+    struct view packet = VIEW_LIT("0123456789");
+
+    now = 1000000000;
+    path_set_linked(path);
+    for (size_t i = 0; i < N_ELEMENTS(all); i++) {
+        all[i] = like;
+        all[i].base.ops = ops[i];
+        path_carrier_up(path, &all[i].base);
+    }
+    pass(path, 2000);
+    for (size_t i = 0; i < N_ELEMENTS(all); i++)
+        CHECK(path_is_alive(path, &all[i].base));
+    path_carrier_down(path, &all[4].base);
+    path_send(path, &packet, 1);
+    CHECK_U64(all[5].n_packets, 1);
+}
+
 TEST(kinds_have_names)
 {
     CHECK_STR(path_kind_name(PATH_DIRECT), "direct");

@@ -64,7 +64,48 @@ static struct key *key_on_disk(const struct core_world *s)
     return key;
 }
 
-static void admit(const struct core_world *s, struct view pk, const char *id, const struct key *by)
+/* ---- a crash: from some write on nothing reaches the disk ---- */
+
+enum { NEVER = 1000 };
+static int writes_left = NEVER;
+
+bool __real_state_write(const struct state *state, enum state_file file, struct view bytes,
+                        struct err *err);
+bool __wrap_state_write(const struct state *state, enum state_file file, struct view bytes,
+                        struct err *err);
+bool __real_state_remove(const struct state *state, enum state_file file, struct err *err);
+bool __wrap_state_remove(const struct state *state, enum state_file file, struct err *err);
+bool __real_state_replace_identity(const struct state *state, const uint8_t seed[SEED_SIZE],
+                                   struct err *err);
+bool __wrap_state_replace_identity(const struct state *state, const uint8_t seed[SEED_SIZE],
+                                   struct err *err);
+
+static bool may_write(struct err *err)
+{
+    return writes_left-- > 0 || err_set(err, ERR_SYSTEM, "it crashed");
+}
+
+bool __wrap_state_write(const struct state *state, enum state_file file, struct view bytes,
+                        struct err *err)
+{
+    return may_write(err) && __real_state_write(state, file, bytes, err);
+}
+
+bool __wrap_state_remove(const struct state *state, enum state_file file, struct err *err)
+{
+    return may_write(err) && __real_state_remove(state, file, err);
+}
+
+bool __wrap_state_replace_identity(const struct state *state, const uint8_t seed[SEED_SIZE],
+                                   struct err *err)
+{
+    return may_write(err) && __real_state_replace_identity(state, seed, err);
+}
+
+/* ---- den's answer ---- */
+
+static void sign_admission(const struct core_world *s, struct view pk, const char *id,
+                           const struct key *by, struct buf *bytes, uint8_t sig[SIG_SIZE])
 {
     const struct rpc_admission a = {
         .netid = VIEW_ARR(s->w.root.hash),
@@ -76,11 +117,77 @@ static void admit(const struct core_world *s, struct view pk, const char *id, co
         .issued_at = core_now(s->core),
         .not_after = core_now(s->core) + DAY_MS,
     };
+
+    rpc_statement_sign(RPC_W_ADMISSION, &a, by, bytes, sig);
+}
+
+static void admit(const struct core_world *s, struct view pk, const char *id, const struct key *by)
+{
     uint8_t sig[SIG_SIZE];
     _buf_ bytes = { 0 };
 
-    rpc_statement_sign(RPC_W_ADMISSION, &a, by, &bytes, sig);
+    sign_admission(s, pk, id, by, &bytes, sig);
     core_world_answer_signed(buf_view(&bytes), sig);
+}
+
+static void store_admission(const struct core_world *s, struct view pk)
+{
+    _buf_ bytes = { 0 }, both = { 0 };
+    uint8_t sig[SIG_SIZE];
+    struct err err;
+
+    sign_admission(s, pk, WORLD_A, s->w.den, &bytes, sig);
+    state_put_signed(&both, buf_view(&bytes), VIEW_ARR(sig));
+    CHECK_OK(state_write(s->core->state, STATE_ADMISSION, buf_view(&both), &err), err);
+}
+
+/* As another process does: what peer_new() reads of the key and the admission. */
+static void open_again(struct core_world *s)
+{
+    struct core *core = s->core;
+    struct err err;
+
+    writes_left = NEVER;
+    state_free(STEAL(core->state));
+    key_free(STEAL(core->key));
+    buf_free(&core->admission);
+    buf_free(&core->admission_sig);
+    core->id[0] = '\0';
+    core->has_failed = core->has_pending_rekey = core->wants_rekey = false;
+    core->steps[STEP_REKEY].is_pending = false;
+    CHECK_OK(state_open(s->dir, false, &core->state, &err), err);
+    CHECK_OK(state_identity(core->state, false, &core->key, &err), err);
+    rekey_load(core);
+    CHECK_OK(join_load(core, &err), err);
+    CHECK_STR(core->id, WORLD_A);
+}
+
+/* Whatever was on disk when it was opened: in the end the new key and its admission are all there is. */
+static void go_on_to_the_end(struct core_world *s, struct view new_pk)
+{
+    struct core *core = s->core;
+    bool is_new = view_eq(key_public_view(core->key), new_pk);
+    struct rpc_admission a;
+    struct err err;
+
+    CHECK(core->has_pending_rekey == !is_new && rekey_is_needed(core) == !is_new);
+    CHECK(core->admission.len || has_file(s, STATE_REKEY)); /* what lets it be without one */
+    if (!is_new) {
+        CHECK(core->admission.len); /* it connects with the key before */
+        rekey_go_on(core);
+        admit(s, new_pk, WORLD_A, s->w.den);
+        CHECK_STR(core_world_event(s, PEER_EVENT_REKEYED), "");
+    } else if (core->admission.len == 0) {
+        store_admission(s, new_pk); /* of the enrolment, before it removes the file */
+        open_again(s);
+        CHECK(!core->has_pending_rekey && has_file(s, STATE_REKEY));
+        CHECK_OK(state_remove(core->state, STATE_REKEY, &err), err);
+    }
+    open_again(s);
+    CHECK_VIEW(key_public_view(core->key), new_pk);
+    CHECK_OK(rpc_statement_read(RPC_W_ADMISSION, buf_view(&core->admission), &a, &err), err);
+    CHECK_VIEW(a.client_pk, new_pk);
+    CHECK(!core->has_pending_rekey);
 }
 
 TEST(a_new_key_is_signed_by_both_and_on_disk_before_den_hears_of_it)
@@ -199,15 +306,68 @@ TEST(where_den_has_it_already_it_is_taken_over)
     _cleanup_(key_freep) struct key *now = NULL;
     _statement_ k = { 0 };
 
+    store_admission(&s, key_public_view(s.core->key));
     CHECK(!rekey_take_over(s.core));
     begin(&s, &k);
     core_world_refuse(ERR_NETWORK_FAILURE); /* den took it, and its answer was lost */
     core_world_event(&s, PEER_EVENT_REKEYED);
-    CHECK(rekey_take_over(s.core));
+    CHECK(rekey_take_over(s.core) && has_file(&s, STATE_REKEY));
     CHECK_STR(core_world_event(&s, PEER_EVENT_REKEYED), "");
     now = key_on_disk(&s);
     CHECK_VIEW(key_public_view(now), k.k.new_pk);
-    CHECK(!has_file(&s, STATE_REKEY) && !rekey_take_over(s.core));
+    CHECK(!rekey_take_over(s.core));
+    CHECK(s.core->has_failed); /* nothing more is begun with the key before */
+    open_again(&s);
+    go_on_to_the_end(&s, k.k.new_pk);
+}
+
+/* The ends of it: den's answer came; it was lost. */
+static int end_with_crash(const char *name, bool is_answered, int n_writes)
+{
+    CORE_WORLD(s, name);
+    _cleanup_(key_freep) struct key *before = key_on_disk(&s);
+    _statement_ k = { 0 };
+    int n_left;
+
+    store_admission(&s, key_public_view(before));
+    begin(&s, &k);
+    if (!is_answered)
+        core_world_refuse(ERR_NETWORK_FAILURE);
+    writes_left = n_writes;
+    if (is_answered)
+        admit(&s, k.k.new_pk, WORLD_A, s.w.den);
+    else
+        rekey_take_over(s.core);
+    n_left = writes_left;
+    while (core_world_event(&s, PEER_EVENT_REKEYED))
+        ;
+    open_again(&s);
+    CHECK(view_eq(key_public_view(s.core->key), key_public_view(before)) == (n_writes == 0));
+    go_on_to_the_end(&s, k.k.new_pk);
+    return n_left;
+}
+
+TEST(after_a_crash_at_any_write_the_folder_opens_and_goes_on)
+{
+    for (int is_answered = 0; is_answered < 2; is_answered++) {
+        int n = 0, n_left;
+        do {
+            _free_ char *name = mem_format("crash-%d-%d", is_answered, n);
+            n_left = end_with_crash(name, is_answered, n++);
+        } while (n_left < 0 && n < 10);
+        CHECK(n == (is_answered ? 4 : 2)); /* key, admission, the file; the key alone */
+    }
+}
+
+TEST(an_admission_of_another_key_without_a_rekey_is_refused)
+{
+    CORE_WORLD(s, "other-key");
+    struct err err;
+
+    store_admission(&s, key_public_view(s.w.b));
+    rekey_load(s.core);
+    CHECK(!join_load(s.core, &err) && err.code == ERR_BAD_CONFIG);
+    CHECK(strstr(err.text, "admission: is for another key than identity.key"));
 }
 
 TEST(a_number_that_is_none_begins_nothing)
