@@ -205,9 +205,7 @@ bool admin_cert_list(const struct admin *a, struct buf *to, struct err *err)
 
 static bool is_of(const struct filtered *f, const struct store_session *x)
 {
-    bool is_open = strcmp(x->state, "offered") == 0 || strcmp(x->state, "accepted") == 0;
-
-    return (!f->only_open || is_open) &&
+    return (!f->only_open || store_is_open_state(x->state)) &&
            (!f->id || strcmp(x->a_id, f->id) == 0 || strcmp(x->b_id, f->id) == 0);
 }
 

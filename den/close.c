@@ -110,11 +110,6 @@ static void answer_closed(struct den_core *core, uint64_t inv)
     core_yield(core, inv, buf_view(&args));
 }
 
-static bool is_live(const struct store_session *session)
-{
-    return strcmp(session->state, "offered") == 0 || strcmp(session->state, "accepted") == 0;
-}
-
 /* Of an end, or of an administrator; what is over stays over. */
 static bool close_it(struct den_core *core, const struct store_session *session, const char *by,
                      struct view source, struct view reason, struct err *err)
@@ -127,7 +122,7 @@ static bool close_it(struct den_core *core, const struct store_session *session,
         open_fail(open, "closed", &canceled);
         return true;
     }
-    if (!is_live(session))
+    if (!store_is_open_state(session->state))
         return true;
     return close_now(core, session, by, source, reason, err);
 }
@@ -178,7 +173,7 @@ bool close_by_admin(struct den_core *core, struct view sid, const struct deed *d
         return false;
     if (found == STORE_NONE)
         return err_set(err, ERR_NOT_FOUND, "there is no such session");
-    if (!find_open(core, sid) && !is_live(&session)) {
+    if (!find_open(core, sid) && !store_is_open_state(session.state)) {
         if (!note_over(core, &session, deed, reason, err))
             return false;
         open_end_ends(core, sid, session.a_id, session.b_id, reason); /* whatever they think */

@@ -16,14 +16,9 @@ static bool read_sids(struct view body, struct view *ret_sids, struct err *err)
                    MAX_MINE);
 }
 
-static bool has_state(const struct store_session *session, const char *state)
-{
-    return strcmp(session->state, state) == 0;
-}
-
 static bool is_lost(const struct store_session *session)
 {
-    return has_state(session, "closed") && strcmp(session->reason, live_lost) == 0;
+    return strcmp(session->state, "closed") == 0 && strcmp(session->reason, live_lost) == 0;
 }
 
 static bool is_in_time(const struct den_core *core, const struct store_session *session)
@@ -46,6 +41,7 @@ static bool find_again(struct den_core *core, struct store_session *session, con
         !store_commit(store, err))
         return false;
     memcpy(session->state, "accepted", sizeof("accepted"));
+    session->closed_at = 0;
     live_add(core, session, live_round(core) - 1);
     live_bound_again(core, VIEW_ARR(session->sid));
     log_event(LOG_INFO, "session.found", "sid=%s by=%s", sid, by);
@@ -62,7 +58,7 @@ static bool take_one(struct den_core *core, struct view sid, const struct reques
     if (!store_session_find(core->c.store, sid, &found, &session, err))
         return false;
     if (found == STORE_NONE || (strcmp(session.a_id, who) != 0 && strcmp(session.b_id, who) != 0) ||
-        has_state(&session, "offered") || has_state(&session, "accepted"))
+        store_is_open_state(session.state))
         return true;
     if (is_lost(&session) && is_in_time(core, &session))
         return find_again(core, &session, who, source, err);

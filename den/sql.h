@@ -156,7 +156,7 @@
       " WHERE sid = ?")                                                                            \
     X(SEALED_GROUPS_SET, "INSERT OR REPLACE INTO sealed_groups (id, groups) VALUES (?, ?)")        \
     X(SEALED_GROUPS_EACH, "SELECT id, groups FROM sealed_groups")                                  \
-    X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ? WHERE sid = ?")                      \
+    X(SESSION_MOVE, "UPDATE session SET state = ?, reason = ?, closed_at = 0 WHERE sid = ?")       \
     X(NUMBER_GET, "SELECT n FROM number WHERE name = ?")                                           \
     X(NUMBER_RAISE, "INSERT INTO number (name, n) VALUES (?, ?)"                                   \
                     " ON CONFLICT (name) DO UPDATE SET n = excluded.n WHERE excluded.n >= n")      \

@@ -333,6 +333,8 @@ struct store_session {
     char caps_back[STORE_CAPS_BACK]; /* what the called side may open back, joined by ',' */
     char caps_accepted[256];         /* of `caps`, by the called side; "": not (yet) */
 };
+/* It rings or is up: `closed_at` is 0. The others are over. */
+bool store_is_open_state(const char *state);
 /* What may be done in it, as far as is known. */
 static inline const char *store_session_caps(const struct store_session *x)
 {

@@ -321,6 +321,11 @@ void store_rollback(struct store *store)
 
 /* ---- sessions ----------------------------------------------------------------------------------- */
 
+bool store_is_open_state(const char *state)
+{
+    return strcmp(state, "offered") == 0 || strcmp(state, "accepted") == 0;
+}
+
 bool store_session_add(struct store *s, const struct store_session *x, struct err *err)
 {
     return sql_change_one(s, SQL_SESSION_ADD,
@@ -415,9 +420,7 @@ bool store_session_before(struct store *s, uint64_t no,
 bool store_session_set_state(struct store *s, struct view sid, const char *state,
                              const char *reason, uint64_t at, struct err *err)
 {
-    bool is_open = strcmp(state, "offered") == 0 || strcmp(state, "accepted") == 0;
-
-    if (is_open)
+    if (store_is_open_state(state))
         return sql_change_one(s, SQL_SESSION_MOVE, ARGS(TEXT(state), TEXT(reason), BLOB(sid)),
                               "session", err);
     return sql_change_one(s, SQL_SESSION_SET_STATE,

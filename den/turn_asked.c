@@ -35,8 +35,7 @@ static bool find_granted(struct den_core *core, struct view body, const char *id
         return err_set(err, ERR_BAD_WIRE, "body: sid: missing, or not %d bytes", RPC_SID);
     if (!close_find_session(core, sid, id, ret_session, err))
         return false;
-    return strcmp(ret_session->state, "offered") == 0 ||
-           strcmp(ret_session->state, "accepted") == 0 ||
+    return store_is_open_state(ret_session->state) ||
            err_set(err, ERR_NOT_FOUND, "the session is over");
 }
 

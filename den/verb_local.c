@@ -188,7 +188,7 @@ struct listing {
 static bool print_session(void *user, _unused_ uint64_t no, const struct store_session *x)
 {
     struct listing *l = user;
-    bool is_open = strcmp(x->state, "offered") == 0 || strcmp(x->state, "accepted") == 0;
+    bool is_open = store_is_open_state(x->state);
     char from[CLOCK_TEXT], to[CLOCK_TEXT];
     _buf_ map = { 0 }, text = { 0 }, sid = { 0 };
 

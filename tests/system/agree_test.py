@@ -119,7 +119,8 @@ def lose(net, sid):
     net.den.stop()
     db = sqlite3.connect(net.path("den/den.db"))
     with db:
-        db.execute("UPDATE session SET state = 'closed', reason = 'lost' WHERE sid = ?", (bytes.fromhex(sid),))
+        db.execute("UPDATE session SET state = 'closed', reason = 'lost', closed_at = opened_at + 1 WHERE sid = ?",
+                   (bytes.fromhex(sid),))
     db.close()
     net.start_den()
 
@@ -130,7 +131,9 @@ def what_was_lost_for_den_alone_is_found_when_its_ends_are_back(net):
     lose(net, talk.sid)
     net.router.stop()
     net.start_router()
-    until(net, talk.sid, "accepted")
+    found = until(net, talk.sid, "accepted")
+    tap.check(not found.get("closed_at"), f"it stands as closed: {found}")
+    tap.check([s["sid"] for s in sessions(net, "--open")] == [talk.sid], "not told as open")
     tap.check(any("session.found" in line and talk.sid in line for line in net.audit()), "not in the audit")
     talk.alice.write("still there.\n")
     talk.bob.wait_line(talk.bob.out, "still there")

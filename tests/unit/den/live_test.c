@@ -155,6 +155,17 @@ static uint64_t ask_mine(const struct scene *s, const struct world_peer *by, str
     return world_request(s->w, by, "den.session.mine", buf_view(&body));
 }
 
+static uint64_t closed_at(struct world *w, const uint8_t sid[RPC_SID])
+{
+    struct store_session session = { 0 };
+    enum store_found found;
+    struct err err;
+
+    if (!store_session_find(w->store, VIEW(sid, RPC_SID), &found, &session, &err))
+        check_failed(__FILE__, __LINE__, "%s", err.text);
+    return session.closed_at;
+}
+
 static void close_one(struct world *w, const struct world_peer *by, const uint8_t sid[RPC_SID])
 {
     struct buf args = { 0 };
@@ -194,12 +205,14 @@ TEST(what_was_lost_is_found_by_an_end_that_has_it)
         return;
     pass(&s, 6 * MINUTE_MS, false, false);
     CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK(closed_at(s.w, sid) != 0);
     ask_mine(&s, s.carol, VIEW_ARR(sid)); /* it is not hers */
     CHECK_STR(scene_state_of(s.w, sid), "closed");
     CHECK_U64(n_ends_signed(s.w), 0);
     answer = world_answer(s.w, ask_mine(&s, s.bob, VIEW_ARR(sid)));
     CHECK(answer && answer->what == WORLD_YIELDED);
     CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    CHECK_U64(closed_at(s.w, sid), 0);
     CHECK_U64(world_audited(s.w, "session.found", s.bob->id), 1);
     ask_mine(&s, s.alice, VIEW_ARR(sid));
     CHECK_U64(world_audited(s.w, "session.found", NULL), 1);

@@ -532,6 +532,11 @@ TEST(a_session_is_seen_once_and_moves)
     CHECK_STR(found.reason, "over");
     CHECK_U64(found.opened_at, 50);
     CHECK_U64(found.closed_at, 70);
+    CHECK_OK(store_begin(store, &err), err);
+    CHECK_OK(store_session_set_state(store, VIEW_ARR(x.sid), "accepted", "", 80, &err), err);
+    CHECK_OK(store_commit(store, &err), err);
+    CHECK_OK(store_session_find(store, VIEW_ARR(x.sid), &is, &found, &err), err);
+    CHECK_U64(found.closed_at, 0); /* found again */
     CHECK_OK(store_session_find(store, VIEW_LIT("0123456789abcdef"), &is, &found, &err), err);
     CHECK(is == STORE_NONE);
 }
