@@ -114,6 +114,22 @@ static bool write_all(int fd, struct view bytes)
     return true;
 }
 
+bool file_write_at(int fd, struct view bytes, uint64_t at)
+{
+    while (bytes.len) {
+        ssize_t n = pwrite(fd, bytes.data, bytes.len, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = ENOSPC;
+        if (n <= 0)
+            return false;
+        bytes = VIEW(bytes.data + n, bytes.len - (size_t)n);
+        at += (uint64_t)n;
+    }
+    return true;
+}
+
 static bool sync_parent(const char *path, struct err *err)
 {
     _free_ char *dir = mem_text(path);

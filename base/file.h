@@ -18,7 +18,9 @@ bool file_write_soon(const char *path, struct view bytes, unsigned mode, struct 
 /* Adds to the end of a file that is there, and syncs it. On failure its length is what it was, unless
  * the machine fails too. */
 bool file_append(const char *path, struct view bytes, struct err *err);
-/* The same, but ALREADY_EXISTS when the file is there. */
+/* All of it from there on, over what stands there; nothing is synced. False: errno says why, and a part of it may be there. */
+bool file_write_at(int fd, struct view bytes, uint64_t at);
+/* file_write(), but ALREADY_EXISTS when the file is there. */
 bool file_create(const char *path, struct view bytes, unsigned mode, struct err *err);
 /* Whoever owns a file can change its mode: what is secret, or decides something, belongs to this
  * user or to root. EXPOSED. */

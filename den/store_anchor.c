@@ -2,6 +2,7 @@
 /* store.h: the newest audit entry that was committed, in a file beside the database. It is not
  * synced: a machine that fails may forget the newest ones, which shows nothing worse than an anchor
  * that lies behind. It never falls, so that whoever writes to an older state does not hide it. */
+#include "base/file.h"
 #include "base/text.h"
 #include "den/sql.h"
 
@@ -147,12 +148,8 @@ bool sql_keep_anchor(struct store *s, struct err *err)
         return false;
     if (found == STORE_NONE || before.no < s->pending.no) {
         put_line(&s->pending, &text);
-        ssize_t n =
-            pwrite(s->anchor_fd, text.data, text.len, (off_t)(s->pending.no % 2 * ANCHOR_LEN));
-        if (n != (ssize_t)text.len) {
-            errno = n < 0 ? errno : ENOSPC;
+        if (!file_write_at(s->anchor_fd, buf_view(&text), s->pending.no % 2 * ANCHOR_LEN))
             return fail(s, err);
-        }
     }
     s->has_pending = false;
     return true;

@@ -8,6 +8,7 @@
  *
  * The main file needs nothing: a checkpoint whose sync failed does not count as done, and the next one writes all of its
  * pages again. */
+#include "base/file.h"
 #include "den/sql.h"
 
 #include <errno.h>
@@ -34,20 +35,6 @@ static bool read_piece(int fd, uint64_t at, uint8_t *to, size_t *ret_n)
     return true;
 }
 
-static bool write_piece(int fd, uint64_t at, struct view bytes)
-{
-    while (bytes.len) {
-        ssize_t n = pwrite(fd, bytes.data, bytes.len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes = view_sub(bytes, (size_t)n, bytes.len);
-        at += (uint64_t)n;
-    }
-    return true;
-}
-
 /* Whoever reads meanwhile finds the same bytes, before and after. */
 static bool write_again(int fd, uint64_t *ret_len)
 {
@@ -56,7 +43,7 @@ static bool write_again(int fd, uint64_t *ret_len)
 
     *ret_len = 0;
     do {
-        if (!read_piece(fd, *ret_len, piece, &n) || !write_piece(fd, *ret_len, VIEW(piece, n)))
+        if (!read_piece(fd, *ret_len, piece, &n) || !file_write_at(fd, VIEW(piece, n), *ret_len))
             return false;
         *ret_len += n;
     } while (n == PIECE);

@@ -286,20 +286,6 @@ bool vault_book_used(const struct vault_book *book, struct view token_pk)
 
 /* ---- on the disk ------------------------------------------------------------------------------------ */
 
-static bool write_at(int fd, struct view bytes, uint64_t at)
-{
-    while (bytes.len) {
-        ssize_t n = pwrite(fd, bytes.data, bytes.len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes = VIEW(bytes.data + n, bytes.len - (size_t)n);
-        at += (uint64_t)n;
-    }
-    return true;
-}
-
 /* What could not be written may be there in part: this process relies on nothing any more; the next one reads what
  * is there. */
 static bool broken(struct vault_book *book, struct err *err, const char *name)
@@ -320,7 +306,7 @@ bool vault_book_sync(struct vault_book *book, struct err *err)
         buf_clear(&book->pending);
         return true;
     }
-    if (!write_at(book->fd, buf_view(&book->pending), book->len) || fdatasync(book->fd) != 0)
+    if (!file_write_at(book->fd, buf_view(&book->pending), book->len) || fdatasync(book->fd) != 0)
         return broken(book, err, book_name);
     book->len += book->pending.len;
     buf_clear(&book->pending);
@@ -353,7 +339,7 @@ bool vault_book_keep_numbers(struct vault_book *book, struct err *err)
     while (slot.len < SLOT)
         buf_put_u8(&slot, '\n');
     if (slot.len > SLOT ||
-        !write_at(book->numbers_fd, buf_view(&slot), book->slot % N_SLOTS * SLOT) ||
+        !file_write_at(book->numbers_fd, buf_view(&slot), book->slot % N_SLOTS * SLOT) ||
         fdatasync(book->numbers_fd) != 0)
         return broken(book, err, numbers_name);
     return true;
@@ -643,7 +629,7 @@ static bool settle(struct vault_book *book, struct view all, const char *path, s
 
     if (book->len < all.len && ftruncate(book->fd, (off_t)book->len) != 0)
         return err_errno(err, "%s", path);
-    return (write_at(book->fd, view_sub(all, from, (size_t)book->len - from), from) &&
+    return (file_write_at(book->fd, view_sub(all, from, (size_t)book->len - from), from) &&
             fdatasync(book->fd) == 0) ||
            err_errno(err, "%s", path);
 }

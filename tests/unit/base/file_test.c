@@ -2,6 +2,8 @@
 #include "base/file.h"
 #include "tests/check.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -179,4 +181,76 @@ TEST(what_is_appended_comes_after_what_is_there)
     CHECK_OK(file_read(path, 100, &bytes, &err), err);
     CHECK_VIEW(buf_view(&bytes), VIEW_LIT("first\nsecond\n"));
     CHECK_ERR(file_append(none, VIEW_LIT("x"), &err), err, ERR_NOT_FOUND);
+}
+
+/* ---- at an offset ----------------------------------------------------------------------------------- */
+
+/* What the next calls do: 'i' is interrupted, 's' writes 3 bytes, 'f' finds no room, '0' writes nothing; then as they are. */
+static const char *moods = "";
+
+static bool fails(size_t *len, ssize_t *ret_n)
+{
+    switch (*moods ? *moods++ : '\0') {
+    case 'i':
+        errno = EINTR;
+        *ret_n = -1;
+        return true;
+    case 'f':
+        errno = EFBIG;
+        *ret_n = -1;
+        return true;
+    case '0':
+        *ret_n = 0;
+        return true;
+    case 's':
+        *len = *len < 3 ? *len : 3;
+    }
+    return false;
+}
+
+/* Either name, as the system's headers have it. */
+ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+    ssize_t n;
+
+    return fails(&len, &n) ? n : __real_pwrite(fd, bytes, len, at);
+}
+
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t at)
+{
+    ssize_t n;
+
+    return fails(&len, &n) ? n : __real_pwrite64(fd, bytes, len, at);
+}
+
+TEST(what_is_written_at_an_offset_is_written_wholly)
+{
+    static const struct row {
+        const char *moods, *after;
+        int number; /* 0: it succeeds */
+    } rows[] = {
+        { "", "ab12345678kl", 0 },
+        { "isisii", "ab12345678kl", 0 },
+        { "ss0", "ab123456ijkl", ENOSPC },
+        { "sif", "ab123fghijkl", EFBIG },
+    };
+    _free_ char *path = file_path(check_dir(), "slots");
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        _buf_ bytes = { 0 };
+        struct err err = { 0 };
+        CHECK_OK(file_write(path, VIEW_LIT("abcdefghijkl"), 0600, &err), err);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        moods = rows[i].moods;
+        bool ok = file_write_at(fd, VIEW_LIT("12345678"), 2);
+        CHECK_U64(ok ? 0 : (uint64_t)errno, (uint64_t)rows[i].number);
+        CHECK_STR(moods, "");
+        close(fd);
+        CHECK_OK(file_read(path, 100, &bytes, &err), err);
+        CHECK_VIEW(buf_view(&bytes), view_text(rows[i].after));
+    }
 }
