@@ -60,9 +60,9 @@ void den_core_on_clone(struct den_core *core, struct rpc_payload payload)
     }
     if (!core_take(core, RATE_CLONE, view_text(n.id)))
         return;
-    log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", log_quote_text(n.id),
-              log_quote_text(n.address), log_quote_text(n.other));
     if (!audit(core, &n, &err))
         log_event(LOG_ERROR, "clone.not_audited", "code=%s cause=%s", err_code_name(err.code),
                   log_quote_text(err.text));
+    log_event(LOG_WARN, "clone", "id=%s address=%s other_address=%s", log_quote_text(n.id),
+              log_quote_text(n.address), log_quote_text(n.other));
 }

@@ -348,7 +348,6 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
         core_refuse(core, inv->number, why);
         return;
     }
-    log_refusal(core, caller, procedure, id, source, why);
     const struct audit_pair pairs[] = {
         AUDIT_TEXT("procedure", procedure),
         { "id", id },
@@ -358,6 +357,7 @@ void core_refuse_inv(struct den_core *core, const char *procedure, const struct 
     };
     core->n_refused++;
     core_audit_refusal(core, caller, "request.refused", pairs, N_ELEMENTS(pairs));
+    log_refusal(core, caller, procedure, id, source, why);
     core_refuse(core, inv->number, why);
 }
 

@@ -229,12 +229,21 @@ struct enrolment {
     struct rpc_enrol e;
 };
 
+struct enrolment_wait {
+    bool is;     /* not yet: somebody has to approve it */
+    bool is_new; /* from now on */
+    struct store_waiting who;
+};
+
 /* Gives the key of `in` an ID: a new one, or where its token says so a known one; or an ID that it
- * had before and that ended, once more. Inside a transaction. *ret_waits: not yet, somebody has to
- * approve it (`ret_who` is not written). BAD_TOKEN, NOT_AUTHORIZED, LIMIT. */
+ * had before and that ended, once more. Inside a transaction; ret_who is not written where it waits.
+ * BAD_TOKEN, NOT_AUTHORIZED, LIMIT. */
 bool enrolment_take(struct den_core *core, const struct enrolment *in, struct view source,
                     const struct store_identity *before /* NULL: a new key */,
-                    struct store_identity *ret_who, bool *ret_waits, struct err *err);
+                    struct store_identity *ret_who, struct enrolment_wait *ret_wait,
+                    struct err *err);
+/* After the commit: what the log says is recorded. */
+void enrolment_log_wait(const struct enrolment_wait *wait);
 /* Of the IDs that are drawn now. */
 unsigned core_id_digits(const struct den_core *core);
 /* For a store that was taken back to an older state: the key of `in` is not known, but an admission that
@@ -261,7 +270,7 @@ void rekey_end_old(struct den_core *core);
  * REVOKED and what enrolment_is_alive() says. Inside a transaction. */
 bool rekey_take_back(struct den_core *core, struct view pk, struct store_identity *who,
                      bool *ret_is, struct err *err);
-/* The ID of `token` gets the key of `in`, on an administrator's word. Inside a transaction. */
+/* The ID of `token` gets the key of `in`, on an administrator's word. Inside a transaction; rekey_end_old() says it in the log after it. */
 bool rekey_by_token(struct den_core *core, const struct enrolment *in,
                     const struct store_token *token, struct store_identity *ret_who,
                     struct err *err);

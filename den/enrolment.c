@@ -65,7 +65,7 @@ static bool has_room(struct den_core *core, struct view network, struct err *err
 }
 
 static bool queue(struct den_core *core, const struct enrolment *in, struct view source,
-                  const struct terms *terms, struct store_waiting *ret_w, struct err *err)
+                  const struct terms *terms, struct enrolment_wait *ret_wait, struct err *err)
 {
     struct store_waiting w = { .first_at = core_wall(core) };
     uint8_t key[RATE_KEY];
@@ -94,10 +94,17 @@ static bool queue(struct den_core *core, const struct enrolment *in, struct view
         !store_waiting_put(core->c.store, &w, err) ||
         !audit_append(core->c.store, w.first_at, "identity.waits", pairs, N_ELEMENTS(pairs), err))
         return false;
-    log_event(LOG_INFO, "waits_for_approval", "code=%s host=%s source=%s", w.code,
-              log_quote_text(w.host), log_quote_text(w.source));
-    *ret_w = w;
+    *ret_wait = (struct enrolment_wait){ .is_new = true, .who = w };
     return true;
+}
+
+void enrolment_log_wait(const struct enrolment_wait *wait)
+{
+    const struct store_waiting *w = &wait->who;
+
+    if (wait->is_new)
+        log_event(LOG_INFO, "waits_for_approval", "code=%s host=%s source=%s", w->code,
+                  log_quote_text(w->host), log_quote_text(w->source));
 }
 
 static bool is_asked_with(const struct store_waiting *w, const struct enrolment *in)
@@ -107,28 +114,29 @@ static bool is_asked_with(const struct store_waiting *w, const struct enrolment 
 
 /* Where it stands in the queue; it is put there when it is not. */
 static bool ask_people(struct den_core *core, const struct enrolment *in, struct view source,
-                       const struct terms *terms, struct store_waiting *ret_w, struct err *err)
+                       const struct terms *terms, struct enrolment_wait *wait, struct err *err)
 {
     struct store *store = core->c.store;
+    struct store_waiting *w = &wait->who;
     enum store_found found = STORE_NONE;
 
-    if (!store_waiting_find(store, in->e.client_pk, &found, ret_w, err))
+    if (!store_waiting_find(store, in->e.client_pk, &found, w, err))
         return false;
     if (found == STORE_NONE)
-        return queue(core, in, source, terms, ret_w, err);
-    if (ret_w->answer != STORE_DENIED && !is_asked_with(ret_w, in)) /* its terms are others now */
+        return queue(core, in, source, terms, wait, err);
+    if (w->answer != STORE_DENIED && !is_asked_with(w, in)) /* its terms are others now */
         return store_waiting_drop(store, in->e.client_pk, err) &&
-               queue(core, in, source, terms, ret_w, err);
-    switch (ret_w->answer) {
+               queue(core, in, source, terms, wait, err);
+    switch (w->answer) {
     case STORE_APPROVED:
         return store_waiting_drop(store, in->e.client_pk, err);
     case STORE_DENIED:
         return err_set(err, ERR_NOT_AUTHORIZED, "the operator did not let this machine in");
     case STORE_WAITS:
-        if (core_wall(core) < ret_w->last_at + NOTE_EVERY)
+        if (core_wall(core) < w->last_at + NOTE_EVERY)
             return true;
-        ret_w->last_at = core_wall(core);
-        return store_waiting_put(store, ret_w, err);
+        w->last_at = core_wall(core);
+        return store_waiting_put(store, w, err);
     }
     abort();
 }
@@ -367,11 +375,11 @@ static void read_terms(const struct store_token *token, struct terms *terms)
 
 bool enrolment_take(struct den_core *core, const struct enrolment *in, struct view source,
                     const struct store_identity *before, struct store_identity *ret_who,
-                    bool *ret_waits, struct err *err)
+                    struct enrolment_wait *ret_wait, struct err *err)
 {
     struct terms terms = { .role = "peer", .groups = "" };
     struct store_token token = { 0 };
-    struct store_waiting w = { 0 };
+    struct enrolment_wait wait = { 0 };
     bool has_token = in->e.token_pk.len != 0, must_ask;
 
     if (!before && replaced_key(core, in->e.client_pk, err))
@@ -386,13 +394,14 @@ bool enrolment_take(struct den_core *core, const struct enrolment *in, struct vi
         terms.kind = STORE_PROVISIONAL;
     must_ask = has_token ? token.needs_approval : core->c.enrolment == DEN_BY_APPROVAL;
     if (must_ask) {
-        if (!ask_people(core, in, source, &terms, &w, err))
+        if (!ask_people(core, in, source, &terms, &wait, err))
             return false;
-        terms.role = w.role;
-        terms.groups = w.groups;
+        terms.role = wait.who.role;
+        terms.groups = wait.who.groups;
     }
-    *ret_waits = must_ask && w.answer != STORE_APPROVED;
-    if (*ret_waits)
+    wait.is = must_ask && wait.who.answer != STORE_APPROVED;
+    *ret_wait = wait;
+    if (wait.is)
         return true;
     if (before)
         *ret_who = *before;

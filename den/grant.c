@@ -34,13 +34,13 @@ static void refuse_unreachable(struct open *open, const char *reason)
         AUDIT_TEXT("source", open->source),
     };
 
-    log_event(LOG_WARN, "session.refused", "from=%s to=%.*s can=%s rule=%s reason=%s", open->a.id,
-              VIEW_FMT(open->d.b_id), log_quote_text(open->caps), log_quote_text(open->rule),
-              reason);
     open->core->n_refused++;
     open->core->n_not_granted++;
     core_audit_refusal(open->core, view_text(open->a.id), "session.refused", pairs,
                        N_ELEMENTS(pairs));
+    log_event(LOG_WARN, "session.refused", "from=%s to=%.*s can=%s rule=%s reason=%s", open->a.id,
+              VIEW_FMT(open->d.b_id), log_quote_text(open->caps), log_quote_text(open->rule),
+              reason);
     core_missed(open->core, view_text(open->a.id), view_text(open->source));
     not_reachable(&why);
     core_refuse(open->core, open->inv, &why);

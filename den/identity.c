@@ -138,7 +138,8 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
     _transaction_ struct store *open = core->c.store;
     enum store_found found = STORE_NONE;
     struct store_identity who = { 0 }, known = { 0 };
-    bool waits = false, is_new, is_back = false;
+    struct enrolment_wait wait = { 0 };
+    bool is_new, is_back = false;
 
     if (!store_begin(open, err) ||
         !store_identity_by_key(open, in->e.client_pk, &found, &known, err))
@@ -150,11 +151,15 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
     is_new &= !is_back;
     if (!is_back &&
         (is_new || enrols_again(core, in, &known)
-             ? !enrolment_take(core, in, source, is_new ? NULL : &known, &who, &waits, err)
+             ? !enrolment_take(core, in, source, is_new ? NULL : &known, &who, &wait, err)
              : !count_admission(core, &who, err)))
         return false;
-    if (waits)
-        return store_commit(open, err) && say_pending(core, in->e.client_pk, err);
+    if (wait.is) {
+        if (!store_commit(open, err))
+            return false;
+        enrolment_log_wait(&wait);
+        return say_pending(core, in->e.client_pk, err);
+    }
     if (!audit_admission(core,
                          is_new    ? "identity.enrolled"
                          : is_back ? "identity.taken_back"
@@ -162,6 +167,8 @@ static bool admit(struct den_core *core, const struct enrolment *in, struct view
                          &who, is_new ? in->e.token_pk : VIEW(NULL, 0), source, err) ||
         !store_commit(open, err))
         return false;
+    if (who.rekey_no != known.rekey_no && !is_back)
+        log_event(LOG_WARN, "re_enrolled", "id=%s rekey_no=%" PRIu64, who.id, who.rekey_no);
     log_event(LOG_INFO,
               is_new    ? "enrolled"
               : is_back ? "taken_back"

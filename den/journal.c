@@ -139,7 +139,7 @@ void journal_copy(struct journal *j, struct store *store)
     j->is_read = true;
     if (!store_audit_each(store, j->seen + 1, send_entry, &turn, &err))
         return;
-    say_away(j, turn.failure);
     if (j->seen > j->copied && !keep_place(j, store, &err))
         log_event(LOG_ERROR, "audit.copy_failed", "cause=%s", log_quote_text(err.text));
+    say_away(j, turn.failure);
 }

@@ -173,13 +173,13 @@ static void record_failure(struct open *open, const char *state, const struct er
 
 void open_fail(struct open *open, const char *state, const struct err *why)
 {
+    if (open->is_granted)
+        record_failure(open, state, why);
     log_event(LOG_INFO, "session.failed", "sid=%s from=%s to=%s state=%s code=%s cause=%s",
               open->sid, open->a.id, open->b.id, state, err_code_name(why->code),
               log_quote_text(why->text));
-    if (open->is_granted) {
-        record_failure(open, state, why);
+    if (open->is_granted)
         open_remove_grant(open->core, open->d.sid);
-    }
     core_refuse(open->core, open->inv,
                 why); /* before its caller hears that it is closed: here is why */
     if (open->is_granted && (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED))

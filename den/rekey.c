@@ -206,7 +206,6 @@ bool rekey_by_token(struct den_core *core, const struct enrolment *in,
         !store_identity_set(core->c.store, &who, err) ||
         !store_identity_set_adm_no(core->c.store, who.id, ++who.adm_no, err))
         return false;
-    log_event(LOG_WARN, "re_enrolled", "id=%s rekey_no=%" PRIu64, who.id, who.rekey_no);
     *ret_who = who;
     return true;
 }

@@ -53,22 +53,30 @@ static void log_errors(const char *event, struct view all, const char *kept)
     }
 }
 
-static bool load_policy(struct den *den, struct err *err)
+/* In the audit before the log says it. `errors`: those of the file, line by line. */
+static void refuse_policy(struct den *den, struct view errors, const struct err *why)
 {
-    _buf_ text = { 0 }, all = { 0 };
-    struct policy *policy;
-
-    if (policy_read(den->config->policy, &policy, &text, &all, err))
-        return den_core_set_policy(den->core, policy, buf_view(&text), den->config->policy, err);
-    log_errors("policy.error", buf_view(&all), "old");
-    return false;
-}
-
-static void say_refused(struct den *den, const struct err *why)
-{
+    den_core_note_refused(den->core, "policy.refused", den->config->policy, why);
+    log_errors("policy.error", errors, "old");
     log_event(LOG_ERROR, "policy.refused", "code=%s cause=%s kept=old", err_code_name(why->code),
               log_quote_text(why->text));
-    den_core_note_refused(den->core, "policy.refused", den->config->policy, why);
+}
+
+static void load_policy(struct den *den)
+{
+    _buf_ text = { 0 }, all = { 0 };
+    struct err err = { 0 };
+    struct policy *policy;
+
+    if (!policy_read(den->config->policy, &policy, &text, &all, &err) ||
+        !den_core_set_policy(den->core, policy, buf_view(&text), den->config->policy, &err))
+        refuse_policy(den, buf_view(&all), &err);
+}
+
+static void refuse_config(struct den *den, struct view errors, const struct err *why)
+{
+    den_core_note_refused(den->core, "config.refused", den->path, why);
+    log_errors("config.refused", errors.len ? errors : view_text(why->text), "old");
 }
 
 /* The last good one decides on: a network does not stand still for a file. */
@@ -80,12 +88,13 @@ static bool start_with_kept(struct den *den, struct view errors, const struct er
 
     if (!den_core_keep_policy(den->core, slash ? slash + 1 : path, &is_kept, err))
         return err_wrap(err, "the policy's file cannot be taken, and of those before");
-    log_errors("policy.error", errors, is_kept ? "old" : "none");
-    if (is_kept)
-        say_refused(den, why);
-    else
-        *err = *why;
-    return is_kept;
+    if (is_kept) {
+        refuse_policy(den, errors, why);
+        return true;
+    }
+    log_errors("policy.error", errors, "none");
+    *err = *why;
+    return false;
 }
 
 bool den_start_policy(struct den *den, struct err *err)
@@ -167,10 +176,7 @@ static void reload_config(struct den *den)
     struct err err = { 0 };
 
     if (!config_reload(den->path, den->config, &turn, &taken, &left, &all, &err)) {
-        if (!all.len)
-            buf_put_text(&all, err.text);
-        log_errors("config.refused", buf_view(&all), "old");
-        den_core_note_refused(den->core, "config.refused", den->path, &err);
+        refuse_config(den, buf_view(&all), &err);
         return;
     }
     den_core_defaults(&settings);
@@ -195,15 +201,13 @@ static void reload_config(struct den *den)
 void den_on_reload(void *user, int signal_number)
 {
     struct den *den = user;
-    struct err err = { 0 };
 
     (void)signal_number;
     if (den->is_leaving)
         return;
     notify_reloading();
     reload_config(den);
-    if (!load_policy(den, &err))
-        say_refused(den, &err);
+    load_policy(den);
     notify_say("READY=1\nSTATUS=online");
     rpc_uplink_flush(den->uplink);
     den_arm(den);

@@ -83,16 +83,16 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     if (outcome->what == RPC_FAILED) {
-        log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s",
-                  err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
         if (core->manifest_sent > core->router_says)
             note_router(core, core->router_says, outcome->err.text);
+        log_event(LOG_ERROR, "router.certificate.refused", "code=%s cause=%s",
+                  err_code_name(outcome->err.code), log_quote_text(outcome->err.text));
         finish(core, ASK_AGAIN);
         return;
     }
+    note_router(core, core->manifest_sent, "");
     log_event(LOG_INFO, "router.certificate.renewed", "at=router manifest=%" PRIu64,
               core->manifest_sent);
-    note_router(core, core->manifest_sent, "");
     roll_tell(core); /* who came to the router before den did knows only what it knew */
     finish(core, ask_every(core));
     if (core->manifest_sent < rpc_trust_manifest_no(core->c.trust))

@@ -59,6 +59,7 @@ static bool adopt(struct den_core *core, struct err *err)
 {
     _cleanup_(rpc_trust_freep) struct rpc_trust *newer = NULL;
     struct den_authority authority = { 0 };
+    bool is_kept;
 
     if (!load(core, &newer, err) ||
         rpc_trust_manifest_no(newer) == rpc_trust_manifest_no(core->c.trust) ||
@@ -66,12 +67,13 @@ static bool adopt(struct den_core *core, struct err *err)
         !rpc_trust_follow(core->c.trust, newer, err))
         return false;
     use(core, &authority);
+    is_kept = keep(core, err); /* if not, it is in use all the same */
     log_event(LOG_INFO, "manifest.taken", "number=%" PRIu64, rpc_trust_manifest_no(core->c.trust));
     if (core->is_up) {
         roll_tell(core);
         renew_now(core);
     }
-    return keep(core, err);
+    return is_kept;
 }
 
 /* What is missing may come: a signer that is started again, a file that is put back. */

@@ -290,14 +290,20 @@ static bool read_farewell(const struct ask *ask, struct farewell *ret_farewell, 
     return true;
 }
 
-static void end(const struct ask *ask, struct conn *conn, const struct farewell *farewell)
+static void note_end(const struct ask *ask, const struct conn *conn,
+                     const struct farewell *farewell)
 {
-    log_event(LOG_WARN, "killed", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
-              conn->session, ask->conn->id, farewell->reason);
     _free_ char *session = mem_format("%" PRIu64, conn->session);
     _free_ char *why =
         mem_format("%s%s%s", farewell->reason, farewell->message[0] ? ": " : "", farewell->message);
     denials_note_kick(ask->conn, conn->id[0] ? conn->id : session, view_text(why));
+}
+
+/* What is on the disk by now. */
+static void end(const struct ask *ask, struct conn *conn, const struct farewell *farewell)
+{
+    log_event(LOG_WARN, "killed", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
+              conn->session, ask->conn->id, farewell->reason);
     conn_goodbye(conn, farewell->reason, farewell->message);
 }
 
@@ -312,8 +318,9 @@ static bool session_kill(struct ask *ask, struct err *err)
         return err_set(err, ERR_NOT_FOUND, "no other session %" PRIu64, conn->session);
     if (!read_farewell(ask, &farewell, err))
         return false;
-    end(ask, conn, &farewell);
+    note_end(ask, conn, &farewell);
     denials_keep(ask->conn->router->denials);
+    end(ask, conn, &farewell);
     rpc_put_nil(ask->to);
     return true;
 }
@@ -342,10 +349,15 @@ static bool kill_all(struct ask *ask, struct view authid, struct view authrole, 
             continue;
         rpc_put_u64(ids, conn->session);
         n++;
+        note_end(ask, conn, &farewell);
+    }
+    denials_keep(ask->conn->router->denials);
+    for (cursor = 0; next_session(ask, &cursor, &conn);) {
+        if (conn == ask->conn || !fits(conn, authid, authrole))
+            continue;
         conn->is_hushed = is_whole && realm_is_standard(conn->realm);
         end(ask, conn, &farewell); /* removes it from where we are walking: that is allowed */
     }
-    denials_keep(ask->conn->router->denials);
     if (n == 0)
         denials_note_nobody(ask->conn, ask->call->procedure);
     *ret_n = n;
@@ -599,11 +611,12 @@ static void note_removal(const struct ask *ask, const struct thing *thing, const
     _free_ char *session = mem_format("%" PRIu64, conn->session);
     struct view uri = buf_view(thing->proc ? &thing->proc->uri : &thing->topic->uri);
 
+    denials_note_removal(ask->conn, thing->proc != NULL, conn->id[0] ? conn->id : session, uri,
+                         reason);
+    denials_keep(ask->conn->router->denials);
     log_event(LOG_WARN, "removed", "id=%s session=%" PRIu64 " kind=%s uri=%s by=%s reason=%s",
               conn->id, conn->session, thing->proc ? "registration" : "subscription",
               log_quote(uri), ask->conn->id, log_quote(reason));
-    denials_note_removal(ask->conn, thing->proc != NULL, conn->id[0] ? conn->id : session, uri,
-                         reason);
 }
 
 /* (id, session; reason): takes a registration or subscription away from one session. */
@@ -626,7 +639,6 @@ static bool remove_member(struct ask *ask, struct err *err)
     if (!(thing.proc ? (const void *)procs_reg_of(conn, id) : broker_sub_of(conn, id)))
         return err_set(err, ERR_NOT_FOUND, "session %" PRIu64 " is not part of it", conn->session);
     note_removal(ask, &thing, conn, reason);
-    denials_keep(ask->conn->router->denials);
     if (thing.proc)
         procs_revoke(procs_reg_of(conn, id), reason);
     else

@@ -322,12 +322,12 @@ static bool peer_kick(struct conn *caller, struct rpc_fields *args, struct buf *
     }
     if (conn == caller)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: that is the caller", conn->id);
-    log_event(LOG_WARN, "kicked", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
-              conn->session, caller->id, log_quote(why));
     _free_ char *message = view_dup_text(why);
     _free_ char *session = mem_format("%" PRIu64, conn->session);
     denials_note_kick(caller, conn->id[0] ? conn->id : session, why);
     denials_keep(caller->router->denials);
+    log_event(LOG_WARN, "kicked", "id=%s session=%" PRIu64 " by=%s reason=%s", conn->id,
+              conn->session, caller->id, log_quote(why));
     conn_goodbye(conn, "network.close.kicked", message);
     rpc_put_array(to, 0);
     return true;

@@ -122,8 +122,8 @@ bool revocations_install(struct conn *caller, struct rpc_fields *args, struct bu
     if (records.len) {
         end_sessions(router);
         relay_look_at_revocations(router->relay);
-        log_event(LOG_INFO, "revocations", "newest=%" PRIu64, rpc_revoked_no(router->revoked));
         router_keep_revocations(router, buf_view(&records));
+        log_event(LOG_INFO, "revocations", "newest=%" PRIu64, rpc_revoked_no(router->revoked));
     }
     if (!is_taken)
         return false;
