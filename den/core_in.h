@@ -405,15 +405,13 @@ void together_free(struct together *together);
 void together_tick(struct den_core *core);
 uint64_t together_deadline(const struct den_core *core);
 bool live_start(struct den_core *core, struct err *err); /* what the store has open */
-/* Decided in round `judged` (live_round()): when that is over, policy is asked again. */
+/* Decided in round `judged` (live_round()): when that is over, policy is asked again. The time at which it ends counts from then on. */
 void live_add(struct den_core *core, const struct store_session *session, uint64_t judged);
 void live_moved(struct den_core *core, struct view sid, const char *state);
 /* What was accepted of what was asked for: policy is asked about no more than that. */
 void live_narrow(struct den_core *core, struct view sid, const char caps[256]);
 /* It ends then (wall; 0: whenever), or earlier when that was said before. */
 void live_bound(struct den_core *core, struct view sid, uint64_t ends_at);
-/* Its end counts, after live_add() of one that was accepted before. */
-void live_bound_again(struct den_core *core, struct view sid);
 /* The reason of what was ended because both its ends were away. */
 extern const char live_lost[];
 void live_doom(struct den_core *core, struct view sid); /* over, though the store has it open */

@@ -133,6 +133,15 @@ static void join_end(struct lives *lives, struct live *live, struct side *side, 
     list_append(&end->sides, &side->node);
 }
 
+/* The wall clock may be set: it is looked at again when the time has come by the other one. */
+static void expect_end(struct den_core *core, const struct live *live)
+{
+    uint64_t now = core_wall(core), left = live->ends_at > now ? live->ends_at - now : 0;
+
+    if (live->ends_at)
+        core->lives->expire_at = min_u64(core->lives->expire_at, core_mono(core) + left);
+}
+
 void live_add(struct den_core *core, const struct store_session *session, uint64_t judged)
 {
     struct lives *lives = core->lives;
@@ -154,6 +163,7 @@ void live_add(struct den_core *core, const struct store_session *session, uint64
     map_set(lives->by_sid, VIEW_ARR(live->sid), live);
     join_end(lives, live, &live->sides[0], session->a_id);
     join_end(lives, live, &live->sides[1], session->b_id);
+    expect_end(core, live);
 }
 
 void live_moved(struct den_core *core, struct view sid, const char *state)
@@ -174,15 +184,6 @@ void live_narrow(struct den_core *core, struct view sid, const char caps[256])
         memcpy(live->caps, caps, sizeof(live->caps));
 }
 
-/* The wall clock may be set: it is looked at again when the time has come by the other one. */
-static void expect_end(struct den_core *core, const struct live *live)
-{
-    uint64_t now = core_wall(core), left = live->ends_at > now ? live->ends_at - now : 0;
-
-    if (live->ends_at)
-        core->lives->expire_at = min_u64(core->lives->expire_at, core_mono(core) + left);
-}
-
 void live_bound(struct den_core *core, struct view sid, uint64_t ends_at)
 {
     struct live *live = map_get(core->lives->by_sid, sid);
@@ -191,14 +192,6 @@ void live_bound(struct den_core *core, struct view sid, uint64_t ends_at)
         return;
     live->ends_at = ends_at;
     expect_end(core, live);
-}
-
-void live_bound_again(struct den_core *core, struct view sid)
-{
-    const struct live *live = map_get(core->lives->by_sid, sid);
-
-    if (live)
-        expect_end(core, live);
 }
 
 void live_doom(struct den_core *core, struct view sid)
@@ -461,8 +454,6 @@ bool live_start(struct den_core *core, struct err *err)
 
     if (!store_session_each_open(core->c.store, take_kept, core, err))
         return err_wrap(err, "sessions");
-    LIST_EACH(live, &core->lives->all, node)
-        expect_end(core, live);
     LIST_EACH(live, &core->lives->all, node)
         if (!live->is_accepted && !end_session(core, live, "failed", "den restarted", NULL, err))
             return false;

@@ -43,7 +43,6 @@ static bool find_again(struct den_core *core, struct store_session *session, con
     memcpy(session->state, "accepted", sizeof("accepted"));
     session->closed_at = 0;
     live_add(core, session, live_round(core) - 1);
-    live_bound_again(core, VIEW_ARR(session->sid));
     log_event(LOG_INFO, "session.found", "sid=%s by=%s", sid, by);
     return true;
 }

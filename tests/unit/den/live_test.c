@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions that nobody closes, and how many one may have. */
 #include "base/clock.h"
+#include "den/people.h"
 #include "tests/unit/den/scene.h"
 
 #include <stdio.h>
@@ -218,6 +219,38 @@ TEST(what_was_lost_is_found_by_an_end_that_has_it)
     CHECK_U64(world_audited(s.w, "session.found", NULL), 1);
     pass(&s, 6 * MINUTE_MS, false, false); /* it counts as any other */
     CHECK_STR(scene_state_of(s.w, sid), "closed");
+}
+
+static bool set_life(struct scene *s, const struct world_peer *peer, uint64_t expires_at)
+{
+    struct store_identity who;
+    struct err err;
+
+    if (!people_find(s->w->store, peer->id, &who, &err))
+        return false;
+    who.expires_at = expires_at;
+    return store_begin(s->w->store, &err) && store_identity_set(s->w->store, &who, &err) &&
+           store_commit(s->w->store, &err);
+}
+
+TEST(what_was_found_ends_when_its_time_is_over)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    struct err err;
+
+    CHECK(set_life(&s, s.alice, s.w->wall + 20 * MINUTE_MS));
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    pass(&s, 6 * MINUTE_MS, false, false);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK_OK(world_restart(s.w, &err), err); /* which forgets when something ends next */
+    ask_mine(&s, s.bob, VIEW_ARR(sid));
+    pass(&s, 13 * MINUTE_MS, true, true);
+    CHECK_STR(scene_state_of(s.w, sid), "accepted");
+    pass(&s, MINUTE_MS, true, true);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    CHECK_U64(world_audited(s.w, "session.closed", "the time that it was allowed for is over"), 1);
 }
 
 TEST(what_was_ended_is_told_again_to_an_end_that_has_it)
