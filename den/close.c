@@ -96,9 +96,9 @@ static bool close_now(struct den_core *core, const struct store_session *session
     open_remove_grant(core, VIEW_ARR(session->sid));
     if (strcmp(by, session->a_id) == 0 ||
         strcmp(by, session->b_id) == 0) /* closes its link itself */
-        open_tell_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
+        open_tell(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason, NULL);
     else
-        open_end_ends(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
+        untold_keep(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
     return true;
 }
 
@@ -176,7 +176,7 @@ bool close_by_admin(struct den_core *core, struct view sid, const struct deed *d
     if (!find_open(core, sid) && !store_is_open_state(session.state)) {
         if (!note_over(core, &session, deed, reason, err))
             return false;
-        open_end_ends(core, sid, session.a_id, session.b_id, reason); /* whatever they think */
+        untold_keep(core, sid, session.a_id, session.b_id, reason); /* whatever they think */
         return true;
     }
     if (find_open(core, sid) && !note_cancel(core, sid, deed, reason, err))

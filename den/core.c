@@ -48,7 +48,7 @@ static const struct procedure {
     { "den.session.open", BY_PEER, grant_open, PARKED_AT_ONCE },
     { "den.session.close", BY_PEER, close_session, PARKED_WANTS },
     { "den.session.path", BY_PEER, path_told },
-    { "den.session.mine", BY_PEER, mine_told, PARKED_WANTS },
+    { "den.session.mine", BY_PEER, mine_told, PARKED_NEEDS },
     { "den.session.turn", BY_PEER, turn_asked },
     { "den.ca.revocations", BY_ALL, revoke_list },
     { "den.ca.revoke", BY_PEER, revoke_asked },
@@ -95,6 +95,7 @@ bool den_core_new(const struct den_core_config *config, struct den_core **ret_co
     core->passing_at = core->meet_at = NEVER_MS;
     core->lives = lives_new(core);
     list_init(&core->untold);
+    list_init(&core->untold_askings);
     core->together = together_new();
     core->issue = issue_new();
     core->revoked = revoked_new();
@@ -421,7 +422,7 @@ void den_core_up(struct den_core *core)
 
 void core_go_on(struct den_core *core)
 {
-    core->is_up = true;
+    core->is_up = core->is_untold_due = true;
     judge_all(core);
     core->is_renewing = false;
     core->renew_at = core_mono(core);
@@ -453,7 +454,8 @@ uint64_t den_core_deadline(const struct den_core *core)
         core->fatal.code == ERR_NONE ? min_u64(core->passing_at, core->age_at) : NEVER_MS;
 
     return min_u64(
-        min_u64(min_u64(heart_deadline(core), live_deadline(core)), judge_deadline(core)),
+        min_u64(min_u64(heart_deadline(core), live_deadline(core)),
+                min_u64(judge_deadline(core), untold_deadline(core))),
         min_u64(min_u64(core->renew_at, core->meet_at),
                 min_u64(passing_at, min_u64(issue_deadline(core), min_u64(together_deadline(core),
                                                                           proof_deadline(core))))));
@@ -492,6 +494,7 @@ void den_core_tick(struct den_core *core)
     live_tick(core);
     lifetime_tick(core);
     judge_tick(core);
+    untold_tick(core);
     log_left_out(core);
 }
 

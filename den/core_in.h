@@ -78,9 +78,10 @@ struct den_core {
         judge_at; /* mono: when all sessions are judged again; NEVER_MS: when something changes */
     uint64_t people_no; /* as judge_look() saw it last */
 
-    struct list opens;  /* struct open of open.h */
-    struct list untold; /* untold.c */
-    size_t n_untold;
+    struct list opens;                  /* struct open of open.h */
+    struct list untold, untold_askings; /* untold.c: what waits; what the signer is asked */
+    size_t n_untold, n_untold_askings;
+    bool is_untold_due; /* there is something new in it */
     size_t n_opens;
     struct list proofs; /* struct open: proof.c */
     size_t n_proofs;
@@ -298,7 +299,8 @@ enum parked_turn { PARKED_GO, PARKED_WAITS, PARKED_REFUSED };
 enum parked_turn parked_take(struct den_core *core, enum parked_need need, const char *procedure,
                              const struct rpc_inv *inv, struct err *err);
 void parked_tick(struct den_core *core);
-void untold_tick(struct den_core *core); /* untold.c: often */
+void untold_tick(struct den_core *core); /* untold.c: each turn */
+uint64_t untold_deadline(const struct den_core *core);
 void untold_free_all(struct den_core *core);
 void parked_interrupt(struct den_core *core, uint64_t inv);
 void parked_drop_all(struct den_core *core);

@@ -250,9 +250,9 @@ static bool end_session(struct den_core *core, const struct live *live, const ch
               state, log_quote_text(reason));
     open_remove_grant(core, VIEW_ARR(copy.sid));
     if (rule)
-        open_end_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
+        untold_keep(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
     else if (core->is_up) /* a link that may be there yet goes on by itself */
-        open_tell_ends(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason));
+        open_tell(core, VIEW_ARR(copy.sid), a_id, b_id, view_text(reason), NULL);
     return true;
 }
 

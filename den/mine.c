@@ -61,7 +61,7 @@ static bool take_one(struct den_core *core, struct view sid, const struct reques
         return true;
     if (is_lost(&session) && is_in_time(core, &session))
         return find_again(core, &session, who, source, err);
-    open_end_ends(core, sid, session.a_id, session.b_id, view_text(session.reason));
+    untold_keep(core, sid, session.a_id, session.b_id, view_text(session.reason));
     return true;
 }
 

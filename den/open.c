@@ -2,6 +2,7 @@
 #include "den/open.h"
 
 #include "base/log.h"
+#include "den/signer.h"
 
 #include <stdio.h>
 
@@ -64,73 +65,23 @@ void open_drop_all(struct den_core *core)
 
 /* ---- towards the router and the two ends --------------------------------------------------- */
 
-static void tell(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                 struct view reason, struct view end /* empty: not signed */, const uint8_t *sig)
+void open_tell(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+               struct view reason, const struct signer_statement *end)
 {
     const char *const ends[] = { a_id, b_id };
     const struct rpc_publish_options options = { .eligible_authid = ends,
                                                  .n_eligible = N_ELEMENTS(ends) };
     _buf_ args = { 0 };
 
-    rpc_put_array(&args, end.len ? 5 : 3);
+    rpc_put_array(&args, end ? 5 : 3);
     rpc_put_bin(&args, sid);
     rpc_put_str(&args, "closed");
     rpc_put_text(&args, reason);
-    if (end.len) {
-        rpc_put_bin(&args, end);
-        rpc_put_bin(&args, VIEW(sig, SIG_SIZE));
+    if (end) {
+        rpc_put_bin(&args, buf_view(&end->bytes));
+        rpc_put_bin(&args, VIEW_ARR(end->sig));
     }
     core->c.port->publish(core->c.port->user, "den.session.on_state", &options, buf_view(&args));
-}
-
-void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                    struct view reason)
-{
-    tell(core, sid, a_id, b_id, reason, VIEW(NULL, 0), NULL);
-}
-
-/* What a statement has room for: printable ASCII. */
-static struct view sayable(struct view reason, char to[CORE_MAX_REASON])
-{
-    size_t len = reason.len < CORE_MAX_REASON ? reason.len : CORE_MAX_REASON;
-
-    for (size_t i = 0; i < len; i++)
-        to[i] = reason.data[i] >= 0x20 && reason.data[i] < 0x7f ? (char)reason.data[i] : '?';
-    return len ? VIEW(to, len) : VIEW_LIT("an administrator closed it");
-}
-
-bool open_sign_end(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                   struct view reason)
-{
-    char text[CORE_MAX_REASON];
-    const struct rpc_end e = {
-        .netid = rpc_trust_netid(core->c.trust),
-        .sid = sid,
-        .a_id = view_text(a_id),
-        .b_id = view_text(b_id),
-        .at = core_wall(core),
-        .reason = sayable(reason, text),
-    };
-    uint8_t sig[SIG_SIZE];
-    _buf_ bytes = { 0 };
-    struct err err = { 0 };
-
-    if (!signer_sign(core->c.signer, RPC_W_END, &e, &bytes, sig, &err)) {
-        log_event(LOG_ERROR, "session.end_not_signed", "cause=%s", log_quote_text(err.text));
-        return false;
-    }
-    tell(core, sid, a_id, b_id, reason, buf_view(&bytes), sig);
-    return true;
-}
-
-void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                   struct view reason)
-{
-    if (core->is_up && open_sign_end(core, sid, a_id, b_id, reason))
-        return;
-    untold_keep(core, sid, a_id, b_id, reason);
-    if (core->is_up) /* what is not up yet ends by that already */
-        open_tell_ends(core, sid, a_id, b_id, reason);
 }
 
 /* ---- the record ---------------------------------------------------------------------------- */
@@ -183,8 +134,8 @@ void open_fail(struct open *open, const char *state, const struct err *why)
     core_refuse(open->core, open->inv,
                 why); /* before its caller hears that it is closed: here is why */
     if (open->is_granted && (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED))
-        open_tell_ends(open->core, open->d.sid, open->a.id, open->b.id,
-                       view_text(err_code_name(why->code)));
+        open_tell(open->core, open->d.sid, open->a.id, open->b.id,
+                  view_text(err_code_name(why->code)), NULL);
     open_free(open);
 }
 

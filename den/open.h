@@ -82,16 +82,12 @@ bool open_record_state(struct den_core *core, struct view sid, const char *state
                        const char *reason, const struct store_session *report,
                        const struct audit_pair *pairs, size_t n_pairs, struct err *err);
 void open_remove_grant(struct den_core *core, struct view sid);
-void open_tell_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                    struct view reason);
-/* The same with den's signature, for which they close a link that is up; later, where signer or router are away. */
-void open_end_ends(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                   struct view reason);
-/* Now, or not at all: false, and logged. */
-bool open_sign_end(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
-                   struct view reason);
+/* With `end`, den's signed word, they close a link that is up; NULL: it is not signed, and ends what is not up yet. */
+struct signer_statement;
+void open_tell(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
+               struct view reason, const struct signer_statement *end);
 
-/* untold.c */
+/* untold.c: told with den's signature, at the end of the loop's turn; later, where signer or router are away. */
 void untold_keep(struct den_core *core, struct view sid, const char *a_id, const char *b_id,
                  struct view reason);
 

@@ -2,6 +2,7 @@
 /* Sessions that nobody closes, and how many one may have. */
 #include "base/clock.h"
 #include "den/people.h"
+#include "den/signer.h"
 #include "tests/unit/den/scene.h"
 
 #include <stdio.h>
@@ -266,6 +267,134 @@ TEST(what_was_ended_is_told_again_to_an_end_that_has_it)
     CHECK_U64(n_ends_signed(s.w), 1);
     CHECK_STR(scene_state_of(s.w, sids), "closed");
     CHECK_STR(scene_state_of(s.w, sids + RPC_SID), "accepted");
+}
+
+/* ---- how the signer is asked for them --------------------------------------------------------- */
+
+static size_t asked[16], n_asked; /* how many ends each question to the signer had */
+
+void __real_signer_sign_soon(struct signer *signer, struct signer_statement *items, size_t n,
+                             signer_on_signed *done, void *user);
+void __wrap_signer_sign_soon(struct signer *signer, struct signer_statement *items, size_t n,
+                             signer_on_signed *done, void *user);
+void __wrap_signer_sign_soon(struct signer *signer, struct signer_statement *items, size_t n,
+                             signer_on_signed *done, void *user)
+{
+    if (items[0].word == RPC_W_END && n_asked < N_ELEMENTS(asked))
+        asked[n_asked++] = n;
+    __real_signer_sign_soon(signer, items, n, done, user);
+}
+
+static enum signer_mood mood = SIGNER_ANSWERS;
+
+enum signer_mood __real_signer_mood(struct signer *signer, struct err *ret_why);
+enum signer_mood __wrap_signer_mood(struct signer *signer, struct err *ret_why);
+enum signer_mood __wrap_signer_mood(struct signer *signer, struct err *ret_why)
+{
+    if (mood == SIGNER_ANSWERS)
+        return __real_signer_mood(signer, ret_why);
+    err_set(ret_why, ERR_BUSY, "as the test wants it");
+    return mood;
+}
+
+bool __real_signer_is_away(const struct signer *signer, struct err *ret_why);
+bool __wrap_signer_is_away(const struct signer *signer, struct err *ret_why);
+bool __wrap_signer_is_away(const struct signer *signer, struct err *ret_why)
+{
+    return mood == SIGNER_AWAY || __real_signer_is_away(signer, ret_why);
+}
+
+TEST(many_ends_are_signed_by_few_questions)
+{
+    SCENE(s);
+    uint8_t sids[130 * RPC_SID];
+
+    if (!CHECK(connect_two(&s, sids)))
+        return;
+    close_one(s.w, s.alice, sids);
+    for (size_t i = 1; i < 130; i++)
+        memcpy(sids + i * RPC_SID, sids, RPC_SID);
+    n_asked = 0;
+    ask_mine(&s, s.bob, VIEW_ARR(sids));
+    CHECK_U64(n_ends_signed(s.w), 130);
+    CHECK_U64(n_asked, 3);
+    CHECK_U64(asked[0] + asked[1], 128);
+    CHECK_U64(asked[2], 2);
+}
+
+TEST(no_more_than_four_questions_are_under_way)
+{
+    SCENE(s);
+    uint8_t sids[240 * RPC_SID];
+    uint64_t inv;
+
+    if (!CHECK(connect_two(&s, sids)))
+        return;
+    close_one(s.w, s.alice, sids);
+    for (size_t i = 1; i < 240; i++)
+        memcpy(sids + i * RPC_SID, sids, RPC_SID);
+    mood = SIGNER_ASKED;
+    inv = ask_mine(&s, s.bob, VIEW_ARR(sids));
+    ask_mine(&s, s.alice, VIEW(sids, 40 * RPC_SID));
+    CHECK(!world_answer(s.w, inv));
+    mood = SIGNER_ANSWERS;
+    s.w->is_turn_long = true;
+    n_asked = 0;
+    den_core_tick(s.w->core); /* both, in one turn */
+    CHECK(world_answer(s.w, inv) && world_answer(s.w, inv)->what == WORLD_YIELDED);
+    CHECK_U64(n_asked, 4);
+    CHECK_U64(n_ends_signed(s.w), 0);
+}
+
+TEST(who_asks_while_the_signer_is_away_is_to_ask_again)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+    const struct world_answer *answer;
+    uint64_t inv;
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    close_one(s.w, s.alice, sid);
+    mood = SIGNER_AWAY;
+    world_check_refused(s.w, ask_mine(&s, s.bob, VIEW_ARR(sid)), ERR_BUSY);
+    mood = SIGNER_ASKED;
+    inv = ask_mine(&s, s.bob, VIEW_ARR(sid));
+    world_pass(s.w, SECOND_MS);
+    CHECK(!world_answer(s.w, inv));
+    CHECK_U64(n_ends_signed(s.w), 0);
+    mood = SIGNER_ANSWERS;
+    world_pass(s.w, 10);
+    answer = world_answer(s.w, inv);
+    CHECK(answer && answer->what == WORLD_YIELDED);
+    CHECK_U64(n_ends_signed(s.w), 1);
+}
+
+TEST(an_end_is_signed_when_the_signer_is_back)
+{
+    SCENE(s);
+    uint8_t sid[RPC_SID];
+
+    if (!CHECK(connect_two(&s, sid)))
+        return;
+    mood = SIGNER_AWAY;
+    CHECK(world_set_policy(s.w,
+                           "tests: [{from: any, to: any, can: chat, expect: deny}]\nrules: []\n",
+                           &(struct err){ 0 }));
+    world_pass(s.w, SECOND_MS);
+    CHECK_STR(scene_state_of(s.w, sid), "closed");
+    size_t n_events = s.w->n_events;
+    CHECK(world_last_event(s.w, "den.session.on_state") != NULL); /* for what is not up yet */
+    CHECK_U64(n_ends_signed(s.w), 0);
+    den_core_look(s.w->core);
+    CHECK_U64(s.w->n_events, n_events);
+    mood = SIGNER_ANSWERS;
+    den_core_look(s.w->core);
+    world_pass(s.w, 10);
+    CHECK_U64(n_ends_signed(s.w), 1);
+    n_events = s.w->n_events;
+    den_core_look(s.w->core);
+    CHECK_U64(s.w->n_events, n_events);
 }
 
 TEST(who_asks_about_too_much_is_refused)

@@ -307,6 +307,13 @@ bool world_set_policy(struct world *w, const char *text, struct err *err)
     return true;
 }
 
+/* Also what the signer, which is in this process, has answered meanwhile. */
+static void finish(struct world *w)
+{
+    for (size_t n = 0; n < 8 && den_core_deadline(w->core) <= w->mono; n++)
+        den_core_tick(w->core);
+}
+
 void world_jump(struct world *w, uint64_t ms)
 {
     w->mono += ms;
@@ -325,6 +332,7 @@ void world_pass(struct world *w, uint64_t ms)
         w->mono = next;
         den_core_tick(w->core);
     }
+    finish(w);
 }
 
 /* ---- what happened ------------------------------------------------------------------------- */
@@ -332,8 +340,8 @@ void world_pass(struct world *w, uint64_t ms)
 /* What is due at once is done at once. */
 static void end_turn(struct world *w)
 {
-    if (!w->is_turn_long && den_core_deadline(w->core) <= w->mono)
-        den_core_tick(w->core);
+    if (!w->is_turn_long)
+        finish(w);
 }
 
 uint64_t world_handle(struct world *w, const char *procedure, const char *role, const char *id,
