@@ -9,6 +9,7 @@
 
 enum { HTTP_PORT = 8080, SOCKS_PORT = 1080 };
 enum { WAIT_HTTP, WAIT_METHOD, WAIT_AUTH, WAIT_REPLY, WAIT_LENGTH, WAIT_BOUND };
+enum { NET_UNREACHABLE = 3, TOO_LONG = 6 }; /* of SOCKS5's replies: the host is at fault */
 enum { SOCKS5 = 5, NO_AUTH = 0, PASSWORD = 2, CONNECT = 1, IPV4 = 1, NAME = 3, IPV6 = 4 };
 
 /* ---- where it is --------------------------------------------------------------------------------- */
@@ -251,6 +252,7 @@ static enum rpc_proxy_step take_http(struct rpc_proxy_talk *talk, struct err *er
         return RPC_PROXY_THROUGH;
     for (char *c = line; *c; c++)
         *c = *c < ' ' || *c > '~' ? '?' : *c;
+    talk->is_beyond = status >= 502 && status <= 504; /* a gateway's own words for that */
     snprintf(what, sizeof(what), "it answered %s", line + strcspn(line, " ") + 1);
     return refused(talk, err, what);
 }
@@ -331,6 +333,7 @@ static enum rpc_proxy_step take_reply(struct rpc_proxy_talk *talk, const uint8_t
 {
     if (b[0] != SOCKS5)
         return refused(talk, err, "it does not speak SOCKS5");
+    talk->is_beyond = b[1] >= NET_UNREACHABLE && b[1] <= TOO_LONG;
     if (b[1] != 0)
         return refused(talk, err, socks_reply(b[1]));
     if (b[3] == NAME)

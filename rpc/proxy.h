@@ -38,6 +38,7 @@ struct rpc_proxy_talk {
     unsigned state;
     struct buf answer; /* of this state */
     size_t wanted;     /* bytes to read next, and not one more */
+    bool is_beyond;    /* REFUSED: it would, but the host cannot be reached from there */
 };
 /* Appends the first words to `out`. */
 void rpc_proxy_begin(struct rpc_proxy_talk *talk, const struct rpc_proxy *proxy, const char *host,

@@ -160,6 +160,51 @@ TEST(connect_is_said_and_its_answer_read)
     CHECK_U64(talk_to("http://p", "h", view_text(strange), &more, &left, &err), RPC_PROXY_REFUSED);
 }
 
+/* Whose fault it is: the proxy's own, or that the host cannot be reached from there. */
+TEST(what_lies_beyond_the_proxy_is_told_apart)
+{
+    static const struct {
+        const char *proxy;
+        struct view answer;
+        bool is_beyond;
+    } cases[] = {
+        { "http://p", VIEW_LIT("HTTP/1.1 502 Bad Gateway\r\n\r\n"), true },
+        { "http://p", VIEW_LIT("HTTP/1.1 503 Service Unavailable\r\n\r\n"), true },
+        { "http://p", VIEW_LIT("HTTP/1.0 504 Gateway Timeout\r\n\r\n"), true },
+        { "http://p", VIEW_LIT("HTTP/1.1 403 Forbidden\r\n\r\n"), false },
+        { "http://p", VIEW_LIT("HTTP/1.1 407 Authenticate\r\n\r\n"), false },
+        { "http://p", VIEW_LIT("HTTP/1.1 505 What\r\n\r\n"), false },
+        { "socks5://p", VIEW_LIT("\5\0\5\1\0\1"), false },
+        { "socks5://p", VIEW_LIT("\5\0\5\2\0\1"), false },
+        { "socks5://p", VIEW_LIT("\5\0\5\3\0\1"), true },
+        { "socks5://p", VIEW_LIT("\5\0\5\4\0\1"), true },
+        { "socks5://p", VIEW_LIT("\5\0\5\5\0\1"), true },
+        { "socks5://p", VIEW_LIT("\5\0\5\6\0\1"), true },
+        { "socks5://p", VIEW_LIT("\5\0\5\7\0\1"), false },
+        { "socks5://p", VIEW_LIT("\5\xff"), false },
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct rpc_proxy proxy;
+        struct rpc_proxy_talk talk;
+        struct view rest = cases[i].answer;
+        enum rpc_proxy_step step = RPC_PROXY_MORE;
+        _buf_ said = { 0 };
+        struct err err;
+
+        CHECK(rpc_proxy_read(cases[i].proxy, &proxy, &err));
+        rpc_proxy_begin(&talk, &proxy, "h", 443, &said);
+        while (step == RPC_PROXY_MORE && rest.len) {
+            size_t n = talk.wanted < rest.len ? talk.wanted : rest.len;
+            step = rpc_proxy_input(&talk, view_sub(rest, 0, n), &said, &err);
+            rest = view_sub(rest, n, rest.len);
+        }
+        CHECK_U64(step, RPC_PROXY_REFUSED);
+        CHECK(talk.is_beyond == cases[i].is_beyond);
+        rpc_proxy_end(&talk);
+    }
+}
+
 TEST(an_answer_without_end_is_refused)
 {
     static uint8_t endless[RPC_PROXY_MAX_ANSWER + 10];
