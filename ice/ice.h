@@ -136,6 +136,11 @@ struct ice_lookup;
 typedef void ice_on_address(void *user, const char *address);
 struct ice_lookup *ice_lookup_new(void *context, const char *host, ice_on_address *on_address,
                                   void *user);
+/* The same with all of its addresses, in the system's order, ICE_LOOKUP_MOST at most. */
+enum { ICE_LOOKUP_MOST = 8 };
+typedef void ice_on_addresses(void *user, const char *const *addresses, size_t n);
+struct ice_lookup *ice_lookup_all_new(void *context, const char *host,
+                                      ice_on_addresses *on_addresses, void *user);
 void ice_lookup_cancel(struct ice_lookup *lookup); /* not after it has called; NULL is fine */
 
 const char *ice_kind_name(enum ice_kind kind); /* "host", "srflx", "prflx", "relay" */

@@ -81,12 +81,14 @@ struct core {
         struct ice_nat_probe *probe[2]; /* IPv4, IPv6; NULL: not under way */
         struct ice_nat is[2];           /* as it was found last */
         bool has[2];                    /* whether it was */
+        char other[64];  /* the router's address of the other family; "": none is known */
         char second[64]; /* a server that may have two addresses; "": none is known */
         uint16_t second_port;
         struct ice_lookup *lookup; /* its name's, under way */
         uint64_t found_at;         /* clock_mono_ms(); 0: never */
     } nat;
-    struct err offline; /* why there is no connection to the router */
+    struct err offline;  /* why there is no connection to the router */
+    uint64_t offline_at; /* clock_mono_ms() */
     struct permits permits;
     struct lan *lan;         /* NULL: no permit holds */
     struct examine *examine; /* NULL: nobody asked */
@@ -231,6 +233,7 @@ void stun_forget(struct core *core);
 void nat_look(
     struct core *core); /* with the servers that are known; nothing while it is under way */
 bool nat_is_looking(const struct core *core);
+void nat_take_other(struct core *core, const char *address);
 void nat_take_second(struct core *core, const char *host, uint16_t port);
 void nat_forget(struct core *core);
 

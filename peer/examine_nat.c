@@ -17,16 +17,49 @@ static void advise_udp(const struct core *core, struct finding *f)
     finding_remedy(f, remedy);
 }
 
-static void tell_udp(const struct core *core, const struct ice_nat *nat, const char *family)
+/* A unique-local address (RFC 4193) leads to the Internet in few networks. */
+static bool is_local_alone(const struct ice_nat *nat)
 {
-    struct finding f;
+    return strncmp(nat->local, "[f", 2) == 0;
+}
 
-    if (nat->udp == ICE_UDP_BLOCKED) {
-        finding_begin(&f, PEER_BAD, "udp",
+/* Nothing of that family comes back, while the other one works: then it is not about UDP. */
+static bool is_dead(const struct examine *examine, bool is_v6)
+{
+    return !examine_doors_answer(examine, is_v6) && examine_doors_answer(examine, !is_v6);
+}
+
+static void put_blocked(const struct examine *examine, const struct ice_nat *nat, bool is_v6,
+                        const char *family, struct finding *f)
+{
+    if (is_dead(examine, is_v6) && is_local_alone(nat)) {
+        finding_begin(f, PEER_NOTE, "udp",
+                      "%s: this machine has no address that is good for more "
+                      "than its own network",
+                      family);
+    } else if (is_dead(examine, is_v6)) {
+        finding_begin(f, PEER_BAD, "udp",
+                      "%s: this machine has an address and a route, but nothing comes back, over "
+                      "TCP neither",
+                      family);
+        finding_remedy(f, "mend it in this network, or at the router's address of that kind, or "
+                          "switch it off: whoever tries it waits in vain");
+    } else {
+        finding_begin(f, PEER_BAD, "udp",
                       "%s: UDP is blocked: the network's STUN server does not answer, though the "
                       "router can be reached",
                       family);
-        advise_udp(core, &f);
+        advise_udp(examine->core, f);
+    }
+}
+
+static void tell_udp(const struct examine *examine, bool is_v6, const char *family)
+{
+    const struct ice_nat *nat = &examine->core->nat.is[is_v6];
+    struct finding f;
+
+    if (nat->udp == ICE_UDP_BLOCKED) {
+        put_blocked(examine, nat, is_v6, family, &f);
     } else {
         finding_begin(&f, PEER_GOOD, "udp",
                       "%s: UDP works: the STUN server answers in %" PRIu64 " ms, and sees %s",
@@ -36,7 +69,7 @@ static void tell_udp(const struct core *core, const struct ice_nat *nat, const c
     }
     finding_fact(&f, "family", "%s", family);
     finding_fact(&f, "udp", "%s", ice_udp_name(nat->udp));
-    beside_tell(core, &f);
+    beside_tell(examine->core, &f);
 }
 
 static void tell_nat(const struct core *core, const struct ice_nat *nat, const char *family)
@@ -60,15 +93,16 @@ static void tell_nat(const struct core *core, const struct ice_nat *nat, const c
     beside_tell(core, &f);
 }
 
-void examine_nat(const struct core *core)
+void examine_nat(const struct examine *examine)
 {
+    const struct core *core = examine->core;
     static const char *const families[] = { "IPv4", "IPv6" };
     struct finding f;
 
     for (size_t i = 0; i < 2; i++) {
         if (!core->nat.has[i])
             continue;
-        tell_udp(core, &core->nat.is[i], families[i]);
+        tell_udp(examine, i == 1, families[i]);
         tell_nat(core, &core->nat.is[i], families[i]);
     }
     if (core->nat.has[0] || core->nat.has[1])

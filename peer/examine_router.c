@@ -75,32 +75,63 @@ static void tell_den(const struct core *core)
 
 /* ---- the clock ---- */
 
-static void tell_clock(const struct core *core)
+/* What den signed before it went away is old, by any clock; but no clock that is right is behind it. */
+static void tell_unsure_clock(const struct core *core, uint64_t wall, struct finding *f)
 {
-    uint64_t wall = clock_wall_ms(), network = core_now(core);
+    const struct rpc_heartbeat *heart = rpc_trust_heartbeat(core->trust);
+    char at[CLOCK_TEXT], here[CLOCK_TEXT];
+    struct err why = { 0 };
+
+    if (!heart) {
+        finding_begin(f, PEER_NOTE, "clock", "not known: den has not told the time yet");
+    } else if (wall < heart->time && rpc_trust_clock_is_wrong(wall, heart->time, &why)) {
+        finding_begin(f, PEER_BAD, "clock",
+                      "this machine has %s, and den signed %s before it went away",
+                      clock_text(wall, here), clock_text(heart->time, at));
+        finding_remedy(f, "set this machine's clock, best by NTP");
+    } else {
+        finding_begin(f, PEER_NOTE, "clock",
+                      "not known: no signed time since %s, for den does not answer",
+                      clock_text(heart->time, at));
+    }
+    if (heart)
+        finding_fact(f, "signed", "%s", clock_text(heart->time, at));
+}
+
+static void tell_sure_clock(const struct core *core, uint64_t wall, struct finding *f)
+{
+    uint64_t network = core_now(core);
     int64_t ahead = (int64_t)(wall - network);
     uint64_t apart = (uint64_t)(ahead < 0 ? -ahead : ahead);
     char here[CLOCK_TEXT], there[CLOCK_TEXT];
     struct err why = { 0 };
-    struct finding f;
 
     clock_text(wall, here);
     clock_text(network, there);
-    if (!rpc_trust_time_is_sure(core->trust, clock_mono_ms(), wall) &&
-        rpc_trust_heartbeat_age(core->trust, clock_mono_ms()) == UINT64_MAX) {
-        finding_begin(&f, PEER_NOTE, "clock", "den has not told the time yet");
-    } else if (rpc_trust_clock_is_wrong(wall, network, &why)) {
-        finding_begin(&f, PEER_BAD, "clock", "this machine has %s, the network's signed time is %s",
+    if (rpc_trust_clock_is_wrong(wall, network, &why)) {
+        finding_begin(f, PEER_BAD, "clock", "this machine has %s, the network's signed time is %s",
                       here, there);
-        finding_remedy(&f, "set this machine's clock, best by NTP");
+        finding_remedy(f, "set this machine's clock, best by NTP");
     } else {
-        finding_begin(&f, apart > LITTLE_SKEW_MS ? PEER_NOTE : PEER_GOOD, "clock",
+        finding_begin(f, apart > LITTLE_SKEW_MS ? PEER_NOTE : PEER_GOOD, "clock",
                       "%" PRIu64 ".%" PRIu64 " s %s den's signed time", apart / 1000,
                       apart % 1000 / 100, ahead < 0 ? "behind" : "ahead of");
     }
-    finding_fact(&f, "ahead_ms", "%" PRId64, ahead);
-    finding_fact(&f, "here", "%s", here);
-    finding_fact(&f, "network", "%s", there);
+    finding_fact(f, "ahead_ms", "%" PRId64, ahead);
+    finding_fact(f, "network", "%s", there);
+}
+
+static void tell_clock(const struct core *core)
+{
+    uint64_t wall = clock_wall_ms();
+    char here[CLOCK_TEXT];
+    struct finding f;
+
+    if (rpc_trust_time_is_sure(core->trust, clock_mono_ms(), wall))
+        tell_sure_clock(core, wall, &f);
+    else
+        tell_unsure_clock(core, wall, &f);
+    finding_fact(&f, "here", "%s", clock_text(wall, here));
     beside_tell(core, &f);
 }
 

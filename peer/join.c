@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { OFFLINE_KEPT_MS = 15000 };
+
 bool join_load(struct core *core, struct err *err)
 {
     _buf_ bytes = { 0 };
@@ -249,6 +251,7 @@ static void on_up(void *user)
     struct session *session;
 
     core->is_up = true;
+    core->offline = (struct err){ 0 };
     core->has_answered = core->has_asked_time = false;
     told_up(core);
     for (size_t i = 0; i < CORE_STEPS; i++)
@@ -357,6 +360,20 @@ static void tell_waiting(struct core *core, const struct err *why, uint64_t paus
     hub_put(core->hub, event);
 }
 
+/* What a router said, or what it showed, says more than that another of its addresses is not reached. */
+static void keep_why(struct core *core, const struct err *why)
+{
+    bool says_little = why->code == ERR_NETWORK_FAILURE || why->code == ERR_CLOSED;
+    bool said_more = core->offline.code != ERR_NONE && core->offline.code != ERR_NETWORK_FAILURE &&
+                     core->offline.code != ERR_CLOSED;
+    uint64_t now = clock_mono_ms();
+
+    if (says_little && said_more && now - core->offline_at < OFFLINE_KEPT_MS)
+        return;
+    core->offline = *why;
+    core->offline_at = now;
+}
+
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 {
     struct core *core = user;
@@ -366,7 +383,7 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
         rekey_stop(core); /* or it is stopped already */
     if (core->is_closing || core->has_failed)
         return;
-    core->offline = *why;
+    keep_why(core, why);
     if (why->code == ERR_PENDING || (core->is_waiting && why->code == ERR_LIMIT)) {
         tell_waiting(core, why, pause_ms);
         return;

@@ -51,23 +51,49 @@ static void look_with(struct core *core, const char *server)
         .second_port = core->nat.second_port,
     };
 
+    if (core->nat.probe[family])
+        return;
+    core->nat.probe[family] =
+        ice_nat_probe_new(loop_context(core->loop), &question, family ? on_nat6 : on_nat4, core);
     if (!core->nat.probe[family])
-        core->nat.probe[family] = ice_nat_probe_new(loop_context(core->loop), &question,
-                                                    family ? on_nat6 : on_nat4, core);
+        core->nat.has[family] = false; /* nothing leads out there any more */
 }
 
-/* The router is asked where it says that it answers; and where we are connected to it, if that is an address of the other family. */
-void nat_look(struct core *core)
+/* The join string may have addresses of both families, so that nobody has to be asked for them. */
+static void find_other(struct core *core)
 {
-    const struct rpc_join_host *host = core->uplink ? rpc_uplink_host(core->uplink) : NULL;
+    const struct rpc_join *join = &core->join;
+    const char *other = NULL;
+    bool is_router = false;
     uint8_t any[16];
 
+    for (size_t i = 0; i < join->n_hosts; i++) {
+        const char *host = join->hosts[i].host;
+        is_router |= strcmp(host, core->stun.host) == 0;
+        if (!other && is_v6(host) != is_v6(core->stun.host) &&
+            inet_pton(is_v6(host) ? AF_INET6 : AF_INET, host, any) == 1)
+            other = host;
+    }
+    if (is_router && other)
+        nat_take_other(core, other);
+}
+
+void nat_take_other(struct core *core, const char *address)
+{
+    snprintf(core->nat.other, sizeof(core->nat.other), "%s", address);
+}
+
+/* The router is asked where it says that it answers; and at an address of the other family that it has, whichever of the two the connection
+ * to it goes over. */
+void nat_look(struct core *core)
+{
     if (core->stun.host[0] == '\0' || core->is_closing)
         return;
+    if (core->nat.other[0] == '\0' || is_v6(core->nat.other) == is_v6(core->stun.host))
+        find_other(core);
     look_with(core, core->stun.host);
-    if (host && is_v6(host->host) && !is_v6(core->stun.host) &&
-        inet_pton(AF_INET6, host->host, any) == 1)
-        look_with(core, host->host);
+    if (core->nat.other[0] && is_v6(core->nat.other) != is_v6(core->stun.host))
+        look_with(core, core->nat.other);
 }
 
 static void on_second(void *user, const char *address)

@@ -250,7 +250,7 @@ struct peer_event {
 PEER_API bool peer_next_event(struct peer *peer, struct peer_event *ret_event);
 
 /* Looks at this machine and its way into the network: state folder, addresses, proxy, router and its certificate, clock, NAT, TURN servers,
- * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 15 seconds at most; it waits ten for the router. Asked
+ * relay, and the certificate of its own. FINDINGs follow, then EXAMINED, after 40 seconds at most; it waits ten for the router, and 25 where one of its addresses answers. Asked
  * for again meanwhile it goes on: one EXAMINED ends both. False: closed. */
 PEER_API bool peer_examine(struct peer *peer, struct peer_error *ret_error);
 /* The same by the program that uses the state folder now, for another one of its owner (peer_new() said busy), who has no event of

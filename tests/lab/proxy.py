@@ -28,8 +28,6 @@ async def splice(reader, writer, far_reader, far_writer):
 
 
 async def connect(host, port):
-    if port not in ALLOWED:
-        return None
     try:
         return await asyncio.wait_for(asyncio.open_connection(host, port), WITHIN)
     except (OSError, asyncio.TimeoutError):
@@ -40,9 +38,11 @@ async def http(reader, writer):
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WITHIN)
     method, target, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
     host, _, port = target.rpartition(":")
-    far = await connect(host.strip("[]"), int(port)) if method == "CONNECT" else None
+    is_allowed = method == "CONNECT" and int(port) in ALLOWED
+    far = await connect(host.strip("[]"), int(port)) if is_allowed else None
     if not far:
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        word = b"502 Bad Gateway" if is_allowed else b"403 Forbidden"
+        writer.write(b"HTTP/1.1 " + word + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         return
     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
     await splice(reader, writer, *far)
@@ -67,8 +67,9 @@ async def socks(reader, writer):
         return
     writer.write(b"\x05\x00")
     host, port = await asyncio.wait_for(socks_target(reader), WITHIN)
-    far = await connect(host, port) if host else None
-    writer.write(b"\x05" + (b"\x00" if far else b"\x02") + b"\x00\x01" + bytes(6))
+    is_allowed = host and port in ALLOWED
+    far = await connect(host, port) if is_allowed else None
+    writer.write(b"\x05" + (b"\x00" if far else b"\x04" if is_allowed else b"\x02") + b"\x00\x01" + bytes(6))
     if far:
         await splice(reader, writer, *far)
 
