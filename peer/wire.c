@@ -109,6 +109,13 @@ static size_t send_packets(void *user, const struct view *packets, size_t n)
     return session->path ? path_send(session->path, packets, n) : 0;
 }
 
+static size_t packet_size(void *user)
+{
+    const struct session *session = user;
+
+    return session->path ? path_packet(session->path) : 0;
+}
+
 static void on_link_timer(void *user)
 {
     struct session *session = user;
@@ -154,6 +161,7 @@ bool session_make_link(struct session *session, struct err *err)
         .judge = judge,
         .may_open = may_open,
         .send = send_packets,
+        .packet = packet_size,
         .user = session,
     };
 

@@ -54,9 +54,7 @@ bool datagram_next_event(struct link *link, struct link_event *ret)
 
 size_t link_datagram_max(const struct link *link)
 {
-    return link->state == LINK_OPEN
-               ? ngtcp2_conn_get_path_max_tx_udp_payload_size(link->conn) - DATAGRAM_OVERHEAD
-               : 0;
+    return link->state == LINK_OPEN ? packets_size(link) - DATAGRAM_OVERHEAD : 0;
 }
 
 bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, struct err *err)
@@ -75,11 +73,20 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
     return true;
 }
 
+/* Those that were taken when packets could be larger are lost, as on any path. */
 struct datagram *datagram_to_send(struct link *link)
 {
-    if (link->datagrams_out.n == 0)
-        return NULL;
-    return LIST_ITEM(link->datagrams_out.list.next, struct datagram, in_queue);
+    size_t most = link_datagram_max(link);
+
+    while (link->datagrams_out.n) {
+        struct datagram *first =
+            LIST_ITEM(link->datagrams_out.list.next, struct datagram, in_queue);
+        if (first->bytes.len <= most)
+            return first;
+        link->facts.packets_lost++;
+        free(take_first(&link->datagrams_out));
+    }
+    return NULL;
 }
 
 void datagram_sent(struct link *link)

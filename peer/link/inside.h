@@ -26,6 +26,7 @@
 enum {
     LINK_MAX_CHAIN = 8,
     LINK_MAX_CERT = 16384,
+    LINK_MIN_PACKET = 1200, /* RFC 9000, 14 */
     LINK_MAX_PACKET = 1452,
     LINK_BATCH = 64,            /* packets handed to `send` at once */
     LINK_MAX_UNACKED = 1 << 20, /* bytes a stream holds that were not sent yet */
@@ -212,6 +213,7 @@ bool quic_start_callee(struct link *link, struct view packet, struct err *err);
 void packets_input(struct link *link, struct view packet);
 void packets_flush(struct link *link); /* makes and sends whatever may be sent now */
 void packets_tick(struct link *link);
+size_t packets_size(const struct link *link); /* of the next ones, at most; in bytes */
 uint64_t packets_deadline(const struct link *link);
 
 /* rate.c */

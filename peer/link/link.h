@@ -49,6 +49,8 @@ struct link_config {
     /* Sends datagrams, each at most 1452 bytes; returns how many went; link_resume() when more
      * can. */
     size_t (*send)(void *user, const struct view *packets, size_t n);
+    /* How large one may be just now, 1200 at least; NULL: 1452. Larger ones may have been made before. */
+    size_t (*packet)(void *user);
     struct view heart; /* our newest heartbeat as link_signed_write() makes it; empty: none */
     void *user;
     uint64_t initial_rtt_ns; /* 0: unknown */

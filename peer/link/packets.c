@@ -40,6 +40,27 @@ void packets_input(struct link *link, struct view packet)
 
 /* ---- packets out ---- */
 
+size_t packets_size(const struct link *link)
+{
+    size_t size;
+
+    if (link->state != LINK_OPEN)
+        return LINK_MIN_PACKET; /* all paths take that, or none of QUIC */
+    size = link->config.packet ? link->config.packet(link->config.user) : LINK_MAX_PACKET;
+    return size < LINK_MIN_PACKET   ? LINK_MIN_PACKET
+           : size < LINK_MAX_PACKET ? size
+                                    : LINK_MAX_PACKET;
+}
+
+/* What probes (RFC 9002, 6.2.4) must get through also where the path takes less than before (RFC 9000, 14.4). */
+static size_t size_without_datagrams(const struct link *link, size_t size)
+{
+    ngtcp2_conn_stat stat;
+
+    ngtcp2_conn_get_conn_stat(link->conn, &stat);
+    return stat.pto_count > 0 ? LINK_MIN_PACKET : size;
+}
+
 static bool send_made(struct link *link)
 {
     struct link_out *out = link->out;
@@ -84,7 +105,7 @@ static void took(struct link_stream *stream, size_t len, bool is_end)
 /* Offers one stream's bytes to the packet under way; NULL: finishes the packet. What ngtcp2
  * returned. */
 static ngtcp2_ssize offer(struct link *link, struct link_stream *stream, ngtcp2_pkt_info *info,
-                          uint8_t *to)
+                          uint8_t *to, size_t size)
 {
     struct view pieces[MAX_PIECES];
     ngtcp2_vec vectors[MAX_PIECES];
@@ -93,7 +114,7 @@ static ngtcp2_ssize offer(struct link *link, struct link_stream *stream, ngtcp2_
     bool is_last;
 
     if (!stream)
-        return ngtcp2_conn_writev_stream(link->conn, NULL, info, to, LINK_MAX_PACKET, NULL,
+        return ngtcp2_conn_writev_stream(link->conn, NULL, info, to, size, NULL,
                                          NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, link->now);
     n = chunks_pieces(&stream->out, (size_t)(stream->out_sent - stream->out_acked), pieces,
                       MAX_PIECES);
@@ -102,7 +123,7 @@ static ngtcp2_ssize offer(struct link *link, struct link_stream *stream, ngtcp2_
         offered += pieces[i].len;
     }
     is_last = stream->is_end_wanted && stream->out_sent + offered == stream->out_written;
-    rc = ngtcp2_conn_writev_stream(link->conn, NULL, info, to, LINK_MAX_PACKET, &taken,
+    rc = ngtcp2_conn_writev_stream(link->conn, NULL, info, to, size, &taken,
                                    NGTCP2_WRITE_STREAM_FLAG_MORE |
                                        (is_last ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0),
                                    stream->id, vectors, n, link->now);
@@ -111,17 +132,18 @@ static ngtcp2_ssize offer(struct link *link, struct link_stream *stream, ngtcp2_
     return rc;
 }
 
-static ngtcp2_ssize write_streams(struct link *link, ngtcp2_pkt_info *info, uint8_t *to)
+static ngtcp2_ssize write_streams(struct link *link, ngtcp2_pkt_info *info, uint8_t *to,
+                                  size_t size)
 {
     for (;;) {
         struct link_stream *stream = next_sending(link);
-        ngtcp2_ssize rc = offer(link, stream, info, to);
+        ngtcp2_ssize rc = offer(link, stream, info, to, size);
 
         if (rc == NGTCP2_ERR_WRITE_MORE)
             continue;
         if (stream && rc == NGTCP2_ERR_STREAM_DATA_BLOCKED &&
             ngtcp2_conn_get_max_data_left(link->conn) == 0)
-            return offer(link, NULL, info, to);
+            return offer(link, NULL, info, to, size);
         if (stream && (rc == NGTCP2_ERR_STREAM_DATA_BLOCKED || rc == NGTCP2_ERR_STREAM_SHUT_WR ||
                        rc == NGTCP2_ERR_STREAM_NOT_FOUND)) {
             stream->is_blocked = rc == NGTCP2_ERR_STREAM_DATA_BLOCKED;
@@ -132,8 +154,9 @@ static ngtcp2_ssize write_streams(struct link *link, ngtcp2_pkt_info *info, uint
     }
 }
 
-/* Datagrams go first: they are small and in a hurry. */
-static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8_t *to)
+/* Datagrams go first: they are small and in a hurry. A packet with one may have `size`. */
+static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8_t *to, size_t size,
+                                 size_t size_of_streams)
 {
     struct datagram *datagram = datagram_to_send(link);
     ngtcp2_vec vector;
@@ -141,14 +164,14 @@ static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8
     int accepted = 0;
 
     if (!datagram)
-        return write_streams(link, info, to);
+        return write_streams(link, info, to, size_of_streams);
     vector = (ngtcp2_vec){ .base = datagram->data, .len = datagram->bytes.len };
     rc = ngtcp2_conn_writev_datagram(
-        link->conn, NULL, info, to, LINK_MAX_PACKET, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0,
-        &vector, vector.len ? 1 : 0, link->now); /* it asserts on empty pieces */
+        link->conn, NULL, info, to, size, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0, &vector,
+        vector.len ? 1 : 0, link->now); /* it asserts on empty pieces */
     if (accepted)
         datagram_sent(link);
-    return rc == 0 ? write_streams(link, info, to) : rc;
+    return rc == 0 ? write_streams(link, info, to, size) : rc;
 }
 
 /* Fills the batch, up to what the pacer gives at once. How many packets there are, or ngtcp2's
@@ -157,10 +180,11 @@ static ngtcp2_ssize make_packets(struct link *link)
 {
     struct link_out *out = link->out;
     size_t most = rate_burst(link), made = 0;
+    size_t size = packets_size(link), without = size_without_datagrams(link, size);
 
     while (out->n < LINK_BATCH && made < most) {
         ngtcp2_pkt_info info = { 0 };
-        ngtcp2_ssize len = write_packet(link, &info, out->bytes[out->n]);
+        ngtcp2_ssize len = write_packet(link, &info, out->bytes[out->n], size, without);
 
         if (len < 0)
             return len;

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "peer/link/path.h"
+#include "peer/link/path_inside.h"
 #include "base/key.h"
 
 #include <assert.h>
 
 enum {
-    /* Two direct and two TURN ones while one takes the place of another, the relay, and the calls that a link begins over. */
-    MAX_CARRIERS = 6,
-    SIGN = 9, /* bytes of a sign of life: QUIC has no packet as short (RFC 9001, 5.4.2) */
     ASK = 1,
     ANSWER = 2,
     MAX_MISSED = 2,      /* questions without an answer, of one that is believed to live */
@@ -15,49 +12,12 @@ enum {
     MAX_ANSWERS = 48,    /* the same, of one that came and went */
     QUICK_QUESTIONS = 40 /* to a dead one, before they get rare */
 };
-#define MS ((uint64_t)1000000)
-static const uint64_t silence = 250 * MS; /* of a carrier that should answer */
 static const uint64_t most_silence = 3000 * MS;
 static const uint64_t idle_pause = 5000 * MS;   /* between questions: to the one in use, ... */
 static const uint64_t spare_pause = 15000 * MS; /* ... to one that stands by, ... */
 static const uint64_t dead_pause = 250 * MS, long_pause = 1000 * MS; /* ... and to a dead one */
 static const uint64_t switch_pause = 100 * MS;                       /* ten a second */
 static const uint64_t stable = 10000 * MS; /* who lives so long is believed again at once */
-
-struct slot {
-    struct path_carrier *carrier;
-    bool is_dead;     /* as far as we know */
-    uint64_t last_in; /* when something came over it */
-    uint64_t ask_at;  /* the next question, to one that is dead or missed one */
-    uint64_t last_ask;
-    uint64_t asked_at; /* 0: none is open */
-    uint8_t question[SIGN];
-    unsigned n_missed, n_answers, n_wanted;
-    uint64_t alive_since, dead_since;
-    uint64_t age; /* of two of one kind the one with the higher number came later */
-};
-
-struct path {
-    struct path_events events;
-    void *user;
-    bool is_caller, is_linked, was_lost;
-    struct slot slots[MAX_CARRIERS]; /* those that are up */
-    size_t n_slots;
-    struct path_carrier *current; /* the one that sends; NULL: none */
-    uint64_t n_came;              /* carriers, so far */
-
-    uint64_t number; /* of the newest SWITCH */
-    bool is_ours;    /* it was our word */
-    enum path_kind agreed;
-    bool must_tell;
-    uint64_t told_at;
-    unsigned n_heard; /* SWITCHes in this second */
-    uint64_t heard_since;
-
-    struct path_pressure pressure;
-    uint64_t waiting_since;
-    uint64_t twice_until; /* packets came another way: ours go both, until it is clear */
-};
 
 const char *path_kind_name(enum path_kind kind)
 {
@@ -79,12 +39,12 @@ static uint64_t max_of(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static uint64_t now_of(const struct path *path)
+uint64_t path_now(const struct path *path)
 {
     return path->events.now ? path->events.now(path->user) : 0;
 }
 
-static enum path_kind kind_of(const struct path_carrier *carrier)
+enum path_kind path_kind_of(const struct path_carrier *carrier)
 {
     return carrier->ops->kind_of ? carrier->ops->kind_of(carrier) : carrier->ops->kind;
 }
@@ -123,7 +83,7 @@ void path_free(struct path *path)
     free(path);
 }
 
-static const struct slot *see(const struct path *path, const struct path_carrier *carrier)
+const struct slot *path_slot_seen(const struct path *path, const struct path_carrier *carrier)
 {
     for (size_t i = 0; i < path->n_slots; i++) {
         if (path->slots[i].carrier == carrier)
@@ -132,9 +92,9 @@ static const struct slot *see(const struct path *path, const struct path_carrier
     return NULL;
 }
 
-static struct slot *find(struct path *path, const struct path_carrier *carrier)
+struct slot *path_slot(struct path *path, const struct path_carrier *carrier)
 {
-    const struct slot *found = see(path, carrier);
+    const struct slot *found = path_slot_seen(path, carrier);
 
     return found ? &path->slots[found - path->slots] : NULL;
 }
@@ -148,8 +108,8 @@ static bool is_better(const struct path *path, const struct slot *a, const struc
         return !a->is_dead;
     if (a->is_dead && (a->carrier == path->current || b->carrier == path->current))
         return a->carrier == path->current; /* all are: no flapping between them */
-    if (kind_of(a->carrier) != kind_of(b->carrier))
-        return kind_of(a->carrier) < kind_of(b->carrier);
+    if (path_kind_of(a->carrier) != path_kind_of(b->carrier))
+        return path_kind_of(a->carrier) < path_kind_of(b->carrier);
     return a->age > b->age;
 }
 
@@ -171,18 +131,31 @@ static bool has_switch_to_tell(const struct path *path)
 
 static void tell_switch(struct path *path)
 {
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     if (!has_switch_to_tell(path) || (path->told_at && now < path->told_at + switch_pause))
         return;
     path->must_tell = false;
-    if (path->number && path->agreed == kind_of(path->current))
+    if (path->number && path->agreed == path_kind_of(path->current))
         return; /* it is what both know already */
     path->told_at = now;
     path->number++;
     path->is_ours = true;
-    path->agreed = kind_of(path->current);
+    path->agreed = path_kind_of(path->current);
     path->events.on_switch(path->user, path->number, path->agreed);
+}
+
+/* How large packets may be there: asked when it is used. What was found another time may have changed. */
+static void measure(struct path *path)
+{
+    struct slot *slot = path_slot(path, path->current);
+
+    if (!slot || !path->is_linked || !path_has_mtu(slot))
+        return;
+    if (slot->mtu.phase == PLPMTU_IDLE)
+        plpmtu_start(&slot->mtu, path_now(path));
+    else
+        plpmtu_doubt(&slot->mtu, path_now(path));
 }
 
 /* The only place that changes the current carrier, and tells. */
@@ -194,7 +167,7 @@ static void use(struct path *path, struct path_carrier *carrier)
     if (carrier == before)
         return;
     if (carrier)
-        path->waiting_since = now_of(path);
+        path->waiting_since = path_now(path);
     if (!carrier)
         path->events.on_lost(path->user);
     else if (before)
@@ -204,6 +177,7 @@ static void use(struct path *path, struct path_carrier *carrier)
     if (carrier && !before && path->was_lost)
         path->events.on_changed(path->user);
     path->was_lost |= !carrier;
+    measure(path);
 }
 
 static void choose(struct path *path)
@@ -222,7 +196,8 @@ void path_set_linked(struct path *path)
     path->is_linked = true;
     /* the relay is where both began: that needs no word, and must not overrule who has better */
     path->must_tell =
-        path->current != NULL && path->number == 0 && kind_of(path->current) != PATH_RELAY;
+        path->current != NULL && path->number == 0 && path_kind_of(path->current) != PATH_RELAY;
+    measure(path);
     tell_switch(path);
 }
 
@@ -232,19 +207,25 @@ static uint64_t patience(const struct path *path)
 {
     uint64_t late = path->pressure.late_ns;
 
-    return late < silence ? silence : late > most_silence ? most_silence : late;
+    return late < PATH_SILENCE ? PATH_SILENCE : late > most_silence ? most_silence : late;
+}
+
+/* What answers, and carries nothing of QUIC's size. */
+static bool is_narrow(const struct slot *slot)
+{
+    return slot->mtu.has_failed;
 }
 
 static uint64_t pause_of(const struct path *path, const struct slot *slot)
 {
     if (slot->is_dead)
-        return slot->n_missed < QUICK_QUESTIONS ? dead_pause : long_pause;
+        return slot->n_missed < QUICK_QUESTIONS && !is_narrow(slot) ? dead_pause : long_pause;
     return slot->carrier == path->current ? idle_pause : spare_pause;
 }
 
 static void set_dead(struct path *path, struct slot *slot)
 {
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     if (slot->is_dead)
         return;
@@ -254,6 +235,7 @@ static void set_dead(struct path *path, struct slot *slot)
     slot->n_missed = 0;
     slot->asked_at = 0;
     slot->ask_at = now;
+    plpmtu_reset(&slot->mtu);
     slot->n_wanted =
         now - slot->alive_since >= stable || slot->n_wanted == 0 ? MIN_ANSWERS : slot->n_wanted * 2;
     if (slot->n_wanted > MAX_ANSWERS)
@@ -266,9 +248,9 @@ static void set_alive(struct path *path, struct slot *slot)
     const struct path_carrier *carrier = slot->carrier;
     bool carries = carrier == path->current;
 
-    slot->is_dead = false;
+    slot->is_dead = slot->is_new = false;
     slot->n_missed = 0;
-    slot->alive_since = now_of(path);
+    slot->alive_since = path_now(path);
     choose(path);
     if (carries && carrier == path->current)
         path->events.on_usable(path->user);
@@ -283,47 +265,70 @@ static bool all_are_dead(const struct path *path)
     return true;
 }
 
-static void send_sign(struct slot *slot, const uint8_t sign[SIGN])
+static void send_sign(struct slot *slot, const uint8_t sign[PATH_SIGN])
 {
-    const struct view packet = VIEW(sign, SIGN);
+    const struct view packet = VIEW(sign, PATH_SIGN);
 
     slot->carrier->ops->send(slot->carrier, &packet, 1);
 }
 
 static void ask(struct path *path, struct slot *slot)
 {
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     slot->question[0] = ASK;
-    random_bytes(slot->question + 1, SIGN - 1);
+    random_bytes(slot->question + 1, PATH_SIGN - 1);
     slot->asked_at = now ? now : 1;
     slot->last_ask = now;
     slot->ask_at = now + pause_of(path, slot);
     send_sign(slot, slot->question);
 }
 
+/* One that is dead is alive again when it has answered often enough, and carries what QUIC sends; or it is all there is. */
+static void look_for_life(struct path *path, struct slot *slot)
+{
+    bool has_shown =
+        slot->n_answers >= slot->n_wanted && (!path_has_mtu(slot) || slot->mtu.is_proven);
+
+    if (slot->is_dead && (has_shown || all_are_dead(path)))
+        set_alive(path, slot);
+}
+
 static void on_answer(struct path *path, struct slot *slot, const uint8_t *sign)
 {
-    if (!slot->asked_at || memcmp(sign + 1, slot->question + 1, SIGN - 1) != 0)
+    uint64_t now = path_now(path);
+
+    if (slot->asked_at && memcmp(sign + 1, slot->question + 1, PATH_SIGN - 1) == 0) {
+        slot->asked_at = 0;
+        slot->n_missed = 0;
+        slot->n_answers++;
+        if (slot->is_dead && path_has_mtu(slot) && slot->mtu.phase == PLPMTU_IDLE)
+            plpmtu_start(&slot->mtu, now);
+    } else if (!plpmtu_answered(&slot->mtu, now, sign + 1)) {
         return;
-    slot->asked_at = 0;
-    slot->n_missed = 0;
-    if (slot->is_dead && (++slot->n_answers >= slot->n_wanted || all_are_dead(path)))
-        set_alive(path, slot);
+    }
+    look_for_life(path, slot);
+}
+
+static bool is_sign(struct view packet)
+{
+    if (packet.len == PATH_SIGN)
+        return packet.data[0] == ASK || packet.data[0] == ANSWER;
+    return packet.len >= PLPMTU_BASE && packet.data[0] == PLPMTU_QUESTION;
 }
 
 /* A question or an answer; false: it is the link's. */
 static bool take_sign(struct path *path, struct slot *slot, struct view packet)
 {
-    uint8_t answer[SIGN];
+    uint8_t answer[PATH_SIGN];
 
-    if (packet.len != SIGN || (packet.data[0] != ASK && packet.data[0] != ANSWER))
+    if (!is_sign(packet))
         return false;
     if (packet.data[0] == ANSWER) {
         on_answer(path, slot, packet.data);
         return true;
     }
-    memcpy(answer, packet.data, SIGN);
+    memcpy(answer, packet.data, PATH_SIGN);
     answer[0] = ANSWER;
     send_sign(slot, answer);
     return true;
@@ -335,44 +340,61 @@ static void miss(struct path *path, struct slot *slot)
     slot->asked_at = 0;
     slot->n_missed++;
     slot->n_answers = 0;
-    if (slot->is_dead)
+    if (slot->is_dead) {
+        plpmtu_reset(&slot->mtu);
         return;
+    }
     if (slot->n_missed >= MAX_MISSED && path->n_slots > 1)
         set_dead(path, slot);
     else
-        slot->ask_at = now_of(path);
+        slot->ask_at = path_now(path);
+}
+
+/* Another one carries what this one does not. */
+static void leave_narrow(struct path *path, struct slot *slot)
+{
+    if (slot && !slot->is_dead && is_narrow(slot) && path_has_other(path, slot->carrier))
+        set_dead(path, slot);
 }
 
 /* ---- carriers -------------------------------------------------------------------------------- */
 
 void path_carrier_up(struct path *path, struct path_carrier *carrier)
 {
-    uint64_t now = now_of(path);
-    bool is_second = path_has_carrier(path, kind_of(carrier));
+    uint64_t now = path_now(path);
+    bool is_relay = path_kind_of(carrier) == PATH_RELAY;
+    bool is_new = path_has_carrier(path, path_kind_of(carrier)) ||
+                  (path->is_linked && !is_relay && path_has_other(path, carrier));
 
-    if (find(path, carrier)) { /* its kind may be another one now */
+    if (path_slot(path, carrier)) { /* its kind may be another one now */
         choose(path);
         return;
     }
-    assert(path->n_slots < MAX_CARRIERS);
-    /* One that is to take a living one's place: when the other end has it too, which an answer shows. */
+    assert(path->n_slots < PATH_CARRIERS);
+    /* One that is to take a living one's place: when the other end has it too, and it carries what is to go there; answers
+     * show both. */
     path->slots[path->n_slots] = (struct slot){
         .carrier = carrier,
         .last_in = now,
         .alive_since = now,
         .dead_since = now,
-        .is_dead = is_second,
-        .n_wanted = is_second,
+        .is_dead = is_new,
+        .is_new = is_new,
+        .n_wanted = is_new,
         .ask_at = now,
         .age = ++path->n_came,
     };
+    plpmtu_init(&path->slots[path->n_slots].mtu);
+    if (is_new && !is_relay)
+        plpmtu_start(&path->slots[path->n_slots].mtu, now);
     path->n_slots++;
     choose(path);
+    leave_narrow(path, path_slot(path, path->current));
 }
 
 void path_carrier_down(struct path *path, struct path_carrier *carrier)
 {
-    struct slot *slot = find(path, carrier);
+    struct slot *slot = path_slot(path, carrier);
 
     if (!slot)
         return;
@@ -390,13 +412,13 @@ void path_carrier_writable(struct path *path, struct path_carrier *carrier)
  * ways, until a SWITCH says more. */
 static void note_other_way(struct path *path, struct slot *slot, uint64_t now)
 {
-    const struct slot *current = find(path, path->current);
+    const struct slot *current = path_slot(path, path->current);
 
     if (slot->is_dead && all_are_dead(path))
         set_alive(path, slot);
     if (slot->carrier == path->current || !current)
         return;
-    if (now - current->last_in >= silence / 2)
+    if (now - current->last_in >= PATH_SILENCE / 2)
         path->twice_until = now + 2 * patience(path);
 }
 
@@ -404,8 +426,8 @@ static void note_other_way(struct path *path, struct slot *slot, uint64_t now)
 void path_carrier_received(struct path *path, struct path_carrier *carrier,
                            const struct view *packets, size_t n)
 {
-    struct slot *slot = find(path, carrier);
-    uint64_t now = now_of(path);
+    struct slot *slot = path_slot(path, carrier);
+    uint64_t now = path_now(path);
     size_t from = 0;
 
     if (!slot)
@@ -419,7 +441,7 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
         if (i > from)
             path->events.on_packets(path->user, packets + from, i - from);
         from = i + 1;
-        slot = find(path, carrier);
+        slot = path_slot(path, carrier);
         if (!slot) /* its owner had enough */
             return;
     }
@@ -429,9 +451,18 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
     path->events.on_packets(path->user, packets + from, n - from);
 }
 
+bool path_is_narrow(const struct path *path, enum path_kind kind)
+{
+    for (size_t i = 0; i < path->n_slots; i++) {
+        if (path_kind_of(path->slots[i].carrier) == kind && is_narrow(&path->slots[i]))
+            return true;
+    }
+    return false;
+}
+
 bool path_is_alive(const struct path *path, const struct path_carrier *carrier)
 {
-    const struct slot *slot = see(path, carrier);
+    const struct slot *slot = path_slot_seen(path, carrier);
 
     return slot && !slot->is_dead;
 }
@@ -447,12 +478,12 @@ bool path_has_other(const struct path *path, const struct path_carrier *carrier)
 
 uint64_t path_dead_for(const struct path *path, enum path_kind kind)
 {
-    uint64_t now = now_of(path), least = 0;
+    uint64_t now = path_now(path), least = 0;
 
     for (size_t i = 0; i < path->n_slots; i++) {
         const struct slot *slot = &path->slots[i];
         uint64_t dead_for = now - slot->dead_since;
-        if (kind_of(slot->carrier) != kind)
+        if (path_kind_of(slot->carrier) != kind)
             continue;
         if (!slot->is_dead)
             return 0;
@@ -464,7 +495,7 @@ uint64_t path_dead_for(const struct path *path, enum path_kind kind)
 
 uint64_t path_silent_for(const struct path *path)
 {
-    uint64_t now = now_of(path), since = path->waiting_since;
+    uint64_t now = path_now(path), since = path->waiting_since;
 
     if (!path->pressure.is_waiting)
         return 0;
@@ -476,7 +507,7 @@ uint64_t path_silent_for(const struct path *path)
 bool path_has_carrier(const struct path *path, enum path_kind kind)
 {
     for (size_t i = 0; i < path->n_slots; i++) {
-        if (kind_of(path->slots[i].carrier) == kind && !path->slots[i].is_dead)
+        if (path_kind_of(path->slots[i].carrier) == kind && !path->slots[i].is_dead)
             return true;
     }
     return false;
@@ -489,64 +520,10 @@ bool path_is_usable(const struct path *path)
     return path->current != NULL;
 }
 
-/* The second way for what goes twice. */
-static struct path_carrier *other(const struct path *path)
-{
-    const struct slot *found = NULL;
-
-    for (size_t i = 0; i < path->n_slots; i++) {
-        const struct slot *slot = &path->slots[i];
-        if (slot->carrier != path->current &&
-            (!found || (found->is_dead && !slot->is_dead) ||
-             (found->is_dead == slot->is_dead && slot->last_in > found->last_in)))
-            found = slot;
-    }
-    return found ? found->carrier : NULL;
-}
-
-static bool goes_twice(const struct path *path)
-{
-    return path->pressure.is_probing || now_of(path) < path->twice_until;
-}
-
-bool path_is_straight(const struct path *path)
-{
-    return path->current && kind_of(path->current) == PATH_DIRECT && !goes_twice(path);
-}
-
-size_t path_send(struct path *path, const struct view *packets, size_t n)
-{
-    struct path_carrier *second = goes_twice(path) ? other(path) : NULL;
-    size_t went, went_second;
-
-    if (!path->current)
-        return 0;
-    went = path->current->ops->send(path->current, packets, n);
-    if (!second)
-        return went;
-    went_second = second->ops->send(second, packets, n);
-    return went > went_second ? went : went_second;
-}
-
-bool path_facts(const struct path *path, struct path_facts *ret)
-{
-    if (!path->current || !path->current->ops->facts(path->current, ret))
-        return false;
-    ret->kind = kind_of(path->current);
-    return true;
-}
-
-void path_set_pressure(struct path *path, const struct path_pressure *pressure)
-{
-    if (pressure->is_waiting && !path->pressure.is_waiting)
-        path->waiting_since = now_of(path);
-    path->pressure = *pressure;
-}
-
 /* Too many at once are no agreement: the newest that is taken decides, and time passes. */
 static bool may_hear(struct path *path)
 {
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     if (now - path->heard_since >= 1000 * MS) {
         path->heard_since = now;
@@ -562,7 +539,7 @@ static struct slot *newest(struct path *path, enum path_kind kind)
 
     for (size_t i = 0; i < path->n_slots; i++) {
         struct slot *slot = &path->slots[i];
-        if (kind_of(slot->carrier) == kind && (!found || slot->age > found->age))
+        if (path_kind_of(slot->carrier) == kind && (!found || slot->age > found->age))
             found = slot;
     }
     return found;
@@ -575,7 +552,7 @@ static struct path_carrier *revive(struct path *path, enum path_kind kind)
 
     for (size_t i = 0; i < path->n_slots; i++) {
         slot = &path->slots[i];
-        if (kind_of(slot->carrier) == kind && !slot->is_dead) {
+        if (path_kind_of(slot->carrier) == kind && !slot->is_dead) {
             slot->n_missed = 0;
             return slot->carrier;
         }
@@ -583,7 +560,7 @@ static struct path_carrier *revive(struct path *path, enum path_kind kind)
     slot = newest(path, kind);
     if (!slot)
         return NULL;
-    slot->is_dead = false;
+    slot->is_dead = slot->is_new = false;
     slot->n_missed = 0;
     return slot->carrier;
 }
@@ -592,11 +569,11 @@ static struct path_carrier *revive(struct path *path, enum path_kind kind)
 static void follow(struct path *path, enum path_kind kind)
 {
     struct path_carrier *found = revive(path, kind);
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     for (size_t i = 0; i < path->n_slots; i++) {
         struct slot *slot = &path->slots[i];
-        if (kind_of(slot->carrier) >= kind || slot->is_dead)
+        if (path_kind_of(slot->carrier) >= kind || slot->is_dead)
             continue;
         slot->is_dead = true;
         slot->dead_since = now;
@@ -604,6 +581,7 @@ static void follow(struct path *path, enum path_kind kind)
         slot->n_wanted = MIN_ANSWERS;
         slot->asked_at = 0;
         slot->ask_at = now + dead_pause;
+        plpmtu_reset(&slot->mtu);
     }
     if (found)
         use(path, found);
@@ -629,7 +607,7 @@ void path_switched(struct path *path, uint64_t number, enum path_kind kind)
 /* When the current carrier has been silent for too long, though something was sent. */
 static uint64_t silent_at(const struct path *path)
 {
-    const struct slot *slot = path->current ? see(path, path->current) : NULL;
+    const struct slot *slot = path->current ? path_slot_seen(path, path->current) : NULL;
 
     if (!slot || slot->is_dead || path->n_slots < 2 || !path->pressure.is_waiting)
         return UINT64_MAX;
@@ -648,13 +626,24 @@ static uint64_t slot_deadline(const struct path *path, const struct slot *slot)
     return slot->is_dead || slot->n_missed ? slot->ask_at : idle_at;
 }
 
+/* Of the one in use, and of those that show what they carry. */
+static uint64_t mtu_deadline(const struct path *path, const struct slot *slot)
+{
+    bool is_asked = slot->carrier == path->current || slot->is_dead;
+
+    return path->is_linked && is_asked && path_has_mtu(slot) ? plpmtu_deadline(&slot->mtu)
+                                                             : UINT64_MAX;
+}
+
 uint64_t path_deadline(const struct path *path)
 {
     uint64_t at = silent_at(path);
 
     for (size_t i = 0; i < path->n_slots; i++) {
-        uint64_t slot_at = slot_deadline(path, &path->slots[i]);
+        uint64_t slot_at = slot_deadline(path, &path->slots[i]),
+                 mtu_at = mtu_deadline(path, &path->slots[i]);
         at = slot_at < at ? slot_at : at;
+        at = mtu_at < at ? mtu_at : at;
     }
     if (has_switch_to_tell(path) && path->told_at + switch_pause < at)
         at = path->told_at + switch_pause;
@@ -673,13 +662,33 @@ static void look_at(struct path *path, struct slot *slot, uint64_t now)
         ask(path, slot);
 }
 
+static void look_at_mtu(struct path *path, struct slot *slot, uint64_t now)
+{
+    struct path_carrier *carrier = slot->carrier;
+    size_t sizes[PLPMTU_RUNGS], n = 0;
+    uint8_t bytes[PLPMTU_MAX];
+
+    if (mtu_deadline(path, slot) <= now)
+        n = plpmtu_tick(&slot->mtu, now, patience(path), sizes);
+    for (size_t i = 0; i < n && slot; i++) {
+        const struct view packet = VIEW(bytes, sizes[i]);
+
+        plpmtu_question(&slot->mtu, sizes[i], bytes);
+        carrier->ops->send(carrier, &packet, 1);
+        slot = path_slot(path, carrier);
+    }
+    leave_narrow(path, slot);
+}
+
 void path_tick(struct path *path)
 {
-    uint64_t now = now_of(path);
+    uint64_t now = path_now(path);
 
     if (silent_at(path) <= now)
-        set_dead(path, find(path, path->current));
+        set_dead(path, path_slot(path, path->current));
     for (size_t i = 0; i < path->n_slots; i++)
         look_at(path, &path->slots[i], now);
+    for (size_t i = 0; i < path->n_slots; i++)
+        look_at_mtu(path, &path->slots[i], now);
     tell_switch(path);
 }

@@ -71,6 +71,10 @@ bool path_is_usable(const struct path *path);
 /* Packets go over the direct carrier, and over it alone. */
 bool path_is_straight(const struct path *path);
 size_t path_send(struct path *path, const struct view *packets, size_t n); /* how many went */
+/* How large a packet may be now, in bytes of UDP's payload: 1200 to 1452 (plpmtu.h). */
+size_t path_packet(const struct path *path);
+/* One of that kind answers, and does not carry packets of 1200 bytes. */
+bool path_is_narrow(const struct path *path, enum path_kind kind);
 bool path_facts(const struct path *path, struct path_facts *ret); /* false when there is none */
 const char *path_kind_name(enum path_kind kind);                  /* "direct", "turn", "relay" */
 

@@ -241,6 +241,8 @@ static void fill_settings(const struct link *link, ngtcp2_settings *to)
     to->cc_algo = link->profile->is_cubic ? NGTCP2_CC_ALGO_CUBIC : NGTCP2_CC_ALGO_BBR;
     to->initial_ts = link->now;
     to->initial_rtt = link->config.initial_rtt_ns ? link->config.initial_rtt_ns : usual_rtt;
+    /* the path knows what its carriers take (plpmtu.h): QUIC's own discovery would find that of the one in use then */
+    to->no_pmtud = to->no_tx_udp_payload_size_shaping = 1;
     to->max_tx_udp_payload_size = LINK_MAX_PACKET;
     to->max_window = connection_window;
     to->max_stream_window = max_stream_window;

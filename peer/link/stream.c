@@ -60,6 +60,7 @@ static void give_stream_of(struct link_stream *stream)
         return;
     if (!stream->is_credit_kept) {
         ngtcp2_conn_extend_max_streams_bidi(stream->link->conn, 1);
+        stream->link->needs_flush = true;
         return;
     }
     stream->link->n_kept_gone++;

@@ -102,6 +102,13 @@ static size_t on_send(void *user, const struct view *packets, size_t n)
     return n;
 }
 
+static size_t on_packet_size(void *user)
+{
+    const struct pair_wire *wire = &((struct pair_end *)user)->pair->wire;
+
+    return wire->said ? wire->said : wire->mtu ? wire->mtu : LINK_MAX_PACKET;
+}
+
 /* ---- events ---- */
 
 uint8_t pattern_byte(uint64_t place)
@@ -310,6 +317,7 @@ static bool init_end(struct pair *pair, struct pair_end *end, bool is_caller,
         .judge = on_judge,
         .may_open = on_may_open,
         .send = on_send,
+        .packet = on_packet_size,
         .user = end,
         .heart = side->heart,
     };

@@ -12,6 +12,7 @@ struct pair_wire {
         late_pct; /* late: another two delays, so that others overtake it */
     uint64_t delay_ns;
     size_t mtu;           /* larger datagrams vanish; 0: none does */
+    size_t said;          /* what the links are told of it; 0: the truth */
     uint64_t bytes_per_s; /* a bottleneck with 256 KiB before it; 0: none */
     size_t takes; /* how many packets `send` takes at once, before it blocks for a while; 0: all */
 };

@@ -73,8 +73,9 @@ static size_t echo_send(struct path_carrier *carrier, const struct view *packets
     struct echo *echo = CONTAINER(carrier, struct echo, base);
 
     for (size_t i = 0; i < n; i++) {
+        bool is_size = packets[i].len >= 1200 && packets[i].data[0] == 3;
         uint8_t answer[9];
-        if (packets[i].len != sizeof(answer)) {
+        if (packets[i].len != sizeof(answer) && !is_size) {
             echo->n_packets++;
             continue;
         }
@@ -229,6 +230,7 @@ TEST(a_switch_of_the_other_end_brings_back_the_one_that_lives)
     path_switched(path, 7, PATH_RELAY);
     CHECK(!path_is_alive(path, &first.base));
     path_carrier_up(path, &third.base);
+    pass(path, 100);
     CHECK(path_is_alive(path, &third.base));
     path_switched(path, 8, PATH_DIRECT);
     CHECK(!path_is_alive(path, &first.base));

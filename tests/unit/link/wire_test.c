@@ -18,6 +18,9 @@ static const struct {
       1 << 20 },
     { "20 Mbit/s", { .delay_ns = 20 * MS_NS, .bytes_per_s = 2500000 }, 4 << 20 },
     { "1300 bytes", { .delay_ns = 5 * MS_NS, .mtu = 1300 }, 2 << 20 },
+    { "1300 bytes, and nobody knows",
+      { .delay_ns = 5 * MS_NS, .mtu = 1300, .said = 1452 },
+      1 << 17 },
     { "a path that takes 3 at once", { .delay_ns = 5 * MS_NS, .takes = 3 }, 2 << 20 },
     { "far away", { .delay_ns = 300 * MS_NS }, 2 << 20 },
 };
@@ -44,11 +47,11 @@ TEST(a_transfer_survives_every_wire)
     }
 }
 
-TEST(packets_never_exceed_the_limit_and_the_path_is_measured)
+TEST(packets_are_as_large_as_the_path_says)
 {
     static const struct {
-        size_t mtu, least;
-    } cases[] = { { 0, 1400 }, { 1300, 1200 }, { 1200, 1200 } };
+        size_t mtu, wanted;
+    } cases[] = { { 0, 1452 }, { 1300, 1300 }, { 1200, 1200 } };
 
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         _cleanup_(pair_freep) struct pair *pair =
@@ -61,10 +64,41 @@ TEST(packets_never_exceed_the_limit_and_the_path_is_measured)
         stream = pair_open(&pair->caller, "file", "");
         pair_write_pattern(pair, stream, &place, 1 << 19);
         CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->callee.n_ends == 1));
-        CHECK(pair->largest <= LINK_MAX_PACKET);
-        CHECK(link_datagram_max(pair->caller.link) + 34 >= cases[i].least);
-        CHECK(!cases[i].mtu || link_datagram_max(pair->caller.link) + 34 <= cases[i].mtu);
+        CHECK_U64(pair->largest, cases[i].wanted);
+        CHECK_U64(link_datagram_max(pair->caller.link) + 34, cases[i].wanted);
     }
+}
+
+/* Whatever is under way then is lost, and sent again. */
+TEST(the_path_may_say_another_size_at_any_time)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    uint8_t bytes[1400] = { 0 };
+    struct err err = { 0 };
+    struct link_stream *stream;
+    uint64_t place = 0;
+
+    CHECK(pair_up(pair));
+    stream = pair_open(&pair->caller, "file", "");
+    for (unsigned i = 0; pair->callee.n_ends == 0 && i < 3000; i++) {
+        pair->wire.mtu = i / 100 % 2 ? 1252 : 0;
+        pair_write_pattern(pair, stream, &place, 4 << 20);
+        PAIR_UNTIL(pair, MS_NS, false);
+    }
+    CHECK(PAIR_UNTIL(pair, 60 * S_NS, pair->callee.n_ends == 1));
+    CHECK_U64(pair->callee.n_bytes, 4 << 20);
+    CHECK(!pair->callee.is_garbled);
+
+    pair->wire.mtu = 0;
+    for (size_t i = 0; i < 4; i++)
+        CHECK_OK(link_datagram_send(pair->caller.link, pair->now, VIEW_ARR(bytes), &err), err);
+    pair->wire.mtu = 1252; /* those that wait for the next packet do not stop the others */
+    CHECK_ERR(link_datagram_send(pair->caller.link, pair->now, VIEW_ARR(bytes), &err), err,
+              ERR_TOO_LARGE);
+    CHECK(PAIR_UNTIL(pair, S_NS,
+                     link_datagram_send(pair->caller.link, pair->now, VIEW_LIT("small"), &err) &&
+                         view_eq_text(buf_view(&pair->callee.datagram), "small")));
 }
 
 TEST(a_silent_link_is_kept_alive_and_a_dead_one_given_up)
