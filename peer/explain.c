@@ -207,11 +207,18 @@ static void tell_session(const struct explain *explain)
 
 static void tell_mtu(const struct explain *explain)
 {
-    size_t datagram = link_datagram_max(explain->session->link);
+    const struct session *session = explain->session;
+    size_t packet = session->path ? path_packet(session->path) : 0,
+           datagram = link_datagram_max(session->link);
+    bool is_narrow = session->report.is_narrow || session->report.theirs.is_narrow;
     struct finding f;
 
-    finding_begin(&f, PEER_GOOD, "mtu", "datagrams of %zu bytes fit into the path's packets",
-                  datagram);
+    finding_begin(&f, is_narrow ? PEER_BAD : PEER_GOOD, "mtu",
+                  "packets of %zu bytes, datagrams of %zu in them%s", packet, datagram,
+                  is_narrow ? "; the direct path does not even take 1200" : "");
+    if (is_narrow)
+        finding_remedy(&f, "an MTU of 1280 bytes or more on all of the way between the two");
+    finding_fact(&f, "packet_max", "%zu", packet);
     finding_fact(&f, "datagram_max", "%zu", datagram);
     tell(explain, &f);
 }

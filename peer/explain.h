@@ -11,7 +11,9 @@ void report_up(struct session *session); /* the link stands */
 void report_path(
     struct session *session); /* it goes over another path: den hears of it, when it has settled */
 void report_send(struct session *session); /* to the other end */
-void report_send_all(struct core *core);   /* something new is known here */
+void report_size(
+    struct session *session);            /* the same, if what the direct path carries has changed */
+void report_send_all(struct core *core); /* something new is known here */
 void report_take(struct session *session, struct view data);
 void report_own(const struct session *session, struct why_end *ret_own);
 void report_why(const struct session *session, struct why *ret_why);

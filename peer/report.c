@@ -24,7 +24,9 @@ void report_own(const struct session *session, struct why_end *ret_own)
     struct why_end own = { .policy = session->policy,
                            .has_proxy = core->proxy.kind != RPC_PROXY_NONE && core->join.n_hosts &&
                                         rpc_proxy_is_for(&core->proxy, core->join.hosts[0].host),
-                           .has_turn = turned_has_candidate(session) };
+                           .has_turn = turned_has_candidate(session),
+                           .is_narrow =
+                               session->path && path_is_narrow(session->path, PATH_DIRECT) };
 
     for (size_t i = 0; i < 2; i++) {
         own.nat[i] = core->nat.is[i];
@@ -41,7 +43,7 @@ void report_send(struct session *session)
     if (session->state != SESSION_UP || !session->link)
         return;
     report_own(session, &own);
-    rpc_put_map(&map, 3u + own.has[0] + own.has[1]);
+    rpc_put_map(&map, 4u + own.has[0] + own.has[1]);
     if (own.has[0])
         put_nat("nat4", &own.nat[0], &map);
     if (own.has[1])
@@ -52,8 +54,17 @@ void report_send(struct session *session)
     rpc_put_str(&map, why_policy_name(own.policy));
     rpc_put_str(&map, "turn");
     rpc_put_bool(&map, own.has_turn);
+    rpc_put_str(&map, "narrow");
+    rpc_put_bool(&map, own.is_narrow);
+    session->report.is_narrow = own.is_narrow;
     link_send_report(session->link, clock_mono_ns(), buf_view(&map));
     session_pump(session);
+}
+
+void report_size(struct session *session)
+{
+    if (path_is_narrow(session->path, PATH_DIRECT) != session->report.is_narrow)
+        report_send(session);
 }
 
 void report_send_all(struct core *core)
@@ -108,6 +119,7 @@ void report_take(struct session *session, struct view data)
         why_policy_read(policy, &theirs->policy);
         theirs->has_proxy = rpc_map_bool(data, "proxy");
         theirs->has_turn = rpc_map_bool(data, "turn");
+        theirs->is_narrow = rpc_map_bool(data, "narrow");
     }
     if (rpc_map_get(data, "pairs", &pairs) && rpc_value_kind(pairs) == RPC_MAP)
         explain_take(session, pairs);

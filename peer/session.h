@@ -134,6 +134,7 @@ struct session {
         struct why_end theirs; /* as they say */
         uint64_t since;        /* clock_mono_ms(), and how many came since */
         unsigned n_taken, n_told;
+        bool is_narrow; /* as they heard last */
         uint64_t up_at;
         struct loop_timer *timer; /* den hears of the path */
         char told[64];            /* as it heard last */

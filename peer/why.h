@@ -10,6 +10,7 @@ struct why_end {
     struct ice_nat nat[2]; /* IPv4, IPv6 */
     bool has[2];
     bool has_proxy, has_turn /* a relayed candidate */;
+    bool is_narrow;        /* a direct path answers it, and does not take packets of QUIC's */
     enum peer_path policy; /* DEFAULT: it did not say */
 };
 

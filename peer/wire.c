@@ -120,8 +120,10 @@ static void on_link_timer(void *user)
 {
     struct session *session = user;
 
-    if (session->path)
+    if (session->path) {
         path_tick(session->path);
+        report_size(session);
+    }
     link_tick(session->link, clock_mono_ns());
     session_pump(session);
 }
@@ -291,6 +293,13 @@ static void on_datagram(struct session *session, struct view data)
     hub_put(session->core->hub, event);
 }
 
+static bool is_direct(const struct session *session)
+{
+    struct path_facts facts;
+
+    return session->path && path_facts(session->path, &facts) && facts.kind == PATH_DIRECT;
+}
+
 static void on_down(struct session *session, const struct link_event *event)
 {
     struct err why = event->err;
@@ -299,6 +308,11 @@ static void on_down(struct session *session, const struct link_event *event)
         why = (struct err){ 0 }; /* the application over there closed it */
     else if (event->type == LINK_FAILED)
         err_wrap(&why, "link with %s", session->remote_id);
+    if (event->type == LINK_FAILED && why.code == ERR_TIMEOUT && is_direct(session))
+        err_advise(&why,
+                   "try again; if that does not help, look for a tunnel (VPN) or mobile network in "
+                   "between: the direct path answers, and packets of 1200 bytes must get "
+                   "through, an MTU of 1280");
     session_over(session, &why);
 }
 

@@ -418,6 +418,19 @@ class Lab:
             self.address_box(side)
             self.flush(side)
 
+    def narrow(self, side, mtu, says=False):
+        """The cable of a side's box takes packets of `mtu` bytes at most (1500: all again), as behind a tunnel. Larger ones vanish, and nobody is told, unless
+        `says`. TCP is helped, as such boxes do."""
+        box, near = side + "nat", self.near_box(side)
+        silent = "" if says else ("chain said { type filter hook output priority 0; icmp type destination-unreachable icmp code frag-needed drop; "
+                                  "icmpv6 type packet-too-big drop; }\n")
+        with self.event(side):
+            self.sh(box, f"ip link set wan0 mtu {mtu}")
+            self.sh(near, f"ip link set lan0 mtu {mtu}")
+            for part in {box, near}:
+                self.nft(part, "table inet narrow {}; delete table inet narrow; table inet narrow { chain clamp { type filter hook forward priority mangle; "
+                         f"tcp flags syn tcp option maxseg size set {mtu - 60}; }}\n{silent}}}")
+
     def cut(self, a, b, is_cut=True):
         """Swallows everything between two sites, both ways; nobody is told."""
         for x in (a, b):

@@ -60,6 +60,16 @@ TEST(each_reason_has_its_code)
     CHECK_STR(code(PATH_RELAY, with(&blocked, &none), with(&none, &none), false), "no_answer");
 }
 
+TEST(a_direct_path_that_carries_too_little_is_no_nats_fault)
+{
+    struct why_end nat = with(&port, NULL), narrow = nat;
+
+    narrow.is_narrow = true;
+    CHECK_STR(code(PATH_RELAY, narrow, nat, false), "narrow");
+    CHECK_STR(code(PATH_TURN, nat, narrow, true), "narrow");
+    CHECK_STR(code(PATH_DIRECT, narrow, nat, true), "direct");
+}
+
 TEST(policy_comes_before_all_else)
 {
     struct why_end easy = with(&none, NULL), shy = easy;
