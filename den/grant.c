@@ -238,11 +238,6 @@ static void take_refusal(struct open *open, const struct err *said)
 }
 
 /* Nobody answered no: den has nobody to ask any more. */
-static bool is_cut(const struct rpc_outcome *outcome)
-{
-    return outcome->what == RPC_FAILED && !outcome->uri.len && outcome->err.code != ERR_TIMEOUT;
-}
-
 static void fail_cut(struct open *open)
 {
     struct err why = { 0 };
@@ -265,7 +260,7 @@ static void on_offered(void *user, const struct rpc_outcome *outcome)
         return;
     case RPC_FAILED:
         open->call = 0;
-        if (is_cut(outcome))
+        if (rpc_outcome_is_cut(outcome))
             fail_cut(open);
         else
             take_refusal(open, &outcome->err);
@@ -285,7 +280,7 @@ static void on_installed(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
-    if (is_cut(outcome)) {
+    if (rpc_outcome_is_cut(outcome)) {
         fail_cut(open);
         return;
     }
@@ -462,7 +457,7 @@ static void on_looked(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     open->call = 0;
-    if (is_cut(outcome)) {
+    if (rpc_outcome_is_cut(outcome)) {
         fail_cut(open);
         return;
     }

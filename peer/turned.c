@@ -188,12 +188,6 @@ static void put_off(struct turned *turned)
     turned->n_lost += turned->n_lost < MAX_FAILURES;
 }
 
-/* Nobody answered, because the connection ended. */
-static bool is_lost(const struct rpc_outcome *outcome)
-{
-    return outcome->what == RPC_FAILED && outcome->uri.len == 0 && outcome->err.code != ERR_TIMEOUT;
-}
-
 static void on_credential(void *user, const struct rpc_outcome *outcome)
 {
     struct session *session = user;
@@ -204,7 +198,7 @@ static void on_credential(void *user, const struct rpc_outcome *outcome)
     if (outcome->what == RPC_PROGRESS)
         return;
     turned->call = 0;
-    turned->n_lost = is_lost(outcome) ? turned->n_lost : 0;
+    turned->n_lost = rpc_outcome_is_cut(outcome) ? turned->n_lost : 0;
     if (!turned->next || session->state != SESSION_UP)
         return;
     if (outcome->what != RPC_FAILED) {
@@ -213,7 +207,7 @@ static void on_credential(void *user, const struct rpc_outcome *outcome)
     }
     if (turn.n_servers)
         turn_try_begin(turned->next, &turn);
-    else if (is_lost(outcome))
+    else if (rpc_outcome_is_cut(outcome))
         put_off(turned);
     else
         give_up(turned);

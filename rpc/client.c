@@ -97,6 +97,11 @@ static void call_fail(struct rpc_client *c, struct rpc_client_call *call, const 
     call_end(c, call, &outcome);
 }
 
+bool rpc_outcome_is_cut(const struct rpc_outcome *outcome)
+{
+    return outcome->what == RPC_FAILED && !outcome->uri.len && outcome->err.code != ERR_TIMEOUT;
+}
+
 static void fail_list(struct rpc_client *c, struct list *calls, const struct err *why)
 {
     struct rpc_client_call *call;

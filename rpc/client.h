@@ -18,6 +18,8 @@ struct rpc_outcome { /* of a call */
     struct view
         uri; /* RPC_FAILED: as the ERROR has it; empty when none came: no connection, time is up */
 };
+/* Nobody answered, as there was no connection, or it ended: it is not known whether it was done. Not where the time was up. */
+bool rpc_outcome_is_cut(const struct rpc_outcome *outcome);
 typedef void rpc_on_outcome(void *user, const struct rpc_outcome *outcome);
 
 struct rpc_inv { /* somebody calls us; answer now or later by number */

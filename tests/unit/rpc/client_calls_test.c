@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 struct answer {
-    unsigned n_progress, n_results, n_failures;
+    unsigned n_progress, n_results, n_failures, n_cut;
     uint64_t first; /* of the last payload */
     struct err err;
 };
@@ -19,6 +19,7 @@ static void on_outcome(void *user, const struct rpc_outcome *outcome)
     answer->n_progress += outcome->what == RPC_PROGRESS;
     answer->n_results += outcome->what == RPC_RESULTED;
     answer->n_failures += outcome->what == RPC_FAILED;
+    answer->n_cut += rpc_outcome_is_cut(outcome);
     answer->err = outcome->err;
     if (outcome->what == RPC_FAILED)
         return;
@@ -56,6 +57,7 @@ TEST(calls_bring_results_errors_and_progress)
         CHECK_U64(answer.n_progress, cases[i].n_progress);
         CHECK_U64(answer.n_results, cases[i].n_results);
         CHECK_U64(answer.n_failures, cases[i].n_failures);
+        CHECK_U64(answer.n_cut, 0); /* an error is an answer */
         if (answer.n_results)
             CHECK_U64(answer.first, 42);
         if (answer.n_failures) {
@@ -213,6 +215,7 @@ TEST(a_call_without_an_answer_times_out_and_a_late_one_is_dropped)
     rpc_client_tick(t.client, t.now);
     CHECK_U64(answer.n_failures, 1);
     CHECK_U64(answer.err.code, ERR_TIMEOUT);
+    CHECK_U64(answer.n_cut, 0); /* whoever was called may be at it */
     talk_pump(&t);
     CHECK_U64(talk_count(&t, RPC_CANCEL), 1); /* whoever works on it may stop */
     late.result.request = 1;
@@ -268,6 +271,7 @@ TEST(a_call_without_a_session_fails_at_the_next_tick)
     CHECK(rpc_client_deadline(t.client) <= t.now);
     rpc_client_tick(t.client, t.now);
     CHECK_U64(answer.n_failures, 1);
+    CHECK_U64(answer.n_cut, 1);
     CHECK_U64(answer.err.code, ERR_NETWORK_FAILURE);
     CHECK_STR(answer.err.text, "not connected to the router");
     CHECK_U64(rpc_client_deadline(t.client), NEVER_MS);
@@ -296,6 +300,7 @@ TEST(a_lost_connection_fails_what_waits_even_when_that_calls_again)
     rpc_client_closed(t.client, t.now,
                       &(struct err){ ERR_NETWORK_FAILURE, "the connection was lost" });
     CHECK_U64(answer.n_failures, 1);
+    CHECK_U64(answer.n_cut, 1);
     CHECK_STR(answer.err.text, "the connection was lost");
     CHECK_U64(t.n_down, 1);
     CHECK_U64(again_answer.n_failures, 0);
