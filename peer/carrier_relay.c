@@ -246,29 +246,28 @@ static void disconnect(struct carrier_relay *carrier)
     carrier->conn = NULL;
 }
 
-void carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_host *host)
+static void connect_anew(struct carrier_relay *carrier)
+{
+    disconnect(carrier);
+    carrier->pause = 0;
+    connect_now(carrier);
+}
+
+void carrier_relay_renew(struct carrier_relay *carrier)
+{
+    if (!carrier->is_over && !carrier->is_idle && !carrier->is_held)
+        connect_anew(carrier);
+}
+
+bool carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_host *host)
 {
     if (strcmp(host->host, carrier->config.host.host) == 0 &&
         host->port == carrier->config.host.port)
-        return;
-    disconnect(carrier);
+        return false;
     carrier->config.host = *host;
-    connect_now(carrier);
-}
-
-const struct rpc_join_host *carrier_relay_host(const struct carrier_relay *carrier)
-{
-    return &carrier->config.host;
-}
-
-void carrier_relay_renew(struct carrier_relay *carrier, const struct rpc_join_host *host)
-{
-    if (carrier->is_over || carrier->is_idle || carrier->is_held)
-        return;
-    disconnect(carrier);
-    carrier->config.host = *host;
-    carrier->pause = 0;
-    connect_now(carrier);
+    if (!carrier->is_idle) /* else carrier_relay_open() connects */
+        connect_anew(carrier);
+    return true;
 }
 
 bool carrier_relay_is_stranded(const struct carrier_relay *carrier)

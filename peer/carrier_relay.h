@@ -42,11 +42,10 @@ void carrier_relay_free(struct carrier_relay *carrier);
 OWN_FREEP(carrier_relay, struct carrier_relay)
 void carrier_relay_open(struct carrier_relay *carrier); /* put_opening() will have what it needs */
 /* What it has is dead, or from an address that is gone: another connection, at once. Nothing happens when the relay told us to stay away. */
-void carrier_relay_renew(struct carrier_relay *carrier, const struct rpc_join_host *host);
-const struct rpc_join_host *carrier_relay_host(const struct carrier_relay *carrier);
+void carrier_relay_renew(struct carrier_relay *carrier);
+/* To another place, at once, whatever was said at the one before. False: it is there. */
+bool carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_host *host);
 /* Up, and it has shown that it works. */
 bool carrier_relay_is_alive(const struct carrier_relay *carrier);
 /* It has no connection, or one from another address than the system would use now. */
 bool carrier_relay_is_stranded(const struct carrier_relay *carrier);
-/* Another host; nothing happens when it is the same. */
-void carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_host *host);

@@ -127,26 +127,20 @@ static bool is_dead(const struct session *session)
     return (silent > dead ? silent : dead) >= DEAD_NS;
 }
 
-static bool is_same(const struct rpc_join_host *a, const struct rpc_join_host *b)
-{
-    return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* A relay that the grant names is at one place. The router has several addresses, of which this one may not be reached from here any
- * more, as the machine is in another network: then where it is reached now. */
-static const struct rpc_join_host *other_host(const struct session *session)
+ * more, as the machine is in another network: then where it is reached now. False: it is there. */
+static bool follow_router(struct session *session)
 {
     const struct core *core = session->core;
 
-    return session->g.relay.n || !core->is_up || !core->uplink ? carrier_relay_host(session->relay)
-                                                               : rpc_uplink_host(core->uplink);
+    return !session->g.relay.n && core->is_up && core->uplink &&
+           carrier_relay_move(session->relay, rpc_uplink_host(core->uplink));
 }
 
 static void renew(struct session *session)
 {
-    const struct rpc_join_host host = *other_host(session); /* it may be the carrier's own */
-
-    carrier_relay_renew(session->relay, &host);
+    if (!follow_router(session))
+        carrier_relay_renew(session->relay);
 }
 
 void relayed_look(struct session *session)
@@ -179,9 +173,8 @@ void relayed_moved(struct session *session)
 void relayed_up(struct session *session)
 {
     if (session->relay && !session->is_relay_over && session->state == SESSION_UP &&
-        !carrier_relay_is_alive(session->relay) &&
-        !is_same(other_host(session), carrier_relay_host(session->relay)))
-        renew(session);
+        !carrier_relay_is_alive(session->relay))
+        follow_router(session);
 }
 
 void relayed_end(struct session *session)
