@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from drill import Drill
 from fakeden import FakeDen, HungUp, attacks, u64, now
 from hardening import weak_spots
-from network import Failed, run
+from network import run, signer_of
 
 drill = Drill("R23", "den's process is taken over, or its signer's")
 TRIES = 2000
@@ -26,16 +26,6 @@ TRIES = 2000
 def status(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
-
-
-def signer_of(net):
-    """The child of den that signs."""
-    with open(f"/proc/{net.den.process.pid}/task/{net.den.process.pid}/children", encoding="ascii") as f:
-        for pid in map(int, f.read().split()):
-            with open(f"/proc/{pid}/comm", encoding="ascii") as comm:
-                if comm.read().startswith("warren-den-sign"):
-                    return pid
-    raise Failed("den has no signer")
 
 
 def secret_of(path):
@@ -76,7 +66,7 @@ drill.require("PIE, RELRO, NOW, stack protector, FORTIFY, CET, no executable sta
 
 with drill.network() as net:
     # ---- its sandbox, from outside ---------------------------------------------------------------------------------------------------
-    pid = signer_of(net)
+    pid = signer_of(net.den.process.pid)
     ready = net.den.wait_line(net.den.err, r"event=signer\.ready")
     drill.say(ready.split("event=", 1)[1])
     facts = status(pid)
@@ -125,7 +115,7 @@ with drill.network(make=False) as net:
     slowest = 0
     for _ in range(3):
         seen, began = len(net.den.err), time.monotonic()
-        os.kill(signer_of(net), signal.SIGUSR1)  # it calls socket(AF_INET)
+        os.kill(signer_of(net.den.process.pid), signal.SIGUSR1)  # it calls socket(AF_INET)
         line = net.den.wait_line(net.den.err, r"event=signer\.lost", seen)
         slowest = max(slowest, time.monotonic() - began)
         drill.require("a network call kills the signer", "SIGSYS" in line, line.split("event=", 1)[1])

@@ -9,7 +9,7 @@ import sqlite3
 import time
 
 import tap
-from network import Failed, run
+from network import Failed, run, signer_of
 
 
 class Talk:
@@ -58,11 +58,6 @@ def ends_at_both(talk, why):
         end.wait_line(end.err, "the network ended this session: " + re.escape(why))
 
 
-def signer_of(net):
-    with open(f"/proc/{net.den.process.pid}/task/{net.den.process.pid}/children", encoding="ascii") as f:
-        return int(f.read().split()[0])
-
-
 @tap.test
 def who_hung_up_while_den_was_away_tells_it_when_it_is_back(net):
     talk = Talk(net)
@@ -102,7 +97,7 @@ def what_an_administrator_ended_while_the_ends_were_away_ends_when_they_are_back
 @tap.test
 def what_was_ended_while_the_signer_hung_ends_when_it_answers(net):
     talk = Talk(net)
-    signer = signer_of(net)
+    signer = signer_of(net.den.process.pid)
     os.kill(signer, signal.SIGSTOP)
     try:
         den(net, "session", "close", talk.sid, "--reason", "the signer hung")

@@ -17,17 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import crash  # noqa: E402
 import tap
 from netsign import Netsign, fields_of
-from network import PATIENCE, Failed, free_port, run
-
-
-def signer_of(pid):
-    """The child of that den."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        for child in f.read().split():
-            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
-                if comm.read().startswith("warren-den-sign"):
-                    return int(child)
-    raise Failed("den has no signer")
+from network import PATIENCE, Failed, free_port, run, signer_of
 
 
 def den(net, *words, wanted=0):

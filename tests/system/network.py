@@ -165,6 +165,16 @@ def fast(build, rate, ahead=0):
 kept_ports = []  # for as long as this test runs
 
 
+def signer_of(pid):
+    """The child of that den which signs."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        for child in f.read().split():
+            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                if comm.read().startswith("warren-den-sign"):
+                    return int(child)
+    raise Failed("den has no signer")
+
+
 def free_port():
     """Below those that the system gives to clients: what connects meanwhile does not take it. No other test that runs meanwhile is given it, nor this
     one again."""

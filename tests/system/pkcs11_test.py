@@ -13,7 +13,7 @@ import urllib.request
 
 import tap
 from answers import on_terminal, pipes
-from network import PATIENCE, Failed, free_port, run
+from network import PATIENCE, Failed, free_port, run, signer_of
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN, SO_PIN = "246813579864", "975312468975"  # also a passphrase, of twelve
@@ -61,11 +61,6 @@ def start_den(net, pin=PIN, online=True, prefix=()):
         net.den = den
         den.wait_line(den.err, r"event=online")
     return den
-
-
-def signer_of(den):
-    with open(f"/proc/{den.process.pid}/task/{den.process.pid}/children", encoding="ascii") as f:
-        return int(f.read().split()[0])
 
 
 def token_folders(net):
@@ -163,7 +158,7 @@ def the_signer_is_locked_in_with_the_token_alone(net):
 
 @test
 def the_pin_is_nowhere(net):
-    pids = [net.den.process.pid, signer_of(net.den)]
+    pids = [net.den.process.pid, signer_of(net.den.process.pid)]
     for pid in pids:
         for name in ("cmdline", "environ"):
             tap.check(PIN.encode() not in read(f"/proc/{pid}/{name}"), f"{name} of {pid}")
@@ -190,7 +185,7 @@ def health(net):
 
 @test
 def a_token_that_goes_away_stops_signing_and_comes_back(net):
-    seen, pids = len(net.den.err), (net.den.process.pid, signer_of(net.den))
+    seen, pids = len(net.den.err), (net.den.process.pid, signer_of(net.den.process.pid))
     os.rename(net.path("tokens"), net.path("tokens.away"))
     carol = net.start("carol", net.warren("carol", "join"))
     carol.write(net.token() + "\n")
@@ -204,7 +199,7 @@ def a_token_that_goes_away_stops_signing_and_comes_back(net):
     os.rename(net.path("tokens.away"), net.path("tokens"))
     net.den.wait_line(net.den.err, r"event=signer\.token\.back token=warren", seen)
     tap.check(carol.wait() == 0, "\n".join(carol.err))
-    tap.check(pids == (net.den.process.pid, signer_of(net.den)), "it was another process")
+    tap.check(pids == (net.den.process.pid, signer_of(net.den.process.pid)), "it was another process")
     net.join("dave")
     tap.check(health(net)[0] == 200, health(net))
 
@@ -417,7 +412,7 @@ def a_passphrase_is_for_the_keys_in_files(net):
 
 @test
 def a_signer_that_ends_takes_den_along(net):
-    os.kill(signer_of(net.den), signal.SIGKILL)
+    os.kill(signer_of(net.den.process.pid), signal.SIGKILL)
     tap.check(net.den.wait() == 1, "den went on")
     tap.check_in("its keys are in a token with a PIN", "\n".join(net.den.err))
 
@@ -432,7 +427,7 @@ def it_has_no_network_with_a_token_either(net):
     den = net.start("warren-den", [os.path.join(folder, "warren-den"), "run", "--config", config(net), "--pin-fd", str(fd)], pass_fds=[fd])
     os.close(fd)
     den.wait_line(den.err, r"event=online")
-    os.kill(signer_of(den), signal.SIGUSR1)
+    os.kill(signer_of(den.process.pid), signal.SIGUSR1)
     tap.check_in("SIGSYS", den.wait_line(den.err, r"event=signer\.lost"))
     den.wait()
 

@@ -14,7 +14,7 @@ import tap
 from fakeden import FakeDen, attacks
 from hardening import weak_spots
 from nacl.signing import SigningKey
-from network import ROOT, Failed, run
+from network import ROOT, run, signer_of
 
 
 def config(net):
@@ -38,16 +38,6 @@ def taken(net, peer_id):
     outcome = fake.claim(peer_id, bytes(SigningKey.generate().verify_key))
     fake.close()
     return outcome == 1
-
-
-def signer_of(pid):
-    """The child of that den."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        for child in f.read().split():
-            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
-                if comm.read().startswith("warren-den-sign"):
-                    return int(child)
-    raise Failed("den has no signer")
 
 
 @tap.test

@@ -260,3 +260,32 @@ TEST(closing_what_still_rings_answers_its_caller)
     CHECK(world_pending(s.w, "network.grant.remove") != NULL);
     check_told(&s, "canceled");
 }
+
+TEST(that_den_was_stopped_or_lost_the_router_is_not_said_of_the_callee)
+{
+    SCENE(s);
+    struct store_session session;
+    enum store_found found;
+    struct err err;
+
+    for (size_t i = 0; i < 2; i++) {
+        DIAL(dial, s.w, s.alice, s.bob->id);
+        uint64_t inv;
+        struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
+        if (!call)
+            return;
+        if (i == 1)
+            den_core_leave(s.w->core);
+        world_cut(call);
+        CHECK_OK(store_session_find(s.w->store, VIEW_ARR(dial.sid), &found, &session, &err), err);
+        CHECK_STR(session.reason, "closed");
+        CHECK_U64(world_audited(s.w, "what=session.failed",
+                                i ? "cause=den was stopped" : "cause=the router went away"),
+                  1);
+        CHECK_U64(world_audited(s.w, "what=session.failed", "not_reachable"), 0);
+        struct world_call *removal = world_pending(s.w, "network.grant.remove");
+        struct buf none = { 0 };
+        if (CHECK(removal))
+            world_result(removal, &none);
+    }
+}

@@ -766,31 +766,6 @@ TEST(the_callee_says_no_or_nothing)
     }
 }
 
-TEST(that_den_was_stopped_or_lost_the_router_is_not_said_of_the_callee)
-{
-    SCENE(s);
-
-    for (size_t i = 0; i < 2; i++) {
-        DIAL(dial, s.w, s.alice, s.bob->id);
-        uint64_t inv;
-        struct world_call *call = scene_ring(s.w, &dial, s.bob, &inv);
-        if (!call)
-            return;
-        if (i == 1)
-            den_core_leave(s.w->core);
-        world_cut(call);
-        check_reason(s.w, dial.sid, "closed");
-        CHECK_U64(world_audited(s.w, "what=session.failed",
-                                i ? "cause=den was stopped" : "cause=the router went away"),
-                  1);
-        CHECK_U64(world_audited(s.w, "what=session.failed", "not_reachable"), 0);
-        struct world_call *removal = world_pending(s.w, "network.grant.remove");
-        struct buf none = { 0 };
-        if (CHECK(removal))
-            world_result(removal, &none);
-    }
-}
-
 TEST(den_that_ends_with_open_dials_forgets_them)
 {
     SCENE(s);
