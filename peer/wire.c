@@ -309,10 +309,8 @@ static void on_down(struct session *session, const struct link_event *event)
     else if (event->type == LINK_FAILED)
         err_wrap(&why, "link with %s", session->remote_id);
     if (event->type == LINK_FAILED && why.code == ERR_TIMEOUT && is_direct(session))
-        err_advise(&why,
-                   "try again; if that does not help, look for a tunnel (VPN) or mobile network in "
-                   "between: the direct path answers, and packets of 1200 bytes must get "
-                   "through, an MTU of 1280");
+        err_advise(&why, "the direct path answers: make sure that tunnels (VPN) and mobile "
+                         "networks in between have an MTU of 1280 at least");
     session_over(session, &why);
 }
 
