@@ -110,6 +110,8 @@ struct core {
     bool has_rekey_file;           /* STATE_REKEY was there when we began */
     bool has_pending_rekey;        /* STATE_REKEY is there, with a key that den may not have yet */
     bool wants_rekey;              /* the application asked for it */
+    struct trial *trial;           /* trial.c: the next key is tried; NULL: it is not */
+    bool has_tried;                /* that came to nothing: others were told */
     uint64_t rekey_no;             /* how often our key was replaced, as den said */
     bool may_be_unsigned;          /* a token gave us this ID: it may have been another key's */
     size_t n_final;                /* routers in a row that refused us for good */
@@ -223,6 +225,7 @@ void join_end(struct core *core);
 /* The chain of the router, or of a relay, at `host`. */
 bool join_judge_router(struct core *core, const char *host, const struct view *chain, size_t n,
                        struct err *err);
+void join_tell_offline(struct core *core, const struct err *why, uint64_t pause_ms);
 bool join_load(struct core *core, struct err *err); /* the admission from the state folder */
 
 /* ---- stun.c ---- */
@@ -351,14 +354,25 @@ bool name_check(const struct core *core, struct view bytes, struct view sig, con
 /* The application is told when the name meant another ID the last time: known_names.c. */
 void known_name(struct core *core, const char *name, const char *id);
 
+/* ---- trial.c ---- */
+/* A router says that our key was revoked: whether den takes the next one is found out. False: there is none. */
+bool trial_begin(struct core *core);
+void trial_end(struct core *core); /* not from inside its callbacks */
+
 /* ---- rekey.c ---- */
 /* A new identity key, signed by the old one; the outcome is an event. */
 void rekey_start(struct core *core);
 /* What an administrator ordered, and what was under way when this program ended. */
 bool rekey_is_needed(const struct core *core);
 void rekey_go_on(struct core *core);
-/* den no longer takes the key that we have: the one that was under way is the one now. */
+/* den signed that it no longer takes the key that we have: the one that was under way is the one now. */
 bool rekey_take_over(struct core *core);
+/* The one that is under way; NULL: none. The caller frees it. */
+struct key *rekey_next(const struct core *core);
+/* den admitted that one. */
+bool rekey_admitted(struct core *core, struct view admission, struct view sig, struct err *err);
+/* It can never be ours. */
+void rekey_drop(struct core *core);
 /* What STATE_REKEY says: whether it is still to be done, or this machine's key is its key already. */
 void rekey_load(struct core *core);
 /* The key that we have is the one before: no connection is made with it any more. */

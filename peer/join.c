@@ -374,6 +374,20 @@ static void keep_why(struct core *core, const struct err *why)
     core->offline_at = now;
 }
 
+void join_tell_offline(struct core *core, const struct err *why, uint64_t pause_ms)
+{
+    struct hub_event *event = hub_event_new(PEER_EVENT_OFFLINE);
+
+    hub_error(why, &event->event.error);
+    event->event.pause_ms = pause_ms;
+    hub_put(core->hub, event);
+    lan_settle(core);
+    if (!core->was_ready && lan_is_possible(core)) { /* to dial and to be dialled on this network */
+        core->was_ready = true;
+        core_event(core, PEER_EVENT_JOINED);
+    }
+}
+
 static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
 {
     struct core *core = user;
@@ -388,8 +402,8 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
         tell_waiting(core, why, pause_ms);
         return;
     }
-    if (why->code == ERR_REVOKED && rekey_take_over(core))
-        return;
+    if (why->code == ERR_REVOKED && trial_begin(core) && !core->has_tried)
+        return; /* trial.c says what comes of it */
     core->n_final = is_final(core, why->code) ? core->n_final + 1 : 0;
     if (core->n_final >= core->join.n_hosts) { /* not one of the routers would do */
         struct err err = *why;
@@ -399,15 +413,7 @@ static void on_retry(void *user, const struct err *why, uint64_t pause_ms)
         return;
     }
 
-    struct hub_event *event = hub_event_new(PEER_EVENT_OFFLINE);
-    hub_error(why, &event->event.error);
-    event->event.pause_ms = pause_ms;
-    hub_put(core->hub, event);
-    lan_settle(core);
-    if (!core->was_ready && lan_is_possible(core)) { /* to dial and to be dialled on this network */
-        core->was_ready = true;
-        core_event(core, PEER_EVENT_JOINED);
-    }
+    join_tell_offline(core, why, pause_ms);
 }
 
 static void on_trust(void *user)
@@ -457,6 +463,7 @@ void join_end(struct core *core)
     core->is_up = false;
     if (core->client)
         talk_end_all(core);
+    trial_end(core);
     core->client = NULL;
     rpc_uplink_free(core->uplink);
     core->uplink = NULL;

@@ -277,6 +277,36 @@ void rekey_start(struct core *core)
     core_flush_soon(core);
 }
 
+struct key *rekey_next(const struct core *core)
+{
+    _cleanup_(pending_deinit) struct pending p = { 0 };
+    struct err unused;
+
+    return core->has_pending_rekey && read_pending(core, &p, &unused) ? key_from_seed(p.seed)
+                                                                      : NULL;
+}
+
+bool rekey_admitted(struct core *core, struct view admission, struct view sig, struct err *err)
+{
+    _cleanup_(pending_deinit) struct pending p = { 0 };
+    _buf_ bytes = { 0 };
+
+    state_put_signed(&bytes, admission, sig);
+    if (!read_pending(core, &p, err) || !settle(core, &p, buf_view(&bytes), err))
+        return false;
+    tell(core);
+    rekey_stop(core);
+    return true;
+}
+
+void rekey_drop(struct core *core)
+{
+    struct err ignored; /* then it is dropped the next time */
+
+    core->has_pending_rekey = false;
+    state_remove(core->state, STATE_REKEY, &ignored);
+}
+
 bool rekey_take_over(struct core *core)
 {
     _cleanup_(pending_deinit) struct pending p = { 0 };

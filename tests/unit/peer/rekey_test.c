@@ -2,6 +2,8 @@
 /* The next identity key: on disk before den hears of it, used when den has taken it, and whoever is interrupted goes on. */
 #include "tests/unit/peer/core_world.h"
 
+#include <stdio.h>
+
 struct statement { /* as it went to den */
     struct buf bytes, sig, new_sig;
     struct rpc_rekey k;
@@ -319,6 +321,167 @@ TEST(where_den_has_it_already_it_is_taken_over)
     CHECK(s.core->has_failed); /* nothing more is begun with the key before */
     open_again(&s);
     go_on_to_the_end(&s, k.k.new_pk);
+}
+
+/* ---- what a router says ---- */
+
+enum { MAX_UPLINKS = 8 };
+static struct rpc_uplink_config
+    uplinks[MAX_UPLINKS]; /* that were begun; the first is the machine's own */
+static size_t n_uplinks, n_freed;
+
+bool __wrap_rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink,
+                           struct err *err);
+void __wrap_rpc_uplink_free(struct rpc_uplink *uplink);
+void __wrap_rpc_uplink_flush(struct rpc_uplink *uplink);
+struct rpc_client *__wrap_rpc_uplink_client(struct rpc_uplink *uplink);
+
+bool __wrap_rpc_uplink_new(const struct rpc_uplink_config *config, struct rpc_uplink **ret_uplink,
+                           _unused_ struct err *err)
+{
+    if (!CHECK(n_uplinks < MAX_UPLINKS))
+        return false;
+    uplinks[n_uplinks++] = *config;
+    *ret_uplink = (struct rpc_uplink *)(void *)uplinks;
+    return true;
+}
+
+void __wrap_rpc_uplink_free(struct rpc_uplink *uplink)
+{
+    n_freed += uplink != NULL;
+}
+
+void __wrap_rpc_uplink_flush(_unused_ struct rpc_uplink *uplink)
+{
+}
+
+struct rpc_client *__wrap_rpc_uplink_client(_unused_ struct rpc_uplink *uplink)
+{
+    return NULL;
+}
+
+static bool is_tried(void *user)
+{
+    const struct core *core = user;
+
+    return !core->trial;
+}
+
+/* One of them ends: with that, and no signature. */
+static void refuse(size_t at, enum err_code code)
+{
+    struct err why = { 0 };
+
+    err_set(&why, code, "says a router");
+    uplinks[at].on_retry(uplinks[at].client.user, &why, 60000);
+}
+
+/* den's admission of the next key, for what the newest uplink enrolled with. */
+static bool admit_next(const struct core_world *s, const char *id, struct err *err)
+{
+    const struct rpc_client_config *client = &uplinks[n_uplinks - 1].client;
+    uint8_t hash[HASH_SIZE], sig[SIG_SIZE];
+    _buf_ extra = { 0 }, bytes = { 0 };
+    struct view enrol;
+    struct rpc_fields f;
+
+    if (!client->credentials(client->user, &extra, err) ||
+        !rpc_map_get(buf_view(&extra), "enrol", &enrol))
+        return false;
+    rpc_fields_open(&f, enrol);
+    hash_sha256(rpc_fields_bin(&f, "E", RPC_MAX_STATEMENT), hash);
+    const struct rpc_admission a = {
+        .netid = VIEW_ARR(s->w.root.hash),
+        .network = VIEW_LIT("corp.example"),
+        .id = view_text(id),
+        .client_pk = key_public_view(client->key),
+        .role = VIEW_LIT("peer"),
+        .adm_no = 4,
+        .issued_at = core_now(s->core),
+        .not_after = core_now(s->core) + DAY_MS,
+        .enrol_hash = VIEW_ARR(hash),
+    };
+    rpc_statement_sign(RPC_W_ADMISSION, &a, s->w.den, &bytes, sig);
+    return client->admitted(client->user, buf_view(&bytes), VIEW_ARR(sig), &a, err);
+}
+
+/* Its next key waits for den's answer, and a router says that the one before was revoked. */
+static void hear_revoked(struct core_world *s, struct statement *k)
+{
+    struct err err;
+
+    n_uplinks = n_freed = 0;
+    store_admission(s, key_public_view(s->core->key));
+    begin(s, k);
+    core_world_refuse(ERR_NETWORK_FAILURE);
+    core_world_event(s, PEER_EVENT_REKEYED);
+    s->core->is_joined = true;
+    s->core->join.n_hosts = 1;
+    snprintf(s->core->join.network, sizeof(s->core->join.network), "corp.example");
+    CHECK_OK(join_begin(s->core, &err), err);
+    refuse(0, ERR_REVOKED);
+    CHECK_U64(n_uplinks, 2);
+    CHECK_VIEW(key_public_view(uplinks[1].client.key), k->k.new_pk);
+}
+
+static void check_keeps(const struct core_world *s, struct view pk)
+{
+    _cleanup_(key_freep) struct key *now = key_on_disk(s);
+
+    CHECK_VIEW(key_public_view(now), pk);
+    CHECK(!s->core->has_failed);
+}
+
+TEST(no_router_takes_the_key_away_by_its_word)
+{
+    CORE_WORLD(s, "word");
+    _statement_ k = { 0 };
+
+    hear_revoked(&s, &k);
+    check_keeps(&s, k.k.old_pk);
+    CHECK(!core_world_event(&s, PEER_EVENT_OFFLINE) && !core_world_last()); /* not yet */
+    refuse(1, ERR_PENDING);
+    CHECK_STR(core_world_event(&s, PEER_EVENT_OFFLINE), "says a router");
+    loop_drain(s.core->loop, is_tried, s.core, 1000);
+    CHECK_U64(n_freed, 1);
+    refuse(0, ERR_REVOKED); /* it is tried again, and nobody waits for it */
+    CHECK_STR(core_world_event(&s, PEER_EVENT_OFFLINE), "says a router");
+    CHECK_U64(n_uplinks, 3);
+    check_keeps(&s, k.k.old_pk);
+    CHECK(s.core->has_pending_rekey && has_file(&s, STATE_REKEY));
+    join_end(s.core);
+    CHECK_U64(n_freed, 3);
+}
+
+TEST(den_s_admission_of_the_next_key_makes_it_the_key)
+{
+    CORE_WORLD(s, "tried");
+    _statement_ k = { 0 };
+    struct err err;
+
+    hear_revoked(&s, &k);
+    CHECK(!admit_next(&s, WORLD_A, &err) && err.code == ERR_CLOSED); /* this peer is over */
+    CHECK_STR(core_world_event(&s, PEER_EVENT_REKEYED), "");
+    CHECK(s.core->has_failed && !has_file(&s, STATE_REKEY));
+    join_end(s.core);
+    open_again(&s);
+    CHECK_VIEW(key_public_view(s.core->key), k.k.new_pk);
+    CHECK(s.core->admission.len != 0);
+}
+
+TEST(a_next_key_that_has_another_id_is_given_up)
+{
+    CORE_WORLD(s, "elsewhere");
+    _statement_ k = { 0 };
+    struct err err;
+
+    hear_revoked(&s, &k);
+    CHECK(!admit_next(&s, WORLD_B, &err) && err.code == ERR_BAD_STATEMENT);
+    check_keeps(&s, k.k.old_pk);
+    CHECK(!s.core->has_pending_rekey && !has_file(&s, STATE_REKEY));
+    join_end(s.core);
+    open_again(&s);
+    CHECK(s.core->admission.len != 0);
 }
 
 /* The ends of it: den's answer came; it was lost. */
