@@ -70,6 +70,11 @@ bool close_find_session(struct den_core *core, struct view sid, const char *id,
     return true;
 }
 
+static bool is_end(const struct store_session *session, const char *by)
+{
+    return strcmp(by, session->a_id) == 0 || strcmp(by, session->b_id) == 0;
+}
+
 static bool close_now(struct den_core *core, const struct store_session *session, const char *by,
                       struct view source, struct view reason, struct err *err)
 {
@@ -94,8 +99,7 @@ static bool close_now(struct den_core *core, const struct store_session *session
         return false;
     log_event(LOG_INFO, "session.closed", "sid=%s by=%s reason=%s", sid, by, log_quote(reason));
     open_remove_grant(core, VIEW_ARR(session->sid));
-    if (strcmp(by, session->a_id) == 0 ||
-        strcmp(by, session->b_id) == 0) /* closes its link itself */
+    if (is_end(session, by)) /* closes its link itself */
         open_tell(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason, NULL);
     else
         untold_keep(core, VIEW_ARR(session->sid), session->a_id, session->b_id, reason);
@@ -119,7 +123,10 @@ static bool close_it(struct den_core *core, const struct store_session *session,
 
     if (open) { /* still ringing: its caller gets an answer too */
         err_set(&canceled, ERR_CANCELED, "closed before it was answered");
-        open_fail(open, "closed", &canceled);
+        if (is_end(session, by))
+            open_fail(open, "closed", &canceled);
+        else
+            open_close(open, &canceled, reason);
         return true;
     }
     if (!store_is_open_state(session->state))

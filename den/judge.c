@@ -107,7 +107,7 @@ static bool end_ringing(struct den_core *core, const struct live_facts *facts, c
         if (!open->is_granted || !view_eq(open->d.sid, VIEW_ARR(facts->sid)))
             continue;
         err_set(&why, ERR_CANCELED, "%s", reason);
-        open_fail(open, "closed", &why);
+        open_close(open, &why, view_text(reason));
         return true;
     }
     return false;

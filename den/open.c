@@ -122,7 +122,7 @@ static void record_failure(struct open *open, const char *state, const struct er
     live_doom(open->core, open->d.sid);
 }
 
-void open_fail(struct open *open, const char *state, const struct err *why)
+static void record_end(struct open *open, const char *state, const struct err *why)
 {
     if (open->is_granted)
         record_failure(open, state, why);
@@ -133,9 +133,22 @@ void open_fail(struct open *open, const char *state, const struct err *why)
         open_remove_grant(open->core, open->d.sid);
     core_refuse(open->core, open->inv,
                 why); /* before its caller hears that it is closed: here is why */
+}
+
+void open_fail(struct open *open, const char *state, const struct err *why)
+{
+    record_end(open, state, why);
     if (open->is_granted && (why->code == ERR_TIMEOUT || why->code == ERR_CANCELED))
         open_tell(open->core, open->d.sid, open->a.id, open->b.id,
                   view_text(err_code_name(why->code)), NULL);
+    open_free(open);
+}
+
+void open_close(struct open *open, const struct err *why, struct view reason)
+{
+    record_end(open, "closed", why);
+    if (open->is_granted)
+        untold_keep(open->core, open->d.sid, open->a.id, open->b.id, reason);
     open_free(open);
 }
 

@@ -57,6 +57,8 @@ OWN_FREEP(open, struct open)
 /* Refuses the dial and frees it. Once it was granted, that is undone at the router and recorded
  * as `state`, and the callee, who may still be asking somebody, is told. */
 void open_fail(struct open *open, const char *state, const struct err *why);
+/* It was closed by policy or an administrator: both ends hear `reason`, which den signs. */
+void open_close(struct open *open, const struct err *why, struct view reason);
 
 /* The stamp, and room; then, behind the signature by the recorded key, all that the dial says: PROCEDURES.md has the order. */
 bool dial_take(struct open *open, const struct rpc_inv *inv, struct view bytes, struct view sig,

@@ -176,6 +176,23 @@ def a_kept_version_that_was_changed_is_not_believed(net):
     net.start_den()
 
 
+@tap.test
+def an_administrator_is_not_shown_a_changed_one_either(net):
+    ask = [net.program("warren-den"), "ask", "den.policy.show", "{}", "--config", net.path("den/den.conf")]
+    number = json.loads(run(ask).stdout)["number"]
+    db = sqlite3.connect(net.path("den/den.db"))
+    kept, = db.execute("SELECT bytes FROM blob WHERE name = ?", (f"policy/{number}",)).fetchone()
+    with db:
+        db.execute("UPDATE blob SET bytes = ? WHERE name = ?", (kept + b"# harmless\n", f"policy/{number}"))
+    said = run(ask, wanted=None)
+    with db:
+        db.execute("UPDATE blob SET bytes = ? WHERE name = ?", (kept, f"policy/{number}"))
+    db.close()
+    tap.check(said.returncode != 0 and "harmless" not in said.stdout, said.stdout)
+    tap.check_in("was changed where it is kept", "\n".join(net.den.err) + said.stderr)
+    run(ask)
+
+
 def check_ended(net, alice, bob, why):
     for process in (alice, bob):
         process.wait_line(process.err, f"the network ended this session: {why}")
@@ -205,6 +222,33 @@ def a_tightened_policy_ends_live_sessions(net):
     check_ended(net, alice, bob, "policy does not allow it any more")
     bob.wait_line(bob.err, "waiting for the next call")
     bob.stop()
+
+
+@tap.test
+def who_is_asked_hears_why_it_rings_no_longer(net):
+    put(net, ANYBODY)
+    reload(net, r"event=policy\.loaded")
+    run(net.warren("bob", "consent", "ask"))
+    bob = net.wait_chat("bob")
+    for why, end in (("policy does not allow it any more", lambda: (put(net, ANYBODY.replace("[chat]", "[file]")), reload(net, r"event=policy\.loaded"))),
+                     ("lunch", lambda: run([net.program("warren-den"), "session", "close", session(net), "--reason", "lunch", "--config", net.path("den/den.conf")]))):
+        put(net, ANYBODY)
+        reload(net, r"event=policy\.loaded")
+        seen, alice = len(bob.err), net.dial_chat("alice", "bob")
+        alice.wait_line(alice.err, "ringing")
+        bob.wait_err(r"calls \(its ID is proved\)")
+        end()
+        bob.wait_line(bob.err, f"the network ended this session: {why}", seen)
+        bob.wait_line(bob.err, "waiting for the next call", seen)
+        tap.check(not any("gave up" in line for line in bob.err[seen:]), "\n".join(bob.err[seen:]))
+        tap.check(alice.wait() == 1, "alice's exit status")
+    bob.stop()
+    run(net.warren("bob", "consent", "none"))
+
+
+def session(net):
+    found = run([net.program("warren-den"), "session", "list", "--open", "--json", "--config", net.path("den/den.conf")]).stdout
+    return json.loads(found)[0]["sid"]
 
 
 @tap.test
