@@ -413,7 +413,8 @@ bool admin_policy_show(const struct admin *a, struct buf *to, struct err *err)
     uint64_t no, at = 0;
 
     if (!store_number_get(a->store, "policy_no", &no, err) ||
-        !policy_kept_find(a->store, no, &found, &at, &text, err))
+        !policy_kept_find(a->store, no, &found, &at, &text, err) ||
+        !policy_kept_check(a->store, no, at, buf_view(&text), err))
         return false;
     hash_sha256(buf_view(&text), hash);
     admin_number(&o, "number", no);
