@@ -128,6 +128,36 @@ static void print_verbs(FILE *out)
         print_verb(out, &verbs[i]);
 }
 
+/* "a b? c!" as an array of its words without their marks. */
+static void put_words(FILE *out, const char *words)
+{
+    char word[32];
+
+    fputc('[', out);
+    for (const char *at = words; *at; at += strcspn(at, " "), at += *at == ' ') {
+        snprintf(word, sizeof(word), "%.*s", (int)strcspn(at, " ?!"), at);
+        fputs(at == words ? "" : ", ", out);
+        cli_json_text(out, word);
+    }
+    fputc(']', out);
+}
+
+static void print_verbs_json(FILE *out)
+{
+    for (size_t i = 0; i < N_VERBS; i++) {
+        const struct verb *v = &verbs[i];
+        fprintf(out, "%s{\"verb\": \"%s%s%s\", \"arguments\": ", i ? ", " : "[", v->first,
+                v->second ? " " : "", v->second ? v->second : "");
+        put_words(out, v->arguments);
+        fputs(", \"options\": ", out);
+        put_words(out, v->options);
+        fputs(", \"help\": ", out);
+        cli_json_text(out, v->help);
+        fputc('}', out);
+    }
+    fputs("]\n", out);
+}
+
 static bool has_word(const char *words, const char *word, bool *ret_is_flag)
 {
     size_t len = strlen(word);
@@ -706,7 +736,10 @@ int cli_admin(struct cli *cli, int argc, char **argv)
     int used = 0, status;
 
     if (argc > 1 && (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)) {
-        print_verbs(stdout);
+        if (cli_speaks_json())
+            print_verbs_json(stdout);
+        else
+            print_verbs(stdout);
         return 0;
     }
     o.verb = find_verb(argc - 1, argv + 1, &used);

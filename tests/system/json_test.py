@@ -65,6 +65,8 @@ def each_verb_of_admin_that_lists_or_shows(net):
     for words in ("status", "peer list", "name list", "token list", "waiting list", "cert list", "session list", "session list --open", "policy show",
                   "router list", "rollover status", "audit list", "audit export", "audit head", "audit verify", f"peer get {net.ids['alice']}"):
         good(admin(net, words))
+    verbs = {verb["verb"]: verb for verb in good(admin(net, "help"))[0]}
+    tap.check(verbs["peer groups"]["arguments"] == ["id", "groups"] and verbs["peer groups"]["help"], f"{verbs}")
     serial = good(admin(net, "cert list"))[0][0]["serial"]
     good(admin(net, f"cert show {serial}"))
 
