@@ -19,7 +19,8 @@ struct carrier_relay {
     struct path *path;
     struct carrier_relay_config config;
     char *server_name;
-    struct rpc_ws_conn *conn; /* NULL: waiting for the next try */
+    struct rpc_join_host others[RPC_JOIN_HOSTS]; /* of the newest try */
+    struct rpc_ws_conn *conn;                    /* NULL: waiting for the next try */
     struct rpc_ws_timer *timer;
     uint64_t pause;
     uint8_t greeting[GREETING];
@@ -182,6 +183,24 @@ static void try_later(struct carrier_relay *carrier, uint64_t pause, const struc
     tell(carrier, CARRIER_RELAY_TRYING, why);
 }
 
+static bool is_at(const struct rpc_join_host *a, const struct rpc_join_host *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* The host does not take us: the one after it, if there are several. */
+static void pass_on(struct carrier_relay *carrier)
+{
+    const struct carrier_relay_config *config = &carrier->config;
+    size_t at = 0;
+
+    while (at < config->n_others && !is_at(&config->others[at], &config->host))
+        at++;
+    if (config->n_others)
+        carrier->config.host =
+            config->others[at < config->n_others ? (at + 1) % config->n_others : 0];
+}
+
 static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *why)
 {
     struct carrier_relay *carrier = user;
@@ -190,6 +209,8 @@ static void on_closed(void *user, struct rpc_ws_conn *conn, const struct err *wh
     if (!carrier)
         return;
     had_opened = carrier->has_opened;
+    if (!carrier->has_greeting && rpc_ws_close_code(conn) == 0)
+        pass_on(carrier);
     carrier->conn = NULL;
     carrier->has_greeting = carrier->has_opened = false;
     go_down(carrier);
@@ -214,13 +235,40 @@ static void on_opened(void *user, struct rpc_ws_conn *conn)
     (void)conn;
 }
 
+/* The host was silent, and another one answers. */
+static void on_moved(void *user, size_t which)
+{
+    struct carrier_relay *carrier = user;
+
+    if (carrier)
+        carrier->config.host = carrier->others[which];
+}
+
+static size_t put_others(struct carrier_relay *carrier, struct rpc_ws_place to[RPC_JOIN_HOSTS])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < carrier->config.n_others; i++) {
+        if (is_at(&carrier->config.others[i], &carrier->config.host))
+            continue;
+        carrier->others[n] = carrier->config.others[i];
+        to[n] = (struct rpc_ws_place){ carrier->others[n].host, carrier->others[n].port };
+        n++;
+    }
+    return n;
+}
+
 static void connect_now(void *user)
 {
     static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
     struct carrier_relay *carrier = user;
+    struct rpc_ws_place others[RPC_JOIN_HOSTS];
     const struct rpc_ws_dial dial = {
         .host = carrier->config.host.host,
         .port = carrier->config.host.port,
+        .others = others,
+        .n_others = carrier->conn ? 0 : put_others(carrier, others),
+        .moved = on_moved,
         .server_name = carrier->server_name,
         .protocol = "warren-relay.1",
         .max_message = MAX_MESSAGE,
@@ -261,13 +309,19 @@ void carrier_relay_renew(struct carrier_relay *carrier)
 
 bool carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_host *host)
 {
-    if (strcmp(host->host, carrier->config.host.host) == 0 &&
-        host->port == carrier->config.host.port)
+    if (is_at(host, &carrier->config.host))
         return false;
     carrier->config.host = *host;
     if (!carrier->is_idle) /* else carrier_relay_open() connects */
         connect_anew(carrier);
     return true;
+}
+
+void carrier_relay_set_others(struct carrier_relay *carrier, const struct rpc_join_host *others,
+                              size_t n)
+{
+    memcpy(carrier->config.others, others, n * sizeof(*others));
+    carrier->config.n_others = n;
 }
 
 bool carrier_relay_is_stranded(const struct carrier_relay *carrier)

@@ -23,6 +23,9 @@ struct carrier_relay_greeting { /* what an opening has to name */
 struct carrier_relay_config {
     struct rpc_ws *ws;
     struct rpc_join_host host;
+    struct rpc_join_host
+        others[RPC_JOIN_HOSTS]; /* where the same relay is too; maybe with `host` */
+    size_t n_others;
     const char *server_name; /* copied */
     bool
         is_eager; /* sends behind its opening, without waiting for the other end: the relay keeps some */
@@ -49,3 +52,6 @@ bool carrier_relay_move(struct carrier_relay *carrier, const struct rpc_join_hos
 bool carrier_relay_is_alive(const struct carrier_relay *carrier);
 /* It has no connection, or one from another address than the system would use now. */
 bool carrier_relay_is_stranded(const struct carrier_relay *carrier);
+/* Where the same relay is as well, from the next try on. */
+void carrier_relay_set_others(struct carrier_relay *carrier, const struct rpc_join_host *others,
+                              size_t n);

@@ -85,6 +85,23 @@ static bool find_host(const struct session *session, struct rpc_join_host *ret_h
     return true;
 }
 
+/* Wherever it is: both ends come to the same one. */
+static size_t find_hosts(const struct session *session, struct rpc_join_host to[RPC_JOIN_HOSTS])
+{
+    const struct rpc_items *named = &session->g.relay;
+    const struct rpc_join *join = &session->core->join;
+    struct err ignored;
+    size_t n = 0;
+
+    if (!session->may_relay || named->n == 0) {
+        memcpy(to, join->hosts, join->n_hosts * sizeof(*to));
+        return join->n_hosts;
+    }
+    for (size_t i = 0; i < named->n && n < RPC_JOIN_HOSTS; i++)
+        n += rpc_join_read_host(named->item[i], &to[n], &ignored);
+    return n;
+}
+
 void relayed_begin(struct session *session)
 {
     struct core *core = session->core;
@@ -102,17 +119,19 @@ void relayed_begin(struct session *session)
     if (session->relay || !core->ws || !find_host(session, &config.host) ||
         session->policy == PEER_PATH_DIRECT || session->policy == PEER_PATH_TURN)
         return;
+    config.n_others = find_hosts(session, config.others);
     carrier_relay_new(session->path, &config, &session->relay);
 }
 
 void relayed_open(struct session *session)
 {
-    struct rpc_join_host host;
+    struct rpc_join_host host, hosts[RPC_JOIN_HOSTS];
 
     session->may_relay = true;
     relayed_begin(session);
     if (!session->relay)
         return;
+    carrier_relay_set_others(session->relay, hosts, find_hosts(session, hosts));
     if (session->g.relay.n && find_host(session, &host))
         carrier_relay_move(session->relay, &host);
     carrier_relay_open(session->relay);
@@ -157,6 +176,8 @@ void relayed_look(struct session *session)
         most = SILENT_PAUSE_MS;
     if (now - session->relay_renewed_at < min_u64(session->relay_pause, most))
         return;
+    if (session->core->uplink)
+        rpc_uplink_doubt(session->core->uplink); /* which may go the same way */
     session->relay_renewed_at = now;
     session->relay_pause =
         session->relay_pause ? min_u64(2 * session->relay_pause, MOST_PAUSE_MS) : LEAST_PAUSE_MS;

@@ -16,6 +16,7 @@ struct rpc_uplink {
     struct rpc_ws_timer *timer;    /* until the next try */
     struct rpc_ws_timer *doubt;    /* until the router has answered, or is given up */
     struct rpc_retry retry;
+    size_t dialed;    /* the host that the newest try began with */
     bool is_patient;  /* the pause is there because the next try will hardly do better */
     bool is_asking;   /* whether the router is there still */
     bool *is_proxied; /* by host: it wants the certificate bound, not the exporter */
@@ -130,13 +131,37 @@ static bool on_judge(void *user, const struct view *chain, size_t n, struct err 
 
 static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
 
+/* The host was silent, and another one answers. */
+static void on_moved(void *user, size_t which)
+{
+    struct rpc_uplink *u = user;
+
+    if (u)
+        u->retry.host = (u->dialed + 1 + which) % u->retry.n_hosts;
+}
+
+/* All but that, in the order in which they would be tried. */
+static size_t put_others(const struct rpc_uplink *u, struct rpc_ws_place to[RPC_WS_MAX_OTHERS])
+{
+    size_t n = 0;
+
+    for (; n + 1 < u->retry.n_hosts && n < RPC_WS_MAX_OTHERS; n++) {
+        const struct rpc_join_host *host = &u->hosts[(u->dialed + 1 + n) % u->retry.n_hosts];
+        to[n] = (struct rpc_ws_place){ host->host, host->port };
+    }
+    return n;
+}
+
 static void connect_now(void *user)
 {
     struct rpc_uplink *u = user;
     const struct rpc_join_host *host = &u->hosts[u->retry.host];
+    struct rpc_ws_place others[RPC_WS_MAX_OTHERS];
     struct rpc_ws_dial dial = {
         .host = host->host,
         .port = host->port,
+        .others = others,
+        .moved = on_moved,
         .server_name = u->server_name,
         .protocol = "wamp.2.msgpack",
         .max_message = RPC_MAX_MESSAGE,
@@ -145,6 +170,8 @@ static void connect_now(void *user)
     struct err err;
 
     rpc_ws_timer_set(u->timer, NEVER_MS);
+    u->dialed = u->retry.host;
+    dial.n_others = put_others(u, others);
     if (!rpc_ws_connect(u->config.ws, &dial, &events, u, &u->conn, &err))
         try_later(u, &err);
 }
@@ -210,6 +237,12 @@ void rpc_uplink_moved(struct rpc_uplink *u)
     else if (u->conn && rpc_ws_is_stranded(u->conn))
         replace(u);
     else if (u->conn && rpc_client_is_up(u->client))
+        ask(u);
+}
+
+void rpc_uplink_doubt(struct rpc_uplink *u)
+{
+    if (u->conn && rpc_client_is_up(u->client))
         ask(u);
 }
 

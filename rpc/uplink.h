@@ -37,6 +37,8 @@ void rpc_uplink_flush(struct rpc_uplink *uplink);
  * another the router is asked, and it is replaced when no answer comes within seconds; where there is none, the next try is now.
  * Not from inside a callback. */
 void rpc_uplink_moved(struct rpc_uplink *uplink);
+/* Another connection to the same router is dead: it is asked whether it is there, as by rpc_uplink_moved(). */
+void rpc_uplink_doubt(struct rpc_uplink *uplink);
 /* The host that it is connected to, or tries; until the next try. */
 const struct rpc_join_host *rpc_uplink_host(const struct rpc_uplink *uplink);
 /* Bytes that wait to be sent, in the client and in its connection. */

@@ -95,9 +95,19 @@ uint16_t rpc_ws_port(const struct rpc_ws *ws);
 /* Another certificate for new connections; old ones keep theirs. */
 bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err);
 
+enum { RPC_WS_MAX_OTHERS = 7 };
+
 struct rpc_ws_dial {
     const char *host;
     uint16_t port;
+    /* Where the same server is as well. When neither the host nor another of its addresses takes the connection within 250 ms, these
+     * are asked whether they would, and the dial goes on at the first that does: `moved` says so, before `judge`. NULL is fine. */
+    const struct rpc_ws_place {
+        const char *host;
+        uint16_t port;
+    } * others;
+    size_t n_others; /* RPC_WS_MAX_OTHERS count */
+    void (*moved)(void *user, size_t which);
     const char *server_name; /* SNI and Host, "router.corp.example"; NULL: the host */
     const char *protocol;
     size_t max_message;

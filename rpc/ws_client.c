@@ -9,14 +9,29 @@
 enum {
     RX_CLIENT = 4096, /* what one idle connection's read buffer costs */
     MAX_CLIENT_QUEUE = 16 * 1024 * 1024,
+    SILENT_MS = 250, /* RFC 8305, 8 */
+    LEAST_LOOK_MS = 10,
+    ASKED_MS = 5000,
 };
 
 struct rpc_ws_dialing {
     struct rpc_ws_conn *conn;
-    char *host, *server_name;
+    struct {
+        char *host;
+        uint16_t port;
+    } places[1 + RPC_WS_MAX_OTHERS];
+    size_t n_places;
+    const char *host; /* of the place where it goes */
+    uint16_t port;
+    void (*moved)(void *user, size_t which);
+    struct rpc_ws_ways ways;
+    struct rpc_ws_timer *silence; /* when the others are asked, or looked at */
+    uint64_t asked_at;            /* clock_mono_ms() */
+    struct err *failed;           /* there, while others are still asked */
+    struct err *first_why;        /* at an address of the host before the one that is tried */
+    char *server_name;
     struct rpc_ws_protocol protocol;
     char *protocol_name;
-    uint16_t port;
     lws_sorted_usec_list_t start;
     struct rpc_ws_tunnel *tunnel;   /* NULL: none, or through */
     char local[RPC_WS_TUNNEL_NAME]; /* the socket that leads through a proxy; "": none */
@@ -31,25 +46,196 @@ void rpc_ws_set_proxy(struct rpc_ws *ws, const struct rpc_proxy *proxy)
     ws->proxy = *proxy;
 }
 
+/* ---- one address or another ------------------------------------------------------------------ */
+
+static struct rpc_ws_good *find_good(struct rpc_ws *ws, const char *host, uint16_t port)
+{
+    for (size_t i = 0; i < RPC_WS_REMEMBERED; i++) {
+        if (ws->good[i].port == port && strcmp(ws->good[i].host, host) == 0)
+            return &ws->good[i];
+    }
+    return NULL;
+}
+
+static void remember(struct rpc_ws *ws, const struct rpc_ws_dialing *dial)
+{
+    struct rpc_ws_good *good = find_good(ws, dial->host, dial->port);
+
+    if (dial->ways.n == 0 || strlen(dial->host) >= sizeof(good->host))
+        return;
+    if (!good)
+        good = &ws->good[ws->next_good++ % RPC_WS_REMEMBERED];
+    good->port = dial->port;
+    snprintf(good->host, sizeof(good->host), "%s", dial->host);
+    memcpy(good->address, dial->ways.way[dial->ways.at].address, sizeof(good->address));
+}
+
+static bool add_ways(struct rpc_ws *ws, struct rpc_ws_dialing *dial, size_t place)
+{
+    const char *host = dial->places[place].host;
+    uint16_t port = dial->places[place].port;
+    const struct rpc_ws_good *good = find_good(ws, host, port);
+
+    return rpc_ws_ways_add(&dial->ways, place, host, port, good ? good->address : "");
+}
+
+static void ask_others(struct rpc_ws_conn *conn)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    for (size_t i = 0; i < dial->n_places; i++) {
+        if (dial->places[i].host != dial->host &&
+            !rpc_proxy_is_for(&conn->ws->proxy, dial->places[i].host))
+            add_ways(conn->ws, dial, i);
+    }
+    dial->asked_at = clock_mono_ms();
+    rpc_ws_ways_ask(&dial->ways);
+}
+
+/* Nothing more is heard of what libwebsockets does with it. */
+static void forget_wire(struct rpc_ws_conn *conn)
+{
+    if (!conn->wsi)
+        return;
+    rpc_ws_wire_forget(conn);
+    conn->wsi = NULL;
+}
+
+static void name_ticket(struct rpc_ws_conn *conn)
+{
+    const struct rpc_ws_dialing *dial = conn->dial;
+
+    free(conn->ticket);
+    conn->ticket = mem_format("%s %u %s", dial->host, (unsigned)dial->port, dial->server_name);
+}
+
+static void go_elsewhere(struct rpc_ws_conn *conn)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+    size_t place = dial->ways.way[dial->ways.at].host;
+
+    if (conn->wsi)
+        rpc_ws_wire_limit(conn, 0);
+    forget_wire(conn);
+    free(STEAL(dial->failed));
+    if (dial->places[place].host != dial->host) {
+        dial->host = dial->places[place].host;
+        dial->port = dial->places[place].port;
+        if (conn->ticket)
+            name_ticket(conn);
+        if (dial->moved)
+            dial->moved(conn->user, place - 1);
+    }
+    rpc_ws_dialing_look(conn);
+}
+
+static bool is_connected(const struct rpc_ws_conn *conn)
+{
+    struct sockaddr_storage to;
+    socklen_t len = sizeof(to);
+    int fd = conn->wsi ? lws_get_socket_fd(conn->wsi) : -1;
+
+    return fd >= 0 && getpeername(fd, (struct sockaddr *)&to, &len) == 0;
+}
+
+/* Soon at first, and never much later than the answer came. */
+static void look_again(struct rpc_ws_conn *conn)
+{
+    uint64_t now = clock_mono_ms(), passed = now - conn->dial->asked_at;
+
+    if (conn->dial->failed && passed > ASKED_MS)
+        rpc_ws_conn_end(conn, conn->dial->failed);
+    else
+        rpc_ws_timer_set(conn->dial->silence,
+                         now + (passed / 4 > LEAST_LOOK_MS ? passed / 4 : LEAST_LOOK_MS));
+}
+
+static void on_silence(void *user)
+{
+    struct rpc_ws_conn *conn = user;
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    if (conn->is_open || conn->is_closing || is_connected(conn)) {
+        rpc_ws_ways_end(&dial->ways);
+        return;
+    }
+    if (!dial->ways.has_asked)
+        ask_others(conn);
+    switch (rpc_ws_ways_look(&dial->ways)) {
+    case RPC_WS_WAYS_SILENT:
+        look_again(conn);
+        break;
+    case RPC_WS_WAYS_ANSWERED:
+        go_elsewhere(conn);
+        break;
+    case RPC_WS_WAYS_NONE:
+        if (dial->failed)
+            rpc_ws_conn_end(conn, dial->failed);
+        break;
+    }
+}
+
+/* Whether one of those that are being asked may still answer, or has: then it goes on there. */
+static bool awaits_others(struct rpc_ws_conn *conn, const struct err *why)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    if (!dial->ways.has_asked || clock_mono_ms() - dial->asked_at > ASKED_MS)
+        return false;
+    switch (rpc_ws_ways_look(&dial->ways)) {
+    case RPC_WS_WAYS_ANSWERED:
+        go_elsewhere(conn);
+        return true;
+    case RPC_WS_WAYS_SILENT:
+        forget_wire(conn);
+        dial->failed = mem_dup(why, sizeof(*why));
+        return true;
+    case RPC_WS_WAYS_NONE:
+        break;
+    }
+    return false;
+}
+
+/* A connection that failed: it goes on at another address of the host, or of others where this one was silent at first. */
+static bool goes_on(struct rpc_ws_conn *conn, const struct err *why)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+
+    if (conn->is_closing || conn->why || !conn->wsi || dial->ways.n == 0)
+        return false;
+    if (dial->ways.has_asked || !rpc_ws_ways_next(&dial->ways))
+        return awaits_others(conn, why);
+    if (!dial->first_why)
+        dial->first_why = mem_dup(why, sizeof(*why));
+    forget_wire(conn);
+    rpc_ws_dialing_look(conn);
+    return true;
+}
+
 static void dial_failed(struct rpc_ws_conn *conn, const void *in, size_t len)
 {
     struct view text = in ? VIEW(in, strnlen(in, len)) : VIEW_LIT("no route, or no such host");
+    const struct rpc_ws_dialing *dial = conn->dial;
     struct err why;
 
-    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", conn->dial->host,
-            conn->dial->port, VIEW_FMT(text));
-    conn->had_no_route = !in && !conn->dial->local[0];
+    err_set(&why, ERR_NETWORK_FAILURE, "connecting to %s port %u: %.*s", dial->host, dial->port,
+            VIEW_FMT(text));
+    if (goes_on(conn, &why))
+        return;
+    if (!in && dial->first_why) /* that says more */
+        why = *dial->first_why;
+    conn->had_no_route = !in && !dial->local[0] && !dial->first_why;
     rpc_ws_conn_end(conn, &why);
 }
 
-static void dial_start(struct rpc_ws_conn *conn)
+static void connect_to(struct rpc_ws_conn *conn, const char *address)
 {
     struct lws_client_connect_info info = { 0 };
     struct rpc_ws_dialing *dial = conn->dial;
 
     info.context = conn->ws->context;
     info.vhost = conn->ws->client;
-    info.address = dial->local[0] ? dial->local : dial->host;
+    info.address = address;
     info.port = dial->port;
     info.host = dial->server_name;
     info.path = "/";
@@ -66,6 +252,24 @@ static void dial_start(struct rpc_ws_conn *conn)
     if (!lws_client_connect_via_info(&info))
         conn->wsi = NULL;
     dial->is_starting = false;
+}
+
+static void dial_start(struct rpc_ws_conn *conn)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+    struct rpc_ws_ways *ways = &dial->ways;
+
+    if (dial->local[0]) {
+        connect_to(conn, dial->local);
+        return;
+    }
+    if (ways->n == 0 && !add_ways(conn->ws, dial, 0))
+        return;
+    do
+        connect_to(conn, ways->way[ways->at].address);
+    while (!conn->wsi && rpc_ws_ways_next(ways));
+    if (conn->wsi && !ways->has_asked && (ways->n > 1 || dial->n_places > 1))
+        rpc_ws_timer_set(dial->silence, clock_mono_ms() + SILENT_MS);
 }
 
 /* ---- through a proxy ------------------------------------------------------------------------- */
@@ -147,7 +351,7 @@ static void on_dial_time(lws_sorted_usec_list_t *sul)
     struct err err = { 0 };
 
     conn->dial->is_due = false;
-    if (conn->wsi)
+    if (conn->wsi || (conn->dial->failed && !conn->is_closing))
         return;
     if (!conn->is_closing && !is_through(conn, &err) && err.code == ERR_NONE)
         return;
@@ -157,12 +361,25 @@ static void on_dial_time(lws_sorted_usec_list_t *sul)
         dial_failed(conn, err.code ? err.text : NULL, sizeof(err.text));
 }
 
+static void add_place(struct rpc_ws_dialing *dial, const char *host, uint16_t port)
+{
+    if (dial->n_places == N_ELEMENTS(dial->places))
+        return;
+    dial->places[dial->n_places].host = mem_text(host);
+    dial->places[dial->n_places++].port = port;
+}
+
 static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rpc_ws_conn *conn)
 {
     struct rpc_ws_dialing *dial = mem_new(struct rpc_ws_dialing);
 
     dial->conn = conn;
-    dial->host = mem_text(from->host);
+    add_place(dial, from->host, from->port);
+    for (size_t i = 0; i < from->n_others; i++)
+        add_place(dial, from->others[i].host, from->others[i].port);
+    dial->host = dial->places[0].host;
+    dial->moved = from->moved;
+    dial->silence = rpc_ws_timer_new(conn->ws, on_silence, conn);
     dial->server_name = mem_text(from->server_name ? from->server_name : from->host);
     dial->protocol_name = mem_text(from->protocol);
     dial->protocol = rpc_ws_protocol_named(dial->protocol_name);
@@ -176,7 +393,12 @@ void rpc_ws_dialing_free(struct rpc_ws_dialing *dial)
         return;
     lws_sul_cancel(&dial->start);
     end_tunnel(dial);
-    free(dial->host);
+    rpc_ws_ways_end(&dial->ways);
+    rpc_ws_timer_free(dial->silence);
+    free(dial->failed);
+    free(dial->first_why);
+    for (size_t i = 0; i < dial->n_places; i++)
+        free(dial->places[i].host);
     free(dial->server_name);
     free(dial->protocol_name);
     free(dial);
@@ -194,8 +416,7 @@ bool rpc_ws_connect(struct rpc_ws *ws, const struct rpc_ws_dial *dial,
     conn->dial = dial_new(dial, conn);
     conn->judge = dial->judge;
     if (!dial->is_fresh)
-        conn->ticket =
-            mem_format("%s %u %s", dial->host, (unsigned)dial->port, conn->dial->server_name);
+        name_ticket(conn);
     conn->protocol = &conn->dial->protocol;
     conn->in.max = dial->max_message;
     conn->max_queue = MAX_CLIENT_QUEUE;
@@ -224,6 +445,7 @@ static int on_connected(struct rpc_ws_conn *conn)
 
     if (rpc_ws_address_of(lws_get_socket_fd(conn->wsi), &from, key))
         rpc_ws_address_text(&from, conn->address_text);
+    remember(conn->ws, conn->dial);
     return rpc_ws_edge_established(conn);
 }
 

@@ -7,6 +7,7 @@
 #include "rpc/ws_conn.h"
 #include "rpc/ws_timer.h"
 #include "rpc/ws_tls.h"
+#include "rpc/ws_ways.h"
 
 #include <libwebsockets.h>
 
@@ -14,6 +15,7 @@ enum {
     RPC_WS_HANDSHAKE_SECS = 10,
     RPC_WS_TX_LIMIT = 2 * 1024 * 1024,
     RPC_WS_MAX_PROTOCOLS = 8,
+    RPC_WS_REMEMBERED = 8,
 };
 
 struct rpc_ws {
@@ -43,7 +45,12 @@ struct rpc_ws {
 
     struct lws_vhost *client;
     struct rpc_proxy proxy;
-    unsigned n_tunnels; /* dials that wait for it */
+    unsigned n_tunnels;  /* dials that wait for it */
+    struct rpc_ws_good { /* the address of a host that worked last */
+        char host[256], address[RPC_WS_NUMERIC];
+        uint16_t port;
+    } good[RPC_WS_REMEMBERED];
+    size_t next_good;
     struct lws_protocols client_protocols[2];
     SSL_CTX *client_ssl;
 };

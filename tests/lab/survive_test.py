@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A link that is up while the network changes under it: what is said arrives, and the link is on a direct path again where there is one."""
+import contextlib
 import functools
+import re
 import signal
 import time
 
@@ -9,8 +11,10 @@ import alone
 
 alone.enter()
 
+import labnet  # noqa: E402
 import tap  # noqa: E402
 import reach as laboratory  # noqa: E402
+from network import PATIENCE, run  # noqa: E402
 
 reach = laboratory.Reach(tap.build_dir(), "survive", has_turn=False)
 Talk = functools.partial(laboratory.Talk, reach)
@@ -124,6 +128,69 @@ def the_router_is_reached_at_its_other_address_alone(_):
     reach.lab.sh("left", "ip -4 addr flush dev eth0 scope global; ip -6 addr add 2001:db8:1:1::5/64 dev eth0 nodad; "
                  "ip -6 route replace default via 2001:db8:1:1::1")
     talk.say()
+
+
+@contextlib.contextmanager
+def hosts(text):
+    """The router's hosts in what both have joined by."""
+    kept = {}
+    for name in laboratory.HOSTS:
+        where = reach.net.path(name, "network")
+        with open(where, encoding="ascii") as f:
+            kept[where] = f.read()
+        with open(where, "w", encoding="ascii") as f:
+            f.write(re.sub(r"//[^/]*/", f"//{text}/", kept[where], count=1))
+    try:
+        yield
+    finally:
+        for where, content in kept.items():
+            with open(where, "w", encoding="ascii") as f:
+                f.write(content)
+
+
+@tap.test
+def an_address_of_the_router_that_swallows_from_now_on(_):
+    """The relay is the only path: it goes on at the router's other address, and so do the connections to the router."""
+    reach.up()
+    with hosts("192.0.2.10,192.0.2.11"):
+        talk = Talk("symmetric", "symmetric", "--path", "relay", settles="relay")
+        reach.lab.sh("public", "ip addr add 192.0.2.11/32 dev wan0")
+        seen = len(reach.net.router.err)
+        reach.lab.nft("public", 'table ip hole { chain in { type filter hook input priority -10; iifname "wan0" ip daddr 192.0.2.10 drop\n}\n}')
+        talk.say()
+        for name in laboratory.HOSTS:
+            reach.net.router.wait_line(reach.net.router.err, f"event=joined id={reach.net.ids[name]}", seen)
+        talk.say()
+
+
+def connections(side):
+    """How many a machine has, with what it runs, to the outside."""
+    return len(run([*reach.lab.inside(side), "ss", "-Htn", "state", "established"]).stdout.splitlines())
+
+
+def wait_until(so):
+    until = time.monotonic() + PATIENCE
+    while not so():
+        tap.check(time.monotonic() < until, "it did not come to that")
+        time.sleep(0.2)
+
+
+@tap.test
+def a_relay_of_several_addresses(_):
+    """The first swallows, or refuses."""
+    reach.up()
+    where = reach.net.path("den/den.conf")
+    with open(where, encoding="ascii") as f:
+        kept = f.read()
+    for first in ("192.0.2.99:443", "192.0.2.10:9"):
+        with open(where, "w", encoding="ascii") as f:
+            f.write(kept + f"relay = {first} 192.0.2.10:443\n")
+        talk = Talk("symmetric", "symmetric", "--path", "relay", settles="relay")
+        for side in labnet.SIDES:  # to the router, and to its relay
+            wait_until(lambda side=side: connections(side) == 2)
+        talk.say()
+    with open(where, "w", encoding="ascii") as f:
+        f.write(kept)
 
 
 @tap.test
