@@ -113,11 +113,12 @@ int cli_expose(struct cli *cli, int argc, char **argv)
 
     if (!e)
         abort();
-    e->carry.line = (struct line){ .cli = cli,
-                                   .verb = "expose",
-                                   .usage = "expose [HOST:]PORT... [--accept] [--loopback]",
-                                   .caps = e->caps,
-                                   .takes_calls = true };
+    e->carry.line =
+        (struct line){ .cli = cli,
+                       .verb = "expose",
+                       .usage = "expose [HOST:]PORT... [--accept] [--path WHICH] [--loopback]",
+                       .caps = e->caps,
+                       .takes_calls = true };
     e->carry.on_event = on_event;
     status = expose(e, argc, argv);
     for (int i = 0; i < e->n; i++)

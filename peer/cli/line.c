@@ -31,9 +31,13 @@ int line_usage(const struct line *line, const char *fmt, ...)
 int line_words(struct line *line, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "accept", no_argument, NULL, 'a' }, { "loopback", no_argument, NULL, 'l' },
-        { "json", no_argument, NULL, 'J' },   { "passphrase-fd", required_argument, NULL, 'p' },
-        { "help", no_argument, NULL, 'h' },   { NULL, 0, NULL, 0 },
+        { "accept", no_argument, NULL, 'a' },
+        { "loopback", no_argument, NULL, 'l' },
+        { "json", no_argument, NULL, 'J' },
+        { "passphrase-fd", required_argument, NULL, 'p' },
+        { "path", required_argument, NULL, 'P' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
     char remedy[512];
     int c;
@@ -53,6 +57,10 @@ int line_words(struct line *line, int argc, char **argv)
             break;
         case 'p':
             line->cli->passphrase_fd = optarg;
+            break;
+        case 'P':
+            if (!cli_read_path(optarg, &line->cli->path))
+                return 2;
             break;
         case 'h':
             return -1;
@@ -124,7 +132,8 @@ bool line_open(struct line *line)
     struct peer_config config = { .size = sizeof(config),
                                   .state_dir = line->cli->state_dir,
                                   .capabilities = line->takes_calls ? line->caps : NULL,
-                                  .allow_loopback = line->cli->loopback };
+                                  .allow_loopback = line->cli->loopback,
+                                  .path = line->cli->path };
 
     line->ready.dials = !line->takes_calls;
     signal(SIGPIPE, SIG_IGN); /* who reads what comes may have left: that ends one pump alone */

@@ -92,7 +92,7 @@ static void usage(FILE *out)
         "JSON\n"
         "  --sas             chat: show four characters to compare on the phone\n"
         "  --loopback        chat and the like: use 127.0.0.1 too, for two peers on one machine\n"
-        "  --path WHICH      chat: auto (the default), direct, relay or turn: over which paths\n"
+        "  --path WHICH      links: auto (the default), direct, relay or turn: over which paths\n"
         "  --json            id, name, call: as JSON\n"
         "  --resume          join: go on waiting for approval, without the join string\n"
         "  --passphrase-fd N read the passphrase of the key (export, import: of the file) from "

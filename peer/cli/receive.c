@@ -358,11 +358,13 @@ int cli_receive(struct cli *cli, int argc, char **argv)
     const char *dir;
     int status;
 
-    r = (struct receive){ .line = { .cli = cli,
-                                    .verb = "receive",
-                                    .usage = "receive [DIR] [--accept] [--json] [--loopback]",
-                                    .caps = caps,
-                                    .takes_calls = true } };
+    r = (struct receive){
+        .line = { .cli = cli,
+                  .verb = "receive",
+                  .usage = "receive [DIR] [--accept] [--path WHICH] [--json] [--loopback]",
+                  .caps = caps,
+                  .takes_calls = true }
+    };
     status = line_words(line, argc, argv);
     if (status == 0 && line->n > 1)
         status = line_usage(line, "one word too many: \"%s\"", line->word[1]);

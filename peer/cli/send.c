@@ -280,7 +280,7 @@ int cli_send(struct cli *cli, int argc, char **argv)
 
     s = (struct send){ .line = { .cli = cli,
                                  .verb = "send",
-                                 .usage = "send FILE... ID|NAME [--loopback]",
+                                 .usage = "send FILE... ID|NAME [--path WHICH] [--loopback]",
                                  .caps = caps },
                        .fd = -1 };
     status = line_words(line, argc, argv);

@@ -236,8 +236,8 @@ static int tunnel(struct tunnel *t, int argc, char **argv)
 
 int cli_tunnel(struct cli *cli, int argc, char **argv)
 {
-    struct tunnel *t =
-        tunnel_new(cli, "tunnel", "tunnel ID|NAME LOCALPORT:HOST:PORT... [--loopback]");
+    struct tunnel *t = tunnel_new(
+        cli, "tunnel", "tunnel ID|NAME LOCALPORT:HOST:PORT... [--path WHICH] [--loopback]");
     int status = tunnel(t, argc, argv);
 
     free(t);
@@ -295,7 +295,7 @@ static int nc(struct tunnel *t, int argc, char **argv)
 
 int cli_nc(struct cli *cli, int argc, char **argv)
 {
-    struct tunnel *t = tunnel_new(cli, "nc", "nc ID|NAME [HOST:]PORT [--loopback]");
+    struct tunnel *t = tunnel_new(cli, "nc", "nc ID|NAME [HOST:]PORT [--path WHICH] [--loopback]");
     int status = nc(t, argc, argv);
 
     free(t);

@@ -115,6 +115,12 @@ def it_falls_where_there_is_no_other_path(_):
 
 
 @tap.test
+def it_falls_under_a_transfer_that_has_no_other_path(_):
+    paths = falls(1300, False, "--path", "direct")
+    tap.check(set(paths) == {"direct"}, f"{paths}")
+
+
+@tap.test
 def it_falls_and_that_is_said(_):
     paths = falls(1300, True)
     tap.check(paths[-1] == "direct" and len(paths) <= 4, f"{paths}")

@@ -207,6 +207,18 @@ def files_arrive_whole_and_nothing_is_replaced(net):
 
 
 @tap.test
+def over_the_paths_that_are_wanted(net):
+    write(net, "a note", 100)
+    for ours, theirs, wanted in (("relay", "auto", "path relay"), ("auto", "relay", "path relay"), ("direct", "auto", "path direct")):
+        bob = receiving(net, net.path("over"), "--path", theirs)
+        done = run(net.warren("alice", "send", net.path("a note"), net.ids["bob"], "--loopback", "--path", ours))
+        tap.check(wanted in done.stderr, f"{ours}, {theirs}: {done.stderr}")
+        bob.stop()
+    done = run(net.warren("alice", "send", net.path("a note"), net.ids["bob"], "--path", "sideways"), wanted=2)
+    tap.check_in('expected auto, direct, relay or turn, found "sideways"', done.stderr)
+
+
+@tap.test
 def what_broke_off_goes_on(net):
     folder = net.path("resumed")
     data = write(net, "large", 150_000_000)
