@@ -32,6 +32,13 @@ bool folder_open_store(const struct den_config *config, struct store **ret_store
     return store_open(path, ret_store, err);
 }
 
+bool folder_read_store(const struct den_config *config, struct store **ret_store, struct err *err)
+{
+    _free_ char *path = file_path(config->state, "den.db");
+
+    return store_open_to_read(path, ret_store, err);
+}
+
 bool folder_lock(const struct den_config *config, int *ret_fd, struct err *err)
 {
     _free_ char *path = file_path(config->state, "den.lock");

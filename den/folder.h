@@ -10,5 +10,7 @@
 bool folder_load_trust(const struct den_config *config, struct rpc_trust **ret_trust,
                        struct err *err);
 bool folder_open_store(const struct den_config *config, struct store **ret_store, struct err *err);
+/* store_open_to_read() */
+bool folder_read_store(const struct den_config *config, struct store **ret_store, struct err *err);
 /* Taken by whoever may change the trust set, for the life of the descriptor: BUSY while another process has it. */
 bool folder_lock(const struct den_config *config, int *ret_fd, struct err *err);

@@ -22,7 +22,9 @@ enum {
 
 bool store_create(const char *path, struct err *err); /* a new file, mode 0600: ALREADY_EXISTS */
 bool store_open(const char *path, struct store **ret_store,
-                struct err *err);     /* checks mode and schema version */
+                struct err *err); /* checks mode and schema version */
+/* The same to read alone, also on a folder or of a file that cannot be written: a copy. SYSTEM where that copy is not whole. */
+bool store_open_to_read(const char *path, struct store **ret_store, struct err *err);
 void store_free(struct store *store); /* closes it; NULL is fine */
 OWN_FREEP(store, struct store)
 

@@ -102,14 +102,16 @@ static void make_room(struct store *store)
 
 /* What each connection must ask for again: SQLite does not keep these in the file. The cache (32 MB) holds the inner
  * pages of the indexes of some millions of rows. */
-static bool connect_db(const char *path, struct store **ret_store, struct err *err)
+static bool connect_db(const char *path, const char *uri /* NULL: to write to it */,
+                       struct store **ret_store, struct err *err)
 {
+    int flags = uri ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
     _cleanup_(store_freep) struct store *store = mem_new(struct store);
 
     store->path = mem_text(path);
     store->anchor_fd = -1;
     sql_hear_of_recovery();
-    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+    if (sqlite3_open_v2(uri ? uri : path, &store->db, flags | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
         return err_set(err, ERR_SYSTEM, "%s: %s", path,
                        store->db ? sqlite3_errmsg(store->db) : "out of memory");
@@ -171,7 +173,7 @@ static bool make(const char *path, struct err *err)
 {
     _cleanup_(store_freep) struct store *store = NULL;
 
-    return connect_db(path, &store, err) && exec(store, "PRAGMA journal_mode = WAL", err) &&
+    return connect_db(path, NULL, &store, err) && exec(store, "PRAGMA journal_mode = WAL", err) &&
            migrate(store, err);
 }
 
@@ -212,7 +214,7 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
     _cleanup_(store_freep) struct store *store = NULL;
     uint64_t version;
 
-    if (!check_file(path, err) || !connect_db(path, &store, err) ||
+    if (!check_file(path, err) || !connect_db(path, NULL, &store, err) ||
         !read_version(store, &version, err))
         return false;
     if (version == 0)
@@ -220,6 +222,96 @@ bool store_open(const char *path, struct store **ret_store, struct err *err)
     store->is_unsettled = sql_has_recovered();
     if (version < SCHEMA_VERSION && !migrate(store, err))
         return err_wrap(err, "%s: migrating the store", path);
+    *ret_store = STEAL(store);
+    return true;
+}
+
+/* ---- to read alone ------------------------------------------------------------------------------ */
+
+static bool may_write(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    _free_ char *dir = slash ? mem_format("%.*s/", (int)(slash - path), path) : mem_text(".");
+
+    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 &&
+           faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0;
+}
+
+static bool has_log(const char *path)
+{
+    _free_ char *log = mem_format("%s-wal", path);
+    struct stat st;
+
+    return stat(log, &st) == 0 && st.st_size > 0;
+}
+
+/* With nothing in its log nobody changes the file: it is read as it is, without a log and what SQLite shares beside it. */
+static char *uri_of(const char *path, bool is_immutable)
+{
+    _buf_ uri = { 0 };
+
+    buf_put_text(&uri, "file:");
+    for (const char *at = path; *at; at++)
+        if (strchr("%?#", *at))
+            buf_printf(&uri, "%%%02X", (unsigned)(uint8_t)*at);
+        else
+            buf_put_u8(&uri, (uint8_t)*at);
+    buf_put_text(&uri, is_immutable ? "?mode=ro&immutable=1" : "?mode=ro");
+    return mem_text(buf_cstr(&uri));
+}
+
+/* Its log was not copied along, or has not come into the file. */
+static bool is_not_whole(const char *path, const char *why, struct err *err)
+{
+    err_set(err, ERR_SYSTEM, "%s: cannot be written here, and is not whole: %s", path, why);
+    return err_advise(
+        err, "copy den.db with its -wal, or take one of a den that was stopped, into a "
+             "folder that can be written; or put a backup back there (warren-den restore)");
+}
+
+/* The newest audit entry was noted beside it. */
+static bool check_newest(struct store *store, struct err *err)
+{
+    struct store_audit last = { 0 };
+    struct store_anchor anchor;
+    enum store_found is_noted, is_there;
+
+    if (!store_anchor(store, &is_noted, &anchor, err) ||
+        !store_audit_last(store, &is_there, &last, err))
+        return false;
+    buf_free(&last.bytes);
+    return is_noted == STORE_NONE || (is_there == STORE_FOUND && last.no >= anchor.no) ||
+           is_not_whole(store->path, "newer entries of its audit were in a log that is not here",
+                        err);
+}
+
+bool store_open_to_read(const char *path, struct store **ret_store, struct err *err)
+{
+    _cleanup_(store_freep) struct store *store = NULL;
+    _free_ char *uri = uri_of(path, !has_log(path));
+    uint64_t version;
+
+    if (!check_file(path, err))
+        return false;
+    if (may_write(path))
+        return store_open(path, ret_store, err);
+    if (!connect_db(path, uri, &store, err) || !read_version(store, &version, err))
+        return has_log(path)
+                   ? is_not_whole(path, "what is in its log (-wal) cannot be read without writing",
+                                  err)
+                   : false;
+    if (version == 0)
+        return err_set(err, ERR_BAD_CONFIG, "%s: not a store that warren-den made", path);
+    if (version < SCHEMA_VERSION) {
+        err_set(
+            err, ERR_BAD_CONFIG,
+            "%s: its schema is version %llu, which this program brings to version %d first, and "
+            "it cannot be written here",
+            path, (unsigned long long)version, SCHEMA_VERSION);
+        return err_advise(err, "copy it into a folder that can be written");
+    }
+    if (!check_newest(store, err))
+        return false;
     *ret_store = STEAL(store);
     return true;
 }

@@ -82,7 +82,10 @@ bool verb_create(const char *path, struct view bytes, unsigned mode, struct err 
     return acting_begin(&as, &self, err) && file_create(path, bytes, mode, err);
 }
 
-bool verb_open_store(const char *path, struct store **ret_store)
+static bool open_store(const char *path,
+                       bool (*open)(const struct den_config *config, struct store **ret_store,
+                                    struct err *err),
+                       struct store **ret_store)
 {
     _cleanup_(config_deinit) struct den_config config = { 0 };
     struct err err;
@@ -90,10 +93,20 @@ bool verb_open_store(const char *path, struct store **ret_store)
     if (!verb_load_config(path, &config))
         return false;
     if (verb_enter(path, &config, &err) && config_check_secrets(&config, &err) &&
-        folder_open_store(&config, ret_store, &err))
+        open(&config, ret_store, &err))
         return true;
     verb_fail(&err);
     return false;
+}
+
+bool verb_open_store(const char *path, struct store **ret_store)
+{
+    return open_store(path, folder_open_store, ret_store);
+}
+
+bool verb_read_store(const char *path, struct store **ret_store)
+{
+    return open_store(path, folder_read_store, ret_store);
 }
 
 bool verb_open_to_change(const char *path, struct store **ret_store)

@@ -20,6 +20,8 @@ bool verb_enter(const char *path, const struct den_config *config, struct err *e
 bool verb_create(const char *path, struct view bytes, unsigned mode, struct err *err);
 /* The store alone, after verb_enter(); false after having said why not. */
 bool verb_open_store(const char *path, struct store **ret_store);
+/* The same to read alone: also one that cannot be written. */
+bool verb_read_store(const char *path, struct store **ret_store);
 
 /* The same to change it: not while den has yet to go on with a store that was restored. */
 bool verb_open_to_change(const char *path, struct store **ret_store);

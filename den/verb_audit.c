@@ -23,7 +23,7 @@ static bool open_audit(const char *path, struct store **ret_store)
 
     if (!verb_load_config(path, &config))
         return false;
-    if (verb_enter(path, &config, &err) && folder_open_store(&config, ret_store, &err))
+    if (verb_enter(path, &config, &err) && folder_read_store(&config, ret_store, &err))
         return true;
     verb_fail(&err);
     return false;

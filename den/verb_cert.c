@@ -114,7 +114,7 @@ int verb_cert_list(int argc, char **argv)
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err) ||
         !read_list_words(&words, id, &listing, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(words.config, &store))
+    if (!verb_read_store(words.config, &store))
         return VERB_FAILED;
     if (!list(store, &words, &listing, &err))
         return verb_fail(&err);
@@ -168,7 +168,7 @@ int verb_cert_show(int argc, char **argv)
     if (!args_read(argc, argv, options, N_ELEMENTS(options), alone_names, &typed, 1, &err) ||
         !revocation_read_serial(typed, &serial, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(path, &store))
+    if (!verb_read_store(path, &store))
         return VERB_FAILED;
     return find(store, &serial, &c, &err) && show(&c, is_pem, &err) ? VERB_DONE : verb_fail(&err);
 }

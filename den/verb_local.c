@@ -229,7 +229,7 @@ int verb_session_list(int argc, char **argv)
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
+    if (!verb_read_store(config, &store))
         return VERB_FAILED;
     if (!store_session_before(store, INT64_MAX, print_session, &l, &err))
         return verb_fail(&err);

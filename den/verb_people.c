@@ -34,7 +34,7 @@ static int run_list(int argc, char **argv,
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
+    if (!verb_read_store(config, &store))
         return VERB_FAILED;
     ok = fill(store, &l, &err);
     if (ok && l.is_json)

@@ -179,7 +179,7 @@ int policy_archive_open(const struct policy_order *order, struct policy_archive 
         err_set(&err, ERR_INVALID_ARGUMENT, "--config FILE is missing");
         return verb_misuse(&err);
     }
-    return verb_load_config(order->config, &a->config) && verb_open_store(order->config, &a->store)
+    return verb_load_config(order->config, &a->config) && verb_read_store(order->config, &a->store)
                ? VERB_DONE
                : VERB_FAILED;
 }

@@ -287,7 +287,7 @@ int verb_token_list(int argc, char **argv)
 
     if (!args_read(argc, argv, options, N_ELEMENTS(options), NULL, NULL, 0, &err))
         return verb_misuse(&err);
-    if (!verb_open_store(config, &store))
+    if (!verb_read_store(config, &store))
         return VERB_FAILED;
     ok = store_token_each(store, put_token, &l, &err);
     if (ok && l.is_json)

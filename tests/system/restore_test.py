@@ -4,9 +4,11 @@
 import glob
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import tap
@@ -207,6 +209,50 @@ def an_open_backup_and_the_private_keys_are_enough_after_a_rollover(net):
     said = den(net, "restore", net.path("open"), net.path("den"), "--replace").stdout
     tap.check("intermediate.key     is missing" not in said, "another one is there: " + said)
     net.start_den()
+
+
+def lock(folder, files):
+    """Only these files of it, and it belongs to somebody who cannot write there."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif name not in files:
+            os.remove(path)
+        else:
+            os.chmod(path, 0o400)
+    os.chmod(folder, 0o500)
+    if os.getuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        for name in (*os.listdir(folder), "."):
+            os.chown(os.path.join(folder, name), nobody.pw_uid, nobody.pw_gid)
+
+
+@tap.test
+def an_auditor_reads_a_copy_that_cannot_be_written(net):
+    files = ["den.conf", "policy.yaml", "den.anchor", "den.db"]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        shutil.copytree(net.path("den"), os.path.join(folder, "running"), ignore=lambda _, names: [n for n in names if n.endswith(".socket")])
+        net.den.stop()
+        shutil.copytree(net.path("den"), os.path.join(folder, "stopped"), ignore=lambda _, names: [n for n in names if n.endswith(".socket")])
+        whole = den(net, "audit", "verify", *conf(net)).stdout
+        net.start_den()
+        for name, more in (("stopped", []), ("running", ["den.db-wal"])):
+            path = os.path.join(folder, name, "den.conf")
+            with open(path, "r+", encoding="ascii") as f:
+                text = f.read().replace(net.path("den"), os.path.join(folder, name))
+                f.seek(0)
+                f.write(text)
+                f.truncate()
+            lock(os.path.join(folder, name), files + more)
+        there = ["--config", os.path.join(folder, "stopped", "den.conf")]
+        tap.check(den(net, "audit", "verify", *there).stdout == whole, "not the same audit")
+        for words in ("audit list", "audit export --since 1h", "cert list --json", "peer list", "token list", "session list", "policy show"):
+            tap.check(den(net, *words.split(), *there).stdout or words == "session list", words)
+        there = ["--config", os.path.join(folder, "running", "den.conf")]
+        for words in ("audit verify", "cert list"):
+            tap.check_in("cannot be written here, and is not whole", den(net, *words.split(), *there, wanted=1).stderr)
 
 
 @tap.test
