@@ -18,7 +18,7 @@ from drill import built  # noqa: E402
 from network import PATIENCE, Failed, Process, free_port, run  # noqa: E402
 
 WRITE, SYNC, OPEN, RENAME, TRUNCATE, READ = 1, 2, 4, 8, 16, 32
-KILL, HALF, SLOW = 255, 254, 253  # instead of an error number; SLOW: `after` is how many ms
+KILL, HALF, SLOW, LAST = 255, 254, 253, 252  # instead of an error number; SLOW: `after` is how many ms; LAST: killed after that rename
 PEERS = 16
 
 

@@ -28,8 +28,8 @@ enum {
 
 struct faults {
     uint32_t calls; /* which: bits */
-    uint32_t
-        number; /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write, 253: it takes its time */
+    /* errno; 0: none, 255: SIGKILL before the call, 254: after half of a write, 253: it takes its time, 252: SIGKILL after a rename */
+    uint32_t number;
     uint32_t after;            /* so many of them go well first; 253: ms */
     uint32_t how_many;         /* fail then; 0: all */
     uint32_t n_seen, n_failed; /* counted here */
@@ -76,7 +76,7 @@ static int note(int fd, const char *path)
     return fd;
 }
 
-/* Whether this call fails; errno is set. `half`: it is a write, and may be cut in two. */
+/* Whether this call fails; errno is set. `half`: a write may be cut in two, a rename be the last that is done. */
 static int fails(uint32_t call, int *half)
 {
     uint32_t n;
@@ -92,11 +92,11 @@ static int fails(uint32_t call, int *half)
         (faults->how_many && n >= faults->after + faults->how_many))
         return 0;
     __atomic_fetch_add(&faults->n_failed, 1, __ATOMIC_SEQ_CST);
-    if (faults->number == 254 && half) {
+    if ((faults->number == 254 || faults->number == 252) && half) {
         *half = 1;
         return 0;
     }
-    if (faults->number >= 254)
+    if (faults->number >= 252)
         kill(getpid(), SIGKILL);
     errno = (int)faults->number;
     return 1;
@@ -247,8 +247,12 @@ OPEN(open64)
 int rename(const char *from, const char *to)
 {
     REAL(rename_call *, "rename");
+    int is_last = 0, result;
 
-    if (faults && (faults->calls & CALL_RENAME) && is_under(to) && fails(CALL_RENAME, NULL))
+    if (faults && (faults->calls & CALL_RENAME) && is_under(to) && fails(CALL_RENAME, &is_last))
         return -1;
-    return real(from, to);
+    result = real(from, to);
+    if (is_last)
+        kill(getpid(), SIGKILL);
+    return result;
 }

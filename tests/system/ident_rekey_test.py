@@ -26,9 +26,9 @@ def rekeyed(net, name):
     return len([line for line in net.den.err if f"event=rekeyed id={net.ids[name]}" in line])
 
 
-def crashed(net, name, faults, calls, n):
+def crashed(net, name, faults, calls, n, how=crash.KILL):
     """One that is killed before the n-th of these calls; whether it came to that."""
-    faults.set(calls, crash.KILL, after=n, how_many=1)
+    faults.set(calls, how, after=n, how_many=1)
     run([*faults.prefix(), *net.warren(name, "rekey")], wanted=None)
     is_killed = faults.n_failed() > 0
     faults.clear()
@@ -38,11 +38,7 @@ def crashed(net, name, faults, calls, n):
 def begin(net, name):
     """A machine whose next key is made, and den has not heard of it."""
     net.join(name)
-    faults = faults_of(net, name)
-    for n in range(MAX_CALLS):
-        crashed(net, name, faults, crash.SYNC, n)
-        if os.path.exists(net.path(name, "rekey")):
-            break
+    tap.check(crashed(net, name, faults_of(net, name, "rekey"), crash.RENAME, 0, crash.LAST), "it did not come to that")
     tap.check(os.path.exists(net.path(name, "rekey")) and rekeyed(net, name) == 0, "no key was begun")
 
 
