@@ -123,11 +123,12 @@ def why_names_the_rule_and_the_line(net):
 
 @tap.test
 def versions_are_kept_compared_and_replayed(net):
-    bob = net.wait_chat("bob", "--accept")
+    bob, seen = net.wait_chat("bob", "--accept"), len(net.den.err)
     alice = net.dial_chat("alice", "bob")
     alice.wait_line(alice.err, "linked with")
     alice.stop()
     bob.wait_line(bob.err, "waiting for the next call")
+    net.den.wait_line(net.den.err, r"event=session\.closed", seen)
     listed = json.loads(run([net.program("warren-den"), "session", "list", "--config", net.path("den/den.conf"), "--json"]).stdout)[0]
     tap.check(listed["state"] == "closed" and listed["path"].split()[0] in ("direct", "relay") and
               listed["sent_by_caller"] > 0 and listed["sent_by_called"] > 0, f"the session as it is listed: {listed}")
