@@ -443,8 +443,11 @@ static bool check_publish(struct conn *conn, const struct rpc_publish *ask, stru
     if (ask->retain && is_ours && conn->role != ROLE_DEN && !realm_is_open(conn->realm, ask->topic))
         return err_set(err, ERR_NOT_AUTHORIZED,
                        "retain: for den alone, and below names that the realm opens");
-    if (is_ours && view_eq_text(ask->topic, "den.heartbeat"))
-        return network_take_heartbeat(conn->router, ask->payload, err);
+    if (!is_ours || !view_eq_text(ask->topic, "den.heartbeat"))
+        return true;
+    if (!network_take_heartbeat(conn->router, ask->payload, err))
+        return false;
+    conn->has_beaten = true;
     return true;
 }
 

@@ -101,6 +101,7 @@ struct conn {
     struct list doubters;                     /* struct handshake: they came with its key */
     uint64_t clone_told_at;                   /* mono; 0: never */
     struct vigil vigil;                       /* den's */
+    bool has_beaten;                          /* den's: it was heard of on this connection */
 };
 
 struct conn_input {

@@ -110,11 +110,17 @@ static bool can_take(void *user, const struct reg *reg)
 static bool say_nobody(const struct conn *conn, struct view procedure, bool is_mute,
                        struct err *err)
 {
+    const struct conn *den = names_find(conn->router->names, VIEW_LIT("den"));
+
     if (is_mute)
         return err_set(err, ERR_DEN_AWAY, DEN_SILENT);
-    if (!realm_is_standard(conn->realm) && rpc_uri_is_below(VIEW_LIT("den"), procedure) &&
-        !names_find(conn->router->names, VIEW_LIT("den")))
+    if (realm_is_standard(conn->realm) || !rpc_uri_is_below(VIEW_LIT("den"), procedure))
+        return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
+    if (!den)
         return err_set(err, ERR_DEN_AWAY, "%.*s: den is not connected", VIEW_FMT(procedure));
+    if (!den->has_beaten) /* what it serves it says before its first heartbeat */
+        return err_set(err, ERR_DEN_AWAY, "%.*s: den is connected and does not serve it yet",
+                       VIEW_FMT(procedure));
     return err_set(err, ERR_NO_SUCH_PROCEDURE, "nobody serves %.*s", VIEW_FMT(procedure));
 }
 

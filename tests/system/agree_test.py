@@ -6,10 +6,13 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import time
 
-import tap
-from network import Failed, run, signer_of
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "drill"))
+import crash  # noqa: E402
+import tap  # noqa: E402
+from network import Failed, run, signer_of  # noqa: E402
 
 
 class Talk:
@@ -68,6 +71,21 @@ def who_hung_up_while_den_was_away_tells_it_when_it_is_back(net):
     found = until(net, talk.sid, "closed")
     tap.check(found["path"] and found["reason"], f"{found}")
     tap.check(sessions(net, "--open") == [], "something is open")
+    talk.stop()
+
+
+@tap.test
+def den_that_comes_back_slowly_is_told_too(net):
+    """It is connected for a while and serves nothing yet."""
+    talk = Talk(net)
+    net.den.stop()
+    talk.alice.stop()
+    talk.bob.wait_line(talk.bob.err, "link is down|hung up|ended|closed")
+    faults = crash.Faults(net.build, net.path("faults"), net.path("den"))
+    faults.set(crash.SYNC, crash.SLOW, 200)
+    net.start_den(faults.prefix())
+    until(net, talk.sid, "closed")
+    faults.clear()
     talk.stop()
 
 

@@ -161,3 +161,19 @@ TEST(a_den_that_leaves_meanwhile_is_not_asked)
     world_pass(s.w, 5000);
     CHECK_STR(try_call(s.alice, "den.session.open", VIEW_ARR(none)), "network.error.den_away");
 }
+
+TEST(a_den_that_has_just_come_is_away_until_it_is_heard_of)
+{
+    _scene_ s = scene_new();
+
+    CHECK_STR(try_call(s.alice, "den.session.close", VIEW_ARR(none)),
+              "wamp.error.no_such_procedure");
+    wire_drop(s.den);
+    s.den = join_silent_den(s.w);
+    CHECK_STR(try_call(s.alice, "den.session.close", VIEW_ARR(none)), "network.error.den_away");
+    CHECK_STR(try_register(s.den, "den.session.open"), "REGISTERED");
+    CHECK_STR(try_call(s.alice, "den.session.close", VIEW_ARR(none)), "network.error.den_away");
+    den_beat(s.den);
+    CHECK_STR(try_call(s.alice, "den.session.close", VIEW_ARR(none)),
+              "wamp.error.no_such_procedure");
+}

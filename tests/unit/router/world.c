@@ -576,7 +576,7 @@ struct wire *join_peer(struct world *w, const char *id)
     return join_with(w, key, id, "peer");
 }
 
-struct wire *join_den(struct world *w)
+struct wire *join_silent_den(struct world *w)
 {
     struct wire *wire = wire_new(w, "127.0.0.1");
     _buf_ extra = { 0 };
@@ -586,6 +586,13 @@ struct wire *join_den(struct world *w)
     MUST(wire_challenge(wire));
     wire_authenticate(wire, w->den_login, buf_view(&extra));
     MUST(welcome(wire));
+    return wire;
+}
+
+struct wire *join_den(struct world *w)
+{
+    struct wire *wire = join_silent_den(w);
+
     den_beat(wire);
     return wire;
 }

@@ -83,6 +83,7 @@ void world_admission(struct world *world, const struct key *key, const char *id,
 void put_admission_extra(struct buf *to, const char *what, struct view bytes, struct view sig);
 
 struct wire *join_den(struct world *world);                  /* and publishes a first heartbeat */
+struct wire *join_silent_den(struct world *world);           /* and does not */
 struct wire *join_peer(struct world *world, const char *id); /* with a fresh key and an admission */
 struct wire *join_with(struct world *world, const struct key *key, const char *id,
                        const char *role);
