@@ -718,6 +718,7 @@ bool den_run(const char *path, struct den_config *config, bool accepts_rollback,
                                          .accepts_rollback = accepts_rollback };
 
     file_forbid_dumps();
+    signal(SIGPIPE, SIG_IGN); /* a router that is gone is an error where den writes to it */
     if (!start(&den, err))
         return false;
     store_look_by_turns(den.home->store, true);

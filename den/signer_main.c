@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,7 +120,6 @@ static bool open_place(const struct words *words, struct vault_place *place, str
 
 #ifdef SIGNER_TRIAL
 /* In the tests' own build: something it has no business with, on SIGUSR1. */
-#include <signal.h>
 static void misbehave(int signal_number)
 {
     (void)signal_number;
@@ -163,6 +163,8 @@ static bool run(const struct words *words, struct err *err)
     struct vault_place place;
     _buf_ report = { 0 };
 
+    signal(SIGPIPE,
+           SIG_IGN); /* what a token's library speaks to may be gone, or who reads the log */
     if (!read_place(words, &place, err) || !open_vault(words, &vault, err) ||
         !open_place(words, &place, err) || !warm_up(err))
         return false;

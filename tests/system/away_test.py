@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """den is away, killed or hanging, and comes back; the router begins anew meanwhile. Links live, known machines come back, new sessions fail soon
 and say why, and afterwards everything goes on."""
+import os
 import re
 import signal
 import time
 
 import tap
-from network import Failed, run
+from network import Failed, run, signer_of
 
 SOON = 2  # seconds that a new session may take to fail
 
@@ -169,6 +170,17 @@ def the_router_begins_anew_while_den_hangs(net):
         net.den.process.send_signal(signal.SIGCONT)
     net.router.wait_line(net.router.err, "event=joined id=den")
     check_back(net)
+
+
+@tap.test
+def a_write_to_a_connection_that_is_gone_ends_nobody(net):
+    """The kernel sends that signal with the error: a router that died while den had something to say took den with it."""
+    for program in (net.den, net.router):
+        program.process.send_signal(signal.SIGPIPE)
+    check_back(net)
+    os.kill(signer_of(net.den.process.pid), signal.SIGPIPE)
+    run(net.warren("dave2", "join"), input=net.token() + "\n")
+    tap.check(not net.den.find(net.den.err, r"event=signer\.lost"), "\n".join(net.den.err[-5:]))
 
 
 @tap.test
