@@ -304,18 +304,29 @@ void heart_extra(struct den_core *core)
         beat_or_retry(core, false);
 }
 
-void den_core_leave(struct den_core *core)
+/* What the router has to witness of this store: an entry of the audit, or the number of a heartbeat that did not leave yet. Without that one
+ * a copy of the store would be newer than what the router knows, and be taken for one that something came after. */
+static bool is_unsaid(struct den_core *core)
 {
     const struct rpc_heartbeat *h = rpc_trust_heartbeat(core->c.trust);
     uint8_t head[HASH_SIZE];
     struct err unused;
-    uint64_t no;
+    uint64_t no, hb_no;
+
+    return h && audit_head(core->c.store, &no, head, &unused) &&
+           store_number_get(core->c.store, "hb_no", &hb_no, &unused) &&
+           (no > h->audit_no || hb_no > h->hb_no);
+}
+
+void den_core_leave(struct den_core *core)
+{
+    struct err unused;
 
     core->is_leaving = true;
     if (core->has_met)
         core_audit_left_out(core);
-    if (core->is_up && core->has_met && h && audit_head(core->c.store, &no, head, &unused) &&
-        no > h->audit_no && core->tick_at != NEVER_MS && core->fatal.code == ERR_NONE)
+    if (core->is_up && core->has_met && core->tick_at != NEVER_MS && core->fatal.code == ERR_NONE &&
+        is_unsaid(core))
         (void)beat(core, false, &unused); /* there is no later */
 }
 

@@ -285,3 +285,22 @@ TEST(the_clock_goes_back_an_hour_while_den_runs_and_before_it_starts)
     CHECK_OK(store_certificate_each(w->store, NULL, count_serial, &n_signed, &err), err);
     CHECK_U64(n_signed, n_wanted);
 }
+
+/* Whoever restores this store is asked by the router for a heartbeat that nobody heard of. */
+TEST(den_does_not_leave_with_a_number_that_it_has_not_said)
+{
+    _cleanup_(world_freep) struct world *w = world_new(POLICY);
+    struct store *store = w->store;
+    struct numbers before;
+    struct err err;
+
+    den_core_leave(w->core); /* and says what it has to */
+    before = numbers_of(w);
+    den_core_leave(w->core);
+    CHECK_U64(numbers_of(w).hb, before.hb);
+    CHECK_OK(store_begin(store, &err) && store_number_raise(store, "hb_no", before.hb + 1, &err) &&
+                 store_commit(store, &err), /* it is at the signer */
+             err);
+    den_core_leave(w->core);
+    CHECK_U64(numbers_of(w).hb, before.hb + 2);
+}
