@@ -23,16 +23,17 @@ PEERS = 16
 
 
 class Faults:
-    """What faults.c makes fail below one folder."""
+    """What faults.c makes fail below one folder, `but` for what is below that."""
 
-    def __init__(self, build, path, under):
-        self.path, self.under = path, under
+    def __init__(self, build, path, under, but=None):
+        self.path, self.under, self.but = path, under, but
         self.library = os.path.join(build, "tests/system/libfaults.so")
         self.set(0)
 
     def prefix(self):
         sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-        return ["env", "ASAN_OPTIONS=" + sanitizer, f"FAULTS={self.path}", f"FAULTS_UNDER={self.under}", f"LD_PRELOAD={self.library}"]
+        return ["env", "ASAN_OPTIONS=" + sanitizer, f"FAULTS={self.path}", f"FAULTS_UNDER={self.under}",
+                *([f"FAULTS_BUT={self.but}"] if self.but else []), f"LD_PRELOAD={self.library}"]
 
     def set(self, calls, number=0, after=0, how_many=0):
         """In place: the programs have it mapped."""

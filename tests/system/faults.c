@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library to preload: calls that change what is on the disk fail, or end the program, when told to. FAULTS names a file of
  * which the first bytes are what to do, as struct faults below has it; whoever tests writes there while the program runs.
- * Only files below the folder that FAULTS_UNDER names are concerned. */
+ * Only files whose paths begin as FAULTS_UNDER says are concerned, but for those that begin as FAULTS_BUT does. */
 #undef _FILE_OFFSET_BITS /* both names of a call are ours */
 #include <dlfcn.h>
 #include <errno.h>
@@ -36,7 +36,7 @@ struct faults {
 };
 
 static struct faults *faults;
-static const char *under;
+static const char *under, *but;
 
 __attribute__((constructor)) static void start(void)
 {
@@ -45,6 +45,7 @@ __attribute__((constructor)) static void start(void)
     void *at;
 
     under = getenv("FAULTS_UNDER");
+    but = getenv("FAULTS_BUT");
     if (fd < 0 || !under) {
         fprintf(stderr, "faults: FAULTS or FAULTS_UNDER is not usable\n");
         abort();
@@ -58,7 +59,8 @@ __attribute__((constructor)) static void start(void)
 
 static int is_under(const char *path)
 {
-    return strncmp(path, under, strlen(under)) == 0;
+    return strncmp(path, under, strlen(under)) == 0 &&
+           !(but && strncmp(path, but, strlen(but)) == 0);
 }
 
 /* Noted when a file is opened: a sandboxed program cannot ask later. */
