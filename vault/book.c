@@ -21,6 +21,7 @@ enum { LOCK_TRIES = 150, LOCK_PAUSE = 20 /* ms */ };
 static const char head_word[] = "warren-signer-book/1", numbers_word[] = "warren-signer-numbers/1";
 static const char book_name[] = "signer.book", numbers_name[] = "signer.numbers",
                   orders_name[] = "signer.orders";
+static const char lost[] = "LOST FILES in warren-den-signer(8) says how it is made again";
 
 struct vault_book {
     int fd, numbers_fd, orders_fd; /* -1: in memory */
@@ -541,7 +542,10 @@ static bool read_numbers(struct vault_book *book, const char *path, struct err *
         book->slot = no;
         book->numbers = n;
     }
-    return is_any || err_set(err, ERR_BAD_CONFIG, "%s: damaged: restore it", path);
+    if (is_any)
+        return true;
+    err_set(err, ERR_BAD_CONFIG, "%s: damaged", path);
+    return err_advise(err, lost);
 }
 
 /* ---- the folder --------------------------------------------------------------------------------------- */
@@ -599,7 +603,13 @@ bool vault_book_rename(const char *from, const char *to, struct err *err)
 static bool open_file(const char *path, int flags, int *ret_fd, struct err *err)
 {
     *ret_fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
-    return *ret_fd >= 0 || err_errno(err, "%s", path);
+    if (*ret_fd >= 0)
+        return true;
+    bool is_lost = errno == ENOENT;
+    err_errno(err, "%s", path);
+    if (is_lost)
+        err_advise(err, lost);
+    return false;
 }
 
 /* One process at a time writes a book. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The process that has the authority's keys: started by den or with a user of its own, and what it refuses."""
+import glob
 import os
 import pwd
 import re
@@ -175,6 +176,73 @@ def a_book_that_is_lost_or_damaged_is_said(net):
     tap.check(re.search(r"signer\.book: line 1 is damaged", done.stderr), done.stderr)
     with open(net.path("den/signer.book"), "wb") as f:
         f.write(data)
+    net.start_den()
+
+
+REMEDY = "LOST FILES in warren-den-signer(8) says how it is made again"
+
+
+@tap.test
+def numbers_or_orders_that_are_lost_are_made_again_as_the_manual_says(net):
+    run_den = [net.program("warren-den"), "run", "--config", config(net)]
+    net.den.stop()
+    for damaged in (None, b"x" * 1024):
+        os.unlink(net.path("den/signer.numbers"))
+        if damaged:
+            with open(net.path("den/signer.numbers"), "wb") as f:
+                os.fchmod(f.fileno(), 0o600)
+                f.write(damaged)
+        done = run(run_den, wanted=1)
+        tap.check_in("signer.numbers: " + ("damaged" if damaged else "No such file"), done.stderr)
+        tap.check_in(REMEDY, done.stderr)
+        os.rename(net.path("den/signer.book"), net.path("den/signer.book.old"))
+        net.start_den()
+        net.den.wait_line(net.den.err, r"event=signer\.book\.made")
+        net.join("numbers-damaged" if damaged else "numbers-lost")
+        net.den.stop()
+    join = den(net, "peer", "re-enrol", net.ids["numbers-lost"]).stdout
+    os.unlink(net.path("den/signer.orders"))
+    done = run(run_den, wanted=1)
+    tap.check_in("signer.orders: No such file", done.stderr)
+    tap.check_in(REMEDY, done.stderr)
+    run(["install", "-m", "0600", "/dev/null", net.path("den/signer.orders")])
+    net.start_den()
+    tap.check_in("no operator has ordered a new key", run(net.warren("forgotten", "join"), input=join, wanted=1).stderr)
+    run(net.warren("again", "join"), input=den(net, "peer", "re-enrol", net.ids["numbers-lost"]).stdout)
+    tap.check(net.identity("again")["id"] == net.ids["numbers-lost"], "another ID")
+
+
+@tap.test
+def numbers_that_are_lost_in_a_folder_of_its_own_are_made_again(net):
+    net.den.stop()
+    folder, socket_at = net.path("own"), net.path("own.socket")
+    split = [net.program("warren-den"), "signer", "split", folder, "--config", config(net), "--socket", socket_at]
+
+    def start():
+        signer = net.start("signer", [net.program("warren-den-signer"), "run", "--folder", folder, "--socket", socket_at, "--peer", str(os.getuid())])
+        signer.wait_line(signer.err, r"event=signer\.sandbox")
+        return signer
+    with open(config(net), encoding="ascii") as f:
+        before = f.read()
+    run(split)
+    os.unlink(os.path.join(folder, "signer.numbers"))
+    done = run([net.program("warren-den-signer"), "run", "--folder", folder, "--socket", socket_at, "--peer", str(os.getuid())], wanted=1)
+    tap.check_in(REMEDY, done.stderr)
+    os.rename(folder, folder + ".old")
+    for path in (*glob.glob(folder + ".old/*.key"), folder + ".old/signer.orders"):
+        shutil.copy2(path, net.path("den"))
+    with open(config(net), "w", encoding="ascii") as f:
+        f.write(before)
+    run(split)
+    signer = start()
+    net.start_den()
+    net.join("own-folder")
+    net.den.stop()
+    signer.stop()
+    for path in glob.glob(folder + "/*"):  # back, for the tests that follow
+        shutil.copy2(path, net.path("den"))
+    with open(config(net), "w", encoding="ascii") as f:
+        f.write(before)
     net.start_den()
 
 
