@@ -328,6 +328,8 @@ void den_core_leave(struct den_core *core)
     if (core->is_up && core->has_met && core->tick_at != NEVER_MS && core->fatal.code == ERR_NONE &&
         is_unsaid(core))
         (void)beat(core, false, &unused); /* there is no later */
+    core->tick_at = core->beat_at = NEVER_MS;
+    core->beat_missed = false;
 }
 
 void heart_tick(struct den_core *core)
