@@ -15,6 +15,8 @@ enum {
     CHANGE_REQUEST = 0x0003,
     XOR_MAPPED = 0x0020,
     OTHER_ADDRESS = 0x802c,
+    SOFTWARE = 0x8022,
+    MAX_SOFTWARE = 508, /* RFC 8489, 14.14: 509 */
     CHANGE_IP = 4,
     CHANGE_PORT = 2,
     HEADER = 20,
@@ -31,7 +33,12 @@ enum {
     T_SECOND_PORT, /* that server's other address: is the mapping another one? */
     T_FROM_BOTH,   /* answer from another address and port: does it come in? */
     T_FROM_PORT_2, /* from another port of the second server */
+    T_SIZES = NAT_TESTS - NAT_SIZES,
 };
+
+/* As the link asks about them (peer/link/plpmtu.c); and one that gets through everywhere. */
+static const size_t sizes[NAT_SIZES] = { 1452, 1412, 1392, 1372, 1252, 1232, 1200, 548 };
+enum { SIZES_AFTER_MS = 500, SIZE_SENDS = 3, SIZE_PAUSE_MS = 300 }; /* servers count requests */
 
 /* ---- words ---- */
 
@@ -239,6 +246,29 @@ void nat_begin(struct nat_core *nat, const struct ice_nat_question *q,
         add(nat, T_FROM_PORT, 1, &to, CHANGE_PORT, now);
     if (q->second && q->second[0] && nat_address_read(q->second, q->second_port, &to))
         add(nat, T_SECOND, 0, &to, 0, now);
+    for (unsigned i = 0; q->measures && i < NAT_SIZES && nat_address_read(q->server, q->port, &to);
+         i++) {
+        add(nat, T_SIZES + i, 0, &to, 0, now + SIZES_AFTER_MS);
+        nat->tests[T_SIZES + i].size = sizes[i];
+    }
+}
+
+/* SOFTWARE is what every server passes over, however often it comes. */
+static void pad(struct nat_packet *packet, size_t size)
+{
+    while (packet->len + 4 <= size) {
+        uint8_t *p = packet->bytes + packet->len;
+        size_t room = size - packet->len - 4, len = room < MAX_SOFTWARE ? room : MAX_SOFTWARE;
+
+        p[0] = SOFTWARE >> 8;
+        p[1] = SOFTWARE & 0xff;
+        p[2] = (uint8_t)(len >> 8);
+        p[3] = (uint8_t)len;
+        memset(p + 4, ' ', len);
+        packet->len += 4 + len;
+    }
+    packet->bytes[2] = (uint8_t)((packet->len - HEADER) >> 8);
+    packet->bytes[3] = (uint8_t)(packet->len - HEADER);
 }
 
 static void write_request(const struct nat_test *test, struct nat_packet *ret)
@@ -257,8 +287,14 @@ static void write_request(const struct nat_test *test, struct nat_packet *ret)
         p[27] = (uint8_t)test->change;
         ret->len += 8;
     }
+    pad(ret, test->size);
     ret->socket = test->socket;
     ret->to = test->to;
+}
+
+static unsigned sends_of(const struct nat_test *test)
+{
+    return test->size ? SIZE_SENDS : NAT_SENDS;
 }
 
 bool nat_next(struct nat_core *nat, uint64_t now, struct nat_packet *ret)
@@ -266,11 +302,12 @@ bool nat_next(struct nat_core *nat, uint64_t now, struct nat_packet *ret)
     for (size_t i = 0; i < NAT_TESTS; i++) {
         struct nat_test *test = &nat->tests[i];
 
-        if (!test->is_on || test->is_over || test->n_sent == NAT_SENDS || test->next_at > now)
+        if (!test->is_on || test->is_over || test->n_sent == sends_of(test) || test->next_at > now)
             continue;
         write_request(test, ret);
         test->sent_at = now;
-        test->next_at = now + (UINT64_C(100) << test->n_sent);
+        test->next_at =
+            now + (test->size ? (uint64_t)SIZE_PAUSE_MS : UINT64_C(100) << test->n_sent);
         test->n_sent++;
         return true;
     }
@@ -283,7 +320,7 @@ uint64_t nat_deadline(const struct nat_core *nat)
 
     for (size_t i = 0; i < NAT_TESTS; i++) {
         const struct nat_test *test = &nat->tests[i];
-        if (test->is_on && !test->is_over && test->n_sent < NAT_SENDS && test->next_at < at)
+        if (test->is_on && !test->is_over && test->n_sent < sends_of(test) && test->next_at < at)
             at = test->next_at;
     }
     return at;
@@ -406,7 +443,8 @@ void nat_input(struct nat_core *nat, unsigned socket, const union nat_address *f
             return;
         test->is_over = test->is_answered = true;
         test->mapped = mapped;
-        if (!nat->rtt_us && test->n_sent == 1) /* which of several it answers is not known */
+        if (!nat->rtt_us && test->n_sent == 1 &&
+            !test->size) /* which of several it answers is not known */
             nat->rtt_us = now_us > test->sent_at * 1000 ? now_us - test->sent_at * 1000 : 1;
         if (i == T_SECOND)
             ask_more(nat, packet, now_us / 1000);
@@ -480,6 +518,8 @@ void nat_result(const struct nat_core *nat, struct ice_nat *ret)
         result.filtering = filtering_of(nat);
         nat_address_write(mapped(nat, answered(nat, T_FIRST) ? T_FIRST : T_SECOND), result.mapped);
     }
+    for (size_t i = NAT_SIZES; i-- > 0;)
+        result.packet = answered(nat, T_SIZES + (unsigned)i) ? sizes[i] : result.packet;
     nat_address_write(&nat->local, result.local);
     *ret = result;
 }

@@ -31,6 +31,8 @@ struct ice_nat {
     enum ice_filtering filtering;
     char local[64], mapped[64]; /* "192.0.2.1:40000"; "": not known */
     uint64_t rtt_us;            /* to the first server that answered */
+    size_t
+        packet; /* the largest that reached it, in bytes of UDP's payload; 0: nobody asked, or it does not say */
 };
 
 /* "full cone NAT", "port-restricted NAT", "symmetric NAT", "UDP is blocked", "no NAT", ... */
@@ -52,6 +54,7 @@ struct ice_nat_question {
     uint16_t other_port; /* from which it answers too; 0: none */
     const char *second;  /* another server of the same family; NULL or "": none */
     uint16_t second_port;
+    bool measures; /* how large a packet reaches the server, too */
 };
 
 /* ---- the sockets ---- */

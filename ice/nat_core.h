@@ -8,9 +8,11 @@
 
 enum {
     NAT_SOCKETS = 4,
-    NAT_TESTS = 8,
+    NAT_SIZES = 8,
+    NAT_TESTS = 8 + NAT_SIZES,
     NAT_TXID = 12,
-    NAT_MAX_PACKET = 548,
+    NAT_MAX_PACKET = 548, /* of an answer */
+    NAT_MAX_REQUEST = 1452,
     NAT_SENDS = 5,
     NAT_GIVE_UP_MS = 1900,
 };
@@ -25,6 +27,7 @@ struct nat_test {
     bool is_on, is_answered, is_over;
     unsigned socket; /* whose packets those are */
     unsigned change; /* of RFC 5780: 4 another address, 2 another port */
+    size_t size;     /* 0: as short as it can be */
     union nat_address to, mapped;
     uint8_t txid[NAT_TXID];
     unsigned n_sent;
@@ -41,7 +44,7 @@ struct nat_core {
 struct nat_packet {
     unsigned socket;
     union nat_address to;
-    uint8_t bytes[28];
+    uint8_t bytes[NAT_MAX_REQUEST];
     size_t len;
 };
 

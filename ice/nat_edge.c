@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sockets below nat.c, on a GLib main context. */
+#include "ice/agent.h"
 #include "ice/nat_core.h"
 #include "ice/source.h"
 
@@ -112,6 +113,7 @@ static bool open_port(struct ice_nat_probe *probe, size_t i, int family)
     port->fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (port->fd < 0 || bind(port->fd, &any.any, nat_address_size(&any)) != 0)
         return false;
+    agent_tune_socket(port->fd); /* whole, or not at all */
     port->source = g_unix_fd_source_new(port->fd, G_IO_IN);
     g_source_set_callback(port->source, G_SOURCE_FUNC(on_readable), port, NULL);
     g_source_attach(port->source, probe->context);

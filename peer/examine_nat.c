@@ -93,6 +93,32 @@ static void tell_nat(const struct core *core, const struct ice_nat *nat, const c
     beside_tell(core, &f);
 }
 
+static void tell_size(const struct core *core, const struct ice_nat *nat, bool is_v6,
+                      const char *family)
+{
+    enum { QUIC = 1200 }; /* RFC 9000, 14 */
+    size_t headers = is_v6 ? 48 : 28;
+    struct finding f;
+
+    if (nat->packet == 0)
+        return;
+    finding_begin(&f, nat->packet < QUIC ? PEER_BAD : PEER_GOOD, "mtu",
+                  nat->packet < QUIC
+                      ? "%s: packets of %zu bytes of UDP reach the router, larger ones do "
+                        "not; QUIC needs 1200"
+                      : "%s: packets of %zu bytes of UDP reach the router",
+                  family, nat->packet);
+    if (nat->packet < QUIC)
+        finding_remedy(
+            &f,
+            "let tunnels (VPN) and the interface in between have an MTU of 1280 at least: until "
+            "then links go over the router's relay");
+    finding_fact(&f, "family", "%s", family);
+    finding_fact(&f, "packet", "%zu", nat->packet);
+    finding_fact(&f, "mtu", "%zu", nat->packet + headers);
+    beside_tell(core, &f);
+}
+
 void examine_nat(const struct examine *examine)
 {
     const struct core *core = examine->core;
@@ -104,6 +130,7 @@ void examine_nat(const struct examine *examine)
             continue;
         tell_udp(examine, i == 1, families[i]);
         tell_nat(core, &core->nat.is[i], families[i]);
+        tell_size(core, &core->nat.is[i], i == 1, families[i]);
     }
     if (core->nat.has[0] || core->nat.has[1])
         return;

@@ -49,6 +49,7 @@ static void look_with(struct core *core, const char *server)
         .second = core->nat.second[0] && is_v6(core->nat.second) == is_v6(server) ? core->nat.second
                                                                                   : NULL,
         .second_port = core->nat.second_port,
+        .measures = core->examine != NULL,
     };
 
     if (core->nat.probe[family])

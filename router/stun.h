@@ -5,7 +5,7 @@
  * datagrams, addresses and time are handed in.
  *
  * A sender's address may be forged, so that an answer hits somebody else. An answer is short and always less
- * than four times its request; each network (IPv4 /24, IPv6 /48) gets so many a second, and so do all
+ * than four times its request, which may be as large as a packet of Ethernet's: whoever asks may want to know what gets through; each network (IPv4 /24, IPv6 /48) gets so many a second, and so do all
  * together; what comes on top is dropped without a word. */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include <netinet/in.h>
 
-enum { STUN_MAX_REQUEST = 548, STUN_MAX_ANSWER = 160 };
+enum { STUN_MAX_REQUEST = 1472, STUN_MAX_ANSWER = 160 };
 
 union stun_address {
     struct sockaddr any;

@@ -148,6 +148,17 @@ def less_than_quic_needs(_):
 
 
 @tap.test
+def doctor_says_what_gets_through(_):
+    reach.up("port", "open", "20ms")
+    for side, mtu, wanted, verdict in (("left", 1500, 1452, "good"), ("left", 1280, 1252, "good"), ("right", 1200, 548, "bad")):
+        reach.lab.narrow(side, mtu)
+        name = {"left": "alice", "right": "bob"}[side]
+        done = run([*reach.inside(name), *reach.net.warren(name, "doctor", "--json")], wanted=None)
+        found = [finding for finding in json.loads(done.stdout)["findings"] if finding["subject"] == "mtu"]
+        tap.check([(finding["facts"]["packet"], finding["verdict"]) for finding in found] == [(str(wanted), verdict)], f"{mtu}: {found}")
+
+
+@tap.test
 def less_than_quic_needs_where_there_is_no_other_path(_):
     reach.up("port", "port", "20ms")
     reach.lab.narrow("left", 1200)

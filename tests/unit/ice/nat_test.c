@@ -14,8 +14,9 @@ struct world {
     int maps, filters;
     bool is_blocked, has_second, is_full;
     unsigned lost; /* so many of each question's first packets */
-    union nat_address sent[64];
-    unsigned from[64], n_sent;
+    size_t takes;  /* larger packets vanish; 0: it is not measured */
+    union nat_address sent[96];
+    unsigned from[96], n_sent;
 };
 
 static union nat_address at(uint32_t ip, unsigned port)
@@ -75,6 +76,9 @@ static void serve(struct world *w, struct nat_core *nat, const struct nat_packet
     union nat_address from, seen = mapped(w, packet->socket, &packet->to);
     _buf_ answer = { 0 };
 
+    if (w->takes && packet->len > w->takes)
+        return;
+    CHECK_U64((unsigned)packet->bytes[2] << 8 | packet->bytes[3], packet->len - 20);
     w->sent[w->n_sent] = packet->to;
     w->from[w->n_sent++] = packet->socket;
     if (w->is_blocked || (ip != ROUTER && !w->has_second) || (change & 4 && !is_full))
@@ -95,8 +99,9 @@ static void serve(struct world *w, struct nat_core *nat, const struct nat_packet
 
 static struct ice_nat run(struct world *w)
 {
-    const struct ice_nat_question q = { "192.0.2.10", 3478, 3479,
-                                        w->has_second ? "192.0.2.20" : NULL, 3478 };
+    const struct ice_nat_question q = { "192.0.2.10", 3478,
+                                        3479,         w->has_second ? "192.0.2.20" : NULL,
+                                        3478,         w->takes > 0 };
     union nat_address local = at(LOCAL, 5000);
     uint8_t txids[NAT_TESTS][NAT_TXID];
     struct nat_packet packet;
@@ -118,6 +123,25 @@ static struct ice_nat run(struct world *w)
     }
     nat_result(&nat, &result);
     return result;
+}
+
+TEST(how_large_a_packet_gets_through)
+{
+    static const size_t cases[][2] = { { 1472, 1452 }, { 1451, 1412 }, { 1392, 1392 },
+                                       { 1252, 1252 }, { 1251, 1232 }, { 1200, 1200 },
+                                       { 1199, 548 },  { 547, 0 } };
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world w = { .maps = MAP_ONE, .filters = FILTER_PORT, .takes = cases[i][0] };
+        struct ice_nat found = run(&w);
+        CHECK_U64(found.packet, cases[i][1]);
+        CHECK_STR(ice_nat_name(&found), "port-restricted NAT");
+        w.is_blocked = true;
+        found = run(&w);
+        CHECK_U64(found.packet, 0);
+        w = (struct world){ .maps = MAP_ONE };
+        CHECK_U64(run(&w).packet, 0);
+    }
 }
 
 #define NAME(wanted, ...)                                                                          \

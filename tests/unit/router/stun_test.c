@@ -193,6 +193,21 @@ TEST(refuses_what_it_does_not_have_and_says_so)
     }
 }
 
+/* Whoever wants to know how large a packet reaches it (RFC 8489, 14.14: what comes twice is passed over). */
+TEST(a_long_request_gets_a_short_answer)
+{
+    uint8_t request[STUN_MAX_REQUEST] = { 0x00, 0x01, 0x05, 0xac, COOKIE, ID };
+    _cleanup_(stun_freep) struct stun *stun = stun_new(&none);
+    struct stun_answer answer = { 0 };
+
+    for (size_t at = 20; at < sizeof(request); at += 484) {
+        static const uint8_t head[] = { 0x80, 0x22, 0x01, 0xe0 };
+        memcpy(request + at, head, sizeof(head));
+    }
+    CHECK(serve(stun, VIEW_ARR(request), &answer) == STUN_ANSWERED);
+    CHECK(answer.len > 20 && answer.len < 160);
+}
+
 TEST(drops_what_is_no_binding_request)
 {
     static const uint8_t response[] = { 0x01, 0x01, 0x00, 0x00, COOKIE, ID },
@@ -208,7 +223,7 @@ TEST(drops_what_is_no_binding_request)
     const struct view cases[] = { VIEW_ARR(response),   VIEW_ARR(indication), VIEW_ARR(allocate),
                                   VIEW_ARR(longer),     VIEW_ARR(quic),       VIEW_ARR(torn),
                                   VIEW_ARR(short_port), VIEW(plain, 19),      VIEW(plain, 0) };
-    static uint8_t large[STUN_MAX_REQUEST + 4] = { 0x00, 0x01, 0x02, 0x14, COOKIE, ID };
+    static uint8_t large[STUN_MAX_REQUEST + 4] = { 0x00, 0x01, 0x05, 0xb0, COOKIE, ID };
     _cleanup_(stun_freep) struct stun *stun = stun_new(&none);
     struct stun_request request = request_of(VIEW_ARR(plain));
     struct stun_answer answer = { 0 };
