@@ -213,7 +213,9 @@ static uint64_t patience(const struct path *path)
 /* What answers, and carries nothing of QUIC's size. */
 static bool is_narrow(const struct slot *slot)
 {
-    return slot->mtu.has_failed;
+    bool answers = slot->is_dead ? slot->n_answers > 0 : slot->last_in > slot->mtu.failed_at;
+
+    return slot->mtu.has_failed && answers;
 }
 
 static uint64_t pause_of(const struct path *path, const struct slot *slot)
@@ -353,7 +355,7 @@ static void miss(struct path *path, struct slot *slot)
 /* Another one carries what this one does not. */
 static void leave_narrow(struct path *path, struct slot *slot)
 {
-    if (slot && !slot->is_dead && is_narrow(slot) && path_has_other(path, slot->carrier))
+    if (slot && !slot->is_dead && slot->mtu.has_failed && path_has_other(path, slot->carrier))
         set_dead(path, slot);
 }
 

@@ -61,6 +61,7 @@ static void fail(struct plpmtu *p, uint64_t now)
 
     p->is_proven = false;
     p->has_failed = true;
+    p->failed_at = now;
     p->error_pause = pause * 2 < most_error_pause ? pause * 2 : most_error_pause;
     enter(p, PLPMTU_ERROR, now + pause);
 }

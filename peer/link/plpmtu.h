@@ -33,7 +33,7 @@ struct plpmtu {
     uint64_t at;         /* the end of the open question, or the next one; UINT64_MAX: none */
     uint64_t raise_at;   /* when more is tried again */
     uint64_t confirm_at; /* 0: nothing large went since it was proven */
-    uint64_t error_pause;
+    uint64_t error_pause, failed_at;
 };
 
 void plpmtu_init(struct plpmtu *p); /* idle */

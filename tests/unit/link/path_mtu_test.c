@@ -191,6 +191,29 @@ TEST(one_that_does_not_carry_quic_is_left)
     CHECK_U64(seen.n_changed, 1);
 }
 
+TEST(one_that_is_gone_is_not_narrow)
+{
+    struct seen seen;
+    _cleanup_(path_freep) struct path *path = begin(&seen);
+    struct way relay = { { &relay_ops }, path, 9999, 0, 0 },
+               direct = { { &direct_ops }, path, 1472, 0, 0 };
+
+    path_carrier_up(path, &direct.base);
+    path_set_linked(path);
+    pass(path, 1000);
+    direct.takes = 0;
+    load(path, &direct, 1, 5000);
+    CHECK(!path_is_narrow(path, PATH_DIRECT));
+    path_set_pressure(path, &(struct path_pressure){ 0 });
+    path_carrier_up(path, &relay.base);
+    pass(path, 5000);
+    CHECK_U64(kind_in_use(path), PATH_RELAY);
+    CHECK(!path_is_narrow(path, PATH_DIRECT));
+    direct.takes = 1000;
+    pass(path, 20000);
+    CHECK(path_is_narrow(path, PATH_DIRECT));
+}
+
 TEST(a_path_that_takes_less_than_before_is_noticed)
 {
     struct seen seen;
