@@ -379,6 +379,7 @@ void rpc_ws_free(struct rpc_ws *ws)
     rpc_ws_spares_free(&ws->hub.spares);
     buf_free(&ws->hub.record);
     rpc_ws_tickets_free(&ws->hub.tickets);
+    rpc_ws_names_free(ws->names);
     client_ssl = ws->client_ssl;
     context = ws->context;
     if (ws->kind == RPC_WS_UV) {

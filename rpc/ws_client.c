@@ -19,6 +19,7 @@ struct rpc_ws_dialing {
     struct {
         char *host;
         uint16_t port;
+        bool is_known; /* its addresses, if it has any, are among the ways */
     } places[1 + RPC_WS_MAX_OTHERS];
     size_t n_places;
     const char *host; /* of the place where it goes */
@@ -26,7 +27,7 @@ struct rpc_ws_dialing {
     void (*moved)(void *user, size_t which);
     struct rpc_ws_ways ways;
     struct rpc_ws_timer *silence; /* when the others are asked, or looked at */
-    uint64_t asked_at;            /* clock_mono_ms() */
+    uint64_t begun_at, asked_at;  /* clock_mono_ms() */
     struct err *failed;           /* there, while others are still asked */
     struct err *first_why;        /* at an address of the host before the one that is tried */
     char *server_name;
@@ -61,7 +62,7 @@ static void remember(struct rpc_ws *ws, const struct rpc_ws_dialing *dial)
 {
     struct rpc_ws_good *good = find_good(ws, dial->host, dial->port);
 
-    if (dial->ways.n == 0 || strlen(dial->host) >= sizeof(good->host))
+    if (dial->ways.at == RPC_WS_NO_WAY || strlen(dial->host) >= sizeof(good->host))
         return;
     if (!good)
         good = &ws->good[ws->next_good++ % RPC_WS_REMEMBERED];
@@ -70,25 +71,45 @@ static void remember(struct rpc_ws *ws, const struct rpc_ws_dialing *dial)
     memcpy(good->address, dial->ways.way[dial->ways.at].address, sizeof(good->address));
 }
 
+/* False: its name is still being looked up. What was known of it before serves once that takes long. */
 static bool add_ways(struct rpc_ws *ws, struct rpc_ws_dialing *dial, size_t place)
 {
     const char *host = dial->places[place].host;
     uint16_t port = dial->places[place].port;
     const struct rpc_ws_good *good = find_good(ws, host, port);
+    struct rpc_ws_addresses found;
 
-    return rpc_ws_ways_add(&dial->ways, place, host, port, good ? good->address : "");
+    if (dial->places[place].is_known)
+        return true;
+    switch (rpc_ws_names_find(ws->names, host, dial->begun_at, &found)) {
+    case RPC_WS_NAMES_AWAITED:
+        return false;
+    case RPC_WS_NAMES_KEPT:
+        if (clock_mono_ms() < dial->begun_at + SILENT_MS)
+            return false;
+        break;
+    case RPC_WS_NAMES_KNOWN:
+    case RPC_WS_NAMES_NONE:
+        break;
+    }
+    dial->places[place].is_known = true;
+    rpc_ws_ways_add(&dial->ways, place, port, &found, good ? good->address : "");
+    return true;
 }
 
+/* Those whose names are still being looked up come later: look_at_names(). */
 static void ask_others(struct rpc_ws_conn *conn)
 {
     struct rpc_ws_dialing *dial = conn->dial;
+    size_t before = dial->ways.n;
 
     for (size_t i = 0; i < dial->n_places; i++) {
         if (dial->places[i].host != dial->host &&
             !rpc_proxy_is_for(&conn->ws->proxy, dial->places[i].host))
             add_ways(conn->ws, dial, i);
     }
-    dial->asked_at = clock_mono_ms();
+    if (!dial->ways.has_asked || dial->ways.n > before)
+        dial->asked_at = clock_mono_ms();
     rpc_ws_ways_ask(&dial->ways);
 }
 
@@ -159,6 +180,11 @@ static void on_silence(void *user)
         rpc_ws_ways_end(&dial->ways);
         return;
     }
+    if (dial->ways.at == RPC_WS_NO_WAY && !dial->places[0].is_known &&
+        add_ways(conn->ws, dial, 0)) {
+        rpc_ws_dialing_look(conn);
+        return;
+    }
     if (!dial->ways.has_asked)
         ask_others(conn);
     switch (rpc_ws_ways_look(&dial->ways)) {
@@ -201,7 +227,11 @@ static bool goes_on(struct rpc_ws_conn *conn, const struct err *why)
 {
     struct rpc_ws_dialing *dial = conn->dial;
 
-    if (conn->is_closing || conn->why || !conn->wsi || dial->ways.n == 0)
+    if (conn->is_closing || conn->why)
+        return false;
+    if (dial->ways.at == RPC_WS_NO_WAY)
+        return awaits_others(conn, why);
+    if (!conn->wsi)
         return false;
     if (dial->ways.has_asked || !rpc_ws_ways_next(&dial->ways))
         return awaits_others(conn, why);
@@ -254,22 +284,30 @@ static void connect_to(struct rpc_ws_conn *conn, const char *address)
     dial->is_starting = false;
 }
 
-static void dial_start(struct rpc_ws_conn *conn)
+/* False: its name is being looked up. */
+static bool dial_start(struct rpc_ws_conn *conn)
 {
     struct rpc_ws_dialing *dial = conn->dial;
     struct rpc_ws_ways *ways = &dial->ways;
 
     if (dial->local[0]) {
         connect_to(conn, dial->local);
-        return;
+        return true;
     }
-    if (ways->n == 0 && !add_ways(conn->ws, dial, 0))
-        return;
+    if (ways->at == RPC_WS_NO_WAY) {
+        bool is_known = add_ways(conn->ws, dial, 0);
+        if (!is_known && !ways->has_asked)
+            rpc_ws_timer_set(dial->silence, dial->begun_at + SILENT_MS);
+        if (!is_known || !rpc_ws_ways_begin(ways, 0))
+            return is_known;
+        ways->has_asked = false; /* the others too are, in their time */
+    }
     do
         connect_to(conn, ways->way[ways->at].address);
     while (!conn->wsi && rpc_ws_ways_next(ways));
     if (conn->wsi && !ways->has_asked && (ways->n > 1 || dial->n_places > 1))
         rpc_ws_timer_set(dial->silence, clock_mono_ms() + SILENT_MS);
+    return true;
 }
 
 /* ---- through a proxy ------------------------------------------------------------------------- */
@@ -282,8 +320,8 @@ static void end_tunnel(struct rpc_ws_dialing *dial)
     dial->conn->ws->n_tunnels--;
 }
 
-/* From the tunnel's thread. */
-static void on_tunnel(void *user)
+/* From another thread. */
+static void wake(void *user)
 {
     lws_cancel_service(user);
 }
@@ -292,7 +330,7 @@ static bool begin_tunnel(struct rpc_ws_conn *conn, struct err *err)
 {
     struct rpc_ws_dialing *dial = conn->dial;
 
-    if (!rpc_ws_tunnel_new(&conn->ws->proxy, dial->host, dial->port, on_tunnel, conn->ws->context,
+    if (!rpc_ws_tunnel_new(&conn->ws->proxy, dial->host, dial->port, wake, conn->ws->context,
                            &dial->tunnel, err))
         return false;
     conn->ws->n_tunnels++;
@@ -331,6 +369,23 @@ void rpc_ws_dialing_look(struct rpc_ws_conn *conn)
     rpc_ws_edge_wake(conn->ws);
 }
 
+/* One of the names that were looked up may be theirs. */
+static void look_at_names(struct rpc_ws *ws)
+{
+    struct rpc_ws_conn *conn;
+
+    LIST_EACH(conn, &ws->hub.conns, node) {
+        if (!conn->dial || conn->is_open || conn->is_closing)
+            continue;
+        if (conn->dial->ways.at == RPC_WS_NO_WAY)
+            rpc_ws_dialing_look(conn);
+        if (!conn->dial->ways.has_asked || is_connected(conn))
+            continue;
+        ask_others(conn);
+        rpc_ws_timer_set(conn->dial->silence, clock_mono_ms() + LEAST_LOOK_MS);
+    }
+}
+
 /* One of the tunnels has something to say. */
 static void look_at_tunnels(struct rpc_ws *ws)
 {
@@ -355,8 +410,8 @@ static void on_dial_time(lws_sorted_usec_list_t *sul)
         return;
     if (!conn->is_closing && !is_through(conn, &err) && err.code == ERR_NONE)
         return;
-    if (!conn->is_closing && err.code == ERR_NONE)
-        dial_start(conn);
+    if (!conn->is_closing && err.code == ERR_NONE && !dial_start(conn))
+        return;
     if (!conn->wsi)
         dial_failed(conn, err.code ? err.text : NULL, sizeof(err.text));
 }
@@ -374,6 +429,8 @@ static struct rpc_ws_dialing *dial_new(const struct rpc_ws_dial *from, struct rp
     struct rpc_ws_dialing *dial = mem_new(struct rpc_ws_dialing);
 
     dial->conn = conn;
+    dial->begun_at = clock_mono_ms();
+    dial->ways.at = RPC_WS_NO_WAY;
     add_place(dial, from->host, from->port);
     for (size_t i = 0; i < from->n_others; i++)
         add_place(dial, from->others[i].host, from->others[i].port);
@@ -460,6 +517,8 @@ static int on_client(struct lws *wsi, enum lws_callback_reasons reason, void *us
         ws->is_woken = false;
         if (ws->n_tunnels && !ws->is_closing)
             look_at_tunnels(ws);
+        if (!ws->is_closing && rpc_ws_names_has_news(ws->names))
+            look_at_names(ws);
     } else if (reason != LWS_CALLBACK_PROTOCOL_INIT && reason != LWS_CALLBACK_PROTOCOL_DESTROY)
         conn = lws_get_opaque_user_data(wsi);
     if (!conn || conn->dial->is_starting) /* what fails while starting is told by its result */
@@ -487,6 +546,7 @@ bool rpc_ws_client_start(struct rpc_ws *ws, struct err *err)
 {
     struct lws_context_creation_info info = { 0 };
 
+    ws->names = rpc_ws_names_new(wake, ws->context);
     if (!rpc_ws_tls_client(rpc_ws_verdict, &ws->hub, &ws->client_ssl, err))
         return false;
     rpc_ws_verdict_resume(&ws->hub, ws->client_ssl);

@@ -44,6 +44,7 @@ struct rpc_ws {
     const struct rpc_ws_pair *pair; /* while the vhost is being made */
 
     struct lws_vhost *client;
+    struct rpc_ws_names *names;
     struct rpc_proxy proxy;
     unsigned n_tunnels;  /* dials that wait for it */
     struct rpc_ws_good { /* the address of a host that worked last */

@@ -11,24 +11,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct addrinfo *find(const char *name, uint16_t port, int flags)
+static struct addrinfo *read_address(const char *address, uint16_t port)
 {
-    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags };
+    const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
     struct addrinfo *found = NULL;
     char text[8];
 
     snprintf(text, sizeof(text), "%u", (unsigned)port);
-    return getaddrinfo(name, text, &hints, &found) == 0 ? found : NULL;
+    return getaddrinfo(address, text, &hints, &found) == 0 ? found : NULL;
 }
 
-static void add_one(struct rpc_ws_ways *ways, size_t host, uint16_t port, const struct addrinfo *at)
+static void add_one(struct rpc_ws_ways *ways, size_t host, uint16_t port, const char *address)
 {
-    struct rpc_ws_way *way = &ways->way[ways->n];
+    struct rpc_ws_way *way = &ways->way[ways->n++];
 
     *way = (struct rpc_ws_way){ .host = host, .port = port, .fd = -1 };
-    if (getnameinfo(at->ai_addr, at->ai_addrlen, way->address, sizeof(way->address), NULL, 0,
-                    NI_NUMERICHOST) == 0)
-        ways->n++;
+    memcpy(way->address, address, sizeof(way->address));
 }
 
 static void put_first(struct rpc_ws_ways *ways, size_t from, const char *first)
@@ -43,25 +41,20 @@ static void put_first(struct rpc_ws_ways *ways, size_t from, const char *first)
     }
 }
 
-bool rpc_ws_ways_add(struct rpc_ws_ways *ways, size_t host, const char *name, uint16_t port,
-                     const char *first)
+void rpc_ws_ways_add(struct rpc_ws_ways *ways, size_t host, uint16_t port,
+                     const struct rpc_ws_addresses *all, const char *first)
 {
-    struct addrinfo *all = find(name, port, 0);
     size_t from = ways->n;
 
-    for (const struct addrinfo *at = all; at && ways->n < RPC_WS_MAX_WAYS; at = at->ai_next)
-        add_one(ways, host, port, at);
-    if (all)
-        freeaddrinfo(all);
+    for (size_t i = 0; i < all->n && ways->n < RPC_WS_MAX_WAYS; i++)
+        add_one(ways, host, port, all->text[i]);
     put_first(ways, from, first);
-    return ways->n > from;
 }
 
-bool rpc_ws_ways_next(struct rpc_ws_ways *ways)
+bool rpc_ws_ways_begin(struct rpc_ws_ways *ways, size_t host)
 {
-    ways->way[ways->at].is_bad = true;
     for (size_t i = 0; i < ways->n; i++) {
-        if (ways->way[i].host != ways->way[ways->at].host || ways->way[i].is_bad)
+        if (ways->way[i].host != host || ways->way[i].is_bad)
             continue;
         ways->at = i;
         return true;
@@ -69,9 +62,15 @@ bool rpc_ws_ways_next(struct rpc_ws_ways *ways)
     return false;
 }
 
+bool rpc_ws_ways_next(struct rpc_ws_ways *ways)
+{
+    ways->way[ways->at].is_bad = true;
+    return rpc_ws_ways_begin(ways, ways->way[ways->at].host);
+}
+
 static void ask(struct rpc_ws_way *way)
 {
-    struct addrinfo *to = find(way->address, way->port, AI_NUMERICHOST);
+    struct addrinfo *to = read_address(way->address, way->port);
 
     if (to)
         way->fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -112,7 +111,8 @@ enum rpc_ws_ways_answer rpc_ws_ways_look(struct rpc_ws_ways *ways)
     for (size_t i = 0; i < ways->n; i++) {
         enum rpc_ws_ways_answer one = look(&ways->way[i]);
         if (one == RPC_WS_WAYS_ANSWERED) {
-            ways->way[ways->at].is_bad = true;
+            if (ways->at != RPC_WS_NO_WAY)
+                ways->way[ways->at].is_bad = true;
             ways->at = i;
             rpc_ws_ways_end(ways);
             return RPC_WS_WAYS_ANSWERED;

@@ -3,11 +3,9 @@
  * it goes on at the first that does (RFC 8305). Inside rpc/ only. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "rpc/ws_names.h"
 
-enum { RPC_WS_MAX_WAYS = 16, RPC_WS_NUMERIC = 64 };
+enum { RPC_WS_MAX_WAYS = 16, RPC_WS_NO_WAY = RPC_WS_MAX_WAYS };
 
 struct rpc_ws_ways {
     struct rpc_ws_way {
@@ -17,14 +15,15 @@ struct rpc_ws_ways {
         int fd;      /* the question whether it is there; -1: none */
         bool is_bad; /* it was tried, or asked, in vain */
     } way[RPC_WS_MAX_WAYS];
-    size_t n, at; /* the one that is tried */
+    size_t n, at; /* the one that is tried, or RPC_WS_NO_WAY */
     bool has_asked;
 };
 
-/* All addresses of a host, by the system's order, `first` before the others if it is one of them. Waits for the name, as
- * libwebsockets does. False: there is none. */
-bool rpc_ws_ways_add(struct rpc_ws_ways *ways, size_t host, const char *name, uint16_t port,
-                     const char *first);
+/* All addresses of a host, `first` before the others if it is one of them. */
+void rpc_ws_ways_add(struct rpc_ws_ways *ways, size_t host, uint16_t port,
+                     const struct rpc_ws_addresses *all, const char *first);
+/* Tries the first of that host. False: there is none. */
+bool rpc_ws_ways_begin(struct rpc_ws_ways *ways, size_t host);
 /* The one that is tried does not work: another one of the same host. False: there is none. */
 bool rpc_ws_ways_next(struct rpc_ws_ways *ways);
 void rpc_ws_ways_ask(struct rpc_ws_ways *ways); /* all but the one that is tried */
