@@ -61,10 +61,15 @@ static void tell_udp(const struct examine *examine, bool is_v6, const char *fami
     if (nat->udp == ICE_UDP_BLOCKED) {
         put_blocked(examine, nat, is_v6, family, &f);
     } else {
-        finding_begin(&f, PEER_GOOD, "udp",
-                      "%s: UDP works: the STUN server answers in %" PRIu64 " ms, and sees %s",
-                      family, nat->rtt_us / 1000, nat->mapped);
-        finding_ms(&f, "rtt_ms", nat->rtt_us);
+        char soon[32] =
+            ""; /* "": after a question that was lost; which one it answers is not known */
+
+        if (nat->rtt_us)
+            snprintf(soon, sizeof(soon), " in %" PRIu64 " ms", nat->rtt_us / 1000);
+        finding_begin(&f, PEER_GOOD, "udp", "%s: UDP works: the STUN server answers%s, and sees %s",
+                      family, soon, nat->mapped);
+        if (nat->rtt_us)
+            finding_ms(&f, "rtt_ms", nat->rtt_us);
         finding_fact(&f, "mapped", "%s", nat->mapped);
     }
     finding_fact(&f, "family", "%s", family);

@@ -210,12 +210,16 @@ static void tell_mtu(const struct explain *explain)
     const struct session *session = explain->session;
     size_t packet = session->path ? path_packet(session->path) : 0,
            datagram = link_datagram_max(session->link);
-    bool is_narrow = session->report.is_narrow || session->report.theirs.is_narrow;
+    struct path_facts path = { .kind = PATH_KINDS };
+    bool has_path = session->path && path_facts(session->path, &path),
+         is_narrow = has_path && path.kind != PATH_DIRECT &&
+                     (session->report.is_narrow || session->report.theirs.is_narrow);
     struct finding f;
 
     finding_begin(&f, is_narrow ? PEER_BAD : PEER_GOOD, "mtu",
-                  "packets of %zu bytes, datagrams of %zu in them%s", packet, datagram,
-                  is_narrow ? "; the direct path does not even take 1200" : "");
+                  "%s path: packets of %zu bytes, datagrams of %zu in them%s",
+                  path_kind_name(path.kind), packet, datagram,
+                  is_narrow ? "; the direct one does not even take 1200" : "");
     if (is_narrow)
         finding_remedy(&f, "an MTU of 1280 bytes or more on all of the way between the two");
     finding_fact(&f, "packet_max", "%zu", packet);

@@ -120,6 +120,8 @@ void report_take(struct session *session, struct view data)
         theirs->has_proxy = rpc_map_bool(data, "proxy");
         theirs->has_turn = rpc_map_bool(data, "turn");
         theirs->is_narrow = rpc_map_bool(data, "narrow");
+        if (session->path)
+            path_set_narrow_there(session->path, theirs->is_narrow);
     }
     if (rpc_map_get(data, "pairs", &pairs) && rpc_value_kind(pairs) == RPC_MAP)
         explain_take(session, pairs);

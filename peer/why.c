@@ -85,17 +85,17 @@ static void say_indirect(const struct why_end *ours, const struct why_end *their
     static const char open_udp[] =
         "let UDP out there: to the router's STUN port, the TURN servers, and other machines";
 
-    if (ours->is_narrow || theirs->is_narrow)
-        say(why, "narrow",
-            "there is a direct path, but packets of 1200 bytes, which QUIC needs, vanish on it",
-            "an MTU of 1280 bytes or more on all of the way: look at tunnels (VPN) and mobile "
-            "networks at either end");
-    else if (is_blocked(ours) && is_blocked(theirs))
+    if (is_blocked(ours) && is_blocked(theirs))
         say(why, "udp_blocked_both", "UDP is blocked at both ends", open_udp);
     else if (is_blocked(ours))
         say(why, "udp_blocked_here", "UDP is blocked at this end", open_udp);
     else if (is_blocked(theirs))
         say(why, "udp_blocked_there", "UDP is blocked at the other end", open_udp);
+    else if (ours->is_narrow || theirs->is_narrow)
+        say(why, "narrow",
+            "there is a direct path, but packets of 1200 bytes, which QUIC needs, vanish on it",
+            "an MTU of 1280 bytes or more on all of the way: look at tunnels (VPN) and mobile "
+            "networks at either end");
     else if (!knows(ours) || !knows(theirs))
         say(why, "unknown", "no direct path was found; nothing is known of the NAT of one end", "");
     else if (works(ours, 1) && works(theirs, 1))

@@ -39,6 +39,7 @@ enum {
     LINK_MAX_REASON = 200,
     LINK_UP_WITHIN_S = 20,
     LINK_IDLE_S = 25,
+    LINK_AHEAD_S = 90, /* so far after what came last link_hurry() sets our clock */
 };
 enum { /* which of a stream's events wait */
        STREAM_EV_OPENED = 1,
@@ -105,10 +106,12 @@ struct link {
     struct sockaddr_in local, remote; /* synthetic: the one path that QUIC knows */
     ngtcp2_path path;
     uint64_t now, up_by;
-    uint64_t ahead;      /* of the owner's clock, by link_hurry(); modulo 2^64: link_waited() */
-    uint64_t hurried_at; /* by the owner's clock */
-    uint64_t heard_at;   /* packets */
-    uint64_t ticked_at;  /* ngtcp2's timers were looked at */
+    uint64_t ahead;       /* of the owner's clock, by link_hurry(); modulo 2^64: link_waited() */
+    uint64_t hurried_at;  /* by the owner's clock */
+    unsigned n_hurried;   /* since something came */
+    uint64_t heard_at;    /* packets */
+    uint64_t alone_since; /* the same by the owner's clock: hurrying is no silence */
+    uint64_t ticked_at;   /* ngtcp2's timers were looked at */
     enum link_state state;
 
     struct rate rate;

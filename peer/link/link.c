@@ -4,7 +4,10 @@
 
 /* An end may keep an acknowledgement back for so long (PROTOCOL.md, section 1). */
 static const uint64_t late_ack = 8 * MS_NS;
+/* RFC 9002, 6.2.1: each probe without an answer doubles the time to the next. Whoever hurries at every change of a path that comes and goes
+ * would have none left when it has come. */
 static const uint64_t hurry_pause = 100 * MS_NS;
+enum { MOST_DOUBLED = 6 };
 
 static bool check_config(const struct link_config *config, struct err *err)
 {
@@ -32,6 +35,7 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     link->config = *config;
     link->profile = profile;
     link->now = now_ns + link->ahead;
+    link->alone_since = now_ns;
     rate_init(&link->rate);
     link->out = mem_resize(NULL, 1, sizeof(struct link_out));
     link->out->first = link->out->n = 0;
@@ -100,6 +104,8 @@ void link_input(struct link *link, uint64_t now_ns, const struct view *packets, 
         return;
     }
     link->heard_at = link->now;
+    link->alone_since = now_ns;
+    link->n_hurried = 0;
     flying = link->conn ? rate_flying(link) : 0;
     for (size_t i = 0; i < n && link->state != LINK_OVER; i++)
         packets_input(link, packets[i]);
@@ -121,8 +127,10 @@ void link_waited(struct link *link, uint64_t now_ns, uint64_t most_ns)
 {
     uint64_t waited = now_ns + link->ahead - link->now;
 
-    if (waited > most_ns)
+    if (waited > most_ns) {
         link->ahead -= waited - most_ns;
+        link->alone_since = now_ns - most_ns;
+    }
 }
 
 void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE])
@@ -130,9 +138,16 @@ void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE])
     memcpy(link->config.grant_hash, grant_hash, HASH_SIZE);
 }
 
+static uint64_t idle_at(const struct link *link)
+{
+    return link->alone_since + LINK_IDLE_S * S_NS;
+}
+
 void link_tick(struct link *link, uint64_t now_ns)
 {
     link->now = now_ns + link->ahead;
+    if (link->state == LINK_OPEN && now_ns >= idle_at(link))
+        close_by_quic_error(link, NGTCP2_ERR_IDLE_CLOSE);
     if (link->state != LINK_OVER)
         packets_tick(link);
     link_resume(link, now_ns);
@@ -143,7 +158,7 @@ static void skip_to_probe(struct link *link)
 {
     uint64_t at = ngtcp2_conn_get_expiry(link->conn);
 
-    if (at <= link->now || at >= link->heard_at + LINK_IDLE_S * S_NS)
+    if (at <= link->now || at >= link->heard_at + LINK_AHEAD_S * S_NS)
         return;
     link->ahead += at - link->now;
     link->now = at;
@@ -158,14 +173,20 @@ static unsigned n_probes(const struct link *link)
     return (unsigned)stat.pto_count;
 }
 
+static uint64_t hurry_pause_of(const struct link *link)
+{
+    return hurry_pause << (link->n_hurried < MOST_DOUBLED ? link->n_hurried : MOST_DOUBLED);
+}
+
 void link_hurry(struct link *link, uint64_t now_ns)
 {
     enum { MOST_TIMERS = 4 }; /* others may be due before */
     unsigned before = link->conn && link->state == LINK_OPEN ? n_probes(link) : 0;
 
     link->now = now_ns + link->ahead;
-    if (before > 0 && now_ns - link->hurried_at >= hurry_pause) {
+    if (before > 0 && now_ns - link->hurried_at >= hurry_pause_of(link)) {
         link->hurried_at = now_ns;
+        link->n_hurried++;
         for (int i = 0; i < MOST_TIMERS && link->state == LINK_OPEN && n_probes(link) == before;
              i++)
             skip_to_probe(link);
@@ -184,7 +205,8 @@ static uint64_t deadline(const struct link *link)
     return packets_deadline(link);
 }
 
-uint64_t link_deadline(const struct link *link)
+/* By the owner's. */
+static uint64_t deadline_there(const struct link *link)
 {
     uint64_t at = deadline(link);
 
@@ -193,6 +215,13 @@ uint64_t link_deadline(const struct link *link)
     if ((int64_t)link->ahead > 0 && at <= link->ahead)
         return 0;
     return at - link->ahead; /* behind: modulo 2^64 */
+}
+
+uint64_t link_deadline(const struct link *link)
+{
+    uint64_t at = deadline_there(link);
+
+    return link->state == LINK_OPEN && idle_at(link) < at ? idle_at(link) : at;
 }
 
 void link_close(struct link *link, uint64_t now_ns, uint64_t code, const char *reason)

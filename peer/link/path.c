@@ -225,6 +225,15 @@ static uint64_t pause_of(const struct path *path, const struct slot *slot)
     return slot->carrier == path->current ? idle_pause : spare_pause;
 }
 
+/* Whoever comes and goes has to answer more often each time. */
+static unsigned wanted_after(const struct slot *slot, uint64_t now)
+{
+    bool is_stable = now - slot->alive_since >= stable || slot->n_wanted == 0;
+    unsigned n = is_stable ? MIN_ANSWERS : slot->n_wanted * 2;
+
+    return n < MAX_ANSWERS ? n : MAX_ANSWERS;
+}
+
 static void set_dead(struct path *path, struct slot *slot)
 {
     uint64_t now = path_now(path);
@@ -238,10 +247,7 @@ static void set_dead(struct path *path, struct slot *slot)
     slot->asked_at = 0;
     slot->ask_at = now;
     plpmtu_reset(&slot->mtu);
-    slot->n_wanted =
-        now - slot->alive_since >= stable || slot->n_wanted == 0 ? MIN_ANSWERS : slot->n_wanted * 2;
-    if (slot->n_wanted > MAX_ANSWERS)
-        slot->n_wanted = MAX_ANSWERS;
+    slot->n_wanted = wanted_after(slot, now);
     choose(path);
 }
 
@@ -292,8 +298,14 @@ static void look_for_life(struct path *path, struct slot *slot)
     bool has_shown =
         slot->n_answers >= slot->n_wanted && (!path_has_mtu(slot) || slot->mtu.is_proven);
 
+    has_shown = has_shown && !(path->is_narrow_there && path_kind_of(slot->carrier) == PATH_DIRECT);
     if (slot->is_dead && (has_shown || all_are_dead(path)))
         set_alive(path, slot);
+}
+
+void path_set_narrow_there(struct path *path, bool is_narrow)
+{
+    path->is_narrow_there = is_narrow;
 }
 
 static void on_answer(struct path *path, struct slot *slot, const uint8_t *sign)
@@ -453,13 +465,19 @@ void path_carrier_received(struct path *path, struct path_carrier *carrier,
     path->events.on_packets(path->user, packets + from, n - from);
 }
 
-bool path_is_narrow(const struct path *path, enum path_kind kind)
+/* What was found stays: the next carrier of that kind goes the same way, as long as none shows otherwise. */
+static void note_narrow(struct path *path)
 {
     for (size_t i = 0; i < path->n_slots; i++) {
-        if (path_kind_of(path->slots[i].carrier) == kind && is_narrow(&path->slots[i]))
-            return true;
+        const struct slot *slot = &path->slots[i];
+        bool *is = &path->is_narrow[path_kind_of(slot->carrier)];
+        *is = (*is || is_narrow(slot)) && !slot->mtu.is_proven;
     }
-    return false;
+}
+
+bool path_is_narrow(const struct path *path, enum path_kind kind)
+{
+    return path->is_narrow[kind];
 }
 
 bool path_is_alive(const struct path *path, const struct path_carrier *carrier)
@@ -564,6 +582,7 @@ static struct path_carrier *revive(struct path *path, enum path_kind kind)
         return NULL;
     slot->is_dead = slot->is_new = false;
     slot->n_missed = 0;
+    slot->alive_since = path_now(path);
     return slot->carrier;
 }
 
@@ -580,7 +599,7 @@ static void follow(struct path *path, enum path_kind kind)
         slot->is_dead = true;
         slot->dead_since = now;
         slot->n_answers = slot->n_missed = 0;
-        slot->n_wanted = MIN_ANSWERS;
+        slot->n_wanted = wanted_after(slot, now);
         slot->asked_at = 0;
         slot->ask_at = now + dead_pause;
         plpmtu_reset(&slot->mtu);
@@ -692,5 +711,6 @@ void path_tick(struct path *path)
         look_at(path, &path->slots[i], now);
     for (size_t i = 0; i < path->n_slots; i++)
         look_at_mtu(path, &path->slots[i], now);
+    note_narrow(path);
     tell_switch(path);
 }

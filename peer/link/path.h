@@ -73,8 +73,10 @@ bool path_is_straight(const struct path *path);
 size_t path_send(struct path *path, const struct view *packets, size_t n); /* how many went */
 /* How large a packet may be now, in bytes of UDP's payload: 1200 to 1452 (plpmtu.h). */
 size_t path_packet(const struct path *path);
-/* One of that kind answers, and does not carry packets of 1200 bytes. */
+/* The last one of that kind that was asked answers, and does not carry packets of 1200 bytes. */
 bool path_is_narrow(const struct path *path, enum path_kind kind);
+/* The other end says so of its direct path (REPORT): it is not gone back to before it says otherwise, or has left it. */
+void path_set_narrow_there(struct path *path, bool is_narrow);
 bool path_facts(const struct path *path, struct path_facts *ret); /* false when there is none */
 const char *path_kind_name(enum path_kind kind);                  /* "direct", "turn", "relay" */
 

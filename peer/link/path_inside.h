@@ -34,6 +34,8 @@ struct path {
     struct path_events events;
     void *user;
     bool is_caller, is_linked, was_lost;
+    bool is_narrow[PATH_KINDS];
+    bool is_narrow_there;             /* the other end's direct path carries too little, it says */
     struct slot slots[PATH_CARRIERS]; /* those that are up */
     size_t n_slots;
     struct path_carrier *current; /* the one that sends; NULL: none */

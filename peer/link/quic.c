@@ -9,7 +9,7 @@ enum { CID_LEN = 8, FIRST_DCID_LEN = 18 };
 /* PROTOCOL.md, section 1. */
 static const uint64_t stream_window = 1 << 20, max_stream_window = 16 << 20,
                       connection_window = 24 << 20;
-static const uint64_t idle_timeout = LINK_IDLE_S * S_NS, keep_alive = 8 * S_NS,
+static const uint64_t idle_timeout = (LINK_AHEAD_S + LINK_IDLE_S) * S_NS, keep_alive = 8 * S_NS,
                       handshake_timeout = 15 * S_NS;
 /* Until it is measured. RFC 9002's third of a second would make the first loss cost a whole one. */
 static const uint64_t usual_rtt = 100 * MS_NS;

@@ -25,13 +25,15 @@ struct end {
         struct path_carrier base;
         struct end *end;
         size_t number;
-        bool is_cut; /* what this end sends is lost */
+        bool is_cut;  /* what this end sends is lost */
+        size_t takes; /* what is larger is lost; 0: nothing is */
         unsigned n_sent;
     } ways[WAYS];
     bool sends;
     uint64_t next_send, n_sent, n_acked, oldest_unacked_at, last_ack_at, worst_gap;
     uint64_t n_received;
     unsigned n_changed, n_switches, n_lost;
+    bool is_narrow; /* as it was told to the other end */
     uint64_t switches[4096];
 };
 
@@ -69,12 +71,15 @@ static size_t way_send(struct path_carrier *carrier, const struct view *packets,
     struct world *w = way->end->world;
 
     way->n_sent += (unsigned)n;
-    for (size_t i = 0; i < n && !way->is_cut; i++)
+    for (size_t i = 0; i < n && !way->is_cut; i++) {
+        if (way->takes && packets[i].len > way->takes)
+            continue;
         launch(&w->flights,
                (struct flight){ .at = w->now + w->delay[way->number],
                                 .to = !way->end->side,
                                 .way = way->number },
                packets[i]);
+    }
     return n;
 }
 
@@ -250,6 +255,17 @@ static void live(struct end *end)
     CHECK(path_deadline(end->path) > w->now); /* or its owner's clock rings for ever */
 }
 
+/* REPORT, as the link says it. */
+static void report(struct end *end)
+{
+    bool is_narrow = path_is_narrow(end->path, PATH_DIRECT);
+
+    if (is_narrow == end->is_narrow || !gets_through(end))
+        return;
+    end->is_narrow = is_narrow;
+    path_set_narrow_there(end->world->ends[!end->side].path, is_narrow);
+}
+
 static void pass(struct world *w, uint64_t ms)
 {
     for (uint64_t end = w->now + ms * MS; w->now < end;) {
@@ -258,6 +274,8 @@ static void pass(struct world *w, uint64_t ms)
         keep_promises(w);
         live(&w->ends[0]);
         live(&w->ends[1]);
+        report(&w->ends[0]);
+        report(&w->ends[1]);
     }
 }
 
@@ -371,6 +389,31 @@ TEST(one_that_is_deaf_one_way_is_left_by_both)
         CHECK(w->ends[0].n_changed <= 4);
         cut(w, 0, false);
         pass(w, 20000);
+        CHECK_U64(kind_at(w, 0), PATH_DIRECT);
+        CHECK_U64(kind_at(w, 1), PATH_DIRECT);
+    }
+}
+
+/* QUIC's packets get through from one end, and not from the other. */
+TEST(one_that_is_narrow_one_way_is_used_by_nobody)
+{
+    for (size_t side = 0; side < 2; side++) {
+        _cleanup_(world_freep) struct world *w = world_new();
+
+        up(w, 1);
+        path_set_linked(w->ends[0].path);
+        path_set_linked(w->ends[1].path);
+        w->ends[0].sends = w->ends[1].sends = true;
+        pass(w, 500);
+        w->ends[side].ways[0].takes = 1100;
+        up(w, 0);
+        pass(w, 120000);
+        CHECK_U64(kind_at(w, 0), PATH_RELAY);
+        CHECK_U64(kind_at(w, 1), PATH_RELAY);
+        CHECK(w->ends[0].n_changed <= 4 && w->ends[1].n_changed <= 4);
+
+        w->ends[side].ways[0].takes = 0; /* it is noticed within five minutes */
+        pass(w, 310000);
         CHECK_U64(kind_at(w, 0), PATH_DIRECT);
         CHECK_U64(kind_at(w, 1), PATH_DIRECT);
     }

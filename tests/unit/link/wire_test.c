@@ -120,6 +120,43 @@ TEST(a_silent_link_is_kept_alive_and_a_dead_one_given_up)
     CHECK(!pair->caller.by_remote);
 }
 
+/* A path that changes again and again makes it probe at once each time: what it did not wait for is no silence. */
+TEST(who_hurries_waits_as_long)
+{
+    _cleanup_(pair_freep) struct pair *pair =
+        pair_new(&(struct pair_options){ .wire = { .delay_ns = 5 * MS_NS } });
+    struct link_stream *stream;
+    uint64_t place = 0, cut_at;
+
+    CHECK(pair_up(pair));
+    stream = pair_open(&pair->caller, "file", "");
+    pair->wire.loss_pct = 100;
+    pair_write_pattern(pair, stream, &place, 10000);
+    cut_at = pair->now;
+    while (pair->now < cut_at + 20 * S_NS) {
+        link_hurry(pair->caller.link, pair->now);
+        PAIR_UNTIL(pair, S_NS / 4, false);
+    }
+    CHECK_U64(pair->caller.n_down + pair->callee.n_down, 0);
+    pair->wire.loss_pct = 0;
+    cut_at = pair->now;
+    while (pair->callee.n_ends == 0 && pair->now < cut_at + 10 * S_NS) {
+        link_hurry(pair->caller.link, pair->now);
+        PAIR_UNTIL(pair, S_NS / 4, pair->callee.n_ends == 1);
+    }
+    CHECK_U64(pair->callee.n_ends, 1);
+
+    pair->wire.loss_pct = 100;
+    cut_at = pair->now;
+    link_stream_write(pair_open(&pair->caller, "file", ""), pair->now, VIEW_LIT("x"), true);
+    while (!pair->caller.n_down && pair->now < cut_at + 60 * S_NS) {
+        link_hurry(pair->caller.link, pair->now);
+        PAIR_UNTIL(pair, S_NS / 4, false);
+    }
+    CHECK(pair->now - cut_at >= 24 * S_NS && pair->now - cut_at <= 27 * S_NS);
+    CHECK_STR(pair->caller.err.text, "nothing came from the other side for 25 s");
+}
+
 TEST(a_caller_without_an_answer_gives_up)
 {
     _cleanup_(pair_freep) struct pair *pair =
