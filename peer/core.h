@@ -86,6 +86,7 @@ struct core {
         uint16_t second_port;
         struct ice_lookup *lookup; /* its name's, under way */
         uint64_t found_at;         /* clock_mono_ms(); 0: never */
+        bool measures;             /* how large a packet may be is asked too: for who examines */
     } nat;
     struct err offline;  /* why there is no connection to the router */
     uint64_t offline_at; /* clock_mono_ms() */
@@ -238,6 +239,7 @@ void nat_look(
 bool nat_is_looking(const struct core *core);
 void nat_take_other(struct core *core, const char *address);
 void nat_take_second(struct core *core, const char *host, uint16_t port);
+void nat_measure(struct core *core); /* looks again from the beginning, at all there is */
 void nat_forget(struct core *core);
 
 /* ---- enrol.c: no I/O ---- */

@@ -110,7 +110,7 @@ static void look_at_nat(struct examine *examine)
         examine->nat = EXAMINE_UNDER_WAY;
         if (other)
             nat_take_other(core, other);
-        nat_look(core);
+        nat_measure(core);
     }
     if (examine->nat == EXAMINE_UNDER_WAY && !nat_is_looking(core)) {
         examine->nat = EXAMINE_OVER;

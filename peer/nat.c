@@ -49,7 +49,7 @@ static void look_with(struct core *core, const char *server)
         .second = core->nat.second[0] && is_v6(core->nat.second) == is_v6(server) ? core->nat.second
                                                                                   : NULL,
         .second_port = core->nat.second_port,
-        .measures = core->examine != NULL,
+        .measures = core->nat.measures,
     };
 
     if (core->nat.probe[family])
@@ -97,13 +97,29 @@ void nat_look(struct core *core)
         look_with(core, core->nat.other);
 }
 
+/* What is under way does not know what is known now. */
+static void look_again(struct core *core)
+{
+    for (size_t i = 0; i < 2; i++) {
+        ice_nat_probe_free(core->nat.probe[i]);
+        core->nat.probe[i] = NULL;
+    }
+    nat_look(core);
+}
+
+void nat_measure(struct core *core)
+{
+    core->nat.measures = true;
+    look_again(core);
+}
+
 static void on_second(void *user, const char *address)
 {
     struct core *core = user;
 
     core->nat.lookup = NULL;
     snprintf(core->nat.second, sizeof(core->nat.second), "%s", address ? address : "");
-    nat_look(core);
+    look_again(core);
 }
 
 void nat_take_second(struct core *core, const char *host, uint16_t port)
