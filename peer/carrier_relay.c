@@ -19,8 +19,8 @@ struct carrier_relay {
     struct path *path;
     struct carrier_relay_config config;
     char *server_name;
-    struct rpc_join_host others[RPC_JOIN_HOSTS]; /* of the newest try */
-    struct rpc_ws_conn *conn;                    /* NULL: waiting for the next try */
+    struct rpc_join_host dialed, others[RPC_JOIN_HOSTS]; /* of the newest try */
+    struct rpc_ws_conn *conn;                            /* NULL: waiting for the next try */
     struct rpc_ws_timer *timer;
     uint64_t pause;
     uint8_t greeting[GREETING];
@@ -241,13 +241,14 @@ static void on_moved(void *user, size_t which)
     struct carrier_relay *carrier = user;
 
     if (carrier)
-        carrier->config.host = carrier->others[which];
+        carrier->config.host = which == RPC_WS_THE_HOST ? carrier->dialed : carrier->others[which];
 }
 
 static size_t put_others(struct carrier_relay *carrier, struct rpc_ws_place to[RPC_JOIN_HOSTS])
 {
     size_t n = 0;
 
+    carrier->dialed = carrier->config.host;
     for (size_t i = 0; i < carrier->config.n_others; i++) {
         if (is_at(&carrier->config.others[i], &carrier->config.host))
             continue;

@@ -135,9 +135,10 @@ static const struct rpc_ws_events events = { on_opened, on_message, on_closed };
 static void on_moved(void *user, size_t which)
 {
     struct rpc_uplink *u = user;
+    size_t behind = which == RPC_WS_THE_HOST ? 0 : 1 + which;
 
     if (u)
-        u->retry.host = (u->dialed + 1 + which) % u->retry.n_hosts;
+        u->retry.host = (u->dialed + behind) % u->retry.n_hosts;
 }
 
 /* All but that, in the order in which they would be tried. */

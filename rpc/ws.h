@@ -96,12 +96,14 @@ uint16_t rpc_ws_port(const struct rpc_ws *ws);
 bool rpc_ws_set_tls(struct rpc_ws *ws, const struct rpc_ws_tls *tls, struct err *err);
 
 enum { RPC_WS_MAX_OTHERS = 7 };
+#define RPC_WS_THE_HOST SIZE_MAX
 
 struct rpc_ws_dial {
     const char *host;
     uint16_t port;
-    /* Where the same server is as well. When neither the host nor another of its addresses takes the connection within 250 ms, these
-     * are asked whether they would, and the dial goes on at the first that does: `moved` says so, before `judge`. NULL is fine. */
+    /* Where the same server is as well. When neither the host nor another of its addresses takes the connection within 250 ms, or says
+     * nothing for two seconds after that, these are asked whether they would, and the dial goes on at the first that does: `moved` says
+     * so, before `judge`. It may come back to the host: RPC_WS_THE_HOST. NULL is fine. */
     const struct rpc_ws_place {
         const char *host;
         uint16_t port;

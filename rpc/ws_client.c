@@ -12,6 +12,7 @@ enum {
     SILENT_MS = 250, /* RFC 8305, 8 */
     LEAST_LOOK_MS = 10,
     ASKED_MS = 5000,
+    TLS_SILENT_MS = 2000,
 };
 
 struct rpc_ws_dialing {
@@ -28,6 +29,7 @@ struct rpc_ws_dialing {
     struct rpc_ws_ways ways;
     struct rpc_ws_timer *silence; /* when the others are asked, or looked at */
     uint64_t begun_at, asked_at;  /* clock_mono_ms() */
+    uint64_t connected_at;        /* when TCP was first seen to be; 0: not yet */
     struct err *failed;           /* there, while others are still asked */
     struct err *first_why;        /* at an address of the host before the one that is tried */
     char *server_name;
@@ -120,6 +122,7 @@ static void forget_wire(struct rpc_ws_conn *conn)
         return;
     rpc_ws_wire_forget(conn);
     conn->wsi = NULL;
+    conn->dial->connected_at = 0;
 }
 
 static void name_ticket(struct rpc_ws_conn *conn)
@@ -139,13 +142,14 @@ static void go_elsewhere(struct rpc_ws_conn *conn)
         rpc_ws_wire_limit(conn, 0);
     forget_wire(conn);
     free(STEAL(dial->failed));
+    dial->ways.has_asked = false; /* it may be silent too */
     if (dial->places[place].host != dial->host) {
         dial->host = dial->places[place].host;
         dial->port = dial->places[place].port;
         if (conn->ticket)
             name_ticket(conn);
         if (dial->moved)
-            dial->moved(conn->user, place - 1);
+            dial->moved(conn->user, place ? place - 1 : RPC_WS_THE_HOST);
     }
     rpc_ws_dialing_look(conn);
 }
@@ -157,6 +161,35 @@ static bool is_connected(const struct rpc_ws_conn *conn)
     int fd = conn->wsi ? lws_get_socket_fd(conn->wsi) : -1;
 
     return fd >= 0 && getpeername(fd, (struct sockaddr *)&to, &len) == 0;
+}
+
+static bool is_heard(const struct rpc_ws_conn *conn)
+{
+    const SSL *ssl = rpc_ws_wire_ssl(conn);
+
+    return ssl && SSL_get_rbio(ssl) && BIO_number_read(SSL_get_rbio(ssl)) > 0;
+}
+
+/* Whether nobody else need be asked, or not yet: TCP is there, and so is TLS or it still has time. A machine that hangs, and
+ * whatever stands before one, takes connections as well. */
+static bool is_answered(struct rpc_ws_conn *conn)
+{
+    struct rpc_ws_dialing *dial = conn->dial;
+    uint64_t now = clock_mono_ms();
+
+    if (conn->is_open || conn->is_closing)
+        return true;
+    if (!is_connected(conn))
+        return false;
+    if (is_heard(conn))
+        return true;
+    if (!dial->connected_at)
+        dial->connected_at = now;
+    if (now >= dial->connected_at + TLS_SILENT_MS)
+        return false;
+    dial->ways.has_asked = false;
+    rpc_ws_timer_set(dial->silence, dial->connected_at + TLS_SILENT_MS);
+    return true;
 }
 
 /* Soon at first, and never much later than the answer came. */
@@ -176,7 +209,7 @@ static void on_silence(void *user)
     struct rpc_ws_conn *conn = user;
     struct rpc_ws_dialing *dial = conn->dial;
 
-    if (conn->is_open || conn->is_closing || is_connected(conn)) {
+    if (is_answered(conn)) {
         rpc_ws_ways_end(&dial->ways);
         return;
     }

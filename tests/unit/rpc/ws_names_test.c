@@ -4,7 +4,9 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <unistd.h>
 
 /* ---- a resolver that answers when the test says so ---------------------------------------------- */
 
@@ -160,6 +162,43 @@ TEST(a_name_that_comes_late_is_still_raced)
     CHECK(somebody_waits(NULL));
     be_silent(false);
     CHECK(edge_until(road.loop, both_open, &road));
+}
+
+static size_t moved[4], n_moved;
+
+static void on_moved(void *user, size_t which)
+{
+    (void)user;
+    moved[n_moved++] = which;
+    if (which == 0) /* the host is found while the other one, which says nothing, is tried */
+        be_silent(false);
+}
+
+TEST(a_name_that_comes_after_another_host_was_taken)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int mute = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rpc_ws_place other = { .host = "127.0.0.1" };
+    socklen_t len = sizeof(at);
+    _silence_ silence;
+    _road_ road;
+
+    CHECK(bind(mute, (const struct sockaddr *)&at, len) == 0 && listen(mute, 8) == 0);
+    CHECK(getsockname(mute, (struct sockaddr *)&at, &len) == 0);
+    other.port = ntohs(at.sin_port);
+    n_moved = 0;
+    road_init(&road);
+    road_listen(&road);
+    be_silent(true);
+    road.dial.host = "router.test";
+    road.dial.others = &other;
+    road.dial.n_others = 1;
+    road.dial.moved = on_moved;
+    road_dial(&road, &road.client);
+    CHECK(edge_until(road.loop, both_open, &road));
+    CHECK_U64(n_moved, 2);
+    CHECK(moved[0] == 0 && moved[1] == RPC_WS_THE_HOST);
+    close(mute);
 }
 
 TEST(what_was_known_serves_while_nobody_answers)
