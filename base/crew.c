@@ -2,10 +2,9 @@
 #include "base/crew.h"
 
 #include "base/mem.h"
+#include "base/thread.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 struct helper {
     struct crew *crew;
@@ -70,22 +69,16 @@ static void *help(void *user)
     return NULL;
 }
 
-/* The process's signals are the business of the thread that was there before. */
 static void start(struct crew *crew)
 {
-    sigset_t all, before;
-
     crew->was_started = true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (crew->n_threads < crew->n_helpers) {
         struct helper *helper = &crew->helpers[crew->n_threads];
         helper->crew = crew;
-        if (pthread_create(&helper->thread, NULL, help, helper) != 0)
+        if (thread_start(help, helper, &helper->thread) != 0)
             break;
         crew->n_threads++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void crew_run(struct crew *crew, crew_piece *piece, void *user, size_t n)

@@ -5,11 +5,11 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <glib-unix.h>
 #include <glib.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -170,17 +170,12 @@ static void *run(void *user)
 
 bool loop_start(struct loop *loop, loop_fn *begin, loop_fn *end, void *user, struct err *err)
 {
-    sigset_t all, before;
+    int failed;
 
     loop->begin = begin;
     loop->end = end;
     loop->user = user;
-    /* The thread inherits the mask: the application's handlers run in the application's threads,
-     * and a write to a dead connection is an error there, not a SIGPIPE. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&loop->thread, NULL, run, loop);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    failed = thread_start(run, loop, &loop->thread);
     if (failed != 0)
         return err_set(err, ERR_SYSTEM, "starting the library's thread: error %d", failed);
     loop->is_started = true;

@@ -4,10 +4,10 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -102,23 +102,6 @@ static void *run(void *unused)
     return unused;
 }
 
-static bool start_thread(void)
-{
-    sigset_t all, before;
-    pthread_attr_t attr;
-    pthread_t thread;
-    int rc;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread, &attr, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return rc == 0;
-}
-
 static void put(struct question *q)
 {
     const struct rpc_ws_addresses none = { 0 };
@@ -126,7 +109,7 @@ static void put(struct question *q)
     list_append(&queue, &q->node);
     if (n_threads == MAX_THREADS)
         return;
-    if (start_thread()) {
+    if (thread_start(run, NULL, NULL) == 0) {
         n_threads++;
     } else if (n_threads == 0) { /* nobody will come by */
         list_remove(&q->node);
