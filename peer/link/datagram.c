@@ -74,14 +74,12 @@ bool link_datagram_send(struct link *link, uint64_t now_ns, struct view bytes, s
 }
 
 /* Those that were taken when packets could be larger are lost, as on any path. */
-struct datagram *datagram_to_send(struct link *link)
+struct datagram *datagram_to_send(struct link *link, size_t size)
 {
-    size_t most = link_datagram_max(link);
-
     while (link->datagrams_out.n) {
         struct datagram *first =
             LIST_ITEM(link->datagrams_out.list.next, struct datagram, in_queue);
-        if (first->bytes.len <= most)
+        if (first->bytes.len + DATAGRAM_OVERHEAD <= size)
             return first;
         link->facts.packets_lost++;
         free(take_first(&link->datagrams_out));

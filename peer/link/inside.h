@@ -277,7 +277,8 @@ bool stream_next_event(struct link *link, struct link_event *ret);
 /* datagram.c */
 void datagram_received(struct link *link, struct view bytes);
 bool datagram_next_event(struct link *link, struct link_event *ret);
-struct datagram *datagram_to_send(struct link *link); /* NULL: none */
-void datagram_sent(struct link *link);                /* that one */
+/* That fits into a packet of that size; NULL: none. */
+struct datagram *datagram_to_send(struct link *link, size_t size);
+void datagram_sent(struct link *link); /* that one */
 void datagrams_init(struct link *link);
 void datagrams_free(struct link *link);

@@ -35,7 +35,6 @@ bool link_new_as(const struct link_config *config, const struct tls_profile *pro
     link->config = *config;
     link->profile = profile;
     link->now = now_ns + link->ahead;
-    link->alone_since = now_ns;
     rate_init(&link->rate);
     link->out = mem_resize(NULL, 1, sizeof(struct link_out));
     link->out->first = link->out->n = 0;
@@ -127,10 +126,8 @@ void link_waited(struct link *link, uint64_t now_ns, uint64_t most_ns)
 {
     uint64_t waited = now_ns + link->ahead - link->now;
 
-    if (waited > most_ns) {
+    if (waited > most_ns)
         link->ahead -= waited - most_ns;
-        link->alone_since = now_ns - most_ns;
-    }
 }
 
 void link_set_grant(struct link *link, const uint8_t grant_hash[HASH_SIZE])

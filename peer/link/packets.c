@@ -158,7 +158,7 @@ static ngtcp2_ssize write_streams(struct link *link, ngtcp2_pkt_info *info, uint
 static ngtcp2_ssize write_packet(struct link *link, ngtcp2_pkt_info *info, uint8_t *to, size_t size,
                                  size_t size_of_streams)
 {
-    struct datagram *datagram = datagram_to_send(link);
+    struct datagram *datagram = datagram_to_send(link, size);
     ngtcp2_vec vector;
     ngtcp2_ssize rc;
     int accepted = 0;

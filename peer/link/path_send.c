@@ -9,10 +9,11 @@ static void note_sent(struct path *path, const struct path_carrier *carrier,
     struct slot *slot = path_slot(path, carrier);
     size_t largest = 0;
 
+    if (!slot || !path_has_mtu(slot))
+        return;
     for (size_t i = 0; i < n; i++)
         largest = packets[i].len > largest ? packets[i].len : largest;
-    if (slot && path_has_mtu(slot))
-        plpmtu_sent(&slot->mtu, path_now(path), largest);
+    plpmtu_sent(&slot->mtu, path_now(path), largest);
 }
 
 /* The second way for what goes twice. */
