@@ -27,6 +27,10 @@ class Talk:
         self.bob.wait_line(self.bob.out, "hello")
         self.sid = sessions(net, "--open")[0]["sid"]
 
+    def hang_up(self):
+        self.alice.stop()
+        self.bob.wait_line(self.bob.err, "link is down|hung up|ended|closed")
+
     def stop(self):
         for end in (self.alice, self.bob):
             end.stop()
@@ -65,8 +69,7 @@ def ends_at_both(talk, why):
 def who_hung_up_while_den_was_away_tells_it_when_it_is_back(net):
     talk = Talk(net)
     net.den.stop()
-    talk.alice.stop()
-    talk.bob.wait_line(talk.bob.err, "link is down|hung up|ended|closed")
+    talk.hang_up()
     net.start_den()
     found = until(net, talk.sid, "closed")
     tap.check(found["path"] and found["reason"], f"{found}")
@@ -79,8 +82,7 @@ def den_that_comes_back_slowly_is_told_too(net):
     """It is connected for a while and serves nothing yet."""
     talk = Talk(net)
     net.den.stop()
-    talk.alice.stop()
-    talk.bob.wait_line(talk.bob.err, "link is down|hung up|ended|closed")
+    talk.hang_up()
     faults = crash.Faults(net.build, net.path("faults"), net.path("den"))
     faults.set(crash.SYNC, crash.SLOW, 200)
     net.start_den(faults.prefix())
@@ -93,8 +95,7 @@ def den_that_comes_back_slowly_is_told_too(net):
 def who_hung_up_while_the_router_was_away_tells_it_when_that_is_back(net):
     talk = Talk(net)
     net.router.stop()
-    talk.alice.stop()
-    talk.bob.wait_line(talk.bob.err, "link is down|hung up|ended|closed")
+    talk.hang_up()
     net.start_router()
     until(net, talk.sid, "closed")
     talk.stop()
